@@ -1,0 +1,36 @@
+# PostgreSQL 17 of Debian, used as the official image is used: the same variables, user id, data
+# folder and stop signal. Context: deploy/
+ARG DEBIAN_IMAGE
+FROM ${DEBIAN_IMAGE} AS build
+# libllvm is 130 MB for a compiler of queries far longer than any of ours: the entrypoint turns it off.
+RUN printf 'path-exclude=%s\n' '/usr/lib/*/libLLVM*' '/usr/lib/llvm-*' \
+        '/usr/lib/postgresql/*/lib/bitcode/*' '/usr/lib/postgresql/*/lib/llvmjit*' \
+        >/etc/dpkg/dpkg.cfg.d/without-jit \
+    && mkdir -p /etc/postgresql-common \
+    && echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf \
+    && apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-17
+COPY images/minimal-root /usr/local/bin/
+RUN minimal-root /root-of-image /usr/lib/postgresql/17 /usr/share/postgresql/17 \
+        /usr/share/zoneinfo /usr/bin/sh /usr/bin/dash /usr/bin/locale $(dpkg -L coreutils | grep '^/usr/bin/.') \
+    && cd /root-of-image \
+    && echo 'postgres:x:999:999:PostgreSQL:/var/lib/postgresql:/bin/sh' >>etc/passwd \
+    && echo 'postgres:x:999:' >>etc/group \
+    && install -d -o 999 -g 999 var/lib/postgresql \
+    && install -d -o 999 -g 999 -m 3777 run/postgresql \
+    && install -d -o 999 -g 999 -m 700 var/lib/postgresql/data \
+    && ln -s ../run var/run
+COPY --chmod=755 airgap/postgres-entrypoint /root-of-image/usr/bin/
+
+FROM scratch
+COPY --from=build /root-of-image /
+ENV PATH=/usr/lib/postgresql/17/bin:/usr/bin PGDATA=/var/lib/postgresql/data LANG=C.UTF-8
+USER 999:999
+WORKDIR /var/lib/postgresql
+VOLUME /var/lib/postgresql/data
+EXPOSE 5432
+# SIGINT is Postgres' fast shutdown: clients are told to go, a checkpoint is written.
+STOPSIGNAL SIGINT
+HEALTHCHECK --interval=5s --timeout=3s --retries=10 CMD ["pg_isready", "-q", "-h", "127.0.0.1"]
+ENTRYPOINT ["postgres-entrypoint"]
+CMD ["postgres"]

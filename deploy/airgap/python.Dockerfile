@@ -1,0 +1,10 @@
+# Python 3.13 of Debian, for building the services: it stands in for the official slim image.
+ARG DEBIAN_IMAGE
+FROM ${DEBIAN_IMAGE}
+RUN apt-get update -qq \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        python3 python3-venv \
+    && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
+# The official image has both names too.
+RUN ln -s python3 /usr/bin/python
+CMD ["python3"]

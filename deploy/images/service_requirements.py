@@ -1,0 +1,138 @@
+"""Prints the part of requirements.lock that one service needs, hashes included.
+
+    python service_requirements.py payments-api [--root FOLDER]
+    python service_requirements.py --packages uv hatchling
+
+Needs the standard library alone and resolves nothing: the lock says beside every package whom it
+came `# via`, and that graph is walked down from the service's own pyproject.toml. What another
+workspace member brings is added through its pyproject.toml, with just the extras asked for. uv
+refuses a subset that lacks something, unless it is told --no-deps.
+"""
+
+import argparse
+import re
+import sys
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+EXTRAS = re.compile(r"\[([^\]]*)\]")
+
+
+class UnusableLockError(Exception):
+    """The lock does not hold what the service asks for; `make lock` writes it anew."""
+
+
+@dataclass
+class Pin:
+    """One requirement of the lock: its lines as they stand, and the packages that asked for it."""
+
+    name: str
+    lines: list[str] = field(default_factory=list)
+    via: list[str] = field(default_factory=list)
+
+
+def canonical(name: str) -> str:
+    """The name as PEP 503 compares names."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def read_lock(text: str) -> list[Pin]:
+    """The lock's pins in its order; one package may have several, under different markers."""
+    pins: list[Pin] = []
+    for line in text.splitlines():
+        if not line.strip() or line.startswith("#"):
+            continue
+        if not line[0].isspace():
+            match = NAME.match(line)
+            if match is None:
+                raise UnusableLockError(f"cannot read this line of the lock: {line!r}")
+            pins.append(Pin(canonical(match.group()), [line]))
+        elif line.lstrip().startswith("#"):
+            parent = NAME.match(line.replace("# via", "#").lstrip(" #"))
+            if parent is not None:
+                pins[-1].via.append(canonical(parent.group()))
+        else:
+            pins[-1].lines.append(line)
+    return pins
+
+
+def direct_requirements(root: Path, member: str, extras: Iterable[str] = ()) -> set[str]:
+    """What a workspace member names itself, other members followed into theirs."""
+    project = tomllib.loads((root / member / "pyproject.toml").read_text())["project"]
+    wanted = list(project.get("dependencies", []))
+    for extra in extras:
+        wanted += project["optional-dependencies"][extra]
+    names: set[str] = set()
+    for requirement in wanted:
+        match = NAME.match(requirement)
+        if match is None:
+            raise UnusableLockError(f"{member}/pyproject.toml: cannot read {requirement!r}")
+        name = canonical(match.group())
+        if (root / name / "pyproject.toml").is_file():
+            asked = EXTRAS.search(requirement)
+            names |= direct_requirements(
+                root, name, [e.strip() for e in asked.group(1).split(",")] if asked else []
+            )
+        else:
+            names.add(name)
+    return names
+
+
+def closure(pins: list[Pin], start: Iterable[str]) -> set[str]:
+    """The start and everything that came via it, directly or not."""
+    brought: dict[str, set[str]] = defaultdict(set)
+    for pin in pins:
+        for parent in pin.via:
+            brought[parent].add(pin.name)
+    reached: set[str] = set()
+    waiting = list(start)
+    while waiting:
+        name = waiting.pop()
+        if name not in reached:
+            reached.add(name)
+            waiting += brought[name]
+    return reached
+
+
+def select(lock: str, start: set[str]) -> str:
+    """The lock's lines for these packages and all they need.
+
+    Raises UnusableLockError for a package the lock does not hold.
+    """
+    pins = read_lock(lock)
+    missing = start - {pin.name for pin in pins}
+    if missing:
+        raise UnusableLockError(
+            f"not in requirements.lock: {', '.join(sorted(missing))}; run make lock"
+        )
+    reached = closure(pins, start)
+    return "".join(f"{line}\n" for pin in pins if pin.name in reached for line in pin.lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("service", nargs="?", help="a workspace member's folder name")
+    parser.add_argument("--packages", nargs="+", default=[], help="packages instead of a service")
+    parser.add_argument("--root", type=Path, default=Path(), help="where requirements.lock is")
+    arguments = parser.parse_args()
+    if bool(arguments.service) == bool(arguments.packages):
+        parser.error("name a service, or packages")
+    try:
+        start = (
+            direct_requirements(arguments.root, arguments.service)
+            if arguments.service
+            else {canonical(name) for name in arguments.packages}
+        )
+        sys.stdout.write(select((arguments.root / "requirements.lock").read_text(), start))
+    except (UnusableLockError, OSError) as error:
+        print(f"service_requirements: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
