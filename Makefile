@@ -1,0 +1,125 @@
+# `make help` lists what there is. Only Python >= 3.11, make and a package registry are needed.
+# A part of the project adds its own targets in a deploy/*/*.mk: a line `target: ## text` under a
+# `##@ Group` shows up in the help, and `CHECKS += check-name` joins `make check`.
+
+PYTHON ?= python3
+MAKEFLAGS += --no-print-directory --no-builtin-rules
+.DEFAULT_GOAL := help
+
+PACKAGES := payments-core payments-api recon-worker payments-ui
+MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
+INSTALLED := .venv/.installed
+UV := .venv/bin/uv
+LOCAL := env PYTHONPATH=deploy/local .venv/bin/python -m payments_local
+CHECKS := check-format check-lint check-types check-boundaries check-lock check-migrations
+# One line each, for people; make adds its own line naming the target.
+fail = { printf 'error: %s\n' "$(1)" >&2; exit 1; }
+
+-include $(wildcard deploy/*/*.mk)
+
+##@ Run
+.PHONY: up reset validate
+up: $(INSTALLED) ## Run everything here, until Ctrl-C (API_PORT, UI_PORT, WORKER_PORT, PG_PORT, DATABASE_URL, DATA_DIR)
+	@exec $(LOCAL) up --stop-with-parent
+
+reset: $(INSTALLED) ## Delete the data that `make up` keeps in .data/
+	@$(LOCAL) reset
+
+validate: $(INSTALLED) ## Check a real payment end to end against the running system
+	@DATABASE_URL="$${DATABASE_URL:-postgresql://postgres@localhost:$${PG_PORT:-5432}/payments}" \
+		.venv/bin/payments-api validate --api-url "http://127.0.0.1:$${API_PORT:-3001}"
+
+##@ Work
+.PHONY: install test check bench lock fmt
+install: $(INSTALLED) ## Make .venv with exactly what requirements.lock names
+	@:
+
+test: $(INSTALLED) ## Run every test that can run here (ARGS="-k name"; REQUIRE=engine,browser forbids those skips)
+	@.venv/bin/python -m pytest $(ARGS)
+
+check: $(INSTALLED) ## Format, lint, types, boundaries, lock, migrations
+	@$(MAKE) --keep-going --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS)
+
+bench: $(INSTALLED) ## Measure: a table, and benchmarks/results/*.json
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+lock: $(UV) ## Bring requirements.lock in step with the pyproject files (UPGRADE=1: newest versions)
+	@$(compile) $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+
+fmt: $(INSTALLED) ## Format, and mend what lint can mend
+	@.venv/bin/ruff format --quiet
+	@.venv/bin/ruff check --quiet --fix
+
+##@ About
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- the parts of `make check`, side by side; each fails the whole under its own name -------------
+.PHONY: check-format check-lint check-types check-boundaries check-lock check-migrations
+check-format: $(INSTALLED)
+	@.venv/bin/ruff format --check --quiet || $(call fail,some files are not formatted: run make fmt)
+	@echo "ok  format"
+
+check-lint: $(INSTALLED)
+	@.venv/bin/ruff check --quiet
+	@echo "ok  lint"
+
+check-types: $(INSTALLED)
+	@.venv/bin/mypy --no-error-summary $(PACKAGES:%=%/src) deploy/local
+	@echo "ok  types"
+
+check-boundaries: $(INSTALLED)
+	@.venv/bin/lint-imports >.venv/boundaries.txt 2>&1 || { cat .venv/boundaries.txt; exit 1; }
+	@echo "ok  boundaries"
+
+check-lock: $(INSTALLED)
+	@cp requirements.lock .venv/requirements.lock
+	@$(compile) --output-file .venv/requirements.lock
+	@diff requirements.lock .venv/requirements.lock \
+		|| $(call fail,requirements.lock is behind the pyproject files: run make lock)
+	@! grep -n '://' requirements.lock || $(call fail,requirements.lock names a host)
+	@echo "ok  lock"
+
+check-migrations: $(INSTALLED)
+	@$(LOCAL) with-postgres sh -c \
+		'.venv/bin/payments-api migrate && .venv/bin/payments-api migrate --check' \
+		>.venv/migrations.txt 2>&1 || { cat .venv/migrations.txt; exit 1; }
+	@echo "ok  migrations"
+
+# --- installation ---------------------------------------------------------------------------------
+# One resolution for every platform and Python, with hashes, naming no host.
+compile = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal \
+	--generate-hashes --no-emit-index-url --python-version 3.11 --no-emit-package payments-core \
+	--group pyproject.toml:dev --all-extras $(MANIFESTS)
+
+# A clone that was moved, or whose Python is gone, has a .venv that cannot work: made anew.
+VENV_STATE := $(shell if [ ! -x .venv/bin/python ]; then echo none; \
+	elif [ -f $(INSTALLED) ] && [ "$$(cat $(INSTALLED))" != "$(CURDIR)" ]; then echo moved; fi)
+ifneq ($(VENV_STATE),)
+.PHONY: $(UV)
+endif
+
+# hatchling builds the four packages without a download, so it has to be there first.
+$(INSTALLED): requirements.lock pyproject.toml $(MANIFESTS) $(UV)
+	@echo "Installing into .venv what requirements.lock names ..."
+	@[ -x .venv/bin/hatchling ] \
+		|| $(UV) pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+	@$(UV) pip install --quiet --python .venv/bin/python --exact --no-deps --no-build-isolation \
+		--requirements requirements.lock $(PACKAGES:%=--editable ./%)
+	@printf '%s\n' "$(CURDIR)" >$@
+
+# uv itself comes from the lock too, checked by its hash before it runs.
+$(UV):
+	@command -v "$(PYTHON)" >/dev/null \
+		|| $(call fail,there is no $(PYTHON): install Python 3.11 or newer or say make PYTHON=/path/to/python3)
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| $(call fail,$$("$(PYTHON)" --version 2>&1) is too old: 3.11 or newer is needed; say make PYTHON=/path/to/python3)
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
+		|| $(call fail,$(PYTHON) has no venv and ensurepip: install them (Debian and Ubuntu: apt install python3-venv))
+	@"$(PYTHON)" -m venv --clear .venv
+	@awk '/^uv==/ { ours = 1; print; next } /^[^ ]/ { ours = 0 } ours' requirements.lock >.venv/uv.txt
+	@PIP_USER=0 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--require-hashes --requirement .venv/uv.txt

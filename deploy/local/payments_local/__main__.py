@@ -1,0 +1,80 @@
+"""`python -m payments_local up | reset | with-postgres COMMAND`; the Makefile calls it."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+
+from payments_local import data_folder
+from payments_local.announcement import announcement
+from payments_local.errors import LocalError
+from payments_local.exec_child import die_with_parent
+from payments_local.output import Terminal
+from payments_local.postgres import running_postgres
+from payments_local.services import plan
+from payments_local.settings import LocalSettings
+from payments_local.supervisor import Supervisor
+
+
+def main() -> int:
+    """Returns the exit status; every foreseen failure is one line on standard error."""
+    options = _parser().parse_args()
+    try:
+        if options.verb == "up":
+            _up(stop_with_parent=options.stop_with_parent)
+            return 0
+        if options.verb == "reset":
+            sys.stdout.write(f"{data_folder.reset(_settings().data_dir)}\n")
+            return 0
+        return _with_postgres(options.command)
+    except LocalError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="payments_local", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    up = verbs.add_parser("up", help="run the whole system until Ctrl-C")
+    up.add_argument(
+        "--stop-with-parent",
+        action="store_true",
+        help="stop when the process that started this one (make) is killed",
+    )
+    verbs.add_parser("reset", help="delete the data of `up`")
+    on_postgres = verbs.add_parser(
+        "with-postgres", help="run a command with DATABASE_URL of a throw-away server"
+    )
+    on_postgres.add_argument("command", nargs=argparse.REMAINDER)
+    return parser
+
+
+def _settings() -> LocalSettings:
+    return LocalSettings.from_environ(os.environ)
+
+
+def _up(*, stop_with_parent: bool) -> None:
+    settings = _settings()
+    terminal = Terminal()
+    supervisor = Supervisor(
+        settings,
+        plan(settings, on_terminal=terminal.is_tty),
+        terminal,
+        announcement(settings),
+    )
+    if stop_with_parent:
+        die_with_parent(os.getppid(), signal.SIGTERM)
+    supervisor.run()
+
+
+def _with_postgres(command: list[str]) -> int:
+    """The command's own status. SIGTERM ends the command, then the server."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    with running_postgres() as server:
+        environ = {**os.environ, "DATABASE_URL": server.url}
+        return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603
+
+
+if __name__ == "__main__":
+    sys.exit(main())

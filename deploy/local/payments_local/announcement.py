@@ -1,0 +1,41 @@
+"""What `make up` says when all is ready: where everything is, and something to paste."""
+
+import shutil
+
+from payments_local.postgres import BIN
+from payments_local.settings import LocalSettings
+
+TEXT = """
+Ready. Ctrl-C stops everything.
+
+  Page      http://127.0.0.1:{ui_port}
+  API       {api}  (documentation: {api}/docs)
+  Worker    http://127.0.0.1:{worker_port}  (/health, /readyz, /metrics)
+  Database  {database}
+
+Create a payment, then read its account's balance:
+
+  curl -sS {api}/payments -H 'Content-Type: application/json' \\
+    -H "Idempotency-Key: try-$(date +%s)" \\
+    -d '{{"accountId": "acct_1", "amount": "100.00", "description": "A first payment"}}'; echo
+  curl -sS {api}/accounts/acct_1/balance; echo
+"""
+
+
+def announcement(settings: LocalSettings) -> str:
+    """Addresses, and curl lines that work when pasted."""
+    return TEXT.format(
+        ui_port=settings.ui_port,
+        api=f"http://127.0.0.1:{settings.api_port}",
+        worker_port=settings.worker_port,
+        database=_how_to_reach(settings),
+    )
+
+
+def _how_to_reach(settings: LocalSettings) -> str:
+    """A psql line: the wheel's own psql where there is none on PATH. A URL may hold a password
+    and is not repeated."""
+    if settings.database_url:
+        return "the one that DATABASE_URL names"
+    psql = "psql" if shutil.which("psql") else str(BIN / "psql")
+    return f"{psql} -h localhost -p {settings.pg_port} -U postgres -d payments"

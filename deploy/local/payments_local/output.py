@@ -1,0 +1,44 @@
+"""One terminal, many voices: every line says whose it is."""
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import TextIO
+
+LABEL_COLOURS = {"postgres": 34, "migrate": 33, "api": 32, "worker": 36, "ui": 35}
+LABEL_WIDTH = max(map(len, LABEL_COLOURS))
+
+
+class Terminal:
+    """Writes whole lines from any thread. Colour only on a terminal, and not under NO_COLOR."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.on_gone: Callable[[], None] = lambda: None
+        self._stream = stream or sys.stdout
+        self._lock = threading.Lock()
+        self._gone = False
+        self.is_tty = self._stream.isatty()
+        self._coloured = self.is_tty and not os.environ.get("NO_COLOR")
+
+    def line(self, label: str, text: str) -> None:
+        """A child's line, behind its label."""
+        head = f"{label:<{LABEL_WIDTH}} |"
+        if self._coloured:
+            head = f"\033[{LABEL_COLOURS.get(label, 0)}m{head}\033[0m"
+        self.say(f"{head} {text}")
+
+    def say(self, text: str) -> None:
+        """The run's own words. A reader that went away (`| head`) asks for a stop, once."""
+        with self._lock:
+            if self._gone:
+                return
+            try:
+                self._stream.write(text + "\n")
+                self._stream.flush()
+                return
+            except OSError:
+                self._gone = True
+                # What the interpreter still flushes at its exit goes nowhere, quietly.
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        self.on_gone()

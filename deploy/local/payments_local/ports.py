@@ -1,0 +1,79 @@
+"""Is a port free, and if not, who has it."""
+
+import errno
+import socket
+from collections.abc import Mapping
+
+import psutil
+
+from payments_local.errors import LocalError
+
+LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
+CONNECT_SECONDS_MAX = 0.5
+
+
+def refuse_taken(ports: Mapping[str, int]) -> None:
+    """Raise LocalError naming the first taken port, its variable and, if visible, its holder."""
+    for name, port in ports.items():
+        try:
+            taken = is_taken(port)
+        except PermissionError:
+            raise LocalError(
+                f"port {port} is reserved for root here: choose one above 1023 with {name}=..."
+            ) from None
+        if taken:
+            raise LocalError(
+                f"port {port} is taken{_by_whom(port)}: stop that, or choose another port"
+                f" with {name}=..."
+            )
+
+
+def is_taken(port: int) -> bool:
+    """Whether something listens on either loopback address.
+
+    Both count: `localhost` may mean either, and a client must not reach a stranger's server.
+    """
+    for family, host in LOOPBACKS:
+        try:
+            with socket.socket(family, socket.SOCK_STREAM) as probe:
+                # As servers do: a connection of an earlier run, closing still, is no obstacle.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((host, port))
+        except PermissionError:
+            raise
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                return True
+            continue  # No IPv6 here.
+        if _answers(family, host, port):  # BSDs let a bind succeed beside a wildcard listener.
+            return True
+    return False
+
+
+def free_port() -> int:
+    """A port that nothing used a moment ago; whoever binds it must be ready to lose a race."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(family: int, host: str, port: int) -> bool:
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_SECONDS_MAX)
+        if probe.connect_ex((host, port)) != 0:
+            return False
+        # Linux may connect a socket to itself on an ephemeral port: that is no listener.
+        return bool(probe.getsockname() != probe.getpeername())
+
+
+def _by_whom(port: int) -> str:
+    """' by NAME (pid N)', or '' where the holder belongs to another user."""
+    try:
+        connections = psutil.net_connections(kind="tcp")
+        for connection in connections:
+            listening = connection.status == psutil.CONN_LISTEN
+            if listening and connection.laddr and connection.laddr.port == port and connection.pid:
+                return f" by {psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    except (psutil.Error, OSError):
+        pass
+    return ""

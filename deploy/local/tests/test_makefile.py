@@ -1,0 +1,82 @@
+"""The Makefile's own words: its help, and what it says to a machine that cannot run it."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from payments_local.settings import REPOSITORY
+
+
+def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run make in the folder, as from a plain shell: not as a part of an outer make."""
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(
+        ["make", *words],
+        cwd=folder,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def python_that(folder: Path, script: str) -> Path:
+    """A stand-in for python3."""
+    path = folder / "fake python"
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """As much of a clone as make reads before anything is installed."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    for manifest in REPOSITORY.glob("*/pyproject.toml"):
+        (tmp_path / manifest.parent.name).mkdir()
+        shutil.copy(manifest, tmp_path / manifest.parent.name)
+    return tmp_path
+
+
+def test_help_is_what_plain_make_prints(clone: Path) -> None:
+    done = make(clone)
+    assert (done.returncode, done.stderr) == (0, "")
+    for target in ("up", "reset", "install", "test", "check", "validate", "bench", "lock", "fmt"):
+        assert f"  make {target} " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "line"),
+    [
+        (
+            'case $1 in --version) echo "Python 3.9.2";; *) exit 1;; esac',
+            "Python 3.9.2 is too old: 3.11 or newer is needed; say make PYTHON=/path/to/python3",
+        ),
+        (
+            "case $2 in *ensurepip*) exit 1;; esac",
+            "has no venv and ensurepip: install them (Debian and Ubuntu: apt install python3-venv)",
+        ),
+    ],
+    ids=["too old", "without ensurepip"],
+)
+def test_a_python_that_cannot_do_it_is_one_clear_line(clone: Path, script: str, line: str) -> None:
+    done = make(clone, "install", f"PYTHON={python_that(clone, script)}")
+    assert done.returncode != 0
+    errors = [said for said in done.stderr.splitlines() if said.startswith("error:")]
+    assert len(errors) == 1
+    assert line in errors[0]
+
+
+def test_no_python_at_all_is_one_clear_line(clone: Path) -> None:
+    done = make(clone, "install", "PYTHON=python-of-nowhere")
+    assert done.returncode != 0
+    assert done.stderr.startswith("error: there is no python-of-nowhere: install Python 3.11")
+
+
+def test_the_lock_names_no_host() -> None:
+    assert "://" not in (REPOSITORY / "requirements.lock").read_text()

@@ -1,0 +1,44 @@
+"""Every value that cannot work is one line naming its variable."""
+
+from pathlib import Path
+
+import pytest
+
+from payments_local.errors import LocalError
+from payments_local.settings import LocalSettings
+
+
+@pytest.mark.parametrize(
+    ("environ", "message"),
+    [
+        ({"API_PORT": "http"}, "API_PORT='http' is not a port"),
+        ({"API_PORT": "0"}, "API_PORT='0' is not a port"),
+        ({"UI_PORT": "65536"}, "UI_PORT='65536' is not a port"),
+        ({"WORKER_PORT": "-1"}, "WORKER_PORT='-1' is not a port"),
+        ({"PG_PORT": "5432.0"}, "PG_PORT='5432.0' is not a port"),
+        ({"PG_PORT": "٥٤٣٢"}, "is not a port"),
+        ({"API_PORT": "3000"}, "API_PORT and UI_PORT are both 3000"),
+        ({"API_PORT": "5432"}, "PG_PORT and API_PORT are both 5432"),
+    ],
+)
+def test_a_wrong_port_names_its_variable(environ: dict[str, str], message: str) -> None:
+    with pytest.raises(LocalError) as caught:
+        LocalSettings.from_environ(environ)
+    assert message in str(caught.value)
+
+
+def test_an_empty_variable_means_the_default() -> None:
+    settings = LocalSettings.from_environ({"API_PORT": "", "DATABASE_URL": "", "DATA_DIR": ""})
+    assert settings == LocalSettings()
+
+
+def test_a_given_database_takes_the_place_of_our_own_server() -> None:
+    url = "postgresql://bank@db.example/payments"
+    settings = LocalSettings.from_environ({"DATABASE_URL": url, "API_PORT": "5432"})
+    assert settings.url_for("payments_api") == url
+    assert "PG_PORT" not in settings.ports()
+
+
+def test_a_relative_data_folder_counts_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert LocalSettings.from_environ({"DATA_DIR": "x"}).data_dir == Path("/x")

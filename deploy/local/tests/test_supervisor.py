@@ -1,0 +1,196 @@
+"""`make up` end to end on a real Postgres and with real signals; the services are stand-ins."""
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from payments_local.postgres import BIN
+from payments_local.settings import REPOSITORY
+
+from .local_run import LocalRun, assert_all_gone
+
+READY = "Ready. Ctrl-C stops everything."
+# Make takes .venv for up to date (-o): these tests are about signals.
+MAKE_UP = ("make", "-o", ".venv/.installed", "up")
+
+
+def sql(run: LocalRun, statement: str) -> str:
+    url = f"postgresql://postgres@localhost:{run.environ['PG_PORT']}/payments"
+    return subprocess.check_output([str(BIN / "psql"), url, "-XAtc", statement], text=True).strip()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_stop_ends_everything_in_order_and_well(data_dir: Path, number: signal.Signals) -> None:
+    with LocalRun(data_dir) as run:
+        run.until(READY)
+        family = run.family()
+        run.signal(number)
+        assert run.wait() == 0
+        assert_all_gone(family)
+    told = [line.split()[0] for line in run.lines if "asked to stop" in line]
+    assert told == ["ui", "api", "worker"]
+    assert "database system is shut down" in run.lines[-2]
+    assert run.lines[-1] == "stopped"
+
+
+def test_each_service_connects_as_its_own_role_and_the_page_not_at_all(data_dir: Path) -> None:
+    with LocalRun(data_dir) as run:
+        run.until(READY)
+    said = {line.split()[0]: line.split()[-1] for line in run.lines if "serving as" in line}
+    port = run.environ["PG_PORT"]
+    assert said == {
+        "worker": f"postgresql://payments_worker@127.0.0.1:{port}/payments",
+        "api": f"postgresql://payments_api@127.0.0.1:{port}/payments",
+        "ui": "nobody",
+    }
+
+
+def test_the_second_start_is_quick_and_has_yesterdays_data(tmp_path: Path) -> None:
+    data_dir = tmp_path / "new"
+    with LocalRun(data_dir) as run:
+        run.until(READY)
+        sql(run, "CREATE TABLE diary AS SELECT 'yesterday' AS day")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+    begun = time.monotonic()
+    with LocalRun(data_dir) as run:
+        run.until(READY)
+        assert time.monotonic() - begun < 5
+        assert sql(run, "SELECT day FROM diary") == "yesterday"
+
+
+def test_killing_the_supervisor_takes_its_children_along(data_dir: Path) -> None:
+    with LocalRun(data_dir) as run:
+        run.until(READY)
+        family = run.family()
+        run.signal(signal.SIGKILL)
+        assert_all_gone(family)
+    with LocalRun(data_dir) as run:  # Postgres had the time to shut down: no recovery, no rubble.
+        run.until(READY)
+        assert "recovery" not in run.output
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_signal_to_make_alone_stops_everything(
+    data_dir: Path, number: signal.Signals, status: int
+) -> None:
+    fake = f"env PYTHONPATH=deploy/local .venv/bin/python {Path(__file__).parent}/fake_up.py"
+    with LocalRun(data_dir, [*MAKE_UP, f"LOCAL={fake}"]) as run:
+        run.until(READY)
+        family = run.family()
+        run.signal(number)
+        assert run.wait() == status
+        assert_all_gone(family)
+    assert "stopped" in run.lines
+
+
+def test_a_stop_during_the_start_is_obeyed(data_dir: Path) -> None:
+    with LocalRun(data_dir, FAKE_API="never-ready") as run:
+        run.until("ui       | serving")
+        family = run.family()
+        run.signal(signal.SIGINT)
+        assert run.wait() == 0
+        assert_all_gone(family)
+
+
+def test_a_second_ctrl_c_forces(data_dir: Path) -> None:
+    with LocalRun(data_dir, FAKE_API="ignores-sigterm") as run:
+        run.until(READY)
+        family = run.family()
+        run.signal(signal.SIGINT)
+        run.until("api      | asked to stop")
+        run.signal(signal.SIGINT)
+        run.wait()
+        assert_all_gone(family)
+    assert "did not stop in time" not in run.output
+
+
+def test_a_child_that_ignores_the_stop_is_ended_by_force(data_dir: Path) -> None:
+    with LocalRun(data_dir, FAKE_API="ignores-sigterm") as run:
+        run.until(READY)
+        family = run.family()
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert_all_gone(family)
+    assert "api did not stop in time: ending it by force" in run.lines
+
+
+@pytest.mark.parametrize(
+    ("fault", "line"),
+    [
+        ({"FAKE_API": "dies"}, "error: api exited with status 3; its last lines:"),
+        ({"FAKE_UI": "dies-later"}, "error: ui was ended by SIGKILL; its last lines:"),
+        ({"FAKE_MIGRATE": "7"}, "error: migrate exited with status 7; its last lines:"),
+    ],
+)
+def test_a_dead_child_is_one_clear_line_and_the_end_of_all(
+    data_dir: Path, fault: dict[str, str], line: str
+) -> None:
+    with LocalRun(data_dir, **fault) as run:
+        assert run.wait() == 1
+    assert [said for said in run.lines if said.startswith("error:")] == [line]
+    if "FAKE_API" in fault:
+        assert run.lines[-1] == "  the flux capacitor is missing"
+    assert not [process for process in psutil.process_iter() if _works_in(process, data_dir)]
+
+
+def test_a_dead_postgres_is_noticed(data_dir: Path) -> None:
+    with LocalRun(data_dir) as run:
+        run.until(READY)
+        postgres = next(process for process in run.family() if "postgres" in process.name())
+        postgres.kill()
+        assert run.wait() == 1
+    assert "error: postgres was ended by SIGKILL; its last lines:" in run.lines
+
+
+@pytest.mark.parametrize("name", ["API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT"])
+def test_a_taken_port_is_one_line_that_says_what_to_do(data_dir: Path, name: str) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with LocalRun(data_dir, **{name: str(port)}) as run:
+            assert run.wait() == 1
+    mine = psutil.Process()
+    (line,) = run.lines
+    assert line == (
+        f"error: port {port} is taken by {mine.name()} (pid {mine.pid}): stop that, or choose"
+        f" another port with {name}=..."
+    )
+
+
+def test_a_second_run_on_the_same_data_is_refused(data_dir: Path) -> None:
+    with LocalRun(data_dir) as first:
+        first.until(READY)
+        with LocalRun(data_dir) as second:
+            assert second.wait() == 1
+    (line,) = second.lines
+    assert line == (
+        f"error: another `make up` is running on {data_dir}: stop it first, or choose another"
+        " folder with DATA_DIR=..."
+    )
+
+
+def test_a_reader_that_went_away_stops_the_run(data_dir: Path) -> None:
+    """`make up | head -1` must not leave anything behind."""
+    command = f"{REPOSITORY}/.venv/bin/python {Path(__file__).parent}/fake_up.py up | head -1"
+    with LocalRun(data_dir, ["sh", "-c", command]) as piped:
+        assert piped.wait() == 0
+    deadline = time.monotonic() + 10
+    while any(_works_in(process, data_dir) for process in psutil.process_iter()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def _works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return any(str(folder) in word for word in process.cmdline())
+    except psutil.Error:
+        return False
