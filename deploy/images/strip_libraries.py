@@ -1,10 +1,10 @@
-"""Cuts symbols and debug sections off every shared library below a folder: `strip` without binutils.
+"""Cuts symbols and debug sections off every shared library below a folder.
 
     python strip_libraries.py FOLDER
 
-A loader reads a library through its program headers alone. What lies behind the last byte they name
-(symbol table, debug information, the section headers themselves) only serves linkers and debuggers;
-some wheels are four fifths of it. The slim base image has no `strip`, so this does the same in place.
+A loader reads a library through its program headers alone. What lies behind the last byte they
+name (symbol table, debug information, the section headers themselves) only serves linkers and
+debuggers, and is four fifths of some wheels. The slim base image has no `strip`: this replaces it.
 """
 
 import struct
