@@ -1,0 +1,48 @@
+"""payments-ui: serve the page, or ask whether it is ready."""
+
+import argparse
+import sys
+
+from payments_core.logs import configure_logs
+from payments_core.serving import Lifecycle, ServeOptions, healthcheck, run, serve
+from payments_core.settings import LogSettings, read_settings
+from payments_ui.app import create_app
+from payments_ui.settings import Settings
+
+
+def _help() -> str:
+    lines = [
+        f"  PAYMENTS_UI_{name.upper():<22} {field.description} (default: {field.default})"
+        for name, field in Settings.model_fields.items()
+    ]
+    return "settings, from the environment:\n" + "\n".join(lines)
+
+
+def main() -> None:
+    """Read the settings, then do what the command says."""
+    parser = argparse.ArgumentParser(
+        prog="payments-ui",
+        description="The web page of the payments system.",
+        epilog=_help(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("command", nargs="?", default="serve", choices=("serve", "healthcheck"))
+    command = parser.parse_args().command
+    settings = read_settings(Settings)
+    if command == "healthcheck":
+        sys.exit(healthcheck(settings.host, settings.port))
+    logs = read_settings(LogSettings)
+    configure_logs("payments-ui", logs.log_level, logs.log_format)
+
+    async def body() -> None:
+        lifecycle = Lifecycle()
+        options = ServeOptions(
+            settings.host, settings.port, settings.drain_seconds, settings.delay_seconds
+        )
+        await serve(create_app(settings, lifecycle), options, lifecycle)
+
+    run(body)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""The page's only door to payments-api: pooled, and every wait is bounded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any, NoReturn, cast
+from urllib.parse import quote
+
+import httpx
+
+from payments_ui import api_types as api
+from payments_ui.metrics import API_SECONDS
+from payments_ui.settings import Settings
+
+CONNECT_TIMEOUT_SECONDS = 2.0  # A host that does not answer by then is as good as down.
+POOL_TIMEOUT_SECONDS = 2.0  # A page waits no longer than this for its turn.
+CONNECTIONS_MAX = 64  # What one UI process may ask of the API at once.
+STREAM_SILENCE_SECONDS_MAX = 40.0  # The API sends a comment every 15 s: two lost mean lost.
+
+Params = Mapping[str, str | int | None]
+
+
+@dataclass(eq=False)
+class ApiUnavailable(Exception):
+    """payments-api gave no usable answer: down, restarting, too slow or overloaded."""
+
+    why: str  # Plain words, for a person: "did not answer in time".
+    sent: bool = True  # False where the request certainly never reached the API.
+
+
+@dataclass(eq=False)
+class ApiProblem(Exception):
+    """payments-api refused: an RFC 9457 problem."""
+
+    status: int
+    code: str
+    title: str
+    detail: str
+    fields: dict[str, str] = field(default_factory=dict)  # camelCase field -> what is wrong
+
+
+class ApiClient:
+    """Asks payments-api. Every method raises ApiUnavailable or ApiProblem."""
+
+    def __init__(
+        self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """Make a client; `transport` stands in for the network in unit tests."""
+        limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=16)
+        timeout = httpx.Timeout(
+            settings.api_timeout_seconds,
+            connect=min(CONNECT_TIMEOUT_SECONDS, settings.api_timeout_seconds),
+            pool=POOL_TIMEOUT_SECONDS,
+        )
+        headers = {"Accept": "application/json", "User-Agent": "payments-ui"}
+        self.http = httpx.AsyncClient(
+            base_url=settings.api_url,
+            timeout=timeout,
+            limits=limits,
+            headers=headers,
+            transport=transport,
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Let go of the pooled connections."""
+        await self.http.aclose()
+
+    async def create_payment(
+        self, order: Mapping[str, str], idempotency_key: str
+    ) -> tuple[api.Payment, bool]:
+        """Pay, once for each key: the payment, and whether it had been made before."""
+        response = await self._send(
+            "POST", "/payments", body=order, headers={"Idempotency-Key": idempotency_key}
+        )
+        replayed = response.headers.get("Idempotency-Replayed", "").lower() == "true"
+        return cast("api.Payment", _json(response)), replayed
+
+    async def payments(self, params: Params) -> api.PaymentPage:
+        """Payments, newest first, narrowed by the API's query parameters."""
+        return cast("api.PaymentPage", await self._get("/payments", params))
+
+    async def payment(self, payment_id: str) -> api.PaymentDetail:
+        """One payment with its job, reconciliation and ledger entries."""
+        return cast("api.PaymentDetail", await self._get(f"/payments/{_segment(payment_id)}"))
+
+    async def currencies(self, account_id: str) -> list[str]:
+        """The currencies an account has postings in."""
+        answer = await self._get(f"/accounts/{_segment(account_id)}/currencies")
+        return cast("list[str]", answer["currencies"])
+
+    async def balance(self, account_id: str, currency: str) -> api.Balance:
+        """The account's balance now."""
+        path = f"/accounts/{_segment(account_id)}/balance"
+        return cast("api.Balance", await self._get(path, {"currency": currency}))
+
+    async def entries(self, account_id: str, params: Params) -> api.EntryPage:
+        """The account's statement, newest first."""
+        path = f"/accounts/{_segment(account_id)}/entries"
+        return cast("api.EntryPage", await self._get(path, params))
+
+    async def queue_stats(self) -> api.QueueStats:
+        """How full the queue is."""
+        return cast("api.QueueStats", await self._get("/jobs/stats"))
+
+    async def throughput(self, minutes: int) -> api.Throughput:
+        """What was finished in the last minutes."""
+        return cast("api.Throughput", await self._get("/throughput", {"minutes": minutes}))
+
+    async def workers(self) -> list[api.Worker]:
+        """Workers and the leases they hold."""
+        return cast("list[api.Worker]", (await self._get("/workers"))["workers"])
+
+    async def audit(self) -> api.AuditReport:
+        """The auditor's last word on each invariant."""
+        return cast("api.AuditReport", await self._get("/audit"))
+
+    async def jobs(self, params: Params) -> api.JobPage:
+        """Jobs, newest first."""
+        return cast("api.JobPage", await self._get("/jobs", params))
+
+    async def job(self, job_id: str) -> api.Job:
+        """One job."""
+        return cast("api.Job", await self._get(f"/jobs/{_segment(job_id)}"))
+
+    async def actions(self, params: Params) -> api.ActionPage:
+        """What operators did, newest first."""
+        return cast("api.ActionPage", await self._get("/jobs/actions", params))
+
+    async def settle_dead_letter(
+        self, job_id: str, action: str, actor: str, reason: str
+    ) -> api.Job:
+        """Replay or discard one dead letter, in the operator's name."""
+        path = f"/jobs/{_segment(job_id)}/{_segment(action)}"
+        response = await self._send("POST", path, body={"actor": actor, "reason": reason})
+        return cast("api.Job", _json(response))
+
+    async def replay_jobs(self, body: Mapping[str, Any]) -> api.ReplayCount:
+        """Replay the dead letters a filter matches; with dryRun only count them."""
+        return cast("api.ReplayCount", _json(await self._send("POST", "/jobs/replay", body=body)))
+
+    async def _get(self, path: str, params: Params | None = None) -> dict[str, Any]:
+        given = {name: value for name, value in (params or {}).items() if value not in (None, "")}
+        return _json(await self._send("GET", path, params=given))
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        started = monotonic()
+        outcome = "unavailable"
+        try:
+            response = await self.http.request(
+                method, path, params=params, json=body, headers=headers
+            )
+            outcome = f"{response.status_code // 100}xx"
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise ApiUnavailable("cannot be reached", sent=False) from error
+        except httpx.PoolTimeout as error:
+            raise ApiUnavailable("has more waiting than it can answer", sent=False) from error
+        except httpx.TimeoutException as error:
+            raise ApiUnavailable("did not answer in time") from error
+        except httpx.HTTPError as error:
+            raise ApiUnavailable("broke off while answering") from error
+        finally:
+            API_SECONDS.labels(method, outcome).observe(monotonic() - started)
+        if response.is_error:
+            _raise_problem(response)
+        return response
+
+
+def _segment(text: str) -> str:
+    """The text as one segment of a path, whatever is in it."""
+    return quote(text, safe="")
+
+
+def _json(response: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError as error:
+        raise ApiUnavailable("answered with something that is not JSON") from error
+    if not isinstance(answer, dict):
+        raise ApiUnavailable("answered with something that is not a JSON object")
+    return answer
+
+
+def _raise_problem(response: httpx.Response) -> NoReturn:
+    """A 5xx is the API's trouble (and passes); a 4xx says what was wrong with the request."""
+    try:
+        answer = response.json()
+    except ValueError:
+        answer = {}
+    problem = answer if isinstance(answer, dict) else {}
+    if response.status_code >= 500:
+        raise ApiUnavailable(
+            {503: "has no capacity or no database at the moment"}.get(
+                response.status_code, f"answered with an error ({response.status_code})"
+            )
+        )
+    listed = problem.get("errors")
+    fields = {
+        str(each.get("field", "")): str(each.get("detail", ""))
+        for each in (listed if isinstance(listed, list) else [])
+        if isinstance(each, dict)
+    }
+    raise ApiProblem(
+        status=response.status_code,
+        code=str(problem.get("code", "unknown")),
+        title=str(problem.get("title", "The request was refused")),
+        detail=str(problem.get("detail") or problem.get("title") or "The request was refused"),
+        fields=fields,
+    )

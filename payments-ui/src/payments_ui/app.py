@@ -1,0 +1,148 @@
+"""The page, put together: every route on one screen."""
+
+import asyncio
+import logging
+import secrets
+from contextlib import suppress
+from datetime import timedelta
+from time import monotonic
+
+import httpx
+from quart import Quart, Response, g, request
+
+from payments_core.control import control_blueprint
+from payments_core.money import currencies
+from payments_core.serving import Lifecycle
+from payments_ui import formatting
+from payments_ui.api_client import ApiClient
+from payments_ui.api_types import Payment, PaymentPage
+from payments_ui.assets import install_assets
+from payments_ui.blueprints import accounts, live, operate, payments
+from payments_ui.error_pages import install_error_pages
+from payments_ui.forms import STATUSES
+from payments_ui.live_feed import LiveFeed
+from payments_ui.metrics import REQUEST_SECONDS, REQUESTS
+from payments_ui.overview import read_overview
+from payments_ui.security import protect
+from payments_ui.services import Services
+from payments_ui.settings import Settings
+from payments_ui.shared_read import SharedRead
+
+FORM_BYTES_MAX = 64 * 1024
+REMEMBERED_DAYS = 90  # The operator's name.
+NEWEST_FRESH_SECONDS = 0.3  # A flock of refetching pages costs the API one read.
+OVERVIEW_FRESH_SECONDS = 1.0
+COMMON_CURRENCIES = ("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "SEK")
+
+log = logging.getLogger(__name__)
+
+
+def create_app(
+    settings: Settings,
+    lifecycle: Lifecycle | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> Quart:
+    """The app; `transport` stands in for payments-api in unit tests."""
+    lifecycle = lifecycle or Lifecycle()
+    app = Quart(__name__)
+    _configure(app, settings)
+    client = ApiClient(settings, transport)
+    feed = LiveFeed(client.http, _row_renderer(app), settings.live_interval_seconds)
+
+    async def read_newest() -> tuple[str, PaymentPage]:
+        position = feed.position  # Before the read: what happens meanwhile is streamed.
+        return position, await client.payments({"limit": payments.PAGE_ROWS})
+
+    app.extensions["payments_ui"] = Services(
+        settings=settings,
+        client=client,
+        feed=feed,
+        newest=SharedRead(read_newest, NEWEST_FRESH_SECONDS),
+        overview=SharedRead(lambda: read_overview(client), OVERVIEW_FRESH_SECONDS),
+    )
+    app.register_blueprint(payments.blueprint)  # / /payments /payments/ID /search
+    app.register_blueprint(accounts.blueprint)  # /accounts/ID, its statement.csv
+    app.register_blueprint(operate.blueprint)  # /operate/, its confirmations
+    app.register_blueprint(live.blueprint)  # /live
+    app.register_blueprint(control_blueprint(lifecycle, _ready))  # /health /readyz /metrics
+    protect(app)
+    install_assets(app)
+    install_error_pages(app)
+    _measure(app)
+    _run_feed(app, feed, client, lifecycle)
+    return app
+
+
+async def _ready() -> None:
+    """Always: an API that is down does not make the page unready, the page says so itself."""
+
+
+def _configure(app: Quart, settings: Settings) -> None:
+    if settings.secret_key is None:
+        log.warning("secret_key_is_random: set PAYMENTS_UI_SECRET_KEY to run several replicas")
+        app.secret_key = secrets.token_urlsafe(32)
+    else:
+        app.secret_key = settings.secret_key.get_secret_value()
+    app.config.update(
+        MAX_CONTENT_LENGTH=FORM_BYTES_MAX,
+        SESSION_COOKIE_NAME="payments_ui",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=settings.cookie_secure,
+        SESSION_REFRESH_EACH_REQUEST=False,
+        PERMANENT_SESSION_LIFETIME=timedelta(days=REMEMBERED_DAYS),
+    )
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    app.jinja_env.filters.update(
+        money=formatting.money,
+        time=formatting.time_tag,
+        duration=formatting.duration,
+        short_id=formatting.short_id,
+        outcome=formatting.outcome,
+    )
+    app.jinja_env.globals.update(
+        statuses=STATUSES, common_currencies=COMMON_CURRENCIES, all_currencies=currencies()
+    )
+
+
+def _row_renderer(app: Quart):  # type: ignore[no-untyped-def]
+    async def render_rows(changed: list[Payment]) -> str:
+        return await app.jinja_env.get_template("payment_rows.html").render_async(payments=changed)
+
+    return render_rows
+
+
+def _measure(app: Quart) -> None:
+    @app.before_request
+    async def start() -> None:
+        g.started = monotonic()
+
+    @app.after_request
+    async def stop(response: Response) -> Response:
+        endpoint = request.endpoint or "none"
+        REQUESTS.labels(request.method, endpoint, response.status_code).inc()
+        if "started" in g:
+            REQUEST_SECONDS.labels(endpoint).observe(monotonic() - g.started)
+        return response
+
+
+def _run_feed(app: Quart, feed: LiveFeed, client: ApiClient, lifecycle: Lifecycle) -> None:
+    """The feed runs while the app is served; at the end the pages' streams are let go."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def close_on_stop() -> None:
+        await lifecycle.stopping.wait()
+        feed.close()
+
+    @app.before_serving
+    async def start() -> None:
+        tasks.extend(asyncio.create_task(work) for work in (feed.run(), close_on_stop()))
+
+    @app.after_serving
+    async def stop() -> None:
+        feed.close()
+        for task in tasks:
+            task.cancel()
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(*tasks)
+        await client.close()

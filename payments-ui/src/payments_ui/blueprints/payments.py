@@ -1,0 +1,131 @@
+"""Paying, and the payments there are."""
+
+from urllib.parse import quote
+
+from quart import Blueprint, Response, redirect, request
+from quart.typing import ResponseReturnValue
+
+from payments_ui.api_client import ApiProblem, ApiUnavailable
+from payments_ui.api_types import PaymentPage
+from payments_ui.formatting import trace_id
+from payments_ui.forms import Filters, PayForm, is_uuid
+from payments_ui.services import from_htmx, render, services
+from payments_ui.timeline import timeline
+
+PAGE_ROWS = 25
+
+blueprint = Blueprint("payments", __name__)
+
+
+@blueprint.get("/")
+async def index() -> ResponseReturnValue:
+    """The payment form, and the payments."""
+    return await _index(PayForm())
+
+
+@blueprint.get("/payments")
+async def old_index() -> ResponseReturnValue:
+    """A reload after paying without a script lands here."""
+    return redirect("/", 303)
+
+
+@blueprint.post("/payments")
+async def pay() -> ResponseReturnValue:
+    """Pay once for each drawn form, and say what became of it."""
+    form = PayForm.read(await request.form)
+    if form.errors:
+        return await _form_again(form, 422)
+    try:
+        payment, replayed = await services().client.create_payment(
+            form.order(), form.idempotency_key
+        )
+    except ApiUnavailable as error:
+        return await _form_again(form, 503, unavailable=error)
+    except ApiProblem as problem:
+        return await _refused(form, problem)
+    if not from_htmx():
+        return redirect(f"/payments/{payment['id']}?made={'before' if replayed else 'now'}", 303)
+    fresh = PayForm(account_id=payment["accountId"], currency=payment["currency"])
+    return await render("pay_panel.html", 201, form=fresh, paid=payment, replayed=replayed)
+
+
+async def _refused(form: PayForm, problem: ApiProblem) -> Response:
+    """The API's words beside their fields, or above the form where they belong to none."""
+    if problem.code == "idempotency_key_reused":
+        # The first payment of this form exists: paying the changed one is a second payment.
+        fresh = PayForm(form.account_id, form.amount, form.currency, form.description)
+        return await _form_again(fresh, 422, reused=True)
+    placed = form.take_errors(problem.fields)
+    return await _form_again(form, problem.status, refusal=None if placed else problem.detail)
+
+
+async def _form_again(form: PayForm, status: int, **notices: object) -> Response:
+    """The form with what was typed and its key, as a part or as a whole page."""
+    if from_htmx():
+        return await render("pay_panel.html", status, form=form, **notices)
+    return await _index(form, status, **notices)
+
+
+async def draw_again_after_csrf() -> Response:
+    """The form as typed, with a valid token, where the old one had expired."""
+    return await _form_again(PayForm.read(await request.form), 403, expired=True)
+
+
+async def _index(form: PayForm, status: int = 200, **notices: object) -> Response:
+    filters = Filters.read(request.args)
+    cursor = request.args.get("cursor", "")
+    page: PaymentPage | None = None
+    trouble: ApiUnavailable | ApiProblem | None = None
+    position = services().feed.position
+    try:
+        if filters or cursor:
+            page = await services().client.payments(
+                filters.api_params() | {"cursor": cursor, "limit": str(PAGE_ROWS)}
+            )
+        else:
+            position, page = await services().newest.get()
+    except (ApiUnavailable, ApiProblem) as error:
+        trouble = error
+    if trouble is not None and status == 200:
+        status = 503 if isinstance(trouble, ApiUnavailable) else trouble.status
+    return await render(
+        "payments.html",
+        status,
+        form=form,
+        filters=filters,
+        cursor=cursor,
+        page=page,
+        trouble=trouble,
+        position=position,
+        page_rows=PAGE_ROWS,
+        **notices,
+    )
+
+
+@blueprint.get("/payments/<payment_id>")
+async def show(payment_id: str) -> ResponseReturnValue:
+    """One payment: what happened to it, and where its money went."""
+    position = services().feed.position
+    payment = await services().client.payment(payment_id)
+    trace = trace_id(payment["traceparent"])
+    template = services().settings.trace_url
+    return await render(
+        "payment.html",
+        payment=payment,
+        steps=timeline(payment),
+        made=request.args.get("made", ""),
+        trace=trace,
+        trace_url=template.replace("{trace_id}", trace) if template and trace else None,
+        position=position,
+    )
+
+
+@blueprint.get("/search")
+async def search() -> ResponseReturnValue:
+    """From a payment's or an account's id to its page."""
+    text = request.args.get("q", "").strip()
+    if not text:
+        return redirect("/", 303)
+    if is_uuid(text):
+        return redirect(f"/payments/{text.lower()}", 303)
+    return redirect(f"/accounts/{quote(text, safe='')}", 303)

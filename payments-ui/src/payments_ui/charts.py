@@ -1,0 +1,171 @@
+"""Geometry of the charts; the templates draw it as SVG, with attributes and never with styles.
+
+Coordinates run from 0 to WIDTH and, downwards, from 0 to HEIGHT; the drawing is stretched to
+its box, and labels stand beside it in HTML so that text keeps its shape.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, floor, log10
+
+from payments_ui.api_types import LedgerEntry, Throughput
+from payments_ui.formatting import parse_time
+
+WIDTH, HEIGHT = 1000.0, 100.0
+TICKS = 4  # Lines on the vertical axis, about.
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A line of an axis: where, and what it stands for."""
+
+    at: float
+    value: float
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a bar."""
+
+    kind: str
+    y: float
+    height: float
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What happened in one bucket."""
+
+    x: float
+    width: float
+    start: str
+    counts: dict[str, int]
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class BarChart:
+    """Stacked bars over time."""
+
+    bars: tuple[Bar, ...]
+    ticks: tuple[Tick, ...]
+    total: int
+    peak_per_second: float
+    last_minute_per_second: float
+
+
+@dataclass(frozen=True)
+class Point:
+    """A posting on the balance chart."""
+
+    x: float
+    y: float
+    at: str
+    balance: str
+
+
+@dataclass(frozen=True)
+class StepChart:
+    """A balance over time: it changes at a posting and stays until the next."""
+
+    line: str
+    area: str
+    points: tuple[Point, ...]
+    ticks: tuple[Tick, ...]
+    start: str
+    end: str
+
+
+def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    """Round numbers that span low..high: [0, 5, 10, 15]."""
+    if high <= low:
+        high = low + 1
+    raw = (high - low) / TICKS
+    magnitude = 10.0 ** floor(log10(raw))
+    step = next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw * 0.999)
+    step = max(1.0, ceil(step)) if whole else step
+    first, last = floor(low / step), ceil(high / step)
+    return [index * step for index in range(first, last + 1)]
+
+
+def throughput_chart(answer: Throughput) -> BarChart:
+    """The bars of GET /throughput; failed ones stand on top, where they are seen."""
+    buckets = answer["buckets"]
+    seconds = answer["bucketSeconds"] or 1
+    totals = [b["completed"] + b["failed"] + b["discrepancy"] for b in buckets]
+    ticks = nice_ticks(0, max(totals, default=0) or 4, whole=True)
+    scale = HEIGHT / ticks[-1]
+    slot = WIDTH / max(1, len(buckets))
+    bars = []
+    for index, bucket in enumerate(buckets):
+        counts = {
+            "completed": bucket["completed"],
+            "discrepancy": bucket["discrepancy"],
+            "failed": bucket["failed"],
+        }
+        bars.append(
+            Bar(
+                x=round(index * slot + slot * 0.12, 2),
+                width=round(slot * 0.76, 2),
+                start=bucket["start"],
+                counts=counts,
+                segments=_stack(counts, scale),
+            )
+        )
+    # The newest bucket is still filling: the rate is that of the whole minute before it.
+    minute = totals[-1 - max(1, 60 // seconds) : -1]
+    return BarChart(
+        bars=tuple(bars),
+        ticks=tuple(Tick(round(HEIGHT - tick * scale, 2), tick) for tick in ticks),
+        total=sum(totals),
+        peak_per_second=max(totals, default=0) / seconds,
+        last_minute_per_second=sum(minute) / max(1, len(minute) * seconds),
+    )
+
+
+def _stack(counts: dict[str, int], scale: float) -> tuple[Segment, ...]:
+    floor_y = HEIGHT
+    segments = []
+    for kind, count in counts.items():
+        if count:
+            height = max(count * scale, 1.5)  # One failure among thousands is still seen.
+            floor_y -= height
+            segments.append(Segment(kind, round(floor_y, 2), round(height, 2)))
+    return tuple(segments)
+
+
+def balance_chart(newest_first: Sequence[LedgerEntry], now: str) -> StepChart | None:
+    """The balance after each of the entries, up to now; None where there is too little."""
+    entries = list(reversed(newest_first))
+    end = parse_time(now)
+    times = [parse_time(entry["createdAt"]) for entry in entries]
+    if len(entries) < 2 or end is None or None in times:
+        return None
+    seconds = [at.timestamp() for at in times if at is not None]
+    first, last = seconds[0], max(end.timestamp(), seconds[-1])
+    values = [float(entry["balanceAfter"]) for entry in entries]  # For drawing only.
+    ticks = nice_ticks(min(0.0, *values), max(0.0, *values))
+    low, span, time_span = ticks[0], ticks[-1] - ticks[0], (last - first) or 1.0
+
+    def y_of(value: float) -> float:
+        return round(HEIGHT - (value - low) / span * HEIGHT, 2)
+
+    points = tuple(
+        Point(
+            round((at - first) / time_span * WIDTH, 2),
+            y_of(value),
+            e["createdAt"],
+            e["balanceAfter"],
+        )
+        for at, value, e in zip(seconds, values, entries, strict=True)
+    )
+    steps = "".join(f"H{point.x}V{point.y}" for point in points[1:])
+    line = f"M{points[0].x} {points[0].y}{steps}H{WIDTH}"
+    return StepChart(
+        line=line,
+        area=f"{line}V{y_of(0)}H{points[0].x}Z",
+        points=points,
+        ticks=tuple(Tick(y_of(tick), tick) for tick in ticks),
+        start=entries[0]["createdAt"],
+        end=now,
+    )

@@ -1,0 +1,76 @@
+"""What people see when something goes wrong."""
+
+import logging
+from http import HTTPStatus
+
+from quart import Quart, Response, request
+from quart.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException
+
+from payments_core.problems import Problem
+from payments_ui.api_client import ApiProblem, ApiUnavailable
+from payments_ui.blueprints.payments import draw_again_after_csrf
+from payments_ui.security import CsrfFailed
+from payments_ui.services import render
+
+RETRY_SECONDS = 5  # When a page that the API could not fill asks again.
+log = logging.getLogger(__name__)
+
+
+async def error_page(status: int, title: str, detail: str, retry: bool = False) -> Response:
+    """A page with its own status, the way out of it, and whether it tries again by itself."""
+    headers = {"Retry-After": str(RETRY_SECONDS)} if retry else {}
+    return await render(
+        "error.html", status, headers, code=status, title=title, detail=detail, retry=retry
+    )
+
+
+def install_error_pages(app: Quart) -> None:
+    """One handler for each kind of error."""
+
+    @app.errorhandler(ApiUnavailable)
+    async def unavailable(error: ApiUnavailable) -> ResponseReturnValue:
+        return await error_page(
+            503, "The payments service is not answering", f"It {error.why}.", retry=True
+        )
+
+    @app.errorhandler(ApiProblem)
+    async def refused(problem: ApiProblem) -> ResponseReturnValue:
+        titles = {
+            "payment_not_found": "There is no such payment",
+            "job_not_found": "There is no such job",
+            "invalid_cursor": "This address leads nowhere",
+        }
+        title = titles.get(problem.code, problem.title.rstrip("."))
+        return await error_page(problem.status, title, problem.detail)
+
+    @app.errorhandler(CsrfFailed)
+    async def forged(_: CsrfFailed) -> ResponseReturnValue:
+        if request.endpoint == "payments.pay":
+            return await draw_again_after_csrf()
+        return await error_page(
+            403,
+            "This form has expired",
+            "It was drawn before the page was restarted, or by another site. "
+            "Go back, reload the page and send it again: nothing was changed.",
+        )
+
+    @app.errorhandler(Problem)
+    async def of_the_floor_below(problem: Problem) -> ResponseReturnValue:
+        return problem.as_response()  # Probes ask for these, not people.
+
+    @app.errorhandler(HTTPException)
+    async def of_the_framework(error: HTTPException) -> ResponseReturnValue:
+        status = error.code or 500
+        if 300 <= status < 400:
+            return error.get_response()  # type: ignore[return-value]  # A redirect.
+        if status == 404:
+            return await error_page(404, "There is nothing here", "Check the address.")
+        return await error_page(status, HTTPStatus(status).phrase, error.description or "")
+
+    @app.errorhandler(Exception)
+    async def unforeseen(error: Exception) -> ResponseReturnValue:
+        log.error("request_failed", exc_info=error)
+        return await error_page(
+            500, "Something went wrong on our side", "Nothing is half-done; try again."
+        )

@@ -1,0 +1,158 @@
+"""What people type: the payment form and the filters, cleaned but never judged twice.
+
+payments-api is the judge of a payment; here only what it cannot know is decided.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Self
+from uuid import UUID, uuid4
+
+from payments_ui.formatting import parse_time
+
+FIELD_NAMES = {
+    "accountId": "Account",
+    "amount": "Amount",
+    "currency": "Currency",
+    "description": "Description",
+}
+STATUSES = ("pending", "completed", "discrepancy", "failed")
+TEXT_MAX_CHARS = 1000  # Cut before it is sent on; the API's own limits are below.
+
+
+def _text(form: Mapping[str, str], name: str) -> str:
+    return form.get(name, "").strip()[:TEXT_MAX_CHARS]
+
+
+@dataclass
+class PayForm:
+    """The payment form: what was typed, its idempotency key, and what is wrong where.
+
+    The key is made when the form is drawn and stays with it until a payment has come of it:
+    a double click, a reload or a retry sends the same key and so pays once.
+    """
+
+    account_id: str = ""
+    amount: str = ""
+    currency: str = "USD"
+    description: str = ""
+    idempotency_key: str = field(default_factory=lambda: str(uuid4()))
+    errors: dict[str, str] = field(default_factory=dict)  # camelCase field -> sentence
+
+    @classmethod
+    def read(cls, form: Mapping[str, str]) -> Self:
+        """The form as submitted; a missing or foreign key is replaced by a new one."""
+        read = cls(
+            account_id=_text(form, "accountId"),
+            amount=_text(form, "amount"),
+            currency=_text(form, "currency") or "USD",
+            description=_text(form, "description"),
+        )
+        if is_uuid(form.get("idempotencyKey", "")):
+            read.idempotency_key = form["idempotencyKey"]
+        for name, value in (("accountId", read.account_id), ("amount", read.amount)):
+            if not value:
+                read.errors[name] = f"{FIELD_NAMES[name]} is needed."
+        return read
+
+    def order(self) -> dict[str, str]:
+        """The body for POST /payments."""
+        return {
+            "accountId": self.account_id,
+            # People group digits; the API takes plain decimals only.
+            "amount": self.amount.replace(" ", "").replace("\u202f", "").replace("\u00a0", ""),
+            "currency": self.currency.upper(),
+            "description": self.description,
+        }
+
+    def take_errors(self, fields: Mapping[str, str]) -> bool:
+        """Put the API's errors beside their fields; whether every one found its place."""
+        for name, detail in fields.items():
+            if name in FIELD_NAMES:
+                self.errors[name] = as_sentence(FIELD_NAMES[name], detail)
+        return bool(fields) and all(name in FIELD_NAMES for name in fields)
+
+
+def as_sentence(label: str, detail: str) -> str:
+    """ "must not be empty" becomes "Amount must not be empty."; full sentences stay."""
+    text = detail.strip().rstrip(".")
+    if not text:
+        return f"{label} is not right."
+    return f"{text}." if text[0].isupper() else f"{label} {text}."
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the list of payments is narrowed to; empty values do not narrow."""
+
+    account: str = ""
+    status: str = ""
+    currency: str = ""
+    start: str = ""  # From this time on; "2026-11-22T20:00Z" or without the Z, UTC too.
+    end: str = ""  # Before this time.
+
+    @classmethod
+    def read(cls, args: Mapping[str, str]) -> Self:
+        """The filters of an address; a status that is none is left out."""
+        status = _text(args, "status")
+        return cls(
+            account=_text(args, "account"),
+            status=status if status in STATUSES else "",
+            currency=_text(args, "currency").upper(),
+            start=_minute(_text(args, "start")),
+            end=_minute(_text(args, "end")),
+        )
+
+    def __bool__(self) -> bool:
+        """Whether anything is narrowed."""
+        return any((self.account, self.status, self.currency, self.start, self.end))
+
+    def api_params(self) -> dict[str, str]:
+        """As GET /payments takes them."""
+        params = {
+            "accountId": self.account,
+            "currency": self.currency,
+            "createdFrom": _utc(self.start),
+            "createdTo": _utc(self.end),
+        }
+        if self.status == "discrepancy":
+            params["discrepancy"] = "true"
+        else:
+            params["status"] = self.status
+        return {name: value for name, value in params.items() if value}
+
+    def query(self, **more: str) -> dict[str, str]:
+        """As this page's own address takes them, with some more."""
+        mine = {
+            "account": self.account,
+            "status": self.status,
+            "currency": self.currency,
+            "start": self.start,
+            "end": self.end,
+        }
+        return {name: value for name, value in (mine | more).items() if value}
+
+
+def _minute(text: str) -> str:
+    """A time of the address bar as "2026-11-22T20:00" in UTC, or nothing."""
+    at = parse_time(text) if text else None
+    return at.strftime("%Y-%m-%dT%H:%M") if at else ""
+
+
+def _utc(text: str) -> str:
+    at = parse_time(text) if text else None
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
+
+
+def now_text() -> str:
+    """The present time as the API writes it."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def is_uuid(text: str) -> bool:
+    """Whether the text is a UUID in its usual form."""
+    try:
+        return str(UUID(text)) == text.lower()
+    except ValueError:
+        return False

@@ -1,0 +1,238 @@
+"""One reader of the API's event stream, fanned out to every open page.
+
+    payments-api ──one connection──▶ LiveFeed ──a ring of frames──▶ page, page, page ...
+
+Changes are gathered for `interval_seconds`, rendered once, and kept as one frame in a ring
+that all pages read, each at its own place: memory does not grow with the number of pages.
+A page whose place has left the ring is told to refetch; one that stops reading is cut off.
+"""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+
+import httpx
+
+from payments_ui.api_client import STREAM_SILENCE_SECONDS_MAX
+from payments_ui.api_types import Payment
+from payments_ui.metrics import (
+    LIVE_PAGES,
+    LIVE_PAGES_CUT_OFF,
+    STREAM_CONNECTED,
+    STREAM_CONNECTS,
+)
+from payments_ui.sse import Event, EventReader, StreamTooLong, encode_event
+
+RING_FRAMES_MAX = 240  # Two minutes at two frames a second: a page that blinked catches up.
+RING_BYTES_MAX = 4 << 20  # And never more than this, however large the frames are.
+ROWS_PER_FRAME_MAX = 100  # More changes than a page shows: refetching is cheaper.
+BEAT_SECONDS = 10.0  # Lets a page notice a connection that died silently.
+STALLED_SECONDS_MAX = 30.0  # A page that takes nothing for so long is cut off.
+RECONNECT_SECONDS_MAX = 5.0  # Recovery after an outage is felt within seconds.
+
+Render = Callable[[list[Payment]], Awaitable[str]]
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Bytes that every page gets, and the number by which pages know where they are."""
+
+    number: int
+    wire: bytes
+
+
+@dataclass(eq=False, slots=True)
+class Page:
+    """One open page: the last frame it was given, and since when it has not taken it."""
+
+    task: asyncio.Task[object] | None
+    position: int
+    handed_at: float | None = None
+
+
+@dataclass
+class LiveFeed:
+    """The process's one upstream connection and all its open pages."""
+
+    http: httpx.AsyncClient
+    render: Render
+    interval_seconds: float
+    pages: set[Page] = field(default_factory=set)
+    live: bool = False  # Whether the API's stream is connected.
+    closing: bool = False
+    _epoch: str = field(default_factory=lambda: secrets.token_hex(4))
+    _number: int = 0
+    _ring: deque[Frame] = field(default_factory=deque)
+    _ring_bytes: int = 0
+    _changed: dict[str, Payment] = field(default_factory=dict)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _to_flush: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def position(self) -> str:
+        """Where a page rendered now begins to listen: `?since=` of its stream."""
+        return f"{self._epoch}.{self._number}"
+
+    async def run(self) -> None:
+        """Read and fan out until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read_upstream())
+            tasks.create_task(self._flush_changes())
+            tasks.create_task(self._cut_off_stalled_pages())
+
+    def close(self) -> None:
+        """End every page's stream; their browsers reconnect to a process that stays."""
+        self.closing = True
+        self._wake_pages()
+
+    async def frames(self, since: str | None) -> AsyncIterator[bytes]:
+        """The stream of one page, from where it left off."""
+        position, known = self._position_of(since)
+        page = Page(asyncio.current_task(), position)
+        self.pages.add(page)
+        LIVE_PAGES.set(len(self.pages))
+        try:
+            yield b"retry: 1000\n\n" + self._state_event()
+            if not known:
+                yield encode_event("resync", "{}", self.position)
+            while not self.closing:
+                wire = self._next_for(page)
+                if wire:
+                    page.handed_at = monotonic()
+                    yield wire
+                    page.handed_at = None
+                    continue
+                news = self._news
+                try:
+                    async with asyncio.timeout(BEAT_SECONDS):
+                        await news.wait()
+                except TimeoutError:
+                    page.handed_at = monotonic()
+                    yield encode_event("beat", "{}")
+                    page.handed_at = None
+        finally:
+            self.pages.discard(page)
+            LIVE_PAGES.set(len(self.pages))
+
+    def _position_of(self, since: str | None) -> tuple[int, bool]:
+        """The frame after which a page continues, and whether it is still known here."""
+        epoch, _, number = (since or "").partition(".")
+        oldest = self._ring[0].number - 1 if self._ring else self._number
+        if epoch == self._epoch and number.isdigit() and oldest <= int(number) <= self._number:
+            return int(number), True
+        return self._number, False
+
+    def _next_for(self, page: Page) -> bytes:
+        """All frames the page has not had, in one piece; a resync where some are gone."""
+        behind = self._number - page.position
+        if not behind:
+            return b""
+        page.position = self._number
+        if behind > len(self._ring):
+            return encode_event("resync", "{}", self.position) + self._state_event()
+        return b"".join(
+            self._ring[i].wire for i in range(len(self._ring) - behind, len(self._ring))
+        )
+
+    def _state_event(self) -> bytes:
+        return encode_event("state", "live" if self.live else "behind")
+
+    def _publish(self, name: str, data: str) -> None:
+        self._number += 1
+        frame = Frame(self._number, encode_event(name, data, self.position))
+        self._ring.append(frame)
+        self._ring_bytes += len(frame.wire)
+        while len(self._ring) > RING_FRAMES_MAX or self._ring_bytes > RING_BYTES_MAX:
+            self._ring_bytes -= len(self._ring.popleft().wire)
+        self._wake_pages()
+
+    def _wake_pages(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _set_live(self, live: bool) -> None:
+        if live != self.live:
+            self.live = live
+            STREAM_CONNECTED.set(live)
+            log.info("api_stream_connected" if live else "api_stream_lost")
+            self._publish("state", "live" if live else "behind")
+
+    async def _read_upstream(self) -> None:
+        """Stay connected to the API's stream, from the last event on."""
+        last_event_id: str | None = None
+        pause = 0.25
+        while True:
+            reader = EventReader(last_event_id)
+            started = monotonic()
+            with suppress(httpx.HTTPError, StreamTooLong):
+                await self._read_stream(reader)
+            last_event_id = reader.last_event_id
+            self._set_live(False)
+            if monotonic() - started > RECONNECT_SECONDS_MAX:
+                pause = 0.25
+            # Half of it random: replicas do not come back in step.
+            await asyncio.sleep(pause * (0.5 + secrets.randbelow(512) / 1024))
+            pause = min(pause * 2, RECONNECT_SECONDS_MAX)
+
+    async def _read_stream(self, reader: EventReader) -> None:
+        headers = {"Accept": "text/event-stream"}
+        if reader.last_event_id:
+            headers["Last-Event-ID"] = reader.last_event_id
+        timeout = httpx.Timeout(5.0, read=STREAM_SILENCE_SECONDS_MAX)
+        async with self.http.stream(
+            "GET", "/payments/events", headers=headers, timeout=timeout
+        ) as response:
+            if response.status_code != httpx.codes.OK:
+                return
+            STREAM_CONNECTS.inc()
+            if not reader.last_event_id:
+                # Pages rendered before this connection may have missed something.
+                self._publish("resync", "{}")
+            self._set_live(True)
+            async for chunk in response.aiter_raw():
+                for event in reader.feed(chunk):
+                    self._receive(event)
+
+    def _receive(self, event: Event) -> None:
+        if event.name == "resync":
+            self._changed.clear()
+            self._publish("resync", "{}")
+        elif event.name == "payment":
+            with suppress(ValueError, KeyError, TypeError):
+                payment: Payment = json.loads(event.data)
+                self._changed[payment["id"]] = payment
+                self._to_flush.set()
+
+    async def _flush_changes(self) -> None:
+        """The first change goes out at once, those that follow together."""
+        while True:
+            await self._to_flush.wait()
+            self._to_flush.clear()
+            changed, self._changed = self._changed, {}
+            if len(changed) > ROWS_PER_FRAME_MAX:
+                self._publish("resync", "{}")
+            elif changed:
+                try:
+                    self._publish("payments", await self.render(list(changed.values())))
+                except Exception:
+                    # One event of an unknown shape must not end the pages' stream.
+                    log.exception("live_rows_not_rendered")
+                    self._publish("resync", "{}")
+            await asyncio.sleep(self.interval_seconds)
+
+    async def _cut_off_stalled_pages(self) -> None:
+        while True:
+            await asyncio.sleep(STALLED_SECONDS_MAX / 6)
+            limit = monotonic() - STALLED_SECONDS_MAX
+            for page in [p for p in self.pages if p.handed_at and p.handed_at < limit]:
+                LIVE_PAGES_CUT_OFF.inc()
+                log.warning("live_page_cut_off")
+                if page.task:
+                    page.task.cancel()

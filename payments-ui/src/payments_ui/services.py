@@ -1,0 +1,49 @@
+"""What the handlers work with, made once by `app.create_app`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from quart import Response, current_app, make_response, render_template, request
+
+from payments_ui.api_client import ApiClient
+from payments_ui.api_types import PaymentPage
+from payments_ui.live_feed import LiveFeed
+from payments_ui.overview import Overview
+from payments_ui.settings import Settings
+from payments_ui.shared_read import SharedRead
+
+
+@dataclass(frozen=True)
+class Services:
+    """One of each per process."""
+
+    settings: Settings
+    client: ApiClient
+    feed: LiveFeed
+    # Where the stream stood before the read, and the newest payments.
+    newest: SharedRead[tuple[str, PaymentPage]]
+    overview: SharedRead[Overview]
+
+
+def services() -> Services:
+    """Those of the app that handles the present request."""
+    return cast("Services", current_app.extensions["payments_ui"])
+
+
+def from_htmx() -> bool:
+    """Whether a script asks for a part of the page, or a browser for all of it."""
+    return request.headers.get("HX-Request") == "true"
+
+
+async def render(
+    template: str,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+    **context: Any,
+) -> Response:
+    """The template as a whole page, or without its frame for htmx."""
+    html = await render_template(template, partial=from_htmx(), **context)
+    response = cast("Response", await make_response(html, status, dict(headers or {})))
+    response.headers["Vary"] = "HX-Request, Cookie"
+    return response

@@ -1,0 +1,78 @@
+"""What the page is told at its start, by environment variables; read once, then frozen."""
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from payments_core.settings import Port
+
+SECRET_MIN_CHARS = 16  # Shorter ones can be guessed; the cookies' signatures rest on it.
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http:// or https:// address")
+    return value.rstrip("/")
+
+
+def _trace_url(value: str | None) -> str | None:
+    if value is None or not value.strip():
+        return None
+    if "{trace_id}" not in value:
+        raise ValueError("must hold {trace_id} where the trace's id belongs")
+    return _http_url(value)
+
+
+def _secret(value: SecretStr | None) -> SecretStr | None:
+    if value is None or not value.get_secret_value():
+        return None
+    if len(value.get_secret_value()) < SECRET_MIN_CHARS:
+        raise ValueError(f"must have at least {SECRET_MIN_CHARS} characters")
+    return value
+
+
+class Settings(BaseSettings):
+    """Every value has a default that works on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="PAYMENTS_UI_", frozen=True, extra="ignore")
+
+    host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
+    port: Annotated[Port, Field(description="port to listen on")] = 3000
+    api_url: Annotated[
+        str, AfterValidator(_http_url), Field(description="where payments-api answers")
+    ] = "http://127.0.0.1:3001"
+    api_timeout_seconds: Annotated[
+        float, Field(gt=0, le=60, description="longest wait for one answer of payments-api")
+    ] = 5.0
+    trace_url: Annotated[
+        str | None,
+        AfterValidator(_trace_url),
+        Field(description="address of a trace in your trace UI, with {trace_id} in it"),
+    ] = None
+    secret_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_secret),
+        Field(
+            description="signs cookies and forms; the same for every replica. "
+            "Absent: a random one for each process"
+        ),
+    ] = None
+    cookie_secure: Annotated[
+        bool, Field(description="mark cookies Secure: set it where the page is served over HTTPS")
+    ] = False
+    delay_seconds: Annotated[
+        float,
+        Field(ge=0, le=300, description="after SIGTERM: requests are still taken for so long"),
+    ] = 0.0
+    drain_seconds: Annotated[
+        float, Field(ge=0, le=300, description="longest wait for requests under way at the end")
+    ] = 5.0
+    live_interval_seconds: Annotated[
+        float, Field(ge=0.05, le=10, description="open pages get changes at most this often")
+    ] = 0.5
+    live_pages_max: Annotated[
+        int, Field(ge=1, le=100_000, description="open live pages that one process takes")
+    ] = 1000

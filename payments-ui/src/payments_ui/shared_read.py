@@ -1,0 +1,45 @@
+"""One answer for many pages that ask at the same moment."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from time import monotonic
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class SharedRead(Generic[T]):
+    """A read that all callers within `fresh_seconds` share: 200 pages cost the API one.
+
+    Errors are not kept: the callers that waited for the read get its error, the next one asks
+    again.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[T]], fresh_seconds: float) -> None:
+        """Share the answers of `read`."""
+        self._read = read
+        self._fresh_seconds = fresh_seconds
+        self._running: asyncio.Task[T] | None = None
+        self._done_at = 0.0
+
+    async def get(self) -> T:
+        """A fresh answer, or the error of the read that was to bring it."""
+        task = self._running
+        stale = task is None or (
+            task.done()
+            and (self._failed(task) or monotonic() - self._done_at > self._fresh_seconds)
+        )
+        if task is None or stale:
+            task = self._running = asyncio.create_task(self._timed())
+        # A page that goes away must not take the others' answer with it.
+        return await asyncio.shield(task)
+
+    @staticmethod
+    def _failed(task: asyncio.Task[T]) -> bool:
+        return task.cancelled() or task.exception() is not None
+
+    async def _timed(self) -> T:
+        try:
+            return await self._read()
+        finally:
+            self._done_at = monotonic()

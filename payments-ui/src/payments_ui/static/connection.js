@@ -1,0 +1,96 @@
+// Says whether the page is up to date, and asks for fresh content when it may not be.
+//
+// live          listening, and payments-api's stream is connected behind it
+// behind        listening, but payments-api is not answering
+// reconnecting  this page has lost its own connection
+const SILENCE_MS_MAX = 25_000; // The server says something every 10 s.
+const RETRY_MS = [1000, 4000]; // Between these two, by chance, so that pages do not come in step.
+const SETTLE_MS = 1500; // A blink shorter than this is not worth a banner.
+const TEXT = { live: "Live", behind: "Behind", reconnecting: "Reconnecting", connecting: "Connecting" };
+const REASON = {
+  behind: "The payments service is not answering. This page catches up by itself.",
+  reconnecting: "The connection to the page's server is lost. It is tried again by itself.",
+};
+
+const root = document.documentElement;
+const source = document.getElementById("live");
+const banner = document.getElementById("behind");
+const between = ([low, high]) => low + Math.random() * (high - low);
+let connection = null;
+let heardAt = Date.now();
+let behindSince = null;
+let refetchTimer = null;
+
+function setState(state) {
+  const was = root.dataset.connection;
+  root.dataset.connection = state;
+  document.getElementById("connection-text").textContent = TEXT[state];
+  if (state === "live") {
+    behindSince = null;
+    banner.hidden = true;
+    // What was missed is fetched; the first connection of a fresh page has missed nothing.
+    if (was === "behind" || was === "reconnecting") refetch();
+  } else if (state !== "connecting") {
+    behindSince ??= new Date();
+  }
+}
+
+function showBanner() {
+  const reason = REASON[root.dataset.connection];
+  if (!reason || !behindSince || Date.now() - behindSince < SETTLE_MS) return;
+  const at = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false }).format(behindSince);
+  const shown = `Last news at ${at}. ${reason}`;
+  const text = document.getElementById("behind-text");
+  if (text.textContent !== shown) text.textContent = shown;
+  banner.hidden = false;
+}
+
+/** Ask every part of the page for its present content, at most once a second. */
+function refetch() {
+  refetchTimer ??= setTimeout(() => {
+    refetchTimer = null;
+    document.body.dispatchEvent(new CustomEvent("refetch"));
+  }, between([50, 1000]));
+}
+
+function retry() {
+  setState("reconnecting");
+  setTimeout(() => source.dispatchEvent(new CustomEvent("live:retry")), between(RETRY_MS));
+}
+
+if (source) {
+  setState("connecting");
+  source.addEventListener("htmx:sse:after:connection", (event) => {
+    connection = event.detail.connection;
+    heardAt = Date.now();
+  });
+  source.addEventListener("htmx:sse:before:message", () => {
+    heardAt = Date.now();
+  });
+  source.addEventListener("htmx:sse:before:connection", (event) => {
+    if (event.detail.connection.attempt > 0 && !document.hidden) setState("reconnecting");
+  });
+  source.addEventListener("htmx:sse:error", () => setState("reconnecting"));
+  // The very first request may fail too; the extension only repeats those after it.
+  source.addEventListener("htmx:error", retry);
+  source.addEventListener("htmx:response:error", retry);
+  source.addEventListener("state", (event) => setState(event.detail.data));
+  source.addEventListener("resync", refetch);
+  window.addEventListener("refetch-soon", refetch);
+
+  setInterval(() => {
+    showBanner();
+    // A connection that died silently reports nothing: end it, and it is made anew.
+    if (connection?.reader && !document.hidden && Date.now() - heardAt > SILENCE_MS_MAX) {
+      heardAt = Date.now();
+      connection.reader.cancel();
+    }
+  }, 500);
+}
+
+// Parts that follow the clock ask by themselves, while somebody looks.
+setInterval(() => {
+  if (!document.hidden && document.querySelector("[data-tick]") && !document.getElementById("dialog").open) {
+    document.body.dispatchEvent(new CustomEvent("tick"));
+  }
+}, 3000);

@@ -1,0 +1,137 @@
+// Forms: nothing typed is lost, times are the reader's own, confirmations open in place.
+
+/* Times: the server speaks UTC, the fields show the reader's zone. */
+const pad = (number) => String(number).padStart(2, "0");
+
+function toLocal(utc) {
+  const at = new Date(`${utc}Z`);
+  const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
+  return `${day}T${pad(at.getHours())}:${pad(at.getMinutes())}`;
+}
+
+const toUtc = (local) => new Date(local).toISOString().slice(0, 16);
+
+function localise(root) {
+  for (const field of root.querySelectorAll("input[data-utc]")) {
+    field.removeAttribute("data-utc");
+    field.dataset.local = "";
+    if (field.value) field.value = toLocal(field.value);
+  }
+  root.querySelectorAll(".zone-note").forEach((note) => note.remove());
+}
+
+document.addEventListener("formdata", (event) => {
+  for (const field of event.target.querySelectorAll("input[data-local]")) {
+    if (field.value) event.formData.set(field.name, toUtc(field.value));
+  }
+  if (event.target.method === "get") {
+    // Empty fields make long addresses.
+    for (const [name, value] of [...event.formData]) if (!value) event.formData.delete(name);
+  }
+});
+
+/* Small buttons that need a script appear with it. */
+function reveal(root) {
+  for (const button of root.querySelectorAll("[data-copy][hidden]")) {
+    button.hidden = !navigator.clipboard;
+  }
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(button.dataset.copy);
+  button.classList.add("is-done");
+  setTimeout(() => button.classList.remove("is-done"), 1200);
+});
+
+/* The filters stand open where there is room. */
+for (const box of document.querySelectorAll("details[data-open-wide]")) {
+  const wide = matchMedia("(min-width: 48rem)");
+  const fit = () => (box.open = box.open || wide.matches);
+  fit();
+  wide.addEventListener("change", fit);
+}
+
+/* Confirmations open in a dialog; without a script their links lead to a page. */
+const dialog = document.getElementById("dialog");
+
+async function openDialog(link) {
+  const body = document.getElementById("dialog-body");
+  await htmx.ajax("GET", link.getAttribute("href"), { target: body, swap: "innerHTML", select: "#confirm" });
+  if (!dialog.open) dialog.showModal();
+  dialog.querySelector("input:not([type=hidden])")?.focus();
+}
+
+document.addEventListener("click", (event) => {
+  const plain = !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0;
+  const opener = event.target.closest("a[data-dialog]");
+  if (opener && plain) {
+    event.preventDefault();
+    openDialog(opener);
+  } else if (dialog.open && (event.target === dialog || event.target.closest("[data-dialog-close]"))) {
+    event.preventDefault();
+    dialog.close();
+  }
+});
+
+/* Paying: what was typed survives a reload until the payment has come through.
+   The key is kept with it, so that sending again after a lost answer pays once. */
+const DRAFT = "payments.draft";
+const FIELDS = ["accountId", "amount", "currency", "description", "idempotencyKey"];
+const payForm = () => document.getElementById("pay");
+
+function remember() {
+  const draft = Object.fromEntries(FIELDS.map((name) => [name, payForm().elements[name].value]));
+  try {
+    sessionStorage.setItem(DRAFT, JSON.stringify(draft));
+  } catch {
+    // Then only this page remembers.
+  }
+}
+
+function forget() {
+  try {
+    sessionStorage.removeItem(DRAFT);
+  } catch {
+    // Nothing was stored either.
+  }
+}
+
+function restore() {
+  const draft = (() => {
+    try {
+      return JSON.parse(sessionStorage.getItem(DRAFT));
+    } catch {
+      return null;
+    }
+  })();
+  if (!draft || !payForm() || payForm().elements.amount.value) return;
+  for (const name of FIELDS) if (draft[name]) payForm().elements[name].value = draft[name];
+}
+
+document.addEventListener("htmx:before:request", (event) => {
+  if (event.target.id === "pay") {
+    remember();
+    document.getElementById("pay-trouble").hidden = true;
+  }
+});
+document.addEventListener("htmx:error", (event) => {
+  if (event.target.id === "pay") document.getElementById("pay-trouble").hidden = false;
+});
+document.addEventListener("htmx:after:swap", (event) => {
+  const panel = document.getElementById("pay-panel");
+  if (event.detail.ctx?.sourceElement?.id === "pay" || event.target === panel) {
+    if (panel?.querySelector(".receipt")) forget();
+    const wrong = panel?.querySelector("[aria-invalid]");
+    (wrong ?? panel?.querySelector(".receipt ~ form #amount"))?.focus();
+  }
+});
+
+const refresh = () => {
+  localise(document);
+  reveal(document);
+};
+document.addEventListener("htmx:after:swap", refresh);
+refresh();
+restore();

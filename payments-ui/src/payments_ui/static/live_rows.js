@@ -1,0 +1,149 @@
+// Takes payments as they change into the page: rows of the list, badges, open details.
+const RECENT_MAX = 400; // Outcomes remembered, for fragments that were read just before them.
+const REFETCH_MS = 700; // A busy account's page is not fetched more often than this.
+
+const source = document.getElementById("live");
+const recent = new Map(); // Payment id -> its newest row.
+let held = new Map(); // New rows that wait until the reader lets them in.
+let refetchTimer = null;
+
+const list = () => document.getElementById("rows");
+const idOf = (row) => row.dataset.id;
+
+function parse(html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  return [...template.content.querySelectorAll("tr[data-id]")];
+}
+
+/** Whether the reader is busy with the list: then nothing moves under the pointer. */
+function occupied(rows) {
+  const box = rows.closest("section").getBoundingClientRect();
+  return box.top < -40 || rows.matches(":hover") || rows.contains(document.activeElement);
+}
+
+function matches(row, wanted) {
+  const { account, status, currency, start, end } = wanted.dataset;
+  const created = row.dataset.created.slice(0, 16);
+  return (
+    (!account || account === row.dataset.account) &&
+    (!status || status === row.dataset.status || (status === "completed" && row.dataset.status === "discrepancy")) &&
+    (!currency || currency === row.dataset.currency) &&
+    (!start || created >= start) &&
+    (!end || created < end)
+  );
+}
+
+function replace(old, row) {
+  const changed = old.dataset.status !== row.dataset.status;
+  const fresh = row.cloneNode(true);
+  if (old.contains(document.activeElement)) {
+    // The focused link stays; only what can change is exchanged.
+    for (const cell of [".cell-status", ".cell-amount"]) {
+      old.querySelector(cell).replaceWith(fresh.querySelector(cell));
+    }
+    old.dataset.status = row.dataset.status;
+  } else {
+    old.replaceWith(fresh);
+  }
+  if (changed) document.getElementById(row.id).classList.add("is-changed");
+}
+
+/** Put a new row where its id belongs: ids grow with time. */
+function insert(rows, row) {
+  const fresh = row.cloneNode(true);
+  fresh.classList.add("is-new");
+  const after = [...rows.children].find((other) => idOf(other) < idOf(row));
+  rows.insertBefore(fresh, after ?? null);
+}
+
+function trim(rows) {
+  while (rows.children.length > Number(rows.dataset.limit)) rows.lastElementChild.remove();
+}
+
+function showHeld() {
+  const button = document.getElementById("newer");
+  if (!button) return;
+  button.hidden = held.size === 0;
+  document.getElementById("newer-text").textContent = `${held.size} newer payment${held.size === 1 ? "" : "s"}`;
+}
+
+function letIn() {
+  const rows = list();
+  for (const row of held.values()) if (!document.getElementById(row.id)) insert(rows, row);
+  held = new Map();
+  trim(rows);
+  showHeld();
+}
+
+function takeNew(rows, row) {
+  const known = [...rows.children];
+  const belowThisPage =
+    known.length >= Number(rows.dataset.limit) && idOf(row) < idOf(known[known.length - 1]);
+  if (!matches(row, rows) || belowThisPage) return;
+  if (rows.dataset.firstPage !== "yes" && known.length && idOf(row) < idOf(known[0])) return;
+  held.set(idOf(row), row);
+}
+
+function takeRow(row) {
+  recent.delete(idOf(row));
+  recent.set(idOf(row), row);
+  if (recent.size > RECENT_MAX) recent.delete(recent.keys().next().value);
+  for (const badge of document.querySelectorAll(`[data-badge-of="${CSS.escape(idOf(row))}"]`)) {
+    badge.replaceChildren(row.querySelector(".badge").cloneNode(true));
+  }
+  const rows = list();
+  if (!rows) return;
+  const shown = document.getElementById(row.id);
+  if (shown) replace(shown, row);
+  else if (held.has(idOf(row))) held.set(idOf(row), row);
+  else takeNew(rows, row);
+}
+
+/** Details of a payment or an account are fetched again when it is theirs that changed. */
+function concerns(row) {
+  return (
+    document.querySelector("[data-refetch-payment]")?.dataset.refetchPayment === idOf(row) ||
+    document.querySelector("[data-refetch-account]")?.dataset.refetchAccount === row.dataset.account
+  );
+}
+
+function refetch() {
+  refetchTimer ??= setTimeout(() => {
+    refetchTimer = null;
+    document.body.dispatchEvent(new CustomEvent("refetch"));
+  }, REFETCH_MS);
+}
+
+source?.addEventListener("payments", (event) => {
+  const rows = parse(event.detail.data);
+  rows.forEach(takeRow);
+  if (rows.some(concerns)) refetch();
+  if (list()?.dataset.firstPage === "yes" && held.size && !occupied(list())) letIn();
+  showHeld();
+});
+
+// A fragment may have been read just before an event that has been shown already.
+document.addEventListener("htmx:after:swap", () => {
+  for (const [id, row] of recent) {
+    const shown = document.getElementById(`p-${id}`);
+    if (shown?.dataset.status === "pending" && row.dataset.status !== "pending") replace(shown, row);
+    if (row.dataset.status === "pending") continue;
+    for (const badge of document.querySelectorAll(`[data-badge-of="${CSS.escape(id)}"]`)) {
+      badge.replaceChildren(row.querySelector(".badge").cloneNode(true));
+    }
+  }
+  if (!list()) return;
+  for (const id of held.keys()) if (document.getElementById(`p-${id}`)) held.delete(id);
+  showHeld();
+});
+
+document.addEventListener("click", (event) => {
+  if (!event.target.closest("#newer")) return;
+  if (list().dataset.firstPage === "yes") {
+    letIn();
+    document.getElementById("list").scrollIntoView({ block: "nearest" });
+  } else {
+    document.querySelector(".pager a")?.click();
+  }
+});
