@@ -1,0 +1,1 @@
+"""What the payment services agree on. It runs nothing by itself and imports no service."""

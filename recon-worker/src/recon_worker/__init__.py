@@ -1,0 +1,1 @@
+"""Claims reconciliation jobs, applies the rules, posts the ledger."""

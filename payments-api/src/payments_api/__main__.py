@@ -1,0 +1,102 @@
+"""payments-api: serve, migrate, validate, openapi, healthcheck."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+from alembic.util import CommandError
+from sqlalchemy.exc import SQLAlchemyError
+
+from payments_api import migrate
+from payments_api.settings import ApiSettings
+from payments_core.database import dsn_with_password, is_unavailable
+from payments_core.serving import healthcheck, run
+from payments_core.settings import read_settings
+
+# The variables from which `migrate` takes the passwords of the roles it makes.
+ROLE_PASSWORDS = {
+    "payments_api": "PAYMENTS_DB_API_PASSWORD",
+    "payments_worker": "PAYMENTS_DB_WORKER_PASSWORD",
+    "payments_readonly": "PAYMENTS_DB_READONLY_PASSWORD",
+}
+
+
+def main() -> None:
+    """The command line's way in."""
+    arguments = _parser().parse_args()
+    settings = read_settings(ApiSettings)
+    if arguments.command == "serve":
+        from payments_api.app import serve_api
+
+        run(lambda: serve_api(settings))
+    elif arguments.command == "healthcheck":
+        sys.exit(healthcheck(settings.host, settings.port))
+    elif arguments.command == "openapi":
+        from payments_api.app import create_app
+        from payments_api.openapi import document
+
+        print(json.dumps(document(create_app(settings)), indent=2))
+    elif arguments.command == "validate":
+        from payments_api.validate import validate
+
+        url = arguments.api_url or f"http://{settings.host}:{settings.port}"
+        sys.exit(asyncio.run(validate(url, _dsn(settings))))
+    else:
+        sys.exit(_migrate(settings, arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="payments-api", description="The payments REST API, and the schema it owns."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("serve", help="serve until SIGTERM, then drain")
+    commands.add_parser("healthcheck", help="exit 0 if the running API is ready")
+    commands.add_parser("openapi", help="print the OpenAPI document")
+    validating = commands.add_parser("validate", help="seven checks against the running system")
+    validating.add_argument("--api-url", help="default: where the settings say the API listens")
+    migrating = commands.add_parser("migrate", help="bring the schema to a revision")
+    migrating.add_argument("revision", nargs="?", default="head", help="head, base or a number")
+    migrating.add_argument("--sql", action="store_true", help="print the SQL, run nothing")
+    migrating.add_argument(
+        "--check", action="store_true", help="fail if tables.py and the revisions disagree"
+    )
+    return parser
+
+
+def _dsn(settings: ApiSettings) -> str:
+    return dsn_with_password(settings.database_url, settings.database_password_file)
+
+
+def _migrate(settings: ApiSettings, arguments: argparse.Namespace) -> int:
+    if arguments.sql:
+        migrate.offline_sql()
+        return 0
+    try:
+        if arguments.check:
+            asyncio.run(migrate.check(_dsn(settings)))
+            return 0
+        at = asyncio.run(migrate.migrate(_dsn(settings), arguments.revision, _role_passwords()))
+    except (CommandError, SQLAlchemyError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        print(f"migrate: {reason}", file=sys.stderr)
+        return 2 if is_unavailable(error) else 1
+    print(f"the schema is at revision {at}")
+    return 0
+
+
+def _role_passwords() -> dict[str, str]:
+    passwords = {}
+    for role, variable in ROLE_PASSWORDS.items():
+        file = os.environ.get(f"{variable}_FILE")
+        password = Path(file).read_text().strip() if file else os.environ.get(variable)
+        if password:
+            passwords[role] = password
+    return passwords
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""The API's composition: every route on one screen, and what they share."""
+
+import asyncio
+import hashlib
+from collections.abc import Coroutine
+from typing import Any
+
+from quart import Quart, Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from payments_api.blueprints.accounts import accounts
+from payments_api.blueprints.documents import documents
+from payments_api.blueprints.events import events
+from payments_api.blueprints.jobs import jobs
+from payments_api.blueprints.payments import payments
+from payments_api.create_payment import PaymentWriter
+from payments_api.cursors import CursorSigner
+from payments_api.errors import DatabaseUnavailable
+from payments_api.event_feed import EventFeed
+from payments_api.migrate import current_revision, head_revision
+from payments_api.request_body import BATCH_BODY_MAX_BYTES
+from payments_api.services import EXTENSION, Services
+from payments_api.settings import ApiSettings
+from payments_core.control import control_blueprint
+from payments_core.database import (
+    create_engine,
+    dsn_with_password,
+    is_unavailable,
+    single_statement,
+)
+from payments_core.logs import configure_logs
+from payments_core.notices import Notifier
+from payments_core.problems import InternalError, install_problem_handlers
+from payments_core.serving import Lifecycle, ServeOptions, serve
+
+
+def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Quart:
+    """The API as an ASGI app; its background work starts and stops with its serving."""
+    app = Quart(__name__)
+    app.url_map.strict_slashes = False
+    # Answers keep the order in which the documents name their fields.
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.config["MAX_CONTENT_LENGTH"] = BATCH_BODY_MAX_BYTES
+    here = _make_services(settings, lifecycle or Lifecycle())
+    app.extensions[EXTENSION] = here
+    # /payments/events and /payments/batch are constants, and so win over /payments/<id>.
+    for blueprint in (payments, events, accounts, jobs, documents):
+        app.register_blueprint(blueprint)
+    app.register_blueprint(control_blueprint(here.lifecycle, _readiness(here)))
+    install_problem_handlers(app)
+    _install_database_errors(app)
+    _install_background_work(app, here, settings)
+    return app
+
+
+def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
+    dsn = dsn_with_password(settings.database_url, settings.database_password_file)
+    engine = create_engine(dsn, application_name="payments-api", pool_size=settings.pool_size)
+    notifier = Notifier(engine)
+    return Services(
+        engine=engine,
+        notifier=notifier,
+        writer=PaymentWriter(engine, notifier, settings.waiting_creates_max),
+        events=EventFeed(engine, dsn, settings.event_readers_max),
+        cursors=CursorSigner(settings.cursor_key or hashlib.sha256(dsn.encode()).hexdigest()),
+        lifecycle=lifecycle,
+    )
+
+
+def _readiness(here: Services) -> Any:
+    expected = head_revision()
+
+    async def not_ready_because() -> str | None:
+        try:
+            async with single_statement(here.engine) as connection:
+                found = await current_revision(connection)
+        except (SQLAlchemyError, OSError) as error:
+            return f"The database does not answer: {type(error).__name__}."
+        if found != expected:
+            return f"The schema is at {found}, this release needs {expected}: run migrate."
+        return None
+
+    return not_ready_because
+
+
+def _install_database_errors(app: Quart) -> None:
+    @app.errorhandler(SQLAlchemyError)
+    @app.errorhandler(OSError)
+    async def of_the_database(error: Exception) -> Response:
+        if is_unavailable(error):
+            return DatabaseUnavailable().as_response()
+        app.logger.error("request_failed", exc_info=error)
+        return InternalError().as_response()
+
+
+def _install_background_work(app: Quart, here: Services, settings: ApiSettings) -> None:
+    tasks: set[asyncio.Task[None]] = set()
+
+    def start(work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        tasks.add(task)
+        # Without its writer the API would take payments and never answer: end instead.
+        task.add_done_callback(lambda _ended: here.lifecycle.stopping.set())
+
+    @app.before_serving
+    async def begin() -> None:
+        for _ in range(settings.write_lanes):
+            start(here.writer.run())
+        start(here.notifier.run())
+        start(here.events.run())
+
+    @app.after_serving
+    async def end() -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await here.engine.dispose()
+
+
+async def serve_api(settings: ApiSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    configure_logs("payments-api", settings.log_level, settings.log_format)
+    lifecycle = Lifecycle()
+    options = ServeOptions(
+        settings.host, settings.port, settings.drain_seconds, settings.shutdown_delay_seconds
+    )
+    await serve(create_app(settings, lifecycle), options, lifecycle)

@@ -1,0 +1,59 @@
+"""/accounts/{accountId}: balance, statement, currencies."""
+
+from quart import Blueprint, request
+from quart.typing import ResponseReturnValue
+
+from payments_api.orders import DEFAULT_CURRENCY
+from payments_api.query import Query, checked_account_id
+from payments_api.read_accounts import balance_of, currencies_of, entries_of
+from payments_api.read_payments import entry_json
+from payments_api.services import services
+from payments_core.money import amount_text
+from payments_core.payments import utc_text
+
+accounts = Blueprint("accounts", __name__, url_prefix="/accounts/<account_id>")
+
+
+@accounts.get("/balance")
+async def get_balance(account_id: str) -> ResponseReturnValue:
+    """What the account holds in a currency, now or `at` a moment."""
+    query = Query(request.args, "currency", "at")
+    currency = query.currency(DEFAULT_CURRENCY) or DEFAULT_CURRENCY
+    at = query.time("at")
+    async with services().read() as tx:
+        balance = await balance_of(tx, checked_account_id(account_id), currency, at)
+    answer = {
+        "accountId": account_id,
+        "balance": amount_text(balance, currency),
+        "currency": currency,
+    }
+    if at is not None:
+        answer["at"] = utc_text(at)
+    return answer, {"Cache-Control": "no-store"}
+
+
+@accounts.get("/currencies")
+async def get_currencies(account_id: str) -> ResponseReturnValue:
+    """The currencies in which the account has entries."""
+    Query(request.args)
+    async with services().read() as tx:
+        return {"currencies": await currencies_of(tx, checked_account_id(account_id))}
+
+
+@accounts.get("/entries")
+async def get_entries(account_id: str) -> ResponseReturnValue:
+    """A page of the account's statement, newest first."""
+    query = Query(request.args, "currency", "limit", "cursor")
+    currency = query.currency(DEFAULT_CURRENCY) or DEFAULT_CURRENCY
+    limit = query.limit()
+    scope = ["entries", checked_account_id(account_id), currency]
+    position = services().cursors.read(scope, query.text("cursor"))
+    before = None if position is None else int(position)
+    async with services().read() as tx:
+        rows = await entries_of(tx, account_id, currency, limit + 1, before)
+    page = rows[:limit]
+    more = len(rows) > limit
+    return {
+        "entries": [{**entry_json(row), "paymentId": str(row.payment_id)} for row in page],
+        "nextCursor": services().cursors.sign(scope, str(page[-1].account_seq)) if more else None,
+    }, {"Cache-Control": "no-store"}

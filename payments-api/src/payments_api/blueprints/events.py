@@ -1,0 +1,47 @@
+"""GET /payments/events: server-sent events, one for each change of a payment."""
+
+from collections.abc import AsyncIterator
+
+from quart import Blueprint, Response, request
+
+from payments_api.event_feed import event_stream
+from payments_api.query import Query
+from payments_api.services import services
+
+HEARTBEAT_SECONDS = 15.0
+LAST_EVENT_ID_MAX_CHARS = 100
+
+events = Blueprint("events", __name__)
+
+
+@events.get("/payments/events")
+async def get_events() -> Response:
+    """A stream that follows the payments, of one account if asked for."""
+    account_id = Query(request.args, "accountId").account_id()
+    last_event_id = request.headers.get("Last-Event-ID") or None
+    here = services()
+    stream = event_stream(
+        here.events,
+        last_event_id and last_event_id[:LAST_EVENT_ID_MAX_CHARS],
+        account_id,
+        here.lifecycle.stopping,
+        HEARTBEAT_SECONDS,
+    )
+    # The first words are fetched here, so that "too many readers" is an answer, not a cut.
+    first = await anext(stream)
+
+    async def body() -> AsyncIterator[str]:
+        try:
+            yield first
+            async for text in stream:
+                yield text
+        finally:
+            await stream.aclose()
+
+    response = Response(
+        body(),
+        content_type="text/event-stream",
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+    response.timeout = None  # It is meant to stay open.
+    return response

@@ -1,0 +1,117 @@
+"""/payments: create one or many, read one, list."""
+
+import json
+from typing import Any
+from uuid import UUID
+
+from quart import Blueprint, Response, request
+from quart.typing import ResponseReturnValue
+
+from payments_api.create_payment import Creation
+from payments_api.errors import PaymentNotFound, ValidationFailed
+from payments_api.orders import checked_key, parse_idempotency_key, parse_order
+from payments_api.query import Query, uuid_or_none
+from payments_api.read_payments import PaymentFilter, get_payment, list_payments, payment_json
+from payments_api.request_body import BATCH_BODY_MAX_BYTES, read_json_object
+from payments_api.services import services
+from payments_api.traceparent import traceparent_of
+from payments_core.payments import PAYMENT_STATUSES
+from payments_core.problems import Problem
+
+BATCH_ITEMS_MAX = 1_000
+
+payments = Blueprint("payments", __name__)
+
+
+@payments.post("/payments")
+async def post_payment() -> ResponseReturnValue:
+    """Record a payment; the same key and body again give the same answer."""
+    key = parse_idempotency_key(request.headers)
+    order = parse_order(await read_json_object(request), key)
+    creation = await services().writer.create(order, traceparent_of(request.headers))
+    return _created(creation)  # The commit has already succeeded.
+
+
+def _created(creation: Creation) -> Response:
+    headers = {"Location": f"/payments/{creation.payment.id}"}
+    if creation.replayed:
+        headers["Idempotency-Replayed"] = "true"
+    body = json.dumps(creation.payment.as_json(), ensure_ascii=False)
+    return Response(body, status=201, headers=headers, content_type="application/json")
+
+
+@payments.post("/payments/batch")
+async def post_batch() -> ResponseReturnValue:
+    """Record up to 1,000 payments; each stands or falls alone, answered in order."""
+    body = await read_json_object(request, BATCH_BODY_MAX_BYTES)
+    items = body.get("payments")
+    if set(body) != {"payments"} or not isinstance(items, list):
+        raise ValidationFailed('Send {"payments": [...]} and nothing else.')
+    if not 1 <= len(items) <= BATCH_ITEMS_MAX:
+        raise ValidationFailed.of("payments", f"must have 1 to {BATCH_ITEMS_MAX} items")
+    parsed = [_parse_item(item) for item in items]
+    orders = [order for order in parsed if not isinstance(order, Problem)]
+    created = iter(await services().writer.create_each(orders, traceparent_of(request.headers)))
+    answers = [order if isinstance(order, Problem) else next(created) for order in parsed]
+    return {"payments": [_item_json(answer) for answer in answers]}
+
+
+def _parse_item(item: Any) -> Any:
+    """A PaymentOrder, or the Problem with it."""
+    try:
+        if not isinstance(item, dict):
+            raise ValidationFailed("Each item must be an object.")
+        fields = dict(item)
+        key = checked_key(fields.pop("idempotencyKey", None))
+        return parse_order(fields, key)
+    except Problem as problem:
+        return problem
+
+
+def _item_json(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, Creation):
+        return {"status": 201, "replayed": answer.replayed, "payment": answer.payment.as_json()}
+    if isinstance(answer, Problem):
+        return {"status": answer.status, "error": answer.as_json()}
+    raise answer
+
+
+@payments.get("/payments")
+async def get_payments() -> ResponseReturnValue:
+    """A page of payments, newest first."""
+    query = Query(
+        request.args,
+        *("accountId", "status", "currency", "discrepancy", "createdFrom", "createdTo"),
+        *("limit", "cursor"),
+    )
+    which = PaymentFilter(
+        account_id=query.account_id(),
+        status=query.choice("status", PAYMENT_STATUSES),
+        currency=query.currency(),
+        discrepancy=query.flag("discrepancy"),
+        created_from=query.time("createdFrom"),
+        created_to=query.time("createdTo"),
+    )
+    scope = ["payments", repr(which)]
+    position = services().cursors.read(scope, query.text("cursor"))
+    limit = query.limit()
+    before = None if position is None else UUID(position)
+    async with services().read() as tx:
+        # One more than asked for tells whether there is a next page.
+        rows = await list_payments(tx, which, limit + 1, before)
+    page = rows[:limit]
+    cursor = services().cursors.sign(scope, str(page[-1].id)) if len(rows) > limit else None
+    return {"payments": [payment_json(row._asdict()) for row in page], "nextCursor": cursor}
+
+
+@payments.get("/payments/<payment_id>")
+async def get_one_payment(payment_id: str) -> ResponseReturnValue:
+    """A payment with its reconciliation and ledger entries."""
+    Query(request.args)
+    wanted = uuid_or_none(payment_id)
+    if wanted is not None:
+        async with services().snapshot() as tx:
+            found = await get_payment(tx, wanted)
+        if found is not None:
+            return found
+    raise PaymentNotFound

@@ -1,0 +1,199 @@
+"""Create payments: concurrent requests share one statement, and each gets its own answer.
+
+While one statement is under way, new orders gather for the next: no timer, so nobody waits
+when the API is idle. The statement stores payments and their jobs, all or nothing, in one
+round trip; the unique key makes a repeated order a replay, whoever came first.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import uuid_utils.compat as uuid_utils
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from payments_api.errors import DatabaseUnavailable, IdempotencyKeyReused, Overloaded
+from payments_core import queue
+from payments_core.database import is_unavailable, single_statement, sqlstate_of
+from payments_core.notices import Notifier
+from payments_core.payments import CreatedPayment, PaymentOrder
+
+SHARED_ORDERS_MAX = 1_000  # In one statement.
+ATTEMPTS_MAX = 3  # A lost connection: the key makes trying again safe.
+DATA_ERROR_CLASSES = ("22", "23")  # Something about a row itself, such as a CHECK.
+
+# Keys are inserted in one order by everybody, so two statements that share keys cannot wait
+# for each other. A key that is being inserted elsewhere is waited for, then left alone.
+CREATE = f"""
+WITH asked AS (
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::numeric[],
+                         $6::text[], $7::text[], $8::text[])
+        AS asked (id, idempotency_key, request_fingerprint, account_id, amount, currency,
+                  description, traceparent)
+), created AS (
+    INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,
+                          currency, description, traceparent)
+    SELECT * FROM asked ORDER BY idempotency_key
+    ON CONFLICT (idempotency_key) DO NOTHING
+    RETURNING id, created_at, traceparent
+), enqueued AS (
+    {queue.ENQUEUE.format(source="created")}
+)
+SELECT id, created_at FROM created"""
+
+# A statement of its own: what made the first one skip a key may have been committed since.
+FIND = """
+SELECT idempotency_key, request_fingerprint, id, account_id, amount, currency, description,
+       created_at
+FROM payments WHERE idempotency_key = ANY ($1::text[])"""
+
+
+@dataclass(frozen=True, slots=True)
+class Creation:
+    """The answer to an order; `replayed` when the payment was there already."""
+
+    payment: CreatedPayment
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    id: UUID
+    order: PaymentOrder
+    fingerprint: bytes
+    traceparent: str | None
+    answer: asyncio.Future[Creation]
+
+
+class PaymentWriter:
+    """The one door by which payments get into the database."""
+
+    def __init__(self, engine: AsyncEngine, notifier: Notifier, waiting_max: int) -> None:
+        self._engine = engine
+        self._notifier = notifier
+        self._waiting: deque[_Waiting] = deque()
+        self._waiting_max = waiting_max
+        self._wake = asyncio.Event()
+
+    async def create(self, order: PaymentOrder, traceparent: str | None) -> Creation:
+        """Store the payment and its job, or find what the key stored before.
+
+        Raises IdempotencyKeyReused, Overloaded, DatabaseUnavailable.
+        """
+        return await self._enter([order], traceparent)[0]
+
+    async def create_each(
+        self, orders: Sequence[PaymentOrder], traceparent: str | None
+    ) -> list[Creation | BaseException]:
+        """As create, for many: an answer or an error for each, in order."""
+        answers = self._enter(orders, traceparent)
+        return await asyncio.gather(*answers, return_exceptions=True)
+
+    def _enter(
+        self, orders: Sequence[PaymentOrder], traceparent: str | None
+    ) -> list[asyncio.Future[Creation]]:
+        if len(self._waiting) + len(orders) > self._waiting_max:
+            raise Overloaded(f"{len(self._waiting)} payments are waiting to be written.")
+        loop = asyncio.get_running_loop()
+        entered = [
+            _Waiting(
+                uuid_utils.uuid7(), order, order.fingerprint(), traceparent, loop.create_future()
+            )
+            for order in orders
+        ]
+        self._waiting.extend(entered)
+        self._wake.set()
+        return [waiting.answer for waiting in entered]
+
+    async def run(self) -> None:
+        """Write what waits, for ever. Several may run: each has a statement under way."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                take = min(len(self._waiting), SHARED_ORDERS_MAX)
+                await self._write([self._waiting.popleft() for _ in range(take)])
+
+    async def _write(self, batch: list[_Waiting]) -> None:
+        for attempt in range(1, ATTEMPTS_MAX + 1):
+            try:
+                async with single_statement(self._engine) as connection:
+                    await self._answer(connection, batch)
+                return
+            except Exception as error:
+                if is_unavailable(error):
+                    if attempt < ATTEMPTS_MAX and sqlstate_of(error) is None:
+                        continue  # A connection that died while it was idle, most often.
+                    _refuse(batch, DatabaseUnavailable())
+                elif len(batch) > 1 and (sqlstate_of(error) or "").startswith(DATA_ERROR_CLASSES):
+                    # One bad order must not fail its neighbours.
+                    for waiting in batch:
+                        await self._write([waiting])
+                else:
+                    _refuse(batch, error)
+                return
+
+    async def _answer(self, connection: AsyncConnection, batch: list[_Waiting]) -> None:
+        created = await _create(connection, batch)
+        if created:
+            self._notifier.payments_changed(created, jobs_added=True)
+        known = [w for w in batch if w.id not in created and not w.answer.done()]
+        for waiting in batch:
+            if waiting.id in created and not waiting.answer.done():
+                waiting.answer.set_result(_creation(waiting, created[waiting.id]))
+        if known:
+            await _replay(connection, known)
+
+
+async def _create(connection: AsyncConnection, batch: list[_Waiting]) -> dict[UUID, datetime]:
+    rows = [
+        (
+            waiting.id,
+            waiting.order.idempotency_key,
+            waiting.fingerprint,
+            waiting.order.account_id,
+            waiting.order.amount,
+            waiting.order.currency,
+            waiting.order.description,
+            waiting.traceparent,
+        )
+        for waiting in batch
+    ]
+    columns = tuple(list(column) for column in zip(*rows, strict=True))
+    result = await connection.exec_driver_sql(CREATE, columns)
+    return {id: created_at for id, created_at in map(tuple, result)}
+
+
+async def _replay(connection: AsyncConnection, known: list[_Waiting]) -> None:
+    keys = [waiting.order.idempotency_key for waiting in known]
+    rows = map(tuple, await connection.exec_driver_sql(FIND, (keys,)))
+    found = {row[0]: row for row in rows}
+    for waiting in known:
+        _, fingerprint, *stored = found[waiting.order.idempotency_key]
+        payment = CreatedPayment(*stored)
+        if waiting.answer.done():
+            continue
+        if fingerprint != waiting.fingerprint:
+            waiting.answer.set_exception(
+                IdempotencyKeyReused("Use a fresh key for another payment.")
+            )
+        else:
+            # Ours after all: its statement succeeded, but the connection died before it said so.
+            waiting.answer.set_result(Creation(payment, replayed=payment.id != waiting.id))
+
+
+def _creation(waiting: _Waiting, created_at: datetime) -> Creation:
+    order = waiting.order
+    payment = CreatedPayment(
+        waiting.id, order.account_id, order.amount, order.currency, order.description, created_at
+    )
+    return Creation(payment, replayed=False)
+
+
+def _refuse(batch: list[_Waiting], error: BaseException) -> None:
+    for waiting in batch:
+        if not waiting.answer.done():
+            waiting.answer.set_exception(error)

@@ -1,0 +1,92 @@
+"""The one tree of errors that clients of the API may see. A docstring is the title."""
+
+from payments_core.problems import Problem
+
+
+class MalformedJson(Problem):
+    """The body is not one JSON object in UTF-8."""
+
+    status, code = 400, "malformed_json"
+
+
+class RequestTooSlow(Problem):
+    """The body did not come in time."""
+
+    status, code = 408, "request_timeout"
+
+
+class UnsupportedMediaType(Problem):
+    """The body must be application/json."""
+
+    status, code = 415, "unsupported_media_type"
+
+
+class ValidationFailed(Problem):
+    """Some fields are not acceptable; nothing was stored."""
+
+    status, code = 422, "validation_error"
+
+    @classmethod
+    def of(cls, field: str, detail: str) -> "ValidationFailed":
+        """For one field."""
+        return cls(f"{field} {detail}.", errors=[{"field": field, "detail": detail}])
+
+
+class IdempotencyKeyMissing(Problem):
+    """Every payment needs an Idempotency-Key header."""
+
+    status, code = 400, "idempotency_key_missing"
+
+
+class IdempotencyKeyInvalid(Problem):
+    """An idempotency key is 1 to 255 visible ASCII characters, sent once."""
+
+    status, code = 400, "idempotency_key_invalid"
+
+
+class IdempotencyKeyReused(Problem):
+    """This idempotency key was used before, with another body."""
+
+    status, code = 422, "idempotency_key_reused"
+
+
+class InvalidCursor(Problem):
+    """The cursor is not one that this list gave out with these filters."""
+
+    status, code = 400, "invalid_cursor"
+
+
+class PaymentNotFound(Problem):
+    """No payment has that id."""
+
+    status, code = 404, "payment_not_found"
+
+
+class JobNotFound(Problem):
+    """No job has that id; finished jobs are pruned after a while."""
+
+    status, code = 404, "job_not_found"
+
+
+class JobNotDead(Problem):
+    """Only a dead letter can be replayed or discarded."""
+
+    status, code = 409, "job_not_dead"
+
+
+class Overloaded(Problem):
+    """The API has more to do than it can; try again shortly, with the same key."""
+
+    status, code = 503, "overloaded"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
+class DatabaseUnavailable(Problem):
+    """The database does not answer for now; trying again with the same key is safe."""
+
+    status, code = 503, "database_unavailable"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "2"})

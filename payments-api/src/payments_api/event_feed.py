@@ -1,0 +1,215 @@
+"""One LISTEN a process, fanned out to every reader of GET /payments/events.
+
+Notices name payments; the feed reads them once, whoever listens, and keeps the last events
+for readers that come back. When it cannot say what changed (too many at once, the connection
+was lost, the reader was away too long), it sends a resync: fetch again what you show.
+"""
+
+import asyncio
+import json
+import logging
+import secrets
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_api.errors import Overloaded
+from payments_api.read_payments import payment_json, payments_by_id
+from payments_core.database import asyncpg_dsn, single_statement
+from payments_core.listening import listen
+from payments_core.notices import PAYMENTS_CHANNEL, TOO_MANY
+
+KEPT_EVENTS_MAX = 1_000  # For readers that reconnect.
+WAITING_EVENTS_MAX = 256  # For one reader; a slower one is dropped, and may come back.
+CHANGES_MAX = 500  # Gathered while the last were read; more than that is a resync.
+GATHER_SECONDS = 0.02  # Changes within this time are read together.
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """`name` is payment or resync; `account_id` is None when every reader must see it."""
+
+    id: str
+    name: str
+    data: dict[str, Any]
+    account_id: str | None = None
+
+    def as_text(self) -> str:
+        """As it goes over the wire."""
+        return f"id: {self.id}\nevent: {self.name}\ndata: {json.dumps(self.data)}\n\n"
+
+
+@dataclass(eq=False, slots=True)
+class Reader:
+    """One open stream. `dropped` tells it that it was too slow."""
+
+    account_id: str | None
+    waiting: deque[Event] = field(default_factory=deque)
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    dropped: bool = False
+
+    def offer(self, event: Event) -> None:
+        """Queue the event, or give the reader up: its queue never grows without bound."""
+        if event.account_id not in (None, self.account_id) and self.account_id is not None:
+            return
+        if len(self.waiting) >= WAITING_EVENTS_MAX:
+            self.dropped = True
+            self.waiting.clear()
+        if not self.dropped:
+            self.waiting.append(event)
+        self.wake.set()
+
+
+class EventFeed:
+    """The hub of one process."""
+
+    def __init__(self, engine: AsyncEngine, dsn: str, readers_max: int) -> None:
+        self._engine = engine
+        self._dsn = dsn
+        self._readers_max = readers_max
+        # An id from another process, or from before a restart, is none of ours.
+        self._epoch = secrets.token_hex(4)
+        self._number = 0
+        self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS_MAX)
+        self._readers: set[Reader] = set()
+        self._changed: dict[UUID, None] = {}
+        self._resync = False
+        self._wake = asyncio.Event()
+
+    @property
+    def readers(self) -> int:
+        """How many streams are open."""
+        return len(self._readers)
+
+    async def run(self) -> None:
+        """Follow notices for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._listen())
+            tasks.create_task(self._publish_changes())
+
+    async def _listen(self) -> None:
+        dsn = asyncpg_dsn(self._dsn)
+        await listen(dsn, PAYMENTS_CHANNEL, self._notice, self._look_again, "payments-api-listen")
+
+    def _notice(self, payload: str) -> None:
+        if payload == TOO_MANY or len(self._changed) > CHANGES_MAX:
+            self._look_again()
+            return
+        self._changed.update((UUID(text), None) for text in payload.split())
+        self._wake.set()
+
+    def _look_again(self) -> None:
+        self._resync = True
+        self._wake.set()
+
+    async def _publish_changes(self) -> None:
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            self._wake.clear()
+            changed, resync = list(self._changed), self._resync
+            self._changed, self._resync = {}, False
+            if resync:
+                self._publish("resync", {}, None)
+                # Readers that must refetch everything shall not do so many times a second.
+                await asyncio.sleep(0.5)
+            elif changed and (self._readers or self._kept):
+                await self._publish_payments(changed)
+
+    async def _publish_payments(self, ids: list[UUID]) -> None:
+        try:
+            async with single_statement(self._engine) as connection:
+                rows = await payments_by_id(connection, ids)
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("events_not_read", extra={"error": str(error)[:200]})
+            self._look_again()
+            await asyncio.sleep(1)
+            return
+        for row in rows:
+            self._publish("payment", payment_json(row._asdict()), row.account_id)
+
+    def _publish(self, name: str, data: dict[str, Any], account_id: str | None) -> None:
+        self._number += 1
+        event = Event(f"{self._epoch}-{self._number}", name, data, account_id)
+        self._kept.append(event)
+        for reader in self._readers:
+            reader.offer(event)
+
+    @asynccontextmanager
+    async def reader(
+        self, last_event_id: str | None, account_id: str | None
+    ) -> AsyncIterator[Reader]:
+        """A registered reader, with what it missed since `last_event_id` waiting for it.
+
+        Raises Overloaded.
+        """
+        if len(self._readers) >= self._readers_max:
+            raise Overloaded(f"{len(self._readers)} event streams are open.")
+        reader = Reader(account_id)
+        if last_event_id is not None:
+            for event in self._missed_since(last_event_id):
+                reader.offer(event)
+        self._readers.add(reader)
+        try:
+            yield reader
+        finally:
+            self._readers.discard(reader)
+
+    def _missed_since(self, last_event_id: str) -> list[Event]:
+        epoch, _, number = last_event_id.rpartition("-")
+        resync = [Event(f"{self._epoch}-{self._number}", "resync", {})]
+        if epoch != self._epoch or not (number.isascii() and number.isdigit()):
+            return resync
+        missed = self._number - int(number[:18])
+        if missed < 0 or missed > len(self._kept) or missed > WAITING_EVENTS_MAX:
+            return resync
+        return list(self._kept)[len(self._kept) - missed :]
+
+
+async def event_stream(
+    feed: EventFeed,
+    last_event_id: str | None,
+    account_id: str | None,
+    stopping: asyncio.Event,
+    heartbeat_seconds: float,
+) -> AsyncGenerator[str, None]:
+    """The text of one reader's stream; it ends when the reader is too slow, or we stop."""
+    async with feed.reader(last_event_id, account_id) as reader:
+        # The first words make proxies and readers see that the stream is open.
+        yield "retry: 1000\n: connected\n\n"
+        stopped = asyncio.create_task(stopping.wait())
+        try:
+            async with aclosing(_follow(reader, stopped, heartbeat_seconds)) as texts:
+                async for text in texts:
+                    yield text
+        finally:
+            stopped.cancel()
+
+
+async def _follow(
+    reader: Reader, stopped: asyncio.Task[bool], heartbeat_seconds: float
+) -> AsyncGenerator[str, None]:
+    while not reader.dropped:
+        woken = asyncio.create_task(reader.wake.wait())
+        done, _ = await asyncio.wait(
+            {woken, stopped}, timeout=heartbeat_seconds, return_when=asyncio.FIRST_COMPLETED
+        )
+        woken.cancel()
+        if stopped in done:
+            return
+        reader.wake.clear()
+        if not done:
+            yield ": still here\n\n"
+            continue
+        texts = [event.as_text() for event in reader.waiting]
+        reader.waiting.clear()
+        if texts:
+            yield "".join(texts)

@@ -1,0 +1,19 @@
+"""Run by Alembic: applies the revisions over the connection that migrate.py made."""
+
+from alembic import context
+
+from payments_core.tables import metadata
+
+if context.is_offline_mode():
+    context.configure(
+        dialect_name="postgresql", target_metadata=metadata, literal_binds=True, as_sql=True
+    )
+else:
+    context.configure(
+        connection=context.config.attributes["connection"],
+        target_metadata=metadata,
+        compare_type=True,
+        compare_server_default=True,
+    )
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,205 @@
+"""Read payments: one whole, or a page of them, newest first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_core.database import AnyRow
+from payments_core.money import amount_text
+from payments_core.payments import utc_text
+from payments_core.tables import ledger_entries, payments, recon_jobs, reconciliation_results
+
+# A payment's id holds the API's time at which it was asked for; its row's time is Postgres'.
+ID_SKEW = timedelta(minutes=10)
+
+_LISTED = (
+    payments.c.id,
+    payments.c.account_id,
+    payments.c.amount,
+    payments.c.currency,
+    payments.c.description,
+    payments.c.status,
+    payments.c.created_at,
+    payments.c.settled_at,
+    reconciliation_results.c.discrepancy_amount,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFilter:
+    """Which payments; what is None does not narrow. created_from is included, created_to not."""
+
+    account_id: str | None = None
+    status: str | None = None
+    currency: str | None = None
+    discrepancy: bool = False
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """The WHERE terms over payments, each with an index behind it."""
+        columns = payments.c
+        terms: list[ColumnElement[bool]] = []
+        if self.account_id is not None:
+            terms.append(columns.account_id == self.account_id)
+        if self.status is not None:
+            terms.append(columns.status == self.status)
+            terms.extend(_rare_status(self.status))
+        if self.discrepancy:
+            terms.append(_has_result("completed_with_discrepancy"))
+        if self.currency is not None:
+            terms.append(columns.currency == self.currency)
+        if self.created_from is not None:
+            terms.append(columns.created_at >= self.created_from)
+            terms.append(columns.id >= first_id_at(self.created_from - ID_SKEW))
+        if self.created_to is not None:
+            terms.append(columns.created_at < self.created_to)
+            terms.append(columns.id < first_id_at(self.created_to + ID_SKEW))
+        return terms
+
+
+def first_id_at(moment: datetime) -> UUID:
+    """The smallest UUIDv7 of that moment (RFC 9562: 48 bits of milliseconds come first)."""
+    milliseconds = int(moment.timestamp() * 1000)
+    return UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
+
+
+def _has_result(status: str) -> ColumnElement[bool]:
+    results = reconciliation_results.c
+    return exists().where(results.payment_id == payments.c.id, results.status == status)
+
+
+def _rare_status(status: str) -> list[ColumnElement[bool]]:
+    """What finds the rare statuses by a partial index of an insert-only or small table.
+
+    An index over payments.status would cost every settling payment its HOT update.
+    """
+    if status == "pending":
+        jobs = recon_jobs.c
+        return [exists().where(jobs.payment_id == payments.c.id, jobs.status != "completed")]
+    return [_has_result("failed")] if status == "failed" else []
+
+
+def _select_listed() -> Select[Any]:
+    return select(*_LISTED).join(
+        reconciliation_results, reconciliation_results.c.payment_id == payments.c.id, isouter=True
+    )
+
+
+async def list_payments(
+    tx: AsyncConnection, which: PaymentFilter, limit: int, before: UUID | None
+) -> Sequence[AnyRow]:
+    """Payments newest first (by id, a UUIDv7), from below `before` on."""
+    query = _select_listed().where(*which.conditions())
+    if before is not None:
+        query = query.where(payments.c.id < before)
+    rows: Sequence[AnyRow] = (
+        await tx.execute(query.order_by(payments.c.id.desc()).limit(limit))
+    ).all()
+    return rows
+
+
+async def payments_by_id(tx: AsyncConnection, ids: Sequence[UUID]) -> Sequence[AnyRow]:
+    """These payments, oldest first, as the list shows them."""
+    query = _select_listed().where(payments.c.id.in_(ids)).order_by(payments.c.id)
+    rows: Sequence[AnyRow] = (await tx.execute(query)).all()
+    return rows
+
+
+async def get_payment(tx: AsyncConnection, payment_id: UUID) -> dict[str, Any] | None:
+    """A payment as GET /payments/{id} shows it; None when there is none."""
+    query = select(payments).where(payments.c.id == payment_id)
+    payment = (await tx.execute(query)).one_or_none()
+    if payment is None:
+        return None
+    results, jobs, entries = reconciliation_results, recon_jobs, ledger_entries
+    result = (
+        await tx.execute(select(results).where(results.c.payment_id == payment_id))
+    ).one_or_none()
+    job = (await tx.execute(select(jobs).where(jobs.c.payment_id == payment_id))).one_or_none()
+    legs = await tx.execute(
+        select(entries).where(entries.c.payment_id == payment_id).order_by(entries.c.id)
+    )
+    currency = payment.currency
+    discrepancy = result.discrepancy_amount if result else None
+    return {
+        **payment_json(payment._asdict() | {"discrepancy_amount": discrepancy}),
+        "idempotencyKey": payment.idempotency_key,
+        "traceparent": payment.traceparent,
+        "updatedAt": utc_text(payment.updated_at),
+        "job": _job_in_payment(job) if job else None,
+        "reconciliation": _reconciliation_json(result, currency) if result else None,
+        "ledgerEntries": [entry_json(leg) for leg in legs],
+    }
+
+
+def payment_json(payment: Mapping[str, Any]) -> dict[str, Any]:
+    """A payment as lists and events show it."""
+    currency = payment["currency"]
+    return {
+        "id": str(payment["id"]),
+        "accountId": payment["account_id"],
+        "amount": amount_text(payment["amount"], currency),
+        "currency": currency,
+        "description": payment["description"],
+        "status": payment["status"],
+        "createdAt": utc_text(payment["created_at"]),
+        "settledAt": time_or_none(payment["settled_at"]),
+        "discrepancyAmount": _discrepancy_text(payment["discrepancy_amount"], currency),
+    }
+
+
+def entry_json(entry: AnyRow) -> dict[str, Any]:
+    """A ledger entry, but for the payment it belongs to."""
+    return {
+        "id": entry.id,
+        "accountId": entry.account_id,
+        "currency": entry.currency,
+        "entryType": entry.entry_type,
+        "direction": entry.direction,
+        "amount": amount_text(entry.amount, entry.currency),
+        "accountSeq": entry.account_seq,
+        "balanceAfter": amount_text(entry.balance_after, entry.currency),
+        "createdAt": utc_text(entry.created_at),
+    }
+
+
+def time_or_none(at: datetime | None) -> str | None:
+    """The time as the API writes it."""
+    return None if at is None else utc_text(at)
+
+
+def _discrepancy_text(discrepancy: Decimal | None, currency: str) -> str | None:
+    return None if discrepancy is None else amount_text(discrepancy, currency)
+
+
+def _reconciliation_json(result: AnyRow, currency: str) -> dict[str, Any]:
+    return {
+        "status": result.status,
+        "matched": result.matched,
+        "discrepancyAmount": _discrepancy_text(result.discrepancy_amount, currency),
+        "notes": result.notes,
+        "ruleVersion": result.rule_version,
+        "createdAt": utc_text(result.created_at),
+    }
+
+
+def _job_in_payment(job: AnyRow) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "status": job.status,
+        "attempts": job.attempts,
+        "maxAttempts": job.max_attempts,
+        "createdAt": utc_text(job.created_at),
+        "lockedAt": time_or_none(job.locked_at),
+        "lockedBy": job.locked_by,
+        "runAt": utc_text(job.run_at),
+        "lastError": job.last_error,
+        "updatedAt": utc_text(job.updated_at),
+    }

@@ -1,0 +1,40 @@
+"""The API's settings, read once from the environment at start."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from payments_core.settings import DatabaseSettings, LogSettings, Port, Seconds
+
+
+class ApiSettings(DatabaseSettings, LogSettings):
+    """PAYMENTS_API_* and what all services share."""
+
+    model_config = SettingsConfigDict(env_prefix="PAYMENTS_API_", frozen=True, extra="ignore")
+
+    host: str = Field(default="127.0.0.1", description="where the API listens")
+    port: Port = Field(default=3001, description="the API's port")
+    pool_size: Annotated[int, Field(ge=4, le=100)] = Field(
+        default=10, description="connections to Postgres"
+    )
+    write_lanes: Annotated[int, Field(ge=1, le=8)] = Field(
+        default=1, description="statements that create payments under way at once"
+    )
+    waiting_creates_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=2_000, description="payments waiting to be written before new ones get 503"
+    )
+    event_readers_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=1_000, description="event streams open at once"
+    )
+    cursor_key: Annotated[str, Field(min_length=16)] | None = Field(
+        default=None,
+        description="signs paging cursors; replicas must share it (default: derived from"
+        " DATABASE_URL and its password)",
+    )
+    shutdown_delay_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
+        default=0.0, description="how long to serve on after readiness fails"
+    )
+    drain_seconds: Seconds = Field(
+        default=5.0, description="how long a stop waits for requests under way"
+    )

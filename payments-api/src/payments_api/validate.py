@@ -1,0 +1,181 @@
+"""Seven checks of a real payment against the running system: its API and its database."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+
+from payments_core.database import asyncpg_dsn
+
+AMOUNT = Decimal("42.50")
+SETTLED_WITHIN_SECONDS = 30.0
+
+CHECKS = (
+    "Payment creation",
+    "Database persistence",
+    "Job queue",
+    "Worker processing",
+    "Ledger updates",
+    "Balance endpoint",
+    "Idempotency",
+)
+
+
+class CheckFailed(Exception):
+    """What was expected, and what was found."""
+
+
+class Validation:
+    """One run: an account and a key that nobody else uses, so that it may run beside anything."""
+
+    def __init__(self, api: httpx.AsyncClient, database: "asyncpg.Connection[Any]") -> None:
+        self.api = api
+        self.database = database
+        self.account_id = f"validate-{uuid4()}"
+        self.key = str(uuid4())
+        self.created: httpx.Response | None = None
+        self.payment: dict[str, Any] = {}
+
+    async def _post(self) -> httpx.Response:
+        # As text, so that the amount on the wire is a JSON number with these very digits.
+        body = f'{{"accountId": {json.dumps(self.account_id)}, "amount": {AMOUNT}}}'
+        headers = {"Idempotency-Key": self.key, "Content-Type": "application/json"}
+        return await self.api.post("/payments", content=body, headers=headers)
+
+    async def payment_creation(self) -> str:
+        """POST /payments answers 201 with a pending payment."""
+        self.created = await self._post()
+        _expect("status of POST /payments", 201, self.created.status_code, self.created.text)
+        self.payment = self.created.json()
+        _expect("status in the answer", "pending", self.payment["status"])
+        _expect("amount in the answer", str(AMOUNT), self.payment["amount"])
+        return f"payment {self.payment['id']} of {AMOUNT} USD"
+
+    async def database_persistence(self) -> str:
+        """The payment's row holds what was sent."""
+        row = await self.database.fetchrow(
+            "SELECT account_id, amount, currency, idempotency_key FROM payments WHERE id = $1",
+            self.payment["id"],
+        )
+        wanted = (self.account_id, AMOUNT, "USD", self.key)
+        _expect("the row in payments", wanted, row and tuple(row))
+        return "the row in payments is what was sent"
+
+    async def job_queue(self) -> str:
+        """The payment has exactly one job."""
+        jobs = await self.database.fetch(
+            "SELECT id, status FROM recon_jobs WHERE payment_id = $1", self.payment["id"]
+        )
+        _expect("jobs of the payment in recon_jobs", 1, len(jobs))
+        return f"job {jobs[0]['id']} is {jobs[0]['status']}"
+
+    async def worker_processing(self) -> str:
+        """A worker settles the payment."""
+        status, waited = "pending", 0.0
+        while status == "pending" and waited < SETTLED_WITHIN_SECONDS:
+            await asyncio.sleep(0.05)
+            waited += 0.05
+            answer = await self.api.get(f"/payments/{self.payment['id']}")
+            _expect("status of GET /payments/{id}", 200, answer.status_code, answer.text)
+            self.payment = answer.json()
+            status = self.payment["status"]
+        _expect(
+            f"payment's status after {waited:.0f} s", "completed", status, "is a worker running?"
+        )
+        matched = (self.payment["reconciliation"] or {}).get("matched")
+        _expect("reconciliation.matched", True, matched)
+        return f"completed by {self.payment['job']['lockedBy']}"
+
+    async def ledger_updates(self) -> str:
+        """The ledger has two legs that balance."""
+        legs = await self.database.fetch(
+            "SELECT entry_type, direction, account_id, amount FROM ledger_entries"
+            " WHERE payment_id = $1 ORDER BY id",
+            self.payment["id"],
+        )
+        found = [(leg["entry_type"], leg["direction"], leg["amount"]) for leg in legs]
+        wanted = [("payment", "credit", AMOUNT), ("clearing", "debit", AMOUNT)]
+        _expect("ledger entries of the payment", wanted, found)
+        _expect("credited account", self.account_id, legs[0]["account_id"])
+        return f"{self.account_id} credited, {legs[1]['account_id']} debited"
+
+    async def balance_endpoint(self) -> str:
+        """The balance that the API tells is the ledger's."""
+        answer = await self.api.get(f"/accounts/{self.account_id}/balance")
+        _expect("status of GET /accounts/{id}/balance", 200, answer.status_code, answer.text)
+        ledger = await self.database.fetchval(
+            "SELECT sum(CASE direction WHEN 'credit' THEN amount ELSE -amount END)"
+            " FROM ledger_entries WHERE account_id = $1 AND currency = 'USD'",
+            self.account_id,
+        )
+        _expect("balance", ledger, Decimal(answer.json()["balance"]))
+        return f"{answer.json()['balance']} USD, as the ledger sums up"
+
+    async def idempotency(self) -> str:
+        """The same request again is the same payment, byte for byte."""
+        again = await self._post()
+        _expect("status of the repeated POST", 201, again.status_code, again.text)
+        assert self.created is not None, "creation came first"
+        _expect("body of the repeated POST", self.created.content, again.content)
+        _expect("Idempotency-Replayed", "true", again.headers.get("Idempotency-Replayed"))
+        count = await self.database.fetchval(
+            "SELECT count(*) FROM payments WHERE idempotency_key = $1", self.key
+        )
+        _expect("payments with this key", 1, count)
+        return "the same answer, and still one payment"
+
+
+def _expect(what: str, expected: object, found: object, hint: str = "") -> None:
+    if expected != found:
+        raise CheckFailed(
+            f"{what}: expected {expected!r}, found {found!r}" + f" ({hint})" * bool(hint)
+        )
+
+
+async def validate(api_url: str, dsn: str) -> int:
+    """Run all checks, print each and the summary; 0 when all passed, else 1."""
+    print(f"Validating {api_url}\n")
+    try:
+        database = await asyncpg.connect(asyncpg_dsn(dsn), timeout=5, command_timeout=10)
+    except (OSError, asyncpg.PostgresError) as error:
+        print(f"❌ no connection to the database: {error}\n")
+        return _summary({})
+    try:
+        async with httpx.AsyncClient(base_url=api_url, timeout=10) as api:
+            passed = await _run(Validation(api, database))
+    finally:
+        await database.close()
+    return _summary(passed)
+
+
+async def _run(validation: Validation) -> dict[str, bool]:
+    passed: dict[str, bool] = {}
+    for number, name in enumerate(CHECKS, start=1):
+        method = name.lower().replace(" ", "_")
+        check: Callable[[], Awaitable[str]] = getattr(validation, method)
+        try:
+            found = await check()
+        except (CheckFailed, httpx.HTTPError, asyncpg.PostgresError, OSError) as error:
+            print(f"❌ {number}. {name}: {error or type(error).__name__}")
+            passed[name] = False
+            if not validation.payment:
+                break  # Without a payment there is nothing to look at.
+        else:
+            print(f"✅ {number}. {name}: {found}")
+            passed[name] = True
+    print()
+    return passed
+
+
+def _summary(passed: dict[str, bool]) -> int:
+    all_passed = all(passed.get(name, False) for name in CHECKS)
+    print("✅ ALL VALIDATION CHECKS PASSED" if all_passed else "❌ VALIDATION FAILED")
+    print("\nSummary:")
+    for name in CHECKS:
+        print(f"  • {name}: {'✅' if passed.get(name) else '❌'}")
+    return 0 if all_passed else 1

@@ -1,0 +1,111 @@
+"""Connections to Postgres: one engine a process, every wait on it bounded."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import PostgresDsn
+from sqlalchemy import Row, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+# A row whose columns the type checker does not know.
+AnyRow = Row[*tuple[Any, ...]]
+
+LOCK_TIMEOUT_SECONDS = 5  # Longer than any batch holds a head row, shorter than a lease.
+STATEMENT_TIMEOUT_SECONDS = 30
+IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 15  # A stalled process frees its locks by itself.
+CONNECT_TIMEOUT_SECONDS = 5
+POOL_WAIT_SECONDS = 5
+
+# What a caller may see while Postgres restarts, is unreachable, or all connections are busy.
+_UNAVAILABLE_SQLSTATES = ("08", "53", "57P", "25006", "55P03", "57014")
+
+
+def server_settings(application_name: str) -> dict[str, str]:
+    """The settings that every connection of ours starts with."""
+    return {
+        "application_name": application_name,
+        "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
+        "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_SECONDS}s",
+        "timezone": "UTC",
+        # One plan for every batch, made for index look-ups: at a custom plan's estimate, or
+        # at the price of a spinning disk, the planner hash-joins a batch with whole tables.
+        "plan_cache_mode": "force_generic_plan",
+        "random_page_cost": "1.1",
+        "jit": "off",
+    }
+
+
+def dsn_with_password(url: PostgresDsn, password_file: Path | None) -> str:
+    """The connection URL, its password taken from the file when one is named.
+
+    Raises OSError when the file cannot be read.
+    """
+    if password_file is None:
+        return str(url)
+    password = password_file.read_text().strip()
+    return make_url(str(url)).set(password=password).render_as_string(hide_password=False)
+
+
+def asyncpg_dsn(url: str) -> str:
+    """The URL as asyncpg takes it, for a connection outside the pool (LISTEN)."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def create_engine(url: str, *, application_name: str, pool_size: int) -> AsyncEngine:
+    """An engine with a bounded pool; url is postgresql://user:password@host:port/database."""
+    return create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_SECONDS,
+        pool_recycle=1800,
+        connect_args={
+            "timeout": CONNECT_TIMEOUT_SECONDS,
+            "command_timeout": STATEMENT_TIMEOUT_SECONDS + 5,
+            "server_settings": server_settings(application_name),
+        },
+    )
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One READ COMMITTED transaction: committed when the block ends, rolled back if it raises."""
+    async with engine.begin() as tx:
+        yield tx
+
+
+@asynccontextmanager
+async def single_statement(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection on which each statement is its own transaction: one round trip each."""
+    async with engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The five characters Postgres gave for the error, if it came from Postgres."""
+    cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
+    while cause is not None:
+        sqlstate = getattr(cause, "sqlstate", None)
+        if isinstance(sqlstate, str):
+            return sqlstate
+        cause = cause.__cause__
+    return None
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database could not answer for now, so that trying again later is right."""
+    if isinstance(error, OSError | asyncio.TimeoutError | PoolTimeoutError):
+        return True
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    sqlstate = sqlstate_of(error)
+    if sqlstate is None:
+        # asyncpg's own complaints, such as a connection closed in the middle.
+        return isinstance(error, DBAPIError | SQLAlchemyError) and "connection" in str(error)
+    return sqlstate.startswith(_UNAVAILABLE_SQLSTATES)

@@ -1,0 +1,70 @@
+"""LISTEN on a connection of its own: hints from other processes, and their loss made known."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+
+from payments_core.database import CONNECT_TIMEOUT_SECONDS, server_settings
+
+HEARTBEAT_SECONDS = 10.0  # Finds a half-open connection, on which nothing would ever come.
+RECONNECT_SECONDS_MAX = 5.0
+
+log = logging.getLogger(__name__)
+
+
+async def listen(
+    dsn: str,
+    channel: str,
+    on_payload: Callable[[str], None],
+    on_connected: Callable[[], None],
+    application_name: str,
+) -> None:
+    """Call `on_payload` for each notification, for ever; reconnect when the connection dies.
+
+    `on_connected` is called after every (re)connection: what came before it was missed, so
+    the reader must look for itself. Ends by cancellation only.
+    """
+    pause = 0.1
+    while True:
+        try:
+            connection = await asyncpg.connect(
+                dsn,
+                timeout=CONNECT_TIMEOUT_SECONDS,
+                server_settings=server_settings(application_name),
+            )
+        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+            log.warning("listen_failed", extra={"channel": channel, "error": str(error)})
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RECONNECT_SECONDS_MAX)
+            continue
+        pause = 0.1
+        try:
+            await _follow(connection, channel, on_payload, on_connected)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            log.warning("listen_lost", extra={"channel": channel, "error": str(error)})
+        finally:
+            connection.terminate()
+
+
+async def _follow(
+    connection: "asyncpg.Connection[Any]",
+    channel: str,
+    on_payload: Callable[[str], None],
+    on_connected: Callable[[], None],
+) -> None:
+    def receive(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+        on_payload(str(payload))
+
+    closed = asyncio.Event()
+    connection.add_termination_listener(lambda _connection: closed.set())
+    await connection.add_listener(channel, receive)
+    on_connected()
+    while not closed.is_set():
+        try:
+            await asyncio.wait_for(closed.wait(), HEARTBEAT_SECONDS)
+        except TimeoutError:
+            await connection.execute("SELECT 1", timeout=CONNECT_TIMEOUT_SECONDS)
+    raise ConnectionResetError("the server closed the connection")

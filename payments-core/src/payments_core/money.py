@@ -1,0 +1,94 @@
+"""Exact money: decimals from the wire to the database and back, never a float."""
+
+from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
+from functools import cache
+
+from iso4217 import Currency
+
+AMOUNT_LIMIT = Decimal(10) ** 15  # Exclusive; far above any payment, far below any overflow.
+AMOUNT_TEXT_MAX_CHARS = 64  # Longer texts are refused before they are parsed.
+DECIMALS_MAX = 4  # The most that ISO 4217 gives a currency; the database's CHECK says so too.
+
+# Wide enough that no amount below AMOUNT_LIMIT is ever rounded, and rounding raises.
+_EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
+
+
+class MoneyError(ValueError):
+    """The text of the error says what is wrong and what to send instead."""
+
+
+class UnknownCurrency(MoneyError):
+    """A currency is an upper-case ISO 4217 code in use, such as USD, EUR or JPY."""
+
+
+@cache
+def _decimals_by_code() -> dict[str, int]:
+    # Funds and metals (XAU, XXX, ...) have no minor unit: nobody pays in them.
+    return {c.code: c.exponent for c in Currency if c.exponent is not None}
+
+
+def currencies() -> list[str]:
+    """The accepted ISO 4217 codes, sorted."""
+    return sorted(_decimals_by_code())
+
+
+def decimals_of(currency: str) -> int:
+    """How many decimals the currency has: USD 2, JPY 0, BHD 3.
+
+    Raises UnknownCurrency.
+    """
+    try:
+        return _decimals_by_code()[currency]
+    except (KeyError, TypeError):
+        raise UnknownCurrency(UnknownCurrency.__doc__) from None
+
+
+def exact_amount(value: Decimal, currency: str) -> Decimal:
+    """The amount with exactly the currency's decimals: 100, 100.0 and 1e2 are all 100.00.
+
+    Negative and zero amounts are amounts; -0.00 becomes 0.00. Raises MoneyError for what
+    would have to be rounded, for NaN and infinities, and from AMOUNT_LIMIT on.
+    """
+    decimals = decimals_of(currency)
+    # The exponent is looked at first: expanding 1e999999999 would take all memory.
+    if not value.is_finite() or (value and value.adjusted() >= AMOUNT_LIMIT.adjusted()):
+        raise MoneyError("must be a finite number between -10^15 and 10^15, both excluded")
+    if not value:
+        return Decimal((0, (0,), -decimals))
+    try:
+        return value.quantize(Decimal((0, (1,), -decimals)), context=_EXACT)
+    except DecimalException:
+        raise MoneyError(f"must not have more than {decimals} decimals in {currency}") from None
+
+
+def parse_amount(raw: object, currency: str) -> Decimal:
+    """An amount as JSON gives it: a Decimal, an int, or a text such as "100.00".
+
+    A float never gets here: the JSON reader makes Decimals. Raises MoneyError.
+    """
+    if isinstance(raw, bool) or not isinstance(raw, Decimal | int | str):
+        raise MoneyError('must be a JSON number or a string such as "100.00"')
+    if isinstance(raw, str):
+        raw = _decimal_of_text(raw)
+    elif isinstance(raw, int):
+        raw = Decimal(raw)
+    return exact_amount(raw, currency)
+
+
+def _decimal_of_text(text: str) -> Decimal:
+    digits = text.removeprefix("-")
+    # Decimal() alone would take "1_000", " 1 ", "+1", "NaN" and Arabic digits.
+    plain = text.isascii() and digits[:1].isdigit() and set(digits) <= set("0123456789.eE+-")
+    if len(text) > AMOUNT_TEXT_MAX_CHARS or not plain:
+        raise MoneyError('must be a plain decimal such as "100.00"')
+    if digits[0] == "0" and digits[1:2].isdigit():
+        raise MoneyError("must not have leading zeros")
+    try:
+        return Decimal(text)
+    except DecimalException:
+        raise MoneyError('must be a plain decimal such as "100.00"') from None
+
+
+def amount_text(amount: Decimal, currency: str) -> str:
+    """The amount as people and JSON see it, with the currency's own number of decimals."""
+    return f"{amount:.{decimals_of(currency)}f}"

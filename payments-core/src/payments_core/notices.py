@@ -1,0 +1,62 @@
+"""Hints to other processes by NOTIFY: that jobs wait, and which payments changed.
+
+They are sent after the commit that they tell of, and off its path: NOTIFY inside it would
+make every commit of the server wait for the one before. A hint that a crash swallows costs
+a moment only, since every reader of hints also looks for itself.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable
+from uuid import UUID
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.database import single_statement
+from payments_core.queue import JOBS_CHANNEL
+
+PAYMENTS_CHANNEL = "payment_changes"
+IDS_PER_NOTICE_MAX = 100  # 37 bytes each; Postgres takes 8,000 bytes.
+TOO_MANY = "*"  # More than a reader could follow one by one: look for yourself.
+
+log = logging.getLogger(__name__)
+
+
+class Notifier:
+    """Sends one notice at a time; what comes meanwhile goes together into the next."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._changed: list[UUID] = []
+        self._too_many = False
+        self._jobs_added = False
+        self._wake = asyncio.Event()
+
+    def payments_changed(self, ids: Iterable[UUID], *, jobs_added: bool = False) -> None:
+        """Tell readers of these payments, and the workers if there are jobs for them."""
+        if not self._too_many:
+            self._changed.extend(ids)
+            self._too_many = len(self._changed) > IDS_PER_NOTICE_MAX
+        if self._too_many:
+            self._changed.clear()
+        self._jobs_added |= jobs_added
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send notices for ever; a failure is logged and costs that notice."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            payload = TOO_MANY if self._too_many else " ".join(map(str, self._changed))
+            jobs_added = self._jobs_added
+            self._changed, self._too_many, self._jobs_added = [], False, False
+            try:
+                async with single_statement(self._engine) as connection:
+                    await connection.exec_driver_sql(
+                        "SELECT CASE WHEN $1 THEN pg_notify($2, '') END,"
+                        " CASE WHEN $4 <> '' THEN pg_notify($3, $4) END",
+                        (jobs_added, JOBS_CHANNEL, PAYMENTS_CHANNEL, payload),
+                    )
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("notice_not_sent", extra={"error": str(error)})

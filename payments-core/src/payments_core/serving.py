@@ -1,0 +1,110 @@
+"""Serve one app in this process with Hypercorn, and stop without dropping a request."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from http.client import HTTPConnection
+from typing import cast
+
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+from hypercorn.typing import ASGIFramework
+from quart import Quart
+
+BACKLOG_CONNECTIONS = 1024
+KEEP_ALIVE_SECONDS = 75  # Longer than a load balancer's own, so that it closes first.
+HEADERS_MAX_BYTES = 16 * 1024
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Where the process stands. `stopping` is set first; readiness fails from then on."""
+
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def draining(self) -> bool:
+        """Whether this process has been asked to stop."""
+        return self.stopping.is_set()
+
+
+@dataclass(frozen=True, slots=True)
+class ServeOptions:
+    """Where to listen, and how long stopping may take.
+
+    `delay_seconds`: how long requests are still taken after readiness fails, so that whoever
+    routes them here can notice. `drain_seconds`: how long those under way may still take.
+    """
+
+    host: str
+    port: int
+    drain_seconds: float
+    delay_seconds: float = 0.0
+
+
+async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None:
+    """Serve until SIGTERM or SIGINT: fail readiness, wait, close the listener, drain."""
+    config = Config()
+    # An IPv6 address needs brackets; Hypercorn binds "host:port".
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    config.bind = [f"{host}:{options.port}"]
+    config.backlog = BACKLOG_CONNECTIONS
+    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
+    config.keep_alive_max_requests = 1_000_000
+    config.h11_max_incomplete_size = HEADERS_MAX_BYTES
+    config.graceful_timeout = options.drain_seconds
+    config.include_server_header = False
+    config.accesslog = None  # The app writes its own.
+    stop_on_signals(lifecycle)
+
+    async def stopped() -> None:
+        await lifecycle.stopping.wait()
+        await asyncio.sleep(options.delay_seconds)
+
+    await hypercorn_serve(cast(ASGIFramework, app), config, shutdown_trigger=stopped)
+
+
+def stop_on_signals(lifecycle: Lifecycle) -> None:
+    """Let SIGTERM and SIGINT ask this process to stop, instead of ending it."""
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, lifecycle.stopping.set)
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run the service on uvloop where there is one; a taken port ends it with one line."""
+    try:
+        import uvloop
+    except ImportError:  # Not made for this platform.
+        factory = None
+    else:
+        factory = uvloop.new_event_loop
+
+    async def body() -> None:
+        await main()
+
+    try:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(body())
+    except OSError as error:
+        print(f"cannot listen: {error.strerror or error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def healthcheck(host: str, port: int) -> int:
+    """0 when the service at this address says that it is ready, else 1 and a line why not."""
+    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
+    connection = HTTPConnection(target, port, timeout=3)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        if answer.status == 200:
+            return 0
+        print(f"not ready: {answer.read(500).decode(errors='replace')}", file=sys.stderr)
+    except OSError as error:
+        print(f"no answer from {target}:{port}: {error}", file=sys.stderr)
+    finally:
+        connection.close()
+    return 1

@@ -1,0 +1,74 @@
+"""recon-worker: run, audit, jobs, healthcheck."""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.database import create_engine, dsn_with_password, is_unavailable
+from payments_core.serving import healthcheck, run
+from payments_core.settings import read_settings
+from recon_worker import jobs_cli
+from recon_worker.app import run_worker
+from recon_worker.audit import as_table, audit
+from recon_worker.settings import WorkerSettings
+
+
+def main() -> None:
+    """The command line's way in."""
+    arguments = _parser().parse_args()
+    settings = read_settings(WorkerSettings)
+    if arguments.command == "run":
+        run(lambda: run_worker(settings))
+    elif arguments.command == "healthcheck":
+        sys.exit(healthcheck(settings.host, settings.port))
+    elif arguments.command == "audit":
+        sys.exit(asyncio.run(_with_engine(settings, lambda e: _audit(e, full=arguments.full))))
+    else:
+        sys.exit(asyncio.run(_with_engine(settings, lambda e: jobs_cli.run(e, arguments))))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="recon-worker", description="Claims jobs, applies the rules, posts the ledger."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("run", help="work until SIGTERM, then drain")
+    commands.add_parser("healthcheck", help="exit 0 if the running worker is ready")
+    auditing = commands.add_parser("audit", help="check every invariant; exit 1 if one is broken")
+    auditing.add_argument("--full", action="store_true", help="from the first row on")
+    jobs_cli.add_arguments(commands.add_parser("jobs", help="look at jobs, handle dead letters"))
+    return parser
+
+
+async def _with_engine(
+    settings: WorkerSettings, work: Callable[[AsyncEngine], Awaitable[int]]
+) -> int:
+    dsn = dsn_with_password(settings.database_url, settings.database_password_file)
+    engine = create_engine(dsn, application_name="recon-worker-cli", pool_size=2)
+    try:
+        return await work(engine)
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        print(f"the database does not answer: {error}", file=sys.stderr)
+        return 2
+    finally:
+        await engine.dispose()
+
+
+async def _audit(engine: AsyncEngine, *, full: bool) -> int:
+    findings = await audit(engine, "full" if full else "incremental")
+    if findings is None:
+        print("another audit is running; try again in a moment", file=sys.stderr)
+        return 2
+    print(as_table(findings))
+    broken = sum(1 for finding in findings if finding.offending)
+    print(f"\n{broken} of {len(findings)} invariants broken" if broken else "\nall invariants hold")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The worker's process: the control server, the worker and the auditor, side by side."""
+
+import asyncio
+from importlib.metadata import version
+
+from quart import Quart
+
+from payments_core.control import control_blueprint
+from payments_core.database import create_engine, dsn_with_password
+from payments_core.logs import configure_logs
+from payments_core.problems import install_problem_handlers
+from payments_core.serving import Lifecycle, ServeOptions, serve
+from recon_worker.settings import WorkerSettings
+from recon_worker.watch import watch
+from recon_worker.worker import Worker
+
+CONTROL_DRAIN_SECONDS = 1.0
+
+
+def create_control_app(worker: Worker, lifecycle: Lifecycle) -> Quart:
+    """What the worker answers over HTTP: whether it lives and works, and its metrics."""
+    app = Quart(__name__)
+
+    async def not_ready_because() -> str | None:
+        return None if worker.reachable else "The worker has not reached the queue yet."
+
+    app.register_blueprint(control_blueprint(lifecycle, not_ready_because))
+    install_problem_handlers(app)
+    return app
+
+
+async def run_worker(settings: WorkerSettings) -> None:
+    """Run until SIGTERM or SIGINT, then drain: the batch under way is finished."""
+    configure_logs("recon-worker", settings.log_level, settings.log_format)
+    dsn = dsn_with_password(settings.database_url, settings.database_password_file)
+    # A lane each, and beside them renewal, upkeep, notices and the auditor.
+    engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 4)
+    lifecycle = Lifecycle()
+    worker = Worker(settings, engine, dsn, lifecycle, version("recon-worker"))
+    app = create_control_app(worker, lifecycle)
+    options = ServeOptions(settings.host, settings.port, CONTROL_DRAIN_SECONDS)
+    server = asyncio.create_task(serve(app, options, lifecycle))
+    working = asyncio.create_task(worker.run())
+    background = (
+        [asyncio.create_task(watch(engine, settings.audit_interval_seconds))]
+        if settings.audit_interval_seconds
+        else []
+    )
+    try:
+        # Whichever ends first ends the process: a worker that cannot be seen must not work on.
+        await asyncio.wait({server, working}, return_when=asyncio.FIRST_COMPLETED)
+        lifecycle.stopping.set()
+        await asyncio.gather(server, working)
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        await engine.dispose()

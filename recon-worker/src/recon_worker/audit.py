@@ -1,0 +1,206 @@
+"""The auditor: proves the invariants again and again, cheaply, and in full when asked."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from recon_worker.invariants import INVARIANTS, OFFENDERS_SHOWN_MAX, Invariant, Window
+
+Mode = Literal["incremental", "full"]
+
+AUDIT_LOCK_ID = 7_021_781_954  # One auditor at a time is enough.
+CHUNK_ROWS = 20_000  # Looked at by one statement, so that none runs long.
+HORIZON_WAIT_SECONDS = 20.0  # Our own transactions end sooner: database.py bounds them.
+# A payment's id is made before its row: one that takes longer is left to the full audit.
+PAYMENT_SETTLES_IN_SECONDS = 60
+
+_NIL = UUID(int=0)
+
+
+@dataclass(slots=True)
+class Finding:
+    """What one invariant's queries returned; `offenders` holds the first few rows."""
+
+    invariant: Invariant
+    offending: int = 0
+    offenders: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Count offending rows."""
+        self.offending += len(rows)
+        self.offenders.extend(rows[: OFFENDERS_SHOWN_MAX - len(self.offenders)])
+
+
+async def audit(engine: AsyncEngine, mode: Mode) -> list[Finding] | None:
+    """Check every invariant; None when another auditor is at it.
+
+    Incremental: what was posted, settled or created since the last audit. Full: everything,
+    from the first row on. The findings are stored for the page and the metrics.
+    """
+    async with engine.connect() as plain:
+        connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
+        # Its windows have very different sizes: here one plan for all would be the trap.
+        await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
+        if mode == "full":
+            await connection.exec_driver_sql("SET statement_timeout = 0")
+        locked = await connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({AUDIT_LOCK_ID})")
+        try:
+            if not locked.scalar():
+                return None
+            return await _audit(connection, mode)
+        finally:
+            await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({AUDIT_LOCK_ID})")
+            await connection.exec_driver_sql("RESET plan_cache_mode")
+            await connection.exec_driver_sql("RESET statement_timeout")
+
+
+async def _audit(connection: AsyncConnection, mode: Mode) -> list[Finding]:
+    progress = (await connection.execute(text("SELECT * FROM audit_progress"))).mappings().one()
+    ends = await (_safe_ends(connection) if mode == "incremental" else _all(connection))
+    findings = {invariant.name: Finding(invariant) for invariant in INVARIANTS}
+    for window in (Window.ENTRIES, Window.RESULTS, Window.PAYMENTS):
+        column = f"{window.removeprefix('ledger_').removeprefix('reconciliation_')}_verified_to"
+        start = progress[column] if mode == "incremental" else _NIL if window == "payments" else 0
+        here = [i for i in INVARIANTS if i.window is window]
+        async for lo, hi in _chunks(connection, window, start, ends[window]):
+            for invariant in here:
+                findings[invariant.name].add(await _rows(connection, invariant.query, lo, hi))
+            if mode == "incremental":
+                # What is verified stays verified, even if this audit is interrupted.
+                await connection.execute(
+                    text(f"UPDATE audit_progress SET {column} = :hi"), {"hi": hi}
+                )
+    for invariant in INVARIANTS:
+        if invariant.window is Window.NONE:
+            findings[invariant.name].add(await _rows(connection, invariant.query))
+        if mode == "full" and invariant.full_query:
+            findings[invariant.name].add(await _rows(connection, invariant.full_query))
+    await _store(connection, mode, findings.values())
+    return list(findings.values())
+
+
+async def _rows(connection: AsyncConnection, query: str, lo: Any = None, hi: Any = None) -> Any:
+    bounds = {} if lo is None else {"lo": lo, "hi": hi}
+    return (await connection.execute(text(query), bounds)).mappings().all()
+
+
+async def _all(connection: AsyncConnection) -> dict[Window, Any]:
+    """The ends of a full audit, which leaves no bookmark and so need not wait for anybody."""
+    query = """
+        SELECT coalesce((SELECT max(id) FROM ledger_entries), 0) AS ledger_entries,
+               coalesce((SELECT max(id) FROM reconciliation_results), 0)
+                   AS reconciliation_results"""
+    last = (await connection.execute(text(query))).one()
+    return {
+        Window.ENTRIES: last.ledger_entries,
+        Window.RESULTS: last.reconciliation_results,
+        Window.PAYMENTS: UUID(int=2**128 - 1),
+    }
+
+
+async def _safe_ends(connection: AsyncConnection) -> dict[Window, Any]:
+    """Up to which id each table is final: nobody can still commit a smaller one.
+
+    Ids are handed out before the commit, so below the largest that is visible there may be
+    gaps yet to be filled, by transactions that began before now. Wait for those to end; if
+    one does not, verify nothing new this time.
+    """
+    query = """
+        SELECT (SELECT max(id) FROM ledger_entries) AS ledger_entries,
+               (SELECT max(id) FROM reconciliation_results) AS reconciliation_results,
+               pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_xid,
+               now() AS now"""
+    seen = (await connection.execute(text(query))).one()
+    ends = {
+        Window.ENTRIES: seen.ledger_entries or 0,
+        Window.RESULTS: seen.reconciliation_results or 0,
+        Window.PAYMENTS: _first_uuid7_at(
+            (seen.now - timedelta(seconds=PAYMENT_SETTLES_IN_SECONDS)).timestamp()
+        ),
+    }
+    oldest = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+    for _ in range(int(HORIZON_WAIT_SECONDS / 0.1)):
+        if (await connection.execute(oldest)).scalar_one() >= seen.next_xid:
+            return ends
+        await asyncio.sleep(0.1)
+    return {**ends, Window.ENTRIES: 0, Window.RESULTS: 0}
+
+
+def _first_uuid7_at(seconds: float) -> UUID:
+    """The smallest UUIDv7 of that moment (RFC 9562: 48 bits of milliseconds come first)."""
+    return UUID(int=int(seconds * 1000) << 80)
+
+
+async def _chunks(connection: AsyncConnection, window: Window, start: Any, end: Any) -> Any:
+    """(lo, hi] pairs that cover the window's ids from `start` to `end`."""
+    lo = start
+    step = text(
+        f"SELECT id FROM {window} WHERE id > :lo AND id <= :end"
+        f" ORDER BY id OFFSET {CHUNK_ROWS - 1} LIMIT 1"
+    )
+    while lo < end:
+        hi = (await connection.execute(step, {"lo": lo, "end": end})).scalar()
+        if hi is None:
+            yield lo, end
+            return
+        yield lo, hi
+        lo = hi
+
+
+async def _store(connection: AsyncConnection, mode: Mode, findings: Any) -> None:
+    """Keep each invariant's last finding; a broken one stays until a full audit clears it."""
+    statement = text(
+        "INSERT INTO audit_findings AS last (invariant, offending, mode) VALUES (:n, :o, :mode)"
+        " ON CONFLICT (invariant) DO UPDATE SET mode = excluded.mode, checked_at = now(),"
+        " offending = CASE WHEN excluded.mode = 'full' OR :whole THEN excluded.offending"
+        "             ELSE greatest(last.offending, excluded.offending) END"
+    )
+    await connection.execute(
+        statement,
+        [
+            {
+                "n": finding.invariant.name,
+                "o": finding.offending,
+                "mode": mode,
+                "whole": finding.invariant.window is Window.NONE,
+            }
+            for finding in findings
+        ],
+    )
+    await connection.execute(text("UPDATE audit_progress SET updated_at = now()"))
+
+
+async def last_findings(connection: AsyncConnection) -> tuple[dict[str, int], float | None]:
+    """The offending rows by invariant, as last stored, and how many seconds ago that was."""
+    rows = (
+        await connection.execute(
+            text(
+                "SELECT invariant, offending,"
+                " extract(epoch FROM now() - max(checked_at) OVER ())::float8 AS age"
+                " FROM audit_findings"
+            )
+        )
+    ).all()
+    return {row.invariant: row.offending for row in rows}, rows[0].age if rows else None
+
+
+def as_table(findings: Sequence[Finding]) -> str:
+    """The findings for people: one line an invariant, and below a broken one its rows."""
+    lines = []
+    for finding in findings:
+        mark = "ok    " if not finding.offending else "BROKEN"
+        lines.append(f"{mark}  {finding.invariant.name:<32} {finding.invariant.title}")
+        lines.extend(
+            " " * 10 + "  ".join(f"{key}={value}" for key, value in row.items())
+            for row in finding.offenders
+        )
+        more = finding.offending - len(finding.offenders)
+        if more > 0:
+            lines.append(f"          ... and {more} more")
+    return "\n".join(lines)

@@ -1,0 +1,102 @@
+"""`recon-worker jobs`: look at jobs, replay or discard dead letters."""
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core import dead_letters
+from payments_core.database import AnyRow, transaction
+from payments_core.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
+
+LIST_LIMIT_MAX = 1_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `recon-worker jobs` understands."""
+    actions = parser.add_subparsers(dest="action", required=True)
+    listing = actions.add_parser("list", help="jobs in a status, newest first")
+    listing.add_argument(
+        "--status", default="failed", choices=["pending", "processing", "completed", "failed"]
+    )
+    listing.add_argument("--limit", type=int, default=50)
+    show = actions.add_parser("show", help="one job, whole, as JSON")
+    show.add_argument("id", type=int)
+    for name, text in (
+        ("replay", "give dead letters all their attempts again"),
+        ("discard", "give a dead letter up: its payment fails"),
+    ):
+        action = actions.add_parser(name, help=text)
+        action.add_argument("id", type=int, nargs="?" if name == "replay" else None)
+        action.add_argument("--reason", required=name == "discard", default="")
+        action.add_argument("--actor", default=getpass.getuser(), help="who is on record for it")
+        if name == "replay":
+            action.add_argument("--all", action="store_true", help="every dead letter that matches")
+            action.add_argument("--error-contains", help="with --all: only those with this error")
+            action.add_argument("--account", help="with --all: only this account's")
+            action.add_argument("--limit", type=int, default=dead_letters.REPLAY_JOBS_MAX)
+            action.add_argument("--dry-run", action="store_true", help="only say how many")
+
+
+async def run(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
+    """Do what was asked; 0, or 1 with a line that says why not."""
+    try:
+        if arguments.action == "list":
+            return await _list(engine, arguments)
+        if arguments.action == "show":
+            async with transaction(engine) as tx:
+                job = await dead_letters.get_job(tx, arguments.id)
+            print(json.dumps(job._asdict(), default=str, indent=2))
+            return 0
+        if arguments.action == "discard":
+            async with transaction(engine) as tx:
+                await dead_letters.discard(tx, arguments.id, arguments.actor, arguments.reason)
+            print(f"discarded job {arguments.id}; its payment failed")
+            return 0
+        return await _replay(engine, arguments)
+    except (JobNotFound, JobNotDead) as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+async def _list(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
+    async with transaction(engine) as tx:
+        limit = min(max(arguments.limit, 1), LIST_LIMIT_MAX)
+        jobs = await dead_letters.list_jobs(tx, arguments.status, limit)
+    _print_jobs(jobs)
+    return 0
+
+
+async def _replay(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
+    if (arguments.id is None) != arguments.all:
+        print("name one job's id, or --all", file=sys.stderr)
+        return 1
+    if not arguments.all:
+        async with transaction(engine) as tx:
+            await dead_letters.replay(tx, arguments.id, arguments.actor, arguments.reason)
+        print(f"replayed job {arguments.id}")
+        return 0
+    which = DeadLetterFilter(error_contains=arguments.error_contains, account_id=arguments.account)
+    async with transaction(engine) as tx:
+        if arguments.dry_run:
+            print(f"would replay {await dead_letters.count_dead(tx, which, arguments.limit)}")
+            return 0
+        ids = await dead_letters.replay_matching(
+            tx, which, arguments.limit, arguments.actor, arguments.reason
+        )
+    print(f"replayed {len(ids)}")
+    return 0
+
+
+def _print_jobs(jobs: Sequence[AnyRow]) -> None:
+    if not jobs:
+        print("no such jobs")
+        return
+    print(f"{'ID':>10}  {'PAYMENT':<36}  {'TRIES':>7}  {'UPDATED':<19}  ERROR")
+    for job in jobs:
+        tries = f"{job.attempts}/{job.max_attempts}"
+        error = (job.last_error or "").replace("\n", " ")[:80]
+        print(f"{job.id:>10}  {job.payment_id}  {tries:>7}  {job.updated_at:%F %T}  {error}")

@@ -1,0 +1,138 @@
+"""One transaction for a batch: result, ledger, payment, job. All of it, or nothing.
+
+Two statements, whatever the batch's size, and nothing in them is left to the planner's
+guess of how many rows a batch has: look-ups go by index, and the ledger's numbers come from
+one window instead of a join.
+"""
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_core import queue
+from payments_core.payments import CLEARING_ACCOUNT_PREFIX
+from payments_core.queue import ClaimedJob, Lease, LeaseLost
+from recon_worker.rules import RULE_VERSION, Outcome
+
+# $1 payment ids, $2 job ids, $3 which outcome each has, counted from 1; then the outcomes:
+# $4 payment status, $5 result status, $6 matched, $7 discrepancy, $8 notes; $9 the clearing
+# account.
+#
+# heads: everybody locks head rows in the same order, so no two batches can wait for each
+# other. ON CONFLICT DO UPDATE waits for the row and adds to its latest version; what it
+# returns stays true until the commit. Time never goes back along an account's entries.
+#
+# numbered: a running sum over the moved head, less all that the batch moved, plus leg after
+# leg: the batch's entries continue where the account stood, without gap or overlap.
+#
+# The ledger's ORDER BY gives the payment leg its id before the clearing leg.
+POST = f"""
+WITH decided AS MATERIALIZED (
+    SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[])
+        WITH ORDINALITY AS decided (payment_id, job_id, outcome, place)
+), settled AS (
+    UPDATE payments SET status = ($4::text[])[outcome], settled_at = now(), updated_at = now()
+    FROM decided WHERE payments.id = decided.payment_id AND payments.status = 'pending'
+    RETURNING payments.id, account_id, currency, amount, payments.status, place
+), resulted AS (
+    INSERT INTO reconciliation_results (payment_id, recon_job_id, status, matched,
+                                        discrepancy_amount, notes, rule_version)
+    SELECT payment_id, job_id, ($5::text[])[outcome], ($6::boolean[])[outcome],
+           ($7::numeric[])[outcome], ($8::text[])[outcome], {RULE_VERSION}
+    FROM decided
+), legs AS MATERIALIZED (
+    SELECT id AS payment_id, account_id, currency, 'payment' AS entry_type,
+           'credit' AS direction, amount, amount AS delta, place
+    FROM settled WHERE status = 'completed'
+    UNION ALL
+    SELECT id, $9, currency, 'clearing', 'debit', amount, -amount, place
+    FROM settled WHERE status = 'completed'
+), moved AS MATERIALIZED (
+    SELECT account_id, currency, sum(delta) AS delta, count(*) AS entries,
+           coalesce(sum(amount) FILTER (WHERE direction = 'debit'), 0) AS debits,
+           coalesce(sum(amount) FILTER (WHERE direction = 'credit'), 0) AS credits
+    FROM legs GROUP BY account_id, currency
+), heads AS (
+    INSERT INTO accounts AS head
+        (account_id, currency, balance, seq, debits, credits, created_at, updated_at)
+    SELECT account_id, currency, delta, entries, debits, credits, now(), clock_timestamp()
+    FROM moved ORDER BY account_id, currency
+    ON CONFLICT (account_id, currency) DO UPDATE
+    SET balance = head.balance + excluded.balance,
+        seq = head.seq + excluded.seq,
+        debits = head.debits + excluded.debits,
+        credits = head.credits + excluded.credits,
+        updated_at = greatest(head.updated_at, clock_timestamp())
+    RETURNING account_id, currency, balance, seq, updated_at
+), numbered AS (
+    SELECT payment_id, account_id, currency, entry_type, direction, amount, place,
+           sum(step) OVER account AS account_seq,
+           sum(delta) OVER account AS balance_after,
+           max(moved_at) OVER account AS moved_at
+    FROM (
+        SELECT payment_id, account_id, currency, entry_type, direction, amount, place,
+               delta, 1 AS step, NULL::timestamptz AS moved_at
+        FROM legs
+        UNION ALL
+        SELECT NULL, account_id, currency, NULL, NULL, NULL, 0, balance, seq, updated_at
+        FROM heads
+        UNION ALL
+        SELECT NULL, account_id, currency, NULL, NULL, NULL, 0, -delta, -entries, NULL
+        FROM moved
+    ) AS step
+    WINDOW account AS (PARTITION BY account_id, currency ORDER BY place
+                       ROWS UNBOUNDED PRECEDING)
+), posted AS (
+    INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction,
+                                amount, account_seq, balance_after, created_at)
+    SELECT payment_id, account_id, currency, entry_type, direction,
+           amount, account_seq, balance_after, moved_at
+    FROM numbered WHERE payment_id IS NOT NULL ORDER BY place, entry_type DESC
+)
+SELECT count(*) FROM settled"""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A claimed job and what the rules made of its payment."""
+
+    job: ClaimedJob
+    outcome: Outcome
+
+
+def clearing_account(worker_id: str, shards: int) -> str:
+    """The clearing account this worker debits: few share one, so few wait for each other."""
+    return f"{CLEARING_ACCOUNT_PREFIX}{zlib.crc32(worker_id.encode()) % shards:02d}"
+
+
+async def post_batch(
+    tx: AsyncConnection, lease: Lease, batch: Sequence[Decided], clearing: str
+) -> None:
+    """Settle every payment of the batch and post the completed ones to the ledger.
+
+    Raises LeaseLost when any job is no longer held, or its payment is settled already: the
+    caller's transaction must then roll back.
+    """
+    job_ids = [decided.job.id for decided in batch]
+    # The fence comes first: a lost lease is found before any other work is done.
+    await queue.complete(tx, lease, job_ids)
+    outcomes = list({decided.outcome: None for decided in batch})
+    place_of = {outcome: place for place, outcome in enumerate(outcomes, start=1)}
+    result = await tx.exec_driver_sql(
+        POST,
+        (
+            [decided.job.payment_id for decided in batch],
+            job_ids,
+            [place_of[decided.outcome] for decided in batch],
+            [outcome.payment_status for outcome in outcomes],
+            [outcome.result_status for outcome in outcomes],
+            [outcome.matched for outcome in outcomes],
+            [outcome.discrepancy_amount for outcome in outcomes],
+            [outcome.notes for outcome in outcomes],
+            clearing,
+        ),
+    )
+    if result.scalar() != len(batch):
+        raise LeaseLost

@@ -1,0 +1,142 @@
+"""Reconcile what one claim took: together if possible, and around the one job that fails."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from payments_core import queue
+from payments_core.database import is_unavailable, single_statement, sqlstate_of, transaction
+from payments_core.payments import PENDING
+from payments_core.queue import ClaimedJob, Lease, LeaseLost
+from recon_worker.post_batch import Decided, post_batch
+from recon_worker.rules import Outcome, decide
+
+log = logging.getLogger(__name__)
+
+# Deadlock, serialization failure and lock timeout say nothing about the jobs themselves.
+CONTENTION_SQLSTATES = ("40P01", "40001", "55P03")
+CONTENTION_RETRIES_MAX = 3
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the jobs of a claim."""
+
+    settled: list[tuple[ClaimedJob, Outcome]] = field(default_factory=list)
+    retried: int = 0
+    dead: int = 0
+    lost: int = 0
+    handed_back: int = 0
+
+    def changed_payments(self) -> list[UUID]:
+        """The payments that have a new status."""
+        return [job.payment_id for job, _ in self.settled]
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciler:
+    """What a batch needs besides its jobs. `stopping` ends a long bisection early."""
+
+    engine: AsyncEngine
+    clearing: str
+    stopping: Callable[[], bool] = lambda: False
+
+    async def reconcile(self, lease: Lease, jobs: Sequence[ClaimedJob], tally: Tally) -> None:
+        """Settle the jobs, adding to the tally what became of each.
+
+        A batch that fails is halved until the job that fails is alone; it is then retried
+        later, or dead. Raises only when the database is unavailable: then the jobs that the
+        tally does not name are as they were, and their lease runs out.
+        """
+        begun = False
+        waiting = [list(jobs)]
+        while waiting:
+            part = waiting.pop()
+            if begun and self.stopping():
+                tally.handed_back += await self._hand_back(lease, part)
+                continue
+            begun = True
+            try:
+                await self._attempt(lease, part, tally)
+            except LeaseLost:
+                waiting.extend(await self._after_lost_lease(lease, part, tally))
+            except Exception as error:
+                if is_unavailable(error) and sqlstate_of(error) != "57014":
+                    raise
+                if len(part) > 1:
+                    waiting.extend(_halves(part))
+                else:
+                    await self._give_up(lease, part[0], error, tally)
+
+    async def _attempt(self, lease: Lease, jobs: Sequence[ClaimedJob], tally: Tally) -> None:
+        decided = [
+            Decided(job, decide(job.amount)) for job in jobs if job.payment_status == PENDING
+        ]
+        already = [job.id for job in jobs if job.payment_status != PENDING]
+        for attempt in range(1, CONTENTION_RETRIES_MAX + 1):
+            try:
+                async with transaction(self.engine) as tx:
+                    if already:
+                        # Settled by another hand, such as an operator's: nothing is left to do.
+                        await queue.complete(tx, lease, already)
+                    if decided:
+                        await self.post(tx, lease, decided)
+                break
+            except Exception as error:
+                if sqlstate_of(error) not in CONTENTION_SQLSTATES:
+                    raise
+                if attempt == CONTENTION_RETRIES_MAX:
+                    raise
+                await asyncio.sleep(0.05 * attempt)
+        tally.settled.extend((d.job, d.outcome) for d in decided)
+
+    async def post(self, tx: AsyncConnection, lease: Lease, decided: Sequence[Decided]) -> None:
+        """One transaction's work."""
+        await post_batch(tx, lease, decided, self.clearing)
+
+    async def _after_lost_lease(
+        self, lease: Lease, part: list[ClaimedJob], tally: Tally
+    ) -> list[list[ClaimedJob]]:
+        """What of the part is still worth another attempt."""
+        async with single_statement(self.engine) as connection:
+            ids = await queue.held_ids(connection, lease, [job.id for job in part])
+        held = [job for job in part if job.id in ids]
+        if len(part) == 1:
+            # Held or not: a payment settled after the claim leaves its job to the next claim.
+            tally.lost += 1
+            return []
+        tally.lost += len(part) - len(held)
+        if len(held) == len(part):
+            return _halves(part)  # One of the payments is settled already: find it.
+        return [held] if held else []
+
+    async def _hand_back(self, lease: Lease, jobs: Sequence[ClaimedJob]) -> int:
+        async with single_statement(self.engine) as connection:
+            return await queue.hand_back(connection, lease, [job.id for job in jobs])
+
+    async def _give_up(self, lease: Lease, job: ClaimedJob, error: Exception, tally: Tally) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        async with single_statement(self.engine) as connection:
+            status = await queue.retry_or_bury(connection, lease, job, reason)
+        tally.retried += status == "pending"
+        tally.dead += status == "failed"
+        tally.lost += status is None
+        log.log(
+            logging.ERROR if status == "failed" else logging.WARNING,
+            "job_dead" if status == "failed" else "job_failed",
+            extra={
+                "job_id": job.id,
+                "payment_id": str(job.payment_id),
+                "attempts": job.attempts,
+                "error": reason[:500],
+            },
+        )
+
+
+def _halves(jobs: Sequence[ClaimedJob]) -> list[list[ClaimedJob]]:
+    middle = len(jobs) // 2
+    return [list(jobs[middle:]), list(jobs[:middle])]

@@ -1,0 +1,45 @@
+"""The auditor in the background: now and then, by one worker at a time, shown by all."""
+
+import asyncio
+import logging
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.database import is_unavailable, single_statement
+from recon_worker import metrics
+from recon_worker.audit import audit, last_findings
+
+log = logging.getLogger(__name__)
+
+
+async def watch(engine: AsyncEngine, interval_seconds: float) -> None:
+    """Audit what is new whenever the last audit is older than the interval; show the findings."""
+    while True:
+        try:
+            await _look(engine, interval_seconds)
+        except Exception as error:
+            if not is_unavailable(error):
+                log.exception("audit_failed")
+        await asyncio.sleep(interval_seconds / 4)
+
+
+async def _look(engine: AsyncEngine, interval_seconds: float) -> None:
+    async with single_statement(engine) as connection:
+        _, age_seconds = await last_findings(connection)
+    if age_seconds is None or age_seconds >= interval_seconds:
+        for finding in await audit(engine, "incremental") or ():
+            if finding.offending:
+                log.critical(
+                    "invariant_broken",
+                    extra={
+                        "invariant": finding.invariant.name,
+                        "offending": finding.offending,
+                        "first": str(dict(finding.offenders[0])),
+                    },
+                )
+    async with single_statement(engine) as connection:
+        offending, age_seconds = await last_findings(connection)
+    for name, rows in offending.items():
+        metrics.INVARIANT_HOLDS.labels(name).set(0 if rows else 1)
+    if age_seconds is not None:
+        metrics.AUDIT_AGE_SECONDS.set(age_seconds)

@@ -1,0 +1,222 @@
+"""The worker: claim, reconcile, again; renew what is held; drain when told to stop."""
+
+import asyncio
+import logging
+import os
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core import queue, queue_upkeep
+from payments_core.database import asyncpg_dsn, is_unavailable, single_statement
+from payments_core.listening import listen
+from payments_core.notices import Notifier
+from payments_core.queue import ClaimedJob, Lease
+from payments_core.serving import Lifecycle
+from recon_worker import metrics, presence
+from recon_worker.post_batch import clearing_account
+from recon_worker.presence import Settled
+from recon_worker.reconcile_batch import Reconciler, Tally
+from recon_worker.settings import WorkerSettings
+
+PRESENCE_SECONDS = 5.0
+PRUNE_INTERVAL_SECONDS = 60.0
+PRUNE_ROUNDS_MAX = 200  # A million jobs a minute: more than can have been finished.
+PRUNE_PAUSE_SECONDS = 0.1
+UNAVAILABLE_PAUSE_SECONDS_MAX = 2.0  # Postgres is back: work goes on within this time.
+
+log = logging.getLogger(__name__)
+
+
+def new_worker_id() -> str:
+    """Never the same twice, so that a restarted worker cannot pass for its predecessor."""
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+
+
+class Worker:
+    """One worker process: `concurrency` lanes that claim and settle, and their upkeep."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        engine: AsyncEngine,
+        dsn: str,
+        lifecycle: Lifecycle,
+        version: str,
+    ) -> None:
+        self.settings = settings
+        self.engine = engine
+        self.dsn = dsn
+        self.lifecycle = lifecycle
+        self.version = version
+        self.id = new_worker_id()
+        self.notifier = Notifier(engine)
+        self.wake = asyncio.Event()
+        self.listening = False
+        self.reachable = False
+        self._held: dict[Lease, list[ClaimedJob]] = {}
+        self._settled = Settled()
+
+    async def run(self) -> None:
+        """Work until the lifecycle says stop, then drain. Postgres may come and go."""
+        log.info("worker_started", extra={"worker_id": self.id})
+        upkeep = [
+            asyncio.create_task(self.notifier.run()),
+            asyncio.create_task(self._renew()),
+            *(
+                asyncio.create_task(self._every(seconds, work))
+                for seconds, work in (
+                    (self.settings.rescue_interval_seconds, self._rescue),
+                    (PRUNE_INTERVAL_SECONDS, self._prune),
+                    (PRESENCE_SECONDS, self._show_presence),
+                )
+            ),
+        ]
+        if not self.settings.poll_only:
+            upkeep.append(asyncio.create_task(self._listen()))
+        lanes = [asyncio.create_task(self._lane(lane)) for lane in range(self.settings.concurrency)]
+        try:
+            await self._until_stopped(lanes)
+        finally:
+            for task in (*lanes, *upkeep):
+                task.cancel()
+            await asyncio.gather(*lanes, *upkeep, return_exceptions=True)
+            await self._leave()
+        log.info("worker_stopped", extra={"worker_id": self.id})
+
+    async def _until_stopped(self, lanes: list[asyncio.Task[None]]) -> None:
+        stopping = asyncio.create_task(self.lifecycle.stopping.wait())
+        # A lane ends before the stop only by a bug of ours: then the process must end too.
+        await asyncio.wait({stopping, *lanes}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        self.wake.set()
+        done, late = await asyncio.wait(lanes, timeout=self.settings.drain_seconds)
+        if late:
+            log.warning("drain_timed_out", extra={"lanes": len(late)})
+        for lane in done:
+            lane.result()
+
+    async def _lane(self, lane: int) -> None:
+        clearing = clearing_account(f"{self.id}/{lane}", self.settings.clearing_shards)
+        reconciler = Reconciler(self.engine, clearing, lambda: self.lifecycle.draining)
+        poll = self.settings.poll_seconds_min
+        pause = 0.05
+        while not self.lifecycle.draining:
+            try:
+                found = await self._claim_and_settle(reconciler)
+            except Exception as error:
+                if not is_unavailable(error):
+                    # Whatever it is, the next batch may be fine, and the lease runs out.
+                    log.exception("batch_failed")
+                else:
+                    log.warning("database_unavailable", extra={"error": str(error)[:200]})
+                self.reachable = False
+                pause = min(pause * 2, UNAVAILABLE_PAUSE_SECONDS_MAX)
+                await self._sleep(pause)
+                continue
+            self.reachable, pause = True, 0.05
+            if found == self.settings.batch_size:
+                continue
+            poll = self.settings.poll_seconds_min if found else self._slower(poll)
+            await self._sleep(poll)
+
+    def _slower(self, poll: float) -> float:
+        # With LISTEN at work the poll is only what stands behind it.
+        longest = self.settings.poll_seconds_max
+        return longest if self.listening else min(poll * 2, longest)
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.wake.wait(), seconds)
+        self.wake.clear()
+
+    async def _claim_and_settle(self, reconciler: Reconciler) -> int:
+        lease = queue.new_lease(self.id, self.settings.lease_seconds)
+        async with single_statement(self.engine) as connection:
+            jobs = await queue.claim(connection, lease, self.settings.batch_size)
+        if not jobs:
+            return 0
+        if self.lifecycle.draining:
+            async with single_statement(self.engine) as connection:
+                await queue.hand_back(connection, lease, [job.id for job in jobs])
+            return 0
+        tally = Tally()
+        self._held[lease] = jobs
+        try:
+            with metrics.batch(len(jobs)):
+                await reconciler.reconcile(lease, jobs, tally)
+        finally:
+            del self._held[lease]
+            self._settled.add(tally)
+            metrics.count(jobs, tally)
+            self.notifier.payments_changed(tally.changed_payments())
+        return len(jobs)
+
+    async def _renew(self) -> None:
+        """Prolong every lease that is held, three times in its length."""
+        while True:
+            await asyncio.sleep(self.settings.lease_seconds / 3)
+            for lease, jobs in list(self._held.items()):
+                with suppress(Exception):  # Fenced: a lease that lapses costs time, not money.
+                    async with single_statement(self.engine) as connection:
+                        await queue.renew(connection, lease, [job.id for job in jobs])
+
+    async def _rescue(self) -> None:
+        async with single_statement(self.engine) as connection:
+            freed, dead = await queue_upkeep.rescue_expired(connection)
+        if freed or dead:
+            metrics.rescued(freed, dead)
+            log.warning("leases_expired", extra={"freed": freed, "dead": dead})
+            self.wake.set()
+
+    async def _prune(self) -> None:
+        retention_seconds = self.settings.retention_days * 86_400
+        async with single_statement(self.engine) as connection:
+            for _ in range(PRUNE_ROUNDS_MAX):
+                if not await queue_upkeep.prune_finished(connection, retention_seconds):
+                    break
+                await asyncio.sleep(PRUNE_PAUSE_SECONDS)
+            await presence.forget_old(connection)
+
+    async def _show_presence(self) -> None:
+        settled, self._settled = self._settled, Settled()
+        try:
+            async with single_statement(self.engine) as connection:
+                host = socket.gethostname()
+                await presence.show_presence(connection, self.id, host, self.version, settled)
+        except BaseException:
+            self._settled.completed += settled.completed
+            self._settled.failed += settled.failed
+            self._settled.discrepancy += settled.discrepancy
+            raise
+
+    async def _leave(self) -> None:
+        with suppress(Exception):  # A worker that cannot say goodbye is forgotten in a day.
+            await asyncio.wait_for(self._show_presence(), 2)
+            async with single_statement(self.engine) as connection:
+                await asyncio.wait_for(presence.leave(connection, self.id), 2)
+
+    async def _listen(self) -> None:
+        def connected() -> None:
+            self.listening = True
+            self.wake.set()
+
+        await listen(
+            asyncpg_dsn(self.dsn),
+            queue.JOBS_CHANNEL,
+            lambda _payload: self.wake.set(),
+            connected,
+            "recon-worker-listen",
+        )
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as error:
+                if not is_unavailable(error):
+                    log.exception("upkeep_failed", extra={"work": work.__name__})
+            await asyncio.sleep(seconds)
