@@ -102,13 +102,15 @@ ifneq ($(VENV_STATE),)
 .PHONY: $(UV)
 endif
 
-# hatchling builds the four packages without a download, so it has to be there first.
+# hatchling builds the four packages without a download, so it has to be there first. Bytecode is
+# written now, once, and not by the first start of each program (or, as some machines are set, never).
 $(INSTALLED): requirements.lock pyproject.toml $(MANIFESTS) $(UV)
 	@echo "Installing into .venv what requirements.lock names ..."
 	@[ -x .venv/bin/hatchling ] \
-		|| $(UV) pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+		|| $(UV) pip sync --quiet --compile-bytecode --python .venv/bin/python \
+			--require-hashes requirements.lock
 	@$(UV) pip install --quiet --python .venv/bin/python --exact --no-deps --no-build-isolation \
-		--requirements requirements.lock $(PACKAGES:%=--editable ./%)
+		--compile-bytecode --requirements requirements.lock $(PACKAGES:%=--editable ./%)
 	@printf '%s\n' "$(CURDIR)" >$@
 
 # uv itself comes from the lock too, checked by its hash before it runs.

@@ -5,5 +5,5 @@ class LocalError(Exception):
     """A local run cannot go on; the message is one line for a person."""
 
 
-class StopRequested(Exception):  # noqa: N818 - a request, not an error.
+class StopRequested(Exception):
     """Ctrl-C, SIGTERM or SIGHUP has asked for a clean stop."""

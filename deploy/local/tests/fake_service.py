@@ -43,7 +43,7 @@ def main() -> None:
             threading.Thread(target=server.shutdown).start()
 
     signal.signal(signal.SIGTERM, stop)
-    server.serve_forever()
+    server.serve_forever(poll_interval=0.02)
     say("bye")
 
 

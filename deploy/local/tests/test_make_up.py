@@ -1,0 +1,71 @@
+"""The real `make up`: real services, from the shell's side."""
+
+import json
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from payments_local.postgres import running_postgres
+
+from .local_run import LocalRun, assert_all_gone
+
+READY = "Ready. Ctrl-C stops everything."
+# -o: .venv is taken for up to date, so that a test never reinstalls what it runs on.
+MAKE_UP = ("make", "-o", ".venv/.installed", "up")
+SECONDS_MAX = 10.0
+
+
+def paste(run: LocalRun, first_words: str) -> str:
+    """Paste the announced command that starts with these words into a shell; its output."""
+    begin = next(at for at, line in enumerate(run.lines) if line.strip().startswith(first_words))
+    end = next(at for at in range(begin, len(run.lines)) if not run.lines[at].endswith("\\"))
+    command = "\n".join(run.lines[begin : end + 1])
+    return subprocess.check_output(["sh", "-c", command], text=True, timeout=SECONDS_MAX)
+
+
+def balance(run: LocalRun) -> str:
+    answer = paste(run, f"curl -sS http://127.0.0.1:{run.environ['API_PORT']}/accounts/")
+    return str(json.loads(answer)["balance"])
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_what_it_announces_works_when_pasted_and_outlives_a_restart(tmp_path: Path) -> None:
+    with LocalRun(tmp_path / "data", MAKE_UP) as run:
+        run.until("/balance; echo")
+        family = run.family()
+        assert balance(run) == "0.00"
+        payment = json.loads(paste(run, f"curl -sS http://127.0.0.1:{run.environ['API_PORT']}/p"))
+        assert payment["status"] == "pending"
+        deadline = time.monotonic() + SECONDS_MAX
+        while balance(run) != "100.00":
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        run.signal(signal.SIGTERM)
+        assert run.wait() == -signal.SIGTERM  # As make says it was told to stop.
+        assert_all_gone(family)
+    assert "stopped" in run.lines
+    assert "did not stop in time" not in run.output
+
+    begun = time.monotonic()
+    with LocalRun(tmp_path / "data", MAKE_UP) as again:
+        again.until("/balance; echo")
+        assert time.monotonic() - begun < 5
+        assert balance(again) == "100.00"
+
+
+def test_it_runs_on_a_database_that_is_given(tmp_path: Path) -> None:
+    with (
+        running_postgres() as server,
+        LocalRun(tmp_path / "unused", MAKE_UP, DATABASE_URL=server.url) as run,
+    ):
+        run.until(READY)
+        family = run.family()
+        run.signal(signal.SIGTERM)
+        run.wait()
+        assert_all_gone(family)
+    assert "postgres |" not in run.output
+    assert not (tmp_path / "unused").exists()
