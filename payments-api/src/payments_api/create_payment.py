@@ -164,7 +164,7 @@ async def _create(connection: AsyncConnection, batch: list[_Waiting]) -> dict[UU
     ]
     columns = tuple(list(column) for column in zip(*rows, strict=True))
     result = await connection.exec_driver_sql(CREATE, columns)
-    return {id: created_at for id, created_at in map(tuple, result)}
+    return {row[0]: row[1] for row in map(tuple, result)}
 
 
 async def _replay(connection: AsyncConnection, known: list[_Waiting]) -> None:

@@ -84,9 +84,8 @@ class Validation:
             _expect("status of GET /payments/{id}", 200, answer.status_code, answer.text)
             self.payment = answer.json()
             status = self.payment["status"]
-        _expect(
-            f"payment's status after {waited:.0f} s", "completed", status, "is a worker running?"
-        )
+        what = f"payment's status after {waited:.0f} s (is a worker running?)"
+        _expect(what, "completed", status)
         matched = (self.payment["reconciliation"] or {}).get("matched")
         _expect("reconciliation.matched", True, matched)
         return f"completed by {self.payment['job']['lockedBy']}"
@@ -130,11 +129,9 @@ class Validation:
         return "the same answer, and still one payment"
 
 
-def _expect(what: str, expected: object, found: object, hint: str = "") -> None:
+def _expect(what: str, expected: object, found: object, also: str = "") -> None:
     if expected != found:
-        raise CheckFailed(
-            f"{what}: expected {expected!r}, found {found!r}" + f" ({hint})" * bool(hint)
-        )
+        raise CheckFailed(f"{what}: expected {expected!r}, found {found!r}. {also}".rstrip(". "))
 
 
 async def validate(api_url: str, dsn: str) -> int:
@@ -161,7 +158,7 @@ async def _run(validation: Validation) -> dict[str, bool]:
         try:
             found = await check()
         except (CheckFailed, httpx.HTTPError, asyncpg.PostgresError, OSError) as error:
-            print(f"❌ {number}. {name}: {error or type(error).__name__}")
+            print(f"❌ {number}. {name}: {str(error) or type(error).__name__}")
             passed[name] = False
             if not validation.payment:
                 break  # Without a payment there is nothing to look at.

@@ -1,0 +1,240 @@
+"""What the OpenAPI document says of each route beyond its docstring."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from payments_api import errors, schemas
+from payments_api.operator_requests import ActionRequest, ReplayRequest
+from payments_api.query import LIMIT_DEFAULT, LIMIT_MAX
+from payments_core.money import currencies
+from payments_core.payments import ACCOUNT_ID_PATTERN, IDEMPOTENCY_KEY_MAX_CHARS, PAYMENT_STATUSES
+from payments_core.problems import (
+    InternalError,
+    MethodIsNotAllowed,
+    NotFound,
+    NotReady,
+    PayloadTooLarge,
+    Problem,
+)
+
+Parameter = dict[str, Any]
+Problems = tuple[type[Problem], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One route: its endpoint's name in the app, and what goes in and comes out.
+
+    `answer` is a model, or a media type for what is not JSON. `problems` may come besides
+    those that any route may give.
+    """
+
+    endpoint: str
+    tag: str
+    answer: type[BaseModel] | str
+    status: int = 200
+    takes: type[BaseModel] | None = None
+    parameters: tuple[Parameter, ...] = ()
+    problems: Problems = ()
+
+
+def _query(name: str, description: str, **schema: Any) -> Parameter:
+    return {"name": name, "in": "query", "description": description, "schema": schema}
+
+
+def _path(name: str, **schema: Any) -> Parameter:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string", **schema}}
+
+
+_LIMIT = _query(
+    "limit",
+    "Rows of a page.",
+    type="integer",
+    minimum=1,
+    maximum=LIMIT_MAX,
+    default=LIMIT_DEFAULT,
+)
+_CURSOR = _query("cursor", "nextCursor of the page before.", type="string")
+_PAGING = (_LIMIT, _CURSOR)
+_CURRENCY = _query("currency", "ISO 4217.", type="string", enum=currencies())
+_FROM = _query("createdFrom", "Created then or later.", type="string", format="date-time")
+_TO = _query("createdTo", "Created before then.", type="string", format="date-time")
+_AT = _query("at", "The moment; now when left out.", type="string", format="date-time")
+_STATUS = _query("status", "Only these.", type="string", enum=list(PAYMENT_STATUSES))
+_ACCOUNT = _query("accountId", "Only this account's.", type="string", pattern=ACCOUNT_ID_PATTERN)
+_DISCREPANCY = _query(
+    "discrepancy", "true: only payments that were completed with a discrepancy.", type="boolean"
+)
+_JOB_STATUS = _query(
+    "status",
+    "Jobs in this status; dead letters are failed.",
+    type="string",
+    enum=["pending", "processing", "completed", "failed"],
+    default="failed",
+)
+_MINUTES = _query("minutes", "How far back.", type="integer", minimum=1, maximum=1440, default=15)
+_ACCOUNT_IN_PATH = _path("account_id", pattern=ACCOUNT_ID_PATTERN)
+_PAYMENT_IN_PATH = _path("payment_id", format="uuid")
+_JOB_IN_PATH = _path("job_id", pattern="^[0-9]+$")
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": True,
+    "description": "Names this request for ever: sent again, with the same body, it gives the"
+    " same answer. Bare, or quoted as in RFC 8941.",
+    "schema": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": IDEMPOTENCY_KEY_MAX_CHARS,
+        "pattern": "^[!#-~][!-~]*$",
+    },
+    "example": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+}
+_LAST_EVENT_ID = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "description": "The last event seen: what came after it is sent first, or a resync.",
+    "schema": {"type": "string"},
+}
+
+ANYWHERE: Problems = (InternalError, errors.DatabaseUnavailable, MethodIsNotAllowed)
+_BODY: Problems = (
+    errors.MalformedJson,
+    errors.RequestTooSlow,
+    PayloadTooLarge,
+    errors.UnsupportedMediaType,
+    errors.ValidationFailed,
+)
+_KEYED: Problems = (
+    errors.IdempotencyKeyMissing,
+    errors.IdempotencyKeyInvalid,
+    errors.IdempotencyKeyReused,
+    errors.Overloaded,
+)
+_PARAMETERS: Problems = (errors.ValidationFailed,)
+_PAGED: Problems = (errors.ValidationFailed, errors.InvalidCursor)
+_ONE_JOB: Problems = (errors.JobNotFound, *_PARAMETERS)
+_ACT: Problems = (errors.JobNotFound, errors.JobNotDead, *_BODY)
+
+OPERATIONS = (
+    Operation(
+        "payments.post_payment",
+        "payments",
+        schemas.CreatedPayment,
+        201,
+        schemas.PaymentRequest,
+        (_KEY,),
+        (*_BODY, *_KEYED),
+    ),
+    Operation(
+        "payments.post_batch",
+        "payments",
+        schemas.BatchAnswer,
+        takes=schemas.BatchRequest,
+        problems=(*_BODY, errors.Overloaded),
+    ),
+    Operation(
+        "payments.get_payments",
+        "payments",
+        schemas.PaymentPage,
+        parameters=(_ACCOUNT, _STATUS, _CURRENCY, _DISCREPANCY, _FROM, _TO, *_PAGING),
+        problems=_PAGED,
+    ),
+    Operation(
+        "events.get_events",
+        "payments",
+        "text/event-stream",
+        parameters=(_ACCOUNT, _LAST_EVENT_ID),
+        problems=(*_PARAMETERS, errors.Overloaded),
+    ),
+    Operation(
+        "payments.get_one_payment",
+        "payments",
+        schemas.PaymentDetail,
+        parameters=(_PAYMENT_IN_PATH,),
+        problems=(errors.PaymentNotFound, *_PARAMETERS),
+    ),
+    Operation(
+        "accounts.get_balance",
+        "accounts",
+        schemas.Balance,
+        parameters=(_ACCOUNT_IN_PATH, _CURRENCY, _AT),
+        problems=(NotFound, *_PARAMETERS),
+    ),
+    Operation(
+        "accounts.get_entries",
+        "accounts",
+        schemas.Statement,
+        parameters=(_ACCOUNT_IN_PATH, _CURRENCY, *_PAGING),
+        problems=(NotFound, *_PAGED),
+    ),
+    Operation(
+        "accounts.get_currencies",
+        "accounts",
+        schemas.Currencies,
+        parameters=(_ACCOUNT_IN_PATH,),
+        problems=(NotFound, *_PARAMETERS),
+    ),
+    Operation(
+        "jobs.get_jobs",
+        "operations",
+        schemas.JobPage,
+        parameters=(_JOB_STATUS, *_PAGING),
+        problems=_PAGED,
+    ),
+    Operation(
+        "jobs.get_actions",
+        "operations",
+        schemas.ActionPage,
+        parameters=_PAGING,
+        problems=_PAGED,
+    ),
+    Operation("jobs.get_stats", "operations", schemas.QueueStats, problems=_PARAMETERS),
+    Operation(
+        "jobs.get_job",
+        "operations",
+        schemas.Job,
+        parameters=(_JOB_IN_PATH,),
+        problems=_ONE_JOB,
+    ),
+    Operation(
+        "jobs.post_replay",
+        "operations",
+        schemas.Job,
+        takes=ActionRequest,
+        parameters=(_JOB_IN_PATH,),
+        problems=_ACT,
+    ),
+    Operation(
+        "jobs.post_discard",
+        "operations",
+        schemas.Job,
+        takes=ActionRequest,
+        parameters=(_JOB_IN_PATH,),
+        problems=_ACT,
+    ),
+    Operation(
+        "jobs.post_replay_matching",
+        "operations",
+        schemas.Replayed,
+        takes=ReplayRequest,
+        problems=_BODY,
+    ),
+    Operation("jobs.get_workers", "operations", schemas.Workers, problems=_PARAMETERS),
+    Operation(
+        "jobs.get_throughput",
+        "operations",
+        schemas.Throughput,
+        parameters=(_MINUTES,),
+        problems=_PARAMETERS,
+    ),
+    Operation("jobs.get_audit", "operations", schemas.Audit, problems=_PARAMETERS),
+    Operation("control.health", "control", schemas.Status),
+    Operation("control.livez", "control", schemas.Status),
+    Operation("control.readyz", "control", schemas.Status, problems=(NotReady,)),
+    Operation("control.metrics", "control", "text/plain"),
+    Operation("documents.get_openapi", "control", "application/json"),
+    Operation("documents.get_docs", "control", "text/html"),
+)

@@ -1,0 +1,338 @@
+"""The shapes of what the API takes and gives, for its OpenAPI document."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
+
+from payments_core.payments import (
+    ACCOUNT_ID_PATTERN,
+    DESCRIPTION_MAX_CHARS,
+    IDEMPOTENCY_KEY_MAX_CHARS,
+)
+
+PAYMENT_ID = "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f"
+NOW = "2026-01-31T12:00:00.000000Z"
+LATER = "2026-01-31T12:00:00.008000Z"
+CREATED: dict[str, JsonValue] = {
+    "id": PAYMENT_ID,
+    "accountId": "acc_42",
+    "amount": "100.00",
+    "currency": "USD",
+    "description": "Invoice 7",
+    "status": "pending",
+    "createdAt": NOW,
+}
+
+Amount = Annotated[
+    str,
+    Field(
+        pattern=r"^-?[0-9]+(\.[0-9]+)?$",
+        description="Exact, with the currency's own number of decimals.",
+        examples=["100.00"],
+    ),
+]
+CurrencyCode = Annotated[
+    str, Field(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])
+]
+AccountId = Annotated[str, Field(pattern=ACCOUNT_ID_PATTERN, examples=["acc_42"])]
+Cursor = Annotated[str | None, Field(description="For the next page; null on the last.")]
+PaymentStatus = Literal["pending", "completed", "failed"]
+
+
+class Shape(BaseModel):
+    """Camel case on the wire; an example where one says more than the types."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class PaymentRequest(Shape):
+    """A payment to make."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"accountId": "acc_42", "amount": 100, "description": "Invoice 7"}]
+        },
+    )
+
+    account_id: AccountId
+    amount: Annotated[
+        float | str,
+        Field(
+            description="A JSON number or a string, read as an exact decimal. It must fit the"
+            " currency's decimals. Negative and zero amounts are accepted, and then fail.",
+            examples=[100, "100.00"],
+        ),
+    ]
+    currency: CurrencyCode = "USD"
+    description: Annotated[str, Field(max_length=DESCRIPTION_MAX_CHARS)] = ""
+
+
+class BatchItem(PaymentRequest):
+    """A payment to make, and its idempotency key."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"idempotencyKey": "order-7", "accountId": "acc_42", "amount": "1.50"}]
+        },
+    )
+
+    idempotency_key: Annotated[
+        str, Field(min_length=1, max_length=IDEMPOTENCY_KEY_MAX_CHARS, pattern="^[!-~]+$")
+    ]
+
+
+class BatchRequest(Shape):
+    """Payments to make, each for itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    payments: Annotated[list[BatchItem], Field(min_length=1, max_length=1000)]
+
+
+class CreatedPayment(Shape):
+    """The payment as it was recorded; a replay gives the same bytes."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [CREATED]})
+
+    id: UUID
+    account_id: AccountId
+    amount: Amount
+    currency: CurrencyCode
+    description: str
+    status: Literal["pending"]
+    created_at: datetime
+
+
+class Problem(Shape):
+    """RFC 9457 problem details. `code` is stable; `errors` names fields."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str = ""
+    instance: str = ""
+    errors: list[dict[str, str]] = []
+
+
+class BatchAnswerItem(Shape):
+    """201 with a payment, or the status and problem that it would have got alone."""
+
+    status: int
+    replayed: bool = False
+    payment: CreatedPayment | None = None
+    error: Problem | None = None
+
+
+class BatchAnswer(Shape):
+    """One answer an item, in order."""
+
+    payments: list[BatchAnswerItem]
+
+
+class Payment(CreatedPayment):
+    """A payment as it stands."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {**CREATED, "status": "completed", "settledAt": LATER, "discrepancyAmount": None}
+            ]
+        }
+    )
+
+    status: PaymentStatus  # type: ignore[assignment]  # A wider promise than at creation.
+    settled_at: datetime | None
+    discrepancy_amount: Amount | None
+
+
+class PaymentPage(Shape):
+    """Payments, newest first."""
+
+    payments: list[Payment]
+    next_cursor: Cursor
+
+
+class LedgerEntry(Shape):
+    """One leg of a posting, with its account's balance after it."""
+
+    id: int
+    account_id: str
+    currency: CurrencyCode
+    entry_type: Literal["payment", "clearing"]
+    direction: Literal["credit", "debit"]
+    amount: Amount
+    account_seq: int
+    balance_after: Amount
+    created_at: datetime
+
+
+class StatementEntry(LedgerEntry):
+    """A leg, and the payment that it belongs to."""
+
+    payment_id: UUID
+
+
+class Statement(Shape):
+    """An account's entries in a currency, newest first."""
+
+    entries: list[StatementEntry]
+    next_cursor: Cursor
+
+
+class Reconciliation(Shape):
+    """What the rules made of the payment. ruleVersion 0 is an operator's decision."""
+
+    status: Literal["completed", "completed_with_discrepancy", "failed"]
+    matched: bool
+    discrepancy_amount: Amount | None
+    notes: str
+    rule_version: int
+    created_at: datetime
+
+
+class JobOfPayment(Shape):
+    """The job that reconciles the payment."""
+
+    id: int
+    status: Literal["pending", "processing", "completed", "failed"]
+    attempts: int
+    max_attempts: int
+    run_at: datetime
+    locked_by: str | None
+    locked_at: datetime | None
+    last_error: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class PaymentDetail(Payment):
+    """A payment with all that became of it."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": []})
+
+    idempotency_key: str
+    traceparent: str | None
+    updated_at: datetime
+    job: JobOfPayment | None
+    reconciliation: Reconciliation | None
+    ledger_entries: list[LedgerEntry]
+
+
+class Balance(Shape):
+    """What an account holds; one never paid into holds 0.00."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"accountId": "acc_42", "balance": "100.00", "currency": "USD"}]
+        }
+    )
+
+    account_id: str
+    balance: Amount
+    currency: CurrencyCode
+    at: datetime | None = None
+
+
+class Currencies(Shape):
+    """The currencies in which an account has entries."""
+
+    currencies: list[CurrencyCode]
+
+
+class Job(JobOfPayment):
+    """A job of the queue. failed is a dead letter."""
+
+    payment_id: UUID
+    priority: int
+    locked_until: datetime | None
+
+
+class JobPage(Shape):
+    """Jobs, newest first."""
+
+    jobs: list[Job]
+    next_cursor: Cursor
+
+
+class QueueStats(Shape):
+    """The queue's depth. A count that is capped says at least that many."""
+
+    pending: int
+    processing: int
+    failed: int
+    pending_capped: bool
+    processing_capped: bool
+    failed_capped: bool
+    oldest_ready_age_seconds: float | None
+
+
+class Replayed(Shape):
+    """How many dead letters matched, and how many were replayed."""
+
+    matched: int
+    replayed: int
+
+
+class OperatorAction(Shape):
+    """Something an operator did to dead letters."""
+
+    id: int
+    action: Literal["replay", "discard"]
+    actor: str
+    reason: str
+    job_ids: list[int]
+    created_at: datetime
+
+
+class ActionPage(Shape):
+    """What operators did, newest first."""
+
+    actions: list[OperatorAction]
+    next_cursor: Cursor
+
+
+class Worker(Shape):
+    """A worker seen within a day."""
+
+    id: str
+    host: str
+    version: str
+    started_at: datetime
+    seen_at: datetime
+    alive: bool
+    held_jobs: int
+    oldest_lease_until: datetime | None
+    completed_total: int
+
+
+class Workers(Shape):
+    """All workers seen within a day."""
+
+    workers: list[Worker]
+
+
+class Throughput(Shape):
+    """Payments settled in each bucket of time, oldest first."""
+
+    bucket_seconds: int
+    buckets: list[dict[str, Any]]
+
+
+class Audit(Shape):
+    """What the auditor found last; never audited is no invariant and no time."""
+
+    checked_at: datetime | None
+    mode: Literal["incremental", "full"] | None
+    invariants: list[dict[str, Any]]
+
+
+class Status(Shape):
+    """How the process is."""
+
+    status: str
