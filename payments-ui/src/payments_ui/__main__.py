@@ -37,7 +37,7 @@ def main() -> None:
     async def body() -> None:
         lifecycle = Lifecycle()
         options = ServeOptions(
-            settings.host, settings.port, settings.drain_seconds, settings.delay_seconds
+            settings.host, settings.port, settings.drain_seconds, settings.shutdown_delay_seconds
         )
         await serve(create_app(settings, lifecycle), options, lifecycle)
 

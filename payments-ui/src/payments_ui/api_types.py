@@ -120,13 +120,15 @@ class ActionPage(TypedDict):
 
 
 class QueueStats(TypedDict):
-    """How full the queue is. pendingCapped: there are at least that many."""
+    """How full the queue is. Capped: there are at least that many."""
 
     pending: int
     processing: int
     failed: int
     oldestReadyAgeSeconds: float | None
     pendingCapped: NotRequired[bool]
+    processingCapped: NotRequired[bool]
+    failedCapped: NotRequired[bool]
 
 
 class Worker(TypedDict):

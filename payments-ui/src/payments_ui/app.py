@@ -20,7 +20,7 @@ from payments_ui.assets import install_assets
 from payments_ui.blueprints import accounts, live, operate, payments
 from payments_ui.error_pages import install_error_pages
 from payments_ui.forms import STATUSES
-from payments_ui.live_feed import LiveFeed
+from payments_ui.live_feed import LiveFeed, Render
 from payments_ui.metrics import REQUEST_SECONDS, REQUESTS
 from payments_ui.overview import read_overview
 from payments_ui.security import protect
@@ -105,7 +105,7 @@ def _configure(app: Quart, settings: Settings) -> None:
     )
 
 
-def _row_renderer(app: Quart):  # type: ignore[no-untyped-def]
+def _row_renderer(app: Quart) -> Render:
     async def render_rows(changed: list[Payment]) -> str:
         return await app.jinja_env.get_template("payment_rows.html").render_async(payments=changed)
 

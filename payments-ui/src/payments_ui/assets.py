@@ -8,6 +8,7 @@ from quart import Quart, Response, request
 
 STATIC = Path(__file__).parent / "static"
 YEAR_SECONDS = 365 * 24 * 3600
+WEEK_SECONDS = 7 * 24 * 3600
 
 
 @cache
@@ -19,7 +20,12 @@ def static_url(name: str) -> str:
 
 async def _let_browsers_keep(response: Response) -> Response:
     if request.endpoint == "static" and response.status_code == 200:
-        kept = f"public, max-age={YEAR_SECONDS}, immutable" if "v" in request.args else "no-cache"
+        if "v" in request.args:
+            kept = f"public, max-age={YEAR_SECONDS}, immutable"
+        elif request.path.endswith(".woff2"):
+            kept = f"public, max-age={WEEK_SECONDS}"  # Named in fonts.css, without a digest.
+        else:
+            kept = "no-cache"
         response.headers["Cache-Control"] = kept
     return response
 

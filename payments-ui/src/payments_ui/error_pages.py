@@ -63,7 +63,7 @@ def install_error_pages(app: Quart) -> None:
     async def of_the_framework(error: HTTPException) -> ResponseReturnValue:
         status = error.code or 500
         if 300 <= status < 400:
-            return error.get_response()  # type: ignore[return-value]  # A redirect.
+            return error.get_response()  # A redirect.
         if status == 404:
             return await error_page(404, "There is nothing here", "Check the address.")
         return await error_page(status, HTTPStatus(status).phrase, error.description or "")

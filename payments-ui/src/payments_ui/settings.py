@@ -63,9 +63,9 @@ class Settings(BaseSettings):
     cookie_secure: Annotated[
         bool, Field(description="mark cookies Secure: set it where the page is served over HTTPS")
     ] = False
-    delay_seconds: Annotated[
+    shutdown_delay_seconds: Annotated[
         float,
-        Field(ge=0, le=300, description="after SIGTERM: requests are still taken for so long"),
+        Field(ge=0, le=300, description="how long to serve on after readiness fails"),
     ] = 0.0
     drain_seconds: Annotated[
         float, Field(ge=0, le=300, description="longest wait for requests under way at the end")

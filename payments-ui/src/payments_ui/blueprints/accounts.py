@@ -6,6 +6,7 @@ from urllib.parse import quote
 from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
+from payments_core.payments import is_account_id
 from payments_ui.charts import balance_chart
 from payments_ui.forms import now_text
 from payments_ui.services import render, services
@@ -27,9 +28,23 @@ async def _currencies(account_id: str) -> tuple[list[str], str]:
     return held, DEFAULT_CURRENCY if not held or DEFAULT_CURRENCY in held else held[0]
 
 
+async def not_an_account(text: str) -> Response:
+    """Most often something else that was typed into the search field."""
+    return await render(
+        "error.html",
+        404,
+        code=404,
+        title="Nothing has this id",
+        detail=f"“{text}” is neither a payment's id nor a name that an account can have.",
+        retry=False,
+    )
+
+
 @blueprint.get("/<account_id>")
 async def show(account_id: str) -> ResponseReturnValue:
     """The account in one of its currencies."""
+    if not is_account_id(account_id):
+        return await not_an_account(account_id)
     client = services().client
     position = services().feed.position
     held, currency = await _currencies(account_id)
@@ -59,6 +74,8 @@ async def show(account_id: str) -> ResponseReturnValue:
 @blueprint.get("/<account_id>/statement.csv")
 async def statement_csv(account_id: str) -> ResponseReturnValue:
     """The whole statement as a file."""
+    if not is_account_id(account_id):
+        return await not_an_account(account_id)
     _, currency = await _currencies(account_id)
     lines = statement_lines(services().client, account_id, currency)
     response = Response(lines, content_type="text/csv; charset=utf-8")

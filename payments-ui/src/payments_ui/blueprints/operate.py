@@ -68,6 +68,7 @@ class ConfirmForm:
 async def overview() -> ResponseReturnValue:
     """Queue, throughput, workers, invariants, dead letters and the audit record."""
     client = services().client
+    position = services().feed.position
     cursor = request.args.get("cursor", "")
     glance, dead, actions = await asyncio.gather(
         services().overview.get(),
@@ -81,6 +82,7 @@ async def overview() -> ResponseReturnValue:
         dead=dead,
         actions=actions,
         cursor=cursor,
+        position=position,
         flash=None if from_htmx() else session.pop("flash", None),
     )
 

@@ -1,5 +1,6 @@
 """Paying, and the payments there are."""
 
+from typing import Any
 from urllib.parse import quote
 
 from quart import Blueprint, Response, redirect, request
@@ -59,7 +60,7 @@ async def _refused(form: PayForm, problem: ApiProblem) -> Response:
     return await _form_again(form, problem.status, refusal=None if placed else problem.detail)
 
 
-async def _form_again(form: PayForm, status: int, **notices: object) -> Response:
+async def _form_again(form: PayForm, status: int, **notices: Any) -> Response:
     """The form with what was typed and its key, as a part or as a whole page."""
     if from_htmx():
         return await render("pay_panel.html", status, form=form, **notices)
@@ -71,7 +72,7 @@ async def draw_again_after_csrf() -> Response:
     return await _form_again(PayForm.read(await request.form), 403, expired=True)
 
 
-async def _index(form: PayForm, status: int = 200, **notices: object) -> Response:
+async def _index(form: PayForm, status: int = 200, **notices: Any) -> Response:
     filters = Filters.read(request.args)
     cursor = request.args.get("cursor", "")
     page: PaymentPage | None = None

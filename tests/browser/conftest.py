@@ -1,0 +1,70 @@
+"""A real browser before the real page, API, worker and Postgres."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from chromium import Visitor, launched_chromium
+from playwright.sync_api import Browser, sync_playwright
+from whole_system import WholeSystem, whole_system
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+
+
+def find_chromium() -> str | None:
+    """Where a Chromium is, if there is one."""
+    return next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here needs a browser; where there is none it is skipped, unless required."""
+    here = Path(__file__).parent
+    required = "browser" in os.environ.get("REQUIRE", "").split(",")
+    missing = find_chromium() is None and not required
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+            if missing:
+                reason = "no Chromium on PATH (Debian's package is called chromium)"
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSystem]:
+    """Made once; a test that stops a part of it starts it again."""
+    with whole_system(tmp_path_factory.mktemp("system")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """One for each module: Playwright's own event loop must not outlive it."""
+    executable = find_chromium()
+    assert executable is not None, "REQUIRE=browser, and there is no Chromium on PATH"
+    with sync_playwright() as playwright, launched_chromium(playwright, executable) as launched:
+        yield launched
+
+
+@pytest.fixture
+def visit(browser: Browser, system: WholeSystem) -> Iterator[Callable[..., Visitor]]:
+    """Opens the page as a new visitor; at the end nothing may have been blocked or broken."""
+    visitors: list[Visitor] = []
+
+    def make(**options: object) -> Visitor:
+        visitor = Visitor(browser, system.url, **options)
+        visitors.append(visitor)
+        return visitor
+
+    yield make
+    for visitor in visitors:
+        visitor.close()
+    for visitor in visitors:
+        assert not visitor.violations, visitor.violations
+
+
+@pytest.fixture
+def visitor(visit: Callable[..., Visitor]) -> Visitor:
+    """One visitor with a desktop's window."""
+    return visit()

@@ -1,0 +1,146 @@
+"""The whole system as processes: Postgres, API, worker and page, each with its own port.
+
+Between the page and the API stands a TCP proxy that can be slowed down or cut.
+"""
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.error import URLError
+
+from payments_local.ports import free_port
+from payments_local.postgres import BIN, running_postgres
+from tcp_proxy import TcpProxy
+
+READY_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 30.0
+TRACE_URL = "http://traces.invalid/trace/{trace_id}"
+
+
+@dataclass
+class Service:
+    """One process of ours; it comes back on the same port."""
+
+    name: str
+    command: list[str]
+    environ: Mapping[str, str]
+    port: int
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it says that it is ready."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, env={**os.environ, **self.environ}, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while not self.is_ready():
+            assert self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-2000:]}"
+            assert time.monotonic() < deadline, f"{self.name} is not ready"
+            time.sleep(0.05)
+
+    def is_ready(self) -> bool:
+        """Whether /readyz answers 200."""
+        try:
+            url = f"http://127.0.0.1:{self.port}/readyz"
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (URLError, OSError):
+            return False
+
+    def stop(self) -> None:
+        """Ask it to stop and wait until it has."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(STOP_SECONDS_MAX)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
+
+
+@dataclass
+class WholeSystem:
+    """What the tests drive."""
+
+    database_url: str
+    api: Service
+    worker: Service
+    ui: Service
+    proxy: TcpProxy
+    services: list[Service] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.services = [self.api, self.worker, self.ui]
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.ui.port}"
+
+    @property
+    def api_url(self) -> str:
+        """Where the API is, past the proxy."""
+        return f"http://127.0.0.1:{self.api.port}"
+
+    def sql(self, text: str) -> str:
+        """Run SQL as the superuser; the last answer as bare text."""
+        command = [str(BIN / "psql"), self.database_url, "-XAtqv", "ON_ERROR_STOP=1", "-c", text]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@contextmanager
+def whole_system(folder: Path) -> Iterator[WholeSystem]:
+    """Postgres, migrated, and the services on it, until the block ends."""
+    with running_postgres() as postgres:
+        migrate = [sys.executable, "-m", "payments_api", "migrate"]
+        subprocess.run(
+            migrate, env={**os.environ, "DATABASE_URL": postgres.url}, check=True, timeout=120
+        )
+        system = _services(postgres.url, folder)
+        try:
+            for service in system.services:
+                service.start()
+            yield system
+        finally:
+            for service in reversed(system.services):
+                service.stop()
+            system.proxy.close()
+
+
+def _services(database_url: str, folder: Path) -> WholeSystem:
+    def as_role(role: str) -> str:
+        return database_url.replace("//postgres@", f"//{role}@")
+
+    def service(name: str, command: str, environ: Mapping[str, str]) -> Service:
+        port = free_port()
+        prefix = name.upper().replace("-", "_")
+        return Service(
+            name,
+            [sys.executable, "-m", name.replace("-", "_"), command],
+            {f"{prefix}_PORT": str(port), **environ},
+            port,
+            folder / f"{name}.log",
+        )
+
+    api = service("payments-api", "serve", {"DATABASE_URL": as_role("payments_api")})
+    worker = service("recon-worker", "run", {"DATABASE_URL": as_role("payments_worker")})
+    proxy = TcpProxy(api.port)
+    ui = service(
+        "payments-ui",
+        "serve",
+        {
+            "PAYMENTS_UI_API_URL": f"http://127.0.0.1:{proxy.port}",
+            "PAYMENTS_UI_API_TIMEOUT_SECONDS": "2",
+            "PAYMENTS_UI_TRACE_URL": TRACE_URL,
+        },
+    )
+    return WholeSystem(database_url, api, worker, ui, proxy)
