@@ -1,0 +1,129 @@
+"""What the tests of several packages stand on: one real Postgres, clean for each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import asyncpg
+import pytest
+from quart import Quart
+from quart.typing import TestClientProtocol
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_api.app import create_app
+from payments_api.migrate import migrate
+from payments_api.settings import ApiSettings
+from payments_core.database import create_engine
+from payments_core.serving import Lifecycle
+from payments_local.postgres import EmbeddedPostgres, running_postgres
+from recon_worker.settings import WorkerSettings
+from recon_worker.worker import Worker
+
+DATA_TABLES = (
+    "payments, recon_jobs, reconciliation_results, accounts, ledger_entries, operator_actions,"
+    " workers, worker_throughput, audit_findings, audit_progress"
+)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A throw-away server; its database `payments` is empty."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def migrated_url(postgres: EmbeddedPostgres) -> str:
+    """The superuser's URL of the database `payments` at the schema's head."""
+    asyncio.run(migrate(postgres.url))
+    return postgres.url
+
+
+@pytest.fixture
+async def sql(migrated_url: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """A superuser's connection to the migrated database, all of whose tables are empty."""
+    connection = await asyncpg.connect(migrated_url)
+    try:
+        # The guards that keep history are told to look away: this is a test's database.
+        await connection.execute(
+            "SET session_replication_role = replica;"
+            f" TRUNCATE {DATA_TABLES} RESTART IDENTITY;"
+            " INSERT INTO audit_progress DEFAULT VALUES;"
+            " SET session_replication_role = DEFAULT"
+        )
+        yield connection
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+def database_url(migrated_url: str, sql: object) -> str:
+    """The migrated, empty database, as the superuser."""
+    return migrated_url
+
+
+@pytest.fixture
+def api_url_of_database(database_url: str) -> str:
+    """The same database, as the API's own role."""
+    return database_url.replace("postgres@", "payments_api@")
+
+
+@pytest.fixture
+def worker_url_of_database(database_url: str) -> str:
+    """The same database, as the worker's own role."""
+    return database_url.replace("postgres@", "payments_worker@")
+
+
+@pytest.fixture
+async def engine(worker_url_of_database: str) -> AsyncIterator[AsyncEngine]:
+    """An engine as the worker has it, with its role."""
+    engine = create_engine(worker_url_of_database, application_name="test", pool_size=10)
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+async def app(api_url_of_database: str) -> AsyncIterator[Quart]:
+    """The API's app, its background work running, with the API's own role."""
+    settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
+    app = create_app(settings)
+    async with app.test_app():
+        yield app
+
+
+@pytest.fixture
+def client(app: Quart) -> TestClientProtocol:
+    """A client of the running app."""
+    return app.test_client()
+
+
+@pytest.fixture
+async def start_worker(
+    worker_url_of_database: str,
+) -> AsyncIterator[Callable[..., Any]]:
+    """Starts workers in this process; `await start_worker(batch_size=1)` returns the Worker.
+
+    Its keywords are WorkerSettings' fields. All are drained at the end.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def start(**options: object) -> Worker:
+            settings = WorkerSettings.model_validate(
+                {"DATABASE_URL": worker_url_of_database, "audit_interval_seconds": 0, **options}
+            )
+            engine = create_engine(
+                worker_url_of_database, application_name="test-worker", pool_size=8
+            )
+            worker = Worker(settings, engine, worker_url_of_database, Lifecycle(), "test")
+            running = asyncio.create_task(worker.run())
+
+            async def stop() -> None:
+                worker.lifecycle.stopping.set()
+                await running
+                await engine.dispose()
+
+            stack.push_async_callback(stop)
+            return worker
+
+        yield start
