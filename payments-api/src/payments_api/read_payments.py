@@ -72,7 +72,9 @@ def first_id_at(moment: datetime) -> UUID:
 
 def _has_result(status: str) -> ColumnElement[bool]:
     results = reconciliation_results.c
-    return exists().where(results.payment_id == payments.c.id, results.status == status)
+    found = exists().where(results.payment_id == payments.c.id, results.status == status)
+    # The list itself joins the results: without this, the subquery would take that row for its own.
+    return found.correlate(payments)
 
 
 def _rare_status(status: str) -> list[ColumnElement[bool]]:
