@@ -1,5 +1,6 @@
 # A site with no image registry: an engine and base images from Debian packages.
 
+##@ No registry
 .PHONY: airgap engine engine-stop
 
 airgap: ## Base images from Debian packages, for a machine that reaches no image registry

@@ -2,7 +2,9 @@
 # folder and stop signal. Context: deploy/
 ARG DEBIAN_IMAGE
 FROM ${DEBIAN_IMAGE} AS build
+# No version: the newest fix of Debian's 17 is what a rebuild is for. (DL3008)
 # libllvm is 130 MB for a compiler of queries far longer than any of ours: the entrypoint turns it off.
+# hadolint ignore=DL3008
 RUN printf 'path-exclude=%s\n' '/usr/lib/*/libLLVM*' '/usr/lib/llvm-*' \
         '/usr/lib/postgresql/*/lib/bitcode/*' '/usr/lib/postgresql/*/lib/llvmjit*' \
         >/etc/dpkg/dpkg.cfg.d/without-jit \
@@ -11,14 +13,16 @@ RUN printf 'path-exclude=%s\n' '/usr/lib/*/libLLVM*' '/usr/lib/llvm-*' \
     && apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql-17
 COPY images/minimal-root /usr/local/bin/
+# hadolint ignore=SC2046
 RUN minimal-root /root-of-image /usr/lib/postgresql/17 /usr/share/postgresql/17 \
-        /usr/share/zoneinfo /usr/bin/sh /usr/bin/dash /usr/bin/locale $(dpkg -L coreutils | grep '^/usr/bin/.') \
-    && cd /root-of-image \
-    && echo 'postgres:x:999:999:PostgreSQL:/var/lib/postgresql:/bin/sh' >>etc/passwd \
+        /usr/share/zoneinfo /usr/bin/sh /usr/bin/dash /usr/bin/locale \
+        $(grep '^/usr/bin/.' /var/lib/dpkg/info/coreutils.list)
+WORKDIR /root-of-image
+RUN echo 'postgres:x:999:999:PostgreSQL:/var/lib/postgresql:/bin/sh' >>etc/passwd \
     && echo 'postgres:x:999:' >>etc/group \
     && install -d -o 999 -g 999 var/lib/postgresql \
-    && install -d -o 999 -g 999 -m 3777 run/postgresql \
     && install -d -o 999 -g 999 -m 700 var/lib/postgresql/data \
+    && install -d -o 999 -g 999 -m 3777 run/postgresql \
     && ln -s ../run var/run
 COPY --chmod=755 airgap/postgres-entrypoint /root-of-image/usr/bin/
 

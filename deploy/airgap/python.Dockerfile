@@ -1,6 +1,7 @@
 # Python 3.13 of Debian, for building the services: it stands in for the official slim image.
 ARG DEBIAN_IMAGE
 FROM ${DEBIAN_IMAGE}
+# hadolint ignore=DL3008
 RUN apt-get update -qq \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         python3 python3-venv \

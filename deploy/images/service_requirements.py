@@ -2,6 +2,7 @@
 
     python service_requirements.py payments-api [--root FOLDER]
     python service_requirements.py --packages uv hatchling
+    python service_requirements.py payments-api --in-image     only what Python 3.13 on Linux installs
 
 Needs the standard library alone and resolves nothing: the lock says beside every package whom it
 came `# via`, and that graph is walked down from the service's own pyproject.toml. What another
@@ -14,12 +15,18 @@ import re
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 EXTRAS = re.compile(r"\[([^\]]*)\]")
+IMAGE_ENVIRONMENT = {
+    "python_version": "3.13",
+    "python_full_version": "3.13.0",
+    "platform_python_implementation": "CPython",
+    "sys_platform": "linux",
+}
 
 
 class UnusableLockError(Exception):
@@ -98,7 +105,7 @@ def closure(pins: list[Pin], start: Iterable[str]) -> set[str]:
     return reached
 
 
-def select(lock: str, start: set[str]) -> str:
+def select(lock: str, start: set[str], wanted: Callable[[Pin], bool] = lambda pin: True) -> str:
     """The lock's lines for these packages and all they need.
 
     Raises UnusableLockError for a package the lock does not hold.
@@ -110,13 +117,24 @@ def select(lock: str, start: set[str]) -> str:
             f"not in requirements.lock: {', '.join(sorted(missing))}; run make lock"
         )
     reached = closure(pins, start)
-    return "".join(f"{line}\n" for pin in pins if pin.name in reached for line in pin.lines)
+    return "".join(
+        f"{line}\n" for pin in pins if pin.name in reached and wanted(pin) for line in pin.lines
+    )
+
+
+def holds_in_image(pin: Pin) -> bool:
+    """Whether the pin's marker, if any, holds for the images' Python and system."""
+    from packaging.markers import Marker  # Not needed, and not there, inside a build.
+
+    _, _, marker = pin.lines[0].rstrip("\\ ").partition(";")
+    return not marker or Marker(marker).evaluate(IMAGE_ENVIRONMENT)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("service", nargs="?", help="a workspace member's folder name")
     parser.add_argument("--packages", nargs="+", default=[], help="packages instead of a service")
+    parser.add_argument("--in-image", action="store_true", help="only what the images install")
     parser.add_argument("--root", type=Path, default=Path(), help="where requirements.lock is")
     arguments = parser.parse_args()
     if bool(arguments.service) == bool(arguments.packages):
@@ -127,7 +145,9 @@ def main() -> int:
             if arguments.service
             else {canonical(name) for name in arguments.packages}
         )
-        sys.stdout.write(select((arguments.root / "requirements.lock").read_text(), start))
+        lock = (arguments.root / "requirements.lock").read_text()
+        wanted = holds_in_image if arguments.in_image else lambda pin: True
+        sys.stdout.write(select(lock, start, wanted))
     except (UnusableLockError, OSError) as error:
         print(f"service_requirements: {error}", file=sys.stderr)
         return 1

@@ -1,0 +1,34 @@
+# Images, what is in them, and the system they make up.
+
+SERVICES := payments-api recon-worker payments-ui
+DOCKERFILES := $(SERVICES:%=%/Dockerfile) $(wildcard deploy/airgap/*.Dockerfile)
+CHECKS += check-dockerfiles check-compose
+git-version = $$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
+git-revision = $$(git rev-parse HEAD 2>/dev/null || echo unknown)
+
+##@ Containers
+.PHONY: images sbom check-dockerfiles check-compose
+images: ## Build the three images as IMAGE_TAG (dev), labelled with git's version
+	@VERSION="$(git-version)" REVISION="$(git-revision)" docker compose build --quiet $(SERVICES)
+	@for name in $(SERVICES); do docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' \
+		"$$name:$${IMAGE_TAG:-dev}"; done
+
+sbom: $(INSTALLED) .cache/tools/sbom/.done ## What is in each image, as CycloneDX: build/sbom/*.cdx.json
+	@mkdir -p build/sbom
+	@for name in $(SERVICES); do \
+		.venv/bin/python deploy/images/service_requirements.py $$name --in-image \
+			>build/sbom/$$name.txt \
+		&& PYTHONWARNINGS=ignore .cache/tools/sbom/bin/cyclonedx-py requirements build/sbom/$$name.txt \
+			--pyproject $$name/pyproject.toml --mc-type application --output-reproducible \
+			--output-file build/sbom/$$name.cdx.json \
+		&& rm build/sbom/$$name.txt && echo "build/sbom/$$name.cdx.json" || exit 1; \
+	done
+
+check-dockerfiles: $(INSTALLED) .cache/tools/hadolint/.done
+	@.cache/tools/hadolint/bin/hadolint $(DOCKERFILES)
+	@echo "ok  Dockerfiles"
+
+check-compose:
+	@if docker compose version >/dev/null 2>&1; then \
+		docker compose --profile load --profile observability config --quiet && echo "ok  compose"; \
+	else echo "--  compose: no docker compose here"; fi

@@ -1,0 +1,34 @@
+# What automations.yaml calls: each service on its own, in an environment that starts them all at once.
+
+ONA := env PYTHONPATH=deploy/local:deploy/ona .venv/bin/python -m payments_ona
+
+##@ Development environment
+.PHONY: install-deps migrate start-postgres start-api start-ui start-worker \
+	ready-postgres ready-api ready-ui ready-worker stop-postgres stop-api stop-ui stop-worker \
+	devcontainer
+
+# Several services ask for the installation at the same moment: one does it, the others wait.
+install-deps: ## `make install`, safe to be called by several at once
+	@mkdir -p .cache
+	@flock .cache/install.lock $(MAKE) install
+
+migrate: install-deps ## Wait for Postgres, then bring its schema to the newest revision
+	@$(ONA) migrate
+
+# exec: a signal to make's child is a signal to the service.
+start-postgres start-api start-ui start-worker: install-deps ## Run one service until it is stopped (also ready-, stop-)
+	@exec $(ONA) start $(@:start-%=%)
+
+ready-postgres ready-api ready-ui ready-worker:
+	@$(ONA) ready $(@:ready-%=%)
+
+stop-postgres stop-api stop-ui stop-worker:
+	@$(ONA) stop $(@:stop-%=%)
+
+devcontainer: install-deps ## What a new development container needs: all of it, psql and pg_isready on PATH
+	@bin=$$(env PYTHONPATH=deploy/local .venv/bin/python -c \
+		'from payments_local.postgres import BIN; print(BIN)'); \
+	mkdir -p "$$HOME/.local/bin"; \
+	for tool in psql pg_isready; do \
+		command -v $$tool >/dev/null || ln -sf "$$bin/$$tool" "$$HOME/.local/bin/$$tool"; \
+	done

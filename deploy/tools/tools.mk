@@ -1,0 +1,15 @@
+# Tools that would not fit beside our own dependencies, or that few need: a venv each, made when first
+# used, from a lock with hashes. `.cache/tools/NAME/.done` is NAME's venv.
+
+.cache/tools/%/.done: deploy/tools/%.lock | $(UV)
+	@$(UV) venv --quiet --clear --python .venv/bin/python $(@D)
+	@$(UV) pip sync --quiet --python $(@D) --require-hashes $<
+	@touch $@
+
+.PHONY: tool-locks
+tool-locks: $(UV)
+	@for name in $(basename $(notdir $(wildcard deploy/tools/*.in))); do \
+		UV_CUSTOM_COMPILE_COMMAND="make tool-locks" $(UV) pip compile --quiet --universal \
+			--generate-hashes --no-emit-index-url --python-version 3.11 \
+			deploy/tools/$$name.in --output-file deploy/tools/$$name.lock; \
+	done
