@@ -27,6 +27,7 @@ reset: $(INSTALLED) ## Delete the data that `make up` keeps in .data/
 
 validate: $(INSTALLED) ## Check a real payment end to end against the running system
 	@DATABASE_URL="$${DATABASE_URL:-postgresql://postgres@localhost:$${PG_PORT:-5432}/payments}" \
+		PGPASSWORD="$${PGPASSWORD:-$$(deploy/compose/password)}" \
 		.venv/bin/payments-api validate --api-url "http://127.0.0.1:$${API_PORT:-3001}"
 
 ##@ Work

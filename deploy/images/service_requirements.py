@@ -2,7 +2,7 @@
 
     python service_requirements.py payments-api [--root FOLDER]
     python service_requirements.py --packages uv hatchling
-    python service_requirements.py payments-api --in-image     only what Python 3.13 on Linux installs
+    python service_requirements.py payments-api --in-image     what the images install
 
 Needs the standard library alone and resolves nothing: the lock says beside every package whom it
 came `# via`, and that graph is walked down from the service's own pyproject.toml. What another
