@@ -3,10 +3,8 @@
 `make up` runs it on `.data/`; tests take `running_postgres(tmp_path)` for a throw-away one.
 """
 
-import os
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,8 +12,8 @@ from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-from payments_local import data_folder, run_as
-from payments_local.children import Child, ChildSpec, RunAs, wrapped
+from payments_local import data_folder, programs, run_as
+from payments_local.children import Child, ChildSpec, RunAs
 from payments_local.errors import LocalError
 from payments_local.ports import free_port
 
@@ -23,7 +21,6 @@ MAJOR = "18"
 DATABASE = "payments"
 HOST = "127.0.0.1"
 
-INITDB_SECONDS_MAX = 120.0
 READY_SECONDS_MAX = 300.0  # After a crash it first replays up to max_wal_size.
 READY_POLL_SECONDS = 0.02
 STOP_SECONDS_MAX = 30.0  # A fast shutdown writes a checkpoint.
@@ -37,6 +34,7 @@ SETTINGS: Mapping[str, str] = {
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "synchronous_commit": "on",  # What was answered survives a crash, here as in production.
+    "max_logical_replication_workers": "0",  # None is used: one process and two lines less.
     "jit": "off",  # Compiling costs more than these short queries take.
     "log_checkpoints": "off",
     "log_line_prefix": "%q%u@%d: ",
@@ -99,7 +97,7 @@ class EmbeddedPostgres:
             ChildSpec(
                 name="postgres",
                 command=command,
-                environ=_environ(),
+                environ=programs.environ(),
                 cwd=Path("/"),
                 stop_signal=signal.SIGINT,  # Fast: ends sessions, writes a checkpoint.
                 stop_seconds_max=STOP_SECONDS_MAX,
@@ -135,9 +133,8 @@ class EmbeddedPostgres:
         while not self._says_ready(child.pid):
             if child.exit_status is not None:
                 child.force()  # Reads the rest of its output.
-                raise LocalError(
-                    f"PostgreSQL did not start on {self.pgdata}: {_reason(list(child.last_lines))}"
-                )
+                why = programs.reason(list(child.last_lines))
+                raise LocalError(f"PostgreSQL did not start on {self.pgdata}: {why}")
             if time.monotonic() > deadline:
                 raise LocalError(f"PostgreSQL is not ready after {READY_SECONDS_MAX:.0f} s")
             pause(READY_POLL_SECONDS)
@@ -209,50 +206,11 @@ def _create(pgdata: Path, user: RunAs | None, *, durable: bool) -> None:
     # The builtin collation is the same on every machine and in every release of a C library.
     initdb += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin"]
     initdb += ["--builtin-locale=C.UTF-8", *([] if durable else ["--no-sync"])]
-    _run_tool(initdb, user, "")
+    programs.run_to_end(initdb, user, "")
     single = [str(BIN / "postgres"), "--single", "-D", str(staging)]
     single += [] if durable else ["-c", "fsync=off"]
-    _run_tool([*single, "template1"], user, f"CREATE DATABASE {DATABASE};\n")
+    programs.run_to_end([*single, "template1"], user, f"CREATE DATABASE {DATABASE};\n")
     marker = staging / data_folder.MARKER
     marker.write_text("`make reset` may delete this folder.\n")
     run_as.give(marker, user)
     staging.rename(pgdata)
-
-
-def _run_tool(command: list[str], user: RunAs | None, stdin: str) -> None:
-    """Run to its end. Raises LocalError with its last words if it failed."""
-    name = Path(command[0]).name
-    spec = ChildSpec(name, command, _environ(), Path("/"), run_as=user)
-    try:
-        done = subprocess.run(  # noqa: S603 - our own command.
-            wrapped(spec),
-            input=stdin,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env=dict(spec.environ),
-            cwd=spec.cwd,
-            start_new_session=True,  # Ctrl-C waits for it: it takes a second or two.
-            timeout=INITDB_SECONDS_MAX,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise LocalError(f"{name} took more than {INITDB_SECONDS_MAX:.0f} s") from None
-    # Single-user mode ends with status 0 whatever its statements did.
-    if done.returncode != 0 or "ERROR:" in done.stdout:
-        raise LocalError(f"{name} failed: {_reason(done.stdout.splitlines())}")
-
-
-def _environ() -> dict[str, str]:
-    """Ours without PGDATA, PGPORT, PGOPTIONS and the like, and in a locale that always exists."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    return {**kept, "LC_ALL": "C"}
-
-
-def _reason(lines: list[str]) -> str:
-    """PostgreSQL's own reason in one line: its FATAL one if there is one, else its last words."""
-    for severity in ("FATAL:", "PANIC:", "ERROR:"):
-        for line in lines:
-            if severity in line:
-                return line.partition(severity)[2].strip()
-    return " ".join(line.strip() for line in lines[-3:] if line.strip()) or "it said nothing"

@@ -39,12 +39,13 @@ class LocalRun:
             command or [sys.executable, str(FAKE_UP), "up"],
             env=self.environ,
             cwd=REPOSITORY,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def until(self, text: str) -> str:
         """The first line to come that contains it. Fails at the end, or after 30 s."""
@@ -61,6 +62,11 @@ class LocalRun:
 
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
+
+    def type(self, text: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(text)
+        self.process.stdin.flush()
 
     def wait(self) -> int:
         """Its exit status, once all its output is read."""
@@ -87,12 +93,16 @@ class LocalRun:
         if self.process.poll() is None:
             self.process.terminate()
             self.process.wait(SECONDS_MAX)
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self._reader.join(SECONDS_MAX)
 
     def _read(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
-            self._said.put(self.lines[-1])
+        with self.process.stdout as stream:
+            for line in stream:
+                self.lines.append(line.rstrip("\n"))
+                self._said.put(self.lines[-1])
         self._said.put(None)
 
 
