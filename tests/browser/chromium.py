@@ -21,6 +21,11 @@ FLAGS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 WAIT_MS_MAX = 10_000  # Slow machines; a passing test waits much less.
+NETWORK_TROUBLE = (
+    "Failed to load resource",
+    "htmx: htmx:error: Failed to fetch",
+    "htmx: htmx:sse:error",
+)
 REPORT = """document.addEventListener("securitypolicyviolation",
   (event) => console.error(`CSP: ${event.violatedDirective} blocked ${event.blockedURI}`))"""
 
@@ -57,8 +62,8 @@ class Visitor:
         self.page.on("console", lambda message: self._console(message.type, message.text))
 
     def _console(self, kind: str, text: str) -> None:
-        # A refused answer is logged by Chromium itself and is often what a test is about.
-        if kind == "error" and not text.startswith("Failed to load resource"):
+        # Refused and lost answers are logged by Chromium and htmx, and are what tests are about.
+        if kind == "error" and not text.startswith(NETWORK_TROUBLE):
             self.violations.append(text)
 
     def open(self, path: str = "/") -> Page:

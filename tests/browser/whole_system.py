@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import URLError
 
+from tcp_proxy import TcpProxy
+
 from payments_local.ports import free_port
 from payments_local.postgres import BIN, running_postgres
-from tcp_proxy import TcpProxy
 
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0

@@ -1,0 +1,82 @@
+"""A payment's page and an account's page: what happened, and what it amounts to."""
+
+import csv
+import io
+import re
+
+from chromium import Visitor
+from playwright.sync_api import expect
+from test_list import pay_elsewhere
+from whole_system import WholeSystem
+
+
+def test_a_payments_page_tells_its_whole_story(visitor: Visitor, system: WholeSystem) -> None:
+    visitor.open_live()
+    payment_id = visitor.pay("acct_story", "250.00", "Rent")
+    page = visitor.open_live(f"/payments/{payment_id}")
+    titles = page.locator(".timeline .step-title")
+    expect(titles).to_have_count(4)
+    expect(titles.nth(0)).to_contain_text("Created")
+    expect(titles.nth(1)).to_contain_text("Claimed by")
+    expect(titles.nth(2)).to_contain_text("Reconciled: matched")
+    expect(titles.nth(3)).to_contain_text("Posted to the ledger")
+    legs = page.locator(".ledger-table tbody tr")
+    expect(legs).to_have_count(2)
+    expect(legs.nth(0).locator(".cell-credit")).to_contain_text("250.00 USD")
+    expect(legs.nth(1).locator(".cell-debit")).to_contain_text("250.00 USD")
+    expect(page.get_by_role("region", name="Identity")).to_contain_text(payment_id)
+
+
+def test_an_open_payments_page_follows_it(visitor: Visitor, system: WholeSystem) -> None:
+    system.worker.stop()
+    try:
+        payment_id = pay_elsewhere(system, "acct_follow", "5.13")
+        page = visitor.open_live(f"/payments/{payment_id}")
+        expect(page.locator(".hero .badge")).to_have_text("Pending")
+        expect(page.locator(".timeline")).to_contain_text("In the queue")
+    finally:
+        system.worker.start()
+    expect(page.locator(".hero .badge")).to_have_text("Discrepancy")
+    expect(page.locator(".timeline")).to_contain_text("differs by 0.13 USD")
+
+
+def test_an_accounts_page_adds_up_and_follows(visitor: Visitor, system: WholeSystem) -> None:
+    for amount in ("100.00", "50.50", "0.13"):
+        pay_elsewhere(system, "acct_sum", amount)
+    page = visitor.open_live("/accounts/acct_sum")
+    expect(page.locator(".hero-amount")).to_have_text("150.63 USD")
+    expect(page.locator(".chart .line")).to_have_attribute("d", re.compile("^M"))
+    expect(page.locator(".statement-table tbody tr")).to_have_count(3)
+    pay_elsewhere(system, "acct_sum", "49.37")
+    expect(page.locator(".hero-amount")).to_have_text("200.00 USD")
+    expect(page.locator(".statement-table tbody tr")).to_have_count(4)
+    page.locator(".chart-plot").hover()
+    expect(page.locator(".chart-tip")).to_contain_text("USD")
+
+
+def test_the_statement_can_be_taken_away(visitor: Visitor, system: WholeSystem) -> None:
+    for amount in ("10.00", "2.50"):
+        pay_elsewhere(system, "acct_csv", amount)
+    page = visitor.open_live("/accounts/acct_csv")
+    expect(page.locator(".hero-amount")).to_have_text("12.50 USD")
+    with page.expect_download() as download:
+        page.get_by_role("link", name="CSV").click()
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text())))
+    assert [(row["Credit"], row["Balance"]) for row in rows] == [
+        ("2.50", "12.50"),
+        ("10.00", "10.00"),
+    ]
+    assert download.value.suggested_filename == "statement-acct_csv-USD.csv"
+
+
+def test_an_account_never_paid_into_is_empty_and_not_an_error(visitor: Visitor) -> None:
+    page = visitor.open_live("/accounts/acct_nobody")
+    expect(page.locator(".hero-amount")).to_have_text("0.00 USD")
+    expect(page.locator(".empty-title")).to_have_text("No postings in USD")
+
+
+def test_what_is_not_there_says_so(visitor: Visitor) -> None:
+    page = visitor.open("/payments/00000000-0000-7000-8000-000000000000")
+    expect(page.locator("h1")).to_have_text("There is no such payment")
+    page = visitor.open("/no/such/page")
+    expect(page.locator("h1")).to_have_text("There is nothing here")

@@ -1,0 +1,139 @@
+"""The list of payments: live, filtered, paged, and searched."""
+
+import json
+import urllib.request
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from chromium import Visitor
+from playwright.sync_api import expect
+from whole_system import WholeSystem
+
+
+def pay_elsewhere(system: WholeSystem, account: str, amount: str, currency: str = "USD") -> str:
+    """A payment that some other client makes; its id."""
+    request = urllib.request.Request(
+        f"{system.api_url}/payments",
+        json.dumps({"accountId": account, "amount": amount, "currency": currency}).encode(),
+        {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return str(json.load(answer)["id"])
+
+
+def test_payments_of_others_appear_and_settle_by_themselves(
+    visitor: Visitor, system: WholeSystem
+) -> None:
+    visitor.open_live()
+    payment_id = pay_elsewhere(system, "acct_other", "21.00")
+    expect(visitor.row(payment_id).locator(".badge")).to_have_text("Completed")
+    expect(visitor.page.locator("#rows tr").first).to_have_id(f"p-{payment_id}")
+
+
+def test_filters_narrow_the_list_and_what_arrives_later(
+    visitor: Visitor, system: WholeSystem
+) -> None:
+    odd = pay_elsewhere(system, "acct_filter", "5.13", "EUR")
+    fine = pay_elsewhere(system, "acct_filter", "6.00", "EUR")
+    dollars = pay_elsewhere(system, "acct_filter", "7.00")
+    page = visitor.open_live()
+    expect(visitor.row(dollars).locator(".badge")).to_have_text("Completed")
+    page.get_by_label("Account", exact=True).last.fill("acct_filter")
+    page.locator("#f-currency").select_option("EUR")
+    expect(page.locator("#rows tr")).to_have_count(2)
+    page.locator("#f-status").select_option("discrepancy")
+    expect(page.locator("#rows tr")).to_have_count(1)
+    expect(visitor.row(odd)).to_be_visible()
+    assert "account=acct_filter" in page.url
+    page.reload()
+    expect(page.locator("html")).to_have_attribute("data-connection", "live")
+    late_odd = pay_elsewhere(system, "acct_filter", "8.13", "EUR")
+    late_fine = pay_elsewhere(system, "acct_filter", "9.00", "EUR")
+    expect(visitor.row(late_odd)).to_be_visible()
+    expect(visitor.row(late_fine)).to_have_count(0)
+    expect(visitor.row(fine)).to_have_count(0)
+
+
+def test_times_narrow_the_list_in_the_readers_own_zone(
+    visitor: Visitor, system: WholeSystem
+) -> None:
+    payment_id = pay_elsewhere(system, "acct_times", "1.00")
+    page = visitor.open_live("/?account=acct_times")
+    expect(visitor.row(payment_id)).to_be_visible()
+    later = page.evaluate(
+        "new Date(Date.now() + 3600e3 - new Date().getTimezoneOffset() * 60e3)"
+        ".toISOString().slice(0, 16)"
+    )
+    page.locator("#f-start").fill(later)
+    page.locator("#f-start").dispatch_event("change")
+    expect(page.locator("#list .empty-title")).to_have_text("No payments match")
+    in_an_hour = datetime.now(UTC) + timedelta(hours=1)
+    assert in_an_hour.strftime("start=%Y-%m-%dT%H") in page.url.replace("%3A", ":")
+    page.locator("#f-start").fill("")
+    page.locator("#f-end").fill(later)
+    page.locator("#f-end").dispatch_event("change")
+    expect(visitor.row(payment_id)).to_be_visible()
+
+
+def test_a_page_of_older_payments_keeps_its_place_while_new_ones_arrive(
+    visitor: Visitor, system: WholeSystem
+) -> None:
+    for number in range(30):
+        pay_elsewhere(system, "acct_paged", f"{number + 1}.00")
+    page = visitor.open_live("/?account=acct_paged")
+    expect(page.locator("#rows tr")).to_have_count(25)
+    page.get_by_role("link", name="Older").click()
+    expect(page.locator("#rows tr")).to_have_count(5)
+    before = page.locator("#rows tr").evaluate_all("rows => rows.map(row => row.id)")
+    newcomer = pay_elsewhere(system, "acct_paged", "99.00")
+    expect(page.locator("#newer")).to_have_text("1 newer payment")
+    assert page.locator("#rows tr").evaluate_all("rows => rows.map(row => row.id)") == before
+    page.locator("#newer").click()
+    expect(visitor.row(newcomer)).to_be_visible()
+    page.go_back()
+    expect(page.locator("#rows tr")).to_have_count(5)
+
+
+def test_new_rows_wait_while_the_reader_points_at_the_list(
+    visitor: Visitor, system: WholeSystem
+) -> None:
+    first = pay_elsewhere(system, "acct_hover", "1.00")
+    page = visitor.open_live()
+    visitor.row(first).hover()
+    waiting = pay_elsewhere(system, "acct_hover", "2.00")
+    expect(page.locator("#newer")).to_be_visible()
+    expect(visitor.row(waiting)).to_have_count(0)
+    page.locator("#newer").click()
+    expect(visitor.row(waiting)).to_be_visible()
+
+
+def test_an_id_leads_to_its_payment_or_account(visitor: Visitor, system: WholeSystem) -> None:
+    payment_id = pay_elsewhere(system, "acct_search", "2.00")
+    page = visitor.open()
+    search = page.get_by_role("searchbox")
+    search.fill(payment_id)
+    search.press("Enter")
+    expect(page).to_have_url(f"{system.url}/payments/{payment_id}")
+    page.get_by_role("searchbox").fill("acct_search")
+    page.get_by_role("searchbox").press("Enter")
+    expect(page.locator("h1")).to_have_text("acct_search")
+    page.get_by_role("searchbox").fill("no such thing!")
+    page.get_by_role("searchbox").press("Enter")
+    expect(page.locator("h1")).to_have_text("Nothing has this id")
+
+
+def test_times_are_the_readers_with_exact_utc_on_hover(
+    visit: Callable[..., Visitor], system: WholeSystem
+) -> None:
+    payment_id = pay_elsewhere(system, "acct_zone", "1.00")
+    made_at = datetime.fromisoformat(
+        system.sql(f"SELECT created_at AT TIME ZONE 'UTC' FROM payments WHERE id = '{payment_id}'")
+    )
+    visitor = visit(timezone_id="Asia/Kathmandu")  # 5 h 45 min ahead: no zone is mistaken for it.
+    visitor.open_live()
+    shown = visitor.row(payment_id).locator("time")
+    local = made_at + timedelta(hours=5, minutes=45)
+    expect(shown).to_contain_text(local.strftime("%H:%M:%S"))
+    title = shown.get_attribute("title") or ""
+    assert title == made_at.strftime("%Y-%m-%d %H:%M:%S.%f UTC")
