@@ -13,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from payments_api import migrate
 from payments_api.settings import ApiSettings
 from payments_core.database import dsn_with_password, is_unavailable
-from payments_core.serving import healthcheck, run
+from payments_core.healthcheck import healthcheck
+from payments_core.serving import run
 from payments_core.settings import read_settings
 
 # The variables from which `migrate` takes the passwords of the roles it makes.

@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from http.client import HTTPConnection
 from typing import cast
 
 from hypercorn.asyncio import serve as hypercorn_serve
@@ -91,20 +90,3 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     except OSError as error:
         print(f"cannot listen: {error.strerror or error}", file=sys.stderr)
         raise SystemExit(1) from None
-
-
-def healthcheck(host: str, port: int) -> int:
-    """0 when the service at this address says that it is ready, else 1 and a line why not."""
-    target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
-    connection = HTTPConnection(target, port, timeout=3)
-    try:
-        connection.request("GET", "/readyz")
-        answer = connection.getresponse()
-        if answer.status == 200:
-            return 0
-        print(f"not ready: {answer.read(500).decode(errors='replace')}", file=sys.stderr)
-    except OSError as error:
-        print(f"no answer from {target}:{port}: {error}", file=sys.stderr)
-    finally:
-        connection.close()
-    return 1

@@ -3,8 +3,9 @@
 import argparse
 import sys
 
+from payments_core.healthcheck import healthcheck
 from payments_core.logs import configure_logs
-from payments_core.serving import Lifecycle, ServeOptions, healthcheck, run, serve
+from payments_core.serving import Lifecycle, ServeOptions, run, serve
 from payments_core.settings import LogSettings, read_settings
 from payments_ui.app import create_app
 from payments_ui.settings import Settings

@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.database import create_engine, dsn_with_password, is_unavailable
-from payments_core.serving import healthcheck, run
+from payments_core.healthcheck import healthcheck
+from payments_core.serving import run
 from payments_core.settings import read_settings
 from recon_worker import jobs_cli
 from recon_worker.app import run_worker
