@@ -34,7 +34,8 @@ def is_system_account(account_id: str) -> bool:
 
 def utc_text(at: datetime) -> str:
     """A time as the API writes it: RFC 3339, UTC, microseconds."""
-    return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    # Not strftime: its %Y writes the year 999 with three digits.
+    return at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 @dataclass(frozen=True, slots=True)
