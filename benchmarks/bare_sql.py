@@ -1,0 +1,87 @@
+"""The limit: the ledger's work as one bare statement a batch, with none of our guards.
+
+Its tables have no checks, triggers or foreign keys, money is a bigint, and the jobs are
+claimed and finished in the same transaction, without a lease.
+"""
+
+import asyncio
+import time
+
+import asyncpg
+
+TABLES = """
+DROP SCHEMA IF EXISTS bare CASCADE;
+CREATE SCHEMA bare;
+CREATE TABLE bare.payments (id uuid PRIMARY KEY, account_id text, amount bigint, status text)
+    WITH (fillfactor = 55);
+CREATE TABLE bare.jobs (id bigint PRIMARY KEY, payment_id uuid, status text);
+CREATE INDEX ON bare.jobs (id) WHERE status = 'pending';
+CREATE TABLE bare.accounts (id text PRIMARY KEY, balance bigint, seq bigint)
+    WITH (fillfactor = 50);
+CREATE TABLE bare.results (payment_id uuid PRIMARY KEY, status text);
+CREATE TABLE bare.entries (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, payment_id uuid,
+    account_id text, amount bigint, account_seq bigint, balance_after bigint);
+CREATE UNIQUE INDEX ON bare.entries (account_id, account_seq);
+"""
+
+FILL = """
+WITH made AS (
+    INSERT INTO bare.payments
+    SELECT uuidv7(), 'acc_' || n % $2, n % 5000 + 100, 'pending'
+    FROM generate_series(1, $1::int) AS n RETURNING id
+)
+INSERT INTO bare.jobs SELECT row_number() OVER (), id, 'pending' FROM made"""
+
+BATCH = """
+WITH claimed AS MATERIALIZED (
+    SELECT id, payment_id FROM bare.jobs WHERE status = 'pending'
+    ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED
+), done AS (
+    UPDATE bare.jobs SET status = 'completed' WHERE id = ANY (ARRAY(SELECT id FROM claimed))
+), paid AS (
+    UPDATE bare.payments SET status = 'completed'
+    WHERE id = ANY (ARRAY(SELECT payment_id FROM claimed))
+    RETURNING id, account_id, amount
+), resulted AS (
+    INSERT INTO bare.results SELECT id, 'completed' FROM paid
+), legs AS MATERIALIZED (
+    SELECT id, account_id, amount AS delta FROM paid
+    UNION ALL SELECT id, $1, -amount FROM paid
+), moved AS MATERIALIZED (
+    SELECT account_id, sum(delta)::bigint AS delta, count(*) AS n FROM legs GROUP BY account_id
+), heads AS (
+    INSERT INTO bare.accounts AS head SELECT account_id, delta, n FROM moved ORDER BY account_id
+    ON CONFLICT (id) DO UPDATE
+    SET balance = head.balance + excluded.balance, seq = head.seq + excluded.seq
+    RETURNING id AS account_id, balance, seq
+), entered AS (
+    INSERT INTO bare.entries (payment_id, account_id, amount, account_seq, balance_after)
+    SELECT legs.id, account_id, legs.delta, seq - n + row_number() OVER account,
+           balance - moved.delta + sum(legs.delta) OVER (account ROWS UNBOUNDED PRECEDING)
+    FROM legs JOIN heads USING (account_id) JOIN moved USING (account_id)
+    WINDOW account AS (PARTITION BY account_id ORDER BY legs.id)
+)
+SELECT count(*) FROM claimed"""
+
+
+async def payments_per_second(url: str, payments: int, accounts: int, connections: int) -> float:
+    """Work a backlog off with so many connections at once."""
+    opened = [await asyncpg.connect(url) for _ in range(connections)]
+    try:
+        await opened[0].execute(TABLES)
+        await opened[0].execute(FILL, payments, accounts)
+        await opened[0].execute("VACUUM ANALYZE")
+        await opened[0].execute("CHECKPOINT")
+        started = time.perf_counter()
+        await asyncio.gather(
+            *(_drain(connection, f"sys:{n}") for n, connection in enumerate(opened))
+        )
+        return payments / (time.perf_counter() - started)
+    finally:
+        for connection in opened:
+            await connection.close()
+
+
+async def _drain(connection: "asyncpg.Connection[asyncpg.Record]", clearing: str) -> None:
+    while await connection.fetchval(BATCH, clearing):
+        pass

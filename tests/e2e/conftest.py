@@ -1,0 +1,60 @@
+"""One deployment for all scenarios; each uses accounts and keys of its own."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from deployment import Database, Deployment
+from postgres_container import engine_problem, image, postgres_container
+from processes import EmbeddedDatabase, deployed_processes
+
+from payments_local.postgres import running_postgres
+
+POSTGRES = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Decide, once, what the scenarios run on."""
+    problem = engine_problem()
+    required = "engine" in os.environ.get("REQUIRE", "").split(",")
+    if problem is None:
+        config.stash[POSTGRES] = f"{image()} by testcontainers"
+    elif required:
+        raise pytest.UsageError(f"REQUIRE=engine, and {problem}")
+    else:
+        config.stash[POSTGRES] = f"embedded: {problem}"
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say which Postgres the scenarios run on."""
+    return f"e2e: Postgres is {config.stash[POSTGRES]}"
+
+
+@pytest.fixture(scope="session")
+def database(request: pytest.FixtureRequest) -> Iterator[Database]:
+    """A real Postgres server, gone at the end, also after Ctrl-C."""
+    if request.config.stash[POSTGRES].startswith("embedded"):
+        with running_postgres() as server:
+            yield EmbeddedDatabase(server)
+    else:
+        with postgres_container() as container:
+            yield container
+
+
+@pytest.fixture(scope="session")
+def deployment(
+    database: Database, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
+    """The system, ready."""
+    folder: Path = tmp_path_factory.mktemp("logs")
+    with deployed_processes(database, folder) as running:
+        yield running
+
+
+@pytest.fixture
+def client(deployment: Deployment) -> Iterator[httpx.Client]:
+    """A client of the API."""
+    with deployment.client() as client:
+        yield client

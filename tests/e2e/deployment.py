@@ -1,0 +1,144 @@
+"""The system under test: a real Postgres, two workers, the API and the page, driven from outside.
+
+What a test does to a part (stop it, kill it, start it again) is the same whether the parts are
+processes of this checkout or containers of the built images.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import uuid4
+
+import httpx
+
+SETTLED_SECONDS_MAX = 60.0
+RETRY_SECONDS_MAX = 60.0
+LEASE_SECONDS = "2"  # Short, so that what a killed worker held is soon someone else's.
+
+
+class Part(Protocol):
+    """A service that can be stopped, killed and started again at the same address."""
+
+    def start(self) -> None:
+        """Start it, and return when it says that it is ready."""
+
+    def stop(self) -> None:
+        """Ask it to stop, and return when it has drained and gone."""
+
+    def kill(self) -> None:
+        """End it without warning, as a power cut would."""
+
+
+class Database(Protocol):
+    """The Postgres server. `url` is the superuser's, as this machine reaches it."""
+
+    @property
+    def url(self) -> str:
+        """postgresql://user:password@host:port/payments"""
+
+    def restart(self) -> None:
+        """Stop it at once, cutting every connection, and start it again on the same data."""
+
+
+@dataclass
+class Deployment:
+    """Everything a scenario needs."""
+
+    database: Database
+    api: Part
+    workers: list[Part]
+    ui: Part
+    api_url: str
+    ui_url: str
+    psql: Callable[[str], str]
+    run_command: Callable[[str], "subprocess.CompletedProcess[str]"]
+
+    def client(self) -> httpx.Client:
+        """An HTTP client of the API."""
+        return httpx.Client(base_url=self.api_url, timeout=15)
+
+    def sql(self, text: str) -> str:
+        """The last answer of the SQL, run as the superuser, as bare text."""
+        return self.psql(text)
+
+    def audit(self) -> None:
+        """Assert that every invariant of the ledger holds, from the first row on."""
+        done = self.run_command("audit")
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def validate(self) -> "subprocess.CompletedProcess[str]":
+        """The seven checks, as an operator runs them."""
+        return self.run_command("validate")
+
+
+def pay(client: httpx.Client, account_id: str, amount: str, key: str | None = None) -> Any:
+    """Post a payment and return its JSON."""
+    answer = client.post(
+        "/payments",
+        json={"accountId": account_id, "amount": amount},
+        headers={"Idempotency-Key": key or str(uuid4())},
+    )
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def pay_stubbornly(client: httpx.Client, account_id: str, amount: str, key: str) -> Any:
+    """Post with the same key until an answer comes, as a client that means it does."""
+    deadline = time.monotonic() + RETRY_SECONDS_MAX
+    while True:
+        try:
+            answer = client.post(
+                "/payments",
+                json={"accountId": account_id, "amount": amount},
+                headers={"Idempotency-Key": key},
+            )
+            if answer.status_code == 201:
+                return answer.json()
+            assert answer.status_code == 503, answer.text
+        except httpx.TransportError:
+            pass  # Refused, reset or cut in the middle: the key makes trying again safe.
+        assert time.monotonic() < deadline, f"no answer for {key}"
+        time.sleep(0.05)
+
+
+def settled(client: httpx.Client, payment_id: str) -> Any:
+    """The payment, once it is no longer pending."""
+    deadline = time.monotonic() + SETTLED_SECONDS_MAX
+    while True:
+        payment = client.get(f"/payments/{payment_id}").raise_for_status().json()
+        if payment["status"] != "pending":
+            return payment
+        assert time.monotonic() < deadline, f"still pending: {payment}"
+        time.sleep(0.05)
+
+
+def wait_until_all_settled(deployment: Deployment) -> None:
+    """Return when no payment is pending any more."""
+    deadline = time.monotonic() + SETTLED_SECONDS_MAX
+    query = "SELECT count(*) FROM payments WHERE status = 'pending'"
+    while (pending := deployment.sql(query)) != "0":
+        assert time.monotonic() < deadline, f"{pending} payments are still pending"
+        time.sleep(0.1)
+
+
+def balance(client: httpx.Client, account_id: str) -> str:
+    """The account's balance in USD."""
+    answer = client.get(f"/accounts/{account_id}/balance").raise_for_status()
+    text: str = answer.json()["balance"]
+    return text
+
+
+def service_settings(url_of_role: Callable[[str], str]) -> dict[str, Mapping[str, str]]:
+    """What each service is told, besides where it listens."""
+    return {
+        "payments-api": {"DATABASE_URL": url_of_role("payments_api")},
+        "recon-worker": {
+            "DATABASE_URL": url_of_role("payments_worker"),
+            "RECON_WORKER_LEASE_SECONDS": LEASE_SECONDS,
+            "RECON_WORKER_RESCUE_INTERVAL_SECONDS": "0.5",
+            "RECON_WORKER_BATCH_SIZE": "50",
+        },
+        "payments-ui": {},
+    }
