@@ -5,7 +5,7 @@ ONA := env PYTHONPATH=deploy/local:deploy/ona .venv/bin/python -m payments_ona
 ##@ Development environment
 .PHONY: install-deps migrate start-postgres start-api start-ui start-worker \
 	ready-postgres ready-api ready-ui ready-worker stop-postgres stop-api stop-ui stop-worker \
-	devcontainer
+	devcontainer ona
 
 # Several services ask for the installation at the same moment: one does it, the others wait.
 install-deps: ## `make install`, safe to be called by several at once
@@ -32,3 +32,6 @@ devcontainer: install-deps ## What a new development container needs: all of it,
 	for tool in psql pg_isready; do \
 		command -v $$tool >/dev/null || ln -sf "$$bin/$$tool" "$$HOME/.local/bin/$$tool"; \
 	done
+
+ona: install-deps ## Run automations.yaml here as Ona would, until Ctrl-C (ARGS="--then validate": then stop)
+	@exec env PYTHONPATH=deploy/local:deploy/ona .venv/bin/python -m payments_ona.as_ona $(ARGS)
