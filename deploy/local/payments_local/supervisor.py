@@ -25,8 +25,6 @@ LOOK_SECONDS = 1.0  # For a child that is gone while something it started holds 
 MIGRATE_SECONDS_MAX = 300.0
 LAST_WORDS = 5
 
-STOP = object()
-
 
 class Supervisor:
     """One run of the system. The announcement is printed once, when all is ready."""
@@ -42,9 +40,9 @@ class Supervisor:
         self._children: list[Child] = []
         terminal.on_gone = self.request_stop
 
-    def request_stop(self, *_: int | FrameType | None) -> None:
+    def request_stop(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
         """Also a signal handler: SimpleQueue.put is safe there."""
-        self._events.put(STOP)
+        self._events.put(signal.Signals(number))
 
     def run(self) -> None:
         """Until a stop is asked for. Raises LocalError where something failed; in both cases
@@ -118,7 +116,7 @@ class Supervisor:
             event = self._events.get(timeout=seconds)
         except Empty:
             event = None
-        if event is STOP:
+        if event in STOP_SIGNALS:
             raise StopRequested
         for child in self._children:
             if child is not ending and child.exit_status is not None:
@@ -126,7 +124,10 @@ class Supervisor:
                 raise LocalError(_died(child))
 
     def _stop_all(self) -> None:
-        """UI, API, worker, then Postgres, each within its own time; a second stop forces all."""
+        """UI, API, worker, then Postgres, each within its own time.
+
+        Ctrl-C then forces all; SIGTERM does not, which may come twice, from a group and from make.
+        """
         if self._children:
             self._terminal.say("stopping (Ctrl-C again to force) ...")
         while self._children:
@@ -144,7 +145,7 @@ class Supervisor:
             if left <= 0:
                 return False
             try:
-                forced = self._events.get(timeout=min(left, LOOK_SECONDS)) is STOP
+                forced = self._events.get(timeout=min(left, LOOK_SECONDS)) is signal.SIGINT
             except Empty:
                 continue
             if forced:

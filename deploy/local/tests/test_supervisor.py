@@ -110,6 +110,18 @@ def test_a_second_ctrl_c_forces(data_dir: Path) -> None:
     assert "did not stop in time" not in run.output
 
 
+def test_a_second_sigterm_changes_nothing(data_dir: Path) -> None:
+    """`timeout make up` sends one to the whole group, and make passes its own on."""
+    with LocalRun(data_dir) as run:
+        run.until(READY)
+        run.signal(signal.SIGTERM)
+        run.until("asked to stop")
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+    assert "database system is shut down" in run.output
+    assert len([line for line in run.lines if line.endswith("bye")]) == 3
+
+
 def test_a_child_that_ignores_the_stop_is_ended_by_force(data_dir: Path) -> None:
     with LocalRun(data_dir, FAKE_API="ignores-sigterm") as run:
         run.until(READY)
