@@ -88,8 +88,9 @@ if (source) {
   }, 500);
 }
 
-// Parts that follow the clock ask by themselves, while somebody looks.
+// Parts that follow the clock, or that the API could not fill, ask by themselves.
 setInterval(() => {
+  if (root.dataset.connection === "live" && document.querySelector("[data-incomplete]")) refetch();
   if (!document.hidden && document.querySelector("[data-tick]") && !document.getElementById("dialog").open) {
     document.body.dispatchEvent(new CustomEvent("tick"));
   }

@@ -1,0 +1,109 @@
+"""How every page looks to everybody: axe-core, narrow screens, both themes, the keyboard."""
+
+from collections.abc import Callable
+
+import pytest
+from chromium import PHONE, Visitor
+from playwright.sync_api import expect
+from test_list import pay_elsewhere
+from whole_system import WholeSystem
+
+
+@pytest.fixture(scope="module")
+def paths(system: WholeSystem) -> dict[str, str]:
+    """Every kind of page, with something on it."""
+    odd = pay_elsewhere(system, "acct_looks", "7.13")
+    pay_elsewhere(system, "acct_looks", "70.00")
+    failed = pay_elsewhere(system, "acct_looks", "-7.00")
+    return {
+        "payments": "/",
+        "nothing found": "/?account=acct_looks&currency=JPY",
+        "payment": f"/payments/{odd}",
+        "failed payment": f"/payments/{failed}",
+        "account": "/accounts/acct_looks",
+        "operate": "/operate/",
+        "confirm": "/operate/replay",
+        "error": "/no/such/page",
+    }
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_nothing_on_any_page(
+    visit: Callable[..., Visitor], paths: dict[str, str], theme: str
+) -> None:
+    visitor = visit(color_scheme=theme, reduced_motion="reduce")
+    findings = {}
+    for name, path in paths.items():
+        visitor.open(path)
+        visitor.page.wait_for_load_state("load")
+        if found := visitor.axe_findings():
+            findings[name] = found
+    assert not findings
+
+
+def test_nothing_is_wider_than_a_phone(
+    visit: Callable[..., Visitor], paths: dict[str, str]
+) -> None:
+    visitor = visit(viewport=PHONE, has_touch=True, is_mobile=True, reduced_motion="reduce")
+    for name, path in paths.items():
+        page = visitor.open(path)
+        overhang = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert overhang <= 0, name
+        assert not visitor.axe_findings(), name
+
+
+def test_paying_works_on_a_phone(visit: Callable[..., Visitor]) -> None:
+    visitor = visit(viewport=PHONE, has_touch=True, is_mobile=True)
+    visitor.open_live()
+    payment_id = visitor.pay("acct_phone", "9.99", "From a phone")
+    expect(visitor.row(payment_id).locator(".badge")).to_have_text("Completed")
+    visitor.page.get_by_text("Filter", exact=True).click()
+    expect(visitor.page.locator("#f-status")).to_be_visible()
+
+
+def test_the_theme_follows_the_system_until_one_is_chosen(visit: Callable[..., Visitor]) -> None:
+    visitor = visit(color_scheme="dark")
+    page = visitor.open()
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) == "rgb(11, 13, 18)"
+    page.get_by_role("button", name="Use the light theme").click()
+    assert page.evaluate(ground) == "rgb(245, 246, 248)"
+    page.reload()
+    assert page.evaluate(ground) == "rgb(245, 246, 248)"
+
+
+def test_a_payment_is_made_with_the_keyboard_alone(visitor: Visitor) -> None:
+    page = visitor.open_live()
+    keyboard = page.keyboard
+    keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_focused()
+    keyboard.press("Enter")
+    for typed in ("acct_keys", "6.50"):
+        keyboard.press("Tab")
+        keyboard.type(typed)
+    keyboard.press("Tab")
+    keyboard.press("Tab")
+    keyboard.type("No mouse")
+    keyboard.press("Enter")
+    expect(page.locator(".receipt")).to_contain_text("6.50 USD")
+
+
+def test_the_browser_is_told_to_run_nothing_but_the_pages_own(visitor: Visitor) -> None:
+    response = visitor.page.goto(visitor.url)
+    assert response is not None
+    headers = response.headers
+    policy = headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'none'" in policy
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["cache-control"] == "no-store"
+    visitor.page.wait_for_load_state("load")
+    for cookie in visitor.context.cookies():
+        assert cookie["httpOnly"], cookie["name"]
+        assert cookie["sameSite"] == "Lax"
+    hosts = visitor.page.evaluate(
+        "[...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).origin))]"
+    )
+    assert hosts == [visitor.url]
