@@ -41,12 +41,12 @@ def become(uid: int, gid: int, *, enter_any_folder: bool) -> None:
     Raises OSError where the kernel refuses (a container without CAP_SETUID, for instance).
     """
     if enter_any_folder:
-        # Capabilities then survive setresuid, and count for access(2) too, by which PostgreSQL
+        # Capabilities then survive setuid, and count for access(2) too, by which PostgreSQL
         # looks for its own programs.
         _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    os.setgid(gid)  # For root: real, effective and saved at once.
+    os.setuid(uid)
     if enter_any_folder:
         _keep_only_dac_override()
 

@@ -24,7 +24,9 @@ AMBIENT_NOTHING = "CapAmb:\t0000000000000000"
 
 only_as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root changes users")
 only_as_user = pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-only_on_linux = pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+only_on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="capabilities and death signals are Linux's"
+)
 
 
 def ask(server: EmbeddedPostgres, statement: str) -> str:
@@ -116,6 +118,7 @@ def test_the_owner_of_the_data_runs_it(data_dir: Path) -> None:
         assert psutil.Process(server.child.pid).uids().effective == 54321
 
 
+@only_on_linux
 def test_a_server_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
     script = (
         "import pathlib, sys, time; from payments_local.postgres import running_postgres\n"

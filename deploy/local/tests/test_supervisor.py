@@ -17,6 +17,9 @@ from .local_run import LocalRun, assert_all_gone
 READY = "Ready. Ctrl-C stops everything."
 # Make takes .venv for up to date (-o): these tests are about signals.
 MAKE_UP = ("make", "-o", ".venv/.installed", "up")
+only_on_linux = pytest.mark.skipif(
+    sys.platform != "linux", reason="death signals, and these options of script(1), are Linux's"
+)
 FAKE_LOCAL = f"LOCAL=.venv/bin/python {Path(__file__).parent}/fake_up.py"
 
 
@@ -63,6 +66,7 @@ def test_the_second_start_has_yesterdays_data(tmp_path: Path) -> None:
         assert sql(run, "SELECT day FROM diary") == "yesterday"
 
 
+@only_on_linux
 def test_killing_the_supervisor_takes_its_children_along(data_dir: Path) -> None:
     with LocalRun(data_dir) as run:
         run.until(READY)
@@ -75,16 +79,14 @@ def test_killing_the_supervisor_takes_its_children_along(data_dir: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("number", "status"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)]
+    "number", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=only_on_linux)]
 )
-def test_a_signal_to_make_alone_stops_everything(
-    data_dir: Path, number: signal.Signals, status: int
-) -> None:
+def test_a_signal_to_make_alone_stops_everything(data_dir: Path, number: signal.Signals) -> None:
     with LocalRun(data_dir, [*MAKE_UP, FAKE_LOCAL]) as run:
         run.until(READY)
         family = run.family()
         run.signal(number)
-        assert run.wait() == status
+        assert run.wait() == -number
         assert_all_gone(family)
     assert "stopped" in run.lines
 
@@ -206,7 +208,7 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
         return False
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="script(1) takes other options elsewhere")
+@only_on_linux
 def test_ctrl_c_at_a_terminal_is_quiet_and_labels_are_coloured(data_dir: Path) -> None:
     """The terminal sends the signal to make and to the run alike; neither has a complaint."""
     at_a_terminal = ["script", "-qec", f"{' '.join(MAKE_UP)} '{FAKE_LOCAL}'", "/dev/null"]
