@@ -60,8 +60,14 @@ SET status = 'completed', lease_token = NULL, locked_until = NULL, last_error = 
     updated_at = now()
 WHERE {_HELD}"""
 
+# Jobs that the work's own transaction has locked are skipped: nobody can take those, and
+# waiting for them would keep the renewals of other leases waiting.
 RENEW = f"""
-UPDATE recon_jobs SET locked_until = now() + make_interval(secs => $3) WHERE {_HELD}"""
+WITH held AS MATERIALIZED (
+    SELECT id FROM recon_jobs WHERE {_HELD} ORDER BY id FOR UPDATE SKIP LOCKED
+)
+UPDATE recon_jobs SET locked_until = now() + make_interval(secs => $3)
+WHERE id = ANY (ARRAY(SELECT id FROM held))"""
 
 HAND_BACK = f"""
 UPDATE recon_jobs
@@ -149,7 +155,7 @@ async def held_ids(
 
 
 async def renew(connection: AsyncConnection, lease: Lease, job_ids: Sequence[int]) -> int:
-    """Prolong the lease on the jobs still held; returns how many those are."""
+    """Prolong the lease on the jobs still held and not being completed; returns how many."""
     return await _fenced(connection, RENEW, job_ids, lease, lease.seconds)
 
 
@@ -165,8 +171,9 @@ async def retry_or_bury(
 
     Returns its new status, 'pending' or 'failed'; None when the lease was lost meanwhile.
     """
-    # Postgres texts cannot hold NUL, and an error may quote anything.
-    reason = error.replace("\0", "")[:LAST_ERROR_MAX_CHARS] or "failed without a message"
+    # Postgres texts hold neither NUL nor half a surrogate pair, and an error may quote anything.
+    storable = error.replace("\0", "").encode(errors="replace").decode()
+    reason = storable[:LAST_ERROR_MAX_CHARS] or "failed without a message"
     result = await connection.exec_driver_sql(
         RETRY_OR_BURY, ([job.id], lease.token, reason, backoff_seconds(job.attempts))
     )
