@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import asyncpg
 from payments_core.database import CONNECT_TIMEOUT_SECONDS, server_settings
 
 HEARTBEAT_SECONDS = 10.0  # Finds a half-open connection, on which nothing would ever come.
+RECONNECT_SECONDS_MIN = 0.1
 RECONNECT_SECONDS_MAX = 5.0
 
 log = logging.getLogger(__name__)
@@ -21,13 +23,15 @@ async def listen(
     on_payload: Callable[[str], None],
     on_connected: Callable[[], None],
     application_name: str,
+    on_lost: Callable[[], None] = lambda: None,
 ) -> None:
     """Call `on_payload` for each notification, for ever; reconnect when the connection dies.
 
     `on_connected` is called after every (re)connection: what came before it was missed, so
-    the reader must look for itself. Ends by cancellation only.
+    the reader must look for itself. `on_lost` is called when a connection is lost. Ends by
+    cancellation only.
     """
-    pause = 0.1
+    pause = RECONNECT_SECONDS_MIN
     while True:
         try:
             connection = await asyncpg.connect(
@@ -35,18 +39,22 @@ async def listen(
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 server_settings=server_settings(application_name),
             )
-        except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             log.warning("listen_failed", extra={"channel": channel, "error": str(error)})
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, RECONNECT_SECONDS_MAX)
-            continue
-        pause = 0.1
-        try:
-            await _follow(connection, channel, on_payload, on_connected)
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-            log.warning("listen_lost", extra={"channel": channel, "error": str(error)})
-        finally:
-            connection.terminate()
+        else:
+            connected_at = time.monotonic()
+            try:
+                await _follow(connection, channel, on_payload, on_connected)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning("listen_lost", extra={"channel": channel, "error": str(error)})
+            finally:
+                connection.terminate()
+            on_lost()
+            # A server that lets us in and refuses LISTEN is not asked again at once, for ever.
+            if time.monotonic() - connected_at > HEARTBEAT_SECONDS:
+                pause = RECONNECT_SECONDS_MIN
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, RECONNECT_SECONDS_MAX)
 
 
 async def _follow(
@@ -60,7 +68,8 @@ async def _follow(
 
     closed = asyncio.Event()
     connection.add_termination_listener(lambda _connection: closed.set())
-    await connection.add_listener(channel, receive)
+    async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+        await connection.add_listener(channel, receive)
     on_connected()
     while not closed.is_set():
         try:
