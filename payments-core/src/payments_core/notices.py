@@ -47,16 +47,22 @@ class Notifier:
         """Send notices for ever; a failure is logged and costs that notice."""
         while True:
             await self._wake.wait()
-            self._wake.clear()
-            payload = TOO_MANY if self._too_many else " ".join(map(str, self._changed))
-            jobs_added = self._jobs_added
-            self._changed, self._too_many, self._jobs_added = [], False, False
-            try:
-                async with single_statement(self._engine) as connection:
-                    await connection.exec_driver_sql(
-                        "SELECT CASE WHEN $1 THEN pg_notify($2, '') END,"
-                        " CASE WHEN $4 <> '' THEN pg_notify($3, $4) END",
-                        (jobs_added, JOBS_CHANNEL, PAYMENTS_CHANNEL, payload),
-                    )
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("notice_not_sent", extra={"error": str(error)})
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send now what waits, such as the last notice of a process that stops."""
+        self._wake.clear()
+        payload = TOO_MANY if self._too_many else " ".join(map(str, self._changed))
+        jobs_added = self._jobs_added
+        self._changed, self._too_many, self._jobs_added = [], False, False
+        if not (payload or jobs_added):
+            return
+        try:
+            async with single_statement(self._engine) as connection:
+                await connection.exec_driver_sql(
+                    "SELECT CASE WHEN $1 THEN pg_notify($2, '') END,"
+                    " CASE WHEN $4 <> '' THEN pg_notify($3, $4) END",
+                    (jobs_added, JOBS_CHANNEL, PAYMENTS_CHANNEL, payload),
+                )
+        except (SQLAlchemyError, OSError) as error:
+            log.warning("notice_not_sent", extra={"error": str(error)})
