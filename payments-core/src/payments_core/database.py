@@ -57,8 +57,16 @@ def asyncpg_dsn(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
-def create_engine(url: str, *, application_name: str, pool_size: int) -> AsyncEngine:
+def create_engine(
+    url: str,
+    *,
+    application_name: str,
+    pool_size: int,
+    statement_seconds: float = STATEMENT_TIMEOUT_SECONDS,
+) -> AsyncEngine:
     """An engine with a bounded pool; url is postgresql://user:password@host:port/database."""
+    settings = server_settings(application_name)
+    settings["statement_timeout"] = f"{statement_seconds:.0f}s"
     return create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         pool_size=pool_size,
@@ -67,8 +75,8 @@ def create_engine(url: str, *, application_name: str, pool_size: int) -> AsyncEn
         pool_recycle=1800,
         connect_args={
             "timeout": CONNECT_TIMEOUT_SECONDS,
-            "command_timeout": STATEMENT_TIMEOUT_SECONDS + 5,
-            "server_settings": server_settings(application_name),
+            "command_timeout": statement_seconds + 5,  # Where the server cannot even say so.
+            "server_settings": settings,
         },
     )
 
@@ -106,6 +114,8 @@ def is_unavailable(error: BaseException) -> bool:
         return True
     sqlstate = sqlstate_of(error)
     if sqlstate is None:
-        # asyncpg's own complaints, such as a connection closed in the middle.
-        return isinstance(error, DBAPIError | SQLAlchemyError) and "connection" in str(error)
+        # asyncpg's own complaints, such as a connection closed in the middle. The text of the
+        # SQLAlchemy error would quote the statement and its parameters too.
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        return isinstance(error, SQLAlchemyError) and "connection" in str(reason)
     return sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
