@@ -33,8 +33,8 @@ async def run_worker(settings: WorkerSettings) -> None:
     """Run until SIGTERM or SIGINT, then drain: the batch under way is finished."""
     configure_logs("recon-worker", settings.log_level, settings.log_format)
     dsn = dsn_with_password(settings.database_url, settings.database_password_file)
-    # A lane each, and beside them renewal, upkeep, notices and the auditor.
-    engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 4)
+    # A lane each, and beside them renewal, rescue, pruning, presence, notices and the auditor.
+    engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 6)
     lifecycle = Lifecycle()
     worker = Worker(settings, engine, dsn, lifecycle, version("recon-worker"))
     app = create_control_app(worker, lifecycle)
@@ -50,6 +50,8 @@ async def run_worker(settings: WorkerSettings) -> None:
         # Whichever ends first ends the process: a worker that cannot be seen must not work on.
         await asyncio.wait({server, working}, return_when=asyncio.FIRST_COMPLETED)
         lifecycle.stopping.set()
+        # Both to their end, also when one failed: the worker still drains.
+        await asyncio.wait({server, working})
         await asyncio.gather(server, working)
     finally:
         for task in background:

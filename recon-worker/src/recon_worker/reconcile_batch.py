@@ -17,8 +17,11 @@ from recon_worker.rules import Outcome, decide
 
 log = logging.getLogger(__name__)
 
-# Deadlock, serialization failure and lock timeout say nothing about the jobs themselves.
-CONTENTION_SQLSTATES = ("40P01", "40001", "55P03")
+# Deadlock and serialization failure say nothing about the jobs themselves.
+CONTENTION_SQLSTATES = ("40P01", "40001")
+# Our own limits, statement and lock timeout: without the one account that somebody else keeps
+# locked, the rest of the batch goes through.
+OWN_LIMIT_SQLSTATES = ("57014", "55P03")
 CONTENTION_RETRIES_MAX = 3
 
 
@@ -65,9 +68,10 @@ class Reconciler:
             except LeaseLost:
                 waiting.extend(await self._after_lost_lease(lease, part, tally))
             except Exception as error:
-                if is_unavailable(error) and sqlstate_of(error) != "57014":
+                if is_unavailable(error) and sqlstate_of(error) not in OWN_LIMIT_SQLSTATES:
                     raise
                 if len(part) > 1:
+                    await self._renew(lease, part)
                     waiting.extend(_halves(part))
                 else:
                     await self._give_up(lease, part[0], error, tally)
@@ -105,14 +109,19 @@ class Reconciler:
         async with single_statement(self.engine) as connection:
             ids = await queue.held_ids(connection, lease, [job.id for job in part])
         held = [job for job in part if job.id in ids]
-        if len(part) == 1:
-            # Held or not: a payment settled after the claim leaves its job to the next claim.
-            tally.lost += 1
+        if held and len(part) == 1:
+            # Its payment was settled after the claim: the next claim sees that.
+            tally.handed_back += await self._hand_back(lease, held)
             return []
         tally.lost += len(part) - len(held)
         if len(held) == len(part):
             return _halves(part)  # One of the payments is settled already: find it.
         return [held] if held else []
+
+    async def _renew(self, lease: Lease, jobs: Sequence[ClaimedJob]) -> None:
+        # What was rolled back may have taken most of the lease, and none of it renewed these.
+        async with single_statement(self.engine) as connection:
+            await queue.renew(connection, lease, [job.id for job in jobs])
 
     async def _hand_back(self, lease: Lease, jobs: Sequence[ClaimedJob]) -> int:
         async with single_statement(self.engine) as connection:

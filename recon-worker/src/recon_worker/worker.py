@@ -8,7 +8,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core import queue, queue_upkeep
 from payments_core.database import asyncpg_dsn, is_unavailable, single_statement
@@ -26,6 +26,7 @@ PRESENCE_SECONDS = 5.0
 PRUNE_INTERVAL_SECONDS = 60.0
 PRUNE_ROUNDS_MAX = 200  # A million jobs a minute: more than can have been finished.
 PRUNE_PAUSE_SECONDS = 0.1
+LEAVE_SECONDS_MAX = 2.0  # For each of the last things a stopping worker does.
 UNAVAILABLE_PAUSE_SECONDS_MAX = 2.0  # Postgres is back: work goes on within this time.
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class Worker:
         self.listening = False
         self.reachable = False
         self._held: dict[Lease, list[ClaimedJob]] = {}
+        self._interrupted: dict[Lease, list[ClaimedJob]] = {}
         self._settled = Settled()
 
     async def run(self) -> None:
@@ -92,6 +94,7 @@ class Worker:
         # A lane ends before the stop only by a bug of ours: then the process must end too.
         await asyncio.wait({stopping, *lanes}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
+        self.lifecycle.stopping.set()
         self.wake.set()
         done, late = await asyncio.wait(lanes, timeout=self.settings.drain_seconds)
         if late:
@@ -129,6 +132,8 @@ class Worker:
         return longest if self.listening else min(poll * 2, longest)
 
     async def _sleep(self, seconds: float) -> None:
+        if self.lifecycle.draining:
+            return  # Another lane may have used up the wake-up that came with the stop.
         with suppress(TimeoutError):
             await asyncio.wait_for(self.wake.wait(), seconds)
         self.wake.clear()
@@ -136,6 +141,7 @@ class Worker:
     async def _claim_and_settle(self, reconciler: Reconciler) -> int:
         lease = queue.new_lease(self.id, self.settings.lease_seconds)
         async with single_statement(self.engine) as connection:
+            await self._hand_back_interrupted(connection)
             jobs = await queue.claim(connection, lease, self.settings.batch_size)
         if not jobs:
             return 0
@@ -148,6 +154,11 @@ class Worker:
         try:
             with metrics.batch(len(jobs)):
                 await reconciler.reconcile(lease, jobs, tally)
+        except BaseException as error:
+            # No fault of the jobs: they need not wait for their lease to run out.
+            if isinstance(error, asyncio.CancelledError) or is_unavailable(error):
+                self._interrupted[lease] = jobs
+            raise
         finally:
             del self._held[lease]
             self._settled.add(tally)
@@ -155,14 +166,22 @@ class Worker:
             self.notifier.payments_changed(tally.changed_payments())
         return len(jobs)
 
+    async def _hand_back_interrupted(self, connection: AsyncConnection) -> None:
+        for lease, jobs in list(self._interrupted.items()):
+            freed = await queue.hand_back(connection, lease, [job.id for job in jobs])
+            self._interrupted.pop(lease, None)
+            log.info("jobs_handed_back", extra={"jobs": freed})
+
     async def _renew(self) -> None:
         """Prolong every lease that is held, three times in its length."""
         while True:
             await asyncio.sleep(self.settings.lease_seconds / 3)
             for lease, jobs in list(self._held.items()):
-                with suppress(Exception):  # Fenced: a lease that lapses costs time, not money.
+                try:
                     async with single_statement(self.engine) as connection:
                         await queue.renew(connection, lease, [job.id for job in jobs])
+                except Exception as error:  # Fenced: a lapsed lease costs time, not money.
+                    log.warning("lease_not_renewed", extra={"error": str(error)[:200]})
 
     async def _rescue(self) -> None:
         async with single_statement(self.engine) as connection:
@@ -194,15 +213,28 @@ class Worker:
             raise
 
     async def _leave(self) -> None:
-        with suppress(Exception):  # A worker that cannot say goodbye is forgotten in a day.
-            await asyncio.wait_for(self._show_presence(), 2)
+        for last in (self._hand_back_last, self.notifier.flush, self._say_goodbye):
+            # What cannot be done now, time does: leases run out, a worker not seen is forgotten.
+            with suppress(Exception):
+                await asyncio.wait_for(last(), LEAVE_SECONDS_MAX)
+
+    async def _hand_back_last(self) -> None:
+        if self._interrupted:
             async with single_statement(self.engine) as connection:
-                await asyncio.wait_for(presence.leave(connection, self.id), 2)
+                await self._hand_back_interrupted(connection)
+
+    async def _say_goodbye(self) -> None:
+        await self._show_presence()
+        async with single_statement(self.engine) as connection:
+            await presence.leave(connection, self.id)
 
     async def _listen(self) -> None:
         def connected() -> None:
             self.listening = True
             self.wake.set()
+
+        def lost() -> None:
+            self.listening = False
 
         await listen(
             asyncpg_dsn(self.dsn),
@@ -210,6 +242,7 @@ class Worker:
             lambda _payload: self.wake.set(),
             connected,
             "recon-worker-listen",
+            lost,
         )
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
