@@ -7,7 +7,12 @@ from collections.abc import Awaitable, Callable
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.database import create_engine, dsn_with_password, is_unavailable
+from payments_core.database import (
+    STATEMENT_TIMEOUT_SECONDS,
+    create_engine,
+    dsn_with_password,
+    is_unavailable,
+)
 from payments_core.healthcheck import healthcheck
 from payments_core.serving import run
 from payments_core.settings import read_settings
@@ -15,6 +20,8 @@ from recon_worker import jobs_cli
 from recon_worker.app import run_worker
 from recon_worker.audit import as_table, audit
 from recon_worker.settings import WorkerSettings
+
+FULL_AUDIT_STATEMENT_SECONDS = 3600  # Some of its statements read a whole ledger.
 
 
 def main() -> None:
@@ -26,7 +33,9 @@ def main() -> None:
     elif arguments.command == "healthcheck":
         sys.exit(healthcheck(settings.host, settings.port))
     elif arguments.command == "audit":
-        sys.exit(asyncio.run(_with_engine(settings, lambda e: _audit(e, full=arguments.full))))
+        seconds = FULL_AUDIT_STATEMENT_SECONDS if arguments.full else STATEMENT_TIMEOUT_SECONDS
+        work = _with_engine(settings, lambda e: _audit(e, full=arguments.full), seconds)
+        sys.exit(asyncio.run(work))
     else:
         sys.exit(asyncio.run(_with_engine(settings, lambda e: jobs_cli.run(e, arguments))))
 
@@ -45,10 +54,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 async def _with_engine(
-    settings: WorkerSettings, work: Callable[[AsyncEngine], Awaitable[int]]
+    settings: WorkerSettings,
+    work: Callable[[AsyncEngine], Awaitable[int]],
+    statement_seconds: float = STATEMENT_TIMEOUT_SECONDS,
 ) -> int:
     dsn = dsn_with_password(settings.database_url, settings.database_password_file)
-    engine = create_engine(dsn, application_name="recon-worker-cli", pool_size=2)
+    engine = create_engine(
+        dsn,
+        application_name="recon-worker-cli",
+        pool_size=2,
+        statement_seconds=statement_seconds,
+    )
     try:
         return await work(engine)
     except Exception as error:

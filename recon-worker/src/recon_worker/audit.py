@@ -1,7 +1,7 @@
 """The auditor: proves the invariants again and again, cheaply, and in full when asked."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
@@ -45,19 +45,20 @@ async def audit(engine: AsyncEngine, mode: Mode) -> list[Finding] | None:
     """
     async with engine.connect() as plain:
         connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
-        # Its windows have very different sizes: here one plan for all would be the trap.
-        await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
-        if mode == "full":
-            await connection.exec_driver_sql("SET statement_timeout = 0")
         locked = await connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({AUDIT_LOCK_ID})")
+        if not locked.scalar():
+            return None
         try:
-            if not locked.scalar():
-                return None
-            return await _audit(connection, mode)
-        finally:
-            await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({AUDIT_LOCK_ID})")
+            # Its windows have very different sizes: here one plan for all would be the trap.
+            await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
+            findings = await _audit(connection, mode)
             await connection.exec_driver_sql("RESET plan_cache_mode")
-            await connection.exec_driver_sql("RESET statement_timeout")
+            await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({AUDIT_LOCK_ID})")
+        except BaseException:
+            # Closed, not given back: the lock must not stay with a connection of the pool.
+            await plain.invalidate()
+            raise
+        return findings
 
 
 async def _audit(connection: AsyncConnection, mode: Mode) -> list[Finding]:
@@ -72,7 +73,9 @@ async def _audit(connection: AsyncConnection, mode: Mode) -> list[Finding]:
             for invariant in here:
                 findings[invariant.name].add(await _rows(connection, invariant.query, lo, hi))
             if mode == "incremental":
-                # What is verified stays verified, even if this audit is interrupted.
+                # What is verified stays verified, even if this audit is interrupted; so what
+                # was found must be on record before the bookmark leaves it behind.
+                await _store(connection, mode, [f for f in findings.values() if f.offending])
                 await connection.execute(
                     text(f"UPDATE audit_progress SET {column} = :hi"), {"hi": hi}
                 )
@@ -82,6 +85,7 @@ async def _audit(connection: AsyncConnection, mode: Mode) -> list[Finding]:
         if mode == "full" and invariant.full_query:
             findings[invariant.name].add(await _rows(connection, invariant.full_query))
     await _store(connection, mode, findings.values())
+    await connection.execute(text("UPDATE audit_progress SET updated_at = now()"))
     return list(findings.values())
 
 
@@ -153,8 +157,10 @@ async def _chunks(connection: AsyncConnection, window: Window, start: Any, end: 
         lo = hi
 
 
-async def _store(connection: AsyncConnection, mode: Mode, findings: Any) -> None:
+async def _store(connection: AsyncConnection, mode: Mode, findings: Collection[Finding]) -> None:
     """Keep each invariant's last finding; a broken one stays until a full audit clears it."""
+    if not findings:
+        return
     statement = text(
         "INSERT INTO audit_findings AS last (invariant, offending, mode) VALUES (:n, :o, :mode)"
         " ON CONFLICT (invariant) DO UPDATE SET mode = excluded.mode, checked_at = now(),"
@@ -173,7 +179,6 @@ async def _store(connection: AsyncConnection, mode: Mode, findings: Any) -> None
             for finding in findings
         ],
     )
-    await connection.execute(text("UPDATE audit_progress SET updated_at = now()"))
 
 
 async def last_findings(connection: AsyncConnection) -> tuple[dict[str, int], float | None]:
