@@ -3,8 +3,9 @@
 import argparse
 import getpass
 import json
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -13,6 +14,9 @@ from payments_core.database import AnyRow, transaction
 from payments_core.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
 
 LIST_LIMIT_MAX = 1_000
+JOB_ID_MAX = 2**63 - 1
+ACTOR_MAX_CHARS = 200
+REASON_MAX_CHARS = 1_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,23 +26,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument(
         "--status", default="failed", choices=["pending", "processing", "completed", "failed"]
     )
-    listing.add_argument("--limit", type=int, default=50)
+    listing.add_argument("--limit", type=_number_up_to(LIST_LIMIT_MAX), default=50)
     show = actions.add_parser("show", help="one job, whole, as JSON")
-    show.add_argument("id", type=int)
+    show.add_argument("id", type=_number_up_to(JOB_ID_MAX))
     for name, text in (
         ("replay", "give dead letters all their attempts again"),
         ("discard", "give a dead letter up: its payment fails"),
     ):
         action = actions.add_parser(name, help=text)
-        action.add_argument("id", type=int, nargs="?" if name == "replay" else None)
-        action.add_argument("--reason", required=name == "discard", default="")
-        action.add_argument("--actor", default=getpass.getuser(), help="who is on record for it")
+        job_id = _number_up_to(JOB_ID_MAX)
+        action.add_argument("id", type=job_id, nargs="?" if name == "replay" else None)
+        reason = _text(1 if name == "discard" else 0, REASON_MAX_CHARS)
+        action.add_argument("--reason", type=reason, required=name == "discard", default="")
+        actor = _text(1, ACTOR_MAX_CHARS)
+        action.add_argument("--actor", type=actor, default=_user(), help="who is on record for it")
         if name == "replay":
             action.add_argument("--all", action="store_true", help="every dead letter that matches")
             action.add_argument("--error-contains", help="with --all: only those with this error")
             action.add_argument("--account", help="with --all: only this account's")
-            action.add_argument("--limit", type=int, default=dead_letters.REPLAY_JOBS_MAX)
+            limit = _number_up_to(dead_letters.REPLAY_JOBS_MAX)
+            action.add_argument("--limit", type=limit, default=dead_letters.REPLAY_JOBS_MAX)
             action.add_argument("--dry-run", action="store_true", help="only say how many")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"  # A container's user often has no name.
+
+
+def _number_up_to(most: int) -> Callable[[str], int]:
+    def number(raw: str) -> int:
+        if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and 1 <= int(raw) <= most):
+            raise argparse.ArgumentTypeError(f"must be a number from 1 to {most}, not {raw!r}")
+        return int(raw)
+
+    return number
+
+
+def _text(least: int, most: int) -> Callable[[str], str]:
+    def text(raw: str) -> str:
+        if not least <= len(raw) <= most or not _is_unicode(raw):
+            raise argparse.ArgumentTypeError(f"must be a text of {least} to {most} characters")
+        return raw
+
+    return text
+
+
+def _is_unicode(raw: str) -> bool:
+    try:
+        raw.encode()
+    except UnicodeEncodeError:  # An argument's bytes that were no UTF-8.
+        return False
+    return True
 
 
 async def run(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
@@ -64,8 +105,7 @@ async def run(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
 
 async def _list(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
     async with transaction(engine) as tx:
-        limit = min(max(arguments.limit, 1), LIST_LIMIT_MAX)
-        jobs = await dead_letters.list_jobs(tx, arguments.status, limit)
+        jobs = await dead_letters.list_jobs(tx, arguments.status, arguments.limit)
     _print_jobs(jobs)
     return 0
 
