@@ -154,13 +154,12 @@ def test_an_amount_is_kept_exactly_or_refused_never_rounded(currency: str, raw: 
 
 
 @given(st.text(max_size=80))
-def test_no_text_makes_anything_but_an_amount_or_a_reason(text: str) -> None:
+def test_no_text_makes_anything_but_an_amount_or_a_refusal(text: str) -> None:
     try:
         amount = parse_amount(text, "USD")
-    except MoneyError as error:
-        assert str(error).startswith("must")
-    else:
-        assert amount.is_finite()
+    except MoneyError:
+        return
+    assert amount.is_finite()
 
 
 async def test_every_amount_survives_postgres(sql: "asyncpg.Connection[Any]") -> None:

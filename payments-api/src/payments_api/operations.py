@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from payments_api import errors, schemas
-from payments_api.operator_requests import ActionRequest, ReplayRequest
+from payments_api.operator_requests import ActionRequest, DiscardRequest, ReplayRequest
 from payments_api.query import LIMIT_DEFAULT, LIMIT_MAX
 from payments_core.money import currencies
 from payments_core.payments import ACCOUNT_ID_PATTERN, IDEMPOTENCY_KEY_MAX_CHARS, PAYMENT_STATUSES
@@ -211,7 +211,7 @@ OPERATIONS = (
         "jobs.post_discard",
         "operations",
         schemas.Job,
-        takes=ActionRequest,
+        takes=DiscardRequest,
         parameters=(_JOB_IN_PATH,),
         problems=_ACT,
     ),

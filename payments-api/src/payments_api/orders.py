@@ -59,7 +59,7 @@ def _account_id(body: Mapping[str, Any], errors: Errors) -> str:
         errors.append({"field": "accountId", "detail": detail})
     elif is_system_account(value):
         errors.append({"field": "accountId", "detail": "must not be one of the system's own"})
-    return str(value)
+    return value if isinstance(value, str) else ""
 
 
 def _currency(body: Mapping[str, Any], errors: Errors) -> str:
@@ -82,7 +82,7 @@ def _description(body: Mapping[str, Any], errors: Errors) -> str:
     elif "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
         detail = "must not hold NUL or half of a surrogate pair"
         errors.append({"field": "description", "detail": detail})
-    return str(value)
+    return value if isinstance(value, str) else ""
 
 
 def parse_idempotency_key(headers: Headers) -> str:

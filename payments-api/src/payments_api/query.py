@@ -12,6 +12,7 @@ from payments_core.payments import is_account_id
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
+MOMENT_EXPECTED = "must be a time with its offset, such as 2026-01-31T12:00:00Z"
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})\Z", re.ASCII
 )
@@ -68,12 +69,9 @@ class Query:
         # A + that was not escaped arrives as a space.
         value = re.sub(r" (\d{2}:\d{2})\Z", r"+\1", value)
         try:
-            if not _RFC3339.match(value):
-                raise ValueError
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
-            detail = "must be a time with its offset, such as 2026-01-31T12:00:00Z"
-            raise ValidationFailed.of(name, detail) from None
+            return moment_of(value)
+        except ValueError as error:
+            raise ValidationFailed.of(name, str(error)) from None
 
     def currency(self, default: str | None = None) -> str | None:
         """A known currency code."""
@@ -90,6 +88,16 @@ class Query:
         """An account's id, the system's own included."""
         value = self.text("accountId")
         return None if value is None else checked_account_id(value)
+
+
+def moment_of(text: str) -> datetime:
+    """The moment in UTC that a time in RFC 3339 names. Raises ValueError, saying what to send."""
+    try:
+        if not _RFC3339.match(text):
+            raise ValueError
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(MOMENT_EXPECTED) from None
 
 
 def checked_account_id(value: str) -> str:

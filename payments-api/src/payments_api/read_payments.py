@@ -57,16 +57,19 @@ class PaymentFilter:
             terms.append(columns.currency == self.currency)
         if self.created_from is not None:
             terms.append(columns.created_at >= self.created_from)
-            terms.append(columns.id >= first_id_at(self.created_from - ID_SKEW))
+            terms.append(columns.id >= first_id_at(self.created_from, -ID_SKEW))
         if self.created_to is not None:
             terms.append(columns.created_at < self.created_to)
-            terms.append(columns.id < first_id_at(self.created_to + ID_SKEW))
+            terms.append(columns.id < first_id_at(self.created_to, ID_SKEW))
         return terms
 
 
-def first_id_at(moment: datetime) -> UUID:
-    """The smallest UUIDv7 of that moment (RFC 9562: 48 bits of milliseconds come first)."""
-    milliseconds = int(moment.timestamp() * 1000)
+def first_id_at(moment: datetime, skew: timedelta = timedelta()) -> UUID:
+    """The smallest UUIDv7 of that moment (RFC 9562: 48 bits of milliseconds come first).
+
+    The skew is added as a number: datetime itself ends with the years 1 and 9999.
+    """
+    milliseconds = int((moment.timestamp() + skew.total_seconds()) * 1000)
     return UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
 
 

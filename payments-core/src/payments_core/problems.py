@@ -40,7 +40,7 @@ class Problem(Exception):
         """The problem object; `instance` is the path it happened at."""
         body: dict[str, Any] = {
             "type": f"urn:payments:problem:{self.code}",
-            "title": self.title(),
+            "title": HTTPStatus(self.status).phrase if type(self) is Problem else self.title(),
             "status": self.status,
             "code": self.code,
         }
@@ -54,8 +54,10 @@ class Problem(Exception):
 
     def as_response(self) -> Response:
         """The HTTP answer, never cached."""
+        text = json.dumps(self.as_json(request.path), ensure_ascii=False)
         return Response(
-            json.dumps(self.as_json(request.path), ensure_ascii=False),
+            # A field's name that is quoted back may hold half of a surrogate pair.
+            text.encode(errors="replace"),
             status=self.status,
             content_type=PROBLEM_TYPE,
             headers={"Cache-Control": "no-store", **self.headers},
@@ -107,6 +109,8 @@ def install_problem_handlers(app: Quart) -> None:
         status = error.code or 500
         if status == 404:
             return NotFound().as_response()
+        if status == 500:
+            return InternalError().as_response()
         problem = Problem(error.description or "")
         problem.status = status
         problem.code = HTTPStatus(status).phrase.lower().replace(" ", "_")

@@ -1,12 +1,19 @@
 """/jobs: what operators see of the queue, and what they do about dead letters."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.errors import JobNotDead, JobNotFound
-from payments_api.operator_requests import ActionRequest, ReplayRequest, parse_model
+from payments_api.operator_requests import (
+    ActionRequest,
+    DiscardRequest,
+    ReplayRequest,
+    parse_model,
+)
 from payments_api.query import Query, checked_account_id
 from payments_api.read_operations import read_audit, read_throughput, read_workers
 from payments_api.read_payments import time_or_none
@@ -19,6 +26,8 @@ from payments_core.payments import utc_text
 
 JOB_STATUSES = ("pending", "processing", "completed", "failed")
 JOB_ID_MAX = 2**63 - 1
+
+Act = Callable[[AsyncConnection, int, str, str], Awaitable[AnyRow]]
 
 jobs = Blueprint("jobs", __name__)
 
@@ -79,18 +88,18 @@ async def get_job(job_id: str) -> ResponseReturnValue:
 @jobs.post("/jobs/<job_id>/replay")
 async def post_replay(job_id: str) -> ResponseReturnValue:
     """Give a dead letter all its attempts again."""
-    return await _act(job_id, "replay")
+    wanted = parse_model(ActionRequest, await read_json_object(request))
+    return await _act(job_id, dead_letters.replay, wanted)
 
 
 @jobs.post("/jobs/<job_id>/discard")
 async def post_discard(job_id: str) -> ResponseReturnValue:
     """Give a dead letter up: its payment fails, and says who discarded it and why."""
-    return await _act(job_id, "discard")
+    wanted = parse_model(DiscardRequest, await read_json_object(request))
+    return await _act(job_id, dead_letters.discard, wanted)
 
 
-async def _act(job_id: str, action: str) -> ResponseReturnValue:
-    wanted = parse_model(ActionRequest, await read_json_object(request))
-    act = dead_letters.replay if action == "replay" else dead_letters.discard
+async def _act(job_id: str, act: Act, wanted: ActionRequest) -> ResponseReturnValue:
     try:
         async with services().write() as tx:
             job = await act(tx, _checked_id(job_id), wanted.actor, wanted.reason)
@@ -98,7 +107,7 @@ async def _act(job_id: str, action: str) -> ResponseReturnValue:
         raise JobNotFound from None
     except dead_letters.JobNotDead as error:
         raise JobNotDead(str(error)) from None
-    services().notifier.payments_changed([job.payment_id], jobs_added=action == "replay")
+    services().notifier.payments_changed([job.payment_id], jobs_added=act is dead_letters.replay)
     return _job_json(job)
 
 
@@ -108,7 +117,7 @@ async def post_replay_matching() -> ResponseReturnValue:
     wanted = parse_model(ReplayRequest, await read_json_object(request))
     which = DeadLetterFilter(
         error_contains=wanted.error_contains,
-        account_id=wanted.account_id and checked_account_id(wanted.account_id),
+        account_id=None if wanted.account_id is None else checked_account_id(wanted.account_id),
         created_from=wanted.created_from,
         created_to=wanted.created_to,
     )

@@ -1,0 +1,119 @@
+"""The API over a real socket, besides the root's fixtures."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from quart import Quart
+
+from payments_api.app import create_app
+from payments_api.settings import ApiSettings
+from payments_core.serving import Lifecycle, ServeOptions, serve
+
+ANSWER_SECONDS_MAX = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """An API that listens on a real port."""
+
+    app: Quart
+    port: int
+    lifecycle: Lifecycle
+    ended: "asyncio.Task[None]"
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    async def send_raw(self, request: bytes, *, then_eof: bool = False) -> "RawAnswer":
+        """Send these bytes on a connection of their own; the first answer, or status 0."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            if then_eof:
+                writer.write_eof()
+            return await asyncio.wait_for(_read_answer(reader), ANSWER_SECONDS_MAX)
+        finally:
+            writer.close()
+
+
+@dataclass(frozen=True, slots=True)
+class RawAnswer:
+    """An answer as it came; header names in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body's JSON."""
+        return json.loads(self.body)
+
+
+async def _read_answer(reader: asyncio.StreamReader) -> RawAnswer:
+    status_line = (await reader.readline()).decode()
+    if not status_line:
+        return RawAnswer(0, {}, b"")
+    headers = {}
+    while line := (await reader.readline()).strip():
+        name, _, value = line.decode("latin1").partition(":")
+        headers[name.lower()] = value.strip()
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return RawAnswer(int(status_line.split()[1]), headers, body)
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+ServeApi = Callable[..., Awaitable[Served]]
+
+
+@pytest.fixture
+async def serve_api(api_url_of_database: str) -> AsyncIterator[ServeApi]:
+    """Serves APIs over HTTP; `await serve_api(pool_size=4)` returns once it answers.
+
+    Its keywords are ApiSettings' fields. All are stopped at the end.
+    """
+    started: list[Served] = []
+
+    async def start(**options: object) -> Served:
+        values = {"DATABASE_URL": api_url_of_database, "drain_seconds": 2.0, **options}
+        settings = ApiSettings.model_validate(values)
+        lifecycle, port = Lifecycle(), free_port()
+        app = create_app(settings, lifecycle)
+        listen = ServeOptions(
+            "127.0.0.1", port, settings.drain_seconds, settings.shutdown_delay_seconds
+        )
+        served = Served(app, port, lifecycle, asyncio.create_task(serve(app, listen, lifecycle)))
+        started.append(served)
+        async with httpx.AsyncClient(base_url=served.url) as http:
+            while not served.ended.done():
+                try:
+                    await http.get("/livez")
+                    break
+                except httpx.ConnectError:
+                    await asyncio.sleep(0.02)
+        return served
+
+    yield start
+    for served in started:
+        served.lifecycle.stopping.set()
+        await asyncio.wait_for(served.ended, 20)
+
+
+@pytest.fixture
+async def served(serve_api: ServeApi) -> Served:
+    """The API over HTTP with its default settings."""
+    return await serve_api()
