@@ -113,28 +113,48 @@ class PaymentWriter:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            # Requests that this turn of the loop is still reading come along.
+            await asyncio.sleep(0)
             while self._waiting:
-                take = min(len(self._waiting), SHARED_ORDERS_MAX)
-                await self._write([self._waiting.popleft() for _ in range(take)])
+                await self._write_burst()
 
-    async def _write(self, batch: list[_Waiting]) -> None:
-        for attempt in range(1, ATTEMPTS_MAX + 1):
-            try:
-                async with single_statement(self._engine) as connection:
+    async def _write_burst(self) -> None:
+        """Write batch after batch on one connection, for as long as orders wait."""
+        batch: list[_Waiting] = []
+        try:
+            async with single_statement(self._engine) as connection:
+                while self._waiting:
+                    batch = self._take()
                     await self._answer(connection, batch)
-                return
-            except Exception as error:
-                if is_unavailable(error):
-                    if attempt < ATTEMPTS_MAX and sqlstate_of(error) is None:
-                        continue  # A connection that died while it was idle, most often.
-                    _refuse(batch, DatabaseUnavailable())
-                elif len(batch) > 1 and (sqlstate_of(error) or "").startswith(DATA_ERROR_CLASSES):
-                    # One bad order must not fail its neighbours.
-                    for waiting in batch:
-                        await self._write([waiting])
-                else:
-                    _refuse(batch, error)
-                return
+        except Exception as error:
+            await self._after(error, batch or self._take())
+
+    def _take(self) -> list[_Waiting]:
+        take = min(len(self._waiting), SHARED_ORDERS_MAX)
+        return [self._waiting.popleft() for _ in range(take)]
+
+    async def _after(self, error: Exception, batch: list[_Waiting], attempt: int = 1) -> None:
+        """Try what was not answered again where that can help; refuse it where it cannot."""
+        unanswered = [waiting for waiting in batch if not waiting.answer.done()]
+        if is_unavailable(error):
+            # Without a word from Postgres, the connection had died while it was idle, most often.
+            if unanswered and attempt < ATTEMPTS_MAX and sqlstate_of(error) is None:
+                await self._write(unanswered, attempt + 1)
+            else:
+                _refuse(unanswered, DatabaseUnavailable())
+        elif len(batch) > 1 and (sqlstate_of(error) or "").startswith(DATA_ERROR_CLASSES):
+            # One bad order must not fail its neighbours.
+            for waiting in unanswered:
+                await self._write([waiting], attempt)
+        else:
+            _refuse(unanswered, error)
+
+    async def _write(self, batch: list[_Waiting], attempt: int) -> None:
+        try:
+            async with single_statement(self._engine) as connection:
+                await self._answer(connection, batch)
+        except Exception as error:
+            await self._after(error, batch, attempt)
 
     async def _answer(self, connection: AsyncConnection, batch: list[_Waiting]) -> None:
         created = await _create(connection, batch)
@@ -193,7 +213,7 @@ def _creation(waiting: _Waiting, created_at: datetime) -> Creation:
     return Creation(payment, replayed=False)
 
 
-def _refuse(batch: list[_Waiting], error: BaseException) -> None:
-    for waiting in batch:
+def _refuse(unanswered: list[_Waiting], error: Exception) -> None:
+    for waiting in unanswered:
         if not waiting.answer.done():
             waiting.answer.set_exception(error)

@@ -28,6 +28,7 @@ from payments_core.notices import PAYMENTS_CHANNEL, TOO_MANY
 KEPT_EVENTS_MAX = 1_000  # For readers that reconnect.
 WAITING_EVENTS_MAX = 256  # For one reader; a slower one is dropped, and may come back.
 CHANGES_MAX = 500  # Gathered while the last were read; more than that is a resync.
+REMEMBER_SECONDS = 60.0  # After the last reader left: it may be reconnecting.
 GATHER_SECONDS = 0.02  # Changes within this time are read together.
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,7 @@ class EventFeed:
         self._number = 0
         self._kept: deque[Event] = deque(maxlen=KEPT_EVENTS_MAX)
         self._readers: set[Reader] = set()
+        self._last_reader_left = float("-inf")
         self._changed: dict[UUID, None] = {}
         self._resync = False
         self._wake = asyncio.Event()
@@ -121,8 +123,16 @@ class EventFeed:
                 self._publish("resync", {}, None)
                 # Readers that must refetch everything shall not do so many times a second.
                 await asyncio.sleep(0.5)
-            elif changed and (self._readers or self._kept):
+            elif changed and self._is_followed():
                 await self._publish_payments(changed)
+            elif changed:
+                # Reading for nobody costs: whoever comes back after so long will refetch.
+                self._number += len(changed)
+                self._kept.clear()
+
+    def _is_followed(self) -> bool:
+        loop = asyncio.get_running_loop()
+        return bool(self._readers) or loop.time() < self._last_reader_left + REMEMBER_SECONDS
 
     async def _publish_payments(self, ids: list[UUID]) -> None:
         try:
@@ -162,6 +172,7 @@ class EventFeed:
             yield reader
         finally:
             self._readers.discard(reader)
+            self._last_reader_left = asyncio.get_running_loop().time()
 
     def _missed_since(self, last_event_id: str) -> list[Event]:
         epoch, _, number = last_event_id.rpartition("-")
