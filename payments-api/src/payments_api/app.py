@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from quart import Quart, Response
+from quart.typing import ResponseTypes
 from sqlalchemy.exc import SQLAlchemyError
 
 from payments_api.blueprints.accounts import accounts
@@ -49,6 +50,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     app.register_blueprint(control_blueprint(here.lifecycle, _readiness(here)))
     install_problem_handlers(app)
     _install_database_errors(app)
+    app.after_request(_never_cached)
     _install_background_work(app, here, settings)
     return app
 
@@ -81,6 +83,11 @@ def _readiness(here: Services) -> Any:
         return None
 
     return not_ready_because
+
+
+async def _never_cached(response: ResponseTypes) -> ResponseTypes:
+    response.headers.setdefault("Cache-Control", "no-store")
+    return response
 
 
 def _install_database_errors(app: Quart) -> None:

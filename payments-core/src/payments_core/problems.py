@@ -4,7 +4,7 @@ import json
 from http import HTTPStatus
 from typing import Any
 
-from quart import Quart, Response, request
+from quart import Quart, Response, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 PROBLEM_TYPE = "application/problem+json"
@@ -54,7 +54,9 @@ class Problem(Exception):
 
     def as_response(self) -> Response:
         """The HTTP answer, never cached."""
-        text = json.dumps(self.as_json(request.path), ensure_ascii=False)
+        # A web socket that is refused has no request of its own.
+        instance = request.path if has_request_context() else None
+        text = json.dumps(self.as_json(instance), ensure_ascii=False)
         return Response(
             # A field's name that is quoted back may hold half of a surrogate pair.
             text.encode(errors="replace"),

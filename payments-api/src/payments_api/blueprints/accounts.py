@@ -20,8 +20,9 @@ async def get_balance(account_id: str) -> ResponseReturnValue:
     query = Query(request.args, "currency", "at")
     currency = query.currency(DEFAULT_CURRENCY) or DEFAULT_CURRENCY
     at = query.time("at")
+    account_id = checked_account_id(account_id)
     async with services().read() as tx:
-        balance = await balance_of(tx, checked_account_id(account_id), currency, at)
+        balance = await balance_of(tx, account_id, currency, at)
     answer = {
         "accountId": account_id,
         "balance": amount_text(balance, currency),
@@ -29,15 +30,16 @@ async def get_balance(account_id: str) -> ResponseReturnValue:
     }
     if at is not None:
         answer["at"] = utc_text(at)
-    return answer, {"Cache-Control": "no-store"}
+    return answer
 
 
 @accounts.get("/currencies")
 async def get_currencies(account_id: str) -> ResponseReturnValue:
     """The currencies in which the account has entries."""
     Query(request.args)
+    account_id = checked_account_id(account_id)
     async with services().read() as tx:
-        return {"currencies": await currencies_of(tx, checked_account_id(account_id))}
+        return {"currencies": await currencies_of(tx, account_id)}
 
 
 @accounts.get("/entries")
@@ -56,4 +58,4 @@ async def get_entries(account_id: str) -> ResponseReturnValue:
     return {
         "entries": [{**entry_json(row), "paymentId": str(row.payment_id)} for row in page],
         "nextCursor": services().cursors.sign(scope, str(page[-1].account_seq)) if more else None,
-    }, {"Cache-Control": "no-store"}
+    }

@@ -78,9 +78,10 @@ async def get_stats() -> ResponseReturnValue:
 async def get_job(job_id: str) -> ResponseReturnValue:
     """One job."""
     Query(request.args)
+    wanted = _checked_id(job_id)
     async with services().read() as tx:
         try:
-            return _job_json(await dead_letters.get_job(tx, _checked_id(job_id)))
+            return _job_json(await dead_letters.get_job(tx, wanted))
         except dead_letters.JobNotFound:
             raise JobNotFound from None
 
