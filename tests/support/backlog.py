@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -11,6 +11,8 @@ import uuid_utils.compat as uuid_utils
 
 from payments_core.money import exact_amount
 from payments_core.payments import PaymentOrder
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 ADD = """
 WITH added AS (
@@ -33,17 +35,13 @@ class Stored:
     currency: str
 
 
-async def add_payments(
-    sql: "asyncpg.Connection[Any]", wanted: Iterable[tuple[str, str | Decimal, str]]
-) -> list[Stored]:
+async def add_payments(sql: Sql, wanted: Iterable[tuple[str, str | Decimal, str]]) -> list[Stored]:
     """Store a pending payment and its job for each (account, amount, currency)."""
     stored = [
         Stored(uuid_utils.uuid7(), account, exact_amount(Decimal(amount), currency), currency)
         for account, amount, currency in wanted
     ]
-    orders = [
-        PaymentOrder(f"key-{p.id}", p.account_id, p.amount, p.currency, "") for p in stored
-    ]
+    orders = [PaymentOrder(f"key-{p.id}", p.account_id, p.amount, p.currency, "") for p in stored]
     await sql.execute(
         ADD,
         [payment.id for payment in stored],
@@ -57,17 +55,17 @@ async def add_payments(
     return stored
 
 
-async def add_simple(sql: "asyncpg.Connection[Any]", count: int) -> list[Stored]:
+async def add_simple(sql: Sql, count: int) -> list[Stored]:
     """Store `count` payments of 1.00 USD, spread over ten accounts."""
     return await add_payments(sql, ((f"acc_{n % 10}", "1.00", "USD") for n in range(count)))
 
 
-async def job_rows(sql: "asyncpg.Connection[Any]") -> list[asyncpg.Record]:
+async def job_rows(sql: Sql) -> list[asyncpg.Record]:
     """All jobs, in the order they were added."""
     return await sql.fetch("SELECT * FROM recon_jobs ORDER BY id")
 
 
-async def status_counts(sql: "asyncpg.Connection[Any]") -> dict[str, int]:
+async def status_counts(sql: Sql) -> dict[str, int]:
     """How many jobs stand in each status that occurs."""
     rows = await sql.fetch("SELECT status, count(*) AS n FROM recon_jobs GROUP BY status")
     return {row["status"]: row["n"] for row in rows}

@@ -3,10 +3,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 import asyncpg
-from backlog import Stored
+from backlog import Sql, Stored
 
 ENTRIES = "SELECT * FROM ledger_entries ORDER BY account_id, currency, account_seq"
 RESULTS = "SELECT payment_id, status, discrepancy_amount FROM reconciliation_results"
@@ -20,7 +19,7 @@ def expected_result(amount: Decimal) -> str:
     return "completed_with_discrepancy" if cents == Decimal("0.13") else "completed"
 
 
-async def assert_ledger_is_of(sql: "asyncpg.Connection[Any]", stored: Sequence[Stored]) -> None:
+async def assert_ledger_is_of(sql: Sql, stored: Sequence[Stored]) -> None:
     """Check every result, entry and head row against these payments, all of them settled."""
     results = {row["payment_id"]: row["status"] for row in await sql.fetch(RESULTS)}
     assert results == {payment.id: expected_result(payment.amount) for payment in stored}
@@ -49,11 +48,11 @@ async def assert_ledger_is_of(sql: "asyncpg.Connection[Any]", stored: Sequence[S
 
 
 def _assert_adds_up(entries: Sequence[asyncpg.Record], head: asyncpg.Record) -> None:
-    balance = credits = debits = Decimal(0)
+    balance = paid_in = paid_out = Decimal(0)
     for seq, entry in enumerate(entries, start=1):
-        credits += entry["amount"] if entry["direction"] == "credit" else 0
-        debits += entry["amount"] if entry["direction"] == "debit" else 0
-        balance = credits - debits
+        paid_in += entry["amount"] if entry["direction"] == "credit" else 0
+        paid_out += entry["amount"] if entry["direction"] == "debit" else 0
+        balance = paid_in - paid_out
         assert (entry["account_seq"], entry["balance_after"]) == (seq, balance)
     found = (head["seq"], head["balance"], head["credits"], head["debits"])
-    assert found == (len(entries), balance, credits, debits)
+    assert found == (len(entries), balance, paid_in, paid_out)
