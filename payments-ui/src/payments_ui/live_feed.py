@@ -12,8 +12,8 @@ import json
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 
@@ -92,34 +92,36 @@ class LiveFeed:
         self.closing = True
         self._wake_pages()
 
-    async def frames(self, since: str | None) -> AsyncIterator[bytes]:
+    async def frames(self, since: str | None) -> AsyncGenerator[bytes, None]:
         """The stream of one page, from where it left off."""
         position, known = self._position_of(since)
         page = Page(asyncio.current_task(), position)
         self.pages.add(page)
         LIVE_PAGES.set(len(self.pages))
         try:
-            yield b"retry: 1000\n\n" + self._state_event()
-            if not known:
-                yield encode_event("resync", "{}", self.position)
-            while not self.closing:
-                wire = self._next_for(page)
-                if wire:
+            async with aclosing(self._stream_of(page, known)) as stream:
+                async for wire in stream:
                     page.handed_at = monotonic()
                     yield wire
-                    page.handed_at = None
-                    continue
-                news = self._news
-                try:
-                    async with asyncio.timeout(BEAT_SECONDS):
-                        await news.wait()
-                except TimeoutError:
-                    page.handed_at = monotonic()
-                    yield encode_event("beat", "{}")
                     page.handed_at = None
         finally:
             self.pages.discard(page)
             LIVE_PAGES.set(len(self.pages))
+
+    async def _stream_of(self, page: Page, known: bool) -> AsyncGenerator[bytes, None]:
+        yield b"retry: 1000\n\n" + self._state_event()
+        if not known:
+            yield encode_event("resync", "{}", self.position)
+        while not self.closing:
+            news = self._news
+            if wire := self._next_for(page):
+                yield wire
+                continue
+            try:
+                async with asyncio.timeout(BEAT_SECONDS):
+                    await news.wait()
+            except TimeoutError:
+                yield encode_event("beat", "{}")
 
     def _position_of(self, since: str | None) -> tuple[int, bool]:
         """The frame after which a page continues, and whether it is still known here."""

@@ -1,0 +1,102 @@
+"""Every way in which payments-api can fail has its own plain words."""
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from payments_ui.api_client import ApiClient, ApiProblem, ApiUnavailable
+from payments_ui.settings import Settings
+
+PAYMENT = {"id": "p", "status": "pending"}
+
+
+def client_of(answer: Callable[[httpx.Request], httpx.Response]) -> ApiClient:
+    return ApiClient(Settings(), httpx.MockTransport(answer))
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "sent"),
+    [
+        (httpx.ConnectError, "cannot be reached", False),
+        (httpx.ConnectTimeout, "cannot be reached", False),
+        (httpx.PoolTimeout, "more waiting than it can answer", False),
+        (httpx.ReadTimeout, "did not answer in time", True),
+        (httpx.RemoteProtocolError, "broke off while answering", True),
+        (httpx.ReadError, "broke off while answering", True),
+    ],
+)
+async def test_a_lost_answer_says_whether_it_was_sent(
+    error: type[httpx.TransportError], words: str, sent: bool
+) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error("no luck", request=request)
+
+    with pytest.raises(ApiUnavailable) as caught:
+        await client_of(fail).create_payment({}, "key")
+    assert words in caught.value.why
+    assert caught.value.sent is sent
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+async def test_the_apis_own_trouble_is_unavailability(status: int) -> None:
+    with pytest.raises(ApiUnavailable):
+        await client_of(lambda _: httpx.Response(status, text="oops")).queue_stats()
+
+
+async def test_a_refusal_names_its_fields() -> None:
+    problem = {
+        "code": "validation_error",
+        "title": "Not acceptable.",
+        "detail": "Correct amount.",
+        "errors": [{"field": "amount", "detail": "must be a plain decimal"}, "nonsense"],
+    }
+    with pytest.raises(ApiProblem) as caught:
+        await client_of(lambda _: httpx.Response(422, json=problem)).create_payment({}, "key")
+    assert caught.value.fields == {"amount": "must be a plain decimal"}
+    assert (caught.value.status, caught.value.code) == (422, "validation_error")
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "[]", '"text"', '{"errors": 5}'])
+async def test_a_refusal_in_any_shape_is_still_a_refusal(body: str) -> None:
+    with pytest.raises(ApiProblem) as caught:
+        await client_of(lambda _: httpx.Response(404, text=body)).payment("x")
+    assert caught.value.detail
+
+
+@pytest.mark.parametrize("body", ["", "<html>", "[1]"])
+async def test_an_answer_that_is_no_object_is_unavailability(body: str) -> None:
+    with pytest.raises(ApiUnavailable):
+        await client_of(lambda _: httpx.Response(200, text=body)).payment("x")
+
+
+@pytest.mark.parametrize(
+    ("header", "replayed"), [({}, False), ({"Idempotency-Replayed": "true"}, True)]
+)
+async def test_a_replay_is_told_from_a_first_payment(
+    header: dict[str, str], replayed: bool
+) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert request.headers["Idempotency-Key"] == "key"
+        return httpx.Response(201, json=PAYMENT, headers=header)
+
+    assert await client_of(answer).create_payment({}, "key") == (PAYMENT, replayed)
+
+
+async def test_an_id_cannot_lead_to_another_address() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.raw_path.decode())
+        return httpx.Response(200, json=PAYMENT)
+
+    await client_of(answer).payment("../jobs?x=1#")
+    assert asked == ["/payments/..%2Fjobs%3Fx%3D1%23"]
+
+
+async def test_empty_filters_are_not_sent() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert str(request.url.query, "ascii") == "limit=5"
+        return httpx.Response(200, json={"payments": [], "nextCursor": None})
+
+    await client_of(answer).payments({"limit": 5, "status": "", "cursor": None})

@@ -1,0 +1,71 @@
+"""How amounts, times and names read."""
+
+import pytest
+
+from payments_ui.formatting import duration, elapsed, money, outcome, time_tag, trace_id
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [
+        ("0.00", "0.00"),
+        ("1234567.80", "1,234,567.80"),
+        ("-1234.5", "−1,234.5"),
+        ("500", "500"),
+        ("999999999999999.9999", "999,999,999,999,999.9999"),
+        ("<b>", "<b>"),
+        (None, ""),
+    ],
+)
+def test_an_amount_is_grouped_and_never_rounded(amount: str | None, shown: str) -> None:
+    assert money(amount) == shown
+
+
+def test_a_time_carries_its_exact_utc() -> None:
+    tag = time_tag("2026-11-22T21:18:22.112293Z")
+    assert 'datetime="2026-11-22T21:18:22.112293Z"' in tag
+    assert 'title="2026-11-22 21:18:22.112293 UTC"' in tag
+
+
+def test_a_time_with_an_offset_is_the_same_moment() -> None:
+    assert 'datetime="2026-11-22T20:00:00Z"' in time_tag("2026-11-22T21:00:00+01:00")
+
+
+def test_what_is_no_time_is_shown_escaped() -> None:
+    assert time_tag("<script>") == "&lt;script&gt;"
+    assert time_tag(None) == "–"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (None, "–"),
+        (0.04, "0.0 s"),
+        (9.96, "10.0 s"),
+        (59.2, "59 s"),
+        (185, "3 min 5 s"),
+        (7800, "2 h 10 min"),
+    ],
+)
+def test_a_duration_reads_well(seconds: float | None, shown: str) -> None:
+    assert duration(seconds) == shown
+
+
+def test_elapsed_time_is_in_milliseconds_below_a_second() -> None:
+    start = "2026-11-22T20:00:00.000000Z"
+    assert elapsed(start, "2026-11-22T20:00:00.184000Z") == "184 ms"
+    assert elapsed(start, "2026-11-22T20:00:03.200000Z") == "3.2 s"
+    assert elapsed(start, None) == ""
+
+
+def test_only_a_whole_traceparent_has_a_trace_id() -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    assert trace_id(f"00-{trace}-00f067aa0ba902b7-01") == trace
+    assert trace_id(f"00-{trace}") is None
+    assert trace_id(None) is None
+
+
+def test_a_completed_payment_with_a_discrepancy_says_so() -> None:
+    assert outcome({"status": "completed", "discrepancyAmount": "0.13"}) == "discrepancy"
+    assert outcome({"status": "completed", "discrepancyAmount": None}) == "completed"
+    assert outcome({"status": "failed"}) == "failed"

@@ -1,0 +1,76 @@
+"""What people type is cleaned, and never judged twice."""
+
+import pytest
+
+from payments_ui.forms import Filters, PayForm, as_sentence, is_uuid
+
+KEY = "5f0c9f5e-3a44-4e55-9d0e-0d5f0c9f5e3a"
+
+
+def test_each_drawn_form_has_a_key_of_its_own() -> None:
+    assert PayForm().idempotency_key != PayForm().idempotency_key
+
+
+def test_a_submitted_form_keeps_its_key() -> None:
+    assert PayForm.read({"idempotencyKey": KEY}).idempotency_key == KEY
+
+
+@pytest.mark.parametrize("foreign", ["", "x", "a" * 300, KEY + "\n"])
+def test_a_key_that_is_none_is_replaced(foreign: str) -> None:
+    assert is_uuid(PayForm.read({"idempotencyKey": foreign}).idempotency_key)
+
+
+def test_what_is_needed_is_asked_for() -> None:
+    assert PayForm.read({}).errors == {
+        "accountId": "Account is needed.",
+        "amount": "Amount is needed.",
+    }
+
+
+def test_grouped_digits_are_understood() -> None:
+    form = PayForm.read({"accountId": " a ", "amount": "1 234\u202f567.80", "currency": "eur"})
+    assert form.order() == {
+        "accountId": "a",
+        "amount": "1234567.80",
+        "currency": "EUR",
+        "description": "",
+    }
+
+
+def test_errors_of_unknown_fields_do_not_vanish() -> None:
+    form = PayForm()
+    assert form.take_errors({"amount": "must be positive"})
+    assert not form.take_errors({"surprise": "is wrong"})
+    assert not form.take_errors({})
+
+
+@pytest.mark.parametrize(
+    ("detail", "sentence"),
+    [
+        ("must not be empty", "Amount must not be empty."),
+        ("A currency is a code.", "A currency is a code."),
+        ("", "Amount is not right."),
+    ],
+)
+def test_an_error_reads_as_a_sentence(detail: str, sentence: str) -> None:
+    assert as_sentence("Amount", detail) == sentence
+
+
+def test_filters_speak_the_apis_language() -> None:
+    filters = Filters.read(
+        {"account": "a", "status": "discrepancy", "currency": "eur", "start": "2026-11-22T20:00"}
+    )
+    assert filters.api_params() == {
+        "accountId": "a",
+        "currency": "EUR",
+        "createdFrom": "2026-11-22T20:00:00Z",
+        "discrepancy": "true",
+    }
+
+
+def test_a_time_with_an_offset_is_turned_into_utc() -> None:
+    assert Filters.read({"end": "2026-11-22T20:00+02:00"}).end == "2026-11-22T18:00"
+
+
+def test_nonsense_in_the_address_narrows_nothing() -> None:
+    assert not Filters.read({"status": "lost", "start": "yesterday", "end": ""})

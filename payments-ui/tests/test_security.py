@@ -1,0 +1,115 @@
+"""A form counts only if this page drew it for this reader, and every answer is guarded."""
+
+import re
+
+import pytest
+from quart import Quart
+from quart.typing import TestClientProtocol
+
+from payments_ui.app import create_app
+from payments_ui.settings import Settings
+
+KEY = "k" * 20
+ORIGIN = {"Origin": "http://localhost"}
+
+
+def make_app() -> Quart:
+    # Nothing listens there: these tests look at what happens before the API is asked.
+    return create_app(Settings(api_url="http://127.0.0.1:9", secret_key=KEY))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def client() -> TestClientProtocol:
+    return make_app().test_client()
+
+
+async def token_for(client: TestClientProtocol) -> str:
+    page = await (await client.get("/operate/replay")).get_data(as_text=True)
+    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert found
+    return found.group(1)
+
+
+async def send(
+    client: TestClientProtocol, csrf: str, headers: dict[str, str] | None = None
+) -> tuple[int, str]:
+    """Sends a confirmation without a name: 422 where it is looked at, 403 where it is not."""
+    response = await client.post(
+        "/operate/replay", form={"csrf": csrf}, headers=ORIGIN if headers is None else headers
+    )
+    return response.status_code, await response.get_data(as_text=True)
+
+
+async def test_a_form_of_this_page_is_taken(client: TestClientProtocol) -> None:
+    status, _ = await send(client, await token_for(client))
+    assert status == 422
+
+
+@pytest.mark.parametrize("token", ["", "forged", "ImFiYyI.abc"])
+async def test_a_form_without_a_valid_token_is_refused(
+    client: TestClientProtocol, token: str
+) -> None:
+    await token_for(client)
+    status, page = await send(client, token)
+    assert status == 403
+    assert "expired" in page
+
+
+async def test_anothers_token_is_refused(client: TestClientProtocol) -> None:
+    theirs = await token_for(make_app().test_client())
+    await token_for(client)
+    assert (await send(client, theirs))[0] == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+    ],
+)
+async def test_a_form_from_elsewhere_is_refused(
+    client: TestClientProtocol, headers: dict[str, str]
+) -> None:
+    token = await token_for(client)
+    assert (await send(client, token, headers))[0] == 403
+
+
+async def test_an_expired_payment_form_keeps_what_was_typed_and_its_key(
+    client: TestClientProtocol,
+) -> None:
+    key = "5f0c9f5e-3a44-4e55-9d0e-0d5f0c9f5e3a"
+    response = await client.post(
+        "/payments",
+        form={"accountId": "acct_1", "amount": "5", "idempotencyKey": key, "csrf": "old"},
+        headers={**ORIGIN, "HX-Request": "true"},
+    )
+    page = await response.get_data(as_text=True)
+    assert response.status_code == 403
+    assert key in page
+    assert 'value="acct_1"' in page
+
+
+@pytest.mark.parametrize("path", ["/", "/operate/", "/static/tokens.css", "/nothing", "/health"])
+async def test_every_answer_is_guarded(client: TestClientProtocol, path: str) -> None:
+    headers = (await client.get(path)).headers
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["Referrer-Policy"] == "same-origin"
+
+
+async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites() -> None:
+    settings = Settings(api_url="http://127.0.0.1:9", secret_key=KEY, cookie_secure=True)  # type: ignore[arg-type]
+    response = await create_app(settings).test_client().get("/operate/replay")
+    cookie = response.headers["Set-Cookie"]
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=Lax", "Secure"))
+
+
+async def test_no_template_holds_inline_script_or_style(client: TestClientProtocol) -> None:
+    for path in ("/", "/operate/replay", "/nothing"):
+        page = await (await client.get(path)).get_data(as_text=True)
+        assert not re.search(r"<script(?![^>]*\bsrc=)", page)
+        assert not re.search(r"<style|\sstyle=|\son[a-z]+=|javascript:", page)
