@@ -1,0 +1,114 @@
+"""Random secrets for the system, none of which is ever printed, read back or overwritten.
+
+    python make_secrets.py kubectl [NAMESPACE]   makes those that are missing, by kubectl
+    python make_secrets.py in-cluster            the same from a pod, by the Kubernetes API
+
+Standard library only: it runs on a laptop's Python and in the payments-api image alike.
+"""
+
+import http.client
+import json
+import os
+import secrets
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+RANDOM_BYTES = 24
+API_SECONDS_MAX = 10
+ACCOUNT_DIR = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+BASIC_AUTH = "kubernetes.io/basic-auth"
+LABELS = {
+    "app.kubernetes.io/part-of": "payments",
+    "app.kubernetes.io/managed-by": "make-secrets",
+}
+
+# The database's roles, each with its password: one secret for each who uses it.
+ROLES = {
+    "postgres-owner": "postgres",
+    "payments-api-database": "payments_api",
+    "recon-worker-database": "payments_worker",
+    "payments-readonly-database": "payments_readonly",
+}
+SIGNING = "payments-ui-signing"
+NAMES = (*ROLES, SIGNING)
+
+
+def new_secret(name: str, namespace: str) -> dict[str, Any]:
+    """A Secret object of that name with a new random value."""
+    value = secrets.token_urlsafe(RANDOM_BYTES)
+    if name in ROLES:
+        kind, data = BASIC_AUTH, {"username": ROLES[name], "password": value}
+    else:
+        kind, data = "Opaque", {"secret-key": value}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": name, "namespace": namespace, "labels": LABELS},
+        "type": kind,
+        "stringData": data,
+    }
+
+
+def by_kubectl(namespace: str) -> None:
+    """Make the missing ones; the values go through a pipe, never through an argument."""
+    kubectl = [os.environ.get("KUBECTL", "kubectl"), "--namespace", namespace]
+    listed = subprocess.run(
+        [*kubectl, "get", "secrets", "--output=jsonpath={.items[*].metadata.name}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    there = set(listed.stdout.split())
+    for name in NAMES:
+        if name in there:
+            print(f"{name}: is there already")
+            continue
+        text = json.dumps(new_secret(name, namespace))
+        subprocess.run([*kubectl, "create", "--filename=-"], input=text, check=True, text=True)
+
+
+def in_cluster() -> None:
+    """POST each; 409 says that it is there already."""
+    namespace = (ACCOUNT_DIR / "namespace").read_text()
+    context = ssl.create_default_context(cafile=str(ACCOUNT_DIR / "ca.crt"))
+    connection = http.client.HTTPSConnection(
+        os.environ["KUBERNETES_SERVICE_HOST"],
+        int(os.environ["KUBERNETES_SERVICE_PORT_HTTPS"]),
+        timeout=API_SECONDS_MAX,
+        context=context,
+    )
+    headers = {
+        "Authorization": f"Bearer {(ACCOUNT_DIR / 'token').read_text()}",
+        "Content-Type": "application/json",
+    }
+    for name in NAMES:
+        body = json.dumps(new_secret(name, namespace))
+        connection.request("POST", f"/api/v1/namespaces/{namespace}/secrets", body, headers)
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace")
+        if answer.status not in (201, 409):
+            raise SystemExit(f"{name}: the Kubernetes API answered {answer.status}: {text[:500]}")
+        print(f"{name}: {'made' if answer.status == 201 else 'is there already'}")
+
+
+def main() -> None:
+    """Errors end it with one line; the Job or the user tries again."""
+    try:
+        match sys.argv[1:]:
+            case ["in-cluster"]:
+                in_cluster()
+            case ["kubectl", *namespace] if len(namespace) < 2:
+                by_kubectl(namespace[0] if namespace else "payments")
+            case _:
+                raise SystemExit(__doc__)
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"kubectl failed: {error.stderr or 'see above'}") from None
+    except OSError as error:
+        raise SystemExit(f"cannot make the secrets: {error}") from None
+
+
+if __name__ == "__main__":
+    main()
