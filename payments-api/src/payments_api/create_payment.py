@@ -10,14 +10,21 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
+import asyncpg
 import uuid_utils.compat as uuid_utils
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.errors import DatabaseUnavailable, IdempotencyKeyReused, Overloaded
 from payments_core import queue
-from payments_core.database import is_unavailable, single_statement, sqlstate_of
+from payments_core.database import (
+    driver_connection,
+    is_connection_lost,
+    is_unavailable,
+    sqlstate_of,
+)
 from payments_core.notices import Notifier
 from payments_core.payments import CreatedPayment, PaymentOrder
 
@@ -122,7 +129,7 @@ class PaymentWriter:
         """Write batch after batch on one connection, for as long as orders wait."""
         batch: list[_Waiting] = []
         try:
-            async with single_statement(self._engine) as connection:
+            async with driver_connection(self._engine) as connection:
                 while self._waiting:
                     batch = self._take()
                     await self._answer(connection, batch)
@@ -137,8 +144,8 @@ class PaymentWriter:
         """Try what was not answered again where that can help; refuse it where it cannot."""
         unanswered = [waiting for waiting in batch if not waiting.answer.done()]
         if is_unavailable(error):
-            # Without a word from Postgres, the connection had died while it was idle, most often.
-            if unanswered and attempt < ATTEMPTS_MAX and sqlstate_of(error) is None:
+            # Most often the connection had died while it was idle, and another one is fine.
+            if unanswered and attempt < ATTEMPTS_MAX and is_connection_lost(error):
                 await self._write(unanswered, attempt + 1)
             else:
                 _refuse(unanswered, DatabaseUnavailable())
@@ -151,12 +158,12 @@ class PaymentWriter:
 
     async def _write(self, batch: list[_Waiting], attempt: int) -> None:
         try:
-            async with single_statement(self._engine) as connection:
+            async with driver_connection(self._engine) as connection:
                 await self._answer(connection, batch)
         except Exception as error:
             await self._after(error, batch, attempt)
 
-    async def _answer(self, connection: AsyncConnection, batch: list[_Waiting]) -> None:
+    async def _answer(self, connection: "asyncpg.Connection[Any]", batch: list[_Waiting]) -> None:
         created = await _create(connection, batch)
         if created:
             self._notifier.payments_changed(created, jobs_added=True)
@@ -168,7 +175,9 @@ class PaymentWriter:
             await _replay(connection, known)
 
 
-async def _create(connection: AsyncConnection, batch: list[_Waiting]) -> dict[UUID, datetime]:
+async def _create(
+    connection: "asyncpg.Connection[Any]", batch: list[_Waiting]
+) -> dict[UUID, datetime]:
     rows = [
         (
             waiting.id,
@@ -183,14 +192,12 @@ async def _create(connection: AsyncConnection, batch: list[_Waiting]) -> dict[UU
         for waiting in batch
     ]
     columns = tuple(list(column) for column in zip(*rows, strict=True))
-    result = await connection.exec_driver_sql(CREATE, columns)
-    return {row[0]: row[1] for row in map(tuple, result)}
+    return {row[0]: row[1] for row in await connection.fetch(CREATE, *columns)}
 
 
-async def _replay(connection: AsyncConnection, known: list[_Waiting]) -> None:
+async def _replay(connection: "asyncpg.Connection[Any]", known: list[_Waiting]) -> None:
     keys = [waiting.order.idempotency_key for waiting in known]
-    rows = map(tuple, await connection.exec_driver_sql(FIND, (keys,)))
-    found = {row[0]: row for row in rows}
+    found = {row[0]: row for row in await connection.fetch(FIND, keys)}
     for waiting in known:
         _, fingerprint, *stored = found[waiting.order.idempotency_key]
         payment = CreatedPayment(*stored)

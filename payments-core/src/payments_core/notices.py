@@ -10,14 +10,16 @@ import logging
 from collections.abc import Iterable
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.database import single_statement
+from payments_core.database import driver_connection
 from payments_core.queue import JOBS_CHANNEL
 
 PAYMENTS_CHANNEL = "payment_changes"
 IDS_PER_NOTICE_MAX = 100  # 37 bytes each; Postgres takes 8,000 bytes.
+PAUSE_SECONDS = 0.005  # Between notices: under load they are for many payments each.
 TOO_MANY = "*"  # More than a reader could follow one by one: look for yourself.
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ class Notifier:
         while True:
             await self._wake.wait()
             await self.flush()
+            await asyncio.sleep(PAUSE_SECONDS)
 
     async def flush(self) -> None:
         """Send now what waits, such as the last notice of a process that stops."""
@@ -58,11 +61,11 @@ class Notifier:
         if not (payload or jobs_added):
             return
         try:
-            async with single_statement(self._engine) as connection:
-                await connection.exec_driver_sql(
+            async with driver_connection(self._engine) as connection:
+                await connection.fetchrow(
                     "SELECT CASE WHEN $1 THEN pg_notify($2, '') END,"
                     " CASE WHEN $4 <> '' THEN pg_notify($3, $4) END",
-                    (jobs_added, JOBS_CHANNEL, PAYMENTS_CHANNEL, payload),
+                    *(jobs_added, JOBS_CHANNEL, PAYMENTS_CHANNEL, payload),
                 )
-        except (SQLAlchemyError, OSError) as error:
+        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             log.warning("notice_not_sent", extra={"error": str(error)})
