@@ -1,0 +1,91 @@
+"""No statement of the worker reads a whole table, whatever the planner knows or believes."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from backlog import Sql
+
+from payments_core import queue, queue_upkeep
+from payments_core.database import server_settings
+from recon_worker.post_batch import POST
+
+ROWS = 50_000
+SEED = f"""
+INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount, currency,
+                      description)
+SELECT gen_random_uuid(), 'key-' || n, sha256(n::text::bytea), 'acc_' || n % 1000, 1.00, 'USD', ''
+FROM generate_series(1, {ROWS}) AS n;
+INSERT INTO recon_jobs (payment_id) SELECT id FROM payments;
+-- Nothing is known of the tables yet, whatever earlier tests left behind.
+DELETE FROM pg_statistic WHERE starelid IN ('payments'::regclass, 'recon_jobs'::regclass)"""
+
+MOSTLY_DONE = "UPDATE recon_jobs SET status = 'completed' WHERE id % 100 <> 0"
+
+TOKEN = "'00000000-0000-0000-0000-000000000001'"
+IDS = f"'{{{','.join(map(str, range(1, 501)))}}}'"
+PAYMENT_IDS = f"'{{{','.join(str(UUID(int=n)) for n in range(1, 501))}}}'"
+OUTCOMES = f"'{{{','.join('1' * 500)}}}'"
+STATEMENTS = {
+    "claim": (queue.CLAIM.format(limit=500), f"{TOKEN}, 'worker', 10"),
+    "complete": (queue.COMPLETE, f"{IDS}, {TOKEN}"),
+    "renew": (queue.RENEW, f"{IDS}, {TOKEN}, 10"),
+    "hand back": (queue.HAND_BACK, f"{IDS}, {TOKEN}"),
+    "retry or bury": (queue.RETRY_OR_BURY, f"{IDS}, {TOKEN}, 'error', 1"),
+    "rescue": (queue_upkeep.RESCUE, ""),
+    "post": (
+        POST,
+        f"{PAYMENT_IDS}, {IDS}, {OUTCOMES},"
+        " '{completed}', '{completed}', '{true}', '{NULL}', '{Reconciled}', 'sys:clearing:00'",
+    ),
+}
+
+
+@pytest.fixture
+async def ours(sql: Sql, worker_url_of_database: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """A connection with the settings that every connection of ours has."""
+    await sql.execute(SEED)
+    connection = await asyncpg.connect(
+        worker_url_of_database, server_settings=server_settings("test")
+    )
+    yield connection
+    await connection.close()
+
+
+async def _whole_table_scans(connection: Any) -> dict[str, str]:
+    found = {}
+    for name, (statement, arguments) in STATEMENTS.items():
+        await connection.execute(f"PREPARE statement AS {statement}")
+        execute = f"EXECUTE statement({arguments})" if arguments else "EXECUTE statement"
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {execute}"))
+        await connection.execute("DEALLOCATE statement")
+        tables = ("recon_jobs", "payments", "ledger_entries", "accounts")
+        if any(f"Seq Scan on {table}" in plan for table in tables):
+            found[name] = plan
+    return found
+
+
+async def test_no_statement_reads_a_whole_table_with_or_without_statistics(
+    sql: Sql, ours: "asyncpg.Connection[Any]"
+) -> None:
+    assert await _whole_table_scans(ours) == {}, "a backlog, nothing analysed"
+    await sql.execute("ANALYZE payments, recon_jobs")
+    assert await _whole_table_scans(ours) == {}, "a backlog, analysed"
+    await sql.execute(MOSTLY_DONE)
+    assert await _whole_table_scans(ours) == {}, "mostly done, statistics of before"
+    await sql.execute("ANALYZE payments, recon_jobs")
+    assert await _whole_table_scans(ours) == {}, "mostly done, analysed"
+
+
+async def test_pruning_looks_at_no_more_jobs_than_it_may_delete(
+    sql: Sql, ours: "asyncpg.Connection[Any]"
+) -> None:
+    await sql.execute(MOSTLY_DONE)
+    await sql.execute("ANALYZE recon_jobs")
+    await ours.execute(f"PREPARE prune AS {queue_upkeep.PRUNE}")
+    plan = await ours.fetch("EXPLAIN (ANALYZE, TIMING off, FORMAT text) EXECUTE prune(3600)")
+    scans = [row[0] for row in plan if "Scan using recon_jobs_pkey" in row[0]]
+    assert scans
+    assert any(f"rows={queue_upkeep.PRUNE_JOBS_MAX}.00" in scan for scan in scans), plan
