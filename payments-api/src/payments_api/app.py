@@ -9,6 +9,7 @@ from quart import Quart, Response
 from quart.typing import ResponseTypes
 from sqlalchemy.exc import SQLAlchemyError
 
+from payments_api import metrics
 from payments_api.blueprints.accounts import accounts
 from payments_api.blueprints.documents import documents
 from payments_api.blueprints.events import events
@@ -29,10 +30,15 @@ from payments_core.database import (
     is_unavailable,
     single_statement,
 )
+from payments_core.database_telemetry import show_pool
+from payments_core.http_telemetry import observe_http
 from payments_core.logs import configure_logs
+from payments_core.metrics import show_build
 from payments_core.notices import Notifier
+from payments_core.observer import observe_system
 from payments_core.problems import InternalError, install_problem_handlers
 from payments_core.serving import Lifecycle, ServeOptions, serve
+from payments_core.telemetry import tracing
 
 
 def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Quart:
@@ -42,6 +48,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     # Answers keep the order in which the documents name their fields.
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = BATCH_BODY_MAX_BYTES
+    observe_http(app)
     here = _make_services(settings, lifecycle or Lifecycle())
     app.extensions[EXTENSION] = here
     # /payments/events and /payments/batch are constants, and so win over /payments/<id>.
@@ -131,4 +138,18 @@ async def serve_api(settings: ApiSettings) -> None:
     options = ServeOptions(
         settings.host, settings.port, settings.drain_seconds, settings.shutdown_delay_seconds
     )
-    await serve(create_app(settings, lifecycle), options, lifecycle)
+    with tracing("payments-api", show_build("payments-api")):
+        app = create_app(settings, lifecycle)
+        observing = asyncio.create_task(_show_system(app.extensions[EXTENSION]))
+        try:
+            await serve(app, options, lifecycle)
+        finally:
+            observing.cancel()
+
+
+async def _show_system(here: Services) -> None:
+    """What /metrics shows beyond counts: this process's gauges, and those of the system."""
+    show_pool(here.engine)
+    metrics.WAITING.set_function(lambda: here.writer.waiting)
+    metrics.EVENT_READERS.set_function(lambda: here.events.readers)
+    await observe_system(here.engine)

@@ -18,6 +18,8 @@ import uuid_utils.compat as uuid_utils
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.errors import DatabaseUnavailable, IdempotencyKeyReused, Overloaded
+from payments_api.metrics import statement_measured
+from payments_api.spans import Sent, sending, writing
 from payments_core import queue
 from payments_core.database import (
     driver_connection,
@@ -30,6 +32,8 @@ from payments_core.payments import CreatedPayment, PaymentOrder
 
 SHARED_ORDERS_MAX = 1_000  # In one statement.
 ATTEMPTS_MAX = 3  # A lost connection: the key makes trying again safe.
+# Longer than a key in flight elsewhere is waited for; a silent network must not stop us longer.
+STATEMENT_SECONDS_MAX = 8.0
 DATA_ERROR_CLASSES = ("22", "23")  # Something about a row itself, such as a CHECK.
 
 # Keys are inserted in one order by everybody, so two statements that share keys cannot wait
@@ -71,7 +75,7 @@ class _Waiting:
     id: UUID
     order: PaymentOrder
     fingerprint: bytes
-    traceparent: str | None
+    sent: Sent
     answer: asyncio.Future[Creation]
 
 
@@ -85,30 +89,33 @@ class PaymentWriter:
         self._waiting_max = waiting_max
         self._wake = asyncio.Event()
 
+    @property
+    def waiting(self) -> int:
+        """How many orders wait for the next statement."""
+        return len(self._waiting)
+
     async def create(self, order: PaymentOrder, traceparent: str | None) -> Creation:
         """Store the payment and its job, or find what the key stored before.
 
         Raises IdempotencyKeyReused, Overloaded, DatabaseUnavailable.
         """
-        return await self._enter([order], traceparent)[0]
+        with sending(1, traceparent) as sent:
+            return await self._enter([order], sent)[0]
 
     async def create_each(
         self, orders: Sequence[PaymentOrder], traceparent: str | None
     ) -> list[Creation | BaseException]:
         """As create, for many: an answer or an error for each, in order."""
-        answers = self._enter(orders, traceparent)
-        return await asyncio.gather(*answers, return_exceptions=True)
+        with sending(len(orders), traceparent) as sent:
+            answers = self._enter(orders, sent)
+            return await asyncio.gather(*answers, return_exceptions=True)
 
-    def _enter(
-        self, orders: Sequence[PaymentOrder], traceparent: str | None
-    ) -> list[asyncio.Future[Creation]]:
+    def _enter(self, orders: Sequence[PaymentOrder], sent: Sent) -> list[asyncio.Future[Creation]]:
         if len(self._waiting) + len(orders) > self._waiting_max:
             raise Overloaded(f"{len(self._waiting)} payments are waiting to be written.")
         loop = asyncio.get_running_loop()
         entered = [
-            _Waiting(
-                uuid_utils.uuid7(), order, order.fingerprint(), traceparent, loop.create_future()
-            )
+            _Waiting(uuid_utils.uuid7(), order, order.fingerprint(), sent, loop.create_future())
             for order in orders
         ]
         self._waiting.extend(entered)
@@ -187,17 +194,19 @@ async def _create(
             waiting.order.amount,
             waiting.order.currency,
             waiting.order.description,
-            waiting.traceparent,
+            waiting.sent.traceparent,
         )
         for waiting in batch
     ]
     columns = tuple(list(column) for column in zip(*rows, strict=True))
-    return {row[0]: row[1] for row in await connection.fetch(CREATE, *columns)}
+    rows_created = await connection.fetch(CREATE, *columns, timeout=STATEMENT_SECONDS_MAX)
+    return {row[0]: row[1] for row in rows_created}
 
 
 async def _replay(connection: "asyncpg.Connection[Any]", known: list[_Waiting]) -> None:
     keys = [waiting.order.idempotency_key for waiting in known]
-    found = {row[0]: row for row in await connection.fetch(FIND, keys)}
+    rows = await connection.fetch(FIND, keys, timeout=STATEMENT_SECONDS_MAX)
+    found = {row[0]: row for row in rows}
     for waiting in known:
         _, fingerprint, *stored = found[waiting.order.idempotency_key]
         payment = CreatedPayment(*stored)

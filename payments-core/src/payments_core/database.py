@@ -114,6 +114,10 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conne
         assert isinstance(driver, asyncpg.Connection), "the engine's dialect is asyncpg's"
         try:
             yield driver
+        except TimeoutError:
+            # Nobody knows what it is still doing, or whether anybody is there.
+            driver.terminate()
+            raise
         finally:
             if driver.is_closed():
                 await connection.invalidate()

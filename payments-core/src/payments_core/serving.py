@@ -1,6 +1,7 @@
 """Serve one app in this process with Hypercorn, and stop without dropping a request."""
 
 import asyncio
+import logging
 import signal
 import sys
 from collections.abc import Awaitable, Callable
@@ -15,6 +16,8 @@ from quart import Quart
 BACKLOG_CONNECTIONS = 1024
 KEEP_ALIVE_SECONDS = 75  # Longer than a load balancer's own, so that it closes first.
 HEADERS_MAX_BYTES = 16 * 1024
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -56,6 +59,9 @@ async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None
     config.graceful_timeout = options.drain_seconds
     config.include_server_header = False
     config.accesslog = None  # The app writes its own.
+    # Given by name, Hypercorn would put a handler of its own on it: every line twice.
+    config.errorlog = logging.getLogger("hypercorn.error")
+    log.info("serving", extra={"host": options.host, "port": options.port})
     stop_on_signals(lifecycle)
 
     async def stopped() -> None:

@@ -7,6 +7,7 @@ from uuid import UUID
 from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
+from payments_api import metrics
 from payments_api.create_payment import Creation
 from payments_api.errors import PaymentNotFound, ValidationFailed
 from payments_api.orders import checked_key, parse_idempotency_key, parse_order
@@ -26,9 +27,11 @@ payments = Blueprint("payments", __name__)
 @payments.post("/payments")
 async def post_payment() -> ResponseReturnValue:
     """Record a payment; the same key and body again give the same answer."""
-    key = parse_idempotency_key(request.headers)
-    order = parse_order(await read_json_object(request), key)
-    creation = await services().writer.create(order, traceparent_of(request.headers))
+    with metrics.refusals_counted():
+        key = parse_idempotency_key(request.headers)
+        order = parse_order(await read_json_object(request), key)
+        creation = await services().writer.create(order, traceparent_of(request.headers))
+    metrics.answered(replayed=creation.replayed)
     return _created(creation)  # The commit has already succeeded.
 
 
@@ -70,8 +73,10 @@ def _parse_item(item: Any) -> Any:
 
 def _item_json(answer: Any) -> dict[str, Any]:
     if isinstance(answer, Creation):
+        metrics.answered(replayed=answer.replayed)
         return {"status": 201, "replayed": answer.replayed, "payment": answer.payment.as_json()}
     if isinstance(answer, Problem):
+        metrics.refused(answer)
         return {"status": answer.status, "error": answer.as_json()}
     raise answer
 

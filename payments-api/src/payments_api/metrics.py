@@ -1,0 +1,54 @@
+"""What the API counts for Prometheus, besides its requests and its connections."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from payments_core.problems import Problem
+
+CREATED = Counter("payments_created", "Payments recorded.")
+REPLAYED = Counter("payments_replayed", "Answers given again to a key that was known.")
+REJECTED = Counter("payments_rejected", "Payments refused, by the code of the problem.", ["reason"])
+STATEMENT_ORDERS = Histogram(
+    "payments_api_statement_orders",
+    "Orders that shared one statement.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000),
+)
+STATEMENT_SECONDS = Histogram(
+    "payments_api_statement_duration_seconds",
+    "What storing the orders of one statement took.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+WAITING = Gauge("payments_api_waiting_orders", "Orders that wait for the next statement.")
+EVENT_READERS = Gauge("payments_api_event_readers", "Open event streams.")
+
+
+def answered(*, replayed: bool) -> None:
+    """Count a payment that was recorded, or found."""
+    (REPLAYED if replayed else CREATED).inc()
+
+
+def refused(problem: Problem) -> None:
+    """Count a payment that was not; problem codes are a closed set."""
+    REJECTED.labels(problem.code).inc()
+
+
+@contextmanager
+def refusals_counted() -> Iterator[None]:
+    """Count the Problem that ends the block."""
+    try:
+        yield
+    except Problem as problem:
+        refused(problem)
+        raise
+
+
+@contextmanager
+def statement_measured(orders: int) -> Iterator[None]:
+    """Observe one statement that stores this many orders."""
+    STATEMENT_ORDERS.observe(orders)
+    began = perf_counter()
+    yield
+    STATEMENT_SECONDS.observe(perf_counter() - began)

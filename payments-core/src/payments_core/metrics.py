@@ -1,0 +1,73 @@
+"""What every service's Prometheus metrics share. Names follow Prometheus' conventions."""
+
+import platform
+import time
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+
+from prometheus_client import REGISTRY, Info, disable_created_metrics
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector, CollectorRegistry
+from prometheus_client.samples import Exemplar
+
+# A *_created series beside each counter and histogram: twice the series, read by nobody.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # Theirs has no types.
+
+BUILD = Info("payments_build", "What runs here; always 1.")
+
+
+def show_build(service: str) -> str:
+    """Show service and versions as a metric; returns the service's version."""
+    at = version(service)
+    BUILD.info({"service": service, "version": at, "python": platform.python_version()})
+    return at
+
+
+class BatchHistogram(Collector):
+    """A histogram fed by whole batches, with exemplars; for one thread, so without locks.
+
+    Observing 500 values one by one costs prometheus_client's own histogram about a
+    millisecond of a 40 ms batch; this one a tenth of that.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        documentation: str,
+        buckets: Sequence[float],
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._name = name
+        self._documentation = documentation
+        self._bounds = tuple(buckets)
+        self._counts = [0] * (len(self._bounds) + 1)
+        self._exemplars: list[Exemplar | None] = [None] * len(self._counts)
+        self._sum = 0.0
+        registry.register(self)
+
+    def observe(self, values: Iterable[float]) -> None:
+        """Count each value in its bucket."""
+        bounds, counts = self._bounds, self._counts
+        total = 0.0
+        for value in values:
+            counts[bisect_left(bounds, value)] += 1
+            total += value
+        self._sum += total
+
+    def show_example(self, value: float, trace_id: str) -> None:
+        """Let the trace stand for the bucket that the value, counted already, is in."""
+        place = bisect_left(self._bounds, value)
+        self._exemplars[place] = Exemplar({"trace_id": trace_id}, value, time.time())
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """One family, its buckets cumulative as the format wants them."""
+        family = HistogramMetricFamily(self._name, self._documentation)
+        names = [repr(float(bound)) for bound in self._bounds] + ["+Inf"]
+        buckets = []
+        seen = 0
+        for name, count, exemplar in zip(names, self._counts, self._exemplars, strict=True):
+            seen += count
+            buckets.append((name, seen) if exemplar is None else (name, seen, exemplar))
+        family.add_metric([], buckets, self._sum)
+        return [family]
