@@ -1,0 +1,60 @@
+"""What the tests of images, compose and development environments stand on."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
+# Scripts outside a package: what Dockerfiles and automations.yaml run.
+sys.path[:0] = [str(HERE), str(ROOT / "deploy/images"), str(ROOT / "deploy/ona")]
+
+ANSWER_SECONDS_MAX = 20
+BUILD_SECONDS_MAX = 600
+
+
+def why_no_engine() -> str | None:
+    """None where images can be built and composed, else the reason for a person."""
+    for command in (["docker", "info"], ["docker", "compose", "version"]):
+        try:
+            done = subprocess.run(
+                command, capture_output=True, timeout=ANSWER_SECONDS_MAX, check=False
+            )
+        except FileNotFoundError:
+            return "there is no docker command"
+        except subprocess.TimeoutExpired:
+            return f"{' '.join(command)} does not answer"
+        if done.returncode != 0:
+            return f"{' '.join(command)} fails: no engine runs here (make engine starts one)"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test marked `engine` is skipped where none answers, unless REQUIRE names it."""
+    ours = [i for i in items if HERE in i.path.parents and i.get_closest_marker("engine")]
+    if not ours or "engine" in os.environ.get("REQUIRE", "").split(","):
+        return
+    if reason := why_no_engine():
+        for item in ours:
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def images() -> str:
+    """The three images, built from this tree. Returns their tag; they stay, for their layers."""
+    tag = "tested"
+    environ = {**os.environ, "IMAGE_TAG": tag, "VERSION": "1.2.3-test", "REVISION": "0" * 40}
+    built = subprocess.run(
+        ["docker", "compose", "build", "--quiet"],
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=BUILD_SECONDS_MAX,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr[-3000:]
+    return tag

@@ -1,0 +1,144 @@
+"""automations.yaml: what Ona accepts, and what runs."""
+
+import os
+import re
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from composed import free_ports
+
+ROOT = Path(__file__).resolve().parents[2]
+FILE = ROOT / "automations.yaml"
+SCHEMA = Path(__file__).with_name("ona_schema.py")
+AUTOMATIONS: dict[str, Any] = yaml.safe_load(FILE.read_text())
+RUN_SECONDS_MAX = 240
+COMMANDS = [task["command"] for task in AUTOMATIONS["tasks"].values()] + [
+    command
+    for service in AUTOMATIONS["services"].values()
+    for command in service["commands"].values()
+]
+
+
+def make(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS_MAX,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def schema_python() -> str:
+    made = make(".cache/tools/ona-schema/.done")
+    if made.returncode != 0:
+        pytest.skip(f"Ona's schema cannot be installed here: {made.stderr.strip()[-200:]}")
+    return str(ROOT / ".cache/tools/ona-schema/bin/python")
+
+
+def check(python: str, file: Path) -> str:
+    found = subprocess.run(
+        [python, str(SCHEMA), str(file)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert not found.stderr, found.stderr
+    return found.stdout.strip()
+
+
+def test_both_files_are_one() -> None:
+    assert (ROOT / ".ona/automations.yaml").read_bytes() == FILE.read_bytes()
+
+
+def test_the_file_fits_onas_own_schema(schema_python: str) -> None:
+    assert check(schema_python, FILE) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda file: file["services"]["api"].update(dependsOn=["postgres"]), "dependsOn"),
+        (lambda file: file["tasks"]["migrate"].update(env={"A": "b"}), "env"),
+        (lambda file: file["services"]["api"].update(triggeredBy=["always"]), "triggeredBy"),
+        (lambda file: file["services"]["ui"].update(readinessTimeout="90000s"), "out of range"),
+        (lambda file: file["services"].update({"no spaces": {"name": "x"}}), "does not match"),
+        (lambda file: file["tasks"]["migrate"].update(name=""), "name: '' is shorter"),
+    ],
+)
+def test_the_schema_would_find_a_mistake(
+    schema_python: str, tmp_path: Path, change: Any, complaint: str
+) -> None:
+    broken = yaml.safe_load(FILE.read_text())
+    change(broken)
+    file = tmp_path / "automations.yaml"
+    file.write_text(yaml.safe_dump(broken))
+    assert complaint in check(schema_python, file)
+
+
+def test_tasks_and_services_have_the_agreed_names() -> None:
+    assert list(AUTOMATIONS["tasks"]) == ["install-deps", "migrate", "validate"]
+    assert sorted(AUTOMATIONS["services"]) == ["api", "postgres", "ui", "worker"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_one_make_target_that_exists(command: str) -> None:
+    assert re.fullmatch(r"make [a-z-]+", command)
+    assert make("--dry-run", command.removeprefix("make ")).returncode == 0
+
+
+def test_a_fresh_environment_migrates_without_being_asked() -> None:
+    assert "postDevcontainerStart" in AUTOMATIONS["tasks"]["migrate"]["triggeredBy"]
+    for service in AUTOMATIONS["services"].values():
+        # Every start of the environment, and a rebuild of its container.
+        assert set(service["triggeredBy"]) == {"postEnvironmentStart", "postDevcontainerStart"}
+
+
+def run_as_ona(tmp_path: Path, postgres_runs_in: str) -> tuple[str, dict[str, str]]:
+    names = ("PG_PORT", "API_PORT", "UI_PORT", "WORKER_PORT")
+    environ = dict(zip(names, map(str, free_ports(4)), strict=True))
+    environ |= {"DATA_DIR": str(tmp_path / "data"), "POSTGRES_RUNS_IN": postgres_runs_in}
+    done = make("ona", "ARGS=--then validate", **environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "task validate: done" in done.stdout
+    assert done.stdout.count(": stopped in ") == 4
+    return (tmp_path / "data/ona-logs/task-validate.log").read_text(), environ
+
+
+@pytest.mark.timeout(RUN_SECONDS_MAX)
+def test_the_whole_file_runs_with_an_embedded_postgres(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    said, environ = run_as_ona(tmp_path, "embedded")
+    assert "ALL VALIDATION CHECKS PASSED" in said
+    for variable in ("PG_PORT", "API_PORT", "UI_PORT", "WORKER_PORT"):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(environ[variable])), 2)
+
+
+@pytest.mark.engine
+@pytest.mark.timeout(RUN_SECONDS_MAX)
+def test_the_whole_file_runs_with_postgres_in_a_container(tmp_path: Path) -> None:
+    container = None
+    try:
+        said, environ = run_as_ona(tmp_path, "container")
+        container = f"payments-postgres-{environ['PG_PORT']}"
+        assert "ALL VALIDATION CHECKS PASSED" in said
+        left = ["docker", "ps", "--all", "--quiet", "--filter", f"name={container}"]
+        assert subprocess.check_output(left) == b""
+    finally:
+        if container is not None:
+            subprocess.run(["docker", "volume", "rm", container], check=True, capture_output=True)
+
+
+def test_a_service_says_what_it_waits_for_and_gives_up(tmp_path: Path) -> None:
+    ready = make("ready-worker", WORKER_PORT=str(free_ports(1)[0]), DATA_DIR=str(tmp_path))
+    assert ready.returncode != 0
+    assert "worker is not ready: no answer on port" in ready.stderr
+
+
+def test_stopping_what_does_not_run_is_fine(tmp_path: Path) -> None:
+    assert make("stop-api", DATA_DIR=str(tmp_path)).returncode == 0

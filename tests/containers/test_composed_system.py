@@ -1,0 +1,172 @@
+"""`docker compose up`: the real images and Postgres, on this machine."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from composed import ROOT, Composed, composed, eventually
+
+pytestmark = pytest.mark.engine
+
+UP_SECONDS_PROMISED = 30.0
+# Docker answers about itself while tests elsewhere keep the machine busy.
+SLACK = 1.5
+
+
+@pytest.fixture(scope="module")
+def system(images: str) -> Iterator[Composed]:
+    with composed(images) as running:
+        running.up_seconds = running.up()
+        yield running
+
+
+def test_it_comes_up_from_built_images_in_half_a_minute(system: Composed) -> None:
+    assert system.up_seconds < UP_SECONDS_PROMISED * SLACK
+
+
+def test_make_validate_passes_against_it(system: Composed) -> None:
+    said = system.run("make", "--no-print-directory", "validate")
+    assert "ALL VALIDATION CHECKS PASSED" in said
+
+
+def test_the_page_answers(system: Composed) -> None:
+    answer = httpx.get(f"http://127.0.0.1:{system.ui_port}/", timeout=10)
+    assert answer.status_code == 200
+
+
+def test_every_published_port_is_on_the_loopback(system: Composed) -> None:
+    for service in ("postgres", "payments-api", "payments-ui", "recon-worker-port"):
+        for container in system.containers(service):
+            bindings = container["NetworkSettings"]["Ports"].values()
+            addresses = {one["HostIp"] for binding in bindings if binding for one in binding}
+            assert addresses == {"127.0.0.1"}, service
+
+
+def test_no_container_shows_a_password(system: Composed) -> None:
+    """Neither in its environment nor in its command, where `docker inspect` would show it."""
+    password = system.compose("exec", "-T", "postgres", "cat", "/run/secrets/owner/password")
+    assert len(password) >= 24
+    for service in ("secrets", "postgres", "migrate", "payments-api", "recon-worker"):
+        assert password not in json.dumps(system.containers(service))
+
+
+def test_each_service_reads_its_own_password_alone(system: Composed) -> None:
+    program = "import os; print(sorted(os.listdir('/run/secrets')))"
+    for service, expected in (("payments-api", ["api"]), ("recon-worker", ["worker"])):
+        said = system.compose("exec", "-T", service, "python", "-c", program)
+        assert said.strip() == str(expected)
+
+
+def test_the_api_may_not_touch_the_ledger(system: Composed) -> None:
+    assert (
+        system.sql("SELECT has_table_privilege('payments_api', 'ledger_entries', 'INSERT')") == "f"
+    )
+
+
+def test_the_page_cannot_reach_the_database(system: Composed) -> None:
+    program = "import socket; socket.create_connection(('postgres', 5432), 2)"
+    with pytest.raises(AssertionError, match=r"Name or service not known|Temporary failure"):
+        system.compose("exec", "-T", "payments-ui", "python", "-c", program)
+
+
+def test_services_run_without_root_and_cannot_write_their_root(system: Composed) -> None:
+    program = "import os; print(os.getuid()); open('/app/x', 'w')"
+    for service in ("payments-api", "recon-worker", "payments-ui"):
+        with pytest.raises(AssertionError, match=r"(?s)10001.*Read-only file system"):
+            system.compose("exec", "-T", service, "python", "-c", program)
+
+
+def test_three_workers_share_the_work_and_one_port(system: Composed) -> None:
+    system.compose("up", "--detach", "--no-recreate", "--scale", "recon-worker=3")
+    eventually("three workers alive", lambda: living_workers(system) == 3)
+    for _ in range(6):
+        health = httpx.get(f"http://127.0.0.1:{system.worker_port}/health", timeout=10)
+        assert health.json()["status"] == "ok"
+    for number in range(30):
+        assert system.post(f"scaled-{number % 3}", "1.00").status_code == 201
+    eventually("30 payments settled", lambda: system.balance("scaled-0") == "10.00")
+    system.compose("up", "--detach", "--no-recreate", "--scale", "recon-worker=1")
+
+
+def living_workers(system: Composed) -> int:
+    workers = httpx.get(f"{system.api_url}/workers", timeout=10).json()["workers"]
+    return sum(1 for worker in workers if worker["alive"])
+
+
+def test_a_killed_worker_comes_back_and_finishes(system: Composed) -> None:
+    for service in ("recon-worker", "payments-api"):
+        pid = system.containers(service)[0]["State"]["Pid"]
+        # Not `docker kill`: the engine takes that for a wish and leaves the container down.
+        subprocess.run(["kill", "-KILL", str(pid)], check=True)
+    eventually("an answer from the API", lambda: system.post("killed", "5.00").status_code == 201)
+    eventually("the balance", lambda: system.balance("killed") == "5.00")
+    assert system.containers("recon-worker")[0]["RestartCount"] >= 1
+
+
+def test_a_restarted_postgres_loses_nothing_and_is_found_again(system: Composed) -> None:
+    assert system.post("restarted", "7.00", key="restart-1").status_code == 201
+    system.compose("restart", "postgres")
+    eventually("the balance", lambda: system.balance("restarted") == "7.00")
+    eventually("a new payment", lambda: system.post("restarted", "1.00").status_code == 201)
+    assert system.post("restarted", "7.00", key="restart-1").headers["Idempotency-Replayed"]
+    eventually("both balances", lambda: system.balance("restarted") == "8.00")
+
+
+def test_the_load_profile_pays(system: Composed) -> None:
+    before = int(system.sql("SELECT count(*) FROM payments"))
+    system.compose("--profile", "load", "up", "--detach", "--no-recreate", "load")
+    eventually(
+        "fifty payments", lambda: int(system.sql("SELECT count(*) FROM payments")) > before + 50
+    )
+    system.compose("--profile", "load", "stop", "load")
+    assert system.containers("load")[0]["State"]["ExitCode"] == 0
+
+
+def test_a_stop_ends_every_service_by_itself(system: Composed) -> None:
+    """137 would be the engine's SIGKILL after the grace period."""
+    system.compose("stop")
+    for service in ("payments-api", "recon-worker", "payments-ui", "postgres"):
+        assert system.containers(service)[0]["State"]["ExitCode"] == 0, service
+
+
+def test_down_keeps_the_data_and_down_v_does_not(system: Composed) -> None:
+    """The last of its module: it takes the system apart."""
+    system.up()
+    assert system.post("kept", "3.00").status_code == 201
+    eventually("the balance", lambda: system.balance("kept") == "3.00")
+    system.compose("down")
+    system.up()
+    assert system.balance("kept") == "3.00"
+    system.compose("down", "--volumes")
+    assert system.run("docker", "volume", "ls", "-q", "-f", f"name={system.project}") == ""
+
+
+def test_given_passwords_are_used_as_they_are(images: str) -> None:
+    given = ROOT / ".cache/test-secrets"
+    given.mkdir(parents=True, exist_ok=True)
+    for role in ("owner", "api", "worker", "readonly"):
+        (given / role).write_text(f"given-{role}-password")
+        (given / role).chmod(0o600)
+    with composed(images) as system:
+        system.environ["SECRETS_DIR"] = str(given)
+        system.compose("up", "--detach", "--wait", "postgres")
+        system.compose("run", "--rm", "migrate")
+        network = f"{system.project}_database"
+        for role, user in (("owner", "postgres"), ("readonly", "payments_readonly")):
+            url = f"postgresql://{user}:given-{role}-password@postgres/payments"
+            image = system.containers("postgres")[0]["Config"]["Image"]
+            said = system.run(
+                "docker",
+                "run",
+                "--rm",
+                "--network",
+                network,
+                image,
+                "psql",
+                url,
+                "-tAc",
+                "SELECT current_user",
+            )
+            assert said.strip() == user

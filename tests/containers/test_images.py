@@ -1,0 +1,137 @@
+"""The three images, one by one."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.engine
+
+SERVICES = ("payments-api", "recon-worker", "payments-ui")
+# What they measure now and a tenth: growth is to be noticed and meant.
+MEGABYTES_MAX = {"payments-api": 140, "recon-worker": 133, "payments-ui": 112}
+LOAD_EVERY_LIBRARY = """
+import ctypes, pathlib, sysconfig
+libraries = [file for root in ("/app", sysconfig.get_path("stdlib"))
+             for file in pathlib.Path(root).rglob("*.so")]
+for file in libraries:
+    ctypes.CDLL(str(file))
+print(len(libraries))
+"""
+
+
+def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, timeout=60, check=check
+    )
+
+
+def confined(image: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run as compose and Kubernetes run it: read-only root, no capability."""
+    options = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
+    entrypoint, *rest = command
+    return docker("run", *options, "--entrypoint", entrypoint, image, *rest, check=check)
+
+
+def config(image: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = json.loads(docker("image", "inspect", image).stdout)
+    return found[0]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_is_small(images: str, service: str) -> None:
+    size = config(f"{service}:{images}")["Size"] / 1e6
+    assert size < MEGABYTES_MAX[service]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_says_what_it_is_and_from_which_revision(images: str, service: str) -> None:
+    labels = config(f"{service}:{images}")["Config"]["Labels"]
+    assert labels["org.opencontainers.image.title"] == service
+    assert labels["org.opencontainers.image.version"] == "1.2.3-test"
+    assert labels["org.opencontainers.image.revision"] == "0" * 40
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_runs_as_nobody_and_asks_its_own_health(images: str, service: str) -> None:
+    found = config(f"{service}:{images}")["Config"]
+    assert found["User"] == "10001:10001"
+    assert found["Entrypoint"] == [service]
+    assert found["Healthcheck"]["Test"][:2] == ["CMD", "python"]
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_holds_no_shell_and_no_installer(images: str, service: str) -> None:
+    for program in ("sh", "bash", "pip", "uv", "apt-get", "dpkg"):
+        found = confined(f"{service}:{images}", program, "--version", check=False)
+        assert found.returncode == 127, program
+        assert "not found" in found.stderr
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_library_of_an_image_finds_what_it_links_to(images: str, service: str) -> None:
+    loaded = confined(f"{service}:{images}", "python", "-c", LOAD_EVERY_LIBRARY)
+    assert int(loaded.stdout) > 40
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_carries_compiled_code_for_all_it_imports(images: str, service: str) -> None:
+    """The root is read-only: what is not compiled is compiled at every start."""
+    program = (
+        "import pathlib, sysconfig;"
+        "roots = ('/app/lib', sysconfig.get_path('stdlib'));"
+        "sources = [f for r in roots for f in pathlib.Path(r).rglob('*.py')];"
+        "print(sum(not list((f.parent / '__pycache__').glob(f.stem + '.*.pyc')) for f in sources))"
+    )
+    assert int(confined(f"{service}:{images}", "python", "-c", program).stdout) < 5
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_explains_itself(images: str, service: str) -> None:
+    assert service in confined(f"{service}:{images}", service, "--help").stdout
+
+
+def test_certificates_are_there_for_calls_outside(images: str) -> None:
+    program = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"
+    assert int(confined(f"payments-api:{images}", "python", "-c", program).stdout) > 50
+
+
+def test_a_change_of_code_rebuilds_the_code_layer_alone(images: str, tmp_path: Path) -> None:
+    """The layers below it, Python's and the dependencies', are the same in two images of the
+    same service built from different code."""
+    root = Path(__file__).resolve().parents[2]
+    context = tmp_path / "context"
+    context.mkdir()
+    copied = ("payments-core", "payments-ui", "deploy/images", "requirements.lock", ".dockerignore")
+    for name in copied:
+        target = context / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cp", "-r", str(root / name), str(target)], check=True)
+    (context / "payments-ui/src/payments_ui/__init__.py").write_text('"""Changed."""\n')
+    base = subprocess.run(
+        ["docker", "compose", "config", "--format", "json"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    arguments = json.loads(base.stdout)["services"]["payments-ui"]["build"]["args"]
+    docker(
+        "buildx",
+        "build",
+        "--quiet",
+        "--load",
+        "--tag",
+        "payments-ui:tested-change",
+        "--file",
+        str(context / "payments-ui/Dockerfile"),
+        "--build-arg",
+        f"PYTHON_IMAGE={arguments['PYTHON_IMAGE']}",
+        str(context),
+    )
+    before = config(f"payments-ui:{images}")["RootFS"]["Layers"]
+    after = config("payments-ui:tested-change")["RootFS"]["Layers"]
+    assert before[:-1] == after[:-1]
+    assert before[-1] != after[-1]
