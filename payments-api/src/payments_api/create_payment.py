@@ -199,7 +199,9 @@ async def _create(
         for waiting in batch
     ]
     columns = tuple(list(column) for column in zip(*rows, strict=True))
-    rows_created = await connection.fetch(CREATE, *columns, timeout=STATEMENT_SECONDS_MAX)
+    recorded = [waiting.sent.span for waiting in batch if waiting.sent.span is not None]
+    with statement_measured(len(batch)), writing(recorded, CREATE, len(batch)):
+        rows_created = await connection.fetch(CREATE, *columns, timeout=STATEMENT_SECONDS_MAX)
     return {row[0]: row[1] for row in rows_created}
 
 
