@@ -54,6 +54,7 @@ FLUSH_SECONDS_MAX = 2.0  # At the end: a stop must not wait for an exporter that
 JOBS_QUEUE = "recon_jobs"  # messaging.destination.name, where jobs are sent and processed.
 
 PROPAGATOR = TraceContextTextMapPropagator()
+_ODD = tuple("13579bdf")  # The last digit of the flags, of which the lowest bit is "sampled".
 _SAMPLERS = "always_on|always_off|traceidratio"
 
 
@@ -230,9 +231,14 @@ def traceparent_of_span(span: Span) -> str:
     return f"00-{ids}-{context.trace_flags:02x}"
 
 
-def is_sampled(traceparent: str | None) -> bool:
+def is_sampled(traceparent: str) -> bool:
     """Whether the trace is recorded, from the text alone: a batch asks this of every job."""
-    return traceparent is not None and traceparent[-1] in "13579bdf"
+    return traceparent.endswith(_ODD)
+
+
+def trace_id_of(traceparent: str) -> str:
+    """The trace's id, from the text alone."""
+    return traceparent[3:35]
 
 
 def current_trace_id() -> str | None:

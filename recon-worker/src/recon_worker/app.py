@@ -1,15 +1,18 @@
 """The worker's process: the control server, the worker and the auditor, side by side."""
 
 import asyncio
-from importlib.metadata import version
 
 from quart import Quart
 
 from payments_core.control import control_blueprint
 from payments_core.database import create_engine, dsn_with_password
+from payments_core.database_telemetry import show_pool
+from payments_core.http_telemetry import observe_http
 from payments_core.logs import configure_logs
+from payments_core.metrics import show_build
 from payments_core.problems import install_problem_handlers
 from payments_core.serving import Lifecycle, ServeOptions, serve
+from payments_core.telemetry import tracing
 from recon_worker.settings import WorkerSettings
 from recon_worker.watch import watch
 from recon_worker.worker import Worker
@@ -20,6 +23,7 @@ CONTROL_DRAIN_SECONDS = 1.0
 def create_control_app(worker: Worker, lifecycle: Lifecycle) -> Quart:
     """What the worker answers over HTTP: whether it lives and works, and its metrics."""
     app = Quart(__name__)
+    observe_http(app)
 
     async def not_ready_because() -> str | None:
         return None if worker.reachable else "The worker has not reached the queue yet."
@@ -32,11 +36,18 @@ def create_control_app(worker: Worker, lifecycle: Lifecycle) -> Quart:
 async def run_worker(settings: WorkerSettings) -> None:
     """Run until SIGTERM or SIGINT, then drain: the batch under way is finished."""
     configure_logs("recon-worker", settings.log_level, settings.log_format)
+    version = show_build("recon-worker")
+    with tracing("recon-worker", version):
+        await _run(settings, version)
+
+
+async def _run(settings: WorkerSettings, version: str) -> None:
     dsn = dsn_with_password(settings.database_url, settings.database_password_file)
     # A lane each, and beside them renewal, rescue, pruning, presence, notices and the auditor.
     engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 6)
+    show_pool(engine)
     lifecycle = Lifecycle()
-    worker = Worker(settings, engine, dsn, lifecycle, version("recon-worker"))
+    worker = Worker(settings, engine, dsn, lifecycle, version)
     app = create_control_app(worker, lifecycle)
     options = ServeOptions(settings.host, settings.port, CONTROL_DRAIN_SECONDS)
     server = asyncio.create_task(serve(app, options, lifecycle))

@@ -4,14 +4,16 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import time_ns
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core import queue
-from payments_core.database import is_unavailable, single_statement, sqlstate_of, transaction
+from payments_core.database import is_unavailable, reason_of, single_statement, sqlstate_of, transaction
 from payments_core.payments import PENDING
 from payments_core.queue import ClaimedJob, Lease, LeaseLost
+from recon_worker import spans
 from recon_worker.post_batch import Decided, post_batch
 from recon_worker.rules import Outcome, decide
 
@@ -82,6 +84,7 @@ class Reconciler:
         ]
         already = [job.id for job in jobs if job.payment_status != PENDING]
         for attempt in range(1, CONTENTION_RETRIES_MAX + 1):
+            began = time_ns()
             try:
                 async with transaction(self.engine) as tx:
                     if already:
@@ -97,6 +100,7 @@ class Reconciler:
                     raise
                 await asyncio.sleep(0.05 * attempt)
         tally.settled.extend((d.job, d.outcome) for d in decided)
+        spans.settled(decided, began)
 
     async def post(self, tx: AsyncConnection, lease: Lease, decided: Sequence[Decided]) -> None:
         """One transaction's work."""
@@ -128,9 +132,10 @@ class Reconciler:
             return await queue.hand_back(connection, lease, [job.id for job in jobs])
 
     async def _give_up(self, lease: Lease, job: ClaimedJob, error: Exception, tally: Tally) -> None:
-        reason = f"{type(error).__name__}: {error}"
+        reason = reason_of(error)
         async with single_statement(self.engine) as connection:
             status = await queue.retry_or_bury(connection, lease, job, reason)
+        spans.failed(job, error, status)
         tally.retried += status == "pending"
         tally.dead += status == "failed"
         tally.lost += status is None

@@ -7,16 +7,17 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from time import time_ns
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core import queue, queue_upkeep
-from payments_core.database import asyncpg_dsn, is_unavailable, single_statement
+from payments_core.database import asyncpg_dsn, is_unavailable, reason_of, single_statement
 from payments_core.listening import listen
 from payments_core.notices import Notifier
 from payments_core.queue import ClaimedJob, Lease
 from payments_core.serving import Lifecycle
-from recon_worker import metrics, presence
+from recon_worker import metrics, presence, spans
 from recon_worker.post_batch import clearing_account
 from recon_worker.presence import Settled
 from recon_worker.reconcile_batch import Reconciler, Tally
@@ -115,7 +116,7 @@ class Worker:
                     # Whatever it is, the next batch may be fine, and the lease runs out.
                     log.exception("batch_failed")
                 else:
-                    log.warning("database_unavailable", extra={"error": str(error)[:200]})
+                    log.warning("database_unavailable", extra={"error": reason_of(error)})
                 self.reachable = False
                 pause = min(pause * 2, UNAVAILABLE_PAUSE_SECONDS_MAX)
                 await self._sleep(pause)
@@ -142,7 +143,9 @@ class Worker:
         lease = queue.new_lease(self.id, self.settings.lease_seconds)
         async with single_statement(self.engine) as connection:
             await self._hand_back_interrupted(connection)
-            jobs = await queue.claim(connection, lease, self.settings.batch_size)
+            claim_began = time_ns()
+            with metrics.CLAIM_SECONDS.time():
+                jobs = await queue.claim(connection, lease, self.settings.batch_size)
         if not jobs:
             return 0
         if self.lifecycle.draining:
@@ -152,7 +155,7 @@ class Worker:
         tally = Tally()
         self._held[lease] = jobs
         try:
-            with metrics.batch(len(jobs)):
+            with metrics.batch(len(jobs)), spans.batch(jobs, self.id, claim_began):
                 await reconciler.reconcile(lease, jobs, tally)
         except BaseException as error:
             # No fault of the jobs: they need not wait for their lease to run out.
@@ -162,7 +165,7 @@ class Worker:
         finally:
             del self._held[lease]
             self._settled.add(tally)
-            metrics.count(jobs, tally)
+            metrics.count(tally)
             self.notifier.payments_changed(tally.changed_payments())
         return len(jobs)
 
@@ -181,7 +184,7 @@ class Worker:
                     async with single_statement(self.engine) as connection:
                         await queue.renew(connection, lease, [job.id for job in jobs])
                 except Exception as error:  # Fenced: a lapsed lease costs time, not money.
-                    log.warning("lease_not_renewed", extra={"error": str(error)[:200]})
+                    log.warning("lease_not_renewed", extra={"error": reason_of(error)})
 
     async def _rescue(self) -> None:
         async with single_statement(self.engine) as connection:

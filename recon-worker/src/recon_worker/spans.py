@@ -1,0 +1,136 @@
+"""The worker's spans: a batch links the jobs it holds, and each payment's own trace goes on.
+
+    trace of the payment   ... send recon_jobs ─▶ process recon_jobs ─▶ post ledger
+    trace of the batch     batch recon_jobs ─▶ receive recon_jobs, statements, COMMIT
+
+A payment's span is made from the context in its job's row, so it joins the same trace at a
+retry, and after the death of the worker that claimed it first. Jobs of unrecorded traces cost
+one look at a character.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import time_ns
+from typing import cast
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    get_current_span,
+    set_span_in_context,
+    use_span,
+)
+
+from payments_core.queue import ClaimedJob
+from payments_core.telemetry import JOBS_QUEUE, context_of, is_sampled, tracer
+from recon_worker.post_batch import Decided
+
+_CLAIMED_AT = otel_context.create_key("recon-worker-claimed-at")
+
+
+def _attributes(operation: str, operation_type: str) -> dict[str, str | int]:
+    return {
+        "messaging.system": "postgresql",
+        "messaging.destination.name": JOBS_QUEUE,
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation_type,
+    }
+
+
+@contextmanager
+def batch(jobs: Sequence[ClaimedJob], worker_id: str, claim_began: int) -> Iterator[None]:
+    """The span of a claimed batch; `claim_began` is in nanoseconds since 1970."""
+    active = tracer()
+    if active is None:
+        yield
+        return
+    claimed = time_ns()
+    links = [
+        Link(get_current_span(context_of(job.traceparent)).get_span_context())
+        for job in jobs
+        if job.traceparent is not None and is_sampled(job.traceparent)
+    ]
+    span = active.start_span(
+        f"batch {JOBS_QUEUE}",
+        context=Context(),
+        kind=SpanKind.CONSUMER,
+        links=links,
+        attributes={
+            **_attributes("batch", "process"),
+            "messaging.batch.message_count": len(jobs),
+            "messaging.client.id": worker_id,
+        },
+        start_time=claim_began,
+    )
+    with use_span(span, end_on_exit=True, record_exception=False):
+        receive = active.start_span(
+            f"receive {JOBS_QUEUE}",
+            kind=SpanKind.CLIENT,
+            attributes={
+                **_attributes("receive", "receive"),
+                "messaging.batch.message_count": len(jobs),
+            },
+            start_time=claim_began,
+        )
+        receive.end(claimed)
+        token = otel_context.attach(otel_context.set_value(_CLAIMED_AT, claimed))
+        try:
+            yield
+        finally:
+            otel_context.detach(token)
+
+
+def settled(decided: Sequence[Decided], began: int) -> None:
+    """A span for each recorded payment that a transaction, begun at `began` ns, settled."""
+    active = tracer()
+    if active is None:
+        return
+    ended = time_ns()
+    for each in decided:
+        span = _process(each.job)
+        if span is None:
+            continue
+        span.set_attribute("payments.outcome", each.outcome.result_status)
+        posting = active.start_span(
+            "post ledger" if each.outcome.payment_status == "completed" else "settle payment",
+            context=set_span_in_context(span, Context()),
+            attributes={"payments.payment.id": str(each.job.payment_id)},
+            start_time=began,
+        )
+        posting.end(ended)
+        span.end(ended)
+
+
+def failed(job: ClaimedJob, error: Exception, status: str | None) -> None:
+    """A span for an attempt that failed; `status` is the job's new one, None if it was lost."""
+    span = _process(job)
+    if span is not None:
+        span.set_attribute("error.type", type(error).__name__)
+        span.set_attribute("payments.job.status", status or "lease_lost")
+        span.set_status(Status(StatusCode.ERROR))
+        span.end()
+
+
+def _process(job: ClaimedJob) -> Span | None:
+    active = tracer()
+    if active is None or job.traceparent is None or not is_sampled(job.traceparent):
+        return None
+    batch_context = get_current_span().get_span_context()
+    return active.start_span(
+        f"process {JOBS_QUEUE}",
+        context=context_of(job.traceparent),
+        kind=SpanKind.CONSUMER,
+        links=[Link(batch_context)] if batch_context.is_valid else (),
+        attributes={
+            **_attributes("process", "process"),
+            "messaging.message.id": str(job.id),
+            "payments.payment.id": str(job.payment_id),
+            "payments.job.attempt": job.attempts,
+        },
+        start_time=cast(int | None, otel_context.get_value(_CLAIMED_AT)),
+    )
