@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.errors import Overloaded
 from payments_api.read_payments import payment_json, payments_by_id
-from payments_core.database import asyncpg_dsn, single_statement
+from payments_core.database import asyncpg_dsn, reason_of, single_statement
 from payments_core.listening import listen
 from payments_core.notices import PAYMENTS_CHANNEL, TOO_MANY
 
@@ -139,7 +139,7 @@ class EventFeed:
             async with single_statement(self._engine) as connection:
                 rows = await payments_by_id(connection, ids)
         except (SQLAlchemyError, OSError) as error:
-            log.warning("events_not_read", extra={"error": str(error)[:200]})
+            log.warning("events_not_read", extra={"error": reason_of(error)})
             self._look_again()
             await asyncio.sleep(1)
             return

@@ -123,6 +123,18 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conne
                 await connection.invalidate()
 
 
+def reason_of(error: BaseException) -> str:
+    """The error's name and text in one line, as the database gave it.
+
+    SQLAlchemy's own text quotes the statement and its parameters, which help nobody who reads a
+    log or a dead letter.
+    """
+    cause: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__ or error.orig
+    return " ".join(f"{type(cause).__name__}: {cause}".split())
+
+
 def sqlstate_of(error: BaseException) -> str | None:
     """The five characters Postgres gave for the error, if it came from Postgres."""
     cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
@@ -152,5 +164,7 @@ def is_unavailable(error: BaseException) -> bool:
 
 def is_connection_lost(error: BaseException) -> bool:
     """Whether this connection died, so that another one may do better at once."""
+    if isinstance(error, TimeoutError):
+        return False  # It may be as silent for the next one, and somebody is waiting.
     sqlstate = sqlstate_of(error)
     return is_unavailable(error) and (sqlstate is None or sqlstate.startswith(("08", "57P")))

@@ -14,7 +14,7 @@ import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.database import driver_connection
+from payments_core.database import driver_connection, reason_of
 from payments_core.queue import JOBS_CHANNEL
 
 PAYMENTS_CHANNEL = "payment_changes"
@@ -68,4 +68,4 @@ class Notifier:
                     *(jobs_added, JOBS_CHANNEL, PAYMENTS_CHANNEL, payload),
                 )
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
-            log.warning("notice_not_sent", extra={"error": str(error)})
+            log.warning("notice_not_sent", extra={"error": reason_of(error)})
