@@ -10,7 +10,13 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core import queue
-from payments_core.database import is_unavailable, reason_of, single_statement, sqlstate_of, transaction
+from payments_core.database import (
+    is_unavailable,
+    reason_of,
+    single_statement,
+    sqlstate_of,
+    transaction,
+)
 from payments_core.payments import PENDING
 from payments_core.queue import ClaimedJob, Lease, LeaseLost
 from recon_worker import spans
