@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -75,6 +76,59 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+class TcpDoor:
+    """Passes TCP on to Postgres while it is open, as a network between the two would."""
+
+    def __init__(self, database_url: str) -> None:
+        self._to = urlsplit(database_url)
+        self._port = free_port()
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self.silent = False  # Takes connections, and passes nothing on.
+
+    def url(self, role: str) -> str:
+        """The database's URL through this door."""
+        return f"postgresql://{role}@127.0.0.1:{self._port}{self._to.path}"
+
+    async def open(self) -> None:
+        """Let connections through."""
+        self._server = await asyncio.start_server(self._pass, "127.0.0.1", self._port)
+
+    async def shut(self) -> None:
+        """Cut every connection, refuse new ones."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.05)
+
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(self._to.hostname, self._to.port)
+        self._writers |= {writer, there[1]}
+        await asyncio.gather(
+            self._copy(reader, there[1]), self._copy(there[0], writer), return_exceptions=True
+        )
+        self._writers -= {writer, there[1]}
+
+    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        try:
+            while data := await source.read(65536):
+                if not self.silent:
+                    target.write(data)
+                    await target.drain()
+        finally:
+            target.close()
+
+
+@pytest.fixture
+async def tcp_door(database_url: str) -> AsyncIterator[TcpDoor]:
+    """An open door to the database, which a test can shut."""
+    door = TcpDoor(database_url)
+    await door.open()
+    yield door
+    await door.shut()
 
 
 ServeApi = Callable[..., Awaitable[Served]]
