@@ -5,8 +5,10 @@ import sys
 
 from payments_core.healthcheck import healthcheck
 from payments_core.logs import configure_logs
+from payments_core.metrics import show_build
 from payments_core.serving import Lifecycle, ServeOptions, run, serve
 from payments_core.settings import LogSettings, read_settings
+from payments_core.telemetry import tracing
 from payments_ui.app import create_app
 from payments_ui.settings import Settings
 
@@ -40,7 +42,8 @@ def main() -> None:
         options = ServeOptions(
             settings.host, settings.port, settings.drain_seconds, settings.shutdown_delay_seconds
         )
-        await serve(create_app(settings, lifecycle), options, lifecycle)
+        with tracing("payments-ui", show_build("payments-ui")):
+            await serve(create_app(settings, lifecycle), options, lifecycle)
 
     run(body)
 

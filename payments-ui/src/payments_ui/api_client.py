@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import httpx
 
+from payments_core.client_telemetry import calling
 from payments_ui import api_types as api
 from payments_ui.metrics import API_SECONDS
 from payments_ui.settings import Settings
@@ -155,9 +156,11 @@ class ApiClient:
         started = monotonic()
         outcome = "unavailable"
         try:
-            response = await self.http.request(
-                method, path, params=params, json=body, headers=headers
-            )
+            with calling(method, str(self.http.base_url), path) as call:
+                response = await self.http.request(
+                    method, path, params=params, json=body, headers=call.headers(headers)
+                )
+                call.answered(response.status_code)
             outcome = f"{response.status_code // 100}xx"
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise ApiUnavailable("cannot be reached", sent=False) from error

@@ -5,12 +5,12 @@ import logging
 import secrets
 from contextlib import suppress
 from datetime import timedelta
-from time import monotonic
 
 import httpx
-from quart import Quart, Response, g, request
+from quart import Quart
 
 from payments_core.control import control_blueprint
+from payments_core.http_telemetry import observe_http
 from payments_core.money import currencies
 from payments_core.serving import Lifecycle
 from payments_ui import formatting
@@ -21,7 +21,6 @@ from payments_ui.blueprints import accounts, live, operate, payments
 from payments_ui.error_pages import install_error_pages
 from payments_ui.forms import STATUSES
 from payments_ui.live_feed import LiveFeed, Render
-from payments_ui.metrics import REQUEST_SECONDS, REQUESTS
 from payments_ui.overview import read_overview
 from payments_ui.security import protect
 from payments_ui.services import Services
@@ -45,6 +44,7 @@ def create_app(
     """The app; `transport` stands in for payments-api in unit tests."""
     lifecycle = lifecycle or Lifecycle()
     app = Quart(__name__)
+    observe_http(app)
     _configure(app, settings)
     client = ApiClient(settings, transport)
     feed = LiveFeed(client.http, _row_renderer(app), settings.live_interval_seconds)
@@ -68,7 +68,6 @@ def create_app(
     protect(app)
     install_assets(app)
     install_error_pages(app)
-    _measure(app)
     _run_feed(app, feed, client, lifecycle)
     return app
 
@@ -110,20 +109,6 @@ def _row_renderer(app: Quart) -> Render:
         return await app.jinja_env.get_template("payment_rows.html").render_async(payments=changed)
 
     return render_rows
-
-
-def _measure(app: Quart) -> None:
-    @app.before_request
-    async def start() -> None:
-        g.started = monotonic()
-
-    @app.after_request
-    async def stop(response: Response) -> Response:
-        endpoint = request.endpoint or "none"
-        REQUESTS.labels(request.method, endpoint, response.status_code).inc()
-        if "started" in g:
-            REQUEST_SECONDS.labels(endpoint).observe(monotonic() - g.started)
-        return response
 
 
 def _run_feed(app: Quart, feed: LiveFeed, client: ApiClient, lifecycle: Lifecycle) -> None:

@@ -1,13 +1,7 @@
-"""What Prometheus reads at /metrics, beside the process's own figures."""
+"""What Prometheus reads at /metrics, beside requests and the process's own figures."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
-REQUESTS = Counter(
-    "payments_ui_http_requests", "Requests answered", ["method", "endpoint", "status"]
-)
-REQUEST_SECONDS = Histogram(
-    "payments_ui_http_request_duration_seconds", "Time until an answer begins", ["endpoint"]
-)
 API_SECONDS = Histogram(
     "payments_ui_api_request_duration_seconds",
     "Time that payments-api took to answer",
