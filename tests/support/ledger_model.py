@@ -6,6 +6,9 @@ from decimal import Decimal
 
 import asyncpg
 from backlog import Sql, Stored
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from recon_worker.audit import audit
 
 ENTRIES = "SELECT * FROM ledger_entries ORDER BY account_id, currency, account_seq"
 RESULTS = "SELECT payment_id, status, discrepancy_amount FROM reconciliation_results"
@@ -45,6 +48,13 @@ async def assert_ledger_is_of(sql: Sql, stored: Sequence[Stored]) -> None:
     assert {(head["account_id"], head["currency"]) for head in heads} == accounts.keys()
     for head in heads:
         _assert_adds_up(accounts[head["account_id"], head["currency"]], head)
+
+
+async def assert_audit_is_clean(engine: AsyncEngine) -> None:
+    """Check every invariant from the first row on."""
+    findings = await audit(engine, "full")
+    assert findings is not None
+    assert [f"{f.invariant.name}: {f.offenders}" for f in findings if f.offending] == []
 
 
 def _assert_adds_up(entries: Sequence[asyncpg.Record], head: asyncpg.Record) -> None:
