@@ -144,6 +144,8 @@ def configure_logs(service: str, level: str, log_format: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("hypercorn.error", "httpx", "httpcore", "alembic", "urllib3"):
         logging.getLogger(noisy).setLevel("WARNING")
+    # SQLAlchemy logs a pool by its class's module: that one was disposed of is no news.
+    logging.getLogger("payments_core.database_telemetry").setLevel("WARNING")
     # Told for every span that its queue has no place for, on the path of a request.
     logging.getLogger("opentelemetry.sdk._shared_internal").setLevel("ERROR")
     # Looked up for each record, and shown in none.

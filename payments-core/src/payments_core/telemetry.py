@@ -225,10 +225,10 @@ def context_of(traceparent: str) -> Context:
 
 
 def traceparent_of_span(span: Span) -> str:
-    """The W3C traceparent that makes others continue this span's trace."""
+    """The W3C traceparent (level 1) that makes others continue this span's trace."""
     context = span.get_span_context()
     ids = f"{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}"
-    return f"00-{ids}-{context.trace_flags:02x}"
+    return f"00-{ids}-{context.trace_flags.sampled:02x}"
 
 
 def is_sampled(traceparent: str) -> bool:
