@@ -12,6 +12,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
+from werkzeug.datastructures import Headers
 
 JSON = "application/json"
 
@@ -337,8 +338,6 @@ async def test_each_idempotency_key_has_its_answer(
     keys: list[str],
     expected: tuple[int, str | None],
 ) -> None:
-    from werkzeug.datastructures import Headers
-
     headers = Headers([("Content-Type", JSON), *(("Idempotency-Key", key) for key in keys)])
     answer = await client.post("/payments", data=GOOD, headers=headers)
     await _checked(answer, expected, sql)

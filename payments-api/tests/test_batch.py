@@ -1,0 +1,158 @@
+"""POST /payments/batch: each item stands or falls alone, and is answered in its place."""
+
+from typing import Any
+
+import asyncpg
+import pytest
+from quart.typing import TestClientProtocol
+
+from payments_api.app import create_app
+from payments_api.settings import ApiSettings
+
+
+def _item(key: Any, **fields: Any) -> dict[str, Any]:
+    return {"idempotencyKey": key, "accountId": "acc_1", "amount": "1.00"} | fields
+
+
+async def _answers(client: TestClientProtocol, *items: Any) -> list[dict[str, Any]]:
+    answer = await client.post("/payments/batch", json={"payments": list(items)})
+    assert answer.status_code == 200
+    answers: list[dict[str, Any]] = (await answer.get_json())["payments"]
+    assert len(answers) == len(items)
+    return answers
+
+
+async def _count(sql: "asyncpg.Connection[Any]") -> Any:
+    return await sql.fetchval(
+        "SELECT count(*) FROM payments JOIN recon_jobs ON payment_id = payments.id"
+    )
+
+
+ITEMS: list[tuple[str, Any, int, str | None]] = [
+    # what it is, the item, its status, its code
+    ("a good one", _item("k"), 201, None),
+    ("a negative amount", _item("k", amount=-1), 201, None),
+    ("no key", {"accountId": "acc_1", "amount": 1}, 400, "idempotency_key_missing"),
+    ("an empty key", _item(""), 400, "idempotency_key_missing"),
+    ("a key of 256 characters", _item("k" * 256), 400, "idempotency_key_invalid"),
+    ("a key that is a number", _item(7), 400, "idempotency_key_invalid"),
+    ("a key with a space", _item("a b"), 400, "idempotency_key_invalid"),
+    ("a key that is half a pair", _item("\ud800"), 400, "idempotency_key_invalid"),
+    ("too many decimals", _item("k", amount="1.005"), 422, "validation_error"),
+    ("no amount", {"idempotencyKey": "k", "accountId": "a"}, 422, "validation_error"),
+    ("an unknown field", _item("k", status="completed"), 422, "validation_error"),
+    ("a system account", _item("k", accountId="sys:x"), 422, "validation_error"),
+    ("null", None, 422, "validation_error"),
+    ("a list", [], 422, "validation_error"),
+    ("a text", "payment", 422, "validation_error"),
+    ("an empty object", {}, 400, "idempotency_key_missing"),
+]
+
+
+@pytest.mark.parametrize(
+    ("item", "status", "code"), [row[1:] for row in ITEMS], ids=[row[0] for row in ITEMS]
+)
+async def test_each_item_has_its_answer_and_touches_no_other(
+    client: TestClientProtocol,
+    sql: "asyncpg.Connection[Any]",
+    item: Any,
+    status: int,
+    code: str | None,
+) -> None:
+    before, answer, after = await _answers(client, _item("before"), item, _item("after"))
+    assert (before["status"], after["status"]) == (201, 201)
+    assert answer["status"] == status
+    assert answer.get("error", {}).get("code") == code
+    assert await _count(sql) == 2 + (status == 201)
+
+
+BODIES: list[tuple[Any, int]] = [
+    ({}, 422),
+    ({"payments": None}, 422),
+    ({"payments": {}}, 422),
+    ({"payments": []}, 422),
+    ({"payments": [_item(f"k{n}") for n in range(1001)]}, 422),
+    ({"payments": [_item("k")], "more": 1}, 422),
+    ([_item("k")], 400),
+]
+
+
+@pytest.mark.parametrize(("body", "status"), BODIES)
+async def test_what_is_no_batch_stores_nothing(
+    client: TestClientProtocol, sql: "asyncpg.Connection[Any]", body: Any, status: int
+) -> None:
+    answer = await client.post("/payments/batch", json=body)
+    assert answer.status_code == status
+    assert answer.content_type == "application/problem+json"
+    assert await _count(sql) == 0
+
+
+async def test_a_thousand_payments_are_answered_in_order(
+    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
+) -> None:
+    items = [_item(f"k{n}", amount=f"{n}.00") for n in range(1000)]
+    answers = await _answers(client, *items)
+    assert [answer["payment"]["amount"] for answer in answers] == [f"{n}.00" for n in range(1000)]
+    assert await _count(sql) == 1000
+    again = await _answers(client, *items)
+    assert all(answer["replayed"] for answer in again)
+    assert [a["payment"] for a in again] == [a["payment"] for a in answers]
+    assert await _count(sql) == 1000
+
+
+async def test_a_key_twice_in_a_batch_is_one_payment(
+    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
+) -> None:
+    answers = await _answers(client, _item("k"), _item("k"), _item("other"), _item("k"))
+    assert [answer["status"] for answer in answers] == [201] * 4
+    assert len({answers[n]["payment"]["id"] for n in (0, 1, 3)}) == 1
+    assert sorted(answers[n]["replayed"] for n in (0, 1, 3)) == [False, True, True]
+    assert await _count(sql) == 2
+
+
+async def test_a_key_twice_with_two_bodies_is_one_payment_and_one_refusal(
+    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
+) -> None:
+    answers = await _answers(client, _item("k", amount=1), _item("k", amount=2))
+    assert sorted(answer["status"] for answer in answers) == [201, 422]
+    refused = next(answer for answer in answers if answer["status"] == 422)
+    assert refused["error"]["code"] == "idempotency_key_reused"
+    assert await _count(sql) == 1
+
+
+async def test_the_two_ways_to_create_share_their_keys(
+    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
+) -> None:
+    single = await client.post(
+        "/payments",
+        json={"accountId": "acc_1", "amount": 1},
+        headers={"Idempotency-Key": "k"},
+    )
+    (answer,) = await _answers(client, _item("k"))
+    assert answer == {"status": 201, "replayed": True, "payment": await single.get_json()}
+    assert await _count(sql) == 1
+
+
+async def test_a_batch_needs_no_header_and_may_be_a_mebibyte(
+    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
+) -> None:
+    items = [_item(f"k{n}", description="d" * 480) for n in range(1000)]
+    await _answers(client, *items)
+    items = [_item(f"k{n}", description="é" * 500) for n in range(1000)]
+    answer = await client.post("/payments/batch", json={"payments": items})
+    assert answer.status_code == 413
+    assert await _count(sql) == 1000
+
+
+async def test_a_batch_for_which_there_is_no_room_is_refused_whole(
+    api_url_of_database: str, sql: "asyncpg.Connection[Any]"
+) -> None:
+    settings = ApiSettings.model_validate(
+        {"DATABASE_URL": api_url_of_database, "waiting_creates_max": 2}
+    )
+    async with create_app(settings).test_app() as app:
+        items = [_item(f"k{n}") for n in range(3)]
+        answer = await app.test_client().post("/payments/batch", json={"payments": items})
+        assert answer.status_code == 503
+        assert (await answer.get_json())["code"] == "overloaded"
+    assert await _count(sql) == 0

@@ -1,0 +1,343 @@
+"""Reading payments: one whole, or page by page, whatever is asked, whatever happens meanwhile."""
+
+import asyncio
+import base64
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any, TypeAlias
+from urllib.parse import urlencode
+from uuid import UUID, uuid4
+
+import pytest
+from quart.typing import TestClientProtocol
+
+from payments_api.app import create_app
+from payments_api.settings import ApiSettings
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
+
+
+async def _pay(client: TestClientProtocol, **fields: Any) -> dict[str, Any]:
+    body = {"accountId": "acc_1", "amount": "1.00"} | fields
+    answer = await client.post("/payments", json=body, headers={"Idempotency-Key": str(uuid4())})
+    assert answer.status_code == 201
+    payment: dict[str, Any] = await answer.get_json()
+    return payment
+
+
+async def _get(client: TestClientProtocol, address: str, **query: Any) -> Any:
+    return await client.get(f"{address}?{urlencode(query)}" if query else address)
+
+
+async def _all_pages(client: TestClientProtocol, **query: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    cursor: dict[str, str] = {}
+    for _ in range(100):
+        page = await (await _get(client, "/payments", **query, **cursor)).get_json()
+        found += page["payments"]
+        if page["nextCursor"] is None:
+            return found
+        cursor = {"cursor": page["nextCursor"]}
+    raise AssertionError("the pages do not end")
+
+
+async def _settled(sql: Sql, count: int) -> None:
+    for _ in range(500):
+        if await sql.fetchval("SELECT count(*) FROM payments WHERE status <> 'pending'") == count:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the payments did not settle within 5 s")
+
+
+IDS = [
+    "x",
+    "0",
+    "01936f5e",
+    "01936f5e3c7a7d5e9a510b6c8f1d2e3f",
+    "{01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f}",
+    "urn:uuid:01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f",
+    "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3g",
+    "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f0",
+    "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f",  # Well-formed, and of no payment.
+    "%00",
+    "%FF",
+    "batch",
+]
+
+
+@pytest.mark.parametrize("payment_id", IDS)
+async def test_a_malformed_or_unknown_id_is_a_404(
+    client: TestClientProtocol, payment_id: str
+) -> None:
+    answer = await client.get(f"/payments/{payment_id}")
+    assert answer.status_code == 404
+    assert (await answer.get_json())["code"] == "payment_not_found"
+
+
+async def test_an_id_may_be_written_in_capitals(client: TestClientProtocol) -> None:
+    payment = await _pay(client)
+    answer = await client.get(f"/payments/{payment['id'].upper()}")
+    assert (await answer.get_json())["id"] == payment["id"]
+
+
+async def test_a_payment_tells_all_that_became_of_it(
+    client: TestClientProtocol, sql: Sql, start_worker: Callable[..., Any]
+) -> None:
+    made = [await _pay(client, amount=amount) for amount in ("5.00", "7.13", "0", "-5.13")]
+    before = await (await client.get(f"/payments/{made[0]['id']}")).get_json()
+    assert before["reconciliation"] is None
+    assert before["ledgerEntries"] == []
+    assert before["settledAt"] is None
+    assert before["job"]["status"] == "pending"
+    await start_worker()
+    await _settled(sql, 4)
+    found = [await (await client.get(f"/payments/{p['id']}")).get_json() for p in made]
+    assert [
+        (p["status"], p["reconciliation"]["status"], p["reconciliation"]["discrepancyAmount"])
+        for p in found
+    ] == [
+        ("completed", "completed", None),
+        ("completed", "completed_with_discrepancy", "0.13"),
+        ("failed", "failed", None),
+        ("failed", "failed", None),
+    ]
+    assert [p["discrepancyAmount"] for p in found] == [None, "0.13", None, None]
+    assert [len(p["ledgerEntries"]) for p in found] == [2, 2, 0, 0]
+    legs = found[1]["ledgerEntries"]
+    assert [(leg["entryType"], leg["direction"], leg["amount"]) for leg in legs] == [
+        ("payment", "credit", "7.13"),
+        ("clearing", "debit", "7.13"),
+    ]
+
+
+async def test_a_payment_whose_job_was_pruned_is_still_shown(
+    client: TestClientProtocol, sql: Sql, start_worker: Callable[..., Any]
+) -> None:
+    payment = await _pay(client)
+    await start_worker()
+    await _settled(sql, 1)
+    await sql.execute("DELETE FROM recon_jobs")
+    found = await (await client.get(f"/payments/{payment['id']}")).get_json()
+    assert (found["status"], found["job"]) == ("completed", None)
+
+
+BAD_QUERIES = [
+    # query, status, the field that is named
+    ("limit=0", 422, "limit"),
+    ("limit=-1", 422, "limit"),
+    ("limit=201", 422, "limit"),
+    ("limit=1e9", 422, "limit"),
+    ("limit=1.5", 422, "limit"),
+    ("limit=99999999999999999999", 422, "limit"),
+    ("limit=abc", 422, "limit"),
+    ("limit=", 422, "limit"),
+    ("limit=%D9%A3", 422, "limit"),
+    ("limit=1&limit=2", 422, "limit"),
+    ("status=done", 422, "status"),
+    ("status=", 422, "status"),
+    ("status=Pending", 422, "status"),
+    ("accountId=", 422, "accountId"),
+    ("accountId=a/b", 422, "accountId"),
+    ("accountId=a%00", 422, "accountId"),
+    ("accountId=" + "a" * 2000, 422, "accountId"),
+    ("currency=usd", 422, "currency"),
+    ("currency=ZZZ", 422, "currency"),
+    ("discrepancy=1", 422, "discrepancy"),
+    ("discrepancy=", 422, "discrepancy"),
+    ("page=2", 422, "page"),
+    ("Limit=2", 422, "Limit"),
+    ("%00=2", 422, "\0"),
+    ("createdFrom=2026-01-31", 422, "createdFrom"),
+    ("createdFrom=2026-01-31T12:00:00", 422, "createdFrom"),
+    ("createdFrom=2026-02-30T12:00:00Z", 422, "createdFrom"),
+    ("createdFrom=2026-01-31T25:00:00Z", 422, "createdFrom"),
+    ("createdFrom=2026-01-31T12:00:60Z", 422, "createdFrom"),
+    ("createdFrom=10000-01-01T00:00:00Z", 422, "createdFrom"),
+    ("createdFrom=0000-01-01T00:00:00Z", 422, "createdFrom"),
+    ("createdFrom=0001-01-01T00:00:00%2B14:00", 422, "createdFrom"),
+    ("createdTo=9999-12-31T23:59:59-14:00", 422, "createdTo"),
+    ("createdFrom=1769860800", 422, "createdFrom"),
+    ("createdFrom=now", 422, "createdFrom"),
+    ("createdFrom=%D9%A22026-01-31T12:00:00Z", 422, "createdFrom"),
+    ("cursor=", 400, None),
+    ("cursor=x", 400, None),
+    ("cursor=%00", 422, "cursor"),
+    ("cursor=" + "A" * 999, 400, None),
+    ("cursor=" + "A" * 2000, 422, "cursor"),
+    ("cursor=%F0%9F%98%80", 400, None),
+]
+
+
+@pytest.mark.parametrize(("query", "status", "named"), BAD_QUERIES)
+async def test_each_bad_query_is_refused_by_name(
+    client: TestClientProtocol, query: str, status: int, named: str | None
+) -> None:
+    answer = await client.get(f"/payments?{query}")
+    body = await answer.get_json()
+    assert (answer.status_code, body["status"]) == (status, status)
+    if named is None:
+        assert body["code"] == "invalid_cursor"
+    else:
+        assert [error["field"] for error in body["errors"]] == [named]
+
+
+GOOD_QUERIES = [
+    "limit=1",
+    "limit=200",
+    "limit=007",
+    "status=pending&accountId=acc_1&currency=USD&discrepancy=false",
+    "createdFrom=0001-01-01T00:00:00Z&createdTo=9999-12-31T23:59:59.999999Z",
+    "createdFrom=2026-01-31t12:00:00.123456789z",
+    "createdFrom=2026-01-31T12:00:00+01:00",
+    "createdFrom=2026-01-31T12:00:00%2B01:00",
+    "createdFrom=2026-01-31%2012:00:00-05:30",
+    "createdFrom=2026-03-29T02:30:00%2B01:00",  # An hour that clocks in Berlin leave out.
+]
+
+
+@pytest.mark.parametrize("query", GOOD_QUERIES)
+async def test_each_good_query_is_answered(client: TestClientProtocol, query: str) -> None:
+    assert (await client.get(f"/payments?{query}")).status_code == 200
+
+
+async def test_a_range_that_ends_before_it_begins_is_empty(client: TestClientProtocol) -> None:
+    await _pay(client)
+    query = {"createdFrom": "2027-01-01T00:00:00Z", "createdTo": "2026-01-01T00:00:00Z"}
+    found = await (await _get(client, "/payments", **query)).get_json()
+    assert found == {"payments": [], "nextCursor": None}
+
+
+async def test_created_from_is_included_and_created_to_is_not(client: TestClientProtocol) -> None:
+    made = [await _pay(client) for _ in range(3)]
+    first, second, third = (payment["createdAt"] for payment in made)
+    found = await _all_pages(client, createdFrom=second, createdTo=third)
+    assert [payment["id"] for payment in found] == [made[1]["id"]]
+    at = datetime.fromisoformat(first).astimezone(UTC)
+    for hours in (-8, 0, 14):
+        local = at.astimezone(tz=timezone(timedelta(hours=hours))).isoformat()
+        assert len(await _all_pages(client, createdFrom=local)) == 3
+
+
+async def test_each_filter_finds_its_payments(
+    client: TestClientProtocol, sql: Sql, start_worker: Callable[..., Any]
+) -> None:
+    await start_worker()
+    for account, currency, amount in (
+        ("a", "USD", "1.00"),
+        ("a", "EUR", "7.13"),
+        ("b", "USD", "-1.00"),
+        ("b", "JPY", "5"),
+    ):
+        await _pay(client, accountId=account, currency=currency, amount=amount)
+    await _settled(sql, 4)
+
+    async def amounts(**query: str) -> list[str]:
+        return [payment["amount"] for payment in await _all_pages(client, limit=1, **query)]
+
+    assert await amounts() == ["5", "-1.00", "7.13", "1.00"]
+    assert await amounts(accountId="a") == ["7.13", "1.00"]
+    assert await amounts(accountId="A") == []
+    assert await amounts(currency="USD") == ["-1.00", "1.00"]
+    assert await amounts(status="completed") == ["5", "7.13", "1.00"]
+    assert await amounts(status="failed") == ["-1.00"]
+    assert await amounts(status="pending") == []
+    assert await amounts(discrepancy="true") == ["7.13"]
+    assert await amounts(discrepancy="true", accountId="b") == []
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 7, 10, 11])
+async def test_pages_of_any_size_tell_every_payment_once_newest_first(
+    client: TestClientProtocol, limit: int
+) -> None:
+    made = [(await _pay(client))["id"] for _ in range(10)]
+    found = [payment["id"] for payment in await _all_pages(client, limit=limit)]
+    assert found == made[::-1]
+
+
+async def test_payments_made_while_paging_are_neither_doubled_nor_skip_others(
+    client: TestClientProtocol,
+) -> None:
+    made = [(await _pay(client))["id"] for _ in range(9)]
+    found: list[str] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await (await _get(client, "/payments", limit=2, **cursor)).get_json()
+        found += [payment["id"] for payment in page["payments"]]
+        if page["nextCursor"] is None:
+            break
+        cursor = {"cursor": page["nextCursor"]}
+        await _pay(client)
+    assert found == made[::-1]
+
+
+async def test_payments_of_one_moment_are_told_once_each(
+    client: TestClientProtocol, sql: Sql
+) -> None:
+    at, order = datetime(2026, 1, 1, tzinfo=UTC), 0x019B76DA_A800 << 80
+    await sql.executemany(
+        "INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,"
+        " currency, description, created_at, updated_at)"
+        " VALUES ($1, $2, $3, 'acc_1', 1, 'USD', '', $4, $4)",
+        [(UUID(int=order + n), f"k{n}", bytes(32), at) for n in range(7)],
+    )
+    found = [payment["id"] for payment in await _all_pages(client, limit=3)]
+    assert found == [str(UUID(int=order + n)) for n in reversed(range(7))]
+
+
+async def test_a_cursor_that_was_altered_in_any_place_is_refused(
+    client: TestClientProtocol,
+) -> None:
+    for _ in range(3):
+        await _pay(client)
+    cursor = (await (await client.get("/payments?limit=1")).get_json())["nextCursor"]
+    spoilt = [cursor[:-1], cursor[1:], cursor + "A", cursor + "=", cursor.lower(), cursor * 2]
+    for at in range(len(cursor)):
+        other = "B" if cursor[at] == "A" else "A"
+        spoilt.append(cursor[:at] + other + cursor[at + 1 :])
+    for text in spoilt:
+        answer = await _get(client, "/payments", limit=1, cursor=text)
+        assert answer.status_code == 400, text
+        assert (await answer.get_json())["code"] == "invalid_cursor"
+
+
+async def test_a_cursor_serves_its_own_list_and_filters_only(client: TestClientProtocol) -> None:
+    for _ in range(3):
+        await _pay(client)
+    cursor = (await (await client.get("/payments?limit=1")).get_json())["nextCursor"]
+    for address, query in (
+        ("/payments", {"accountId": "acc_1"}),
+        ("/payments", {"status": "pending"}),
+        ("/payments", {"createdFrom": "2026-01-01T00:00:00Z"}),
+        ("/accounts/acc_1/entries", {}),
+        ("/jobs", {}),
+        ("/jobs/actions", {}),
+    ):
+        answer = await _get(client, address, **query, cursor=cursor)
+        assert answer.status_code == 400, (address, query)
+    # Another limit is the same list.
+    assert (await _get(client, "/payments", limit=2, cursor=cursor)).status_code == 200
+
+
+async def test_a_cursor_holds_no_secret_and_cannot_be_made(client: TestClientProtocol) -> None:
+    payments = [await _pay(client) for _ in range(2)]
+    cursor = (await (await client.get("/payments?limit=1")).get_json())["nextCursor"]
+    raw = base64.urlsafe_b64decode(cursor + "==")
+    assert raw[16:].decode() == payments[1]["id"]
+    forged = base64.urlsafe_b64encode(bytes(16) + raw[16:]).decode().rstrip("=")
+    assert (await _get(client, "/payments", cursor=forged)).status_code == 400
+
+
+async def test_another_replica_takes_the_cursor(
+    client: TestClientProtocol, api_url_of_database: str
+) -> None:
+    for _ in range(2):
+        await _pay(client)
+    cursor = (await (await client.get("/payments?limit=1")).get_json())["nextCursor"]
+    settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
+    async with create_app(settings).test_app() as app:
+        assert (await _get(app.test_client(), "/payments", cursor=cursor)).status_code == 200
+    other = ApiSettings.model_validate(
+        {"DATABASE_URL": api_url_of_database, "cursor_key": "another key of ours"}
+    )
+    async with create_app(other).test_app() as app:
+        assert (await _get(app.test_client(), "/payments", cursor=cursor)).status_code == 400
