@@ -19,12 +19,12 @@ def find_chromium() -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here needs a browser; where there is none it is skipped, unless required."""
+    """What needs a browser is marked; where there is none it is skipped, unless required."""
     here = Path(__file__).parent
     required = "browser" in os.environ.get("REQUIRE", "").split(",")
     missing = find_chromium() is None and not required
     for item in items:
-        if here in item.path.parents:
+        if here in item.path.parents and "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
             if missing:
                 reason = "no Chromium on PATH (Debian's package is called chromium)"

@@ -10,12 +10,14 @@ from whole_system import WholeSystem
 
 
 @contextmanager
-def posting_fails(system: WholeSystem, account: str) -> Iterator[None]:
+def posting_fails(
+    system: WholeSystem, account: str, error: str = "the vault is shut"
+) -> Iterator[None]:
     """Until the block ends, the database refuses every posting on the account."""
     name = f"refuse_{account}"
     system.sql(
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        f" IF NEW.account_id = '{account}' THEN RAISE EXCEPTION 'the vault is shut'; END IF;"
+        f" IF NEW.account_id = '{account}' THEN RAISE EXCEPTION '{error}'; END IF;"
         " RETURN NEW; END $$;"
         f"CREATE TRIGGER {name} BEFORE INSERT ON ledger_entries"
         f" FOR EACH ROW EXECUTE FUNCTION {name}()"
@@ -26,9 +28,11 @@ def posting_fails(system: WholeSystem, account: str) -> Iterator[None]:
         system.sql(f"DROP TRIGGER {name} ON ledger_entries; DROP FUNCTION {name}()")
 
 
-def make_dead_letters(system: WholeSystem, account: str, count: int) -> list[str]:
+def make_dead_letters(
+    system: WholeSystem, account: str, count: int, error: str = "the vault is shut"
+) -> list[str]:
     """Payments whose jobs the worker has given up; their job ids."""
-    with posting_fails(system, account):
+    with posting_fails(system, account, error):
         system.worker.stop()
         try:
             ids = [pay_elsewhere(system, account, f"{number + 1}.00") for number in range(count)]

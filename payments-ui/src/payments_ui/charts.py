@@ -6,6 +6,7 @@ its box, and labels stand beside it in HTML so that text keeps its shape.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from math import ceil, floor, log10
 
 from payments_ui.api_types import LedgerEntry, Throughput
@@ -141,7 +142,8 @@ def balance_chart(newest_first: Sequence[LedgerEntry], now: str) -> StepChart | 
     times = [parse_time(entry["createdAt"]) for entry in entries]
     if len(entries) < 2 or end is None or None in times:
         return None
-    seconds = [at.timestamp() for at in times if at is not None]
+    # Each entry is at least as late as the one before it, whatever two workers' clocks say.
+    seconds = list(accumulate((at.timestamp() for at in times if at is not None), max))
     first, last = seconds[0], max(end.timestamp(), seconds[-1])
     values = [float(entry["balanceAfter"]) for entry in entries]  # For drawing only.
     ticks = nice_ticks(min(0.0, *values), max(0.0, *values))

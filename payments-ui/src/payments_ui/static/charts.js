@@ -23,7 +23,9 @@ function add(plot, name) {
 }
 
 function clear(plot) {
-  plot.querySelectorAll(".chart-cursor, .chart-dot, .chart-tip").forEach((element) => element.remove());
+  plot
+    .querySelectorAll(".chart-cursor, .chart-dot, .chart-tip")
+    .forEach((element) => element.remove());
 }
 
 function point(plot, event) {
@@ -45,7 +47,11 @@ function point(plot, event) {
   const text = document.createElement("b");
   text.textContent = found.dataset.text;
   const when = document.createElement("span");
-  when.textContent = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium", hour12: false }).format(new Date(found.dataset.at));
+  when.textContent = new Intl.DateTimeFormat(undefined, {
+    dateStyle: "medium",
+    timeStyle: "medium",
+    hour12: false,
+  }).format(new Date(found.dataset.at));
   tip.append(text, when);
   const room = box.width - tip.offsetWidth;
   tip.style.left = `${Math.max(0, Math.min(room, left + (left > box.width / 2 ? -tip.offsetWidth - 10 : 10)))}px`;

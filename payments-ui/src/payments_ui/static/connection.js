@@ -6,7 +6,12 @@
 const SILENCE_MS_MAX = 25_000; // The server says something every 10 s.
 const RETRY_MS = [1000, 4000]; // Between these two, by chance, so that pages do not come in step.
 const SETTLE_MS = 1500; // A blink shorter than this is not worth a banner.
-const TEXT = { live: "Live", behind: "Behind", reconnecting: "Reconnecting", connecting: "Connecting" };
+const TEXT = {
+  live: "Live",
+  behind: "Behind",
+  reconnecting: "Reconnecting",
+  connecting: "Connecting",
+};
 const REASON = {
   behind: "The payments service is not answering. This page catches up by itself.",
   reconnecting: "The connection to the page's server is lost. It is tried again by itself.",
@@ -38,7 +43,9 @@ function setState(state) {
 function showBanner() {
   const reason = REASON[root.dataset.connection];
   if (!reason || !behindSince || Date.now() - behindSince < SETTLE_MS) return;
-  const at = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false }).format(behindSince);
+  const at = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false }).format(
+    behindSince,
+  );
   const shown = `Last news at ${at}. ${reason}`;
   const text = document.getElementById("behind-text");
   if (text.textContent !== shown) text.textContent = shown;
@@ -47,10 +54,13 @@ function showBanner() {
 
 /** Ask every part of the page for its present content, at most once a second. */
 function refetch() {
-  refetchTimer ??= setTimeout(() => {
-    refetchTimer = null;
-    document.body.dispatchEvent(new CustomEvent("refetch"));
-  }, between([50, 1000]));
+  refetchTimer ??= setTimeout(
+    () => {
+      refetchTimer = null;
+      document.body.dispatchEvent(new CustomEvent("refetch"));
+    },
+    between([50, 1000]),
+  );
 }
 
 function retry() {
@@ -91,7 +101,11 @@ if (source) {
 // Parts that follow the clock, or that the API could not fill, ask by themselves.
 setInterval(() => {
   if (root.dataset.connection === "live" && document.querySelector("[data-incomplete]")) refetch();
-  if (!document.hidden && document.querySelector("[data-tick]") && !document.getElementById("dialog").open) {
+  if (
+    !document.hidden &&
+    document.querySelector("[data-tick]") &&
+    !document.getElementById("dialog").open
+  ) {
     document.body.dispatchEvent(new CustomEvent("tick"));
   }
 }, 3000);

@@ -58,7 +58,11 @@ const dialog = document.getElementById("dialog");
 
 async function openDialog(link) {
   const body = document.getElementById("dialog-body");
-  await htmx.ajax("GET", link.getAttribute("href"), { target: body, swap: "innerHTML", select: "#confirm" });
+  await htmx.ajax("GET", link.getAttribute("href"), {
+    target: body,
+    swap: "innerHTML",
+    select: "#confirm",
+  });
   if (!dialog.open) dialog.showModal();
   dialog.querySelector("input:not([type=hidden])")?.focus();
 }
@@ -69,7 +73,10 @@ document.addEventListener("click", (event) => {
   if (opener && plain) {
     event.preventDefault();
     openDialog(opener);
-  } else if (dialog.open && (event.target === dialog || event.target.closest("[data-dialog-close]"))) {
+  } else if (
+    dialog.open &&
+    (event.target === dialog || event.target.closest("[data-dialog-close]"))
+  ) {
     event.preventDefault();
     dialog.close();
   }

@@ -27,7 +27,9 @@ function matches(row, wanted) {
   const created = row.dataset.created.slice(0, 16);
   return (
     (!account || account === row.dataset.account) &&
-    (!status || status === row.dataset.status || (status === "completed" && row.dataset.status === "discrepancy")) &&
+    (!status ||
+      status === row.dataset.status ||
+      (status === "completed" && row.dataset.status === "discrepancy")) &&
     (!currency || currency === row.dataset.currency) &&
     (!start || created >= start) &&
     (!end || created < end)
@@ -65,7 +67,8 @@ function showHeld() {
   const button = document.getElementById("newer");
   if (!button) return;
   button.hidden = held.size === 0;
-  document.getElementById("newer-text").textContent = `${held.size} newer payment${held.size === 1 ? "" : "s"}`;
+  document.getElementById("newer-text").textContent =
+    `${held.size} newer payment${held.size === 1 ? "" : "s"}`;
 }
 
 function letIn() {
@@ -127,7 +130,8 @@ source?.addEventListener("payments", (event) => {
 document.addEventListener("htmx:after:swap", () => {
   for (const [id, row] of recent) {
     const shown = document.getElementById(`p-${id}`);
-    if (shown?.dataset.status === "pending" && row.dataset.status !== "pending") replace(shown, row);
+    if (shown?.dataset.status === "pending" && row.dataset.status !== "pending")
+      replace(shown, row);
     if (row.dataset.status === "pending") continue;
     for (const badge of document.querySelectorAll(`[data-badge-of="${CSS.escape(id)}"]`)) {
       badge.replaceChildren(row.querySelector(".badge").cloneNode(true));

@@ -10,7 +10,8 @@
     }
   };
   const dark = () =>
-    (root.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+    (root.dataset.theme ||
+      (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
   if (stored() === "light" || stored() === "dark") root.dataset.theme = stored();
 
   document.addEventListener("DOMContentLoaded", () => {

@@ -1,7 +1,16 @@
 // Shows every <time> in the reader's zone; the exact UTC stays in its title.
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const clock = new Intl.DateTimeFormat(undefined, {
+  hour: "2-digit",
+  minute: "2-digit",
+  second: "2-digit",
+  hour12: false,
+});
 const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const dateAndYear = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const dateAndYear = new Intl.DateTimeFormat(undefined, {
+  day: "numeric",
+  month: "short",
+  year: "numeric",
+});
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "always", style: "short" });
 
 function ago(at) {
@@ -17,7 +26,8 @@ function text(at, style) {
   if (style === "clock") return clock.format(at);
   if (style === "ago") return ago(at);
   const today = new Date();
-  if (at.getFullYear() !== today.getFullYear()) return `${dateAndYear.format(at)}, ${clock.format(at)}`;
+  if (at.getFullYear() !== today.getFullYear())
+    return `${dateAndYear.format(at)}, ${clock.format(at)}`;
   if (style === "short" && at.toDateString() === today.toDateString()) return clock.format(at);
   return `${date.format(at)}, ${clock.format(at)}`;
 }
