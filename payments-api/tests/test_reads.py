@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
