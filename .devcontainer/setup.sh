@@ -77,6 +77,10 @@ clone() {
     rm -rf "$scratch"
 }
 
+# The folder a checkout is mounted into belongs to root, and the container's user may use sudo.
+if [[ ! -w $workspaces ]] && sudo -n true 2>/dev/null; then
+    sudo -n chown "$(id -u):$(id -g)" "$workspaces"
+fi
 if [[ ! -w $workspaces ]]; then
     warn "$workspaces cannot be written: the services stay where they are, in $checkout"
 elif [[ -f $checkout/payments-api/pyproject.toml ]]; then

@@ -8,4 +8,6 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 # The official image has both names too.
 RUN ln -s python3 /usr/bin/python
+# uv brings authorities of its own and would not look at the host's.
+ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 CMD ["python3"]

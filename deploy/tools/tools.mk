@@ -6,6 +6,13 @@
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes $<
 	@touch $@
 
+# The one tool that comes from npm; its lock holds hashes and names no host.
+.cache/tools/devcontainer/.done: deploy/tools/devcontainer/package-lock.json
+	@mkdir -p $(@D)
+	@cp deploy/tools/devcontainer/package*.json $(@D)
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(@D)
+	@touch $@
+
 .PHONY: tool-locks
 tool-locks: $(UV)
 	@for name in $(basename $(notdir $(wildcard deploy/tools/*.in))); do \

@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,38 @@ def test_the_whole_file_runs_with_postgres_in_a_container(tmp_path: Path) -> Non
     finally:
         if container is not None:
             subprocess.run(["docker", "volume", "rm", container], check=True, capture_output=True)
+
+
+@pytest.mark.parametrize(
+    "runs_in", ["embedded", pytest.param("container", marks=pytest.mark.engine)]
+)
+def test_the_troubleshooting_commands_work_without_a_password(tmp_path: Path, runs_in: str) -> None:
+    tmp_path.chmod(0o755)
+    port = str(free_ports(1)[0])
+    environ = {"PG_PORT": port, "DATA_DIR": str(tmp_path / "data"), "POSTGRES_RUNS_IN": runs_in}
+    where = ["-h", "localhost", "-p", port, "-U", "postgres", "-d", "payments"]
+    programs = Path(postgres_programs())
+    start = subprocess.Popen(["make", "start-postgres"], cwd=ROOT, env={**os.environ, **environ})
+    try:
+        for _ in range(120):
+            if make("ready-postgres", **environ).returncode == 0:
+                break
+            time.sleep(0.25)
+        for command in (["pg_isready", *where], ["psql", *where, "-c", "SELECT 1"]):
+            subprocess.run([programs / command[0], *command[1:]], check=True)
+    finally:
+        stopped = make("stop-postgres", **environ)
+        assert start.wait(30) == 0
+        if runs_in == "container":
+            subprocess.run(["docker", "volume", "rm", f"payments-postgres-{port}"], check=True)
+    assert stopped.returncode == 0, stopped.stderr
+
+
+def postgres_programs() -> str:
+    """psql and pg_isready of the embedded server, as `make devcontainer` puts them on PATH."""
+    from payments_local.postgres import BIN
+
+    return str(BIN)
 
 
 def test_a_service_says_what_it_waits_for_and_gives_up(tmp_path: Path) -> None:
