@@ -55,8 +55,8 @@ class Notifier:
     async def flush(self) -> None:
         """Send now what waits, such as the last notice of a process that stops."""
         self._wake.clear()
-        payload = TOO_MANY if self._too_many else " ".join(map(str, self._changed))
-        jobs_added = self._jobs_added
+        changed, too_many, jobs_added = self._changed, self._too_many, self._jobs_added
+        payload = TOO_MANY if too_many else " ".join(map(str, changed))
         self._changed, self._too_many, self._jobs_added = [], False, False
         if not (payload or jobs_added):
             return
@@ -67,5 +67,10 @@ class Notifier:
                     " CASE WHEN $4 <> '' THEN pg_notify($3, $4) END",
                     *(jobs_added, JOBS_CHANNEL, PAYMENTS_CHANNEL, payload),
                 )
+        except asyncio.CancelledError:
+            # Stopped in the middle of sending: left for the last flush.
+            self._too_many |= too_many
+            self.payments_changed(changed, jobs_added=jobs_added)
+            raise
         except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             log.warning("notice_not_sent", extra={"error": reason_of(error)})
