@@ -1,0 +1,315 @@
+"""The worker: woken, idle, draining, and through every absence of Postgres."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import asyncpg
+import pytest
+from backlog import Sql, add_simple, job_rows, status_counts
+from head_rows import held_head_row, until_somebody_waits
+from ledger_model import assert_audit_is_clean, assert_ledger_is_of
+from own_system import migrated_postgres, running_worker, worker_url
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+from waiting import until
+
+from payments_core import queue
+from payments_core.serving import Lifecycle
+from payments_local.postgres import EmbeddedPostgres
+from recon_worker import worker as worker_module
+from recon_worker.app import create_control_app
+from recon_worker.reconcile_batch import Reconciler
+from recon_worker.worker import Worker
+
+StartWorker = Callable[..., Any]
+FAST = {"poll_seconds_min": 0.02, "poll_seconds_max": 0.1}
+
+
+async def _until_done(sql: Sql, completed: int, seconds: float = 20) -> None:
+    async def done() -> bool:
+        return await status_counts(sql) == {"completed": completed}
+
+    await until(done, seconds)
+
+
+async def _until_listening(worker: Worker) -> None:
+    async def listening() -> bool:
+        return worker.listening and worker.reachable
+
+    await until(listening)
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    with migrated_postgres() as server:
+        yield server
+
+
+async def test_a_notification_wakes_an_idle_worker_at_once(
+    sql: Sql, start_worker: StartWorker
+) -> None:
+    worker = await start_worker(poll_seconds_min=60, poll_seconds_max=60)
+    await _until_listening(worker)
+    await asyncio.sleep(0.2)
+    await add_simple(sql, 3)
+    await asyncio.sleep(0.3)
+    assert await status_counts(sql) == {"pending": 3}
+    await sql.execute(f"NOTIFY {queue.JOBS_CHANNEL}")
+    await _until_done(sql, 3, seconds=2)
+
+
+async def test_a_worker_that_only_polls_needs_no_notification(
+    sql: Sql, start_worker: StartWorker
+) -> None:
+    worker = await start_worker(poll_only=True, **FAST)
+    await add_simple(sql, 3)
+    await _until_done(sql, 3, seconds=2)
+    assert not worker.listening
+    listeners = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'listen'"
+    assert await sql.fetchval(listeners) == 0
+
+
+async def test_the_poll_slows_down_to_its_bound_and_at_once_with_listen_at_work(
+    sql: Sql, start_worker: StartWorker
+) -> None:
+    del sql
+    worker = await start_worker(poll_only=True, poll_seconds_min=0.05, poll_seconds_max=1)
+    polls = [0.05]
+    while len(polls) < 8:
+        polls.append(worker._slower(polls[-1]))
+    assert polls == [0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 1]
+    worker.listening = True
+    assert worker._slower(0.05) == 1
+
+
+async def test_a_lost_listen_makes_the_worker_poll_again(
+    sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payments_core.listening.RECONNECT_SECONDS_MIN", 5.0)
+    worker = await start_worker(**FAST)
+    await _until_listening(worker)
+    await sql.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'recon-worker-listen'"
+    )
+
+    async def lost() -> bool:
+        return not worker.listening
+
+    await until(lost)
+    await add_simple(sql, 1)
+    await _until_done(sql, 1, seconds=2)
+
+
+async def test_an_idle_worker_asks_less_than_twice_a_second(start_worker: StartWorker) -> None:
+    worker = await start_worker()
+    await _until_listening(worker)
+    await asyncio.sleep(1)
+    statements: list[str] = []
+
+    def count(*arguments: Any) -> None:
+        statements.append(arguments[2])
+
+    event.listen(worker.engine.sync_engine, "before_cursor_execute", count)
+    await asyncio.sleep(5)
+    assert 0 < len(statements) < 2 * 5, statements
+
+
+async def test_a_stop_finishes_the_batch_and_leaves_nothing_held(
+    sql: Sql, engine: AsyncEngine, worker_url_of_database: str
+) -> None:
+    stored = await add_simple(sql, 3000)
+    async with running_worker(worker_url_of_database, batch_size=50, concurrency=3):
+
+        async def begun() -> bool:
+            return (await status_counts(sql)).get("completed", 0) > 0
+
+        await until(begun)
+    counts = await status_counts(sql)
+    assert counts.keys() == {"completed", "pending"}, counts
+    attempts = "SELECT DISTINCT attempts FROM recon_jobs WHERE status = 'pending'"
+    assert [row[0] for row in await sql.fetch(attempts)] == [0]
+    assert await sql.fetchval("SELECT count(*) FROM workers") == 0
+
+    async with running_worker(worker_url_of_database):
+        await _until_done(sql, 3000)
+    await assert_ledger_is_of(sql, stored)
+    await assert_audit_is_clean(engine)
+
+
+async def test_an_idle_worker_stops_at_once_however_long_its_poll(
+    worker_url_of_database: str,
+) -> None:
+    began = time.monotonic()
+    async with running_worker(
+        worker_url_of_database, concurrency=4, poll_seconds_min=60, poll_seconds_max=60
+    ) as worker:
+        await _until_listening(worker)
+    assert time.monotonic() - began < 3
+
+
+async def test_a_drain_that_takes_too_long_hands_its_jobs_back_unburnt(
+    sql: Sql, worker_url_of_database: str
+) -> None:
+    stored = await add_simple(sql, 5)
+    async with held_head_row(sql, stored[0]):
+        async with running_worker(worker_url_of_database, drain_seconds=0.2):
+            await until_somebody_waits(sql)
+            began = time.monotonic()
+        assert time.monotonic() - began < 3
+    assert {(job["status"], job["attempts"]) for job in await job_rows(sql)} == {("pending", 0)}
+
+
+async def test_the_last_batch_is_told_to_readers_before_the_worker_ends(
+    sql: Sql, worker_url_of_database: str
+) -> None:
+    told: set[str] = set()
+    await sql.add_listener(
+        "payment_changes", lambda *arguments: told.update(str(arguments[3]).split())
+    )
+    stored = await add_simple(sql, 1)
+    async with running_worker(worker_url_of_database) as worker, held_head_row(sql, stored[0]):
+        await until_somebody_waits(sql)
+        worker.lifecycle.stopping.set()
+
+    async def heard() -> bool:
+        return told == {str(stored[0].id)}
+
+    await until(heard, 2)
+
+
+async def test_a_long_batch_keeps_its_lease_while_others_look_for_expired_ones(
+    sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reconcile = Reconciler.reconcile
+
+    async def slowly(self: Reconciler, *arguments: Any) -> None:
+        await asyncio.sleep(1.5)
+        await reconcile(self, *arguments)
+
+    monkeypatch.setattr(Reconciler, "reconcile", slowly)
+    await add_simple(sql, 5)
+    for _ in range(2):
+        await start_worker(lease_seconds=0.6, rescue_interval_seconds=0.1, **FAST)
+    await _until_done(sql, 5)
+    assert {job["attempts"] for job in await job_rows(sql)} == {1}
+
+
+async def test_the_jobs_of_a_dead_worker_are_settled_by_another_within_seconds(
+    sql: Sql, engine: AsyncEngine, start_worker: StartWorker
+) -> None:
+    stored = await add_simple(sql, 5)
+    async with engine.connect() as connection:
+        await queue.claim(connection, queue.new_lease("dead", 0.5), 5)
+        await connection.commit()
+    await start_worker(rescue_interval_seconds=0.1)
+    await _until_done(sql, 5, seconds=5)
+    await assert_ledger_is_of(sql, stored)
+
+
+async def test_an_error_nobody_expected_does_not_end_the_worker(
+    sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, failures = queue.claim, iter([True, True])
+
+    async def fail_twice(*arguments: Any) -> Any:
+        if next(failures, False):
+            raise RuntimeError("a bug")
+        return await claim(*arguments)
+
+    monkeypatch.setattr(queue, "claim", fail_twice)
+    await add_simple(sql, 2)
+    await start_worker(**FAST)
+    await _until_done(sql, 2, seconds=3)
+
+
+async def test_a_worker_shows_that_it_lives_and_what_it_settled(
+    sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "PRESENCE_SECONDS", 0.05)
+    await add_simple(sql, 7)
+    worker = await start_worker()
+
+    async def shown() -> bool:
+        return bool(await sql.fetchval("SELECT completed_total FROM workers") == 7)
+
+    await until(shown)
+    row = await sql.fetchrow("SELECT * FROM workers")
+    assert row is not None
+    assert (row["id"], row["version"]) == (worker.id, "test")
+    done = await sql.fetch("SELECT sum(completed), sum(failed) FROM worker_throughput")
+    assert [tuple(total) for total in done] == [(7, 0)]
+
+
+async def test_readiness_follows_the_queue_and_fails_first_when_stopping(
+    sql: Sql, start_worker: StartWorker
+) -> None:
+    del sql
+    worker = await start_worker()
+    lifecycle = Lifecycle()
+    client = create_control_app(worker, lifecycle).test_client()
+    worker.reachable = False
+    assert (await client.get("/readyz")).status_code == 503
+
+    async def ready() -> bool:
+        status: int = (await client.get("/readyz")).status_code
+        return status == 200
+
+    await until(ready)
+    lifecycle.stopping.set()
+    assert (await client.get("/readyz")).status_code == 503
+    assert (await client.get("/livez")).status_code == 200
+
+
+@pytest.mark.parametrize("end", ["stop", "crash"])
+async def test_a_restart_of_postgres_needs_no_restart_of_the_worker(
+    own_postgres: EmbeddedPostgres, end: str
+) -> None:
+    sql = await asyncpg.connect(own_postgres.url)
+    before: int = await sql.fetchval("SELECT count(*) FROM payments")
+    await add_simple(sql, 2000)
+    async with running_worker(worker_url(own_postgres), batch_size=20) as worker:
+
+        async def begun() -> bool:
+            return (await status_counts(sql)).get("completed", 0) > before
+
+        await until(begun)
+        getattr(own_postgres, end)()
+        await sql.close(timeout=1)
+
+        async def noticed() -> bool:
+            return not worker.reachable
+
+        await until(noticed)
+        own_postgres.start()
+        sql = await asyncpg.connect(own_postgres.url)
+        # Well before a lease of 10 seconds could run out, all of it is done.
+        await _until_done(sql, before + 2000, seconds=9)
+        await _until_listening(worker)
+        await assert_audit_is_clean(worker.engine)
+        attempts = await sql.fetchval("SELECT max(attempts) FROM recon_jobs")
+        assert attempts <= 2
+    await sql.close()
+
+
+async def test_a_worker_may_start_before_its_database(own_postgres: EmbeddedPostgres) -> None:
+    own_postgres.stop()
+    async with running_worker(worker_url(own_postgres)) as worker:
+        await asyncio.sleep(0.5)
+        assert not worker.reachable
+        own_postgres.start()
+        await _until_listening(worker)
+
+
+async def test_a_worker_whose_database_is_away_still_stops_in_time(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    began = time.monotonic()
+    async with running_worker(worker_url(own_postgres)) as worker:
+        await _until_listening(worker)
+        own_postgres.stop()
+        began = time.monotonic()
+    assert time.monotonic() - began < 8
+    own_postgres.start()
