@@ -1,0 +1,146 @@
+"""Every overlay, and every combination of components, builds and is valid on every Kubernetes."""
+
+import json
+import os
+import subprocess
+from collections import Counter
+from functools import lru_cache
+from typing import Any
+
+import pytest
+import yaml
+from k8s_manifests import (
+    FULLEST,
+    K8S,
+    OVERLAYS,
+    ROOT,
+    Object,
+    build,
+    build_all,
+    build_text,
+    combination,
+    every_combination,
+    every_pair,
+    kubectl,
+    overlay,
+)
+
+OLDEST_KUBERNETES = "1.29"
+HERE = ROOT / "tests" / "k8s"
+
+
+@lru_cache
+def crd_schemas() -> dict[str, Any]:
+    """The schemas of other projects' objects, by apiVersion/Kind."""
+    documents = [
+        document
+        for file in sorted((HERE / "crds").glob("*.yaml"))
+        for document in yaml.safe_load_all(file.read_text())
+    ]
+    assert all(document["source"] for document in documents)
+    return {f"{item['apiVersion']}/{item['kind']}": item["schema"] for item in documents}
+
+
+def schema_errors(objects: list[Object]) -> list[str]:
+    """What is wrong with the objects by the oldest and the newest Kubernetes we know."""
+    asked = {
+        "versions": [OLDEST_KUBERNETES, "newest"],
+        "crds": crd_schemas(),
+        "objects": list({json.dumps(item, sort_keys=True): item for item in objects}.values()),
+    }
+    run = subprocess.run(
+        [str(kubectl().parent / "python"), str(HERE / "validate_objects.py")],
+        input=json.dumps(asked),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    errors: list[str] = json.loads(run.stdout)
+    return errors
+
+
+def identity(item: Object) -> tuple[str, str, str]:
+    return item["apiVersion"], item["kind"], item["metadata"]["name"]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_overlay_is_valid_on_the_oldest_and_the_newest_kubernetes(name: str) -> None:
+    assert schema_errors(list(overlay(name))) == []
+
+
+def test_apply_k_deploys_the_local_overlay() -> None:
+    assert build(K8S) == overlay("local")
+
+
+def test_building_twice_gives_the_same() -> None:
+    folder = K8S / "overlays" / "production"
+    assert build_text(folder) == build_text(folder)
+
+
+def test_every_combination_of_components_builds_and_is_valid() -> None:
+    """All 288 where K8S_COMBINATIONS=all (make check-k8s), else every two of them."""
+    several = list(every_combination() if os.environ.get("K8S_COMBINATIONS") else every_pair())
+    built = build_all(several)
+    for names, objects in zip(several, built, strict=True):
+        twice = [key for key, count in Counter(map(identity, objects)).items() if count > 1]
+        assert not twice, f"{names}: {twice}"
+        stray = [name for *_, name in map(identity, objects) if name.endswith("-version")]
+        assert not stray, f"{names}: a name was not written: {stray}"
+    assert schema_errors([item for objects in built for item in objects]) == []
+
+
+def test_the_order_of_components_does_not_matter() -> None:
+    def comparable(objects: tuple[Object, ...]) -> list[str]:
+        return sorted(json.dumps(item, sort_keys=True) for item in objects)
+
+    forward, backward = combination(FULLEST), combination(FULLEST[::-1])
+    assert [identity(item) for item in forward] != []
+    assert comparable(forward) == comparable(backward)
+
+
+def test_the_restore_is_valid() -> None:
+    assert schema_errors(list(build(K8S / "components/cloudnative-pg/restore"))) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "complaint"),
+    [
+        (
+            {"apiVersion": "v1", "kind": "Service", "spec": {"ports": [{"port": 1, "prot": 1}]}},
+            "prot",
+        ),
+        ({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "spec": {}}, "triggers"),
+        ({"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "spec": {"a": 1}}, "'a'"),
+        ({"apiVersion": "example.com/v1", "kind": "Unheard", "spec": {}}, "Couldn't find schema"),
+    ],
+)
+def test_the_validation_finds_what_is_wrong(item: Object, complaint: str) -> None:
+    errors = schema_errors([{"metadata": {"name": "wrong"}, **item}])
+    assert any(complaint in error for error in errors), errors
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_all_objects_live_in_the_namespace_and_say_what_they_are_part_of(name: str) -> None:
+    cluster_wide = {"Namespace", "PriorityClass"}
+    for item in overlay(name):
+        metadata, who = item["metadata"], identity(item)
+        if item["kind"] not in cluster_wide:
+            assert metadata.get("namespace") == "payments", who
+
+
+def test_the_namespace_enforces_the_restricted_standard() -> None:
+    for name in OVERLAYS:
+        (namespace,) = (item for item in overlay(name) if item["kind"] == "Namespace")
+        for mode in ("enforce", "audit", "warn"):
+            labels = namespace["metadata"]["labels"]
+            assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
+
+
+def test_no_secret_stands_in_a_manifest() -> None:
+    for name in OVERLAYS:
+        assert not [item for item in overlay(name) if item["kind"] == "Secret"]
+    for file in K8S.rglob("*"):
+        if file.is_file():
+            assert file.suffix in (".yaml", ".py", ".mk", ".json"), f"{file}: what is it?"
