@@ -84,12 +84,7 @@ def _revision_of(connection: Connection) -> str | None:
 def _to_revision(connection: Connection, revision: str) -> None:
     script = ScriptDirectory.from_config(_config())
     target = script.get_revision(revision) if revision != "base" else None
-    row = connection.execute(text("SELECT to_regclass('alembic_version')")).scalar()
-    at = (
-        connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-        if row
-        else None
-    )
+    at = _revision_of(connection)
     known = {r.revision for r in script.walk_revisions()}
     if at is not None and at not in known:
         raise CommandError(

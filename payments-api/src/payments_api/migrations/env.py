@@ -6,7 +6,12 @@ from payments_core.tables import metadata
 
 if context.is_offline_mode():
     context.configure(
-        dialect_name="postgresql", target_metadata=metadata, literal_binds=True, as_sql=True
+        dialect_name="postgresql",
+        # The default style would print every % of a RAISE twice.
+        dialect_opts={"paramstyle": "named"},
+        target_metadata=metadata,
+        literal_binds=True,
+        as_sql=True,
     )
 else:
     context.configure(

@@ -1,0 +1,281 @@
+"""The database refuses what must never be, whoever asks: even the superuser, even our own bugs."""
+
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+from payments_core.tables import metadata
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
+
+A = "00000000-0000-0000-0000-00000000000a"  # Pending.
+B = "00000000-0000-0000-0000-00000000000b"  # Pending.
+C = "00000000-0000-0000-0000-00000000000c"  # Completed, with its two legs.
+D = "00000000-0000-0000-0000-00000000000d"  # Failed.
+NEW = "00000000-0000-0000-0000-0000000000ff"
+
+
+def _payment(**columns: str) -> str:
+    values = {
+        "id": f"'{NEW}'",
+        "idempotency_key": "'new'",
+        "request_fingerprint": "decode(repeat('00', 32), 'hex')",
+        "account_id": "'acc_1'",
+        "amount": "1",
+        "currency": "'USD'",
+        "description": "''",
+        **columns,
+    }
+    return f"INSERT INTO payments ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+
+
+def _result(**columns: str) -> str:
+    values = {
+        "payment_id": f"'{A}'",
+        "recon_job_id": "1",
+        "status": "'completed'",
+        "matched": "true",
+        "notes": "''",
+        "rule_version": "1",
+        **columns,
+    }
+    return (
+        f"INSERT INTO reconciliation_results ({', '.join(values)})"
+        f" VALUES ({', '.join(values.values())})"
+    )
+
+
+LEG = (
+    "INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction, amount,"
+    " account_seq, balance_after) VALUES "
+)
+CREDIT = f"('{A}', 'acc_1', 'USD', 'payment', 'credit', 1, 2, 1)"
+DEBIT = f"('{A}', 'sys:clearing:00', 'USD', 'clearing', 'debit', 1, 2, -1)"
+POSTING = f"{LEG}{CREDIT}, {DEBIT}"
+
+
+@pytest.fixture
+async def ledger(sql: Sql) -> Sql:
+    """Two pending payments, one completed with its posting, one failed."""
+    for payment_id, key in ((A, "a"), (B, "b"), (C, "c"), (D, "d")):
+        await sql.execute(_payment(id=f"'{payment_id}'", idempotency_key=f"'{key}'"))
+        await sql.execute(f"INSERT INTO recon_jobs (payment_id) VALUES ('{payment_id}')")
+    await sql.execute(POSTING.replace(A, C).replace(", 2, ", ", 1, "))
+    await sql.execute(
+        "INSERT INTO accounts (account_id, currency, balance, seq, debits, credits)"
+        " VALUES ('acc_1', 'USD', 1, 1, 0, 1), ('sys:clearing:00', 'USD', -1, 1, 1, 0)"
+    )
+    await sql.execute(_result(payment_id=f"'{C}'"))
+    await sql.execute(_result(payment_id=f"'{D}'", status="'failed'", matched="false"))
+    for payment_id, status in ((C, "completed"), (D, "failed")):
+        await sql.execute(
+            f"UPDATE payments SET status = '{status}', settled_at = now() WHERE id = '{payment_id}'"
+        )
+    await sql.execute(
+        "INSERT INTO operator_actions (action, actor, reason, job_ids)"
+        " VALUES ('replay', 'ann', '', '{1}')"
+    )
+    return sql
+
+
+# The constraint's name → a statement that it refuses.
+CONSTRAINTS: dict[str, str] = {
+    "payments_pkey": _payment(id=f"'{A}'"),
+    "payments_idempotency_key_key": _payment(idempotency_key="'a'"),
+    "key_has_1_to_255_chars": _payment(idempotency_key="repeat('k', 256)"),
+    "fingerprint_is_sha256": _payment(request_fingerprint="'\\x00'"),
+    "account_has_1_to_128_chars": _payment(account_id="''"),
+    "no_payment_into_system_accounts": _payment(account_id="'sys:clearing:00'"),
+    "amount_is_finite_and_bounded": _payment(amount="'NaN'"),
+    "amount_needs_no_rounding": _payment(amount="1.00001"),
+    "currency_is_a_code": _payment(currency="'usd'"),
+    "description_has_500_chars_at_most": _payment(description="repeat('d', 501)"),
+    "payment_status_known": _payment(status="'done'", settled_at="now()"),
+    "settled_has_a_time": _payment(status="'completed'"),
+    "completed_is_positive": _payment(status="'completed'", settled_at="now()", amount="-1"),
+    "recon_jobs_pkey": "INSERT INTO recon_jobs (id, payment_id)"
+    f" OVERRIDING SYSTEM VALUE VALUES (1, '{A}')",
+    "recon_jobs_payment_id_fkey": f"INSERT INTO recon_jobs (payment_id) VALUES ('{NEW}')",
+    "recon_jobs_payment_id_key": f"INSERT INTO recon_jobs (payment_id) VALUES ('{A}')",
+    "job_status_known": "UPDATE recon_jobs SET status = 'done'",
+    "processing_has_a_lease": "UPDATE recon_jobs SET status = 'processing'",
+    "attempts_are_counted": "UPDATE recon_jobs SET attempts = -1",
+    "dead_has_a_reason": "UPDATE recon_jobs SET status = 'failed'",
+    "reconciliation_results_pkey": _result(id="1").replace(
+        ") VALUES", ") OVERRIDING SYSTEM VALUE VALUES"
+    ),
+    "reconciliation_results_payment_id_fkey": _result(payment_id=f"'{NEW}'"),
+    "reconciliation_results_payment_id_key": _result(payment_id=f"'{C}'"),
+    "result_status_known": _result(status="'done'", matched="false"),
+    "matched_means_completed": _result(matched="false"),
+    "discrepancy_has_an_amount": _result(status="'completed_with_discrepancy'", matched="false"),
+    "accounts_pkey": "INSERT INTO accounts (account_id, currency, balance, seq, debits, credits)"
+    " VALUES ('acc_1', 'USD', 0, 0, 0, 0)",
+    "balance_is_credits_less_debits": "UPDATE accounts SET balance = balance + 1",
+    "totals_are_not_negative": "UPDATE accounts SET debits = debits - 2, balance = balance + 2",
+    "ledger_entries_pkey": POSTING.replace("(payment_id", "(id, payment_id")
+    .replace(") VALUES", ") OVERRIDING SYSTEM VALUE VALUES")
+    .replace(f"('{A}'", f"(1, '{A}'"),
+    "ledger_entries_payment_id_fkey": POSTING.replace(A, NEW),
+    "ledger_entries_account_id_currency_account_seq_key": POSTING.replace(", 2, ", ", 1, "),
+    "ledger_entries_payment_id_entry_type_key": POSTING.replace(A, C),
+    "entry_amount_is_positive": POSTING.replace(", 1, 2", ", -1, 2"),
+    "account_seq_starts_at_1": POSTING.replace(", 2, ", ", 0, "),
+    "payment_credits_and_clearing_debits": POSTING.replace("'credit'", "'debit'"),
+    "operator_actions_pkey": "INSERT INTO operator_actions (id, action, actor, reason, job_ids)"
+    " OVERRIDING SYSTEM VALUE VALUES (1, 'replay', 'ann', '', '{1}')",
+    "action_known": "INSERT INTO operator_actions (action, actor, reason, job_ids)"
+    " VALUES ('delete', 'ann', '', '{1}')",
+    "actor_is_named": "INSERT INTO operator_actions (action, actor, reason, job_ids)"
+    " VALUES ('replay', '', '', '{1}')",
+    "reason_has_1000_chars_at_most": "INSERT INTO operator_actions (action, actor, reason, job_ids)"
+    " VALUES ('replay', 'ann', repeat('r', 1001), '{1}')",
+    "workers_pkey": "INSERT INTO workers (id, host, version)"
+    " VALUES ('w', 'h', '1'), ('w', 'h', '1')",
+    "worker_throughput_pkey": "INSERT INTO worker_throughput"
+    " SELECT '2026-01-01Z', 'w', 1, 0, 0 FROM generate_series(1, 2)",
+    "audit_progress_pkey": "INSERT INTO audit_progress DEFAULT VALUES",
+    "progress_is_one_row": "INSERT INTO audit_progress (only_row) VALUES (false)",
+    "audit_findings_pkey": "INSERT INTO audit_findings (invariant, offending, mode)"
+    " VALUES ('x', 0, 'full'), ('x', 0, 'full')",
+    "audit_mode_known": "INSERT INTO audit_findings (invariant, offending, mode)"
+    " VALUES ('x', 0, 'half')",
+}
+
+# More than one way into the same wall.
+ALSO_REFUSED = [
+    ("amount_is_finite_and_bounded", _payment(amount="'Infinity'")),
+    ("amount_is_finite_and_bounded", _payment(amount="1e15")),
+    ("amount_is_finite_and_bounded", _payment(amount="-1e15")),
+    ("key_has_1_to_255_chars", _payment(idempotency_key="''")),
+    ("account_has_1_to_128_chars", _payment(account_id="repeat('a', 129)")),
+    ("settled_has_a_time", _payment(settled_at="now()")),
+    ("entry_amount_is_positive", POSTING.replace(", 1, 2", ", 'NaN', 2")),
+    ("entry_amount_is_positive", POSTING.replace(", 1, 2", ", 0, 2")),
+    ("payment_credits_and_clearing_debits", POSTING.replace("'acc_1'", "'sys:x'")),
+    ("payment_credits_and_clearing_debits", POSTING.replace("'sys:clearing:00'", "'acc_2'")),
+    ("processing_has_a_lease", "UPDATE recon_jobs SET lease_token = gen_random_uuid()"),
+    ("processing_has_a_lease", "UPDATE recon_jobs SET locked_until = now()"),
+    ("discrepancy_has_an_amount", _result(discrepancy_amount="0.13")),
+    ("matched_means_completed", _result(status="'failed'")),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "statement"),
+    [*CONSTRAINTS.items(), *ALSO_REFUSED],
+)
+async def test_each_constraint_refuses_by_its_name(ledger: Sql, name: str, statement: str) -> None:
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+        await ledger.execute(statement)
+    assert refused.value.constraint_name == name
+
+
+async def test_every_constraint_of_the_schema_is_in_the_table_above(ledger: Sql) -> None:
+    named = await ledger.fetch(
+        "SELECT conname FROM pg_constraint WHERE contype IN ('c', 'f', 'p', 'u')"
+        " AND connamespace = 'public'::regnamespace AND conrelid <> 'alembic_version'::regclass"
+    )
+    assert {row[0] for row in named} == set(CONSTRAINTS)
+
+
+UNBALANCED = "unbalanced posting"
+
+TRIGGERS = [
+    # what it is, the statement, a word of the refusal
+    ("an entry is changed", "UPDATE ledger_entries SET amount = 2", "never changed"),
+    ("an entry is touched", "UPDATE ledger_entries SET amount = amount", "never changed"),
+    ("an entry is deleted", "DELETE FROM ledger_entries", "never changed"),
+    ("the ledger is emptied", "TRUNCATE ledger_entries", "never changed"),
+    ("a result is changed", "UPDATE reconciliation_results SET notes = 'x'", "never changed"),
+    ("a result is deleted", "DELETE FROM reconciliation_results", "never changed"),
+    ("the results are emptied", "TRUNCATE reconciliation_results", "never changed"),
+    ("an action is changed", "UPDATE operator_actions SET actor = 'bob'", "never changed"),
+    ("an action is deleted", "DELETE FROM operator_actions", "never changed"),
+    ("the actions are emptied", "TRUNCATE operator_actions", "never changed"),
+    ("a payment is deleted", f"DELETE FROM payments WHERE id = '{B}'", "never changed"),
+    ("the payments are emptied", "TRUNCATE payments CASCADE", "never changed"),
+    (
+        "a completed payment fails after all",
+        f"UPDATE payments SET status = 'failed' WHERE id = '{C}'",
+        "never changed",
+    ),
+    (
+        "a failed payment completes after all",
+        f"UPDATE payments SET status = 'completed' WHERE id = '{D}'",
+        "never changed",
+    ),
+    (
+        "a settled payment becomes pending",
+        f"UPDATE payments SET status = 'pending', settled_at = NULL WHERE id = '{C}'",
+        "never changed",
+    ),
+    (
+        "a settled payment settles at another time",
+        f"UPDATE payments SET settled_at = now() + interval '1 s' WHERE id = '{C}'",
+        "never changed",
+    ),
+    *(
+        (
+            f"a pending payment's {column} changes",
+            f"UPDATE payments SET {column} = {value} WHERE id = '{B}'",
+            "never changed",
+        )
+        for column, value in {
+            "id": f"'{NEW}'",
+            "idempotency_key": "'x'",
+            "request_fingerprint": "decode(repeat('01', 32), 'hex')",
+            "account_id": "'acc_2'",
+            "amount": "2",
+            "currency": "'EUR'",
+            "description": "'x'",
+            "created_at": "now() - interval '1 day'",
+        }.items()
+    ),
+    ("a credit alone", LEG + CREDIT, UNBALANCED),
+    ("a debit alone", LEG + DEBIT, UNBALANCED),
+    ("two amounts", f"{LEG}{CREDIT}, {DEBIT.replace(', 1, 2', ', 1.01, 2')}", UNBALANCED),
+    ("two currencies", f"{LEG}{CREDIT}, {DEBIT.replace('USD', 'EUR')}", UNBALANCED),
+    ("legs of two payments", f"{LEG}{CREDIT}, {DEBIT.replace(A, B)}", UNBALANCED),
+]
+
+
+@pytest.mark.parametrize(
+    ("statement", "reason"), [row[1:] for row in TRIGGERS], ids=[row[0] for row in TRIGGERS]
+)
+async def test_history_never_changes_and_postings_balance(
+    ledger: Sql, statement: str, reason: str
+) -> None:
+    tables = ("payments", "ledger_entries", "reconciliation_results", "operator_actions")
+    before = [await ledger.fetch(f"SELECT * FROM {table} ORDER BY 1") for table in tables]
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=reason):
+        await ledger.execute(statement)
+    after = [await ledger.fetch(f"SELECT * FROM {table} ORDER BY 1") for table in tables]
+    assert after == before
+
+
+async def test_what_is_right_is_let_through(ledger: Sql) -> None:
+    await ledger.execute(POSTING)
+    await ledger.execute(f"UPDATE payments SET updated_at = now() WHERE id = '{A}'")
+    await ledger.execute(
+        f"UPDATE payments SET status = 'completed', settled_at = now() WHERE id = '{A}'"
+    )
+    await ledger.execute(
+        f"UPDATE payments SET status = 'failed', settled_at = now() WHERE id = '{B}'"
+    )
+
+
+async def test_the_database_has_the_tables_of_tables_py_and_no_other(sql: Sql) -> None:
+    rows = await sql.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert {row[0] for row in rows} == {*metadata.tables, "alembic_version"}
+
+
+async def test_tables_that_change_much_are_vacuumed_often(sql: Sql) -> None:
+    rows = await sql.fetch(
+        "SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL AND relkind = 'r'"
+    )
+    options = {row["relname"]: set(row["reloptions"]) for row in rows}
+    assert "autovacuum_vacuum_scale_factor=0.01" in options["recon_jobs"]
+    assert "autovacuum_vacuum_scale_factor=0.02" in options["accounts"]
+    assert "fillfactor=55" in options["payments"]

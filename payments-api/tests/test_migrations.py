@@ -1,0 +1,248 @@
+"""The schema's revisions: up, down, up again, twice, at once, by hand, and from a newer release."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from alembic.util import CommandError
+from sqlalchemy.exc import DBAPIError
+
+from payments_api import migrate as migrations
+from payments_api.__main__ import main
+from payments_api.migrate import check, head_revision, migrate
+from payments_local.postgres import BIN, EmbeddedPostgres
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
+
+HEAD = head_revision()
+REVISIONS = [f"{number:04d}" for number in range(1, int(HEAD) + 1)]
+
+
+@pytest.fixture
+async def empty_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The superuser's URL of a database of the test's own, with nothing in it."""
+    server = await asyncpg.connect(postgres.url)
+    await server.execute("CREATE DATABASE migrations")
+    yield urlsplit(postgres.url)._replace(path="/migrations").geturl()
+    await server.execute("DROP DATABASE migrations WITH (FORCE)")
+    await server.close()
+
+
+async def _rows(url: str, query: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+async def _schema(url: str) -> str:
+    """What pg_dump says of the schema, without its random markers."""
+    dump = await asyncio.create_subprocess_exec(
+        str(BIN / "pg_dump"), "--schema-only", url, stdout=subprocess.PIPE
+    )
+    text = (await dump.communicate())[0].decode()
+    assert dump.returncode == 0
+    return "\n".join(line for line in text.splitlines() if "restrict" not in line)
+
+
+Answer: TypeAlias = tuple[int, str, str]
+Command: TypeAlias = Callable[..., Awaitable[Answer]]
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """`payments-api migrate ...`, in this process: exit status, standard output and error."""
+
+    async def run(*arguments: str, **environ: str) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["payments-api", "migrate", *arguments])
+        for name, value in environ.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        try:
+            await asyncio.to_thread(main)
+        except SystemExit as end:
+            status = int(end.code or 0)
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+async def test_up_down_and_up_again_is_the_same_schema(empty_url: str) -> None:
+    assert await migrate(empty_url) == HEAD
+    first = await _schema(empty_url)
+    assert await migrate(empty_url, "base") == "base"
+    left = await _rows(empty_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert left == [("alembic_version",)]
+    left = await _rows(empty_url, "SELECT proname FROM pg_proc WHERE pronamespace = 2200")
+    assert left == []
+    assert await migrate(empty_url) == HEAD
+    assert await _schema(empty_url) == first
+
+
+async def test_each_revision_goes_up_and_down_by_itself(empty_url: str) -> None:
+    schemas = {"base": ""}
+    for revision in REVISIONS:
+        assert await migrate(empty_url, revision) == revision
+        schemas[revision] = await _schema(empty_url)
+    for revision in reversed(REVISIONS[:-1]):
+        assert await migrate(empty_url, revision) == revision
+        assert _without_grants(await _schema(empty_url)) == _without_grants(schemas[revision])
+    assert await migrate(empty_url) == HEAD
+    assert await _schema(empty_url) == schemas[HEAD]
+
+
+def _without_grants(schema: str) -> list[str]:
+    # A grant that was taken back leaves the default ones spelled out.
+    lines = schema.splitlines()
+    return [line for line in lines if not line.startswith(("GRANT", "REVOKE", "--")) and line]
+
+
+async def test_a_second_migration_changes_nothing(empty_url: str) -> None:
+    await migrate(empty_url)
+    await _rows(empty_url, "INSERT INTO workers (id, host, version) VALUES ('w', 'h', '1')")
+    before = await _schema(empty_url)
+    assert await migrate(empty_url) == HEAD
+    assert await _schema(empty_url) == before
+    assert await _rows(empty_url, "SELECT id FROM workers") == [("w",)]
+
+
+async def test_migrations_at_once_wait_for_each_other(empty_url: str) -> None:
+    assert await asyncio.gather(*(migrate(empty_url) for _ in range(4))) == [HEAD] * 4
+    assert await _rows(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+
+
+async def test_a_migration_that_fails_leaves_nothing_half_done(empty_url: str) -> None:
+    await migrate(empty_url, REVISIONS[0])
+    await _rows(empty_url, "CREATE FUNCTION refuse_unbalanced() RETURNS int RETURN 1")
+    before = await _schema(empty_url)
+    with pytest.raises(DBAPIError, match="already exists"):
+        await migrate(empty_url)
+    assert await _schema(empty_url) == before
+    assert await _rows(empty_url, "SELECT version_num FROM alembic_version") == [(REVISIONS[0],)]
+
+
+async def test_a_table_in_use_fails_the_migration_before_it_stops_the_release(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "TABLE_LOCK_TIMEOUT_SECONDS", 1)
+    await migrate(empty_url, REVISIONS[0])
+    reader = await asyncpg.connect(empty_url)
+    await reader.execute("BEGIN")
+    await reader.execute("SELECT * FROM payments")
+    with pytest.raises(DBAPIError, match="lock timeout"):
+        await asyncio.wait_for(migrate(empty_url), 10)
+    await reader.close()
+    assert await migrate(empty_url) == HEAD
+
+
+@pytest.mark.parametrize("target", ["head", "base", "0001"])
+async def test_a_newer_releases_schema_is_left_alone(empty_url: str, target: str) -> None:
+    await migrate(empty_url)
+    await _rows(empty_url, "UPDATE alembic_version SET version_num = '9999'")
+    before = await _schema(empty_url)
+    with pytest.raises(CommandError, match=r"9999, which this release does not know"):
+        await migrate(empty_url, target)
+    assert await _schema(empty_url) == before
+
+
+async def test_an_unknown_target_is_refused(empty_url: str, command: Command) -> None:
+    status, _, err = await command("0815", DATABASE_URL=empty_url)
+    assert status == 1
+    assert err.count("\n") == 1
+    assert "0815" in err
+
+
+async def test_the_command_says_where_the_schema_is(empty_url: str, command: Command) -> None:
+    for _ in range(2):
+        status, out, err = await command(DATABASE_URL=empty_url)
+        assert (status, out, err) == (0, f"the schema is at revision {HEAD}\n", "")
+
+
+async def test_an_unreachable_database_is_one_line_and_another_exit_status(
+    command: Command,
+) -> None:
+    url = "postgresql://postgres@127.0.0.1:1/payments"
+    status, out, err = await command(DATABASE_URL=url)
+    assert (status, out) == (2, "")
+    assert err.startswith("migrate: ")
+    assert err.count("\n") == 1
+
+
+async def test_a_role_without_the_right_is_told_in_one_line(
+    empty_url: str, migrated_url: str, command: Command
+) -> None:
+    url = empty_url.replace("postgres@", "payments_api@")
+    status, _, err = await command(DATABASE_URL=url)
+    assert status == 1
+    assert err.count("\n") == 1
+    assert "permission denied" in err
+
+
+async def test_tables_py_is_what_the_revisions_make(empty_url: str, command: Command) -> None:
+    await migrate(empty_url)
+    await check(empty_url)
+    status, _, _ = await command("--check", DATABASE_URL=empty_url)
+    assert status == 0
+    await _rows(empty_url, "ALTER TABLE payments ADD COLUMN more int")
+    with pytest.raises(CommandError, match="more"):
+        await check(empty_url)
+
+
+async def test_the_printed_sql_makes_the_same_schema_by_hand(empty_url: str) -> None:
+    printing = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "payments_api", "migrate", "--sql"), stdout=subprocess.PIPE
+    )
+    script = (await printing.communicate())[0]
+    assert printing.returncode == 0
+    psql = await asyncio.create_subprocess_exec(
+        str(BIN / "psql"),
+        *("--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", empty_url),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    said = (await psql.communicate(script))[0].decode()
+    assert psql.returncode == 0, said
+    by_hand = await _schema(empty_url)
+    assert await migrate(empty_url) == HEAD
+    assert await _schema(empty_url) == by_hand
+    await migrate(empty_url, "base")
+    await migrate(empty_url)
+    assert await _schema(empty_url) == by_hand
+
+
+async def test_roles_get_the_passwords_of_the_environment(
+    empty_url: str, tmp_path: Path, sql: Sql, command: Command
+) -> None:
+    secret = tmp_path / "worker-password"
+    secret.write_text("wo'rk\"er\n")
+    status, out, err = await command(
+        DATABASE_URL=empty_url,
+        PAYMENTS_DB_API_PASSWORD="ap'i",
+        PAYMENTS_DB_WORKER_PASSWORD_FILE=str(secret),
+    )
+    assert status == 0, err
+    assert "ap'i" not in out + err
+    query = "SELECT rolname FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256$%' ORDER BY 1"
+    assert await _rows(empty_url, query) == [("payments_api",), ("payments_worker",)]
+    await sql.execute("ALTER ROLE payments_api PASSWORD NULL")
+    await sql.execute("ALTER ROLE payments_worker PASSWORD NULL")
+
+
+async def test_a_password_file_that_is_missing_is_one_line(
+    empty_url: str, command: Command
+) -> None:
+    status, _, err = await command(
+        DATABASE_URL=empty_url, PAYMENTS_DB_API_PASSWORD_FILE="/nowhere/secret"
+    )
+    assert status != 0
+    assert err.count("\n") == 1
+    assert "/nowhere/secret" in err

@@ -1,0 +1,123 @@
+"""Each role may do its own work and nothing beside it."""
+
+from collections.abc import AsyncIterator
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
+
+API, WORKER, READONLY = "payments_api", "payments_worker", "payments_readonly"
+EVERYBODY = {API, WORKER, READONLY}
+
+# A statement that changes nothing, and who may run it.
+STATEMENTS: list[tuple[str, set[str]]] = [
+    *(
+        (f"SELECT * FROM {table} WHERE false", EVERYBODY)
+        for table in (
+            "payments",
+            "recon_jobs",
+            "reconciliation_results",
+            "accounts",
+            "ledger_entries",
+            "operator_actions",
+            "workers",
+            "worker_throughput",
+            "audit_progress",
+            "audit_findings",
+            "alembic_version",
+        )
+    ),
+    ("INSERT INTO payments SELECT * FROM payments WHERE false", {API}),
+    ("UPDATE payments SET status = status WHERE false", {API, WORKER}),
+    ("UPDATE payments SET settled_at = settled_at WHERE false", {API, WORKER}),
+    ("UPDATE payments SET amount = amount WHERE false", set()),
+    ("UPDATE payments SET account_id = account_id WHERE false", set()),
+    ("UPDATE payments SET idempotency_key = idempotency_key WHERE false", set()),
+    ("DELETE FROM payments WHERE false", set()),
+    ("TRUNCATE payments CASCADE", set()),
+    ("INSERT INTO recon_jobs (payment_id) SELECT id FROM payments WHERE false", {API}),
+    ("UPDATE recon_jobs SET status = status WHERE false", {API, WORKER}),
+    ("SELECT * FROM recon_jobs WHERE false FOR UPDATE", {API, WORKER}),
+    ("DELETE FROM recon_jobs WHERE false", {WORKER}),
+    (
+        "INSERT INTO reconciliation_results (payment_id) SELECT id FROM payments WHERE false",
+        {API, WORKER},  # The API's own are of payments that an operator discards.
+    ),
+    ("UPDATE reconciliation_results SET notes = notes WHERE false", set()),
+    ("DELETE FROM reconciliation_results WHERE false", set()),
+    ("INSERT INTO ledger_entries (payment_id) SELECT id FROM payments WHERE false", {WORKER}),
+    ("UPDATE ledger_entries SET amount = amount WHERE false", set()),
+    ("DELETE FROM ledger_entries WHERE false", set()),
+    ("TRUNCATE ledger_entries", set()),
+    ("INSERT INTO accounts SELECT * FROM accounts WHERE false", {WORKER}),
+    ("UPDATE accounts SET balance = balance WHERE false", {WORKER}),
+    ("DELETE FROM accounts WHERE false", set()),
+    ("INSERT INTO operator_actions (actor) SELECT id FROM workers WHERE false", {API, WORKER}),
+    ("UPDATE operator_actions SET actor = actor WHERE false", set()),
+    ("DELETE FROM operator_actions WHERE false", set()),
+    ("INSERT INTO workers SELECT * FROM workers WHERE false", {WORKER}),
+    ("DELETE FROM workers WHERE false", {WORKER}),
+    ("DELETE FROM worker_throughput WHERE false", {WORKER}),
+    ("UPDATE audit_progress SET only_row = true WHERE false", {WORKER}),
+    ("DELETE FROM audit_findings WHERE false", set()),
+    ("UPDATE alembic_version SET version_num = version_num WHERE false", set()),
+    ("ALTER TABLE ledger_entries DISABLE TRIGGER ALL", set()),
+    ("DROP TRIGGER postings_balance ON ledger_entries", set()),
+    ("SET session_replication_role = replica", set()),
+    ("DROP TABLE payments CASCADE", set()),
+    ("CREATE TABLE mine (id int)", set()),
+    ("CREATE ROLE other", set()),
+    ("SET ROLE payments_owner", set()),
+    ("COPY payments TO PROGRAM 'true'", set()),
+    ("SELECT pg_read_file('/etc/passwd')", set()),
+]
+
+
+@pytest.fixture(params=sorted(EVERYBODY))
+async def role(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[tuple[str, Sql]]:
+    """A role's name, and a connection as that role."""
+    url = database_url.replace("postgres@", f"{request.param}@")
+    connection = await asyncpg.connect(url)
+    yield request.param, connection
+    await connection.close()
+
+
+async def test_each_role_may_do_its_own_work_and_nothing_else(role: tuple[str, Sql]) -> None:
+    name, connection = role
+    surprises = []
+    for statement, allowed in STATEMENTS:
+        may = True
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            await connection.execute(statement)
+        except asyncpg.InsufficientPrivilegeError:
+            may = False
+        finally:
+            await transaction.rollback()
+        if may != (name in allowed):
+            surprises.append(f"{name} {'may' if may else 'may not'}: {statement}")
+    assert surprises == []
+
+
+async def test_the_owner_cannot_log_in(database_url: str) -> None:
+    with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError, match="log in"):
+        await asyncpg.connect(database_url.replace("postgres@", "payments_owner@"))
+
+
+async def test_no_role_is_more_than_it_must_be(sql: Sql) -> None:
+    rows = await sql.fetch(
+        "SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
+        " FROM pg_roles WHERE rolname LIKE 'payments%'"
+    )
+    assert dict(map(tuple, rows)) == dict.fromkeys([*EVERYBODY, "payments_owner"], False)
+
+
+async def test_every_table_belongs_to_the_owner(sql: Sql) -> None:
+    rows = await sql.fetch(
+        "SELECT tablename, tableowner FROM pg_tables WHERE schemaname = 'public'"
+        " AND tablename <> 'alembic_version'"
+    )
+    assert {row["tableowner"] for row in rows} == {"payments_owner"}
