@@ -1,0 +1,1 @@
+"""Rules and dashboards as code: `make observability` writes what stands beside this folder."""

@@ -1,0 +1,90 @@
+"""Ledger health: whether the books are right."""
+
+from as_code.panels import GREEN, RED, YELLOW, Query, board, figure, lines
+from as_code.queries import rate
+
+LEDGER = board(
+    "ledger-health",
+    "Ledger health",
+    "Whether the books are right, and how recently that was proved.",
+    (
+        (
+            "Now",
+            (
+                figure(
+                    "Broken invariants",
+                    "Anything but 0 is an incident: docs/runbooks/ledger-invariant-broken.md.",
+                    "short",
+                    Query("count(payments_ledger_invariant_holds == 0) or vector(0)", "broken"),
+                    ((None, GREEN), (1, RED)),
+                    width=6,
+                ),
+                figure(
+                    "Since the last audit",
+                    "One of the workers audits what is new every minute.",
+                    "s",
+                    Query("time() - max(payments_audit_last_timestamp_seconds)", "age"),
+                    ((None, GREEN), (180, YELLOW), (600, RED)),
+                    width=6,
+                ),
+                figure(
+                    "Entries not audited yet",
+                    "What was posted since the last audit.",
+                    "short",
+                    Query("max(payments_ledger_unaudited_entries)", "entries"),
+                    width=6,
+                ),
+                figure(
+                    "Ledger entries",
+                    "Two for each completed payment; estimated by Postgres.",
+                    "short",
+                    Query(
+                        'max(payments_postgres_table_live_rows{table="ledger_entries"})', "entries"
+                    ),
+                    width=6,
+                ),
+            ),
+        ),
+        (
+            "Invariants",
+            (
+                figure(
+                    "Each invariant",
+                    "As the last audit left it. A broken one stays red until a full audit.",
+                    "short",
+                    Query("min by (invariant) (payments_ledger_invariant_holds)", "{{invariant}}"),
+                    ((None, RED), (1, GREEN)),
+                    width=24,
+                    texts={"0": "broken", "1": "holds"},
+                ),
+            ),
+        ),
+        (
+            "Over time",
+            (
+                lines(
+                    "Since the last audit",
+                    "A saw with teeth of about a minute is healthy.",
+                    "s",
+                    Query("time() - max(payments_audit_last_timestamp_seconds)", "age"),
+                    width=8,
+                ),
+                lines(
+                    "Entries not audited yet",
+                    "Should fall back with every audit.",
+                    "short",
+                    Query("max(payments_ledger_unaudited_entries)", "entries"),
+                    width=8,
+                ),
+                lines(
+                    "Settled per second, by outcome",
+                    "Only completed ones reach the ledger, with or without a discrepancy.",
+                    "ops",
+                    Query(rate("recon_payments_reconciled_total", "outcome"), "{{outcome}}"),
+                    width=8,
+                    stacked=True,
+                ),
+            ),
+        ),
+    ),
+)

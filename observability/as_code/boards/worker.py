@@ -1,0 +1,161 @@
+"""Worker throughput: the dashboard people come for."""
+
+from as_code.panels import GREEN, RED, YELLOW, Query, board, figure, lines
+from as_code.queries import BURN_ABOUT, burn, mean, percentiles, quantile, rate
+
+WORKER = board(
+    "worker-throughput",
+    "Worker throughput",
+    "How fast payments are reconciled, by whom, and what waits.",
+    (
+        (
+            "Now",
+            (
+                figure(
+                    "Reconciled per second",
+                    "Payments that got their result, all workers together.",
+                    "ops",
+                    Query(rate("recon_payments_reconciled_total"), "payments/s"),
+                ),
+                figure(
+                    "Jobs waiting",
+                    "Pending jobs, those that wait for a retry included; counted up to 10,000.",
+                    "short",
+                    Query('max(payments_queue_jobs{status="pending"})', "pending"),
+                    ((None, GREEN), (5000, YELLOW), (10000, RED)),
+                ),
+                figure(
+                    "Oldest waiting job",
+                    "Of those that may be claimed now. Above a minute somebody is paged.",
+                    "s",
+                    Query("max(payments_queue_oldest_ready_age_seconds)", "age"),
+                    ((None, GREEN), (10, YELLOW), (60, RED)),
+                ),
+                figure(
+                    "Settled within, p99",
+                    "From a payment's creation to its settlement. Promised: 10 s.",
+                    "s",
+                    Query(quantile(0.99, "payments_settle_duration_seconds_bucket"), "p99"),
+                    ((None, GREEN), (5, YELLOW), (10, RED)),
+                ),
+                figure(
+                    "Dead letters",
+                    "Jobs that used up their attempts and wait for a person.",
+                    "short",
+                    Query('max(payments_queue_jobs{status="failed"})', "dead"),
+                    ((None, GREEN), (1, RED)),
+                ),
+                figure(
+                    "Workers alive",
+                    "Workers that gave a sign of life within 20 s.",
+                    "short",
+                    Query("max(payments_workers_alive)", "workers"),
+                    ((None, RED), (1, GREEN)),
+                ),
+            ),
+        ),
+        (
+            "Throughput",
+            (
+                lines(
+                    "Reconciled per second, by outcome",
+                    "failed are payments that the rules refuse, not jobs that failed.",
+                    "ops",
+                    Query(rate("recon_payments_reconciled_total", "outcome"), "{{outcome}}"),
+                    stacked=True,
+                ),
+                lines(
+                    "Reconciled per second, by worker",
+                    "Workers share the load by who asks first: about equal lines are healthy.",
+                    "ops",
+                    Query(rate("recon_payments_reconciled_total", "instance"), "{{instance}}"),
+                    stacked=True,
+                ),
+            ),
+        ),
+        (
+            "Queue and lag",
+            (
+                lines(
+                    "Jobs in the queue",
+                    "Pending and processing, counted up to 10,000. A rising line means more "
+                    "comes in than the workers settle.",
+                    "short",
+                    Query(
+                        'max by (status) (payments_queue_jobs{status=~"pending|processing"})',
+                        "{{status}}",
+                    ),
+                    width=8,
+                ),
+                lines(
+                    "Oldest waiting job",
+                    "The first sign of trouble, whatever the reason.",
+                    "s",
+                    Query("max(payments_queue_oldest_ready_age_seconds)", "oldest"),
+                    width=8,
+                ),
+                lines(
+                    "From creation to settlement",
+                    "What a client waits for. The dots are payments: each leads to its trace.",
+                    "s",
+                    *percentiles("payments_settle_duration_seconds_bucket", exemplars=True),
+                    width=8,
+                ),
+            ),
+        ),
+        (
+            "Batches",
+            (
+                lines(
+                    "Jobs in a batch",
+                    "Near the limit of 500 the workers are busy all the time.",
+                    "short",
+                    Query(mean("recon_batch_jobs"), "mean"),
+                    Query(quantile(0.95, "recon_batch_jobs_bucket"), "p95"),
+                    width=8,
+                ),
+                lines(
+                    "Time for a batch",
+                    "From its claim to its commit.",
+                    "s",
+                    *percentiles("recon_batch_duration_seconds_bucket"),
+                    width=8,
+                ),
+                lines(
+                    "Time for a claim",
+                    "Grows when dead rows pile up in recon_jobs: see the Postgres dashboard.",
+                    "s",
+                    *percentiles("recon_claim_duration_seconds_bucket"),
+                    width=8,
+                ),
+            ),
+        ),
+        (
+            "Trouble",
+            (
+                lines(
+                    "Attempts that did not settle, per second",
+                    "retried come back by themselves, dead wait for a person, lease_lost were "
+                    "rolled back because another worker had taken over.",
+                    "ops",
+                    Query(rate('recon_jobs_finished_total{end!="completed"}', "end"), "{{end}}"),
+                    width=8,
+                ),
+                lines(
+                    "Jobs taken from silent workers, per second",
+                    "A worker died or stood still for longer than its lease.",
+                    "ops",
+                    Query(rate("recon_leases_expired_total", "end"), "{{end}}"),
+                    width=8,
+                ),
+                lines(
+                    "Use of the error budget: freshness",
+                    BURN_ABOUT,
+                    "none",
+                    burn("freshness"),
+                    width=8,
+                ),
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,112 @@
+"""The three promises as service level objectives, and the alerts on how fast they are broken.
+
+Burn rates and windows are those of the Site Reliability Workbook, chapter 5, table 5-8: a page
+when 2 % of a month's budget goes within an hour or 5 % within six, a ticket when 10 % goes
+within three days. The short window lets an alert end soon after its cause.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+PROBES = "/health|/livez|/readyz|/metrics"
+WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+FAST = (("1h", "5m", 14.4), ("6h", "30m", 6.0))
+SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
+
+
+@dataclass(frozen=True)
+class Slo:
+    """`bad_ratio` is PromQL with WINDOW in it; `alert` begins the names of its two alerts."""
+
+    name: str
+    alert: str
+    objective: float
+    promise: str
+    bad_ratio: str
+
+
+_ASKED = f'http_server_requests_total{{job="payments-api",http_route!~"{PROBES}"'
+_CREATE = '{job="payments-api",http_route="/payments",method="POST"'
+
+SLOS = (
+    Slo(
+        "api-availability",
+        "ApiAvailability",
+        0.999,
+        "99.9 % of requests to payments-api are answered without a 5xx",
+        f'(sum(rate({_ASKED},status=~"5.."}}[WINDOW])) or vector(0))'
+        f" / sum(rate({_ASKED}}}[WINDOW]))",
+    ),
+    Slo(
+        "api-latency",
+        "ApiLatency",
+        0.99,
+        "99 % of payments are created within 250 ms",
+        f'1 - sum(rate(http_server_request_duration_seconds_bucket{_CREATE},le="0.25"}}[WINDOW]))'
+        f" / sum(rate(http_server_request_duration_seconds_count{_CREATE}}}[WINDOW]))",
+    ),
+    Slo(
+        "freshness",
+        "Freshness",
+        0.999,
+        "99.9 % of payments are settled within 10 s",
+        '1 - sum(rate(payments_settle_duration_seconds_bucket{le="10.0"}[WINDOW]))'
+        " / sum(rate(payments_settle_duration_seconds_count[WINDOW]))",
+    ),
+)
+
+
+def groups() -> list[dict[str, Any]]:
+    """The rule groups: ratios by window, then the alerts on them."""
+    return [
+        {
+            "name": "slo-ratios",
+            "rules": [
+                {
+                    "record": f"slo:bad_ratio:rate{window}",
+                    "expr": slo.bad_ratio.replace("WINDOW", window),
+                    "labels": {"slo": slo.name},
+                }
+                for slo in SLOS
+                for window in WINDOWS
+            ]
+            + [
+                {
+                    "record": "slo:objective:ratio",
+                    "expr": f"vector({slo.objective})",
+                    "labels": {"slo": slo.name},
+                }
+                for slo in SLOS
+            ],
+        },
+        {"name": "slo-burn", "rules": [rule for slo in SLOS for rule in _burn_alerts(slo)]},
+    ]
+
+
+def _burn_alerts(slo: Slo) -> list[dict[str, Any]]:
+    return [
+        _alert(slo, "BurnsFast", FAST, "page", "the month's budget is gone within two days"),
+        _alert(slo, "BurnsSlowly", SLOW, "ticket", "the month's budget will not last the month"),
+    ]
+
+
+def _alert(
+    slo: Slo, suffix: str, pairs: tuple[tuple[str, str, float], ...], severity: str, means: str
+) -> dict[str, Any]:
+    def over(window: str, factor: float) -> str:
+        bound = f"{factor} * {round(1 - slo.objective, 6)}"
+        return f'slo:bad_ratio:rate{window}{{slo="{slo.name}"}} > {bound}'
+
+    expr = "\nor ".join(
+        f"({over(long, factor)} and {over(short, factor)})" for long, short, factor in pairs
+    )
+    return {
+        "alert": f"{slo.alert}{suffix}",
+        "expr": expr,
+        "labels": {"severity": severity},
+        "annotations": {
+            "summary": f"{slo.promise}: at this rate {means}",
+            "description": "Of late {{ $value | humanizePercentage }} were not.",
+            "runbook": f"docs/runbooks/{slo.name}.md",
+        },
+    }
