@@ -41,7 +41,7 @@ def named(*names: str) -> list[Workload]:
 def test_a_server_leaves_its_service_before_it_stops(workload: Workload) -> None:
     settings = environment(workload)
     api = workload.name == "payments-api"
-    delay = "PAYMENTS_API_SHUTDOWN_DELAY_SECONDS" if api else "PAYMENTS_UI_DELAY_SECONDS"
+    delay = "PAYMENTS_API_SHUTDOWN_DELAY_SECONDS" if api else "PAYMENTS_UI_SHUTDOWN_DELAY_SECONDS"
     drain = "PAYMENTS_API_DRAIN_SECONDS" if api else "PAYMENTS_UI_DRAIN_SECONDS"
     wait = pre_stop_seconds(workload)
     assert wait >= ENDPOINTS_SECONDS

@@ -1,0 +1,240 @@
+"""Secrets: none in the manifests, one for each who needs it, random, never overwritten."""
+
+import http.server
+import importlib.util
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar
+
+import pytest
+from k8s_manifests import FULLEST, K8S, OVERLAYS, all_workloads, combination, one, overlay
+
+SCRIPT = K8S / "components" / "generated-secrets" / "make_secrets.py"
+# Made by an operator, or given by the site.
+MADE_ELSEWHERE = {"payments-db-ca", "payments-ui-tls", "payments-backup"}
+
+
+def load_script() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_secrets", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make_secrets = load_script()
+
+
+def referenced() -> dict[str, set[str]]:
+    """The keys that pods and operators' objects read, by secret."""
+    keys: dict[str, set[str]] = {}
+
+    def walk(value: Any) -> None:
+        if isinstance(value, dict):
+            reference = value.get("secretKeyRef")
+            if reference:
+                keys.setdefault(reference["name"], set()).add(reference["key"])
+            for item in value.get("secretTargetRef", []):
+                keys.setdefault(item["name"], set()).add(item["key"])
+            for item in value.values():
+                walk(item)
+        elif isinstance(value, list):
+            for item in value:
+                walk(item)
+
+    for components in (FULLEST, ()):
+        walk(combination(components))
+    for workload in all_workloads():
+        for volume in workload.pod["volumes"]:
+            if "secret" in volume:
+                name = volume["secret"]["secretName"]
+                keys.setdefault(name, set())
+                if name in make_secrets.ROLES:
+                    keys[name].add("password")
+    return keys
+
+
+def test_every_secret_that_is_read_is_made() -> None:
+    for name, keys in referenced().items():
+        if name not in MADE_ELSEWHERE:
+            made = make_secrets.new_secret(name, "payments")
+            assert name in make_secrets.NAMES
+            assert keys <= made["stringData"].keys(), name
+
+
+def test_the_secret_store_gives_what_the_script_would_make() -> None:
+    objects = overlay("production")
+    for name in make_secrets.NAMES:
+        target = one(objects, "ExternalSecret", name)["spec"]["target"]
+        made = make_secrets.new_secret(name, "payments")
+        assert target["template"]["type"] == made["type"]
+        assert target["template"]["data"].keys() == made["stringData"].keys()
+        user = target["template"]["data"].get("username")
+        assert user == made["stringData"].get("username")
+
+
+def test_a_service_sees_its_own_role_and_no_other() -> None:
+    """Only the migration, which sets the passwords, reads more than one."""
+    allowed = {
+        "payments-api": {"payments-api-database", "payments-db-ca"},
+        "recon-worker": {"recon-worker-database", "payments-db-ca"},
+        "audit": {"recon-worker-database", "payments-db-ca"},
+        "payments-ui": set(),
+        "make-secrets": set(),
+        "postgres": {"postgres-owner"},
+        "migrate": {*make_secrets.ROLES, "payments-db-ca"},
+    }
+    for workload in all_workloads():
+        volumes = workload.pod["volumes"]
+        mounted = {v["secret"]["secretName"] for v in volumes if "secret" in v}
+        assert mounted <= allowed[workload.name], workload
+        url = [e["value"] for e in workload.container.get("env", []) if e["name"] == "DATABASE_URL"]
+        for secret in mounted & make_secrets.ROLES.keys():
+            if workload.name not in ("migrate", "postgres"):
+                assert f"//{make_secrets.ROLES[secret]}@" in url[0], workload
+
+
+def test_values_are_random_long_and_fit_a_url() -> None:
+    values = {
+        make_secrets.new_secret(name, "payments")["stringData"].get("password", name)
+        for name in make_secrets.NAMES
+        for _ in range(3)
+    }
+    assert len(values) == 3 * len(make_secrets.ROLES) + 1
+    assert all(len(value) >= 32 or value == make_secrets.SIGNING for value in values)
+
+
+@pytest.fixture
+def fake_kubectl(tmp_path: Path) -> Path:
+    """Has one secret already; keeps what it is told to create."""
+    program = tmp_path / "kubectl"
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import pathlib, sys\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "if 'get' in sys.argv: print('postgres-owner payments-ui-signing', end='')\n"
+        "else:\n"
+        "    text = sys.stdin.read()\n"
+        "    number = len(list(folder.glob('*.json')))\n"
+        "    (folder / f'{number}.json').write_text(text)\n"
+        "    (folder / f'{number}.args').write_text(' '.join(sys.argv))\n"
+    )
+    program.chmod(0o755)
+    return program
+
+
+def test_by_kubectl_only_the_missing_are_made_and_no_value_is_shown(fake_kubectl: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, str(SCRIPT), "kubectl", "elsewhere"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "KUBECTL": str(fake_kubectl)},
+    )
+    files = list(fake_kubectl.parent.glob("*.json"))
+    made = [json.loads(file.read_text()) for file in files]
+    assert {item["metadata"]["name"] for item in made} == {
+        "payments-api-database",
+        "recon-worker-database",
+        "payments-readonly-database",
+    }
+    shown = run.stdout + run.stderr + "".join(f.with_suffix(".args").read_text() for f in files)
+    for item in made:
+        assert item["metadata"]["namespace"] == "elsewhere"
+        assert item["stringData"]["password"] not in shown
+
+
+class KubernetesApi(http.server.BaseHTTPRequestHandler):
+    """Answers 201 once for each secret, then 409; anything without the token 401."""
+
+    made: ClassVar[dict[str, Any]] = {}
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        name = body["metadata"]["name"]
+        status = 409 if name in self.made else 201
+        if self.headers["Authorization"] != "Bearer the-token":
+            status = 401
+        elif self.path == "/api/v1/namespaces/payments/secrets":
+            self.made.setdefault(name, body)
+        self.send_response(status)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def kubernetes_api(folder: Path) -> Iterator[int]:
+    """An HTTPS server with a certificate of its own; yields its port."""
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    key = ["-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem"]
+    subprocess.run(
+        ["openssl", "req", "-x509", "-days", "1", *key, *subject, "-out", "ca.crt"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), KubernetesApi)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "ca.crt", folder / "key.pem")
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl here")
+def test_in_the_cluster_a_second_start_overwrites_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "namespace").write_text("payments")
+    (tmp_path / "token").write_text("the-token")
+    monkeypatch.setattr(make_secrets, "ACCOUNT_DIR", tmp_path)
+    monkeypatch.setattr(KubernetesApi, "made", {})
+    with kubernetes_api(tmp_path) as port:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
+        monkeypatch.setenv("KUBERNETES_SERVICE_PORT_HTTPS", str(port))
+        make_secrets.in_cluster()
+        first = dict(KubernetesApi.made)
+        make_secrets.in_cluster()
+        (tmp_path / "token").write_text("another")
+        with pytest.raises(SystemExit, match="401"):
+            make_secrets.in_cluster()
+    assert set(first) == set(make_secrets.NAMES)
+    assert KubernetesApi.made == first
+    printed = capsys.readouterr().out
+    assert printed.count("is there already") == len(make_secrets.NAMES)
+    for item in first.values():
+        assert not [
+            value for value in item["stringData"].values() if len(value) > 20 and value in printed
+        ]
+
+
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_an_overlay_says_where_its_secrets_come_from(name: str) -> None:
+    kinds = {item["kind"] for item in overlay(name)}
+    names = {item["metadata"]["name"] for item in overlay(name)}
+    generated, external = "make-secrets" in names, "ExternalSecret" in kinds
+    assert (generated, external) == {
+        "local": (True, False),
+        "production": (False, True),
+        "airgap": (False, False),  # By `make k8s-secrets`.
+    }[name]

@@ -1,0 +1,264 @@
+"""What manifests and compose.yaml set is what the services read, and the other way round."""
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import yaml
+from k8s_manifests import OVERLAYS, ROOT, Workload, all_workloads, one, overlay
+from pydantic_settings import BaseSettings
+
+from payments_api import __main__ as api_cli
+from payments_api.__main__ import ROLE_PASSWORDS
+from payments_api.app import create_app
+from payments_api.settings import ApiSettings
+from payments_core.serving import Lifecycle
+from payments_core.settings import LogSettings
+from payments_core.telemetry import TelemetrySettings
+from payments_ui.app import create_app as create_page
+from payments_ui.settings import Settings as PageSettings
+from recon_worker import __main__ as worker_cli
+from recon_worker.app import create_control_app
+from recon_worker.settings import WorkerSettings
+from recon_worker.worker import Worker
+
+ALL = [workload for workload in all_workloads() if workload.name != "postgres"]
+READS: dict[str, tuple[type[BaseSettings], ...]] = {
+    "payments-api": (ApiSettings, LogSettings, TelemetrySettings),
+    "recon-worker": (WorkerSettings, LogSettings, TelemetrySettings),
+    "payments-ui": (PageSettings, LogSettings, TelemetrySettings),
+}
+# What OpenTelemetry and asyncpg read by themselves.
+READ_BY_LIBRARIES = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "PGSSLMODE", "PGSSLROOTCERT"}
+# Settings that no manifest sets, each because its default is right on a cluster too. A new setting
+# belongs here or into a manifest: somebody has to have thought of it.
+DEFAULT_IS_RIGHT = {
+    "PAYMENTS_API_HOST": "the image's: every address of the container",
+    "PAYMENTS_API_PORT": "the image's EXPOSE, the manifests' containerPort",
+    "PAYMENTS_API_POOL_SIZE": "autoscaling counts on it: see test_scaling",
+    "PAYMENTS_API_WRITE_LANES": "measured: see docs/scale.md",
+    "PAYMENTS_API_WAITING_CREATES_MAX": "a process's own bound, whatever runs it",
+    "PAYMENTS_API_EVENT_READERS_MAX": "a process's own bound",
+    "PAYMENTS_API_CURSOR_KEY": "derived from DATABASE_URL and password, which replicas share",
+    "RECON_WORKER_HOST": "the image's",
+    "RECON_WORKER_PORT": "the image's EXPOSE, the manifests' containerPort",
+    "RECON_WORKER_BATCH_SIZE": "measured",
+    "RECON_WORKER_CONCURRENCY": "more replicas instead",
+    "RECON_WORKER_LEASE_SECONDS": "how soon another takes over: the same everywhere",
+    "RECON_WORKER_RESCUE_INTERVAL_SECONDS": "the same everywhere",
+    "RECON_WORKER_POLL_SECONDS_MIN": "the same everywhere",
+    "RECON_WORKER_CLEARING_SHARDS": "measured",
+    "RECON_WORKER_RETENTION_DAYS": "the same everywhere",
+    "PAYMENTS_UI_HOST": "the image's",
+    "PAYMENTS_UI_PORT": "the image's EXPOSE, the manifests' containerPort",
+    "PAYMENTS_UI_API_TIMEOUT_SECONDS": "the same everywhere",
+    "PAYMENTS_UI_TRACE_URL": "the site's, where it has a trace UI",
+    "PAYMENTS_UI_LIVE_INTERVAL_SECONDS": "the same everywhere",
+    "PAYMENTS_UI_LIVE_PAGES_MAX": "a process's own bound",
+}
+
+
+def variables(settings: type[BaseSettings]) -> set[str]:
+    """The environment variables that the class reads."""
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    return {
+        str(field.validation_alias or f"{prefix}{name}").upper()
+        for name, field in settings.model_fields.items()
+    }
+
+
+def read_by(image: str, command: str) -> set[str]:
+    """All that a command of an image reads."""
+    found = set().union(*(variables(settings) for settings in READS[image]))
+    if (image, command) == ("payments-api", "migrate"):
+        found |= {f"{name}{suffix}" for name in ROLE_PASSWORDS.values() for suffix in ("", "_FILE")}
+    return found | READ_BY_LIBRARIES
+
+
+def image_of(workload: Workload) -> str:
+    return str(workload.container["image"].rsplit("/", 1)[-1].partition(":")[0])
+
+
+def environment(workload: Workload) -> dict[str, str]:
+    """As the process gets it; a secret's value is a stand-in."""
+    own = {
+        item["name"]: item.get("value", "a secret of more than 16 characters")
+        for item in workload.container.get("env", [])
+    }
+    if workload.container.get("envFrom"):
+        (source,) = workload.container["envFrom"]
+        objects = overlay(workload.overlay) if workload.overlay in OVERLAYS else None
+        if objects:
+            settings = one(objects, "ConfigMap", source["configMapRef"]["name"])
+            return {**settings["data"], **own}
+    return own
+
+
+with_settings = pytest.mark.parametrize(
+    "workload", [workload for workload in ALL if workload.name != "make-secrets"], ids=str
+)
+
+
+def check_values(
+    image: str, values: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> list[BaseSettings]:
+    for name in set().union(*(variables(settings) for settings in READS[image])):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    return [settings() for settings in READS[image]]
+
+
+@with_settings
+def test_a_manifest_sets_what_its_command_reads(workload: Workload) -> None:
+    (command,) = workload.container["args"][:1]
+    unknown = environment(workload).keys() - read_by(image_of(workload), command)
+    assert not unknown, f"{workload} sets what nobody reads: {unknown}"
+
+
+@with_settings
+def test_the_services_accept_the_manifests_values(
+    workload: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = check_values(image_of(workload), environment(workload), monkeypatch)
+    for settings in read:
+        if isinstance(settings, ApiSettings | WorkerSettings):
+            assert settings.database_password_file is not None
+
+
+def test_every_setting_is_set_somewhere_or_left_alone_for_a_reason() -> None:
+    set_by_us = {name for workload in ALL for name in environment(workload)}
+    read = set().union(*(variables(s) for several in READS.values() for s in several))
+    own = {name for name in read if not name.startswith("OTEL_")}
+    assert own - set_by_us - DEFAULT_IS_RIGHT.keys() == set()
+    assert DEFAULT_IS_RIGHT.keys() - own == set(), "no longer settings"
+    assert DEFAULT_IS_RIGHT.keys() & set_by_us == set(), "set after all"
+
+
+@with_settings
+def test_its_command_exists(workload: Workload) -> None:
+    arguments = workload.container["args"]
+    match image_of(workload):
+        case "payments-api":
+            api_cli._parser().parse_args(arguments)
+        case "recon-worker":
+            worker_cli._parser().parse_args(arguments)
+        case "payments-ui":
+            assert arguments == ["serve"]
+
+
+@with_settings
+def test_a_password_file_is_a_secret_that_is_mounted_there(workload: Workload) -> None:
+    mounts = {m["mountPath"]: m["name"] for m in workload.container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in workload.pod["volumes"]}
+    for name, value in environment(workload).items():
+        if name.endswith("_PASSWORD_FILE") or name == "PGSSLROOTCERT":
+            file = Path(value)
+            assert file.name in ("password", "ca.crt")
+            assert "secret" in volumes[mounts[str(file.parent)]], f"{workload}: {name}"
+
+
+def routes(service: str) -> set[str]:
+    """The paths that the service's code answers."""
+    if service == "payments-api":
+        app = create_app(ApiSettings())
+    elif service == "recon-worker":
+        app = create_control_app(cast("Worker", None), Lifecycle())
+    else:
+        app = create_page(PageSettings())
+    return {rule.rule for rule in app.url_map.iter_rules()}
+
+
+PORTS = {
+    "payments-api": ApiSettings().port,
+    "recon-worker": WorkerSettings().port,
+    "payments-ui": PageSettings().port,
+}
+
+
+@pytest.mark.parametrize("service", sorted(PORTS))
+def test_probes_ask_paths_and_ports_that_the_code_has(service: str) -> None:
+    paths = routes(service)
+    for workload in ALL:
+        if workload.name != service:
+            continue
+        (port,) = workload.container["ports"]
+        assert port == {"name": "http", "containerPort": PORTS[service]}
+        for name in ("startup", "liveness", "readiness"):
+            probe = workload.container[f"{name}Probe"]["httpGet"]
+            assert probe["path"] in paths
+            assert probe["port"] == "http"
+        annotations = workload.template["metadata"]["annotations"]
+        assert annotations["prometheus.io/path"] in paths
+        assert annotations["prometheus.io/port"] == str(PORTS[service])
+
+
+@pytest.mark.parametrize("service", sorted(PORTS))
+def test_an_image_listens_where_the_manifests_say(service: str) -> None:
+    dockerfile = (ROOT / service / "Dockerfile").read_text()
+    prefix = service.upper().replace("-", "_")
+    assert re.search(rf"\b{prefix}_HOST=0\.0\.0\.0\b", dockerfile)
+    assert re.search(rf"^EXPOSE {PORTS[service]}$", dockerfile, re.M)
+    assert re.search(r"^USER 10001:10001$", dockerfile, re.M)
+
+
+# --- compose --------------------------------------------------------------------------------------
+
+
+def compose() -> dict[str, Any]:
+    """deploy/compose/compose.yaml, its ${NAME:-default} replaced by the defaults."""
+    text = (ROOT / "deploy" / "compose" / "compose.yaml").read_text()
+    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text).replace("$$", "$")
+    services: dict[str, Any] = yaml.safe_load(text)["services"]
+    return services
+
+
+COMPOSE = compose()
+OURS_IN_COMPOSE = ["payments-api", "recon-worker", "payments-ui", "migrate"]
+
+
+@pytest.mark.parametrize("name", OURS_IN_COMPOSE)
+def test_compose_sets_what_the_services_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = COMPOSE[name]["image"].partition(":")[0]
+    given = COMPOSE[name]["environment"]
+    values = {key: "" if value is None else str(value) for key, value in given.items()}
+    command = (COMPOSE[name].get("command") or ["serve"])[0]
+    unknown = values.keys() - read_by(image, command)
+    assert not unknown, f"compose's {name} sets what nobody reads: {unknown}"
+    check_values(image, values, monkeypatch)
+
+
+def test_images_exist_in_the_compose_build() -> None:
+    built = {
+        str(service["image"].partition(":")[0])
+        for service in COMPOSE.values()
+        if "build" in service
+    }
+    for workload in ALL:
+        assert image_of(workload) in built, workload
+
+
+def test_the_cluster_runs_the_postgres_that_compose_runs() -> None:
+    container = one(overlay("local"), "StatefulSet", "postgres")["spec"]["template"]["spec"]
+    assert container["containers"][0]["image"] == COMPOSE["postgres"]["image"]
+    (container,) = container["containers"]
+    assert container["args"] == [str(part) for part in COMPOSE["postgres"]["command"]]
+
+
+@pytest.mark.parametrize("service", sorted(PORTS))
+def test_compose_probes_and_publishes_ports_that_the_code_has(service: str) -> None:
+    published = [str(p) for p in COMPOSE[service].get("ports", [])]
+    published += [str(p) for p in COMPOSE["recon-worker-port"]["ports"]]
+    assert any(port.endswith(f":{PORTS[service]}") for port in published)
+    url = COMPOSE["payments-ui"]["environment"]["PAYMENTS_UI_API_URL"]
+    assert url == f"http://payments-api:{PORTS['payments-api']}"
+
+
+@pytest.mark.parametrize("service", sorted(PORTS))
+def test_compose_and_the_cluster_limit_memory_alike(service: str) -> None:
+    in_compose = COMPOSE[service]["deploy"]["resources"]["limits"]["memory"]
+    for workload in ALL:
+        if workload.name == service and workload.overlay == "local":
+            limit = workload.container["resources"]["limits"]["memory"]
+            assert limit.removesuffix("i").lower() == in_compose
