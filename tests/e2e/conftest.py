@@ -1,4 +1,8 @@
-"""One deployment for all scenarios; each uses accounts and keys of its own."""
+"""One deployment for all scenarios; each uses accounts and keys of its own.
+
+The services run as processes of this checkout; with E2E_IMAGES=1 as their own built images; with
+E2E_IMAGES=both, or where REQUIRE names `engine`, first as the one and then as the other.
+"""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from built_images import deployed_images
 from deployment import Database, Deployment
 from postgres_container import engine_problem, image, postgres_container
 from processes import EmbeddedDatabase, deployed_processes
@@ -13,6 +18,7 @@ from processes import EmbeddedDatabase, deployed_processes
 from payments_local.postgres import running_postgres
 
 POSTGRES = pytest.StashKey[str]()
+WAYS = {"0": ["processes"], "1": ["images"], "both": ["processes", "images"]}
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -25,6 +31,16 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"REQUIRE=engine, and {problem}")
     else:
         config.stash[POSTGRES] = f"embedded: {problem}"
+    if os.environ.get("E2E_IMAGES", "0") not in WAYS:
+        raise pytest.UsageError("E2E_IMAGES is 0 (processes), 1 (images) or both")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The ways in which the services run."""
+    if "deployment" in metafunc.fixturenames:
+        required = "engine" in os.environ.get("REQUIRE", "").split(",")
+        ways = WAYS[os.environ.get("E2E_IMAGES", "both" if required else "0")]
+        metafunc.parametrize("deployment", ways, indirect=True, scope="session")
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -45,12 +61,18 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 @pytest.fixture(scope="session")
 def deployment(
-    database: Database, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, database: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
     """The system, ready."""
     folder: Path = tmp_path_factory.mktemp("logs")
-    with deployed_processes(database, folder) as running:
-        yield running
+    if request.param == "processes":
+        with deployed_processes(database, folder) as running:
+            yield running
+    elif request.config.stash[POSTGRES].startswith("embedded"):
+        pytest.skip(f"images need an engine: {request.config.stash[POSTGRES]}")
+    else:
+        with deployed_images(database, folder) as running:
+            yield running
 
 
 @pytest.fixture

@@ -1,22 +1,38 @@
 """Postgres in a container, by testcontainers, where an engine answers."""
 
+import json
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 import docker
+from leftovers import LABEL, mark, sweep
 from testcontainers.community.postgres import PostgresContainer
+from testcontainers.core.config import testcontainers_config
 
 from payments_local.ports import free_port
+from payments_local.settings import REPOSITORY
 
-DEFAULT_IMAGE = "postgres:17.6-trixie"
 PORT = 5432
 PASSWORD = "of-a-test"
 
 
+@cache
 def image() -> str:
-    """What to run: POSTGRES_IMAGE, or the official image at a pinned version."""
-    return os.environ.get("POSTGRES_IMAGE", DEFAULT_IMAGE)
+    """What to run: POSTGRES_IMAGE, or what compose would: its own pin, or what .env says."""
+    if given := os.environ.get("POSTGRES_IMAGE"):
+        return given
+    composed = subprocess.run(
+        ["docker", "compose", "config", "--format", "json"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found: str = json.loads(composed.stdout)["services"]["postgres"]["image"]
+    return found
 
 
 def engine_problem() -> str | None:
@@ -28,6 +44,8 @@ def engine_problem() -> str | None:
         return f"no container engine answers ({type(error).__name__})"
     try:
         client.images.get(image())
+    except (OSError, subprocess.CalledProcessError):
+        return "docker compose does not work here"
     except docker.errors.ImageNotFound:
         try:
             client.images.pull(image())
@@ -48,6 +66,12 @@ class ContainerDatabase:
         """Of the superuser."""
         return f"postgresql://postgres:{PASSWORD}@127.0.0.1:{self._port}/payments"
 
+    @property
+    def container_id(self) -> str:
+        """What the engine calls it."""
+        found: str = self._container.get_wrapped_container().id
+        return found
+
     def restart(self) -> None:
         """Kill the container's server and start the container again on the same data."""
         wrapped = self._container.get_wrapped_container()
@@ -58,10 +82,13 @@ class ContainerDatabase:
 @contextmanager
 def postgres_container() -> Iterator[ContainerDatabase]:
     """A real Postgres of its own for as long as the block runs."""
+    # Its reaper is an image of its own, which a site without a registry cannot have.
+    testcontainers_config.ryuk_disabled = True
+    sweep()
     port = free_port()
     container = PostgresContainer(
         image(), username="postgres", password=PASSWORD, dbname="payments"
-    )
+    ).with_kwargs(labels={LABEL: mark()})
     # On the loopback only. docker-py takes an address and a port; its annotation knows less.
     container.ports[f"{PORT}/tcp"] = ("127.0.0.1", port)  # type: ignore[assignment]
     with container:
