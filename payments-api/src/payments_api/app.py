@@ -19,7 +19,7 @@ from payments_api.create_payment import PaymentWriter
 from payments_api.cursors import CursorSigner
 from payments_api.errors import DatabaseUnavailable
 from payments_api.event_feed import EventFeed
-from payments_api.migrate import current_revision, head_revision
+from payments_api.migrate import current_revision, head_revision, older_revisions
 from payments_api.request_body import BATCH_BODY_MAX_BYTES
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
@@ -77,7 +77,7 @@ def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
 
 
 def _readiness(here: Services) -> Any:
-    expected = head_revision()
+    expected, older = head_revision(), older_revisions()
 
     async def not_ready_because() -> str | None:
         try:
@@ -85,7 +85,7 @@ def _readiness(here: Services) -> Any:
                 found = await current_revision(connection)
         except (SQLAlchemyError, OSError) as error:
             return f"The database does not answer: {type(error).__name__}."
-        if found != expected:
+        if found is None or found in older:
             return f"The schema is at {found}, this release needs {expected}: run migrate."
         return None
 

@@ -35,6 +35,18 @@ def head_revision() -> str:
     return head
 
 
+def older_revisions() -> frozenset[str]:
+    """The revisions that this release has gone beyond.
+
+    A revision that is neither of these nor the head is a newer release's, made to be safe beside
+    this one: while that release rolls out, this one serves on.
+    """
+    known = {
+        revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()
+    }
+    return frozenset(known - {head_revision()})
+
+
 async def current_revision(tx: AsyncConnection) -> str | None:
     """The revision that the database is at; None when it was never migrated."""
     try:
