@@ -1,0 +1,102 @@
+"""What a schema revision may do: it adds, without stopping or breaking the release that runs."""
+
+import io
+import re
+
+import pytest
+from alembic import command
+from alembic.script import Script, ScriptDirectory
+
+from payments_api.migrate import _config
+
+# Made together, for the first release: nothing older had to live with them.
+OF_THE_FIRST_RELEASE = {"0001", "0002", "0003"}
+# A revision that takes something away says since when nothing uses it.
+CONTRACT = re.compile(r"^Contract: \S+", re.M)
+
+BREAKS_THE_RUNNING_RELEASE = {
+    r"\bDROP (TABLE|COLUMN|VIEW|FUNCTION|TYPE)\b": "takes away what it may use",
+    r"\bRENAME\b": "renames what it knows by the old name",
+    r"\bALTER COLUMN \S+ (SET DATA )?TYPE\b": "changes a type under it, and rewrites the table",
+    r"\bSET NOT NULL\b": "refuses rows that it still writes",
+    r"\bADD COLUMN (?!.*\bDEFAULT\b).*\bNOT NULL\b": "refuses rows that it writes without it",
+    r"\bREVOKE\b(?!.*\bFROM PUBLIC\b)": "takes a right that it may need",
+}
+STOPS_THE_RUNNING_RELEASE = {
+    r"\bADD CONSTRAINT\b(?!.*\bNOT VALID\b)": "reads the whole table under a lock: NOT VALID first",
+    r"\bLOCK TABLE\b": "locks everybody out",
+    r"^\s*UPDATE (payments|recon_jobs|ledger_entries|accounts)\b(?!.*\bLIMIT\b)": "locks every row",
+}
+INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY)[^;]*? ON (?:ONLY )?(\w+)", re.S)
+TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
+
+
+def complaints(sql: str, docstring: str) -> list[str]:
+    """What in a revision's SQL would break or stop the release that is running."""
+    rules = dict(STOPS_THE_RUNNING_RELEASE)
+    if not CONTRACT.search(docstring):
+        rules |= BREAKS_THE_RUNNING_RELEASE
+    found = [
+        f"{why}: {' '.join(statement.split())[:100]}"
+        for statement in sql.split(";")
+        for pattern, why in rules.items()
+        if re.search(pattern, " ".join(statement.split()), re.I)
+    ]
+    made_here = set(TABLE.findall(sql))
+    found += [
+        f"blocks writers of {table} while it is built: CONCURRENTLY, beforehand"
+        for table in INDEX.findall(sql)
+        if table not in made_here
+    ]
+    return found
+
+
+def revisions() -> list[Script]:
+    return [
+        revision
+        for revision in ScriptDirectory.from_config(_config()).walk_revisions()
+        if revision.revision not in OF_THE_FIRST_RELEASE
+    ]
+
+
+def sql_of(revision: Script) -> str:
+    config = _config()
+    config.output_buffer = io.StringIO()
+    command.upgrade(config, f"{revision.down_revision}:{revision.revision}", sql=True)
+    return config.output_buffer.getvalue()
+
+
+@pytest.mark.parametrize("revision", revisions(), ids=lambda revision: str(revision.revision))
+def test_a_revision_only_adds(revision: Script) -> None:
+    assert complaints(sql_of(revision), revision.module.__doc__ or "") == []
+
+
+@pytest.mark.parametrize(
+    ("sql", "complaint"),
+    [
+        ("ALTER TABLE payments DROP COLUMN description", "takes away"),
+        ("ALTER TABLE payments RENAME COLUMN amount TO value", "renames"),
+        ("ALTER TABLE payments ALTER COLUMN amount TYPE bigint", "changes a type"),
+        ("ALTER TABLE payments ALTER COLUMN traceparent SET NOT NULL", "refuses rows"),
+        ("ALTER TABLE payments ADD COLUMN channel text NOT NULL", "refuses rows"),
+        ("REVOKE SELECT ON payments FROM payments_api", "takes a right"),
+        ("ALTER TABLE payments ADD CONSTRAINT c CHECK (amount < 9)", "NOT VALID first"),
+        ("CREATE INDEX i ON payments (currency)", "CONCURRENTLY"),
+        ("UPDATE payments SET description = ''", "locks every row"),
+    ],
+)
+def test_what_breaks_or_stops_the_running_release_is_found(sql: str, complaint: str) -> None:
+    assert any(complaint in found for found in complaints(sql, "Tidy up."))
+
+
+def test_what_only_adds_is_let_through() -> None:
+    assert complaints("ALTER TABLE payments ADD COLUMN reference text", "") == []
+    assert complaints("ALTER TABLE a ADD COLUMN b smallint NOT NULL DEFAULT 0", "") == []
+    assert complaints("ALTER TABLE a ADD CONSTRAINT c CHECK (b > 0) NOT VALID", "") == []
+    assert complaints("CREATE TABLE a (b int); CREATE INDEX i ON a (b)", "") == []
+
+
+def test_a_contracting_revision_says_since_when_nothing_uses_it() -> None:
+    drop = "ALTER TABLE payments DROP COLUMN description"
+    assert complaints(drop, "Drop it.\n\nContract: 0.4.0 was the last to read it.") == []
+    assert complaints(drop, "Drop it.") != []

@@ -1,0 +1,195 @@
+"""Expand and contract: the release that runs now works on, on the schema of the next one.
+
+A migration runs before the rollout, so for some minutes (or, after a rollback, for longer) the old
+code meets the new schema. docs/migrations.md says what a revision may do; test_revisions.py holds
+it to that; here the services really run on a schema that is ahead of them.
+"""
+
+import asyncio
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from k8s_manifests import ROOT
+from own_system import migrated_postgres, running_worker, worker_url
+from processes import ProcessPart
+from quart import Quart
+from quart.typing import TestClientProtocol
+from waiting import until
+
+from payments_api.app import create_app
+from payments_api.migrate import head_revision
+from payments_api.settings import ApiSettings
+from payments_local.ports import free_port
+from payments_local.postgres import EmbeddedPostgres, running_postgres
+
+# What a next release may well do to the schema of this one.
+NEXT_RELEASE = """
+ALTER TABLE payments ADD COLUMN reference text;
+ALTER TABLE payments ADD COLUMN channel text NOT NULL DEFAULT 'api';
+ALTER TABLE recon_jobs ADD COLUMN shard smallint NOT NULL DEFAULT 0;
+ALTER TABLE ledger_entries ADD COLUMN batch_id uuid;
+ALTER TABLE accounts ADD COLUMN frozen_at timestamptz;
+ALTER TABLE payments ADD CONSTRAINT reference_is_short CHECK (length(reference) < 36) NOT VALID;
+CREATE TABLE refunds (id uuid PRIMARY KEY, payment_id uuid NOT NULL REFERENCES payments (id));
+GRANT SELECT, INSERT ON refunds TO payments_api;
+CREATE INDEX payments_by_reference ON payments (reference) WHERE reference IS NOT NULL;
+UPDATE alembic_version SET version_num = 'next';
+"""
+
+
+async def pay_and_wait(client: TestClientProtocol, sql: "asyncpg.Connection[Any]") -> None:
+    """One payment through the API, settled by the worker."""
+    answer = await client.post(
+        "/payments",
+        json={"accountId": "acc_1", "amount": "12.50"},
+        headers={"Idempotency-Key": str(uuid4())},
+    )
+    assert answer.status_code == 201, await answer.get_data()
+    payment_id = (await answer.get_json())["id"]
+
+    async def settled() -> bool:
+        query = "SELECT status FROM payments WHERE id = $1"
+        return bool(await sql.fetchval(query, payment_id) == "completed")
+
+    await until(settled)
+
+
+@pytest.fixture(scope="module")
+def own_server() -> Iterator[EmbeddedPostgres]:
+    """A Postgres whose schema a test may change."""
+    with migrated_postgres() as server:
+        yield server
+
+
+@asynccontextmanager
+async def running_release(server: EmbeddedPostgres) -> AsyncIterator[TestClientProtocol]:
+    """This release's API and worker, each with its own role."""
+    url = server.url.replace("postgres@", "payments_api@")
+    app: Quart = create_app(ApiSettings.model_validate({"DATABASE_URL": url}))
+    async with app.test_app(), running_worker(worker_url(server)):
+        yield app.test_client()
+
+
+async def test_this_release_works_on_while_and_after_the_next_one_migrates(
+    own_server: EmbeddedPostgres,
+) -> None:
+    sql = await asyncpg.connect(own_server.url)
+    try:
+        async with running_release(own_server) as client:
+            await pay_and_wait(client, sql)
+            paying = asyncio.create_task(pay_many(client, own_server.url))
+            # As migrate does it: one transaction that gives up before a queue forms behind it.
+            async with sql.transaction():
+                await sql.execute("SET LOCAL lock_timeout = '10s'")
+                await sql.execute(NEXT_RELEASE)
+            await paying
+            assert (await client.get("/readyz")).status_code == 200
+            for path in ("/payments?status=completed", "/accounts/acc_1/entries", "/jobs/stats"):
+                assert (await client.get(path)).status_code == 200, path
+        # A pod of this release that is started only now, by a rescheduling or a rollback.
+        async with running_release(own_server) as client:
+            assert (await client.get("/readyz")).status_code == 200
+            await pay_and_wait(client, sql)
+        assert await sql.fetchval("SELECT count(*) FROM ledger_entries WHERE batch_id IS NULL") > 0
+    finally:
+        await sql.close()
+
+
+async def pay_many(client: TestClientProtocol, url: str) -> None:
+    other = await asyncpg.connect(url)
+    try:
+        for _ in range(10):
+            await pay_and_wait(client, other)
+    finally:
+        await other.close()
+
+
+async def test_a_schema_that_is_behind_is_waited_for(own_server: EmbeddedPostgres) -> None:
+    sql = await asyncpg.connect(own_server.url)
+    try:
+        before = await sql.fetchval("SELECT version_num FROM alembic_version")
+        await sql.execute("UPDATE alembic_version SET version_num = '0002'")
+        async with running_release(own_server) as client:
+            answer = await client.get("/readyz")
+            assert answer.status_code == 503
+            assert head_revision() in (await answer.get_json())["detail"]
+        await sql.execute("UPDATE alembic_version SET version_num = $1", before)
+    finally:
+        await sql.close()
+
+
+# --- the release before this one, from git --------------------------------------------------------
+
+
+def git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
+
+
+def last_release() -> str:
+    """The newest tag that is behind us. Before the first: HEAD, so that the way there is tested."""
+    listed = git("tag", "--list", "v[0-9]*", "--sort=-v:refname", "--merged", "HEAD")
+    if listed.returncode or git("rev-parse", "--verify", "HEAD").returncode:
+        pytest.skip("not a git clone: there is no earlier release to run")
+    tags = [str(tag) for tag in listed.stdout.decode().split()]
+    return tags[0] if tags else "HEAD"
+
+
+@contextmanager
+def old_processes(tree: Path, url: str) -> Iterator[str]:
+    """The API and a worker of another source tree; yields the API's address."""
+    paths = [str(tree / name / "src") for name in ("payments-core", "payments-api", "recon-worker")]
+    environ = {"PYTHONPATH": os.pathsep.join(paths), "LOG_FORMAT": "json"}
+    api_port, worker_port = free_port(), free_port()
+    ours = {"PAYMENTS_API_PORT": str(api_port), "RECON_WORKER_PORT": str(worker_port)}
+    parts = [
+        ProcessPart(
+            module, verb, {**environ, **ours, "DATABASE_URL": role_url}, port, tree / module
+        )
+        for module, verb, port, role_url in (
+            ("payments_api", "serve", api_port, url.replace("postgres@", "payments_api@")),
+            ("recon_worker", "run", worker_port, url.replace("postgres@", "payments_worker@")),
+        )
+    ]
+    try:
+        for part in parts:
+            part.start()
+        yield f"http://127.0.0.1:{api_port}"
+    finally:
+        for part in parts:
+            part.kill()
+
+
+def test_the_last_release_runs_on_this_schema(tmp_path: Path) -> None:
+    """Its own code, from its tag, as processes; this release's seven checks look at it."""
+    release = last_release()
+    archive = git("archive", release, "payments-core/src", "payments-api/src", "recon-worker/src")
+    assert archive.returncode == 0, archive.stderr.decode()
+    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
+        tar.extractall(tmp_path, filter="data")
+    with running_postgres() as server:
+        this_release = {**os.environ, "DATABASE_URL": server.url}
+
+        def run(*arguments: str) -> None:
+            done = subprocess.run(
+                [sys.executable, "-m", "payments_api", *arguments],
+                env=this_release,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+
+        run("migrate")
+        with old_processes(tmp_path, server.url) as api_url:
+            run("validate", "--api-url", api_url)
