@@ -29,6 +29,7 @@ KEPT_EVENTS_MAX = 1_000  # For readers that reconnect.
 WAITING_EVENTS_MAX = 256  # For one reader; a slower one is dropped, and may come back.
 CHANGES_MAX = 500  # Gathered while the last were read; more than that is a resync.
 REMEMBER_SECONDS = 60.0  # After the last reader left: it may be reconnecting.
+RESYNC_PAUSE_SECONDS = 0.5  # Refetching everything many times a second helps nobody.
 GATHER_SECONDS = 0.02  # Changes within this time are read together.
 
 log = logging.getLogger(__name__)
@@ -121,8 +122,7 @@ class EventFeed:
             self._changed, self._resync = {}, False
             if resync:
                 self._publish("resync", {}, None)
-                # Readers that must refetch everything shall not do so many times a second.
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(RESYNC_PAUSE_SECONDS)
             elif changed and self._is_followed():
                 await self._publish_payments(changed)
             elif changed:

@@ -3,19 +3,23 @@
 import asyncio
 import logging
 import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import cast
 
 from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config
+from hypercorn.config import Config, Sockets
 from hypercorn.typing import ASGIFramework
 from quart import Quart
 
 BACKLOG_CONNECTIONS = 1024
 KEEP_ALIVE_SECONDS = 75  # Longer than a load balancer's own, so that it closes first.
 HEADERS_MAX_BYTES = 16 * 1024
+# A client that stopped reading is given up by the kernel: Hypercorn would wait for it for ever,
+# when it writes to it and when it stops.
+STALLED_CLIENT_SECONDS_MAX = 10
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +50,20 @@ class ServeOptions:
     delay_seconds: float = 0.0
 
 
+class _BoundedConfig(Config):
+    def create_sockets(self) -> Sockets:
+        sockets = super().create_sockets()
+        option: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if option is not None:  # On Linux.
+            for listener in sockets.insecure_sockets:
+                # The connections that it accepts inherit the option.
+                listener.setsockopt(socket.IPPROTO_TCP, option, STALLED_CLIENT_SECONDS_MAX * 1000)
+        return sockets
+
+
 async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None:
     """Serve until SIGTERM or SIGINT: fail readiness, wait, close the listener, drain."""
-    config = Config()
+    config = _BoundedConfig()
     # An IPv6 address needs brackets; Hypercorn binds "host:port".
     host = f"[{options.host}]" if ":" in options.host else options.host
     config.bind = [f"{host}:{options.port}"]
