@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from payments_ui.shared_read import SharedRead
+from payments_ui.shared_read import SharedRead, SharedReads
 
 
 class Counted:
@@ -55,3 +55,17 @@ async def test_a_caller_that_leaves_does_not_take_the_answer_along() -> None:
     assert await staying == 1
     with pytest.raises(asyncio.CancelledError):
         await leaving
+
+
+async def test_each_key_has_its_own_answer_and_only_so_many_are_kept() -> None:
+    asked: list[str] = []
+
+    async def read(key: str) -> str:
+        asked.append(key)
+        return key.upper()
+
+    shared = SharedReads(read, fresh_seconds=60, keys_max=2)
+    assert [await shared.get(key) for key in "aabac"] == ["A", "A", "B", "A", "C"]
+    assert asked == ["a", "b", "c"]
+    assert await shared.get("b") == "B"
+    assert asked == ["a", "b", "c", "b"]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Locator, Page, Playwright, expect
+from playwright.sync_api import Browser, Error, Locator, Page, Playwright, Request, expect
 
 AXE = Path(__file__).parent / "vendor/axe.min.js"
 # As root there is no sandbox; the rest keeps Chromium from calling home.
@@ -20,6 +20,7 @@ FLAGS = [
     "--disable-sync",
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
+OPEN_TRIES_MAX = 5
 WAIT_MS_MAX = 10_000  # Slow machines; a passing test waits much less.
 NETWORK_TROUBLE = (
     "Failed to load resource",
@@ -59,6 +60,8 @@ class Visitor:
             self.context.add_init_script(REPORT)
         self.page: Page = self.context.new_page()
         self.page.on("pageerror", lambda error: self.violations.append(f"script: {error}"))
+        self._network_changed = False
+        self.page.on("requestfailed", self._request_failed)
         self.page.on("console", lambda message: self._console(message.type, message.text))
 
     def _console(self, kind: str, text: str) -> None:
@@ -67,9 +70,22 @@ class Visitor:
             self.violations.append(text)
 
     def open(self, path: str = "/") -> Page:
-        """Go there, and wait until the page listens."""
-        self.page.goto(self.url + path)
+        """Go there. Again, where Chromium broke off because the machine's network changed:
+        it does so for localhost too, whenever a container's interface comes or goes."""
+        for _ in range(OPEN_TRIES_MAX):
+            self._network_changed = False
+            try:
+                self.page.goto(self.url + path)
+            except Error:
+                if not self._network_changed:
+                    raise
+            if not self._network_changed:
+                break
         return self.page
+
+    def _request_failed(self, request: Request) -> None:
+        if "ERR_NETWORK_CHANGED" in (request.failure or ""):
+            self._network_changed = True
 
     def open_live(self, path: str = "/") -> Page:
         """Go there, and wait until changes arrive by themselves."""

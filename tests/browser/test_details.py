@@ -7,7 +7,7 @@ import re
 from chromium import Visitor
 from playwright.sync_api import expect
 from test_list import pay_elsewhere
-from whole_system import WholeSystem
+from whole_system import TRACE_URL, WholeSystem
 
 
 def test_a_payments_page_tells_its_whole_story(visitor: Visitor, system: WholeSystem) -> None:
@@ -24,7 +24,14 @@ def test_a_payments_page_tells_its_whole_story(visitor: Visitor, system: WholeSy
     expect(legs).to_have_count(2)
     expect(legs.nth(0).locator(".cell-credit")).to_contain_text("250.00 USD")
     expect(legs.nth(1).locator(".cell-debit")).to_contain_text("250.00 USD")
-    expect(page.get_by_role("region", name="Identity")).to_contain_text(payment_id)
+    identity = page.get_by_role("region", name="Identity")
+    expect(identity).to_contain_text(payment_id)
+    trace = system.sql(
+        f"SELECT split_part(traceparent, '-', 2) FROM payments WHERE id = '{payment_id}'"
+    )
+    expect(identity.locator(".trace-link")).to_have_attribute(
+        "href", TRACE_URL.format(trace_id=trace)
+    )
 
 
 def test_an_open_payments_page_follows_it(visitor: Visitor, system: WholeSystem) -> None:

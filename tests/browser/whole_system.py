@@ -21,7 +21,7 @@ from payments_local.postgres import BIN, running_postgres
 
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 30.0
-TRACE_URL = "http://traces.invalid/trace/{trace_id}"
+TRACE_URL = "https://traces.example/trace/{trace_id}"
 
 
 @dataclass
@@ -122,6 +122,7 @@ def _services(database_url: str, folder: Path) -> WholeSystem:
         return database_url.replace("//postgres@", f"//{role}@")
 
     def service(name: str, command: str, environ: Mapping[str, str]) -> Service:
+        environ = {**environ, "OTEL_TRACES_SAMPLER": "always_on"}  # Exported nowhere.
         port = free_port()
         prefix = name.upper().replace("-", "_")
         return Service(

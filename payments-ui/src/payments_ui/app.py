@@ -14,6 +14,7 @@ from payments_core.http_telemetry import observe_http
 from payments_core.money import currencies
 from payments_core.serving import Lifecycle
 from payments_ui import formatting
+from payments_ui.account_view import read_account
 from payments_ui.api_client import ApiClient
 from payments_ui.api_types import Payment, PaymentPage
 from payments_ui.assets import install_assets
@@ -25,12 +26,13 @@ from payments_ui.overview import read_overview
 from payments_ui.security import protect
 from payments_ui.services import Services
 from payments_ui.settings import Settings
-from payments_ui.shared_read import SharedRead
+from payments_ui.shared_read import SharedRead, SharedReads
 
 FORM_BYTES_MAX = 64 * 1024
 REMEMBERED_DAYS = 90  # The operator's name.
 NEWEST_FRESH_SECONDS = 0.3  # A flock of refetching pages costs the API one read.
 OVERVIEW_FRESH_SECONDS = 1.0
+ACCOUNTS_KEPT_MAX = 256  # Answers that accounts' pages share; each is some 50 KB.
 COMMON_CURRENCIES = ("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "SEK")
 
 log = logging.getLogger(__name__)
@@ -59,6 +61,11 @@ def create_app(
         feed=feed,
         newest=SharedRead(read_newest, NEWEST_FRESH_SECONDS),
         overview=SharedRead(lambda: read_overview(client), OVERVIEW_FRESH_SECONDS),
+        accounts=SharedReads(
+            lambda place: read_account(client, feed.position, place),
+            NEWEST_FRESH_SECONDS,
+            ACCOUNTS_KEPT_MAX,
+        ),
     )
     app.register_blueprint(payments.blueprint)  # / /payments /payments/ID /search
     app.register_blueprint(accounts.blueprint)  # /accounts/ID, its statement.csv

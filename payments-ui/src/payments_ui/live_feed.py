@@ -34,7 +34,7 @@ RING_BYTES_MAX = 4 << 20  # And never more than this, however large the frames a
 ROWS_PER_FRAME_MAX = 100  # More changes than a page shows: refetching is cheaper.
 BEAT_SECONDS = 10.0  # Lets a page notice a connection that died silently.
 STALLED_SECONDS_MAX = 30.0  # A page that takes nothing for so long is cut off.
-RECONNECT_SECONDS_MAX = 5.0  # Recovery after an outage is felt within seconds.
+RECONNECT_SECONDS_MAX = 3.0  # Recovery after an outage is felt within seconds.
 
 Render = Callable[[list[Payment]], Awaitable[str]]
 log = logging.getLogger(__name__)

@@ -6,12 +6,13 @@ from typing import Any, cast
 
 from quart import Response, current_app, make_response, render_template, request
 
+from payments_ui.account_view import AccountPlace, AccountView
 from payments_ui.api_client import ApiClient
 from payments_ui.api_types import PaymentPage
 from payments_ui.live_feed import LiveFeed
 from payments_ui.overview import Overview
 from payments_ui.settings import Settings
-from payments_ui.shared_read import SharedRead
+from payments_ui.shared_read import SharedRead, SharedReads
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,7 @@ class Services:
     # Where the stream stood before the read, and the newest payments.
     newest: SharedRead[tuple[str, PaymentPage]]
     overview: SharedRead[Overview]
+    accounts: SharedReads[AccountPlace, AccountView]
 
 
 def services() -> Services:

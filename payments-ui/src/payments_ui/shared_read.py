@@ -1,11 +1,13 @@
 """One answer for many pages that ask at the same moment."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Hashable
 from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 class SharedRead(Generic[T]):
@@ -43,3 +45,25 @@ class SharedRead(Generic[T]):
             return await self._read()
         finally:
             self._done_at = monotonic()
+
+
+class SharedReads(Generic[K, T]):
+    """A shared read for each key, of which the `keys_max` asked for last are remembered."""
+
+    def __init__(
+        self, read: Callable[[K], Awaitable[T]], fresh_seconds: float, keys_max: int
+    ) -> None:
+        """Share the answers of `read(key)`."""
+        self._read = read
+        self._fresh_seconds = fresh_seconds
+        self._keys_max = keys_max
+        self._reads: OrderedDict[K, SharedRead[T]] = OrderedDict()
+
+    async def get(self, key: K) -> T:
+        """A fresh answer for the key, or the error of the read that was to bring it."""
+        if key not in self._reads:
+            self._reads[key] = SharedRead(lambda: self._read(key), self._fresh_seconds)
+        self._reads.move_to_end(key)
+        if len(self._reads) > self._keys_max:
+            self._reads.popitem(last=False)
+        return await self._reads[key].get()

@@ -1,0 +1,67 @@
+"""What an account's page shows, read from several addresses of the API at once."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from payments_ui.api_client import ApiClient, Params
+from payments_ui.api_types import EntryPage
+from payments_ui.charts import StepChart, balance_chart
+from payments_ui.forms import now_text
+
+STATEMENT_ROWS = 25
+CHART_ENTRIES = 200  # The API's limit for one page, and as much as a chart can show.
+DEFAULT_CURRENCY = "USD"
+
+
+class AccountPlace(NamedTuple):
+    """Which account, in which currency ("" for its own), from where in its statement on."""
+
+    account_id: str
+    currency: str = ""
+    cursor: str = ""
+
+
+@dataclass(frozen=True)
+class AccountView:
+    """`position` is where the stream stood before anything was read."""
+
+    position: str
+    currencies: list[str]
+    currency: str
+    balance: str
+    postings: int
+    statement: EntryPage
+    chart: StepChart | None
+    chart_entries: int
+
+
+async def currencies_of(client: ApiClient, place: AccountPlace) -> tuple[list[str], str]:
+    """The account's currencies, and the one to show."""
+    held = await client.currencies(place.account_id)
+    if place.currency:
+        return sorted({*held, place.currency}), place.currency
+    return held, DEFAULT_CURRENCY if not held or DEFAULT_CURRENCY in held else held[0]
+
+
+async def read_account(client: ApiClient, position: str, place: AccountPlace) -> AccountView:
+    """Balance, statement and chart in the place's currency."""
+    currencies, currency = await currencies_of(client, place)
+    account_id = place.account_id
+    page: Params = {"currency": currency, "limit": STATEMENT_ROWS, "cursor": place.cursor}
+    balance, statement, recent = await asyncio.gather(
+        client.balance(account_id, currency),
+        client.entries(account_id, page),
+        client.entries(account_id, {"currency": currency, "limit": CHART_ENTRIES}),
+    )
+    entries = recent["entries"]
+    return AccountView(
+        position=position,
+        currencies=currencies,
+        currency=currency,
+        balance=balance["balance"],
+        postings=entries[0]["accountSeq"] if entries else 0,
+        statement=statement,
+        chart=balance_chart(entries, now_text()),
+        chart_entries=len(entries),
+    )
