@@ -89,7 +89,18 @@ class BatchItem(PaymentRequest):
 class BatchRequest(Shape):
     """Payments to make, each for itself."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "payments": [
+                        {"idempotencyKey": "order-7", "accountId": "acc_42", "amount": "1.50"}
+                    ]
+                }
+            ]
+        },
+    )
 
     payments: Annotated[list[BatchItem], Field(min_length=1, max_length=1000)]
 

@@ -23,10 +23,12 @@ def control_blueprint(lifecycle: Lifecycle, not_ready_because: ReadyCheck) -> Bl
     @control.get("/health")
     @control.get("/livez", endpoint="livez")
     async def health() -> dict[str, str]:
+        """Whether this process runs; it asks nobody else."""
         return {"status": "ok"}
 
     @control.get("/readyz")
     async def readyz() -> dict[str, str]:
+        """Whether requests may be sent here now."""
         if lifecycle.draining:
             raise NotReady("This process is stopping.")
         reason = await not_ready_because()
@@ -36,6 +38,7 @@ def control_blueprint(lifecycle: Lifecycle, not_ready_because: ReadyCheck) -> Bl
 
     @control.get("/metrics")
     async def metrics() -> Response:
+        """What Prometheus collects."""
         if "application/openmetrics-text" in request.headers.get("Accept", ""):
             # Exemplars exist in this format only.
             text = openmetrics.generate_latest(REGISTRY)  # type: ignore[no-untyped-call]  # Theirs.
