@@ -1,0 +1,27 @@
+# Kubernetes: proved offline by `make check`, run by `make kind` or `kubectl apply -k deploy/k8s`.
+
+KUBECTL ?= $(shell command -v kubectl 2>/dev/null || echo .cache/tools/kubernetes/bin/kubectl)
+KIND ?= kind
+KIND_CLUSTER ?= payments
+CHECKS += check-k8s
+export KUBECTL
+
+##@ Kubernetes
+.PHONY: kind kind-delete k8s-secrets check-k8s
+kind: $(INSTALLED) .cache/tools/kubernetes/.done ## The whole system on kind: create, load, apply, validate, open ports
+	@command -v $(KIND) >/dev/null || $(call fail,there is no kind here: install it or use any cluster with kubectl apply -k deploy/k8s)
+	@deploy/k8s/kind-up "$(KIND)" "$(KIND_CLUSTER)" "$(KUBECTL)"
+
+kind-delete: ## Delete the cluster that `make kind` made
+	@$(KIND) delete cluster --name "$(KIND_CLUSTER)"
+
+k8s-secrets: .cache/tools/kubernetes/.done ## Make the secrets that a cluster lacks, random (NAMESPACE=payments)
+	@$(KUBECTL) get namespace "$${NAMESPACE:-payments}" >/dev/null 2>&1 \
+		|| $(KUBECTL) apply --filename deploy/k8s/base/namespace.yaml
+	@"$(PYTHON)" deploy/k8s/components/generated-secrets/make_secrets.py kubectl "$${NAMESPACE:-payments}"
+
+# Every combination of components, where `make test` takes every two.
+check-k8s: $(INSTALLED) .cache/tools/kubernetes/.done
+	@K8S_COMBINATIONS=all .venv/bin/python -m pytest -q tests/k8s/test_builds.py \
+		>.venv/k8s.txt 2>&1 || { cat .venv/k8s.txt; exit 1; }
+	@echo "ok  Kubernetes"

@@ -1,0 +1,177 @@
+"""What scales the services asks the right question, and stays within what Postgres can take."""
+
+import json
+import re
+from typing import Any
+
+import asyncpg
+import pytest
+from backlog import Sql, add_simple
+from k8s_manifests import FULLEST, K8S, ROOT, build, combination, one, overlay
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_api.settings import ApiSettings
+from payments_core import queue
+from payments_core.database import server_settings, single_statement
+from recon_worker.settings import WorkerSettings
+
+OBJECTS = combination(FULLEST)
+SCALED = one(OBJECTS, "ScaledObject", "recon-worker")["spec"]
+TRIGGER = SCALED["triggers"][0]["metadata"]
+CLUSTER = one(OBJECTS, "Cluster", "payments-db")["spec"]
+POOLER = one(OBJECTS, "Pooler", "payments-db-pooler")["spec"]
+# Kept for the migration, the auditor, KEDA, operators and replication.
+CONNECTIONS_KEPT = 25
+
+
+async def backlog_by_keda(url: str) -> int:
+    """KEDA's query, as the role it connects as."""
+    connection = await asyncpg.connect(url.replace("postgres@", "payments_readonly@"))
+    try:
+        return int(await connection.fetchval(TRIGGER["query"]))
+    finally:
+        await connection.close()
+
+
+async def test_an_idle_queue_needs_no_worker(database_url: str) -> None:
+    assert await backlog_by_keda(database_url) == 0
+    assert SCALED["minReplicaCount"] == 0
+    assert float(TRIGGER["activationTargetQueryValue"]) == 0
+
+
+async def test_what_is_ready_and_what_is_held_count_and_what_waits_does_not(
+    database_url: str, sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_simple(sql, 10)
+    assert await backlog_by_keda(database_url) == 10
+    async with single_statement(engine) as connection:
+        await queue.claim(connection, queue.new_lease("w", 10), 4)
+    assert await backlog_by_keda(database_url) == 10, "who holds jobs is not scaled away"
+    await sql.execute(
+        "UPDATE recon_jobs SET run_at = now() + interval '1 hour' WHERE status = 'pending'"
+    )
+    assert await backlog_by_keda(database_url) == 4, "a retry in an hour needs nobody now"
+
+
+async def test_keda_reads_two_partial_indexes_and_no_table(database_url: str, sql: Sql) -> None:
+    await sql.execute("SET enable_seqscan = off")
+    plan = "\n".join(row[0] for row in await sql.fetch(f"EXPLAIN {TRIGGER['query']}"))
+    await sql.execute("RESET enable_seqscan")
+    assert "recon_jobs_claimable" in plan
+    assert "recon_jobs_leased" in plan
+    assert "Seq Scan" not in plan
+
+
+async def test_kedas_role_may_read_and_nothing_else(database_url: str, sql: Sql) -> None:
+    connection = await asyncpg.connect(database_url.replace("postgres@", "payments_readonly@"))
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute("DELETE FROM recon_jobs")
+    finally:
+        await connection.close()
+
+
+def most_replicas(name: str) -> int:
+    found = one(OBJECTS, "HorizontalPodAutoscaler", name)["spec"]["maxReplicas"]
+    return int(found) + 1  # One more while a rollout is under way.
+
+
+def test_at_full_scale_the_connections_suffice() -> None:
+    api_connections = ApiSettings().pool_size + 1  # And one that listens.
+    pooled = POOLER["instances"] * int(POOLER["pgbouncer"]["parameters"]["default_pool_size"])
+    used = most_replicas("payments-api") * api_connections + pooled + CONNECTIONS_KEPT
+    assert used <= int(CLUSTER["postgresql"]["parameters"]["max_connections"])
+
+
+def test_the_pooler_takes_every_worker() -> None:
+    each = WorkerSettings().concurrency + 4  # recon_worker.app makes its pool of this size.
+    clients = (SCALED["maxReplicaCount"] + 1) * each
+    assert clients <= int(POOLER["pgbouncer"]["parameters"]["max_client_conn"])
+
+
+def test_the_embedded_postgres_takes_what_the_local_overlay_runs() -> None:
+    objects = overlay("local")
+    (container,) = one(objects, "StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"]
+    (most,) = (a for a in container["args"] if a.startswith("max_connections="))
+    api = one(objects, "Deployment", "payments-api")["spec"]["replicas"] + 1
+    worker = one(objects, "Deployment", "recon-worker")["spec"]["replicas"] + 1
+    used = api * (ApiSettings().pool_size + 1) + worker * (WorkerSettings().concurrency + 5)
+    assert used + CONNECTIONS_KEPT <= int(most.partition("=")[2])
+
+
+async def test_a_role_behind_the_pooler_has_what_pgbouncer_drops(sql: Sql) -> None:
+    """Each setting that a direct connection starts with: kept by PgBouncer, or the role's own."""
+    kept_by_pgbouncer = {"application_name", "timezone"}  # It tracks these itself.
+    wanted = {
+        name: value
+        for name, value in server_settings("recon-worker").items()
+        if name not in kept_by_pgbouncer
+    }
+    ignored = POOLER["pgbouncer"]["parameters"]["ignore_startup_parameters"].split(",")
+    assert wanted.keys() <= set(ignored)
+    pattern = re.compile(r"ALTER ROLE payments_worker SET (\w+) = '(.*)'")
+    statements = map(pattern.fullmatch, CLUSTER["bootstrap"]["initdb"]["postInitSQL"])
+    of_role = {match[1]: match[2] for match in statements if match}
+    assert of_role == wanted
+
+
+def test_behind_the_pooler_nothing_listens_and_nothing_holds_a_session() -> None:
+    worker = one(OBJECTS, "Deployment", "recon-worker")["spec"]["template"]["spec"]
+    values = {item["name"]: item.get("value") for item in worker["containers"][0]["env"]}
+    assert "@payments-db-pooler:" in str(values["DATABASE_URL"])
+    assert values["RECON_WORKER_POLL_ONLY"] == "true"
+    assert values["RECON_WORKER_AUDIT_INTERVAL_SECONDS"] == "0"  # Its lock is a session's.
+    for name in ("payments-api", "audit", "migrate"):
+        for item in OBJECTS:
+            if item["metadata"]["labels"].get("app.kubernetes.io/name") == name:
+                assert "payments-db-pooler:" not in json.dumps(item)
+
+
+def test_the_database_is_replicated_before_a_payment_is_answered() -> None:
+    assert CLUSTER["instances"] == 3
+    synchronous = CLUSTER["postgresql"]["synchronous"]
+    assert synchronous["number"] >= 1
+    assert synchronous["dataDurability"] == "required"
+    assert CLUSTER["affinity"]["podAntiAffinityType"] == "required"
+    assert "StatefulSet" not in {item["kind"] for item in OBJECTS}
+
+
+def test_the_restore_reads_what_the_backup_writes() -> None:
+    restored = one(
+        build(K8S / "components/cloudnative-pg/restore"), "Cluster", "payments-db-restored"
+    )
+    (source,) = restored["spec"]["externalClusters"]
+    parameters: dict[str, Any] = source["plugin"]["parameters"]
+    assert restored["spec"]["bootstrap"]["recovery"]["source"] == source["name"]
+    assert parameters["serverName"] == "payments-db"
+    one(OBJECTS, "ObjectStore", parameters["barmanObjectName"])
+    (archiver,) = (p for p in CLUSTER["plugins"] if p.get("isWALArchiver"))
+    assert archiver["parameters"]["barmanObjectName"] == parameters["barmanObjectName"]
+    backup = one(OBJECTS, "ScheduledBackup", "payments-db-nightly")["spec"]
+    assert backup["pluginConfiguration"]["name"] == archiver["name"] == source["plugin"]["name"]
+    assert restored["spec"]["imageCatalogRef"] == CLUSTER["imageCatalogRef"]
+    # With fewer than the original had, Postgres refuses to recover.
+    ours, theirs = (
+        int(spec["postgresql"]["parameters"]["max_connections"])
+        for spec in (restored["spec"], CLUSTER)
+    )
+    assert ours >= theirs
+
+
+def test_monitors_find_the_services_under_the_jobs_that_the_rules_name() -> None:
+    rules = (ROOT / "observability" / "prometheus-rule.yaml").read_text()
+    named = set(re.findall(r'job="([\w-]+)"', rules))
+    services = {
+        item["metadata"]["labels"]["app.kubernetes.io/name"]: item["spec"]
+        for item in OBJECTS
+        if item["kind"] == "ServiceMonitor"
+    }
+    assert services.keys() == {"payments-api", "recon-worker", "payments-ui"}
+    assert named & {"payments-api", "recon-worker", "payments-ui"}
+    for name, monitor in services.items():
+        service = one(OBJECTS, "Service", name)
+        wanted = monitor["selector"]["matchLabels"].items()
+        assert wanted <= service["metadata"]["labels"].items()
+        assert monitor["jobLabel"] == "app.kubernetes.io/name"
+        (endpoint,) = monitor["endpoints"]
+        assert endpoint["port"] in {port["name"] for port in service["spec"]["ports"]}
