@@ -114,7 +114,7 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conne
         assert isinstance(driver, asyncpg.Connection), "the engine's dialect is asyncpg's"
         try:
             yield driver
-        except TimeoutError:
+        except (TimeoutError, asyncpg.InternalClientError):
             # Nobody knows what it is still doing, or whether anybody is there.
             driver.terminate()
             raise
@@ -150,6 +150,8 @@ def is_unavailable(error: BaseException) -> bool:
     """Whether the database could not answer for now, so that trying again later is right."""
     if isinstance(error, OSError | asyncio.TimeoutError | PoolTimeoutError):
         return True
+    if isinstance(error, asyncpg.InternalClientError):
+        return True  # The server's goodbye came while asyncpg was about to send.
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return True
     sqlstate = sqlstate_of(error)

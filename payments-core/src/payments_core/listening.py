@@ -14,6 +14,8 @@ HEARTBEAT_SECONDS = 10.0  # Finds a half-open connection, on which nothing would
 RECONNECT_SECONDS_MIN = 0.1
 RECONNECT_SECONDS_MAX = 5.0
 
+_LOST = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 log = logging.getLogger(__name__)
 
 
@@ -39,13 +41,13 @@ async def listen(
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 server_settings=server_settings(application_name),
             )
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except _LOST as error:
             log.warning("listen_failed", extra={"channel": channel, "error": str(error)})
         else:
             connected_at = time.monotonic()
             try:
                 await _follow(connection, channel, on_payload, on_connected)
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except _LOST as error:
                 log.warning("listen_lost", extra={"channel": channel, "error": str(error)})
             finally:
                 connection.terminate()
@@ -73,7 +75,10 @@ async def _follow(
     on_connected()
     while not closed.is_set():
         try:
-            await asyncio.wait_for(closed.wait(), HEARTBEAT_SECONDS)
+            # Not wait_for: before Python 3.12 it swallows a cancellation that comes with the end
+            # of what it waits for.
+            async with asyncio.timeout(HEARTBEAT_SECONDS):
+                await closed.wait()
         except TimeoutError:
             await connection.execute("SELECT 1", timeout=CONNECT_TIMEOUT_SECONDS)
     raise ConnectionResetError("the server closed the connection")

@@ -10,8 +10,6 @@ import logging
 from collections.abc import Iterable
 from uuid import UUID
 
-import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.database import driver_connection, reason_of
@@ -72,5 +70,5 @@ class Notifier:
             self._too_many |= too_many
             self.payments_changed(changed, jobs_added=jobs_added)
             raise
-        except (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except Exception as error:  # Whatever it is, the next may get through.
             log.warning("notice_not_sent", extra={"error": reason_of(error)})

@@ -136,7 +136,9 @@ class Worker:
         if self.lifecycle.draining:
             return  # Another lane may have used up the wake-up that came with the stop.
         with suppress(TimeoutError):
-            await asyncio.wait_for(self.wake.wait(), seconds)
+            # Not wait_for: before Python 3.12 it may swallow a cancellation.
+            async with asyncio.timeout(seconds):
+                await self.wake.wait()
         self.wake.clear()
 
     async def _claim_and_settle(self, reconciler: Reconciler) -> int:
@@ -219,7 +221,8 @@ class Worker:
         for last in (self._hand_back_last, self.notifier.flush, self._say_goodbye):
             # What cannot be done now, time does: leases run out, a worker not seen is forgotten.
             with suppress(Exception):
-                await asyncio.wait_for(last(), LEAVE_SECONDS_MAX)
+                async with asyncio.timeout(LEAVE_SECONDS_MAX):
+                    await last()
 
     async def _hand_back_last(self) -> None:
         if self._interrupted:
