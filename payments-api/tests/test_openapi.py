@@ -18,11 +18,10 @@ from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from payments_api.app import create_app
-from payments_api.errors import Problem as ProblemError
 from payments_api.openapi import document
 from payments_api.operations import OPERATIONS
 from payments_api.settings import ApiSettings
-from payments_core.problems import PROBLEM_TYPE
+from payments_core.problems import PROBLEM_TYPE, Problem
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -124,10 +123,10 @@ def test_each_schemas_examples_are_its_own() -> None:
 def test_each_problem_a_client_may_see_is_an_example_somewhere() -> None:
     told = set(re.findall(r'"code": "(\w+)"', json.dumps(DOCUMENT)))
 
-    def codes(problem: type[ProblemError]) -> set[str]:
+    def codes(problem: type[Problem]) -> set[str]:
         return {problem.code}.union(*(codes(below) for below in problem.__subclasses__()))
 
-    assert codes(ProblemError) <= told
+    assert codes(Problem) <= told
 
 
 async def test_each_example_of_a_payment_is_taken(client: TestClientProtocol, sql: Sql) -> None:
@@ -151,7 +150,7 @@ async def test_the_document_has_a_page_that_loads_nothing_from_elsewhere(
     client: TestClientProtocol,
 ) -> None:
     answer = await client.get("/docs")
-    page = (await answer.get_data()).decode()
+    page = await answer.get_data(as_text=True)
     assert answer.content_type.startswith("text/html")
     for _, path in ROUTES:
         assert path in page
@@ -184,7 +183,7 @@ async def test_no_generated_request_gets_an_answer_that_is_not_described(
         suppress_health_check=list(HealthCheck),
     )
     @given(case=operation.as_strategy(generation_mode=mode))
-    def conforms(case: schemathesis.Case) -> None:
+    def conforms(case: schemathesis.Case[Any]) -> None:
         case.call_and_validate(base_url=served.url, checks=CHECKS, timeout=10)
 
     await asyncio.to_thread(conforms)

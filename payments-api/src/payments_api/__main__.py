@@ -15,7 +15,7 @@ from payments_api.settings import ApiSettings
 from payments_core.database import dsn_with_password, is_unavailable
 from payments_core.healthcheck import healthcheck
 from payments_core.serving import run
-from payments_core.settings import read_settings
+from payments_core.settings import read_settings, settings_help
 
 # The variables from which `migrate` takes the passwords of the roles it makes.
 ROLE_PASSWORDS = {
@@ -51,7 +51,10 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="payments-api", description="The payments REST API, and the schema it owns."
+        prog="payments-api",
+        description="The payments REST API, and the schema it owns.",
+        epilog=settings_help(ApiSettings),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM, then drain")

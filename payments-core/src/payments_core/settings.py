@@ -1,14 +1,17 @@
 """How every service reads its settings: once, at start, from the environment."""
 
 import sys
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from pydantic import Field, PostgresDsn, ValidationError
+from pydantic import Field, FilePath, PostgresDsn, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+# Values of such variables are never printed: a database's URL may hold a password.
+SECRET_WORDS = ("DATABASE_URL", "KEY", "SECRET", "PASSWORD")
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
@@ -44,11 +47,43 @@ class DatabaseSettings(BaseSettings):
         validation_alias="DATABASE_URL",
         description="postgresql://user:password@host:port/database",
     )
-    database_password_file: Path | None = Field(
+    database_password_file: FilePath | None = Field(
         default=None,
         validation_alias="DATABASE_PASSWORD_FILE",
         description="a file that holds the password, in place of the URL's",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable as people read of it; default is '' when there is none."""
+
+    name: str
+    default: str
+    description: str
+
+
+def variables_of(settings: type[BaseSettings]) -> list[Variable]:
+    """What the settings read from the environment, in their order."""
+    prefix = settings.model_config.get("env_prefix", "")
+    variables = []
+    for field_name, field in settings.model_fields.items():
+        alias = field.validation_alias
+        name = alias if isinstance(alias, str) else f"{prefix}{field_name}".upper()
+        default = "" if field.default is None else str(field.default)
+        if isinstance(field.default, bool):
+            default = default.lower()
+        variables.append(Variable(name, default, field.description or ""))
+    return variables
+
+
+def settings_help(settings: type[BaseSettings]) -> str:
+    """The variables for the end of a command's --help."""
+    lines = ["environment variables:"]
+    for variable in variables_of(settings):
+        default = f" (default: {variable.default})" if variable.default else ""
+        lines += [f"  {variable.name}", f"      {variable.description}{default}"]
+    return "\n".join(lines)
 
 
 def read_settings(settings: type[SettingsT]) -> SettingsT:
@@ -60,5 +95,7 @@ def read_settings(settings: type[SettingsT]) -> SettingsT:
         for problem in error.errors(include_url=False):
             field = str(problem["loc"][0]) if problem["loc"] else "settings"
             name = field if field.isupper() else f"{prefix}{field}".upper()
-            print(f"{name}: {problem['msg']} (got {problem['input']!r})", file=sys.stderr)
+            secret = any(word in name for word in SECRET_WORDS)
+            got = "" if secret else f" (got {problem['input']!r})"
+            print(f"{name}: {problem['msg']}{got}", file=sys.stderr)
         raise SystemExit(2) from None

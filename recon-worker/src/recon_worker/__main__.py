@@ -15,7 +15,7 @@ from payments_core.database import (
 )
 from payments_core.healthcheck import healthcheck
 from payments_core.serving import run
-from payments_core.settings import read_settings
+from payments_core.settings import read_settings, settings_help
 from recon_worker import jobs_cli
 from recon_worker.app import run_worker
 from recon_worker.audit import as_table, audit
@@ -42,7 +42,10 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="recon-worker", description="Claims jobs, applies the rules, posts the ledger."
+        prog="recon-worker",
+        description="Claims jobs, applies the rules, posts the ledger.",
+        epilog=settings_help(WorkerSettings),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="work until SIGTERM, then drain")

@@ -1,0 +1,56 @@
+"""Writes docs/settings.md from the settings classes; `make settings-docs` runs it."""
+
+from pathlib import Path
+
+from pydantic_settings import BaseSettings
+
+from payments_api.__main__ import ROLE_PASSWORDS
+from payments_api.settings import ApiSettings
+from payments_core.settings import LogSettings, Variable, variables_of
+from payments_ui.settings import Settings as UiSettings
+from recon_worker.settings import WorkerSettings
+
+SERVICES: dict[str, tuple[type[BaseSettings], ...]] = {
+    "payments-api": (ApiSettings,),
+    "recon-worker": (WorkerSettings,),
+    "payments-ui": (LogSettings, UiSettings),
+}
+PAGE = Path(__file__).with_name("settings.md")
+INTRODUCTION = """\
+# Settings
+
+Each service reads its settings once, at start, from environment variables. A wrong value stops
+the start with one line that names the variable. `--help` of each command lists the same.
+
+This page is made from the settings classes by `make settings-docs`: change them, not it.
+
+Telemetry is set by the `OTEL_*` variables as OpenTelemetry defines them.
+"""
+
+
+def page() -> str:
+    """The page's text."""
+    parts = [INTRODUCTION]
+    for service, classes in SERVICES.items():
+        parts.append(_section(service, [v for settings in classes for v in variables_of(settings)]))
+    passwords = [
+        Variable(f"{name}{suffix}", "", f"{what} of the role `{role}`, set if given")
+        for role, name in ROLE_PASSWORDS.items()
+        for suffix, what in (("", "the password"), ("_FILE", "a file that holds the password"))
+    ]
+    parts.append(_section("payments-api migrate", passwords))
+    return "\n".join(parts)
+
+
+def _section(title: str, variables: list[Variable]) -> str:
+    rows = [f"| `{v.name}` | {_code(v.default)} | {v.description} |" for v in variables]
+    table = "\n".join(["| variable | default | meaning |", "| --- | --- | --- |", *rows])
+    return f"## {title}\n\n{table}\n"
+
+
+def _code(text: str) -> str:
+    return f"`{text}`" if text else ""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

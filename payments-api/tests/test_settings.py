@@ -1,0 +1,116 @@
+"""Settings: a wrong one stops the start with its name; the right ones are written down."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from payments_api.__main__ import main
+from payments_api.settings import ApiSettings
+from payments_core.settings import read_settings, variables_of
+
+ROOT = Path(__file__).parents[2]
+
+WRONG = [
+    # variable, value
+    ("PAYMENTS_API_PORT", "eighty"),
+    ("PAYMENTS_API_PORT", "0"),
+    ("PAYMENTS_API_PORT", "65536"),
+    ("PAYMENTS_API_PORT", ""),
+    ("PAYMENTS_API_POOL_SIZE", "0"),
+    ("PAYMENTS_API_WRITE_LANES", "9"),
+    ("PAYMENTS_API_WAITING_CREATES_MAX", "-1"),
+    ("PAYMENTS_API_DRAIN_SECONDS", "0"),
+    ("PAYMENTS_API_DRAIN_SECONDS", "nan"),
+    ("PAYMENTS_API_DRAIN_SECONDS", "inf"),
+    ("PAYMENTS_API_SHUTDOWN_DELAY_SECONDS", "-1"),
+    ("PAYMENTS_API_CURSOR_KEY", "too-short-secret"[:15]),
+    ("DATABASE_URL", "mysql://x:hidden@localhost/payments"),
+    ("DATABASE_URL", "localhost:hidden"),
+    ("DATABASE_PASSWORD_FILE", "/nowhere/password"),
+    ("LOG_LEVEL", "LOUD"),
+    ("LOG_FORMAT", "xml"),
+]
+
+
+@pytest.mark.parametrize(("variable", "value"), WRONG)
+def test_a_wrong_value_is_one_line_that_names_the_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit) as end:
+        read_settings(ApiSettings)
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert said.startswith(f"{variable}: ")
+    assert said.count("\n") == 1
+    # Nobody's password is printed to a log.
+    assert "hidden" not in said
+    assert "too-short" not in said
+
+
+def test_every_wrong_variable_is_named_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAYMENTS_API_PORT", "x")
+    monkeypatch.setenv("LOG_LEVEL", "x")
+    with pytest.raises(SystemExit):
+        read_settings(ApiSettings)
+    named = {line.split(":")[0] for line in capsys.readouterr().err.splitlines()}
+    assert named == {"PAYMENTS_API_PORT", "LOG_LEVEL"}
+
+
+def test_each_variable_is_read_under_the_name_that_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret")
+    values = {
+        "LOG_LEVEL": "WARNING",
+        "LOG_FORMAT": "json",
+        "DATABASE_URL": "postgresql://u@h/d",
+        "DATABASE_PASSWORD_FILE": str(password),
+        "PAYMENTS_API_HOST": "0.0.0.0",
+        "PAYMENTS_API_CURSOR_KEY": "k" * 16,
+    }
+    names = [variable.name for variable in variables_of(ApiSettings)]
+    for name in names:
+        monkeypatch.setenv(name, values.get(name, "7"))
+    read = read_settings(ApiSettings).model_dump().values()
+    for name, value in zip(names, read, strict=True):
+        assert str(value) in (values.get(name, "7"), "7.0"), name
+
+
+def test_what_is_meant_for_others_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENTS_API_NO_SUCH", "1")
+    read_settings(ApiSettings)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["serve"], ["migrate"], ["validate"], ["openapi"], ["healthcheck"]]
+)
+def test_help_explains_each_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["payments-api", *arguments, "--help"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 0
+    said = capsys.readouterr().out
+    assert said.startswith("usage: payments-api")
+    if not arguments:
+        for variable in variables_of(ApiSettings):
+            assert variable.name in said
+            assert variable.description
+
+
+def test_the_page_of_settings_is_in_step_with_the_classes(tmp_path: Path) -> None:
+    copy = tmp_path / "generate_settings.py"
+    copy.write_text((ROOT / "docs" / "generate_settings.py").read_text())
+    subprocess.run([sys.executable, str(copy)], check=True, env={**os.environ, "PORT": ""})
+    committed = (ROOT / "docs" / "settings.md").read_text()
+    assert (tmp_path / "settings.md").read_text() == committed, "run make settings-docs"
+    assert len(re.findall(r"^\| `", committed, re.MULTILINE)) > 30
