@@ -7,15 +7,40 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
 UP_SECONDS_MAX = 120
 COMMAND_SECONDS_MAX = 120
+PREFIX = "payments-test-"
+
+
+def own_mark() -> str:
+    """This process, so that no later one of the same number is taken for it."""
+    return f"{os.getpid()}-{int(psutil.Process().create_time())}"
+
+
+def sweep() -> None:
+    """Takes apart what a run left that was killed: its services would restart for ever."""
+    listed = subprocess.run(
+        ["docker", "compose", "ls", "--all", "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for project in (found["Name"] for found in json.loads(listed.stdout)):
+        if project.startswith(PREFIX):
+            pid, began, *_ = project.removeprefix(PREFIX).split("-")
+            with suppress(psutil.NoSuchProcess):
+                if int(psutil.Process(int(pid)).create_time()) == int(began):
+                    continue
+            down = ["docker", "compose", "--project-name", project, "down", "--volumes"]
+            subprocess.run(down, capture_output=True, check=False)
 
 
 def free_ports(count: int) -> list[int]:
@@ -32,8 +57,9 @@ class Composed:
     """`docker compose` for one project, and clients for what it publishes."""
 
     def __init__(self, tag: str) -> None:
-        self.project = f"payments-test-{uuid.uuid4().hex[:8]}"
+        self.project = f"{PREFIX}{own_mark()}-{uuid.uuid4().hex[:6]}"
         self.pg_port, self.api_port, self.worker_port, self.ui_port = free_ports(4)
+        self.up_seconds = 0.0
         self.environ = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.project,
@@ -110,6 +136,7 @@ def eventually(what: str, condition: Callable[[], bool], seconds_max: float = 60
 @contextmanager
 def composed(tag: str) -> Iterator[Composed]:
     """Nothing of it is left, whatever the test did."""
+    sweep()
     system = Composed(tag)
     try:
         yield system

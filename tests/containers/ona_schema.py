@@ -7,6 +7,9 @@ Protobuf itself refuses unknown and mistyped fields. The rest (how keys look, wh
 are, what may not be empty) stands in the schema as options of each field, and is applied here.
 """
 
+# It imports what only that environment has.
+# mypy: ignore-errors
+
 import re
 import sys
 from collections.abc import Iterator

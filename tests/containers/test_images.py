@@ -1,6 +1,7 @@
 """The three images, one by one."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 
 pytestmark = pytest.mark.engine
 
+ROOT = Path(__file__).resolve().parents[2]
+BUILD_SECONDS_MAX = 300
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
 # What they measure now and a tenth: growth is to be noticed and meant.
 MEGABYTES_MAX = {"payments-api": 140, "recon-worker": 133, "payments-ui": 112}
@@ -98,40 +101,75 @@ def test_certificates_are_there_for_calls_outside(images: str) -> None:
     assert int(confined(f"payments-api:{images}", "python", "-c", program).stdout) > 50
 
 
-def test_a_change_of_code_rebuilds_the_code_layer_alone(images: str, tmp_path: Path) -> None:
-    """The layers below it, Python's and the dependencies', are the same in two images of the
-    same service built from different code."""
-    root = Path(__file__).resolve().parents[2]
-    context = tmp_path / "context"
-    context.mkdir()
-    copied = ("payments-core", "payments-ui", "deploy/images", "requirements.lock", ".dockerignore")
-    for name in copied:
-        target = context / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-r", str(root / name), str(target)], check=True)
-    (context / "payments-ui/src/payments_ui/__init__.py").write_text('"""Changed."""\n')
-    base = subprocess.run(
+def built_with() -> dict[str, str]:
+    """The arguments compose builds the page with."""
+    composed = subprocess.run(
         ["docker", "compose", "config", "--format", "json"],
-        cwd=root,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,
     )
-    arguments = json.loads(base.stdout)["services"]["payments-ui"]["build"]["args"]
-    docker(
-        "buildx",
-        "build",
-        "--quiet",
-        "--load",
-        "--tag",
-        "payments-ui:tested-change",
-        "--file",
-        str(context / "payments-ui/Dockerfile"),
-        "--build-arg",
-        f"PYTHON_IMAGE={arguments['PYTHON_IMAGE']}",
-        str(context),
+    found: dict[str, str] = json.loads(composed.stdout)["services"]["payments-ui"]["build"]["args"]
+    return found
+
+
+def build_page(context: Path, tag: str, python_image: str) -> None:
+    file = str(context / "payments-ui/Dockerfile")
+    arguments = ("--build-arg", f"PYTHON_IMAGE={python_image}", "--file", file, "--tag", tag)
+    subprocess.run(
+        ["docker", "buildx", "build", "--quiet", "--load", *arguments, str(context)],
+        check=True,
+        timeout=BUILD_SECONDS_MAX,
     )
+
+
+def test_a_change_of_code_rebuilds_the_code_layer_alone(images: str, tmp_path: Path) -> None:
+    """Python's layer and the dependencies' are the same in two images of different code."""
+    context = tmp_path / "context"
+    for name in ("payments-core", "payments-ui", "deploy/images"):
+        shutil.copytree(ROOT / name, context / name)
+    for name in ("requirements.lock", ".dockerignore"):
+        shutil.copy(ROOT / name, context / name)
+    (context / "payments-ui/src/payments_ui/__init__.py").write_text('"""Changed."""\n')
+    build_page(context, "payments-ui:tested-change", built_with()["PYTHON_IMAGE"])
     before = config(f"payments-ui:{images}")["RootFS"]["Layers"]
     after = config("payments-ui:tested-change")["RootFS"]["Layers"]
     assert before[:-1] == after[:-1]
     assert before[-1] != after[-1]
+
+
+OFFICIAL_LAYOUT = """
+FROM {base}
+RUN mkdir -p /usr/local/bin /usr/local/lib \
+    && mv /usr/bin/python3.13 /usr/local/bin/ && mv /usr/lib/python3.13 /usr/local/lib/ \
+    && rm -f /usr/bin/python /usr/bin/python3 \
+    && ln -s python3.13 /usr/local/bin/python3 && ln -s python3 /usr/local/bin/python \
+    && cp -L /usr/lib/*/libexpat.so.1 /usr/local/lib/ && rm /usr/lib/*/libexpat.so.1* && ldconfig
+"""
+
+
+def test_an_image_builds_on_a_python_laid_out_as_the_official_one(images: str) -> None:
+    """In /usr/local, with a library there that the loader finds by its cache alone."""
+    base = built_with()["PYTHON_IMAGE"]
+    if not base.startswith("payments-airgap/"):
+        pytest.skip("the images under test are on the official one already")
+    subprocess.run(
+        [
+            "docker",
+            "buildx",
+            "build",
+            "--quiet",
+            "--load",
+            "--tag",
+            "payments-official:tested",
+            "-",
+        ],
+        input=OFFICIAL_LAYOUT.format(base=base).encode(),
+        check=True,
+        timeout=120,
+    )
+    build_page(ROOT, "payments-ui:tested-official", "payments-official:tested")
+    loaded = confined("payments-ui:tested-official", "python", "-c", LOAD_EVERY_LIBRARY)
+    assert int(loaded.stdout) > 40
+    assert "payments-ui" in confined("payments-ui:tested-official", "payments-ui", "--help").stdout

@@ -24,6 +24,7 @@ BUILD_SECONDS_MAX = 900
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 40
 COMMAND_SECONDS_MAX = 180
+REMOVE_TRIES_MAX = 10
 PORTS = {"payments-api": 3001, "recon-worker": 3002, "payments-ui": 3000}
 CONFINED = (
     *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),
@@ -116,7 +117,7 @@ class ContainerPart:
         assert self.container is not None
         with (self.folder / f"{self.host}.log").open("a") as log:
             log.write(self._logs())
-        docker("rm", "--force", "--volumes", self.container)
+        docker("rm", "--force", "--volumes", self.container, check=False)
         self.container = None
 
 
@@ -141,7 +142,18 @@ def deployed_images(database: Database, folder: Path) -> Iterator[Deployment]:
                 part.kill()
     finally:
         docker("network", "disconnect", "--force", network, database.container_id, check=False)
-        docker("network", "rm", network, check=False)
+        _remove_network(network)
+
+
+def _remove_network(network: str) -> None:
+    """With what an interrupted `docker run` may still have put into it."""
+    for _ in range(REMOVE_TRIES_MAX):
+        left = docker("ps", "--all", "--quiet", "--filter", f"network={network}").stdout.split()
+        if left:
+            docker("rm", "--force", "--volumes", *left, check=False)
+        if docker("network", "rm", network, check=False).returncode == 0:
+            return
+        time.sleep(0.5)
 
 
 def _deployment(database: ContainerDatabase, network: str, folder: Path) -> Deployment:

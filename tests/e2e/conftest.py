@@ -5,6 +5,7 @@ E2E_IMAGES=both, or where REQUIRE names `engine`, first as the one and then as t
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ WAYS = {"0": ["processes"], "1": ["images"], "both": ["processes", "images"]}
 
 def pytest_configure(config: pytest.Config) -> None:
     """Decide, once, what the scenarios run on."""
+    # A runner's SIGTERM tidies up as Ctrl-C does: pytest by itself would just end.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     problem = engine_problem()
     required = "engine" in os.environ.get("REQUIRE", "").split(",")
     if problem is None:

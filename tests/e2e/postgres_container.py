@@ -69,7 +69,8 @@ class ContainerDatabase:
     @property
     def container_id(self) -> str:
         """What the engine calls it."""
-        found: str = self._container.get_wrapped_container().id
+        found = self._container.get_wrapped_container().id
+        assert found is not None, "it has been started"
         return found
 
     def restart(self) -> None:

@@ -1,0 +1,198 @@
+"""The system on a real cluster: applied, validated, killed, rolled, deleted.
+
+    KUBECONFIG=... pytest tests/e2e -m k8s
+
+Takes an otherwise empty cluster (kind will do) to which the images payments-api:dev,
+recon-worker:dev and payments-ui:dev have been loaded, and refuses one that has a namespace
+`payments` already: at the end it deletes that namespace with all its data.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from k8s_manifests import K8S, kubectl
+
+from payments_local.ports import free_port
+
+pytestmark = [pytest.mark.k8s, pytest.mark.timeout(1200)]
+
+LOAD = Path(__file__).parents[1] / "k8s" / "cluster_load.py"
+API = "http://payments-api:3001"
+SERVICES = ("payments-api", "recon-worker", "payments-ui")
+READY_SECONDS = 300
+SETTLED_SECONDS_MAX = 120
+
+
+class Cluster:
+    """What kubectl does to the namespace `payments`."""
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 400) -> str:
+        """Its standard output. Fails the test with its error."""
+        done = subprocess.run(
+            [str(kubectl()), "--namespace=payments", *arguments],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def wait_until_ready(self) -> None:
+        """The migration is done and every Deployment is rolled out."""
+        limit = f"--timeout={READY_SECONDS}s"
+        selector = "--selector=app.kubernetes.io/name=migrate"
+        self.kubectl("wait", "--for=condition=complete", "job", selector, limit)
+        for name in SERVICES:
+            self.kubectl("rollout", "status", f"deployment/{name}", limit)
+
+    @contextmanager
+    def load(self, seconds: float, tries: int) -> Iterator[dict[str, Any]]:
+        """Payments while the block runs; what came of them is in the dictionary afterwards."""
+        command = ["exec", "--stdin", "deployment/payments-ui", "--", "python", "-"]
+        running = subprocess.Popen(
+            [str(kubectl()), "--namespace=payments", *command, API, str(seconds), str(tries)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert running.stdin is not None
+        running.stdin.write(LOAD.read_text())
+        running.stdin.close()
+        running.stdin = None
+        result: dict[str, Any] = {}
+        try:
+            yield result
+            out, _ = running.communicate(timeout=seconds + 120)
+            result.update(json.loads(out))
+        finally:
+            running.kill()
+            running.wait()
+
+    def sql(self, query: str) -> str:
+        """Run in the embedded Postgres' own container, as its superuser."""
+        psql = ["psql", "-U", "postgres", "-d", "payments", "-XAtqc", query]
+        return self.kubectl("exec", "statefulset/postgres", "--", *psql).strip()
+
+    def wait_until_settled(self) -> None:
+        """No payment is pending."""
+        deadline = time.monotonic() + SETTLED_SECONDS_MAX
+        while self.sql("SELECT count(*) FROM payments WHERE status = 'pending'") != "0":
+            assert time.monotonic() < deadline, "payments stay pending"
+            time.sleep(1)
+
+    def assert_all_is_right(self, result: dict[str, Any]) -> None:
+        """Every answered payment is there once, settled, and every invariant holds."""
+        self.wait_until_settled()
+        ids = ",".join(f"'{payment}'" for payment in result["paid"])
+        done = f"SELECT count(*) FROM payments WHERE status = 'completed' AND id IN ({ids})"
+        assert int(self.sql(done)) == len(set(result["paid"])) == len(result["paid"])
+        self.kubectl("exec", "deployment/recon-worker", "--", "recon-worker", "audit", "--full")
+
+    @contextmanager
+    def forwarded(self, target: str, port: int) -> Iterator[int]:
+        """A port of this machine that leads there."""
+        local = free_port()
+        command = [
+            str(kubectl()),
+            "--namespace=payments",
+            "port-forward",
+            target,
+            f"{local}:{port}",
+        ]
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert running.stdout is not None
+            assert "Forwarding" in running.stdout.readline()
+            yield local
+        finally:
+            running.terminate()
+            running.communicate()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster on which the system runs; it is deleted at the end."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG names no cluster")
+    names = subprocess.run(
+        [str(kubectl()), "get", "namespaces", "--output=name"],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    if names.returncode:
+        pytest.skip(f"the cluster of KUBECONFIG does not answer: {names.stderr.strip()}")
+    if "namespace/payments" in names.stdout.split():
+        pytest.skip("there is a namespace payments already, which this test would delete")
+    here = Cluster()
+    try:
+        here.kubectl("apply", f"--kustomize={K8S}")
+        here.wait_until_ready()
+        yield here
+    finally:
+        here.kubectl("delete", f"--kustomize={K8S}", "--wait=true", "--timeout=300s")
+
+
+def test_the_seven_checks_pass(cluster: Cluster) -> None:
+    encoded = cluster.kubectl("get", "secret/postgres-owner", "-o", "jsonpath={.data.password}")
+    password = base64.b64decode(encoded).decode()
+    with cluster.forwarded("service/payments-api", 3001) as api_port:
+        with cluster.forwarded("service/postgres", 5432) as port:
+            url = f"postgresql://postgres:{password}@127.0.0.1:{port}/payments"
+            address = f"http://127.0.0.1:{api_port}"
+            subprocess.run(
+                [sys.executable, "-m", "payments_api", "validate", "--api-url", address],
+                env={**os.environ, "DATABASE_URL": url},
+                check=True,
+                timeout=120,
+            )
+
+
+def test_applying_again_changes_nothing(cluster: Cluster) -> None:
+    out = cluster.kubectl("apply", f"--kustomize={K8S}")
+    assert {line.split()[-1] for line in out.splitlines()} == {"unchanged"}
+
+
+def test_a_rollout_of_the_api_loses_no_request(cluster: Cluster) -> None:
+    with cluster.load(seconds=90, tries=1) as result:
+        time.sleep(5)
+        cluster.kubectl("rollout", "restart", "deployment/payments-api")
+        cluster.kubectl("rollout", "status", "deployment/payments-api", "--timeout=300s")
+    assert result["failed"] == []
+    cluster.assert_all_is_right(result)
+
+
+def test_killed_pods_lose_nothing_and_do_nothing_twice(cluster: Cluster) -> None:
+    with cluster.load(seconds=60, tries=50) as result:
+        for name in ("recon-worker", "payments-api", "postgres"):
+            time.sleep(5)
+            selector = f"--selector=app.kubernetes.io/name={name}"
+            cluster.kubectl("delete", "pod", selector, "--grace-period=0", "--force")
+    assert result["failed"] == []
+    cluster.wait_until_ready()
+    cluster.assert_all_is_right(result)
+
+
+def test_the_network_lets_nothing_else_through(cluster: Cluster) -> None:
+    """Only where the cluster's network plugin enforces policies, which is asked of it first."""
+    code = "import socket; socket.create_connection(('postgres', 5432), 3)"
+    done = subprocess.run(
+        [str(kubectl()), "--namespace=payments", "exec", "deployment/payments-ui", "--"]
+        + ["python", "-c", code],
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode != 0, "the page reached Postgres: does the network plugin enforce?"
