@@ -1,0 +1,50 @@
+"""A load in which everything happens that a dashboard has a panel for."""
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
+
+import httpx
+
+AMOUNTS = ("10.00", "25.50", "-5.00", "0.00", "7.13", "99.99")
+POISON = "poisoned"  # Payments into this account cannot be settled: see `poison`.
+
+# Whoever settles such a payment fails, as a bug of ours might.
+POISON_SQL = f"""
+CREATE OR REPLACE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.account_id = '{POISON}' THEN RAISE EXCEPTION 'poisoned payment'; END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER poison BEFORE UPDATE ON payments
+    FOR EACH ROW EXECUTE FUNCTION poison();"""
+
+
+def pay(client: httpx.Client, account: str, amount: str, key: str | None = None) -> httpx.Response:
+    """Post one payment."""
+    return client.post(
+        "/payments",
+        json={"accountId": account, "amount": amount, "description": "of a test"},
+        headers={"Idempotency-Key": key or str(uuid.uuid4())},
+    )
+
+
+def some_of_everything(api_url: str, rounds: int = 20) -> None:
+    """Payments of every outcome, replays, refusals, reads and addresses that lead nowhere."""
+    amounts = cycle(AMOUNTS)
+    with httpx.Client(base_url=api_url, timeout=20) as client, ThreadPoolExecutor(8) as pool:
+        for number in range(rounds):
+            answers = list(pool.map(lambda n: pay(client, f"acc-{n}", next(amounts)), range(12)))
+            first = answers[0].json()
+            key = f"again-{uuid.uuid4()}"
+            for _ in range(2):
+                assert pay(client, "acc-replayed", "1.00", key).status_code == 201
+            assert pay(client, "acc-1", "1.001").status_code == 422
+            assert client.post("/payments", json={}).status_code == 400
+            assert client.get(f"/nowhere/{number}").status_code == 404
+            for path in (
+                f"/payments/{first['id']}",
+                "/payments?limit=5",
+                f"/accounts/{first['accountId']}/balance",
+            ):
+                assert client.get(path).status_code == 200
