@@ -56,7 +56,7 @@ fmt: $(INSTALLED) ## Format, and mend what lint can mend
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- the parts of `make check`, side by side; each fails the whole under its own name -------------
 .PHONY: check-format check-lint check-types check-boundaries check-lock check-migrations

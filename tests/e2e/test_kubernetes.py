@@ -148,16 +148,18 @@ def cluster() -> Iterator[Cluster]:
 def test_the_seven_checks_pass(cluster: Cluster) -> None:
     encoded = cluster.kubectl("get", "secret/postgres-owner", "-o", "jsonpath={.data.password}")
     password = base64.b64decode(encoded).decode()
-    with cluster.forwarded("service/payments-api", 3001) as api_port:
-        with cluster.forwarded("service/postgres", 5432) as port:
-            url = f"postgresql://postgres:{password}@127.0.0.1:{port}/payments"
-            address = f"http://127.0.0.1:{api_port}"
-            subprocess.run(
-                [sys.executable, "-m", "payments_api", "validate", "--api-url", address],
-                env={**os.environ, "DATABASE_URL": url},
-                check=True,
-                timeout=120,
-            )
+    with (
+        cluster.forwarded("service/payments-api", 3001) as api_port,
+        cluster.forwarded("service/postgres", 5432) as port,
+    ):
+        url = f"postgresql://postgres:{password}@127.0.0.1:{port}/payments"
+        arguments = ["validate", "--api-url", f"http://127.0.0.1:{api_port}"]
+        subprocess.run(
+            [sys.executable, "-m", "payments_api", *arguments],
+            env={**os.environ, "DATABASE_URL": url},
+            check=True,
+            timeout=120,
+        )
 
 
 def test_applying_again_changes_nothing(cluster: Cluster) -> None:
@@ -188,9 +190,9 @@ def test_killed_pods_lose_nothing_and_do_nothing_twice(cluster: Cluster) -> None
 def test_the_network_lets_nothing_else_through(cluster: Cluster) -> None:
     """Only where the cluster's network plugin enforces policies, which is asked of it first."""
     code = "import socket; socket.create_connection(('postgres', 5432), 3)"
+    command = ["exec", "deployment/payments-ui", "--", "python", "-c", code]
     done = subprocess.run(
-        [str(kubectl()), "--namespace=payments", "exec", "deployment/payments-ui", "--"]
-        + ["python", "-c", code],
+        [str(kubectl()), "--namespace=payments", *command],
         capture_output=True,
         timeout=60,
         check=False,
