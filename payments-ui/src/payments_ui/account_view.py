@@ -55,12 +55,14 @@ async def read_account(client: ApiClient, position: str, place: AccountPlace) ->
         client.entries(account_id, {"currency": currency, "limit": CHART_ENTRIES}),
     )
     entries = recent["entries"]
+    # On a busy account each read is a moment later: the headline follows the statement's top row.
+    top = (statement if not place.cursor else recent)["entries"][:1]
     return AccountView(
         position=position,
         currencies=currencies,
         currency=currency,
-        balance=balance["balance"],
-        postings=entries[0]["accountSeq"] if entries else 0,
+        balance=top[0]["balanceAfter"] if top else balance["balance"],
+        postings=top[0]["accountSeq"] if top else 0,
         statement=statement,
         chart=balance_chart(entries, now_text()),
         chart_entries=len(entries),

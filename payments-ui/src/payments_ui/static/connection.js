@@ -86,7 +86,6 @@ if (source) {
   source.addEventListener("htmx:response:error", retry);
   source.addEventListener("state", (event) => setState(event.detail.data));
   source.addEventListener("resync", refetch);
-  window.addEventListener("refetch-soon", refetch);
 
   setInterval(() => {
     showBanner();

@@ -1,10 +1,13 @@
 // Takes payments as they change into the page: rows of the list, badges, open details.
 const RECENT_MAX = 400; // Outcomes remembered, for fragments that were read just before them.
+const COUNTED_MAX = 5000; // Waiting rows; a list left under the pointer overnight stays small.
 const REFETCH_MS = 700; // A busy account's page is not fetched more often than this.
 
 const source = document.getElementById("live");
 const recent = new Map(); // Payment id -> its newest row.
-let held = new Map(); // New rows that wait until the reader lets them in.
+// New rows wait until the reader lets them in: the newest that fit, and how many there are.
+const held = new Map();
+const heldIds = new Set();
 let refetchTimer = null;
 
 const list = () => document.getElementById("rows");
@@ -66,15 +69,17 @@ function trim(rows) {
 function showHeld() {
   const button = document.getElementById("newer");
   if (!button) return;
-  button.hidden = held.size === 0;
+  const count = heldIds.size;
+  button.hidden = count === 0;
   document.getElementById("newer-text").textContent =
-    `${held.size} newer payment${held.size === 1 ? "" : "s"}`;
+    `${count}${count < COUNTED_MAX ? "" : "+"} newer payment${count === 1 ? "" : "s"}`;
 }
 
 function letIn() {
   const rows = list();
   for (const row of held.values()) if (!document.getElementById(row.id)) insert(rows, row);
-  held = new Map();
+  held.clear();
+  heldIds.clear();
   trim(rows);
   showHeld();
 }
@@ -85,7 +90,20 @@ function takeNew(rows, row) {
     known.length >= Number(rows.dataset.limit) && idOf(row) < idOf(known[known.length - 1]);
   if (!matches(row, rows) || belowThisPage) return;
   if (rows.dataset.firstPage !== "yes" && known.length && idOf(row) < idOf(known[0])) return;
+  if (heldIds.size < COUNTED_MAX) heldIds.add(idOf(row));
   held.set(idOf(row), row);
+  if (held.size > Number(rows.dataset.limit)) held.delete([...held.keys()].sort()[0]);
+}
+
+/** Forget waiting rows that a fresh fragment shows, or has gone past. */
+function forgetShown(rows) {
+  const newest = rows.dataset.firstPage === "yes" ? rows.querySelector("tr")?.dataset.id : "";
+  for (const id of heldIds) {
+    if (id <= (newest ?? "") || document.getElementById(`p-${id}`)) {
+      heldIds.delete(id);
+      held.delete(id);
+    }
+  }
 }
 
 function takeRow(row) {
@@ -100,6 +118,7 @@ function takeRow(row) {
   const shown = document.getElementById(row.id);
   if (shown) replace(shown, row);
   else if (held.has(idOf(row))) held.set(idOf(row), row);
+  else if (heldIds.has(idOf(row))) return;
   else takeNew(rows, row);
 }
 
@@ -138,7 +157,7 @@ document.addEventListener("htmx:after:swap", () => {
     }
   }
   if (!list()) return;
-  for (const id of held.keys()) if (document.getElementById(`p-${id}`)) held.delete(id);
+  forgetShown(list());
   showHeld();
 });
 
