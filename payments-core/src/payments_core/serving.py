@@ -50,9 +50,17 @@ class ServeOptions:
     delay_seconds: float = 0.0
 
 
+class CannotListen(Exception):
+    """The address is taken, or is none of this machine's."""
+
+
 class _BoundedConfig(Config):
     def create_sockets(self) -> Sockets:
-        sockets = super().create_sockets()
+        try:
+            sockets = super().create_sockets()
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise CannotListen(f"cannot listen on {self.bind[0]}: {reason}") from None
         option: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
         if option is not None:  # On Linux.
             for listener in sockets.insecure_sockets:
@@ -108,6 +116,6 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(body())
-    except OSError as error:
-        print(f"cannot listen: {error.strerror or error}", file=sys.stderr)
+    except (CannotListen, OSError) as error:
+        print(error, file=sys.stderr)
         raise SystemExit(1) from None
