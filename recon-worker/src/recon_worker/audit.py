@@ -114,11 +114,14 @@ async def _safe_ends(connection: AsyncConnection) -> dict[Window, Any]:
     Ids are handed out before the commit, so below the largest that is visible there may be
     gaps yet to be filled, by transactions that began before now. Wait for those to end; if
     one does not, verify nothing new this time.
+
+    An id of our own tells those apart: the snapshot's xmax would be the one after the last
+    *finished* transaction, and so miss the youngest ones that are under way.
     """
     query = """
         SELECT (SELECT max(id) FROM ledger_entries) AS ledger_entries,
                (SELECT max(id) FROM reconciliation_results) AS reconciliation_results,
-               pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS next_xid,
+               pg_current_xact_id()::text::bigint AS our_xid,
                now() AS now"""
     seen = (await connection.execute(text(query))).one()
     ends = {
@@ -130,7 +133,7 @@ async def _safe_ends(connection: AsyncConnection) -> dict[Window, Any]:
     }
     oldest = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
     for _ in range(int(HORIZON_WAIT_SECONDS / 0.1)):
-        if (await connection.execute(oldest)).scalar_one() >= seen.next_xid:
+        if (await connection.execute(oldest)).scalar_one() > seen.our_xid:
             return ends
         await asyncio.sleep(0.1)
     return {**ends, Window.ENTRIES: 0, Window.RESULTS: 0}
