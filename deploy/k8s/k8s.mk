@@ -7,7 +7,7 @@ CHECKS += check-k8s
 export KUBECTL
 
 ##@ Kubernetes
-.PHONY: kind kind-delete k8s-secrets check-k8s
+.PHONY: kind kind-delete k8s-secrets check-k8s capacity
 kind: $(INSTALLED) .cache/tools/kubernetes/.done ## The whole system on kind: create, load, apply, validate, open ports
 	@command -v $(KIND) >/dev/null || $(call fail,there is no kind here: install it or use any cluster with kubectl apply -k deploy/k8s)
 	@deploy/k8s/kind-up "$(KIND)" "$(KIND_CLUSTER)" "$(KUBECTL)"
@@ -19,6 +19,10 @@ k8s-secrets: .cache/tools/kubernetes/.done ## Make the secrets that a cluster la
 	@$(KUBECTL) get namespace "$${NAMESPACE:-payments}" >/dev/null 2>&1 \
 		|| $(KUBECTL) apply --filename deploy/k8s/base/namespace.yaml
 	@"$(PYTHON)" deploy/k8s/components/generated-secrets/make_secrets.py kubectl "$${NAMESPACE:-payments}"
+
+capacity: $(INSTALLED) ## Measure one payment's footprint, write the tables of docs/scale.md
+	@PYTHONPATH=deploy/local .venv/bin/python -m benchmarks.capacity_model --measure
+	@PYTHONPATH=deploy/local .venv/bin/python -m benchmarks.capacity_model --write
 
 # Every combination of components, where `make test` takes every two.
 check-k8s: $(INSTALLED) .cache/tools/kubernetes/.done
