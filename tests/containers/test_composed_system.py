@@ -1,6 +1,7 @@
 """`docker compose up`: the real images and Postgres, on this machine."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 
@@ -11,8 +12,6 @@ from composed import ROOT, Composed, composed, eventually
 pytestmark = pytest.mark.engine
 
 UP_SECONDS_PROMISED = 30.0
-# Docker answers about itself while tests elsewhere keep the machine busy.
-SLACK = 1.5
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +22,9 @@ def system(images: str) -> Iterator[Composed]:
 
 
 def test_it_comes_up_from_built_images_in_half_a_minute(system: Composed) -> None:
-    assert system.up_seconds < UP_SECONDS_PROMISED * SLACK
+    """On a machine with nothing else to do; one that others keep busy may take its share longer."""
+    processes_per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
+    assert system.up_seconds < UP_SECONDS_PROMISED * max(1.0, processes_per_core)
 
 
 def test_make_validate_passes_against_it(system: Composed) -> None:
