@@ -1,0 +1,14 @@
+"""What several tests of the worker stand on."""
+
+import pytest
+from backlog import Sql
+from settled_ledger import settle_four
+
+from recon_worker import audit
+
+
+@pytest.fixture
+async def settled(sql: Sql, worker_url_of_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four payments, settled in order; the auditor looks at the youngest payments too."""
+    monkeypatch.setattr(audit, "PAYMENT_SETTLES_IN_SECONDS", -60)
+    await settle_four(sql, worker_url_of_database)

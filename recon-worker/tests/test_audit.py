@@ -1,0 +1,199 @@
+"""The auditor: cheap beside a busy worker, and never past a row it has not seen."""
+
+import asyncio
+import sys
+from typing import Any
+
+import pytest
+from backlog import Sql, add_payments
+from ledger_model import assert_audit_is_clean
+from own_system import running_worker
+from prometheus_client import REGISTRY
+from settled_ledger import FAST, break_ledger, findings_of, until_all_settled
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.database import single_statement
+from recon_worker import audit as audit_module
+from recon_worker import watch
+from recon_worker.audit import audit, last_findings
+from recon_worker.invariants import INVARIANTS
+
+
+async def _run_command(url: str, *words: str) -> tuple[int | None, str]:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "recon_worker", "audit", *words),
+        env={"DATABASE_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
+
+
+@pytest.mark.usefixtures("settled")
+async def test_the_command_says_that_all_is_well_or_what_is_not(
+    sql: Sql, worker_url_of_database: str
+) -> None:
+    status, text = await _run_command(worker_url_of_database)
+    assert (status, text.splitlines()[-1]) == (0, "all invariants hold")
+    assert text.count("ok    ") == len(INVARIANTS)
+
+    await break_ledger(sql, "UPDATE accounts SET seq = 77 WHERE account_id = 'b'")
+    status, text = await _run_command(worker_url_of_database, "--full")
+    assert status == 1
+    assert "BROKEN  head_row_is_the_last_entry" in text
+    assert "account_id=b" in text
+    assert text.splitlines()[-1] == f"1 of {len(INVARIANTS)} invariants broken"
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_broken_invariant_shows_in_its_gauge_until_a_full_audit_clears_it(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    def gauge() -> float | None:
+        labels = {"invariant": "head_row_is_the_last_entry"}
+        return REGISTRY.get_sample_value("recon_ledger_invariant_holds", labels)
+
+    balance = await sql.fetchval("SELECT balance FROM accounts WHERE account_id = 'b'")
+    await break_ledger(sql, "UPDATE accounts SET balance = 1, credits = 1 WHERE account_id = 'b'")
+    await watch._look(engine, 0)
+    assert gauge() == 0
+    repair = f"UPDATE accounts SET balance = {balance}, credits = {balance}"
+    await break_ledger(sql, f"{repair} WHERE account_id = 'b'")
+    await watch._look(engine, 0)
+    assert gauge() == 0, "an incremental audit does not look at that row again"
+    await findings_of(engine, "full")
+    await watch._look(engine, 3600)
+    assert gauge() == 1
+
+
+@pytest.mark.usefixtures("settled")
+async def test_an_incremental_audit_looks_only_at_what_is_new(
+    sql: Sql, engine: AsyncEngine, worker_url_of_database: str
+) -> None:
+    await findings_of(engine, "incremental")
+    first = await sql.fetchrow("SELECT * FROM audit_progress")
+    assert first is not None
+    assert first["entries_verified_to"] == await sql.fetchval("SELECT max(id) FROM ledger_entries")
+
+    windows = await _windows_of(engine)
+    assert windows["ledger_entries"] == windows["reconciliation_results"] == []
+
+    await add_payments(sql, [("c", "1", "USD")])
+    async with running_worker(worker_url_of_database, **FAST):
+        await until_all_settled(sql)
+    windows = await _windows_of(engine)
+    assert windows["ledger_entries"] == [(first["entries_verified_to"], 8)]
+    assert windows["reconciliation_results"] == [(4, 5)]
+
+
+async def _windows_of(engine: AsyncEngine) -> dict[str, list[tuple[Any, Any]]]:
+    """The (lo, hi] windows that one incremental audit looked at."""
+    chunks = audit_module._chunks
+    windows: dict[str, list[tuple[Any, Any]]] = {}
+
+    async def watched(connection: Any, window: Any, start: Any, end: Any) -> Any:
+        seen = windows.setdefault(str(window), [])
+        async for lo, hi in chunks(connection, window, start, end):
+            seen.append((lo, hi))
+            yield lo, hi
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(audit_module, "_chunks", watched)
+        await findings_of(engine, "incremental")
+    return windows
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_large_ledger_is_walked_in_chunks_that_leave_nothing_out(
+    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_module, "CHUNK_ROWS", 2)
+    assert (await _windows_of(engine))["ledger_entries"] == [(0, 2), (2, 4), (4, 6)]
+    await break_ledger(sql, "UPDATE ledger_entries SET balance_after = 999 WHERE id IN (1, 6)")
+    finding = (await findings_of(engine, "full"))["running_balance_adds_up"]
+    assert {1, 6} <= {offender["id"] for offender in finding.offenders}
+
+
+async def test_two_audits_at_once_are_one(sql: Sql, engine: AsyncEngine) -> None:
+    await sql.execute(f"SELECT pg_advisory_lock({audit_module.AUDIT_LOCK_ID})")
+    assert await audit(engine, "incremental") is None
+    await sql.execute(f"SELECT pg_advisory_unlock({audit_module.AUDIT_LOCK_ID})")
+    await assert_audit_is_clean(engine)
+
+
+@pytest.mark.usefixtures("settled")
+async def test_an_audit_that_fails_frees_its_lock_and_keeps_what_it_found(
+    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await break_ledger(sql, "UPDATE ledger_entries SET balance_after = 999 WHERE id = 1")
+    rows = audit_module._rows
+
+    async def fail_at_results(connection: Any, query: str, *bounds: Any) -> Any:
+        if "FROM reconciliation_results" in query:
+            raise RuntimeError("interrupted")
+        return await rows(connection, query, *bounds)
+
+    monkeypatch.setattr(audit_module, "_rows", fail_at_results)
+    with pytest.raises(RuntimeError):
+        await audit(engine, "incremental")
+    monkeypatch.setattr(audit_module, "_rows", rows)
+
+    assert (await findings_of(engine, "incremental"))["running_balance_adds_up"].offending == 0
+    async with single_statement(engine) as connection:
+        stored, _ = await last_findings(connection)
+    assert stored["running_balance_adds_up"] > 0
+    assert await sql.fetchval("SELECT entries_verified_to FROM audit_progress") == 6
+
+
+@pytest.mark.usefixtures("settled")
+async def test_an_open_transaction_with_lower_ids_is_waited_for(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    # The youngest transaction of all, so that no later one has finished.
+    transaction = sql.transaction()
+    await transaction.start()
+    await sql.execute("UPDATE accounts SET updated_at = updated_at")
+    auditing = asyncio.create_task(audit(engine, "incremental"))
+    await asyncio.sleep(0.5)
+    waited = not auditing.done()
+    await transaction.commit()
+    assert await auditing is not None
+    assert waited
+    assert await sql.fetchval("SELECT entries_verified_to FROM audit_progress") == 6
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_transaction_that_does_not_end_is_not_waited_for_for_ever(
+    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_module, "HORIZON_WAIT_SECONDS", 0.3)
+    async with sql.transaction():
+        await sql.execute("UPDATE accounts SET updated_at = updated_at")
+        assert await audit(engine, "incremental") is not None
+    assert await sql.fetchval("SELECT entries_verified_to FROM audit_progress") == 0
+
+
+async def test_audits_beside_busy_workers_raise_no_false_alarm(
+    sql: Sql, engine: AsyncEngine, worker_url_of_database: str
+) -> None:
+    wanted = [(f"acc_{n % 7}", f"{n % 5}.13" if n % 3 else "2", "USD") for n in range(6000)]
+    await add_payments(sql, wanted)
+    audits = 0
+    async with running_worker(worker_url_of_database, batch_size=20, concurrency=3):
+        while await sql.fetchval("SELECT count(*) FROM payments WHERE status = 'pending'"):
+            for mode in ("incremental", "full"):
+                findings = await findings_of(engine, "full" if mode == "full" else "incremental")
+                assert {n: f.offenders for n, f in findings.items() if f.offending} == {}
+                audits += 1
+    assert audits >= 4
+
+
+async def test_an_audit_leaves_the_pools_connections_as_they_were(engine: AsyncEngine) -> None:
+    await assert_audit_is_clean(engine)
+    async with single_statement(engine) as connection:
+        mode = (await connection.exec_driver_sql("SHOW plan_cache_mode")).scalar()
+        locks = await connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+        )
+        assert (mode, locks.scalar()) == ("force_generic_plan", 0)

@@ -1,0 +1,212 @@
+"""Every invariant is broken for real, and the auditor names the row."""
+
+from dataclasses import dataclass
+
+import pytest
+from backlog import Sql
+from settled_ledger import WANTED, break_ledger, findings_of
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from recon_worker.audit import Mode
+from recon_worker.invariants import INVARIANTS
+
+# The four payments by the order of their jobs: 5, 6.13, 7 and -1.
+PAYMENT = "(SELECT payment_id FROM reconciliation_results WHERE recon_job_id = {})"
+FIRST, SECOND, THIRD, FAILED = (PAYMENT.format(n) for n in (1, 2, 3, 4))
+
+
+@dataclass(frozen=True)
+class Break:
+    """SQL that breaks an invariant; `modes` is which audits can see it."""
+
+    invariant: str
+    sql: str
+    names: str  # A query whose only value must stand in the offending row.
+    modes: tuple[Mode, ...] = ("incremental", "full")
+
+
+BREAKS = [
+    Break(
+        "posting_balances",
+        "DELETE FROM ledger_entries WHERE entry_type = 'clearing' AND account_seq = 1",
+        f"SELECT {FIRST}",
+    ),
+    Break(
+        "posting_balances",
+        f"UPDATE ledger_entries SET currency = 'EUR' WHERE payment_id = {SECOND}"
+        " AND entry_type = 'clearing'",
+        f"SELECT {SECOND}",
+    ),
+    Break(
+        "posting_balances",
+        f"UPDATE ledger_entries SET account_id = 'thief' WHERE payment_id = {THIRD}"
+        " AND entry_type = 'payment'",
+        f"SELECT {THIRD}",
+    ),
+    Break(
+        "posting_balances",
+        f"UPDATE ledger_entries SET amount = 70 WHERE payment_id = {THIRD}",
+        f"SELECT {THIRD}",
+    ),
+    Break(
+        "currencies_sum_to_zero",
+        "UPDATE ledger_entries SET amount = amount + 1 WHERE id = 1",
+        "SELECT 'USD'",
+    ),
+    Break(
+        "currencies_sum_to_zero",
+        "UPDATE accounts SET balance = balance + 1, credits = credits + 1 WHERE account_id = 'a'",
+        "SELECT 'USD'",
+        ("full",),
+    ),
+    Break(
+        "running_balance_adds_up",
+        "UPDATE ledger_entries SET balance_after = 999 WHERE account_id = 'a' AND account_seq = 1",
+        "SELECT id FROM ledger_entries WHERE account_id = 'a' AND account_seq = 1",
+    ),
+    Break(
+        "sequence_has_no_gap",
+        "UPDATE ledger_entries SET account_seq = 9 WHERE account_id = 'a' AND account_seq = 2",
+        "SELECT id FROM ledger_entries WHERE account_seq = 9",
+    ),
+    Break(
+        "sequence_has_no_gap",
+        "DELETE FROM ledger_entries WHERE account_id = 'a' AND account_seq = 1",
+        "SELECT id FROM ledger_entries WHERE account_id = 'a' AND account_seq = 2",
+    ),
+    Break(
+        "head_row_is_the_last_entry",
+        "UPDATE accounts SET balance = 1, credits = 1 WHERE account_id = 'b'",
+        "SELECT 'b'",
+    ),
+    Break(
+        "head_row_is_the_last_entry",
+        "UPDATE accounts SET seq = 7 WHERE account_id = 'b'",
+        "SELECT 'b'",
+    ),
+    Break(
+        "head_row_is_the_last_entry", "DELETE FROM accounts WHERE account_id = 'a'", "SELECT 'a'"
+    ),
+    Break(
+        "head_row_is_the_last_entry",
+        "UPDATE accounts SET credits = credits + 1, debits = debits + 1 WHERE account_id = 'a'",
+        "SELECT 'a'",
+        ("full",),
+    ),
+    Break(
+        "head_row_is_the_last_entry",
+        "INSERT INTO accounts VALUES ('ghost', 'USD', 0, 0, 0, 0)",
+        "SELECT 'ghost'",
+        ("full",),
+    ),
+    Break(
+        "time_runs_forward",
+        "UPDATE ledger_entries SET created_at = created_at + interval '1 h'"
+        " WHERE account_id = 'a' AND account_seq = 1",
+        "SELECT id FROM ledger_entries WHERE account_id = 'a' AND account_seq = 2",
+    ),
+    Break(
+        "status_result_and_ledger_agree",
+        f"UPDATE payments SET status = 'failed' WHERE id = {FIRST}",
+        f"SELECT {FIRST}",
+    ),
+    Break(
+        "status_result_and_ledger_agree",
+        f"UPDATE payments SET status = 'pending', settled_at = NULL WHERE id = {FIRST}",
+        f"SELECT {FIRST}",
+    ),
+    Break(
+        "status_result_and_ledger_agree",
+        f"DELETE FROM ledger_entries WHERE payment_id = {THIRD}",
+        f"SELECT {THIRD}",
+    ),
+    Break(
+        "status_result_and_ledger_agree",
+        "DELETE FROM reconciliation_results WHERE recon_job_id = 4",
+        "SELECT id FROM payments WHERE status = 'failed'",
+        ("full",),
+    ),
+    Break(
+        "outcome_follows_the_rules",
+        "UPDATE reconciliation_results SET status = 'completed', matched = true,"
+        " discrepancy_amount = NULL WHERE recon_job_id = 2",
+        f"SELECT {SECOND}",
+    ),
+    Break(
+        "outcome_follows_the_rules",
+        "UPDATE reconciliation_results SET discrepancy_amount = 0.31 WHERE recon_job_id = 2",
+        f"SELECT {SECOND}",
+    ),
+    Break(
+        "pending_has_one_live_job",
+        f"UPDATE recon_jobs SET status = 'pending' WHERE payment_id = {FIRST}",
+        f"SELECT {FIRST}",
+    ),
+    Break(
+        "pending_has_one_live_job",
+        f"UPDATE payments SET status = 'pending', settled_at = NULL WHERE id = {FAILED}",
+        f"SELECT {FAILED}",
+    ),
+    Break(
+        "pending_has_one_live_job",
+        f"UPDATE payments SET status = 'pending', settled_at = NULL WHERE id = {FAILED};"
+        f" DELETE FROM recon_jobs WHERE payment_id = {FAILED}",
+        f"SELECT {FAILED}",
+    ),
+    Break(
+        "settled_once",
+        f"UPDATE payments SET updated_at = updated_at + interval '1 s' WHERE id = {FIRST}",
+        f"SELECT {FIRST}",
+    ),
+    Break(
+        "key_names_one_request",
+        f"UPDATE payments SET description = 'another' WHERE id = {THIRD}",
+        f"SELECT {THIRD}",
+    ),
+    Break(
+        "no_job_is_forgotten",
+        f"UPDATE recon_jobs SET status = 'pending', run_at = now() - interval '301 s'"
+        f" WHERE payment_id = {FIRST}",
+        "SELECT 1",
+    ),
+]
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("mode", ["incremental", "full"])
+async def test_a_ledger_in_order_breaks_no_invariant(engine: AsyncEngine, mode: Mode) -> None:
+    findings = await findings_of(engine, mode)
+    assert findings.keys() == {invariant.name for invariant in INVARIANTS}
+    assert {name: f.offenders for name, f in findings.items() if f.offending} == {}
+
+
+def test_every_invariant_is_broken_below() -> None:
+    assert {broken.invariant for broken in BREAKS} == {invariant.name for invariant in INVARIANTS}
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize("broken", BREAKS, ids=lambda broken: broken.invariant)
+async def test_a_broken_invariant_is_found_and_its_row_named(
+    sql: Sql, engine: AsyncEngine, broken: Break
+) -> None:
+    row = await sql.fetchval(broken.names)
+    await break_ledger(sql, broken.sql)
+    row = row if row is not None else await sql.fetchval(broken.names)
+    for mode in broken.modes:
+        finding = (await findings_of(engine, mode))[broken.invariant]
+        named = [value for offender in finding.offenders for value in offender.values()]
+        assert row in named, mode
+
+
+@pytest.mark.usefixtures("settled")
+async def test_one_key_on_two_payments_is_found_even_without_its_constraint(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await sql.execute("ALTER TABLE payments DROP CONSTRAINT payments_idempotency_key_key")
+    try:
+        await break_ledger(sql, "UPDATE payments SET idempotency_key = 'twice'")
+        finding = (await findings_of(engine, "full"))["key_names_one_request"]
+        assert finding.offenders == [{"idempotency_key": "twice", "payments": len(WANTED)}]
+    finally:
+        await break_ledger(sql, "UPDATE payments SET idempotency_key = id::text")
+        await sql.execute("ALTER TABLE payments ADD UNIQUE (idempotency_key)")
