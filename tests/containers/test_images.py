@@ -142,8 +142,8 @@ def test_a_change_of_code_rebuilds_the_code_layer_alone(images: str, tmp_path: P
 OFFICIAL_LAYOUT = """
 FROM {base}
 RUN mkdir -p /usr/local/bin /usr/local/lib \
-    && mv /usr/bin/python3.13 /usr/local/bin/ && mv /usr/lib/python3.13 /usr/local/lib/ \
-    && rm -f /usr/bin/python /usr/bin/python3 \
+    && cp -a /usr/bin/python3.13 /usr/local/bin/ && cp -a /usr/lib/python3.13 /usr/local/lib/ \
+    && rm -rf /usr/bin/python /usr/bin/python3* /usr/lib/python3.13 \
     && ln -s python3.13 /usr/local/bin/python3 && ln -s python3 /usr/local/bin/python \
     && cp -L /usr/lib/*/libexpat.so.1 /usr/local/lib/ && rm /usr/lib/*/libexpat.so.1* && ldconfig
 """
