@@ -1,0 +1,218 @@
+"""Nothing is lost and nothing happens twice: real processes, really killed.
+
+Each test ends with the ledger compared with a model of it, and a full audit.
+"""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import asyncpg
+import pytest
+from backlog import Sql, Stored, add_payments, add_simple, job_rows, status_counts
+from head_rows import held_head_row, until_somebody_waits
+from ledger_model import assert_audit_is_clean, assert_ledger_is_of
+from own_system import migrated_postgres, worker_url
+from sqlalchemy.ext.asyncio import AsyncEngine
+from tcp_proxy import TcpProxy
+from waiting import until
+from worker_process import WorkerProcess
+
+from payments_core.database import create_engine
+from payments_local.postgres import EmbeddedPostgres
+
+StartProcess = Callable[..., WorkerProcess]
+
+
+@pytest.fixture
+def start_process(worker_url_of_database: str, tmp_path: Path) -> Iterator[StartProcess]:
+    """`start_process(url=..., RECON_WORKER_...="...")`: a worker process, killed at the end."""
+    with ExitStack() as stack:
+
+        def start(url: str = worker_url_of_database, **environ: str) -> WorkerProcess:
+            worker = WorkerProcess(url, tmp_path / "worker.log", **environ)
+            stack.callback(worker.kill)
+            return worker
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    with migrated_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def stored(sql: Sql) -> list[Stored]:
+    """Forty payments of every outcome, on ten accounts."""
+    amounts = ("1", "2.13", "0", "-3", "400")
+    return await add_payments(sql, [(f"acc_{n % 10}", amounts[n % 5], "USD") for n in range(40)])
+
+
+@pytest.fixture(autouse=True)
+async def _audited(sql: Sql, engine: AsyncEngine) -> AsyncIterator[None]:
+    del sql
+    yield
+    await assert_audit_is_clean(engine)
+
+
+async def _until_done(sql: Sql, count: int, seconds: float = 20) -> None:
+    async def done() -> bool:
+        return await status_counts(sql) == {"completed": count}
+
+    await until(done, seconds)
+
+
+async def _until_held(sql: Sql) -> None:
+    async def held() -> bool:
+        return "processing" in await status_counts(sql)
+
+    await until(held, 40)
+
+
+async def test_a_worker_killed_between_claim_and_commit_leaves_its_jobs_to_another(
+    sql: Sql, stored: list[Stored], start_process: StartProcess
+) -> None:
+    async with held_head_row(sql, stored[0]):
+        killed = start_process()
+        await until_somebody_waits(sql)  # Inside its posting transaction.
+        assert await status_counts(sql) == {"processing": 40}
+        killed.kill()
+    assert await sql.fetchval("SELECT count(*) FROM ledger_entries") == 0
+
+    start_process()
+    await _until_done(sql, 40)
+    assert {job["attempts"] for job in await job_rows(sql)} == {2}
+    await assert_ledger_is_of(sql, stored)
+
+
+async def test_a_worker_paused_beyond_its_lease_is_fenced_off_when_it_goes_on(
+    sql: Sql,
+    postgres: EmbeddedPostgres,
+    worker_url_of_database: str,
+    start_process: StartProcess,
+) -> None:
+    line = TcpProxy(postgres.port)
+    paused = start_process(
+        worker_url_of_database.replace(str(postgres.port), str(line.port)),
+        RECON_WORKER_POLL_ONLY="true",
+    )
+    await paused.until_ready()
+    line.delay_seconds = 1.0  # The answer to its claim is on its way for as long.
+    stored = await add_simple(sql, 40)
+    await _until_held(sql)
+    paused.send(signal.SIGSTOP)
+
+    start_process()
+    await _until_done(sql, 40)
+    await assert_ledger_is_of(sql, stored)
+    entries = await sql.fetch("SELECT * FROM ledger_entries ORDER BY id")
+
+    line.mend()
+    paused.send(signal.SIGCONT)
+
+    async def fenced_off() -> bool:
+        return await paused.finished("lease_lost") == 40
+
+    await until(fenced_off)
+    assert await paused.finished("completed") == 0
+    assert await sql.fetch("SELECT * FROM ledger_entries ORDER BY id") == entries
+    assert {job["attempts"] for job in await job_rows(sql)} == {2}
+    await paused.stop()
+    line.close()
+
+
+async def test_a_backend_terminated_in_the_middle_of_a_batch_costs_no_payment_and_no_attempt(
+    sql: Sql, stored: list[Stored], start_process: StartProcess
+) -> None:
+    async with held_head_row(sql, stored[0]):
+        worker = start_process(RECON_WORKER_LEASE_SECONDS="60")
+        await until_somebody_waits(sql)
+        await sql.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid IS NOT NULL"
+        )
+    # Well before the lease could run out: the worker hands back what was interrupted.
+    await _until_done(sql, 40, seconds=10)
+    assert {job["attempts"] for job in await job_rows(sql)} == {1}
+    await assert_ledger_is_of(sql, stored)
+    await worker.stop()
+
+
+async def test_a_job_delivered_again_after_its_payment_settled_changes_nothing(
+    sql: Sql, stored: list[Stored], start_process: StartProcess
+) -> None:
+    start_process()
+    await _until_done(sql, 40)
+    tables = ("ledger_entries", "reconciliation_results", "accounts", "payments")
+    before = [await sql.fetch(f"SELECT * FROM {table} ORDER BY 1") for table in tables]
+
+    await sql.execute("UPDATE recon_jobs SET status = 'pending', run_at = now()")
+    await _until_done(sql, 40)
+
+    assert [await sql.fetch(f"SELECT * FROM {table} ORDER BY 1") for table in tables] == before
+    await assert_ledger_is_of(sql, stored)
+
+
+async def test_a_worker_told_to_stop_finishes_what_it_holds(
+    sql: Sql, stored: list[Stored], start_process: StartProcess
+) -> None:
+    async with held_head_row(sql, stored[0]):
+        worker = start_process()
+        await until_somebody_waits(sql)
+        worker.send(signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        assert worker.process.poll() is None
+    await worker.stop()
+    assert await status_counts(sql) == {"completed": 40}
+    await assert_ledger_is_of(sql, stored)
+
+
+async def test_workers_killed_again_and_again_under_load_settle_each_payment_once(
+    sql: Sql, start_process: StartProcess
+) -> None:
+    chance = random.Random(1)
+    stored = await add_simple(sql, 3000)
+    options = {"RECON_WORKER_BATCH_SIZE": "25"}
+    workers = [start_process(**options) for _ in range(2)]
+    for _ in range(3):
+        await _until_held(sql)
+        await asyncio.sleep(chance.uniform(0, 0.3))
+        workers.pop(0).kill()
+        workers.append(start_process(**options))
+        stored += await add_simple(sql, 500)
+    await _until_done(sql, len(stored), seconds=60)
+    await assert_ledger_is_of(sql, stored)
+
+
+async def test_a_crash_of_postgres_under_load_loses_and_doubles_nothing(
+    own_postgres: EmbeddedPostgres, start_process: StartProcess
+) -> None:
+    server = own_postgres
+    sql = await asyncpg.connect(server.url)
+    options = {"RECON_WORKER_BATCH_SIZE": "20", "RECON_WORKER_LEASE_SECONDS": "60"}
+    workers = [start_process(worker_url(server), **options) for _ in range(2)]
+    for worker in workers:
+        await worker.until_ready()
+    stored = await add_simple(sql, 3000)
+
+    async def begun() -> bool:
+        return (await status_counts(sql)).get("completed", 0) > 200
+
+    await until(begun)
+    server.crash()
+    await sql.close(timeout=1)
+    server.start()
+    sql = await asyncpg.connect(server.url)
+    stored += await add_simple(sql, 500)
+    await _until_done(sql, 3500, seconds=30)
+    await assert_ledger_is_of(sql, stored)
+    engine = create_engine(worker_url(server), application_name="test", pool_size=1)
+    await assert_audit_is_clean(engine)
+    await engine.dispose()
+    await sql.close()
+    for worker in workers:
+        await worker.stop()
