@@ -15,13 +15,21 @@ images: ## Build the three images as IMAGE_TAG (dev), labelled with git's versio
 
 sbom: $(INSTALLED) .cache/tools/sbom/.done ## What is in each image, as CycloneDX: build/sbom/*.cdx.json
 	@mkdir -p build/sbom
-	@for name in $(SERVICES); do \
+	@set -e; for name in $(SERVICES); do \
 		.venv/bin/python deploy/images/service_requirements.py $$name --in-image \
-			>build/sbom/$$name.txt \
-		&& PYTHONWARNINGS=ignore .cache/tools/sbom/bin/cyclonedx-py requirements build/sbom/$$name.txt \
-			--pyproject $$name/pyproject.toml --mc-type application --output-reproducible \
-			--output-file build/sbom/$$name.cdx.json \
-		&& rm build/sbom/$$name.txt && echo "build/sbom/$$name.cdx.json" || exit 1; \
+			>build/sbom/$$name.txt; \
+		PYTHONWARNINGS=ignore .cache/tools/sbom/bin/cyclonedx-py requirements \
+			build/sbom/$$name.txt --pyproject $$name/pyproject.toml --mc-type application \
+			--output-reproducible --output-file build/sbom/$$name.cdx.json; \
+		rm build/sbom/$$name.txt; \
+		if container=$$(docker create "$$name:$${IMAGE_TAG:-dev}" 2>/dev/null); then \
+			docker export "$$container" | .venv/bin/python deploy/images/add_system_packages.py \
+				build/sbom/$$name.cdx.json; \
+			docker rm "$$container" >/dev/null; \
+			echo "build/sbom/$$name.cdx.json"; \
+		else \
+			echo "build/sbom/$$name.cdx.json (Python alone: make images first for Debian's part)"; \
+		fi; \
 	done
 
 check-dockerfiles: $(INSTALLED) .cache/tools/hadolint/.done
