@@ -14,7 +14,7 @@ from payments_api.__main__ import ROLE_PASSWORDS
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
 from payments_core.serving import Lifecycle
-from payments_core.settings import LogSettings
+from payments_core.settings import LogSettings, variables_of
 from payments_core.telemetry import TelemetrySettings
 from payments_ui.app import create_app as create_page
 from payments_ui.settings import Settings as PageSettings
@@ -61,11 +61,7 @@ DEFAULT_IS_RIGHT = {
 
 def variables(settings: type[BaseSettings]) -> set[str]:
     """The environment variables that the class reads."""
-    prefix = str(settings.model_config.get("env_prefix", ""))
-    return {
-        str(field.validation_alias or f"{prefix}{name}").upper()
-        for name, field in settings.model_fields.items()
-    }
+    return {variable.name for variable in variables_of(settings)}
 
 
 def read_by(image: str, command: str) -> set[str]:
@@ -101,12 +97,14 @@ with_settings = pytest.mark.parametrize(
 
 
 def check_values(
-    image: str, values: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    image: str, values: dict[str, str], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> list[BaseSettings]:
+    """What the image's settings make of the values; a file among them is one in the folder."""
+    (folder / "password").write_text("of a role")
     for name in set().union(*(variables(settings) for settings in READS[image])):
         monkeypatch.delenv(name, raising=False)
     for name, value in values.items():
-        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name, str(folder / "password") if name.endswith("_FILE") else value)
     return [settings() for settings in READS[image]]
 
 
@@ -119,9 +117,9 @@ def test_a_manifest_sets_what_its_command_reads(workload: Workload) -> None:
 
 @with_settings
 def test_the_services_accept_the_manifests_values(
-    workload: Workload, monkeypatch: pytest.MonkeyPatch
+    workload: Workload, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    read = check_values(image_of(workload), environment(workload), monkeypatch)
+    read = check_values(image_of(workload), environment(workload), monkeypatch, tmp_path)
     for settings in read:
         if isinstance(settings, ApiSettings | WorkerSettings):
             assert settings.database_password_file is not None
@@ -219,14 +217,16 @@ OURS_IN_COMPOSE = ["payments-api", "recon-worker", "payments-ui", "migrate"]
 
 
 @pytest.mark.parametrize("name", OURS_IN_COMPOSE)
-def test_compose_sets_what_the_services_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compose_sets_what_the_services_read(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     image = COMPOSE[name]["image"].partition(":")[0]
     given = COMPOSE[name]["environment"]
     values = {key: "" if value is None else str(value) for key, value in given.items()}
     command = (COMPOSE[name].get("command") or ["serve"])[0]
     unknown = values.keys() - read_by(image, command)
     assert not unknown, f"compose's {name} sets what nobody reads: {unknown}"
-    check_values(image, values, monkeypatch)
+    check_values(image, values, monkeypatch, tmp_path)
 
 
 def test_images_exist_in_the_compose_build() -> None:
