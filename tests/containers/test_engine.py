@@ -1,0 +1,75 @@
+"""deploy/airgap/engine starts an engine where none answers, and stops that one alone."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+ENGINE = ROOT / "deploy/airgap/engine"
+
+
+def engine(verb: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [str(ENGINE), verb],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=150,
+        check=False,
+    )
+
+
+def test_without_a_verb_it_explains_itself() -> None:
+    said = engine("")
+    assert said.returncode == 2
+    assert "deploy/airgap/engine start" in said.stdout
+
+
+@pytest.mark.engine
+def test_an_engine_that_answers_is_left_alone(tmp_path: Path) -> None:
+    environ = {"ENGINE_STATE_DIR": str(tmp_path)}
+    assert "an engine answers already" in engine("start", **environ).stdout
+    assert "started none" in engine("stop", **environ).stdout
+    assert subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.engine
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("dockerd"), reason="needs root, dockerd")
+def test_it_starts_one_and_stops_it(tmp_path: Path) -> None:
+    """A second engine, beside the one that runs the other tests."""
+    # A socket's path may be 108 bytes long, so not under pytest's own folder.
+    socket = Path(f"/run/payments-test-{os.getpid()}.sock")
+    options = f"--host unix://{socket} --data-root {tmp_path}/data --exec-root {tmp_path}/exec"
+    options += f" --pidfile {tmp_path}/pid --bridge none --iptables=false"
+    environ = {
+        "DOCKER_HOST": f"unix://{socket}",
+        "ENGINE_OPTIONS": options,
+        "ENGINE_STATE_DIR": str(tmp_path / "state"),
+    }
+    try:
+        started = engine("start", **environ)
+        assert started.returncode == 0, started.stderr
+        assert "dockerd answers" in started.stdout
+        assert "an engine answers already" in engine("start", **environ).stdout
+        stopped = engine("stop", **environ)
+        assert "stopped" in stopped.stdout, stopped.stderr
+        assert "started none" in engine("stop", **environ).stdout
+    finally:
+        engine("stop", **environ)
+        socket.unlink(missing_ok=True)
+
+
+@pytest.mark.skipif(os.getuid() != 0 or not shutil.which("dockerd"), reason="needs root, dockerd")
+def test_one_that_cannot_start_shows_its_last_words(tmp_path: Path) -> None:
+    said = engine(
+        "start",
+        DOCKER_HOST=f"unix://{tmp_path}/none.sock",
+        ENGINE_OPTIONS="--no-such-option",
+        ENGINE_STATE_DIR=str(tmp_path / "state"),
+    )
+    assert said.returncode == 1
+    assert "unknown flag: --no-such-option" in said.stderr
+    assert "did not answer" in said.stderr
