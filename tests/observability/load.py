@@ -40,7 +40,8 @@ def some_of_everything(api_url: str, rounds: int = 20) -> None:
             for _ in range(2):
                 assert pay(client, "acc-replayed", "1.00", key).status_code == 201
             assert pay(client, "acc-1", "1.001").status_code == 422
-            assert client.post("/payments", json={}).status_code == 400
+            # On a connection of its own: refused before its body was read, it may be closed.
+            assert httpx.post(f"{api_url}/payments", json={}, timeout=20).status_code == 400
             assert client.get(f"/nowhere/{number}").status_code == 404
             for path in (
                 f"/payments/{first['id']}",

@@ -34,11 +34,12 @@ def require(program: str) -> str:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass
 class Prometheus:
-    """A running server."""
+    """A running server. `at` is the moment, in Unix time, that queries look at."""
 
     url: str
+    at: float | None = None
 
     def get(self, path: str, **parameters: str) -> Any:
         """The `data` of an API answer. Raises where Prometheus refuses the query."""
@@ -51,7 +52,8 @@ class Prometheus:
 
     def query(self, expr: str) -> list[Any]:
         """The samples of an instant query."""
-        samples: list[Any] = self.get("query", query=expr)["result"]
+        moment = {} if self.at is None else {"time": str(self.at)}
+        samples: list[Any] = self.get("query", query=expr, **moment)["result"]
         return samples
 
 

@@ -1,0 +1,103 @@
+"""What Grafana is given: valid by its own schema, complete, and as the code says."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard
+from prometheus_server import OBSERVABILITY
+
+PATHS = sorted((OBSERVABILITY / "grafana/dashboards").glob("*.json"))
+
+
+@pytest.fixture(params=PATHS, ids=lambda path: path.stem)
+def path(request: pytest.FixtureRequest) -> Path:
+    """Each dashboard."""
+    found: Path = request.param
+    return found
+
+
+def test_a_dashboard_is_what_grafanas_schema_reads_and_writes(path: Path) -> None:
+    given = json.loads(path.read_text())
+    read = Dashboard.from_json(given)
+    assert json.loads(JSONEncoder(sort_keys=True).encode(read)) == given
+
+
+def test_panels_have_a_title_a_reason_a_unit_and_a_place_of_their_own(path: Path) -> None:
+    board = json.loads(path.read_text())
+    ids, places = set(), set()
+    for panel in board["panels"]:
+        assert panel["id"] not in ids
+        ids.add(panel["id"])
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & places, f"{panel['title']} lies on another panel"
+        assert place["x"] + place["w"] <= 24
+        places |= cells
+        if panel["type"] == "row":
+            continue
+        assert len(panel["description"]) > 10, panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert panel["targets"], panel["title"]
+
+
+def test_panels_and_exemplars_point_at_data_sources_that_are_provisioned(path: Path) -> None:
+    provisioned = yaml.safe_load(
+        (OBSERVABILITY / "grafana/provisioning/datasources/datasources.yaml").read_text()
+    )["datasources"]
+    uids = {source["uid"] for source in provisioned}
+    for panel in json.loads(path.read_text())["panels"]:
+        if panel["type"] != "row":
+            assert panel["datasource"]["uid"] in uids
+            assert all(target["datasource"]["uid"] in uids for target in panel["targets"])
+    for source in provisioned:
+        for exemplar in source["jsonData"].get("exemplarTraceIdDestinations", ()):
+            assert exemplar["datasourceUid"] in uids
+
+
+def test_latency_panels_show_exemplars() -> None:
+    shown = {
+        target["expr"].split("(rate(")[1].split("_bucket")[0]
+        for path in PATHS
+        for panel in json.loads(path.read_text())["panels"]
+        for target in panel.get("targets", ())
+        if target["exemplar"]
+    }
+    assert shown == {"http_server_request_duration_seconds", "payments_settle_duration_seconds"}
+
+
+def test_files_are_as_the_code_says() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "as_code", "--check"],
+        env={**os.environ, "PYTHONPATH": str(OBSERVABILITY)},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_collector_hands_what_it_receives_to_the_trace_store() -> None:
+    """Its binary is not to be had here, so its pipeline is followed by hand."""
+    config = yaml.safe_load((OBSERVABILITY / "collector/collector.yaml").read_text())
+    traces = config["service"]["pipelines"]["traces"]
+    for kind in ("receivers", "processors", "exporters"):
+        assert set(traces[kind]) <= set(config[kind]), kind
+    assert traces["processors"][0] == "memory_limiter"
+    ports = {
+        protocol["endpoint"].rpartition(":")[2]
+        for protocol in config["receivers"]["otlp"]["protocols"].values()
+    }
+    assert ports == {"4317", "4318"}
+    tempo = yaml.safe_load((OBSERVABILITY / "tempo/tempo.yaml").read_text())
+    taken = tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
+    assert config["exporters"]["otlp/tempo"]["endpoint"] == f"tempo:{taken.rpartition(':')[2]}"

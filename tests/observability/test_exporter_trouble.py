@@ -1,0 +1,104 @@
+"""An exporter that is down, silent or refusing costs no payment, and says so once a minute."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+from load import pay
+from observed_system import Observed, Process
+
+PAYMENTS = 60
+STOP_SECONDS_MAX = 12.0  # Two for the flush; the rest is a busy machine's.
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port on which nothing listens."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+@contextmanager
+def silence() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(64)
+        yield listening.getsockname()[1]
+
+
+@contextmanager
+def refusal() -> Iterator[int]:
+    """A server that answers 503 to everything."""
+
+    class Refuse(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_error(503)
+
+        def log_message(self, *_: object) -> None:
+            """Be quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+Trouble = Callable[[], AbstractContextManager[int]]
+CASES: tuple[tuple[Trouble, str], ...] = (
+    (nobody, "http/protobuf"),
+    (nobody, "grpc"),
+    (silence, "http/protobuf"),
+    (silence, "grpc"),
+    (refusal, "http/protobuf"),
+)
+
+
+def pay_while_spans_go_nowhere(observed: Observed, trouble: Trouble, protocol: str) -> Process:
+    """An API of its own in that trouble takes payments and is stopped."""
+    with trouble() as port:
+        api = observed.system.add(
+            f"{getattr(trouble, '__name__', '')}-{protocol[:4]}",
+            "payments_api",
+            "serve",
+            OTEL_TRACES_SAMPLER="always_on",
+            OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
+            OTEL_EXPORTER_OTLP_TIMEOUT="1",
+            OTEL_BSP_SCHEDULE_DELAY="50",
+            OTEL_BSP_MAX_QUEUE_SIZE="64",
+            OTEL_BSP_MAX_EXPORT_BATCH_SIZE="16",
+        )
+        with httpx.Client(base_url=api.url, timeout=20) as client:
+            answers = [pay(client, f"acc-{n % 7}", "1.00") for n in range(PAYMENTS)]
+        assert {answer.status_code for answer in answers} == {201}
+        time.sleep(1.5)  # Longer than an export takes to give up.
+        assert api.stop() < STOP_SECONDS_MAX, "the stop waited for the exporter"
+    return api
+
+
+def test_payments_do_not_notice_an_exporter_in_trouble(observed: Observed) -> None:
+    with ThreadPoolExecutor(len(CASES)) as pool:
+        running = [
+            pool.submit(pay_while_spans_go_nowhere, observed, trouble, protocol)
+            for trouble, protocol in CASES
+        ]
+        apis = [future.result() for future in running]
+    silent = 0
+    for api in apis:
+        said = [line for line in api.log() if line["logger"].startswith("opentelemetry")]
+        silent += not said
+        assert len(said) <= 1, (api.name, said)
+        assert {line["event"] for line in said} <= {"telemetry_trouble"}
+        others = [line for line in api.log() if line not in said]
+        assert not any(line["level"] in ("error", "critical") for line in others), api.name
+    assert silent < len(apis), "nobody would know that traces are lost"

@@ -1,0 +1,94 @@
+"""One JSON object a line, with trace ids, once, and with nothing in it that is not ours to tell."""
+
+import time
+import uuid
+
+import httpx
+from observed_system import Observed, ObservedSystem, Process
+
+CANARY = "canary-4711"
+WAIT_SECONDS_MAX = 15.0
+
+
+def lines_of(process: Process, event: str, count: int = 1) -> list[dict[str, object]]:
+    """The lines of that event, once there are `count`."""
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while True:
+        found = [line for line in process.log() if line["event"] == event]
+        if len(found) >= count:
+            return found
+        assert time.monotonic() < deadline, [line["event"] for line in process.log()]
+        time.sleep(0.05)
+
+
+def post(url: str, key: str, **fields: object) -> httpx.Response:
+    """Post a payment whose description and key are canaries."""
+    body = {"accountId": "acc-log", "amount": "1.00", "description": f"{CANARY} text", **fields}
+    return httpx.post(f"{url}/payments", json=body, headers={"Idempotency-Key": key}, timeout=20)
+
+
+def test_a_request_is_one_line_that_names_its_trace(observed: Observed) -> None:
+    key = f"{CANARY}-{uuid.uuid4()}"
+    created = post(observed.api.url, key).json()
+    where = f"/payments/{created['id']}"
+    mine = [
+        line for line in lines_of(observed.api, "http_request") if line.get("location") == where
+    ]
+    assert len(mine) == 1
+    line = mine[0]
+    assert line["method"] == "POST"
+    assert line["route"] == "/payments"
+    assert line["status"] == 201
+    assert line["service"] == "payments-api"
+    assert float(str(line["duration_ms"])) > 0
+    traceparent = httpx.get(f"{observed.api.url}{where}").json()["traceparent"]
+    assert line["trace_id"] == traceparent[3:35]
+
+
+def test_probes_and_scrapes_are_not_logged(observed: Observed) -> None:
+    for _ in range(3):
+        httpx.get(f"{observed.worker.url}/readyz")
+        observed.worker.metrics()
+    assert not any(line["event"] == "http_request" for line in observed.worker.log())
+
+
+def test_every_process_says_once_where_it_serves(observed: Observed) -> None:
+    for process in (observed.api, observed.worker, observed.ui):
+        serving = [line for line in process.log() if line["event"] == "serving"]
+        assert [line["port"] for line in serving] == [process.port]
+        assert "Running on" not in process.output.read_text()
+
+
+def make_every_kind_of_trouble(system: ObservedSystem, api: Process) -> None:
+    """Refusals, a row that the database itself refuses, and jobs that fail with a row's text."""
+    post(api.url, f"{CANARY} with spaces")
+    post(api.url, f"{CANARY}-1", amount=f"{CANARY}")
+    post(api.url, f"{CANARY}-2", accountId=f"{CANARY}\u0000")
+    httpx.get(f"{api.url}/payments?accountId={CANARY}&{CANARY}=1")
+    httpx.get(f"{api.url}/{CANARY}")
+    key = f"{CANARY}-{uuid.uuid4()}"
+    assert post(api.url, key).status_code == 201
+    assert post(api.url, key, amount="2.00").status_code == 422
+    # Postgres quotes the whole row when a CHECK refuses it, at creation ...
+    system.sql("ALTER TABLE payments ADD CONSTRAINT no_log CHECK (amount <> 66) NOT VALID")
+    # ... and at settlement.
+    system.sql(
+        "ALTER TABLE payments ADD CONSTRAINT no_settle"
+        " CHECK (amount <> 77 OR status = 'pending') NOT VALID"
+    )
+    assert post(api.url, f"{CANARY}-{uuid.uuid4()}", amount="66").status_code == 500
+    assert post(api.url, f"{CANARY}-{uuid.uuid4()}", amount="77").status_code == 201
+
+
+def test_no_line_holds_a_description_a_key_or_a_secret(observed: Observed) -> None:
+    try:
+        make_every_kind_of_trouble(observed.system, observed.api)
+        lines_of(observed.api, "request_failed")
+        lines_of(observed.worker, "job_failed")
+    finally:
+        observed.system.sql("ALTER TABLE payments DROP CONSTRAINT no_log")
+        observed.system.sql("ALTER TABLE payments DROP CONSTRAINT no_settle")
+    for process in (observed.api, observed.worker, observed.ui):
+        text = process.output.read_text()
+        at = text.find(CANARY)
+        assert at < 0, f"{process.name}: {text[max(0, at - 400) : at + 200]}"

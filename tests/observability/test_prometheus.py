@@ -1,0 +1,147 @@
+"""A real Prometheus on the running system: every panel and every rule has something to say."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+import yaml
+from load import POISON, POISON_SQL, pay, some_of_everything
+from observed_system import Observed
+from prometheus_server import OBSERVABILITY, Prometheus, prometheus_server, require
+
+DASHBOARDS = sorted((OBSERVABILITY / "grafana/dashboards").glob("*.json"))
+RULES = sorted((OBSERVABILITY / "prometheus/rules").glob("*.yaml"))
+RATE_INTERVAL = "30s"  # In Grafana: four scrapes at least. Here they come every second.
+METRIC = re.compile(r"\b(?:http|db|payments|recon|process|slo|up)[a-z0-9_:]*\b(?=[{\[ )])")
+LABELS = {"http_route", "slo"}  # Which the pattern takes for metrics.
+
+
+def panel_queries() -> list[tuple[str, str, str]]:
+    """(dashboard, panel, PromQL) of every query of every panel."""
+    return [
+        (path.stem, panel["title"], target["expr"])
+        for path in DASHBOARDS
+        for panel in json.loads(path.read_text())["panels"]
+        for target in panel.get("targets", ())
+    ]
+
+
+def rules(kind: str) -> list[dict[str, str]]:
+    """Every rule that records, or every one that alerts."""
+    groups = [g for path in RULES for g in yaml.safe_load(path.read_text())["groups"]]
+    return [rule for group in groups for rule in group["rules"] if kind in rule]
+
+
+@pytest.fixture(scope="module")
+def prometheus(
+    observed: Observed, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Prometheus]:
+    """Scraping while a load runs, in which jobs fail for good and an event stream is open."""
+    require("prometheus")
+    observed.system.sql(POISON_SQL)
+    folder = tmp_path_factory.mktemp("prometheus")
+    processes = {"payments-api": observed.api, "recon-worker": observed.worker}
+    targets = {job: [p.port] for job, p in {**processes, "payments-ui": observed.ui}.items()}
+    with (
+        prometheus_server(targets, folder) as server,
+        httpx.Client(base_url=observed.api.url, timeout=20) as client,
+        client.stream("GET", "/payments/events"),
+    ):
+        time.sleep(2)  # What was counted before the first scrape is no increase.
+        pay(client, POISON, "1.00")
+        some_of_everything(observed.api.url)
+        httpx.get(observed.ui.url)
+        # A scrape and a rule's look at it, after the last of it all.
+        time.sleep(5)
+        server.at = time.time()
+        yield server
+    observed.system.sql("DROP TRIGGER poison ON payments")
+
+
+@pytest.mark.parametrize(
+    ("board", "panel", "expr"), [pytest.param(*q, id=f"{q[0]}-{q[1]}") for q in panel_queries()]
+)
+def test_every_query_of_every_panel_returns_data(
+    prometheus: Prometheus, board: str, panel: str, expr: str
+) -> None:
+    samples = prometheus.query(expr.replace("$__rate_interval", RATE_INTERVAL))
+    assert samples, f"{board}, {panel}: {expr}"
+    values = [float(sample["value"][1]) for sample in samples]
+    assert any(value == value for value in values), f"only NaN: {expr}"
+
+
+def test_every_recording_rule_records(prometheus: Prometheus) -> None:
+    for rule in rules("record"):
+        selector = f'{rule["record"]}{{slo="{rule["labels"]["slo"]}"}}'  # type: ignore[index]
+        assert prometheus.query(selector), selector
+
+
+def test_every_rule_is_evaluated_without_an_error(prometheus: Prometheus) -> None:
+    groups = prometheus.get("rules")["groups"]
+    evaluated = [rule for group in groups for rule in group["rules"]]
+    assert len(evaluated) == len(rules("record")) + len(rules("alert"))
+    assert [r["name"] for r in evaluated if r["health"] != "ok"] == []
+
+
+def test_alerts_look_at_metrics_that_exist(prometheus: Prometheus) -> None:
+    asked = {name for rule in rules("alert") for name in METRIC.findall(rule["expr"])}
+    asked |= {name for _, _, expr in panel_queries() for name in METRIC.findall(expr)}
+    assert len(asked) > 30
+    assert [name for name in sorted(asked - LABELS) if not prometheus.query(name)] == []
+
+
+def test_nothing_alerts_while_all_is_well(prometheus: Prometheus) -> None:
+    firing = {
+        alert["labels"]["alertname"]
+        for alert in prometheus.get("alerts")["alerts"]
+        if alert["state"] == "firing"
+    }
+    assert firing == set()
+
+
+def test_exemplars_lead_from_a_latency_to_its_trace(
+    observed: Observed, prometheus: Prometheus
+) -> None:
+    now = time.time()
+    for histogram in ("http_server_request_duration_seconds", "payments_settle_duration_seconds"):
+        found = prometheus.get(
+            "query_exemplars",
+            query=f"{histogram}_bucket",
+            start=str(now - 300),
+            end=str(now + 10),
+        )
+        traces = {e["labels"]["trace_id"] for series in found for e in series["exemplars"]}
+        assert traces, histogram
+        assert all(re.fullmatch("[0-9a-f]{32}", trace) for trace in traces)
+        sent = {span.trace_id for span in list(observed.otlp.spans)}
+        assert traces & sent, histogram
+
+
+def test_metrics_pass_promtool(observed: Observed, prometheus: Prometheus) -> None:
+    for process in (observed.api, observed.worker, observed.ui):
+        done = subprocess.run(
+            [require("promtool"), "check", "metrics"],
+            check=False,
+            input=process.metrics(),
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stdout + done.stderr) == (0, ""), process.name
+
+
+def test_observing_the_system_costs_less_than_one_percent(
+    observed: Observed, prometheus: Prometheus
+) -> None:
+    """Of one core's time: what is read every five seconds, and what a scrape takes."""
+    reading = float(prometheus.query("max(payments_observing_seconds)")[0]["value"][1])
+    began = time.process_time()
+    for _ in range(5):
+        observed.api.metrics()
+    scraped = (time.process_time() - began) / 5
+    # Elapsed time on a busy machine, so a wide bound; the measured figures are in docs/scale.md.
+    assert reading < 0.5
+    assert scraped < 0.05
