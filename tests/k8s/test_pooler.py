@@ -1,0 +1,141 @@
+"""The workers behind a real PgBouncer, set up as components/cloudnative-pg sets up its own."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from backlog import add_simple
+from k8s_manifests import FULLEST, ROOT, combination, one
+from ledger_model import assert_audit_is_clean
+from own_system import running_worker
+from postgres_container import engine_problem
+from waiting import until
+
+from payments_api.migrate import migrate
+from payments_core.database import create_engine, server_settings
+from payments_local.ports import free_port
+from payments_local.postgres import running_postgres
+
+IMAGE = "payments-airgap/pgbouncer:test"
+DOCKERFILE = ROOT / "tests" / "k8s" / "pgbouncer.Dockerfile"
+PAYMENTS = 2_000
+
+OBJECTS = combination(FULLEST)
+POOLER = one(OBJECTS, "Pooler", "payments-db-pooler")["spec"]["pgbouncer"]
+CLUSTER = one(OBJECTS, "Cluster", "payments-db")["spec"]
+
+pytestmark = pytest.mark.engine
+
+
+@pytest.fixture(scope="module")
+def image() -> str:
+    """PgBouncer in an image; skipped without an engine, unless REQUIRE names one."""
+    problem = engine_problem()
+    base = "payments-airgap/debian:trixie"
+    if problem is None and docker("image", "inspect", base).returncode:
+        problem = f"there is no image {base}: run make airgap"
+    if problem is not None:
+        if "engine" in os.environ.get("REQUIRE", "").split(","):
+            pytest.fail(problem)
+        pytest.skip(problem)
+    folder = str(DOCKERFILE.parent)
+    command = ("build", "--quiet", "--network=host", "--tag", IMAGE, "--file", str(DOCKERFILE))
+    built = docker(*command, folder)
+    assert built.returncode == 0, built.stderr
+    return IMAGE
+
+
+def docker(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@contextmanager
+def pgbouncer(image: str, folder: Path, postgres_port: int) -> Iterator[int]:
+    """PgBouncer in front of that port with the manifests' own parameters; yields its port."""
+    port = free_port()
+    lines = [
+        "[databases]",
+        f"payments = host=127.0.0.1 port={postgres_port}",
+        "[pgbouncer]",
+        "listen_addr = 127.0.0.1",
+        f"listen_port = {port}",
+        "unix_socket_dir =",
+        "auth_type = trust",
+        "auth_file = /settings/users.txt",
+        f"pool_mode = {POOLER['poolMode']}",
+        *(f"{name} = {value}" for name, value in POOLER["parameters"].items()),
+    ]
+    (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
+    (folder / "users.txt").write_text('"payments_worker" ""\n')
+    folder.chmod(0o755)
+    name = f"payments-pooler-test-{uuid4().hex[:8]}"
+    mount = f"--volume={folder}:/settings:ro"
+    started = docker(
+        *("run", "--detach", "--name", name, "--network=host", mount, image),
+        "/settings/pgbouncer.ini",
+    )
+    try:
+        assert started.returncode == 0, started.stderr
+        yield port
+    finally:
+        docker("rm", "--force", name)
+
+
+async def test_workers_settle_behind_pgbouncer_in_transaction_mode(
+    image: str, tmp_path: Path
+) -> None:
+    with running_postgres() as server, pgbouncer(image, tmp_path, server.port) as port:
+        sql = await asyncpg.connect(server.url)
+        for statement in CLUSTER["bootstrap"]["initdb"]["postInitSQL"]:
+            await sql.execute(statement)
+        await migrate(server.url)
+        url = f"postgresql://payments_worker@127.0.0.1:{port}/payments"
+        await until_it_answers(url)
+        await assert_settings_hold(url)
+        async with (
+            running_worker(url, poll_only=True, audit_interval_seconds=0),
+            running_worker(url, poll_only=True, audit_interval_seconds=0),
+        ):
+            await add_simple(sql, PAYMENTS)
+
+            async def all_settled() -> bool:
+                query = "SELECT count(*) FROM payments WHERE status = 'completed'"
+                return bool(await sql.fetchval(query) == PAYMENTS)
+
+            await until(all_settled, 60)
+        await sql.close()
+        engine = create_engine(server.url, application_name="test", pool_size=2)
+        await assert_audit_is_clean(engine)
+        await engine.dispose()
+
+
+async def until_it_answers(url: str) -> None:
+    async def answers() -> bool:
+        try:
+            connection = await asyncpg.connect(url, timeout=2)
+        except (OSError, asyncpg.PostgresError):
+            return False
+        await connection.close()
+        return True
+
+    await until(answers, 30)
+
+
+async def assert_settings_hold(url: str) -> None:
+    """What the worker asks for at its start is dropped, and is the role's own all the same."""
+    asked = {**server_settings("test"), "lock_timeout": "1s"}
+    connection = await asyncio.wait_for(asyncpg.connect(url, server_settings=asked), 10)
+    try:
+        for name, value in server_settings("test").items():
+            if name not in ("application_name", "timezone"):
+                assert await connection.fetchval(f"SHOW {name}") == value, name
+    finally:
+        await connection.close()
