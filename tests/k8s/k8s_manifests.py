@@ -34,17 +34,17 @@ FULLEST = ("generated-secrets", "ingress", *FREE)
 def tool(name: str, program: str) -> Path:
     """A program of `.cache/tools/NAME`, whose venv make makes when it is not there."""
     path = TOOLS / name / "bin" / program
+    lock_file = ROOT / "deploy" / "tools" / f"{name}.lock"
+    stamp = TOOLS / name / ".done"
+    if stamp.exists() and stamp.stat().st_mtime >= lock_file.stat().st_mtime:
+        return path
     TOOLS.mkdir(parents=True, exist_ok=True)
+    # Several pytest at once: one makes it, the others wait.
     with (TOOLS / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        made = subprocess.run(
-            ["make", f".cache/tools/{name}/.done"],
-            cwd=ROOT,
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-    assert made.returncode == 0, f"make .cache/tools/{name}/.done failed: {made.stderr}"
+        command = ["make", f".cache/tools/{name}/.done"]
+        made = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert made.returncode == 0, f"{' '.join(command)} failed: {made.stderr}"
     return path
 
 
