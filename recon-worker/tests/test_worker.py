@@ -1,23 +1,21 @@
-"""The worker: woken, idle, draining, and through every absence of Postgres."""
+"""The worker: woken, idle, interrupted and draining."""
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
-import asyncpg
 import pytest
 from backlog import Sql, add_simple, job_rows, status_counts
 from head_rows import held_head_row, until_somebody_waits
 from ledger_model import assert_audit_is_clean, assert_ledger_is_of
-from own_system import migrated_postgres, running_worker, worker_url
+from own_system import running_worker
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
 from waiting import until
 
 from payments_core import queue
 from payments_core.serving import Lifecycle
-from payments_local.postgres import EmbeddedPostgres
 from recon_worker import worker as worker_module
 from recon_worker.app import create_control_app
 from recon_worker.reconcile_batch import Reconciler
@@ -39,12 +37,6 @@ async def _until_listening(worker: Worker) -> None:
         return worker.listening and worker.reachable
 
     await until(listening)
-
-
-@pytest.fixture(scope="module")
-def own_postgres() -> Iterator[EmbeddedPostgres]:
-    with migrated_postgres() as server:
-        yield server
 
 
 async def test_a_notification_wakes_an_idle_worker_at_once(
@@ -261,55 +253,3 @@ async def test_readiness_follows_the_queue_and_fails_first_when_stopping(
     lifecycle.stopping.set()
     assert (await client.get("/readyz")).status_code == 503
     assert (await client.get("/livez")).status_code == 200
-
-
-@pytest.mark.parametrize("end", ["stop", "crash"])
-async def test_a_restart_of_postgres_needs_no_restart_of_the_worker(
-    own_postgres: EmbeddedPostgres, end: str
-) -> None:
-    sql = await asyncpg.connect(own_postgres.url)
-    before: int = await sql.fetchval("SELECT count(*) FROM payments")
-    await add_simple(sql, 2000)
-    async with running_worker(worker_url(own_postgres), batch_size=20) as worker:
-
-        async def begun() -> bool:
-            return (await status_counts(sql)).get("completed", 0) > before
-
-        await until(begun)
-        getattr(own_postgres, end)()
-        await sql.close(timeout=1)
-
-        async def noticed() -> bool:
-            return not worker.reachable
-
-        await until(noticed)
-        own_postgres.start()
-        sql = await asyncpg.connect(own_postgres.url)
-        # Well before a lease of 10 seconds could run out, all of it is done.
-        await _until_done(sql, before + 2000, seconds=9)
-        await _until_listening(worker)
-        await assert_audit_is_clean(worker.engine)
-        attempts = await sql.fetchval("SELECT max(attempts) FROM recon_jobs")
-        assert attempts <= 2
-    await sql.close()
-
-
-async def test_a_worker_may_start_before_its_database(own_postgres: EmbeddedPostgres) -> None:
-    own_postgres.stop()
-    async with running_worker(worker_url(own_postgres)) as worker:
-        await asyncio.sleep(0.5)
-        assert not worker.reachable
-        own_postgres.start()
-        await _until_listening(worker)
-
-
-async def test_a_worker_whose_database_is_away_still_stops_in_time(
-    own_postgres: EmbeddedPostgres,
-) -> None:
-    began = time.monotonic()
-    async with running_worker(worker_url(own_postgres)) as worker:
-        await _until_listening(worker)
-        own_postgres.stop()
-        began = time.monotonic()
-    assert time.monotonic() - began < 8
-    own_postgres.start()
