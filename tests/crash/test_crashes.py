@@ -171,6 +171,20 @@ async def test_a_worker_told_to_stop_finishes_what_it_holds(
     await assert_ledger_is_of(sql, stored)
 
 
+async def test_a_worker_whose_port_is_taken_says_so_and_holds_nothing(
+    sql: Sql, stored: list[Stored], start_process: StartProcess
+) -> None:
+    running = start_process()
+    await running.until_ready()
+    await _until_done(sql, 40)
+    await sql.execute("UPDATE recon_jobs SET status = 'pending', run_at = now()")
+    second = start_process(RECON_WORKER_PORT=str(running.port))
+    assert await asyncio.to_thread(second.process.wait, 30) == 1
+    assert "cannot listen" in second.log.read_text()
+    await _until_done(sql, 40)
+    await assert_ledger_is_of(sql, stored)
+
+
 async def test_workers_killed_again_and_again_under_load_settle_each_payment_once(
     sql: Sql, start_process: StartProcess
 ) -> None:
