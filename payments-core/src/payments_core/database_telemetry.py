@@ -23,7 +23,9 @@ POOL_WAIT_SECONDS = Histogram(
 )
 POOL_TIMEOUTS = Counter("db_pool_timeouts", "Times that no connection became free in time.")
 
-_VERB = re.compile(r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(?!(?:SET|SKIP|NOWAIT)\b)([a-z_]+)", re.IGNORECASE)
+_VERB = re.compile(
+    r"\b(INSERT\s+INTO|UPDATE|DELETE\s+FROM)\s+(?!(?:SET|SKIP|NOWAIT)\b)([a-z_]+)", re.IGNORECASE
+)
 _FROM = re.compile(r"\bFROM\s+([a-z_]+)", re.IGNORECASE)
 
 
