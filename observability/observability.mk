@@ -1,15 +1,33 @@
 AS_CODE := env PYTHONPATH=observability .venv/bin/python -m as_code
+DEMO := env PYTHONPATH=observability:deploy/local .venv/bin/python -m demo
+PAINTER := .cache/tools/painter
 CHECKS += check-observability
 
 ##@ Observe
-.PHONY: observability check-observability demo dashboards-preview
+.PHONY: demo observability dashboards-preview lock-preview check-observability
+demo: $(INSTALLED) ## The local system under a realistic load, until Ctrl-C (RATE=40, PROMETHEUS_PORT)
+	@exec $(DEMO) $(if $(RATE),--rate $(RATE))
+
 observability: $(INSTALLED) ## Write rules and dashboards from observability/as_code
 	@$(AS_CODE)
 
+dashboards-preview: $(INSTALLED) $(PAINTER)/.installed ## Paint the dashboards into docs/images (SECONDS_OF_LOAD=120; needs Prometheus)
+	@$(DEMO) --preview docs/images --seconds $(or $(SECONDS_OF_LOAD),120) \
+		--painter "$(CURDIR)/$(PAINTER)/bin/python"
+
+# matplotlib is needed for nothing else, so it stays out of .venv.
+$(PAINTER)/.installed: observability/preview.lock $(UV)
+	@$(UV) venv --quiet --clear --python .venv/bin/python $(PAINTER)
+	@$(UV) pip install --quiet --python $(PAINTER)/bin/python --require-hashes --requirements $<
+	@touch $@
+
+lock-preview: $(UV)
+	@echo matplotlib | UV_CUSTOM_COMPILE_COMMAND="make lock-preview" $(UV) pip compile --quiet --universal \
+		--generate-hashes --no-emit-index-url --python-version 3.11 --output-file observability/preview.lock -
+
+# promtool is not on every machine; tests/observability asks for it, and CI has it.
 check-observability: $(INSTALLED)
 	@$(AS_CODE) --check
-	@if command -v promtool >/dev/null; then \
-		promtool check rules --lint=all --lint-fatal observability/prometheus/rules/*.yaml >/dev/null \
-		&& promtool check config --syntax-only observability/prometheus/prometheus.yaml >/dev/null; \
-	fi
+	@MYPYPATH=observability:deploy/local .venv/bin/mypy --no-error-summary \
+		observability/as_code $(filter-out %/paint.py,$(wildcard observability/demo/*.py))
 	@echo "ok  observability"

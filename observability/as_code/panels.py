@@ -99,9 +99,7 @@ def figure(
         .height(STAT_HEIGHT)
         .color_mode(kinds.BigValueColorMode.BACKGROUND)
         .graph_mode(kinds.BigValueGraphMode.NONE)
-        .text_mode(
-            kinds.BigValueTextMode.VALUE_AND_NAME if texts else kinds.BigValueTextMode.AUTO
-        )
+        .text_mode(kinds.BigValueTextMode.VALUE_AND_NAME if texts else kinds.BigValueTextMode.AUTO)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(_thresholds(steps))
         .with_target(_target(0, query, instant=True))

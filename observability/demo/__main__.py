@@ -1,0 +1,94 @@
+"""python -m demo: the local system under a realistic load, until Ctrl-C.
+
+With --preview FOLDER: on a throw-away database, for --seconds, and then a picture of each
+dashboard from the real Prometheus (which must be installed).
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Coroutine
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from demo.load import run_load
+from demo.prometheus import program, prometheus_server
+from demo.system import Running, let_settlements_fail, running_system
+from payments_local.ports import free_port
+
+PROMETHEUS_PORT = 9090
+
+
+def main() -> None:
+    """Read the arguments, run, clean up."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rate", type=float, default=40.0, help="payments a second")
+    parser.add_argument("--seconds", type=float, help="end by itself after so long")
+    parser.add_argument("--preview", type=Path, help="where the pictures go")
+    parser.add_argument("--painter", default=sys.executable, help="a Python with matplotlib")
+    arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with ExitStack() as stack, suppress(KeyboardInterrupt):
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="payments-demo-")))
+        environ = _throwaway(folder) if arguments.preview else {}
+        if arguments.preview and program() is None:
+            raise SystemExit("Prometheus is not installed (Debian: apt install prometheus)")
+        system = stack.enter_context(running_system(environ))
+        if arguments.preview:
+            let_settlements_fail(system.settings)
+        prometheus_url = _start_prometheus(stack, system, folder, preview=bool(arguments.preview))
+        _work(system, arguments.rate, arguments.seconds)
+        ended = time.time()
+        if arguments.preview and prometheus_url:
+            begun = ended - (arguments.seconds or 60)
+            _paint(arguments.painter, prometheus_url, arguments.preview, begun, ended)
+
+
+def _throwaway(folder: Path) -> dict[str, str]:
+    """Ports and data that collide with nobody's."""
+    folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+    ports = {name: str(free_port()) for name in ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT")}
+    return {**ports, "DATA_DIR": str(folder / "data"), "LOG_LEVEL": "WARNING"}
+
+
+def _start_prometheus(
+    stack: ExitStack, system: Running, folder: Path, *, preview: bool
+) -> str | None:
+    if program() is None:
+        print("Prometheus is not installed: nothing is recorded (Debian: apt install prometheus)")
+        return None
+    given = os.environ.get("PROMETHEUS_PORT")
+    port = free_port() if preview else int(given or PROMETHEUS_PORT)
+    prometheus = stack.enter_context(prometheus_server(system.targets(), folder, port))
+    print(f"Prometheus: {prometheus.url}", flush=True)
+    return prometheus.url
+
+
+def _work(system: Running, rate: float, seconds: float | None) -> None:
+    api = f"http://127.0.0.1:{system.settings.api_port}"
+    ui = f"http://127.0.0.1:{system.settings.ui_port}"
+    with suppress(TimeoutError):
+        asyncio.run(_for_a_while(run_load(api, ui, rate), seconds))
+
+
+async def _for_a_while(work: Coroutine[Any, Any, None], seconds: float | None) -> None:
+    async with asyncio.timeout(seconds):
+        await work
+
+
+def _paint(painter: str, prometheus_url: str, folder: Path, begun: float, ended: float) -> None:
+    script = Path(__file__).with_name("paint.py")
+    command = [painter, str(script), prometheus_url, str(folder), f"{begun:.0f}", f"{ended:.0f}"]
+    subprocess.run(command, check=True)  # noqa: S603 - our own
+
+
+if __name__ == "__main__":
+    main()

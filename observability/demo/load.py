@@ -1,0 +1,127 @@
+"""A load as a busy day has it: waves, bursts, a few hot accounts, and clients that err."""
+
+import asyncio
+import math
+import random
+import time
+import uuid
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+WAVE_SECONDS = 60.0
+BURST_EVERY_SECONDS = 20.0
+BURST_REQUESTS = 3  # Of a thousand payments each.
+HOT_ACCOUNTS = 3
+ACCOUNTS = 400
+FLAKY_ACCOUNT = "flaky"  # Where system.py lets settlements fail, on a throw-away database only.
+UNDER_WAY_MAX = 100  # A slow API is not buried.
+
+_random = random.Random()  # noqa: S311 - it plays.
+
+
+def some_payment() -> dict[str, str]:
+    """Of a hundred: three negative, two zero, five with a discrepancy, thirty for hot accounts."""
+    whole = _random.randint(1, 900)
+    dice = _random.random()
+    cents = f"{_random.choice((0, 20, 50, 99)):02d}"
+    amount = f"{whole}.{cents}"
+    if dice < 0.03:
+        amount = f"-{amount}"
+    elif dice < 0.05:
+        amount = "0.00"
+    elif dice < 0.10:
+        amount = f"{whole}.13"
+    dice = _random.random()
+    account = _usual_account()
+    if dice < 0.3:
+        account = f"hot-{_random.randrange(HOT_ACCOUNTS)}"
+    elif dice < 0.302:
+        account = FLAKY_ACCOUNT
+    return {"accountId": account, "amount": amount, "description": "demonstration"}
+
+
+def _usual_account() -> str:
+    return f"acc-{_random.randrange(ACCOUNTS):04d}"
+
+
+async def _pay(client: httpx.AsyncClient) -> None:
+    key = str(uuid.uuid4())
+    dice = _random.random()
+    if dice < 0.02:
+        headers = {} if dice < 0.008 else {"Idempotency-Key": key}
+        await client.post("/payments", json={"amount": "1.005"}, headers=headers)
+        return
+    payment = some_payment()
+    for _ in range(2 if dice < 0.06 else 1):
+        await client.post("/payments", json=payment, headers={"Idempotency-Key": key})
+
+
+async def _read(client: httpx.AsyncClient) -> None:
+    account = _usual_account()
+    path = _random.choice(
+        ("/payments?limit=20", f"/accounts/{account}/balance", f"/accounts/{account}/entries")
+    )
+    await client.get(path)
+
+
+async def _burst(client: httpx.AsyncClient) -> None:
+    for _ in range(BURST_REQUESTS):
+        items = [{"idempotencyKey": str(uuid.uuid4()), **some_payment()} for _ in range(1_000)]
+        await client.post("/payments/batch", json={"payments": items})
+
+
+async def _look_at_the_page(ui_url: str) -> None:
+    async with httpx.AsyncClient(base_url=ui_url, timeout=10) as browser:
+        await browser.get("/")
+
+
+async def _follow(client: httpx.AsyncClient) -> None:
+    """An event stream, read as a client of ours would."""
+    while True:
+        try:
+            async with client.stream("GET", "/payments/events", timeout=None) as stream:
+                async for _ in stream.aiter_raw():
+                    pass
+        except httpx.HTTPError:
+            await asyncio.sleep(1)
+
+
+async def _quietly(work: Coroutine[Any, Any, None]) -> None:
+    with suppress(httpx.HTTPError):  # What fails shows on the dashboards.
+        await work
+
+
+async def run_load(api_url: str, ui_url: str, rate: float) -> None:
+    """Payments at about `rate` a second, for ever."""
+    under_way: set[asyncio.Task[None]] = set()
+
+    def start(work: Coroutine[Any, Any, None]) -> None:
+        if len(under_way) < UNDER_WAY_MAX:
+            task = asyncio.create_task(_quietly(work))
+            under_way.add(task)
+            task.add_done_callback(under_way.discard)
+        else:
+            work.close()
+
+    async with httpx.AsyncClient(base_url=api_url, timeout=20) as client:
+        followers = [asyncio.create_task(_follow(client)) for _ in range(3)]
+        began = last_burst = time.monotonic()
+        try:
+            while True:
+                now = time.monotonic()
+                wave = 1 + 0.6 * math.sin(2 * math.pi * (now - began) / WAVE_SECONDS)
+                start(_pay(client))
+                if _random.random() < 0.1:
+                    start(_read(client))
+                if _random.random() < 0.01:
+                    start(_look_at_the_page(ui_url))
+                if now - last_burst > BURST_EVERY_SECONDS:
+                    last_burst = now
+                    start(_burst(client))
+                await asyncio.sleep(1 / (rate * wave))
+        finally:
+            for follower in followers:
+                follower.cancel()
