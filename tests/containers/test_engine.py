@@ -39,16 +39,29 @@ def test_an_engine_that_answers_is_left_alone(tmp_path: Path) -> None:
 @pytest.mark.engine
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("dockerd"), reason="needs root, dockerd")
 def test_it_starts_one_and_stops_it(tmp_path: Path) -> None:
-    """A second engine, beside the one that runs the other tests."""
+    """A second engine, beside the one that runs the other tests.
+
+    It has a network of its own: an engine takes the bridge docker0 for its own, and would take it
+    from the other.
+    """
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "dockerd").write_text(
+        f'#!/bin/sh\nexec unshare --net {shutil.which("dockerd")} "$@"\n'
+    )
+    (programs / "dockerd").chmod(0o755)
     # A socket's path may be 108 bytes long, so not under pytest's own folder.
     socket = Path(f"/run/payments-test-{os.getpid()}.sock")
     options = f"--host unix://{socket} --data-root {tmp_path}/data --exec-root {tmp_path}/exec"
-    options += f" --pidfile {tmp_path}/pid --bridge none --iptables=false"
+    options += f" --pidfile {tmp_path}/pid --iptables=false"
     environ = {
+        "PATH": f"{programs}:{os.environ['PATH']}",
         "DOCKER_HOST": f"unix://{socket}",
         "ENGINE_OPTIONS": options,
         "ENGINE_STATE_DIR": str(tmp_path / "state"),
     }
+    docker0 = Path("/sys/class/net/docker0")
+    bridge_was_there = docker0.exists()
     try:
         started = engine("start", **environ)
         assert started.returncode == 0, started.stderr
@@ -60,6 +73,7 @@ def test_it_starts_one_and_stops_it(tmp_path: Path) -> None:
     finally:
         engine("stop", **environ)
         socket.unlink(missing_ok=True)
+    assert docker0.exists() == bridge_was_there
 
 
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("dockerd"), reason="needs root, dockerd")
