@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import Coroutine
 from typing import Any
 
+import asyncpg
 from quart import Quart, Response
 from quart.typing import ResponseTypes
 from sqlalchemy.exc import SQLAlchemyError
@@ -83,7 +84,7 @@ def _readiness(here: Services) -> Any:
         try:
             async with single_statement(here.engine) as connection:
                 found = await current_revision(connection)
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # Whatever it is, this process cannot serve for now.
             return f"The database does not answer: {type(error).__name__}."
         if found is None or found in older:
             return f"The schema is at {found}, this release needs {expected}: run migrate."
@@ -100,6 +101,8 @@ async def _never_cached(response: ResponseTypes) -> ResponseTypes:
 def _install_database_errors(app: Quart) -> None:
     @app.errorhandler(SQLAlchemyError)
     @app.errorhandler(OSError)
+    @app.errorhandler(asyncpg.InterfaceError)
+    @app.errorhandler(asyncpg.InternalClientError)
     async def of_the_database(error: Exception) -> Response:
         if is_unavailable(error):
             return DatabaseUnavailable().as_response()

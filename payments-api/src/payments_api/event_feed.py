@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.errors import Overloaded
@@ -138,7 +137,7 @@ class EventFeed:
         try:
             async with single_statement(self._engine) as connection:
                 rows = await payments_by_id(connection, ids)
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:  # Whatever it is, readers are told to look for themselves.
             log.warning("events_not_read", extra={"error": reason_of(error)})
             self._look_again()
             await asyncio.sleep(1)

@@ -17,10 +17,9 @@ from typing import Any
 from prometheus_client import REGISTRY, Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.database import single_statement
+from payments_core.database import reason_of, single_statement
 from payments_core.queue_upkeep import QueueDepth, read_depth
 
 OBSERVE_INTERVAL_SECONDS = 5.0
@@ -75,8 +74,8 @@ class Observer(Collector):
                 async with single_statement(engine) as connection:
                     self.last = await _observe(connection)
                 OBSERVING_SECONDS.set(monotonic() - self.last.at)
-            except (SQLAlchemyError, OSError) as error:
-                log.warning("not_observed", extra={"error": str(error)[:200]})
+            except Exception as error:  # Whatever it is, payments do not depend on it.
+                log.warning("not_observed", extra={"error": reason_of(error)})
             await asyncio.sleep(interval_seconds)
 
     def collect(self) -> Iterable[Metric]:

@@ -72,7 +72,7 @@ class Reconciler:
                 continue
             begun = True
             try:
-                await self._attempt(lease, part, tally)
+                decided, began = await self._attempt(lease, part)
             except LeaseLost:
                 waiting.extend(await self._after_lost_lease(lease, part, tally))
             except Exception as error:
@@ -83,8 +83,12 @@ class Reconciler:
                     waiting.extend(_halves(part))
                 else:
                     await self._give_up(lease, part[0], error, tally)
+            else:
+                tally.settled.extend((d.job, d.outcome) for d in decided)
+                spans.settled(decided, began)
 
-    async def _attempt(self, lease: Lease, jobs: Sequence[ClaimedJob], tally: Tally) -> None:
+    async def _attempt(self, lease: Lease, jobs: Sequence[ClaimedJob]) -> tuple[list[Decided], int]:
+        """Settle all of them in one transaction; returns what was decided, and when it began."""
         decided = [
             Decided(job, decide(job.amount)) for job in jobs if job.payment_status == PENDING
         ]
@@ -98,15 +102,14 @@ class Reconciler:
                         await queue.complete(tx, lease, already)
                     if decided:
                         await self.post(tx, lease, decided)
-                break
+                return decided, began
             except Exception as error:
                 if sqlstate_of(error) not in CONTENTION_SQLSTATES:
                     raise
                 if attempt == CONTENTION_RETRIES_MAX:
                     raise
                 await asyncio.sleep(0.05 * attempt)
-        tally.settled.extend((d.job, d.outcome) for d in decided)
-        spans.settled(decided, began)
+        raise AssertionError("the last attempt returns or raises")
 
     async def post(self, tx: AsyncConnection, lease: Lease, decided: Sequence[Decided]) -> None:
         """One transaction's work."""
