@@ -41,7 +41,8 @@ def test_rules_and_configuration_pass_promtool() -> None:
 
 
 def test_every_alert_has_a_case_that_fires_it_and_one_that_must_not() -> None:
-    fires, does_not = set(), set()
+    fires: set[str] = set()
+    does_not: set[str] = set()
     for path in TESTS:
         for case in yaml.safe_load(path.read_text())["tests"]:
             for expected in case["alert_rule_test"]:

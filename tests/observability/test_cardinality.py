@@ -8,7 +8,7 @@ import httpx
 from load import pay
 from observed_system import Observed
 
-FLOOD = 24  # Rounds of eight requests, each of them new.
+FLOOD = 12  # Rounds of eight requests, each of them new.
 
 
 def series(text: str) -> set[str]:

@@ -30,7 +30,8 @@ def test_a_dashboard_is_what_grafanas_schema_reads_and_writes(path: Path) -> Non
 
 def test_panels_have_a_title_a_reason_a_unit_and_a_place_of_their_own(path: Path) -> None:
     board = json.loads(path.read_text())
-    ids, places = set(), set()
+    ids: set[int] = set()
+    places: set[tuple[int, int]] = set()
     for panel in board["panels"]:
         assert panel["id"] not in ids
         ids.add(panel["id"])

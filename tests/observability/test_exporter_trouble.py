@@ -55,10 +55,8 @@ def refusal() -> Iterator[int]:
 
 Trouble = Callable[[], AbstractContextManager[int]]
 CASES: tuple[tuple[Trouble, str], ...] = (
-    (nobody, "http/protobuf"),
     (nobody, "grpc"),
     (silence, "http/protobuf"),
-    (silence, "grpc"),
     (refusal, "http/protobuf"),
 )
 

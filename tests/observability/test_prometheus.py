@@ -13,6 +13,8 @@ from load import POISON, POISON_SQL, pay, some_of_everything
 from observed_system import Observed
 from prometheus_server import OBSERVABILITY, Prometheus, prometheus_server, require
 
+from payments_local.ports import free_port
+
 DASHBOARDS = sorted((OBSERVABILITY / "grafana/dashboards").glob("*.json"))
 RULES = sorted((OBSERVABILITY / "prometheus/rules").glob("*.yaml"))
 RATE_INTERVAL = "30s"  # In Grafana: four scrapes at least. Here they come every second.
@@ -47,7 +49,7 @@ def prometheus(
     processes = {"payments-api": observed.api, "recon-worker": observed.worker}
     targets = {job: [p.port] for job, p in {**processes, "payments-ui": observed.ui}.items()}
     with (
-        prometheus_server(targets, folder) as server,
+        prometheus_server(targets, folder, free_port()) as server,
         httpx.Client(base_url=observed.api.url, timeout=20) as client,
         client.stream("GET", "/payments/events"),
     ):
