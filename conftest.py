@@ -21,9 +21,33 @@ from recon_worker.settings import WorkerSettings
 from recon_worker.worker import Worker
 
 DATA_TABLES = (
-    "payments, recon_jobs, reconciliation_results, accounts, ledger_entries, operator_actions,"
-    " workers, worker_throughput, audit_findings, audit_progress"
+    "ledger_entries",
+    "reconciliation_results",
+    "recon_jobs",
+    "operator_actions",
+    "payments",
+    "accounts",
+    "workers",
+    "worker_throughput",
+    "audit_findings",
+    "audit_progress",
 )
+NUMBERED_TABLES = DATA_TABLES[:4]
+
+# The guards that keep history are told to look away: this is a test's database. For a handful of
+# rows DELETE takes a tenth of TRUNCATE's time, which makes every file of the table anew.
+EMPTY = f"""
+SET session_replication_role = replica;
+DO $$ BEGIN
+    IF pg_relation_size('payments') > 1000000 THEN
+        TRUNCATE {", ".join(DATA_TABLES)};
+    ELSE
+        {"; ".join(f"DELETE FROM {table}" for table in DATA_TABLES)};
+    END IF;
+    {"; ".join(f"PERFORM setval('{table}_id_seq', 1, false)" for table in NUMBERED_TABLES)};
+END $$;
+INSERT INTO audit_progress DEFAULT VALUES;
+SET session_replication_role = DEFAULT"""
 
 
 @pytest.fixture(scope="session")
@@ -45,13 +69,7 @@ async def sql(migrated_url: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
     """A superuser's connection to the migrated database, all of whose tables are empty."""
     connection = await asyncpg.connect(migrated_url)
     try:
-        # The guards that keep history are told to look away: this is a test's database.
-        await connection.execute(
-            "SET session_replication_role = replica;"
-            f" TRUNCATE {DATA_TABLES} RESTART IDENTITY;"
-            " INSERT INTO audit_progress DEFAULT VALUES;"
-            " SET session_replication_role = DEFAULT"
-        )
+        await connection.execute(EMPTY)
         yield connection
     finally:
         await connection.close()
