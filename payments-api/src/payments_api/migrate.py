@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -12,6 +13,8 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from payments_core.database import asyncpg_dsn
 
 # Any number, as long as every release uses the same: it keeps two migrations apart.
 MIGRATION_LOCK_ID = 7_021_781_953
@@ -116,7 +119,9 @@ async def _migration_connection(url: str) -> AsyncIterator[AsyncConnection]:
     engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         poolclass=NullPool,
-        connect_args={"timeout": 10, "server_settings": {"application_name": "payments-migrate"}},
+        async_creator=lambda: asyncpg.connect(
+            asyncpg_dsn(url), timeout=10, server_settings={"application_name": "payments-migrate"}
+        ),
     )
     try:
         async with engine.begin() as connection:

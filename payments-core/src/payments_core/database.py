@@ -56,7 +56,7 @@ def dsn_with_password(url: PostgresDsn, password_file: Path | None) -> str:
 
 
 def asyncpg_dsn(url: str) -> str:
-    """The URL as asyncpg takes it, for a connection outside the pool (LISTEN)."""
+    """The URL as asyncpg itself takes it."""
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
@@ -78,11 +78,13 @@ def create_engine(
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
         pool_recycle=1800,
-        connect_args={
-            "timeout": CONNECT_TIMEOUT_SECONDS,
-            "command_timeout": statement_seconds + 5,  # Where the server cannot even say so.
-            "server_settings": settings,
-        },
+        # asyncpg reads the URL itself: it knows sslmode, sslrootcert and several hosts.
+        async_creator=lambda: asyncpg.connect(
+            asyncpg_dsn(url),
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=statement_seconds + 5,  # Where the server cannot even say so.
+            server_settings=settings,
+        ),
     )
     trace_statements(engine)
     return engine
