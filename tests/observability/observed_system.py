@@ -87,8 +87,9 @@ class Process:
             return str(answer.read().decode())
 
     def log(self) -> list[dict[str, Any]]:
-        """Every line it printed."""
-        return [json.loads(line) for line in self.output.read_text().splitlines()]
+        """Every whole line it printed."""
+        lines = self.output.read_text().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 @dataclass

@@ -10,12 +10,13 @@ CANARY = "canary-4711"
 WAIT_SECONDS_MAX = 15.0
 
 
-def lines_of(process: Process, event: str, count: int = 1) -> list[dict[str, object]]:
-    """The lines of that event, once there are `count`."""
+def lines_of(process: Process, event: str, **fields: object) -> list[dict[str, object]]:
+    """The lines of that event with these fields, once there is one."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
+    wanted = {"event": event, **fields}.items()
     while True:
-        found = [line for line in process.log() if line["event"] == event]
-        if len(found) >= count:
+        found = [line for line in process.log() if wanted <= line.items()]
+        if found:
             return found
         assert time.monotonic() < deadline, [line["event"] for line in process.log()]
         time.sleep(0.05)
@@ -31,9 +32,7 @@ def test_a_request_is_one_line_that_names_its_trace(observed: Observed) -> None:
     key = f"{CANARY}-{uuid.uuid4()}"
     created = post(observed.api.url, key).json()
     where = f"/payments/{created['id']}"
-    mine = [
-        line for line in lines_of(observed.api, "http_request") if line.get("location") == where
-    ]
+    mine = lines_of(observed.api, "http_request", location=where)
     assert len(mine) == 1
     line = mine[0]
     assert line["method"] == "POST"
