@@ -60,6 +60,14 @@ def test_each_service_reads_its_own_password_alone(system: Composed) -> None:
         assert said.strip() == str(expected)
 
 
+def test_no_container_makes_a_volume_without_a_name(system: Composed) -> None:
+    """Nobody would know it, and `down` would leave it."""
+    for service in ("secrets", "postgres", "migrate", "payments-api", "recon-worker"):
+        mounts = system.containers(service)[0]["Mounts"]
+        volumes = {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
+        assert all(name.startswith(system.project) for name in volumes), service
+
+
 def test_the_api_may_not_touch_the_ledger(system: Composed) -> None:
     assert (
         system.sql("SELECT has_table_privilege('payments_api', 'ledger_entries', 'INSERT')") == "f"
