@@ -12,6 +12,7 @@ import jsonschema_rs
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
+from pydantic.alias_generators import to_camel
 from quart import Quart
 from quart.typing import TestClientProtocol
 from schemathesis import GenerationMode, checks
@@ -58,10 +59,14 @@ def test_the_document_is_valid_openapi() -> None:
     OPENAPI_31_VALIDATOR.validate(DOCUMENT)
 
 
+def _in_braces(placeholder: re.Match[str]) -> str:
+    return f"{{{to_camel(placeholder[1])}}}"
+
+
 def test_every_route_is_described_and_every_description_has_a_route() -> None:
     app = create_app(ApiSettings())
     routes = {
-        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule))
+        (method.lower(), re.sub(r"<(?:\w+:)?(\w+)>", _in_braces, rule.rule))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.endpoint != "static"

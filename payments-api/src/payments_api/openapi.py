@@ -7,12 +7,15 @@ from inspect import getdoc
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
 from pydantic.json_schema import models_json_schema
 from quart import Quart
 
 from payments_api import schemas
 from payments_api.operations import ANYWHERE, OPERATIONS, Operation
 from payments_core.problems import PROBLEM_TYPE, Problem
+
+_PLACEHOLDER = re.compile(r"<(?:\w+:)?(\w+)>")  # Of an address, as Quart writes it.
 
 _IDEMPOTENCY_REPLAYED = {
     "description": "true when the key was known: this is the first answer again.",
@@ -35,7 +38,7 @@ def document(app: Quart) -> dict[str, Any]:
         if rule.endpoint == "static":
             continue
         operation = described[rule.endpoint]
-        path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
+        path = _PLACEHOLDER.sub(lambda name: f"{{{to_camel(name[1])}}}", rule.rule)
         text = getdoc(app.view_functions[rule.endpoint]) or ""
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             paths.setdefault(path, {})[method.lower()] = _operation(operation, text, path)

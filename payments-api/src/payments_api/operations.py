@@ -75,9 +75,9 @@ _JOB_STATUS = _query(
     default="failed",
 )
 _MINUTES = _query("minutes", "How far back.", type="integer", minimum=1, maximum=1440, default=15)
-_ACCOUNT_IN_PATH = _path("account_id", pattern=ACCOUNT_ID_PATTERN)
-_PAYMENT_IN_PATH = _path("payment_id", format="uuid")
-_JOB_IN_PATH = _path("job_id", pattern="^[0-9]+$")
+_ACCOUNT_IN_PATH = _path("accountId", pattern=ACCOUNT_ID_PATTERN)
+_PAYMENT_IN_PATH = _path("paymentId", format="uuid")
+_JOB_IN_PATH = _path("jobId", pattern="^[0-9]+$")
 _KEY = {
     "name": "Idempotency-Key",
     "in": "header",
