@@ -2,12 +2,15 @@
 
 SERVICES := payments-api recon-worker payments-ui
 DOCKERFILES := $(SERVICES:%=%/Dockerfile) $(wildcard deploy/airgap/*.Dockerfile)
-CHECKS += check-dockerfiles check-compose
+CHECKS += check-dockerfiles check-compose check-deploy-types check-shell
+SHELL_SCRIPTS := $(addprefix deploy/airgap/,engine build-base-images postgres-entrypoint) \
+	$(addprefix deploy/images/,minimal-root python-root) deploy/compose/password \
+	.devcontainer/setup.sh .ci/run
 git-version = $$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
 git-revision = $$(git rev-parse HEAD 2>/dev/null || echo unknown)
 
 ##@ Containers
-.PHONY: images sbom check-dockerfiles check-compose
+.PHONY: images sbom check-dockerfiles check-compose check-deploy-types check-shell
 images: ## Build the three images as IMAGE_TAG (dev), labelled with git's version
 	@VERSION="$(git-version)" REVISION="$(git-revision)" docker compose build --quiet $(SERVICES)
 	@for name in $(SERVICES); do docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' \
@@ -40,3 +43,12 @@ check-compose:
 	@if docker compose version >/dev/null 2>&1; then \
 		docker compose --profile load --profile observability config --quiet && echo "ok  compose"; \
 	else echo "--  compose: no docker compose here"; fi
+
+check-deploy-types: $(INSTALLED)
+	@MYPYPATH=deploy/local:deploy/ona .venv/bin/mypy --no-error-summary deploy/ona/payments_ona \
+		deploy/images deploy/compose
+	@echo "ok  types of deploy"
+
+check-shell:
+	@if command -v shellcheck >/dev/null; then shellcheck $(SHELL_SCRIPTS) && echo "ok  shell"; \
+	else echo "--  shell: no shellcheck here"; fi
