@@ -145,6 +145,16 @@ async def test_requests_sent_in_one_go_are_answered_in_order(served: Any) -> Non
     assert answers.count(b"HTTP/1.1 200") == 1
 
 
+async def test_a_refusal_keeps_the_connection(served: Any) -> None:
+    refused = _request(LENGTH, "Idempotency-Key: another", body=GOOD)
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    writer.write(refused + _request(LENGTH, "Connection: close", body=GOOD, key="after"))
+    answers = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    assert answers.count(b"HTTP/1.1 400") == 1
+    assert answers.count(b"HTTP/1.1 201") == 1
+
+
 METHODS = [
     # method, address, status, what Allow says
     ("GET", "/payments/batch", 404, None),  # As a payment's id, which it is not.

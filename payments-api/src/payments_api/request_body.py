@@ -22,6 +22,8 @@ async def read_json_object(request: Request, max_bytes: int = BODY_MAX_BYTES) ->
 
     Raises UnsupportedMediaType, PayloadTooLarge, MalformedJson.
     """
+    # First of all: a connection on which a body is left unread has to be closed.
+    raw = await _read_bytes(request, max_bytes)
     if request.mimetype != "application/json":
         raise UnsupportedMediaType('Send the header "Content-Type: application/json".')
     if request.headers.get("Content-Encoding", "identity") != "identity":
@@ -29,7 +31,7 @@ async def read_json_object(request: Request, max_bytes: int = BODY_MAX_BYTES) ->
     charset = request.mimetype_params.get("charset", "utf-8")
     if charset.lower() not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("Send the body as UTF-8.")
-    return parse_json_object(await _read_bytes(request, max_bytes))
+    return parse_json_object(raw)
 
 
 async def _read_bytes(request: Request, max_bytes: int) -> bytes:

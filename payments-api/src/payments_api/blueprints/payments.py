@@ -28,8 +28,8 @@ payments = Blueprint("payments", __name__)
 async def post_payment() -> ResponseReturnValue:
     """Record a payment; the same key and body again give the same answer."""
     with metrics.refusals_counted():
-        key = parse_idempotency_key(request.headers)
-        order = parse_order(await read_json_object(request), key)
+        body = await read_json_object(request)
+        order = parse_order(body, parse_idempotency_key(request.headers))
         creation = await services().writer.create(order, traceparent_of(request.headers))
     metrics.answered(replayed=creation.replayed)
     return _created(creation)  # The commit has already succeeded.
