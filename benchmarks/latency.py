@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from benchmarks.machine import running_api, running_worker
+from benchmarks.machine import empty, running_api, running_worker
 from payments_core.notices import PAYMENTS_CHANNEL
 from payments_local.postgres import EmbeddedPostgres
 
@@ -17,6 +17,7 @@ RATE_PER_SECOND = 50
 
 def measure(server: EmbeddedPostgres, seconds: int) -> dict[str, object]:
     """Percentiles in milliseconds, of an open loop: a slow answer delays nobody else."""
+    asyncio.run(empty(server.url))
     with (
         running_api(server.url.replace("postgres@", "payments_api@")) as api,
         running_worker(server.url.replace("postgres@", "payments_worker@")),
