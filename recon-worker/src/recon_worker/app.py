@@ -26,11 +26,16 @@ def create_control_app(worker: Worker, lifecycle: Lifecycle) -> Quart:
     observe_http(app)
 
     async def not_ready_because() -> str | None:
-        return None if worker.reachable else "The worker has not reached the queue yet."
+        return None if worker.reachable else worker.not_ready_because
 
     app.register_blueprint(control_blueprint(lifecycle, not_ready_because))
     install_problem_handlers(app)
     return app
+
+
+async def _watch(worker: Worker, interval_seconds: float) -> None:
+    await worker.schema_found.wait()
+    await watch(worker.engine, interval_seconds)
 
 
 async def run_worker(settings: WorkerSettings) -> None:
@@ -53,7 +58,7 @@ async def _run(settings: WorkerSettings, version: str) -> None:
     server = asyncio.create_task(serve(app, options, lifecycle))
     working = asyncio.create_task(worker.run())
     background = (
-        [asyncio.create_task(watch(engine, settings.audit_interval_seconds))]
+        [asyncio.create_task(_watch(worker, settings.audit_interval_seconds))]
         if settings.audit_interval_seconds
         else []
     )

@@ -16,6 +16,7 @@ from payments_core.database import asyncpg_dsn, is_unavailable, reason_of, singl
 from payments_core.listening import listen
 from payments_core.notices import Notifier
 from payments_core.queue import ClaimedJob, Lease
+from payments_core.schema import schema_problem
 from payments_core.serving import Lifecycle
 from recon_worker import metrics, presence, spans
 from recon_worker.post_batch import clearing_account
@@ -24,6 +25,7 @@ from recon_worker.reconcile_batch import Reconciler, Tally
 from recon_worker.settings import WorkerSettings
 
 PRESENCE_SECONDS = 5.0
+SCHEMA_POLL_SECONDS = 0.5
 PRUNE_INTERVAL_SECONDS = 60.0
 PRUNE_ROUNDS_MAX = 200  # A million jobs a minute: more than can have been finished.
 PRUNE_PAUSE_SECONDS = 0.1
@@ -59,6 +61,8 @@ class Worker:
         self.wake = asyncio.Event()
         self.listening = False
         self.reachable = False
+        self.schema_found = asyncio.Event()
+        self.not_ready_because = "The worker has not reached the queue yet."
         self._held: dict[Lease, list[ClaimedJob]] = {}
         self._interrupted: dict[Lease, list[ClaimedJob]] = {}
         self._settled = Settled()
@@ -66,6 +70,9 @@ class Worker:
     async def run(self) -> None:
         """Work until the lifecycle says stop, then drain. Postgres may come and go."""
         log.info("worker_started", extra={"worker_id": self.id})
+        await self._wait_for_schema()
+        if self.lifecycle.draining:
+            return
         upkeep = [
             asyncio.create_task(self.notifier.run()),
             asyncio.create_task(self._renew()),
@@ -89,6 +96,23 @@ class Worker:
             await asyncio.gather(*lanes, *upkeep, return_exceptions=True)
             await self._leave()
         log.info("worker_stopped", extra={"worker_id": self.id})
+
+    async def _wait_for_schema(self) -> None:
+        """Claim nothing before the migration has run: a rollout may start the workers first."""
+        while not self.lifecycle.draining:
+            try:
+                async with single_statement(self.engine) as connection:
+                    problem = await schema_problem(connection)
+            except Exception as error:  # Its role may not be there yet either.
+                problem = reason_of(error)
+            if problem is None:
+                self.schema_found.set()
+                return
+            if problem != self.not_ready_because:
+                log.warning("schema_awaited", extra={"reason": problem})
+            self.not_ready_because = problem
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.lifecycle.stopping.wait(), SCHEMA_POLL_SECONDS)
 
     async def _until_stopped(self, lanes: list[asyncio.Task[None]]) -> None:
         stopping = asyncio.create_task(self.lifecycle.stopping.wait())
