@@ -55,7 +55,10 @@ def prometheus(
     ):
         time.sleep(2)  # What was counted before the first scrape is no increase.
         pay(client, POISON, "1.00")
-        some_of_everything(observed.api.url)
+        # Over several scrapes: what happens between two of them, and never again, is no rate.
+        for _ in range(5):
+            some_of_everything(observed.api.url, rounds=4)
+            time.sleep(1)
         httpx.get(observed.ui.url)
         # A scrape and a rule's look at it, after the last of it all.
         time.sleep(5)
