@@ -40,7 +40,7 @@ class Tally:
 def some_payment(accounts: int) -> dict[str, str]:
     """A payment's body: of 100, about 3 negative, 2 zero and 5 with the fraction .13."""
     dice = random.random()  # noqa: S311 - it plays, it does not encrypt.
-    whole = random.randint(1, 500)  # noqa: S311
+    whole = random.randint(1, 500)  # noqa: S311 - as above
     if dice < 0.03:
         amount = f"-{whole}.00"
     elif dice < 0.05:
@@ -48,8 +48,8 @@ def some_payment(accounts: int) -> dict[str, str]:
     elif dice < 0.10:
         amount = f"{whole}.13"
     else:
-        amount = f"{whole}.{random.choice((0, 25, 50, 99)):02d}"  # noqa: S311
-    account = f"demo-{random.randrange(accounts):04d}"  # noqa: S311
+        amount = f"{whole}.{random.choice((0, 25, 50, 99)):02d}"  # noqa: S311 - as above
+    account = f"demo-{random.randrange(accounts):04d}"  # noqa: S311 - as above
     return {"accountId": account, "amount": amount, "description": "load"}
 
 
@@ -67,7 +67,7 @@ async def post(client: httpx.AsyncClient, accounts: int, tally: Tally) -> None:
             if answer.status_code < 500:
                 return
         # Full jitter: clients that failed together do not come back together.
-        await asyncio.sleep(random.uniform(0, min(BACKOFF_SECONDS_MAX, 0.1 * 2**attempt)))  # noqa: S311
+        await asyncio.sleep(random.uniform(0, min(BACKOFF_SECONDS_MAX, 0.1 * 2**attempt)))  # noqa: S311 - as above
     tally.counts["given_up"] += 1
 
 

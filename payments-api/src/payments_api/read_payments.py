@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.database import AnyRow
 from payments_core.money import amount_text
-from payments_core.payments import utc_text
+from payments_core.payments import first_id_at, utc_text
 from payments_core.tables import ledger_entries, payments, recon_jobs, reconciliation_results
 
 # A payment's id holds the API's time at which it was asked for; its row's time is Postgres'.
@@ -62,15 +62,6 @@ class PaymentFilter:
             terms.append(columns.created_at < self.created_to)
             terms.append(columns.id < first_id_at(self.created_to, ID_SKEW))
         return terms
-
-
-def first_id_at(moment: datetime, skew: timedelta = timedelta()) -> UUID:
-    """The smallest UUIDv7 of that moment (RFC 9562: 48 bits of milliseconds come first).
-
-    The skew is added as a number: datetime itself ends with the years 1 and 9999.
-    """
-    milliseconds = int((moment.timestamp() + skew.total_seconds()) * 1000)
-    return UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
 
 
 def _has_result(status: str) -> ColumnElement[bool]:

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from uuid import UUID
 
@@ -36,6 +36,15 @@ def utc_text(at: datetime) -> str:
     """A time as the API writes it: RFC 3339, UTC, microseconds."""
     # Not strftime: its %Y writes the year 999 with three digits.
     return at.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def first_id_at(moment: datetime, skew: timedelta = timedelta()) -> UUID:
+    """The smallest UUIDv7 of that moment (RFC 9562: 48 bits of milliseconds come first).
+
+    The skew is added as a number: datetime itself ends with the years 1 and 9999.
+    """
+    milliseconds = int((moment.timestamp() + skew.total_seconds()) * 1000)
+    return UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from payments_core.payments import first_id_at
 from recon_worker.invariants import INVARIANTS, OFFENDERS_SHOWN_MAX, Invariant, Window
 
 Mode = Literal["incremental", "full"]
@@ -127,9 +128,7 @@ async def _safe_ends(connection: AsyncConnection) -> dict[Window, Any]:
     ends = {
         Window.ENTRIES: seen.ledger_entries or 0,
         Window.RESULTS: seen.reconciliation_results or 0,
-        Window.PAYMENTS: _first_uuid7_at(
-            (seen.now - timedelta(seconds=PAYMENT_SETTLES_IN_SECONDS)).timestamp()
-        ),
+        Window.PAYMENTS: first_id_at(seen.now, -timedelta(seconds=PAYMENT_SETTLES_IN_SECONDS)),
     }
     oldest = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
     for _ in range(int(HORIZON_WAIT_SECONDS / 0.1)):
@@ -137,11 +136,6 @@ async def _safe_ends(connection: AsyncConnection) -> dict[Window, Any]:
             return ends
         await asyncio.sleep(0.1)
     return {**ends, Window.ENTRIES: 0, Window.RESULTS: 0}
-
-
-def _first_uuid7_at(seconds: float) -> UUID:
-    """The smallest UUIDv7 of that moment (RFC 9562: 48 bits of milliseconds come first)."""
-    return UUID(int=int(seconds * 1000) << 80)
 
 
 async def _chunks(connection: AsyncConnection, window: Window, start: Any, end: Any) -> Any:
