@@ -100,19 +100,35 @@ class PaymentWriter:
         Raises IdempotencyKeyReused, Overloaded, DatabaseUnavailable.
         """
         with sending(1, traceparent) as sent:
+            self._check_room(1)
             return await self._enter([order], sent)[0]
 
     async def create_each(
         self, orders: Sequence[PaymentOrder], traceparent: str | None
     ) -> list[Creation | BaseException]:
-        """As create, for many: an answer or an error for each, in order."""
+        """As create, for many: an answer or an error for each, in order.
+
+        Of orders with one key the first counts. The others follow once it has its answer: in one
+        statement, or in two at once, chance would decide which of them is stored.
+        """
+        first: dict[str, int] = {}
+        for place, order in enumerate(orders):
+            first.setdefault(order.idempotency_key, place)
+        rest = sorted(set(range(len(orders))) - set(first.values()))
+        answers: dict[int, Creation | BaseException] = {}
         with sending(len(orders), traceparent) as sent:
-            answers = self._enter(orders, sent)
-            return await asyncio.gather(*answers, return_exceptions=True)
+            self._check_room(len(orders))
+            for places in filter(None, (list(first.values()), rest)):
+                entered = self._enter([orders[place] for place in places], sent)
+                answered = await asyncio.gather(*entered, return_exceptions=True)
+                answers.update(zip(places, answered, strict=True))
+        return [answers[place] for place in range(len(orders))]
+
+    def _check_room(self, orders: int) -> None:
+        if len(self._waiting) + orders > self._waiting_max:
+            raise Overloaded(f"{len(self._waiting)} payments are waiting to be written.")
 
     def _enter(self, orders: Sequence[PaymentOrder], sent: Sent) -> list[asyncio.Future[Creation]]:
-        if len(self._waiting) + len(orders) > self._waiting_max:
-            raise Overloaded(f"{len(self._waiting)} payments are waiting to be written.")
         loop = asyncio.get_running_loop()
         entered = [
             _Waiting(uuid_utils.uuid7(), order, order.fingerprint(), sent, loop.create_future())

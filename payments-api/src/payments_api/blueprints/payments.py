@@ -45,7 +45,10 @@ def _created(creation: Creation) -> Response:
 
 @payments.post("/payments/batch")
 async def post_batch() -> ResponseReturnValue:
-    """Record up to 1,000 payments; each stands or falls alone, answered in order."""
+    """Record up to 1,000 payments; each stands or falls alone, answered in order.
+
+    Of items with one key the first counts: an equal one is its replay, another one is refused.
+    """
     body = await read_json_object(request, BATCH_BODY_MAX_BYTES)
     items = body.get("payments")
     if set(body) != {"payments"} or not isinstance(items, list):
