@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from payments_core import queue
 from payments_core.payments import CLEARING_ACCOUNT_PREFIX
 from payments_core.queue import ClaimedJob, Lease, LeaseLost
+from recon_worker.fault_points import reach
 from recon_worker.rules import RULE_VERSION, Outcome
 
 # $1 payment ids, $2 job ids, $3 which outcome each has, counted from 1; then the outcomes:
@@ -118,6 +119,7 @@ async def post_batch(
     job_ids = [decided.job.id for decided in batch]
     # The fence comes first: a lost lease is found before any other work is done.
     await queue.complete(tx, lease, job_ids)
+    reach("after_fence")
     outcomes = list({decided.outcome: None for decided in batch})
     place_of = {outcome: place for place, outcome in enumerate(outcomes, start=1)}
     result = await tx.exec_driver_sql(

@@ -20,6 +20,7 @@ from payments_core.database import (
 from payments_core.payments import PENDING
 from payments_core.queue import ClaimedJob, Lease, LeaseLost
 from recon_worker import spans
+from recon_worker.fault_points import reach
 from recon_worker.post_batch import Decided, post_batch
 from recon_worker.rules import Outcome, decide
 
@@ -78,8 +79,10 @@ class Reconciler:
             except Exception as error:
                 if is_unavailable(error) and sqlstate_of(error) not in OWN_LIMIT_SQLSTATES:
                     raise
+                reach("after_failure")
                 if len(part) > 1:
                     await self._renew(lease, part)
+                    reach("after_bisection")
                     waiting.extend(_halves(part))
                 else:
                     await self._give_up(lease, part[0], error, tally)
@@ -102,6 +105,8 @@ class Reconciler:
                         await queue.complete(tx, lease, already)
                     if decided:
                         await self.post(tx, lease, decided)
+                    reach("after_posting")
+                reach("after_commit")
                 return decided, began
             except Exception as error:
                 if sqlstate_of(error) not in CONTENTION_SQLSTATES:
@@ -144,6 +149,7 @@ class Reconciler:
         reason = reason_of(error)
         async with single_statement(self.engine) as connection:
             status = await queue.retry_or_bury(connection, lease, job, reason)
+        reach("after_retry")
         spans.failed(job, error, status)
         tally.retried += status == "pending"
         tally.dead += status == "failed"

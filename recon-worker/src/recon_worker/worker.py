@@ -19,6 +19,7 @@ from payments_core.queue import ClaimedJob, Lease
 from payments_core.schema import schema_problem
 from payments_core.serving import Lifecycle
 from recon_worker import metrics, presence, spans
+from recon_worker.fault_points import reach
 from recon_worker.post_batch import clearing_account
 from recon_worker.presence import Settled
 from recon_worker.reconcile_batch import Reconciler, Tally
@@ -170,10 +171,12 @@ class Worker:
         async with single_statement(self.engine) as connection:
             await self._hand_back_interrupted(connection)
             claim_began = time_ns()
+            reach("before_claim")
             with metrics.CLAIM_SECONDS.time():
                 jobs = await queue.claim(connection, lease, self.settings.batch_size)
         if not jobs:
             return 0
+        reach("after_claim")
         if self.lifecycle.draining:
             async with single_statement(self.engine) as connection:
                 await queue.hand_back(connection, lease, [job.id for job in jobs])
@@ -192,6 +195,7 @@ class Worker:
             del self._held[lease]
             self._settled.add(tally)
             metrics.count(tally)
+            reach("before_notice")
             self.notifier.payments_changed(tally.changed_payments())
         return len(jobs)
 
@@ -209,6 +213,7 @@ class Worker:
                 try:
                     async with single_statement(self.engine) as connection:
                         await queue.renew(connection, lease, [job.id for job in jobs])
+                    reach("after_renewal")
                 except Exception as error:  # Fenced: a lapsed lease costs time, not money.
                     log.warning("lease_not_renewed", extra={"error": reason_of(error)})
 
@@ -216,6 +221,7 @@ class Worker:
         async with single_statement(self.engine) as connection:
             freed, dead = await queue_upkeep.rescue_expired(connection)
         if freed or dead:
+            reach("after_rescue")
             metrics.rescued(freed, dead)
             log.warning("leases_expired", extra={"freed": freed, "dead": dead})
             self.wake.set()

@@ -1,0 +1,63 @@
+"""Places in a batch's life at which a test can end or freeze this process, as a crash would.
+
+    RECON_WORKER_FAULT_POINT="kill after_claim 3"
+
+sends the process SIGKILL (`stop`: SIGSTOP) when it reaches the point for the third time. Read
+once, at import. No setting on purpose: no manifest and no list of settings offers it, and without
+it `reach` does nothing. The fault suite (tests/chaos) is its only user.
+"""
+
+import logging
+import os
+import signal
+
+VARIABLE = "RECON_WORKER_FAULT_POINT"
+# In the order of a batch's life; those from after_failure on lie off its straight way.
+POINTS = (
+    "before_claim",
+    "after_claim",
+    "after_fence",
+    "after_posting",
+    "after_commit",
+    "before_notice",
+    "after_failure",
+    "after_bisection",
+    "after_retry",
+    "after_renewal",
+    "after_rescue",
+)
+SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
+
+log = logging.getLogger(__name__)
+
+
+class FaultPoint:
+    """One armed point, or none: `text` is the variable's value. Raises ValueError."""
+
+    def __init__(self, text: str | None) -> None:
+        self.point: str | None = None
+        if text is None:
+            return
+        try:
+            action, point, times = text.split()
+            self._signal, self._times_left = SIGNALS[action], int(times)
+        except (KeyError, ValueError):
+            point = ""
+        if point not in POINTS or self._times_left < 1:
+            raise ValueError(
+                f"{VARIABLE} must be ACTION POINT TIMES, such as 'kill after_claim 1';"
+                f" actions: {', '.join(SIGNALS)}; points: {', '.join(POINTS)}"
+            )
+        self.point = point
+        log.warning("fault_point_armed", extra={"fault_point": text})
+
+    def reach(self, point: str) -> None:
+        """End or freeze this process if `point` is the armed one and it is time."""
+        if point != self.point:
+            return
+        self._times_left -= 1
+        if not self._times_left:
+            os.kill(os.getpid(), self._signal)
+
+
+reach = FaultPoint(os.environ.get(VARIABLE)).reach

@@ -1,0 +1,76 @@
+"""Fault points: nothing unless armed, exact when armed, and armed by nobody but tests."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recon_worker import fault_points
+from recon_worker.fault_points import POINTS, VARIABLE, FaultPoint
+
+ROOT = Path(__file__).parents[2]
+SOURCE = Path(fault_points.__file__).parent
+# Where the variable may be named: here, where it is read, and where the fault suite tells of it.
+MAY_NAME_IT = ("recon-worker/src/recon_worker/fault_points.py", "tests/", "docs/reliability.md")
+CACHES = {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", "__pycache__"}
+NOT_OURS = {".git", ".venv", ".cache", ".data", "node_modules", *CACHES}
+
+
+def reach_all_twice(armed: str | None) -> int:
+    """The exit status of a process that reaches every point two times; negative is a signal."""
+    script = (
+        "from recon_worker.fault_points import POINTS, reach\n"
+        "for point in (*POINTS, *POINTS): reach(point)"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    environ |= {} if armed is None else {VARIABLE: armed}
+    running = [sys.executable, "-c", script]
+    return subprocess.run(running, env=environ, check=False, capture_output=True).returncode
+
+
+def test_without_the_variable_reaching_a_point_does_nothing() -> None:
+    assert reach_all_twice(None) == 0
+
+
+def test_an_armed_point_ends_the_process_at_the_given_time_and_not_before() -> None:
+    assert reach_all_twice("kill after_commit 2") == -signal.SIGKILL
+    assert reach_all_twice("kill after_commit 3") == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["", "kill", "kill after_commit", "maim after_claim 1", "kill nowhere 1", "kill x y z"]
+)
+def test_what_names_no_point_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="such as 'kill after_claim 1'"):
+        FaultPoint(text)
+
+
+def test_a_time_that_never_comes_is_refused() -> None:
+    with pytest.raises(ValueError, match=VARIABLE):
+        FaultPoint("kill after_claim 0")
+
+
+def test_every_point_stands_at_exactly_one_place() -> None:
+    reached = [
+        point
+        for path in SOURCE.rglob("*.py")
+        for point in re.findall(r'^\s+reach\("(\w+)"\)', path.read_text(), re.MULTILINE)
+    ]
+    assert sorted(reached) == sorted(POINTS)
+
+
+def test_no_image_manifest_or_setting_knows_the_variable() -> None:
+    named = []
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if name not in NOT_OURS]
+        for file in files:
+            path = Path(folder, file)
+            relative = path.relative_to(ROOT).as_posix()
+            ours = relative.startswith(MAY_NAME_IT) or path == Path(__file__)
+            if not ours and path.is_file() and VARIABLE.encode() in path.read_bytes():
+                named.append(relative)
+    assert named == []
