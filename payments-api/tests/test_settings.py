@@ -75,6 +75,11 @@ def test_each_variable_is_read_under_the_name_that_is_told(
         "DATABASE_PASSWORD_FILE": str(password),
         "PAYMENTS_API_HOST": "0.0.0.0",
         "PAYMENTS_API_CURSOR_KEY": "k" * 16,
+        "PAYMENTS_API_RATE_LIMIT_PER_KEY": "7/second",
+        "PAYMENTS_API_RATE_LIMIT_PER_ADDRESS": "7/hour",
+        "PAYMENTS_API_RATE_LIMIT_EXEMPT": "10.0.0.0/8",
+        "PAYMENTS_API_TRUSTED_PROXIES": "10.0.0.0/8, ::1",
+        "PAYMENTS_API_FORWARDED_HEADER": "forwarded",
     }
     names = [variable.name for variable in variables_of(ApiSettings)]
     for name in names:

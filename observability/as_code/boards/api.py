@@ -141,6 +141,14 @@ API = board(
                     Query("sum(payments_api_waiting_orders)", "waiting"),
                     width=8,
                 ),
+                lines(
+                    "Requests let in at once, at most",
+                    "It shrinks when even the quickest request takes too long: the API is "
+                    "overloaded, and refuses what is beyond it with 503.",
+                    "short",
+                    Query("sum by (kind) (payments_api_admitted_requests_max)", "{{kind}}"),
+                    width=8,
+                ),
             ),
         ),
         (

@@ -11,11 +11,13 @@ from quart.typing import ResponseTypes
 from sqlalchemy.exc import SQLAlchemyError
 
 from payments_api import metrics
+from payments_api.admission import admit_requests
 from payments_api.blueprints.accounts import accounts
 from payments_api.blueprints.documents import documents
 from payments_api.blueprints.events import events
 from payments_api.blueprints.jobs import jobs
 from payments_api.blueprints.payments import payments
+from payments_api.client_limits import ClientLimits
 from payments_api.create_payment import PaymentWriter
 from payments_api.cursors import CursorSigner
 from payments_api.errors import DatabaseUnavailable
@@ -41,6 +43,10 @@ from payments_core.problems import InternalError, install_problem_handlers
 from payments_core.serving import Lifecycle, ServeOptions, serve
 from payments_core.telemetry import tracing
 
+# Of the pool, besides a connection for each write lane: one for notices, one for the event feed,
+# one for operators and readiness.
+RESERVED_CONNECTIONS = 3
+
 
 def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Quart:
     """The API as an ASGI app; its background work starts and stops with its serving."""
@@ -60,6 +66,9 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     _install_database_errors(app)
     app.after_request(_never_cached)
     _install_background_work(app, here, settings)
+    admission = admit_requests(app, settings, here.limits)
+    metrics.ADMITTED_MAX.labels("write").set_function(lambda: admission.writes.limit)
+    metrics.ADMITTED_MAX.labels("read").set_function(lambda: admission.reads.limit)
     return app
 
 
@@ -71,9 +80,15 @@ def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
         engine=engine,
         notifier=notifier,
         writer=PaymentWriter(engine, notifier, settings.waiting_creates_max),
-        events=EventFeed(engine, dsn, settings.event_readers_max),
+        events=EventFeed(
+            engine, dsn, settings.event_readers_max, settings.event_readers_per_address_max
+        ),
         cursors=CursorSigner(settings.cursor_key or hashlib.sha256(dsn.encode()).hexdigest()),
         lifecycle=lifecycle,
+        limits=ClientLimits(settings),
+        reading=asyncio.Semaphore(
+            max(1, settings.pool_size - settings.write_lanes - RESERVED_CONNECTIONS)
+        ),
     )
 
 

@@ -1,5 +1,6 @@
 """The one tree of errors that clients of the API may see. A docstring is the title."""
 
+from payments_api.rate_limits import Standing
 from payments_core.problems import Problem
 
 
@@ -90,3 +91,29 @@ class DatabaseUnavailable(Problem):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail, headers={"Retry-After": "2"})
+
+
+class RateLimited(Problem):
+    """One client asked more often than it may; try again later, with the same key."""
+
+    status, code = 429, "rate_limited"
+
+    @classmethod
+    def because(cls, standing: Standing) -> "RateLimited":
+        """With what was exceeded, and when to come back."""
+        limit, wait = standing.limit, standing.retry_after or 1
+        quota = limit.quota
+        return cls(
+            f"Each {limit.name} may send {quota.requests} requests in {quota.seconds} s;"
+            f" wait {wait} s.",
+            headers={"Retry-After": str(wait)},
+        )
+
+
+class TooManyStreams(Problem):
+    """One address has as many event streams open as it may."""
+
+    status, code = 429, "too_many_streams"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "5"})

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_api.errors import Overloaded
+from payments_api.errors import Overloaded, TooManyStreams
 from payments_api.read_payments import payment_json, payments_by_id
 from payments_core.database import asyncpg_dsn, reason_of, single_statement
 from payments_core.listening import listen
@@ -53,6 +53,7 @@ class Reader:
     """One open stream. `dropped` tells it that it was too slow."""
 
     account_id: str | None
+    address: str = ""
     waiting: deque[Event] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     dropped: bool = False
@@ -72,10 +73,13 @@ class Reader:
 class EventFeed:
     """The hub of one process."""
 
-    def __init__(self, engine: AsyncEngine, dsn: str, readers_max: int) -> None:
+    def __init__(
+        self, engine: AsyncEngine, dsn: str, readers_max: int, readers_per_address_max: int
+    ) -> None:
         self._engine = engine
         self._dsn = dsn
         self._readers_max = readers_max
+        self._readers_per_address_max = readers_per_address_max
         # An id from another process, or from before a restart, is none of ours.
         self._epoch = secrets.token_hex(4)
         self._number = 0
@@ -154,15 +158,17 @@ class EventFeed:
 
     @asynccontextmanager
     async def reader(
-        self, last_event_id: str | None, account_id: str | None
+        self, last_event_id: str | None, account_id: str | None, address: str
     ) -> AsyncIterator[Reader]:
         """A registered reader, with what it missed since `last_event_id` waiting for it.
 
-        Raises Overloaded.
+        Raises Overloaded, TooManyStreams.
         """
         if len(self._readers) >= self._readers_max:
             raise Overloaded(f"{len(self._readers)} event streams are open.")
-        reader = Reader(account_id)
+        if sum(r.address == address for r in self._readers) >= self._readers_per_address_max:
+            raise TooManyStreams(f"Close one of your {self._readers_per_address_max} streams.")
+        reader = Reader(account_id, address)
         if last_event_id is not None:
             for event in self._missed_since(last_event_id):
                 reader.offer(event)
@@ -188,11 +194,15 @@ async def event_stream(
     feed: EventFeed,
     last_event_id: str | None,
     account_id: str | None,
+    address: str,
     stopping: asyncio.Event,
     heartbeat_seconds: float,
 ) -> AsyncGenerator[str, None]:
-    """The text of one reader's stream; it ends when the reader is too slow, or we stop."""
-    async with feed.reader(last_event_id, account_id) as reader:
+    """The text of one reader's stream; it ends when the reader is too slow, or we stop.
+
+    `address` is who reads, as limits count it.
+    """
+    async with feed.reader(last_event_id, account_id, address) as reader:
         # The first words make proxies and readers see that the stream is open.
         yield "retry: 1000\n: connected\n\n"
         stopped = asyncio.create_task(stopping.wait())

@@ -24,6 +24,12 @@ STATEMENT_SECONDS = Histogram(
 WAITING = Gauge("payments_api_waiting_orders", "Orders that wait for the next statement.")
 EVENT_READERS = Gauge("payments_api_event_readers", "Open event streams.")
 
+ADMITTED_MAX = Gauge(
+    "payments_api_admitted_requests_max",
+    "Requests let in at once, found by their latency.",
+    ["kind"],
+)
+
 
 def answered(*, replayed: bool) -> None:
     """Count a payment that was recorded, or found."""

@@ -99,7 +99,12 @@ _LAST_EVENT_ID = {
     "schema": {"type": "string"},
 }
 
-ANYWHERE: Problems = (InternalError, errors.DatabaseUnavailable, MethodIsNotAllowed)
+ANYWHERE: Problems = (
+    InternalError,
+    errors.DatabaseUnavailable,
+    errors.RateLimited,
+    MethodIsNotAllowed,
+)
 _BODY: Problems = (
     errors.MalformedJson,
     errors.RequestTooSlow,
@@ -140,42 +145,42 @@ OPERATIONS = (
         "payments",
         schemas.PaymentPage,
         parameters=(_ACCOUNT, _STATUS, _CURRENCY, _DISCREPANCY, _FROM, _TO, *_PAGING),
-        problems=_PAGED,
+        problems=(*_PAGED, errors.Overloaded),
     ),
     Operation(
         "events.get_events",
         "payments",
         "text/event-stream",
         parameters=(_ACCOUNT, _LAST_EVENT_ID),
-        problems=(*_PARAMETERS, errors.Overloaded),
+        problems=(*_PARAMETERS, errors.Overloaded, errors.TooManyStreams),
     ),
     Operation(
         "payments.get_one_payment",
         "payments",
         schemas.PaymentDetail,
         parameters=(_PAYMENT_IN_PATH,),
-        problems=(errors.PaymentNotFound, *_PARAMETERS),
+        problems=(errors.PaymentNotFound, *_PARAMETERS, errors.Overloaded),
     ),
     Operation(
         "accounts.get_balance",
         "accounts",
         schemas.Balance,
         parameters=(_ACCOUNT_IN_PATH, _CURRENCY, _AT),
-        problems=(NotFound, *_PARAMETERS),
+        problems=(NotFound, *_PARAMETERS, errors.Overloaded),
     ),
     Operation(
         "accounts.get_entries",
         "accounts",
         schemas.Statement,
         parameters=(_ACCOUNT_IN_PATH, _CURRENCY, *_PAGING),
-        problems=(NotFound, *_PAGED),
+        problems=(NotFound, *_PAGED, errors.Overloaded),
     ),
     Operation(
         "accounts.get_currencies",
         "accounts",
         schemas.Currencies,
         parameters=(_ACCOUNT_IN_PATH,),
-        problems=(NotFound, *_PARAMETERS),
+        problems=(NotFound, *_PARAMETERS, errors.Overloaded),
     ),
     Operation(
         "jobs.get_jobs",

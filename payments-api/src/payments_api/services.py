@@ -1,5 +1,6 @@
 """What the handlers need besides the request: made once, by app.py, found here."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -8,10 +9,12 @@ from typing import cast
 from quart import current_app
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from payments_api.client_limits import ClientLimits
 from payments_api.create_payment import PaymentWriter
 from payments_api.cursors import CursorSigner
+from payments_api.errors import Overloaded
 from payments_api.event_feed import EventFeed
-from payments_core.database import single_statement, transaction
+from payments_core.database import POOL_WAIT_SECONDS, single_statement, transaction
 from payments_core.notices import Notifier
 from payments_core.serving import Lifecycle
 
@@ -28,18 +31,46 @@ class Services:
     events: EventFeed
     cursors: CursorSigner
     lifecycle: Lifecycle
+    limits: ClientLimits
+    # Clients' reads together never hold all connections: see `load_read`.
+    reading: asyncio.Semaphore
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reading: each statement sees the latest."""
+        """A connection for an operator's reading: each statement sees the latest."""
         async with single_statement(self.engine) as connection:
             yield connection
 
     @asynccontextmanager
-    async def snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for reading on which all statements see the same moment."""
-        async with self.engine.connect() as connection:
+    async def load_read(self) -> AsyncIterator[AsyncConnection]:
+        """The same for what clients ask; some connections are left for writers and operators.
+
+        Raises Overloaded.
+        """
+        async with self._turn(), single_statement(self.engine) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def load_snapshot(self) -> AsyncIterator[AsyncConnection]:
+        """The same, on which all statements see the same moment. Raises Overloaded."""
+        async with self._turn(), self.engine.connect() as connection:
             yield await connection.execution_options(isolation_level="REPEATABLE READ")
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        if not self.reading.locked():
+            async with self.reading:
+                yield
+            return
+        try:
+            async with asyncio.timeout(POOL_WAIT_SECONDS):
+                await self.reading.acquire()
+        except TimeoutError:
+            raise Overloaded("Other reads take too long.") from None
+        try:
+            yield
+        finally:
+            self.reading.release()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:

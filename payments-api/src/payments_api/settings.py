@@ -5,10 +5,11 @@ from typing import Annotated
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from payments_api.limit_settings import LimitSettings
 from payments_core.settings import DatabaseSettings, LogSettings, Port, Seconds
 
 
-class ApiSettings(DatabaseSettings, LogSettings):
+class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
     """PAYMENTS_API_* and what all services share."""
 
     model_config = SettingsConfigDict(env_prefix="PAYMENTS_API_", frozen=True, extra="ignore")
@@ -23,9 +24,6 @@ class ApiSettings(DatabaseSettings, LogSettings):
     )
     waiting_creates_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=2_000, description="payments waiting to be written before new ones get 503"
-    )
-    event_readers_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=1_000, description="event streams open at once"
     )
     cursor_key: Annotated[str, Field(min_length=16)] | None = Field(
         default=None,

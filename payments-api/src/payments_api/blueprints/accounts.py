@@ -21,7 +21,7 @@ async def get_balance(account_id: str) -> ResponseReturnValue:
     currency = query.currency(DEFAULT_CURRENCY) or DEFAULT_CURRENCY
     at = query.time("at")
     account_id = checked_account_id(account_id)
-    async with services().read() as tx:
+    async with services().load_read() as tx:
         balance = await balance_of(tx, account_id, currency, at)
     answer = {
         "accountId": account_id,
@@ -38,7 +38,7 @@ async def get_currencies(account_id: str) -> ResponseReturnValue:
     """The currencies in which the account has entries."""
     Query(request.args)
     account_id = checked_account_id(account_id)
-    async with services().read() as tx:
+    async with services().load_read() as tx:
         return {"currencies": await currencies_of(tx, account_id)}
 
 
@@ -51,7 +51,7 @@ async def get_entries(account_id: str) -> ResponseReturnValue:
     scope = ["entries", checked_account_id(account_id), currency]
     position = services().cursors.read(scope, query.text("cursor"))
     before = None if position is None else int(position)
-    async with services().read() as tx:
+    async with services().load_read() as tx:
         rows = await entries_of(tx, account_id, currency, limit + 1, before)
     page = rows[:limit]
     more = len(rows) > limit

@@ -24,6 +24,7 @@ async def get_events() -> Response:
         here.events,
         last_event_id and last_event_id[:LAST_EVENT_ID_MAX_CHARS],
         account_id,
+        here.limits.address_of(request.scope),
         here.lifecycle.stopping,
         HEARTBEAT_SECONDS,
     )

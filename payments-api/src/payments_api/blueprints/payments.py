@@ -55,6 +55,7 @@ async def post_batch() -> ResponseReturnValue:
         raise ValidationFailed('Send {"payments": [...]} and nothing else.')
     if not 1 <= len(items) <= BATCH_ITEMS_MAX:
         raise ValidationFailed.of("payments", f"must have 1 to {BATCH_ITEMS_MAX} items")
+    services().limits.owe(request.scope, len(items) - 1)
     parsed = [_parse_item(item) for item in items]
     orders = [order for order in parsed if not isinstance(order, Problem)]
     created = iter(await services().writer.create_each(orders, traceparent_of(request.headers)))
@@ -104,7 +105,7 @@ async def get_payments() -> ResponseReturnValue:
     position = services().cursors.read(scope, query.text("cursor"))
     limit = query.limit()
     before = None if position is None else UUID(position)
-    async with services().read() as tx:
+    async with services().load_read() as tx:
         # One more than asked for tells whether there is a next page.
         rows = await list_payments(tx, which, limit + 1, before)
     page = rows[:limit]
@@ -118,7 +119,7 @@ async def get_one_payment(payment_id: str) -> ResponseReturnValue:
     Query(request.args)
     wanted = uuid_or_none(payment_id)
     if wanted is not None:
-        async with services().snapshot() as tx:
+        async with services().load_snapshot() as tx:
             found = await get_payment(tx, wanted)
         if found is not None:
             return found

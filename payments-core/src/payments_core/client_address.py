@@ -1,0 +1,112 @@
+"""Who asks: the peer's address, or what proxies that we trust say of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, Literal
+
+Network = IPv4Network | IPv6Network
+ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
+
+FORWARDED_HOPS_MAX = 20  # Nobody stands behind more proxies; a client may claim any number.
+# What one customer's network has in IPv6 (RFC 6177): limiting single addresses would limit nobody.
+IPV6_PREFIX_BITS = 64
+
+
+def networks_of(text: str) -> tuple[Network, ...]:
+    """The networks of "10.0.0.0/8, ::1". Raises ValueError."""
+    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+
+
+class ClientAddresses:
+    """Finds a request's client.
+
+    `trusted` are the networks of proxies whose header is believed. The header is read from its
+    right end, where each proxy adds whom it was asked by: the first address that is no trusted
+    proxy's is the client's, and what stands left of it is hearsay.
+    """
+
+    def __init__(self, trusted: Sequence[Network], header: ForwardedHeader) -> None:
+        self._trusted = tuple(trusted)
+        self._header = header.encode()
+        self._is_trusted = lru_cache(maxsize=4096)(self._look_up)
+        self._client_of = lru_cache(maxsize=4096)(self._read)
+
+    def of(self, scope: Mapping[str, Any]) -> str:
+        """The client's address in text; "unknown" where the server knows none."""
+        client = scope.get("client")
+        peer = str(client[0]) if client else "unknown"
+        if not self._trusted or not self._is_trusted(peer):
+            return peer
+        values = [value for name, value in scope["headers"] if name == self._header]
+        return self._client_of(peer, b",".join(values))
+
+    def _read(self, peer: str, said: bytes) -> str:
+        found = peer
+        for hop in _hops_from_the_right(said.decode("latin-1"), self._header):
+            address = _address_of(hop)
+            if address is None:
+                break  # "unknown", or made up: who said so is all that is known.
+            found = address
+            if not self._is_trusted(found):
+                break
+        return found
+
+    def _look_up(self, address: str) -> bool:
+        return is_within(address, self._trusted)
+
+
+def is_within(address: str, networks: Iterable[Network]) -> bool:
+    """Whether the address, in text, belongs to one of the networks."""
+    try:
+        parsed = _plain(ip_address(address))
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+@lru_cache(maxsize=4096)
+def limited_as(address: str) -> str:
+    """What is counted together: an IPv4 address, an IPv6 network of 64 bits."""
+    try:
+        parsed = _plain(ip_address(address))
+    except ValueError:
+        return address
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ip_network((int(parsed), IPV6_PREFIX_BITS), strict=False))
+
+
+def _hops_from_the_right(value: str, header: bytes) -> list[str]:
+    hops = value.rsplit(",", FORWARDED_HOPS_MAX)[-FORWARDED_HOPS_MAX:]
+    hops.reverse()
+    if header == b"x-forwarded-for":
+        return hops
+    return [_for_of(hop) for hop in hops]
+
+
+def _for_of(element: str) -> str:
+    """The node that an element of RFC 7239 names, such as 'for="[::1]:80";proto=http'."""
+    for pair in element.split(";"):
+        name, _, value = pair.partition("=")
+        if name.strip().lower() == "for":
+            return value.strip().strip('"')
+    return ""
+
+
+def _address_of(hop: str) -> str | None:
+    text = hop.strip()
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(_plain(ip_address(text)))
+    except ValueError:
+        return None
+
+
+def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """An IPv4 address that came over an IPv6 socket as what it is."""
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
