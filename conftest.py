@@ -31,6 +31,7 @@ DATA_TABLES = (
     "worker_throughput",
     "audit_findings",
     "audit_progress",
+    "api_keys",
 )
 NUMBERED_TABLES = DATA_TABLES[:4]
 
@@ -104,7 +105,7 @@ async def engine(worker_url_of_database: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 async def app(api_url_of_database: str) -> AsyncIterator[Quart]:
     """The API's app, its background work running, with the API's own role."""
-    settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
+    settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": api_url_of_database})
     app = create_app(settings)
     async with app.test_app():
         yield app

@@ -72,7 +72,8 @@ def running_api(url: str, **environ: str) -> Iterator[str]:
     """payments-api on a free port; its address."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
-    settings = {"DATABASE_URL": url, "PAYMENTS_API_PORT": str(port), **environ}
+    ours = {"DATABASE_URL": url, "PAYMENTS_API_PORT": str(port), "PAYMENTS_API_AUTH": "off"}
+    settings = {**ours, **environ}
     with process("payments_api", "serve", ready=f"{address}/readyz", **settings):
         yield address
 

@@ -143,7 +143,12 @@ async def serve_api(api_url_of_database: str) -> AsyncIterator[ServeApi]:
     started: list[Served] = []
 
     async def start(**options: object) -> Served:
-        values = {"DATABASE_URL": api_url_of_database, "drain_seconds": 2.0, **options}
+        values = {
+            "DATABASE_URL": api_url_of_database,
+            "auth": "off",
+            "drain_seconds": 2.0,
+            **options,
+        }
         settings = ApiSettings.model_validate(values)
         lifecycle, port = Lifecycle(), free_port()
         app = create_app(settings, lifecycle)

@@ -167,7 +167,7 @@ async def test_a_batch_for_which_there_is_no_room_is_refused_whole(
     api_url_of_database: str, sql: "asyncpg.Connection[Any]"
 ) -> None:
     settings = ApiSettings.model_validate(
-        {"DATABASE_URL": api_url_of_database, "waiting_creates_max": 2}
+        {"auth": "off", "DATABASE_URL": api_url_of_database, "waiting_creates_max": 2}
     )
     async with create_app(settings).test_app() as app:
         items = [_item(f"k{n}") for n in range(3)]

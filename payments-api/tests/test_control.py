@@ -15,7 +15,9 @@ from payments_core.serving import Lifecycle
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
-NOWHERE = ApiSettings.model_validate({"DATABASE_URL": "postgresql://x@127.0.0.1:1/payments"})
+NOWHERE = ApiSettings.model_validate(
+    {"auth": "off", "DATABASE_URL": "postgresql://x@127.0.0.1:1/payments"}
+)
 
 
 async def test_a_running_api_is_healthy_alive_and_ready(client: TestClientProtocol) -> None:
@@ -70,7 +72,7 @@ async def test_a_newer_releases_schema_leaves_no_gap_in_a_rollout(
 
 async def test_a_stopping_api_is_alive_and_not_ready(api_url_of_database: str) -> None:
     lifecycle = Lifecycle()
-    settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
+    settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": api_url_of_database})
     async with create_app(settings, lifecycle).test_app() as app:
         client = app.test_client()
         assert (await client.get("/readyz")).status_code == 200
@@ -85,7 +87,7 @@ async def test_an_api_whose_writer_died_ends_rather_than_never_answer(
     api_url_of_database: str,
 ) -> None:
     lifecycle = Lifecycle()
-    settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
+    settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": api_url_of_database})
     app = create_app(settings, lifecycle)
 
     async def dies() -> None:

@@ -109,7 +109,7 @@ async def test_a_hundred_requests_with_one_key_make_one_payment_and_one_answer(
 async def test_a_hundred_requests_to_two_instances_make_one_payment_and_one_answer(
     client: TestClientProtocol, api_url_of_database: str, sql: Sql
 ) -> None:
-    settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
+    settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": api_url_of_database})
     async with create_app(settings).test_app() as second:
         clients = [client, second.test_client()]
         for round_ in range(5):
@@ -323,7 +323,7 @@ async def test_more_than_may_wait_is_refused_at_once_and_taken_later(
     api_url_of_database: str, sql: Sql, database_url: str
 ) -> None:
     settings = ApiSettings.model_validate(
-        {"DATABASE_URL": api_url_of_database, "waiting_creates_max": 3}
+        {"auth": "off", "DATABASE_URL": api_url_of_database, "waiting_creates_max": 3}
     )
     async with create_app(settings).test_app() as app:
         client = app.test_client()
@@ -344,7 +344,9 @@ async def test_more_than_may_wait_is_refused_at_once_and_taken_later(
 async def test_a_database_that_is_away_is_a_503_soon_and_needs_no_restart(
     database_url: str, tcp_door: Any, sql: Sql
 ) -> None:
-    settings = ApiSettings.model_validate({"DATABASE_URL": tcp_door.url("payments_api")})
+    settings = ApiSettings.model_validate(
+        {"auth": "off", "DATABASE_URL": tcp_door.url("payments_api")}
+    )
     async with create_app(settings).test_app() as app:
         client = app.test_client()
         assert (await _post(client, "before")).status_code == 201
@@ -369,7 +371,9 @@ async def test_a_silent_network_is_a_503_and_does_not_hold_what_comes_later(
     tcp_door: Any, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("payments_api.create_payment.STATEMENT_SECONDS_MAX", 0.3)
-    settings = ApiSettings.model_validate({"DATABASE_URL": tcp_door.url("payments_api")})
+    settings = ApiSettings.model_validate(
+        {"auth": "off", "DATABASE_URL": tcp_door.url("payments_api")}
+    )
     async with create_app(settings).test_app() as app:
         client = app.test_client()
         assert (await _post(client, "before")).status_code == 201
@@ -382,7 +386,7 @@ async def test_a_silent_network_is_a_503_and_does_not_hold_what_comes_later(
 
 
 async def test_a_key_never_expires_and_spans_restarts(api_url_of_database: str, sql: Sql) -> None:
-    settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
+    settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": api_url_of_database})
     bodies = []
     for _ in range(2):
         async with create_app(settings).test_app() as app:

@@ -334,11 +334,11 @@ async def test_another_replica_takes_the_cursor(
     for _ in range(2):
         await _pay(client)
     cursor = (await (await client.get("/payments?limit=1")).get_json())["nextCursor"]
-    settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
+    settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": api_url_of_database})
     async with create_app(settings).test_app() as app:
         assert (await _get(app.test_client(), "/payments", cursor=cursor)).status_code == 200
     other = ApiSettings.model_validate(
-        {"DATABASE_URL": api_url_of_database, "cursor_key": "another key of ours"}
+        {"auth": "off", "DATABASE_URL": api_url_of_database, "cursor_key": "another key of ours"}
     )
     async with create_app(other).test_app() as app:
         assert (await _get(app.test_client(), "/payments", cursor=cursor)).status_code == 400

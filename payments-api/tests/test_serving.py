@@ -31,7 +31,7 @@ async def _launch(*arguments: str, **environ: str) -> asyncio.subprocess.Process
         *(sys.executable, "-m", "payments_api", *arguments),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | {"LOG_FORMAT": "json"} | environ,
+        env=os.environ | {"LOG_FORMAT": "json", "PAYMENTS_API_AUTH": "off"} | environ,
     )
 
 

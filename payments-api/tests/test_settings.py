@@ -28,6 +28,8 @@ WRONG = [
     ("PAYMENTS_API_DRAIN_SECONDS", "inf"),
     ("PAYMENTS_API_SHUTDOWN_DELAY_SECONDS", "-1"),
     ("PAYMENTS_API_CURSOR_KEY", "too-short-secret"[:15]),
+    ("PAYMENTS_API_AUTH", "yes"),
+    ("PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK", "perhaps"),
     ("DATABASE_URL", "mysql://x:hidden@localhost/payments"),
     ("DATABASE_URL", "localhost:hidden"),
     ("DATABASE_PASSWORD_FILE", "/nowhere/password"),
@@ -74,6 +76,8 @@ def test_each_variable_is_read_under_the_name_that_is_told(
         "DATABASE_URL": "postgresql://u@h/d",
         "DATABASE_PASSWORD_FILE": str(password),
         "PAYMENTS_API_HOST": "0.0.0.0",
+        "PAYMENTS_API_AUTH": "on",
+        "PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK": "True",
         "PAYMENTS_API_CURSOR_KEY": "k" * 16,
         "PAYMENTS_API_RATE_LIMIT_PER_KEY": "7/second",
         "PAYMENTS_API_RATE_LIMIT_PER_ADDRESS": "7/hour",
@@ -89,13 +93,47 @@ def test_each_variable_is_read_under_the_name_that_is_told(
         assert str(value) in (values.get(name, "7"), "7.0"), name
 
 
+LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "localhost"]
+ELSEWHERE = ["0.0.0.0", "::", "10.0.0.7", "payments.example", ""]
+
+
+@pytest.mark.parametrize("host", [*LOOPBACK, *ELSEWHERE])
+@pytest.mark.parametrize("auth", ["on", "off"])
+@pytest.mark.parametrize("twice", [None, "true", "false"])
+def test_off_has_to_be_said_twice_where_other_machines_may_come_in(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    host: str,
+    auth: str,
+    twice: str | None,
+) -> None:
+    monkeypatch.setenv("PAYMENTS_API_HOST", host)
+    monkeypatch.setenv("PAYMENTS_API_AUTH", auth)
+    if twice is not None:
+        monkeypatch.setenv("PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK", twice)
+    if auth == "on" or host in LOOPBACK or twice == "true":
+        assert read_settings(ApiSettings).auth == auth
+        return
+    with pytest.raises(SystemExit) as end:
+        read_settings(ApiSettings)
+    said = capsys.readouterr().err
+    assert end.value.code == 2
+    assert said.startswith("PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK: ")
+    assert said.count("\n") == 1
+
+
+def test_keys_are_asked_for_unless_somebody_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PAYMENTS_API_AUTH", raising=False)
+    assert read_settings(ApiSettings).auth == "on"
+
+
 def test_what_is_meant_for_others_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYMENTS_API_NO_SUCH", "1")
     read_settings(ApiSettings)
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["serve"], ["migrate"], ["validate"], ["openapi"], ["healthcheck"]]
+    "arguments", [[], ["serve"], ["migrate"], ["validate"], ["openapi"], ["healthcheck"], ["keys"]]
 )
 def test_help_explains_each_command(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str]

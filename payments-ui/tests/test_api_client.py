@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from payments_ui.api_client import ApiClient, ApiProblem, ApiUnavailable
 from payments_ui.settings import Settings
@@ -42,6 +43,45 @@ async def test_a_lost_answer_says_whether_it_was_sent(
 async def test_the_apis_own_trouble_is_unavailability(status: int) -> None:
     with pytest.raises(ApiUnavailable):
         await client_of(lambda _: httpx.Response(status, text="oops")).queue_stats()
+
+
+@pytest.mark.parametrize("status", [401, 403])
+async def test_a_key_that_is_not_accepted_is_not_the_visitors_fault(status: int) -> None:
+    with pytest.raises(ApiUnavailable) as caught:
+        await client_of(lambda _: httpx.Response(status, json={"code": "x"})).payments({})
+    assert "key" in caught.value.why
+    assert not caught.value.sent
+
+
+KEY = "pay_0123456789ab_" + "S" * 43
+
+
+async def test_every_request_carries_the_pages_own_key(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("DEBUG")
+    sent: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request.headers.get("Authorization"))
+        return httpx.Response(200, json=PAYMENT)
+
+    settings = Settings(api_key=SecretStr(KEY))
+    client = ApiClient(settings, httpx.MockTransport(answer))
+    await client.payment("p")
+    await client.create_payment({}, "key")
+    async with client.http.stream("GET", "/payments/events"):
+        pass
+    assert sent == [f"Bearer {KEY}"] * 3
+    for shown in (caplog.text, repr(settings), repr(client), repr(client.http.headers)):
+        assert KEY not in shown
+
+
+@pytest.mark.parametrize("key", [None, SecretStr("")])
+async def test_without_a_key_none_is_sent(key: SecretStr | None) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        assert "Authorization" not in request.headers
+        return httpx.Response(200, json=PAYMENT)
+
+    await ApiClient(Settings(api_key=key), httpx.MockTransport(answer)).payment("p")
 
 
 async def test_a_refusal_names_its_fields() -> None:

@@ -133,7 +133,11 @@ def _services(database_url: str, folder: Path) -> WholeSystem:
             folder / f"{name}.log",
         )
 
-    api = service("payments-api", "serve", {"DATABASE_URL": as_role("payments_api")})
+    api = service(
+        "payments-api",
+        "serve",
+        {"DATABASE_URL": as_role("payments_api"), "PAYMENTS_API_AUTH": "off"},
+    )
     worker = service("recon-worker", "run", {"DATABASE_URL": as_role("payments_worker")})
     proxy = TcpProxy(api.port)
     ui = service(

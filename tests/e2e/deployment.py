@@ -133,7 +133,12 @@ def balance(client: httpx.Client, account_id: str) -> str:
 def service_settings(url_of_role: Callable[[str], str]) -> dict[str, Mapping[str, str]]:
     """What each service is told, besides where it listens."""
     return {
-        "payments-api": {"DATABASE_URL": url_of_role("payments_api")},
+        "payments-api": {
+            "DATABASE_URL": url_of_role("payments_api"),
+            "PAYMENTS_API_AUTH": "off",
+            # As containers it listens on every address, published to this machine alone.
+            "PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK": "true",
+        },
         "recon-worker": {
             "DATABASE_URL": url_of_role("payments_worker"),
             "RECON_WORKER_LEASE_SECONDS": LEASE_SECONDS,

@@ -75,7 +75,7 @@ def own_server() -> Iterator[EmbeddedPostgres]:
 async def running_release(server: EmbeddedPostgres) -> AsyncIterator[TestClientProtocol]:
     """This release's API and worker, each with its own role."""
     url = server.url.replace("postgres@", "payments_api@")
-    app: Quart = create_app(ApiSettings.model_validate({"DATABASE_URL": url}))
+    app: Quart = create_app(ApiSettings.model_validate({"auth": "off", "DATABASE_URL": url}))
     async with app.test_app(), running_worker(worker_url(server)):
         yield app.test_client()
 
@@ -148,7 +148,11 @@ def last_release() -> str:
 def old_processes(tree: Path, url: str) -> Iterator[str]:
     """The API and a worker of another source tree; yields the API's address."""
     paths = [str(tree / name / "src") for name in ("payments-core", "payments-api", "recon-worker")]
-    environ = {"PYTHONPATH": os.pathsep.join(paths), "LOG_FORMAT": "json"}
+    environ = {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "LOG_FORMAT": "json",
+        "PAYMENTS_API_AUTH": "off",
+    }
     api_port, worker_port = free_port(), free_port()
     ours = {"PAYMENTS_API_PORT": str(api_port), "RECON_WORKER_PORT": str(worker_port)}
     parts = [

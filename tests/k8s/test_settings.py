@@ -61,6 +61,7 @@ DEFAULT_IS_RIGHT = {
     "PAYMENTS_UI_HOST": "the image's",
     "PAYMENTS_UI_PORT": "the image's EXPOSE, the manifests' containerPort",
     "PAYMENTS_UI_API_TIMEOUT_SECONDS": "the same everywhere",
+    "PAYMENTS_UI_API_KEY": "needed where PAYMENTS_API_AUTH is on",
     "PAYMENTS_UI_TRACE_URL": "the site's, where it has a trace UI",
     "PAYMENTS_UI_LIVE_INTERVAL_SECONDS": "the same everywhere",
     "PAYMENTS_UI_LIVE_PAGES_MAX": "a process's own bound",

@@ -111,7 +111,13 @@ class ObservedSystem:
         process = Process(
             name,
             [sys.executable, "-m", module, verb],
-            {f"{prefix}_PORT": str(port), "LOG_FORMAT": "json", **database, **environ},
+            {
+                f"{prefix}_PORT": str(port),
+                "PAYMENTS_API_AUTH": "off",
+                "LOG_FORMAT": "json",
+                **database,
+                **environ,
+            },
             port,
             self.folder / f"{name}.log",
         )

@@ -1,4 +1,4 @@
-"""payments-api: serve, migrate, validate, openapi, healthcheck."""
+"""payments-api: serve, migrate, keys, validate, openapi, healthcheck."""
 
 import argparse
 import asyncio
@@ -11,6 +11,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from payments_api import migrate
+from payments_api.keys_cli import add_commands, run_keys
 from payments_api.settings import ApiSettings
 from payments_core.database import dsn_with_password, is_unavailable
 from payments_core.healthcheck import healthcheck
@@ -23,6 +24,9 @@ ROLE_PASSWORDS = {
     "payments_worker": "PAYMENTS_DB_WORKER_PASSWORD",
     "payments_readonly": "PAYMENTS_DB_READONLY_PASSWORD",
 }
+
+# Where `validate` finds the API key that it is to send.
+VALIDATE_KEY = "PAYMENTS_API_KEY"
 
 
 def main() -> None:
@@ -44,7 +48,10 @@ def main() -> None:
         from payments_api.validate import validate
 
         url = arguments.api_url or f"http://{settings.host}:{settings.port}"
-        sys.exit(asyncio.run(validate(url, _dsn(settings))))
+        key = arguments.api_key or os.environ.get(VALIDATE_KEY)
+        sys.exit(asyncio.run(validate(url, _dsn(settings), key)))
+    elif arguments.command == "keys":
+        sys.exit(run_keys(_dsn(settings), arguments))
     else:
         sys.exit(_migrate(settings, arguments))
 
@@ -62,6 +69,10 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("openapi", help="print the OpenAPI document")
     validating = commands.add_parser("validate", help="seven checks against the running system")
     validating.add_argument("--api-url", help="default: where the settings say the API listens")
+    validating.add_argument(
+        "--api-key", help=f"better in the variable {VALIDATE_KEY}, which other users cannot see"
+    )
+    add_commands(commands.add_parser("keys", help="create, list, rotate, revoke API keys"))
     migrating = commands.add_parser("migrate", help="bring the schema to a revision")
     migrating.add_argument("revision", nargs="?", default="head", help="head, base or a number")
     migrating.add_argument("--sql", action="store_true", help="print the SQL, run nothing")

@@ -11,6 +11,7 @@ from quart.typing import ResponseTypes
 from sqlalchemy.exc import SQLAlchemyError
 
 from payments_api import metrics
+from payments_api.access import control_access
 from payments_api.admission import admit_requests
 from payments_api.blueprints.accounts import accounts
 from payments_api.blueprints.documents import documents
@@ -22,6 +23,7 @@ from payments_api.create_payment import PaymentWriter
 from payments_api.cursors import CursorSigner
 from payments_api.errors import DatabaseUnavailable
 from payments_api.event_feed import EventFeed
+from payments_api.key_ring import KeyRing
 from payments_api.migrate import current_revision, head_revision, older_revisions
 from payments_api.request_body import BATCH_BODY_MAX_BYTES
 from payments_api.services import EXTENSION, Services
@@ -43,8 +45,8 @@ from payments_core.problems import InternalError, install_problem_handlers
 from payments_core.serving import Lifecycle, ServeOptions, serve
 from payments_core.telemetry import tracing
 
-# Of the pool, besides a connection for each write lane: one for notices, one for the event feed,
-# one for operators and readiness.
+# Of the pool, besides a connection for each write lane: one for notices, one for the event feed
+# and the API keys, one for operators and readiness.
 RESERVED_CONNECTIONS = 3
 
 
@@ -62,6 +64,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     for blueprint in (payments, events, accounts, jobs, documents):
         app.register_blueprint(blueprint)
     app.register_blueprint(control_blueprint(here.lifecycle, _readiness(here)))
+    control_access(app)
     install_problem_handlers(app)
     _install_database_errors(app)
     app.after_request(_never_cached)
@@ -89,6 +92,7 @@ def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
         reading=asyncio.Semaphore(
             max(1, settings.pool_size - settings.write_lanes - RESERVED_CONNECTIONS)
         ),
+        keys=KeyRing(engine) if settings.auth == "on" else None,
     )
 
 
@@ -140,6 +144,8 @@ def _install_background_work(app: Quart, here: Services, settings: ApiSettings) 
             start(here.writer.run())
         start(here.notifier.run())
         start(here.events.run())
+        if here.keys is not None:
+            start(here.keys.run())
 
     @app.after_serving
     async def end() -> None:

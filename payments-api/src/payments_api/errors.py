@@ -4,6 +4,28 @@ from payments_api.rate_limits import Standing
 from payments_core.problems import Problem
 
 
+class Unauthorized(Problem):
+    """The request needs an API key that is good."""
+
+    status, code = 401, "unauthorized"
+
+    def __init__(self, detail: str = "", *, invalid: bool = False) -> None:
+        # RFC 6750, 3.1: no error code for a request that sent nothing to be wrong.
+        error = ', error="invalid_token"' if invalid else ""
+        super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="payments"{error}'})
+
+
+class Forbidden(Problem):
+    """The API key does not allow this."""
+
+    status, code = 403, "forbidden"
+
+    def __init__(self, scope: str) -> None:
+        challenge = f'Bearer realm="payments", error="insufficient_scope", scope="{scope}"'
+        detail = f"It needs a key with the scope {scope}."
+        super().__init__(detail, headers={"WWW-Authenticate": challenge})
+
+
 class MalformedJson(Problem):
     """The body is not one JSON object in UTF-8."""
 

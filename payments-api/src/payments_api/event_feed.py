@@ -10,7 +10,7 @@ import json
 import logging
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -195,17 +195,17 @@ async def event_stream(
     last_event_id: str | None,
     account_id: str | None,
     address: str,
-    stopping: asyncio.Event,
+    over: Callable[[], Coroutine[Any, Any, None]],
     heartbeat_seconds: float,
 ) -> AsyncGenerator[str, None]:
-    """The text of one reader's stream; it ends when the reader is too slow, or we stop.
+    """The text of one reader's stream; it ends when the reader is too slow, or `over` returns.
 
     `address` is who reads, as limits count it.
     """
     async with feed.reader(last_event_id, account_id, address) as reader:
         # The first words make proxies and readers see that the stream is open.
         yield "retry: 1000\n: connected\n\n"
-        stopped = asyncio.create_task(stopping.wait())
+        stopped = asyncio.create_task(over())
         try:
             async with aclosing(_follow(reader, stopped, heartbeat_seconds)) as texts:
                 async for text in texts:
@@ -215,7 +215,7 @@ async def event_stream(
 
 
 async def _follow(
-    reader: Reader, stopped: asyncio.Task[bool], heartbeat_seconds: float
+    reader: Reader, stopped: asyncio.Task[None], heartbeat_seconds: float
 ) -> AsyncGenerator[str, None]:
     while not reader.dropped:
         woken = asyncio.create_task(reader.wake.wait())

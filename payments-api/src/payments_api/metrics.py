@@ -11,6 +11,12 @@ from payments_core.problems import Problem
 CREATED = Counter("payments_created", "Payments recorded.")
 REPLAYED = Counter("payments_replayed", "Answers given again to a key that was known.")
 REJECTED = Counter("payments_rejected", "Payments refused, by the code of the problem.", ["reason"])
+AUTH_REFUSALS = Counter(
+    "payments_api_auth_refusals",
+    "Requests refused for their API key: missing, malformed, unknown, revoked, expired, scope;"
+    " unavailable when nobody could tell.",
+    ["reason"],
+)
 STATEMENT_ORDERS = Histogram(
     "payments_api_statement_orders",
     "Orders that shared one statement.",

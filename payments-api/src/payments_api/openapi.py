@@ -12,11 +12,14 @@ from pydantic.json_schema import models_json_schema
 from quart import Quart
 
 from payments_api import schemas
-from payments_api.operations import ANYWHERE, OPERATIONS, Operation
+from payments_api.api_keys import KEY_PATTERN
+from payments_api.callers import SCOPES
+from payments_api.operations import ANYWHERE, KEPT, OPERATIONS, PUBLIC, Operation
 from payments_core.problems import PROBLEM_TYPE, Problem
 
 _PLACEHOLDER = re.compile(r"<(?:\w+:)?(\w+)>")  # Of an address, as Quart writes it.
 
+API_KEY = "apiKey"  # The security scheme's name.
 _IDEMPOTENCY_REPLAYED = {
     "description": "true when the key was known: this is the first answer again.",
     "schema": {"type": "string", "enum": ["true"]},
@@ -53,7 +56,10 @@ def document(app: Quart) -> dict[str, Any]:
         "servers": [{"url": "/"}],
         "tags": [{"name": name} for name in ("payments", "accounts", "operations", "control")],
         "paths": paths,
-        "components": {"schemas": _component_schemas()},
+        "components": {
+            "schemas": _component_schemas(),
+            "securitySchemes": {API_KEY: _security_scheme()},
+        },
     }
 
 
@@ -62,6 +68,7 @@ def _operation(operation: Operation, text: str, path: str) -> dict[str, Any]:
         "operationId": operation.endpoint.replace(".", "_") + ("" if path != "/livez" else "_live"),
         "tags": [operation.tag],
         "summary": text.split("\n", 1)[0],
+        "security": [] if operation.scope is PUBLIC else [{API_KEY: [operation.scope]}],
         "responses": _responses(operation),
     }
     if operation.parameters:
@@ -70,6 +77,16 @@ def _operation(operation: Operation, text: str, path: str) -> dict[str, Any]:
         content = {"application/json": _content(operation.takes)}
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _security_scheme() -> dict[str, str]:
+    allows = "\n".join(f"- `{scope}`: {text}" for scope, text in SCOPES.items())
+    return {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": f"^{KEY_PATTERN}$",
+        "description": f"An API key, made by `payments-api keys create`. Its scopes:\n{allows}",
+    }
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
@@ -87,7 +104,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         }
     responses: dict[str, Any] = {str(operation.status): success}
     by_status: dict[int, list[type[Problem]]] = {}
-    for problem in (*operation.problems, *ANYWHERE):
+    kept = () if operation.scope is PUBLIC else KEPT
+    for problem in (*operation.problems, *kept, *ANYWHERE):
         by_status.setdefault(problem.status, []).append(problem)
     for status, problems in sorted(by_status.items()):
         responses[str(status)] = {

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from payments_api import errors, schemas
+from payments_api.callers import JOBS_ADMIN, LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE
 from payments_api.operator_requests import ActionRequest, DiscardRequest, ReplayRequest
 from payments_api.query import LIMIT_DEFAULT, LIMIT_MAX
 from payments_core.money import currencies
@@ -19,20 +20,23 @@ from payments_core.problems import (
     Problem,
 )
 
+PUBLIC = None  # For anybody, with or without a key.
+
 Parameter = dict[str, Any]
 Problems = tuple[type[Problem], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One route: its endpoint's name in the app, and what goes in and comes out.
+    """One route: its endpoint's name in the app, who may use it, what goes in and comes out.
 
-    `answer` is a model, or a media type for what is not JSON. `problems` may come besides
-    those that any route may give.
+    `scope` is what an API key must allow, or PUBLIC. `answer` is a model, or a media type for
+    what is not JSON. `problems` may come besides those that any route may give.
     """
 
     endpoint: str
     tag: str
+    scope: str | None
     answer: type[BaseModel] | str
     status: int = 200
     takes: type[BaseModel] | None = None
@@ -99,6 +103,8 @@ _LAST_EVENT_ID = {
     "schema": {"type": "string"},
 }
 
+# What a route that asks for an API key may answer besides.
+KEPT: Problems = (errors.Unauthorized, errors.Forbidden)
 ANYWHERE: Problems = (
     InternalError,
     errors.DatabaseUnavailable,
@@ -127,6 +133,7 @@ OPERATIONS = (
     Operation(
         "payments.post_payment",
         "payments",
+        PAYMENTS_WRITE,
         schemas.CreatedPayment,
         201,
         schemas.PaymentRequest,
@@ -136,6 +143,7 @@ OPERATIONS = (
     Operation(
         "payments.post_batch",
         "payments",
+        PAYMENTS_WRITE,
         schemas.BatchAnswer,
         takes=schemas.BatchRequest,
         problems=(*_BODY, errors.Overloaded),
@@ -143,6 +151,7 @@ OPERATIONS = (
     Operation(
         "payments.get_payments",
         "payments",
+        PAYMENTS_READ,
         schemas.PaymentPage,
         parameters=(_ACCOUNT, _STATUS, _CURRENCY, _DISCREPANCY, _FROM, _TO, *_PAGING),
         problems=(*_PAGED, errors.Overloaded),
@@ -150,6 +159,7 @@ OPERATIONS = (
     Operation(
         "events.get_events",
         "payments",
+        PAYMENTS_READ,
         "text/event-stream",
         parameters=(_ACCOUNT, _LAST_EVENT_ID),
         problems=(*_PARAMETERS, errors.Overloaded, errors.TooManyStreams),
@@ -157,6 +167,7 @@ OPERATIONS = (
     Operation(
         "payments.get_one_payment",
         "payments",
+        PAYMENTS_READ,
         schemas.PaymentDetail,
         parameters=(_PAYMENT_IN_PATH,),
         problems=(errors.PaymentNotFound, *_PARAMETERS, errors.Overloaded),
@@ -164,6 +175,7 @@ OPERATIONS = (
     Operation(
         "accounts.get_balance",
         "accounts",
+        LEDGER_READ,
         schemas.Balance,
         parameters=(_ACCOUNT_IN_PATH, _CURRENCY, _AT),
         problems=(NotFound, *_PARAMETERS, errors.Overloaded),
@@ -171,6 +183,7 @@ OPERATIONS = (
     Operation(
         "accounts.get_entries",
         "accounts",
+        LEDGER_READ,
         schemas.Statement,
         parameters=(_ACCOUNT_IN_PATH, _CURRENCY, *_PAGING),
         problems=(NotFound, *_PAGED, errors.Overloaded),
@@ -178,6 +191,7 @@ OPERATIONS = (
     Operation(
         "accounts.get_currencies",
         "accounts",
+        LEDGER_READ,
         schemas.Currencies,
         parameters=(_ACCOUNT_IN_PATH,),
         problems=(NotFound, *_PARAMETERS, errors.Overloaded),
@@ -185,6 +199,7 @@ OPERATIONS = (
     Operation(
         "jobs.get_jobs",
         "operations",
+        JOBS_ADMIN,
         schemas.JobPage,
         parameters=(_JOB_STATUS, *_PAGING),
         problems=_PAGED,
@@ -192,14 +207,16 @@ OPERATIONS = (
     Operation(
         "jobs.get_actions",
         "operations",
+        JOBS_ADMIN,
         schemas.ActionPage,
         parameters=_PAGING,
         problems=_PAGED,
     ),
-    Operation("jobs.get_stats", "operations", schemas.QueueStats, problems=_PARAMETERS),
+    Operation("jobs.get_stats", "operations", JOBS_ADMIN, schemas.QueueStats, problems=_PARAMETERS),
     Operation(
         "jobs.get_job",
         "operations",
+        JOBS_ADMIN,
         schemas.Job,
         parameters=(_JOB_IN_PATH,),
         problems=_ONE_JOB,
@@ -207,6 +224,7 @@ OPERATIONS = (
     Operation(
         "jobs.post_replay",
         "operations",
+        JOBS_ADMIN,
         schemas.Job,
         takes=ActionRequest,
         parameters=(_JOB_IN_PATH,),
@@ -215,6 +233,7 @@ OPERATIONS = (
     Operation(
         "jobs.post_discard",
         "operations",
+        JOBS_ADMIN,
         schemas.Job,
         takes=DiscardRequest,
         parameters=(_JOB_IN_PATH,),
@@ -223,23 +242,28 @@ OPERATIONS = (
     Operation(
         "jobs.post_replay_matching",
         "operations",
+        JOBS_ADMIN,
         schemas.Replayed,
         takes=ReplayRequest,
         problems=_BODY,
     ),
-    Operation("jobs.get_workers", "operations", schemas.Workers, problems=_PARAMETERS),
+    Operation("jobs.get_workers", "operations", JOBS_ADMIN, schemas.Workers, problems=_PARAMETERS),
     Operation(
         "jobs.get_throughput",
         "operations",
+        JOBS_ADMIN,
         schemas.Throughput,
         parameters=(_MINUTES,),
         problems=_PARAMETERS,
     ),
-    Operation("jobs.get_audit", "operations", schemas.Audit, problems=_PARAMETERS),
-    Operation("control.health", "control", schemas.Status),
-    Operation("control.livez", "control", schemas.Status),
-    Operation("control.readyz", "control", schemas.Status, problems=(NotReady,)),
-    Operation("control.metrics", "control", "text/plain"),
-    Operation("documents.get_openapi", "control", "application/json"),
-    Operation("documents.get_docs", "control", "text/html"),
+    Operation("jobs.get_audit", "operations", JOBS_ADMIN, schemas.Audit, problems=_PARAMETERS),
+    Operation("control.health", "control", PUBLIC, schemas.Status),
+    Operation("control.livez", "control", PUBLIC, schemas.Status),
+    Operation("control.readyz", "control", PUBLIC, schemas.Status, problems=(NotReady,)),
+    Operation("control.metrics", "control", PUBLIC, "text/plain"),
+    Operation("documents.get_openapi", "control", PUBLIC, "application/json"),
+    Operation("documents.get_docs", "control", PUBLIC, "text/html"),
 )
+
+# For the check of each request, and the one place where a route says what it needs.
+SCOPE_OF = {operation.endpoint: operation.scope for operation in OPERATIONS}

@@ -14,6 +14,7 @@ from payments_api.create_payment import PaymentWriter
 from payments_api.cursors import CursorSigner
 from payments_api.errors import Overloaded
 from payments_api.event_feed import EventFeed
+from payments_api.key_ring import KeyRing
 from payments_core.database import POOL_WAIT_SECONDS, single_statement, transaction
 from payments_core.notices import Notifier
 from payments_core.serving import Lifecycle
@@ -23,7 +24,7 @@ EXTENSION = "payments_api"
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One process's engine, writer, feed and the like."""
+    """One process's engine, writer, feed and the like. `keys` is None where none are asked for."""
 
     engine: AsyncEngine
     notifier: Notifier
@@ -34,6 +35,7 @@ class Services:
     limits: ClientLimits
     # Clients' reads together never hold all connections: see `load_read`.
     reading: asyncio.Semaphore
+    keys: KeyRing | None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -1,12 +1,20 @@
 """The API's settings, read once from the environment at start."""
 
-from typing import Annotated
+from ipaddress import ip_address
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from payments_api.limit_settings import LimitSettings
 from payments_core.settings import DatabaseSettings, LogSettings, Port, Seconds
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
@@ -16,6 +24,17 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
 
     host: str = Field(default="127.0.0.1", description="where the API listens")
     port: Port = Field(default=3001, description="the API's port")
+    auth: Literal["on", "off"] = Field(
+        default="on",
+        description="on: every request needs an API key, but for probes, metrics and documents;"
+        " off: anybody may do everything",
+    )
+    auth_off_beyond_loopback: bool = Field(
+        default=False,
+        validate_default=True,
+        description="lets PAYMENTS_API_AUTH=off start on an address that other machines may"
+        " reach: only where something else keeps them away",
+    )
     pool_size: Annotated[int, Field(ge=4, le=100)] = Field(
         default=10, description="connections to Postgres"
     )
@@ -36,3 +55,14 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
     drain_seconds: Seconds = Field(
         default=5.0, description="how long a stop waits for requests under way"
     )
+
+    @field_validator("auth_off_beyond_loopback")
+    @classmethod
+    def _said_twice(cls, said: bool, info: ValidationInfo) -> bool:
+        host = info.data.get("host", "localhost")
+        if info.data.get("auth") == "off" and not said and not _is_loopback(host):
+            raise ValueError(
+                f"PAYMENTS_API_AUTH=off would let anybody who reaches {host} pay: set this to true"
+                " as well if nobody else can, or PAYMENTS_API_AUTH to on"
+            )
+        return said

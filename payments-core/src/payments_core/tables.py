@@ -265,3 +265,28 @@ audit_findings = Table(
     _time("checked_at", default_now=True),
     CheckConstraint("mode IN ('incremental', 'full')", name="audit_mode_known"),
 )
+
+# What callers of the API prove themselves with: a hash each. Made by `payments-api keys`.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    Column("tenant", Text),
+    Column("replaces", Text),
+    _time("created_at", default_now=True),
+    _time("expires_at"),
+    _time("revoked_at"),
+    _time("last_used_at"),
+    CheckConstraint("id ~ '^[0-9a-z]{12}$'", name="key_id_has_12_chars"),
+    CheckConstraint("length(secret_hash) = 32", name="secret_hash_is_sha256"),
+    CheckConstraint("length(name) BETWEEN 1 AND 100", name="key_is_named"),
+    CheckConstraint("cardinality(scopes) > 0", name="key_allows_something"),
+    CheckConstraint("tenant ~ '^[a-z0-9][a-z0-9-]{0,31}$'", name="tenant_is_a_name"),
+    # Queue, workers and auditor are everybody's: who operates them sees all tenants.
+    CheckConstraint(
+        "tenant IS NULL OR NOT 'jobs:admin' = ANY (scopes)", name="operators_have_no_tenant"
+    ),
+)

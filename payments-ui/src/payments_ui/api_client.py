@@ -54,6 +54,9 @@ class ApiClient:
             pool=POOL_TIMEOUT_SECONDS,
         )
         headers = {"Accept": "application/json", "User-Agent": "payments-ui"}
+        if settings.api_key is not None:
+            # With every request, the event stream's too; httpx logs no headers.
+            headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
         self.http = httpx.AsyncClient(
             base_url=settings.api_url,
             timeout=timeout,
@@ -205,6 +208,9 @@ def _raise_problem(response: httpx.Response) -> NoReturn:
                 response.status_code, f"answered with an error ({response.status_code})"
             )
         )
+    if response.status_code in (401, 403):
+        # The page's own key, which is no fault of who looks at the page.
+        raise ApiUnavailable("does not accept this page's key", sent=False)
     listed = problem.get("errors")
     fields = {
         str(each.get("field", "")): str(each.get("detail", ""))

@@ -34,6 +34,14 @@ def _secret(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _api_key(value: SecretStr | None) -> SecretStr | None:
+    if value is None or not value.get_secret_value():
+        return None
+    if not value.get_secret_value().isascii() or not value.get_secret_value().isprintable():
+        raise ValueError("must be an API key, as payments-api keys create prints it")
+    return value
+
+
 class Settings(BaseSettings):
     """Every value has a default that works on one machine."""
 
@@ -47,6 +55,11 @@ class Settings(BaseSettings):
     api_timeout_seconds: Annotated[
         float, Field(gt=0, le=60, description="longest wait for one answer of payments-api")
     ] = 5.0
+    api_key: Annotated[
+        SecretStr | None,
+        AfterValidator(_api_key),
+        Field(description="the page's own key to payments-api, where that asks for keys"),
+    ] = None
     trace_url: Annotated[
         str | None,
         AfterValidator(_trace_url),

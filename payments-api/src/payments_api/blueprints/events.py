@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 
 from quart import Blueprint, Response, request
 
+from payments_api.access import caller
 from payments_api.event_feed import event_stream
 from payments_api.query import Query
 from payments_api.services import services
@@ -19,13 +20,21 @@ async def get_events() -> Response:
     """A stream that follows the payments, of one account if asked for."""
     account_id = Query(request.args, "accountId").account_id()
     last_event_id = request.headers.get("Last-Event-ID") or None
-    here = services()
+    here, who = services(), caller()
+    stopping = here.lifecycle.stopping
+
+    async def over() -> None:
+        if here.keys is None:
+            await stopping.wait()
+        else:
+            await here.keys.until_ended(who, stopping)
+
     stream = event_stream(
         here.events,
         last_event_id and last_event_id[:LAST_EVENT_ID_MAX_CHARS],
         account_id,
         here.limits.address_of(request.scope),
-        here.lifecycle.stopping,
+        over,
         HEARTBEAT_SECONDS,
     )
     # The first words are fetched here, so that "too many readers" is an answer, not a cut.
