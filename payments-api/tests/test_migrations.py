@@ -1,6 +1,7 @@
 """The schema's revisions: up, down, up again, twice, at once, by hand, and from a newer release."""
 
 import asyncio
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from alembic.util import CommandError
+from certificates import Authority
 from sqlalchemy.exc import DBAPIError
 
 from payments_api import migrate as migrations
@@ -246,3 +248,23 @@ async def test_a_password_file_that_is_missing_is_one_line(
     assert status != 0
     assert err.count("\n") == 1
     assert "/nowhere/secret" in err
+
+
+@pytest.mark.parametrize("command", ["migrate", "validate"])
+def test_a_database_that_is_not_as_secure_as_asked_for_is_refused_in_one_line(
+    database_url: str, tmp_path: Path, command: str
+) -> None:
+    authority = Authority(tmp_path / "ours")
+    url = f"{database_url}?sslmode=verify-full&sslrootcert={authority.certificate}"
+    done = subprocess.run(
+        [sys.executable, "-m", "payments_api", command],
+        env={**os.environ, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    said = [line for line in (done.stdout + done.stderr).splitlines() if "TLS" in line]
+    assert len(said) == 1
+    assert "the server speaks no TLS, and sslmode asks for it" in said[0]
+    assert "Traceback" not in done.stderr

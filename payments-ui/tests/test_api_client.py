@@ -1,9 +1,12 @@
 """Every way in which payments-api can fail has its own plain words."""
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
+from certificates import Authority, server_context
 from pydantic import SecretStr
 
 from payments_ui.api_client import ApiClient, ApiProblem, ApiUnavailable
@@ -140,3 +143,32 @@ async def test_empty_filters_are_not_sent() -> None:
         return httpx.Response(200, json={"payments": [], "nextCursor": None})
 
     await client_of(answer).payments({"limit": 5, "status": "", "cursor": None})
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+async def test_an_api_over_https_is_asked_if_its_authority_is_trusted(
+    tmp_path: Path, trusted: bool
+) -> None:
+    authority, other = Authority(tmp_path / "ours"), Authority(tmp_path / "other")
+    signed = authority.sign("payments-api", "IP:127.0.0.1")
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + b'{"workers":[]}')
+        await writer.drain()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_context(signed))
+    port = server.sockets[0].getsockname()[1]
+    client = ApiClient(
+        Settings(
+            api_url=f"https://127.0.0.1:{port}",
+            api_ca_file=(authority if trusted else other).certificate,
+        )
+    )
+    if trusted:
+        assert await client.workers() == []
+    else:
+        with pytest.raises(ApiUnavailable, match="cannot be reached"):
+            await client.workers()
+    await client.close()
+    server.close()

@@ -60,6 +60,7 @@ DEFAULT_IS_RIGHT = {
     "RECON_WORKER_RETENTION_DAYS": "the same everywhere",
     "PAYMENTS_UI_HOST": "the image's",
     "PAYMENTS_UI_PORT": "the image's EXPOSE, the manifests' containerPort",
+    "PAYMENTS_UI_API_CA_FILE": "the API is asked over http, within the namespace",
     "PAYMENTS_UI_API_TIMEOUT_SECONDS": "the same everywhere",
     "PAYMENTS_UI_API_KEY": "needed where PAYMENTS_API_AUTH is on",
     "PAYMENTS_UI_TRACE_URL": "the site's, where it has a trace UI",
@@ -113,7 +114,8 @@ def check_values(
     for name in set().union(*(variables(settings) for settings in READS[image])):
         monkeypatch.delenv(name, raising=False)
     for name, value in values.items():
-        monkeypatch.setenv(name, str(folder / "password") if name.endswith("_FILE") else value)
+        is_file = name.endswith("_FILE") or name == "PGSSLROOTCERT"
+        monkeypatch.setenv(name, str(folder / "password") if is_file else value)
     return [settings() for settings in READS[image]]
 
 

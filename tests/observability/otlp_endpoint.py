@@ -6,9 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import grpc
+from certificates import Signed, server_context
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as wire
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc as wire_grpc
 
@@ -46,6 +48,7 @@ class OtlpEndpoint:
 
     grpc_port: int
     http_port: int
+    scheme: str = "http"
     spans: list[Received] = field(default_factory=list)
 
     def environ(self, protocol: str) -> dict[str, str]:
@@ -53,7 +56,7 @@ class OtlpEndpoint:
         port = self.grpc_port if protocol == "grpc" else self.http_port
         return {
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"{self.scheme}://127.0.0.1:{port}",
             "OTEL_BSP_SCHEDULE_DELAY": "200",
         }
 
@@ -87,9 +90,14 @@ class OtlpEndpoint:
 
 
 @contextmanager
-def otlp_endpoint() -> Iterator[OtlpEndpoint]:
-    """Both transports, on free ports, until the block ends."""
-    endpoint = OtlpEndpoint(0, 0)
+def otlp_endpoint(
+    tls: Signed | None = None, clients_of: Path | None = None
+) -> Iterator[OtlpEndpoint]:
+    """Both transports, on free ports, until the block ends.
+
+    `tls` is their certificate; `clients_of` the authority that clients' have to be of.
+    """
+    endpoint = OtlpEndpoint(0, 0, "https" if tls else "http")
 
     class Grpc(wire_grpc.TraceServiceServicer):
         def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
@@ -111,9 +119,21 @@ def otlp_endpoint() -> Iterator[OtlpEndpoint]:
 
     grpc_server = grpc.server(ThreadPoolExecutor(4))
     wire_grpc.add_TraceServiceServicer_to_server(Grpc(), grpc_server)
-    endpoint.grpc_port = grpc_server.add_insecure_port("127.0.0.1:0")
+    if tls is None:
+        endpoint.grpc_port = grpc_server.add_insecure_port("127.0.0.1:0")
+    else:
+        credentials = grpc.ssl_server_credentials(
+            [(tls.key.read_bytes(), tls.certificate.read_bytes())],
+            clients_of.read_bytes() if clients_of else None,
+            clients_of is not None,
+        )
+        endpoint.grpc_port = grpc_server.add_secure_port("127.0.0.1:0", credentials)
     grpc_server.start()
     http_server = ThreadingHTTPServer(("127.0.0.1", 0), Http)
+    if tls is not None:
+        http_server.socket = server_context(tls, clients_of).wrap_socket(
+            http_server.socket, server_side=True
+        )
     endpoint.http_port = http_server.server_address[1]
     threading.Thread(target=http_server.serve_forever, daemon=True).start()
     try:

@@ -36,6 +36,7 @@ from payments_core.database import (
     single_statement,
 )
 from payments_core.database_telemetry import show_pool
+from payments_core.database_tls import DatabaseTlsError, warn_without_tls
 from payments_core.http_telemetry import observe_http
 from payments_core.logs import configure_logs
 from payments_core.metrics import show_build
@@ -77,6 +78,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
 
 def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
     dsn = dsn_with_password(settings.database_url, settings.database_password_file)
+    warn_without_tls(dsn)
     engine = create_engine(dsn, application_name="payments-api", pool_size=settings.pool_size)
     notifier = Notifier(engine)
     return Services(
@@ -103,6 +105,8 @@ def _readiness(here: Services) -> Any:
         try:
             async with single_statement(here.engine) as connection:
                 found = await current_revision(connection)
+        except DatabaseTlsError as error:
+            return f"The database is not connected to: {error}."
         except Exception as error:  # Whatever it is, this process cannot serve for now.
             return f"The database does not answer: {type(error).__name__}."
         if found is None or found in older:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import asyncpg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
@@ -14,7 +13,7 @@ from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from payments_core.database import asyncpg_dsn
+from payments_core.database import connect
 
 # Any number, as long as every release uses the same: it keeps two migrations apart.
 MIGRATION_LOCK_ID = 7_021_781_953
@@ -119,8 +118,8 @@ async def _migration_connection(url: str) -> AsyncIterator[AsyncConnection]:
     engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         poolclass=NullPool,
-        async_creator=lambda: asyncpg.connect(
-            asyncpg_dsn(url), timeout=10, server_settings={"application_name": "payments-migrate"}
+        async_creator=lambda: connect(
+            url, timeout=10, server_settings={"application_name": "payments-migrate"}
         ),
     )
     try:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
-from payments_core.database import asyncpg_dsn
+from payments_core.database import connect
 
 AMOUNT = Decimal("42.50")
 SETTLED_WITHIN_SECONDS = 30.0
@@ -141,7 +141,7 @@ async def validate(api_url: str, dsn: str, api_key: str | None = None) -> int:
     """
     print(f"Validating {api_url}\n")
     try:
-        database = await asyncpg.connect(asyncpg_dsn(dsn), timeout=5, command_timeout=10)
+        database = await connect(dsn, timeout=5, command_timeout=10)
     except (OSError, asyncpg.PostgresError) as error:
         print(f"❌ no connection to the database: {error}\n")
         return _summary({})

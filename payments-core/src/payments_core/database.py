@@ -1,6 +1,7 @@
 """Connections to Postgres: one engine a process, every wait on it bounded."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from payments_core.database_telemetry import MeasuredPool, trace_statements
+from payments_core.database_tls import tls_problem
 
 # A row whose columns the type checker does not know.
 AnyRow = Row[*tuple[Any, ...]]
@@ -23,6 +25,13 @@ STATEMENT_TIMEOUT_SECONDS = 30
 IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 15  # A stalled process frees its locks by itself.
 CONNECT_TIMEOUT_SECONDS = 5
 POOL_WAIT_SECONDS = 5
+# A peer that fell silent is given up after some 20 seconds, also where nobody waits for it.
+TCP_OPTIONS = {
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPINTVL": 3,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 15_000,  # Milliseconds: what was sent and not acknowledged.
+}
 
 # What a caller may see while Postgres restarts, is unreachable, or all connections are busy.
 _UNAVAILABLE_SQLSTATES = ("08", "53", "57P", "25006", "55P03", "57014")
@@ -60,6 +69,36 @@ def asyncpg_dsn(url: str) -> str:
     return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+async def connect(url: str, **options: Any) -> "asyncpg.Connection[Any]":
+    """asyncpg.connect to the URL, with its `options`; every connection of ours begins here.
+
+    Raises DatabaseTlsError, and what asyncpg raises.
+    """
+    try:
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(asyncpg_dsn(url), **options)
+    except (OSError, asyncpg.PostgresError) as error:
+        parsed = make_url(url)
+        problem = tls_problem(error, f"{parsed.host or 'localhost'}:{parsed.port or 5432}")
+        if problem is None:
+            raise
+        raise problem from error
+    _notice_a_dead_peer(connection)
+    return connection
+
+
+def _notice_a_dead_peer(connection: "asyncpg.Connection[Any]") -> None:
+    """Let the kernel end a connection whose other end went without a word."""
+    # asyncpg has no public way to its socket.
+    transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
+    opened = transport.get_extra_info("socket")
+    if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in TCP_OPTIONS.items():
+        if hasattr(socket, name):  # Not every system has each.
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 def create_engine(
     url: str,
     *,
@@ -79,8 +118,8 @@ def create_engine(
         pool_timeout=POOL_WAIT_SECONDS,
         pool_recycle=1800,
         # asyncpg reads the URL itself: it knows sslmode, sslrootcert and several hosts.
-        async_creator=lambda: asyncpg.connect(
-            asyncpg_dsn(url),
+        async_creator=lambda: connect(
+            url,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=statement_seconds + 5,  # Where the server cannot even say so.
             server_settings=settings,

@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 
-from payments_core.database import CONNECT_TIMEOUT_SECONDS, server_settings
+from payments_core.database import CONNECT_TIMEOUT_SECONDS, connect, server_settings
 
 HEARTBEAT_SECONDS = 10.0  # Finds a half-open connection, on which nothing would ever come.
 RECONNECT_SECONDS_MIN = 0.1
@@ -36,7 +36,7 @@ async def listen(
     pause = RECONNECT_SECONDS_MIN
     while True:
         try:
-            connection = await asyncpg.connect(
+            connection = await connect(
                 dsn,
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 server_settings=server_settings(application_name),

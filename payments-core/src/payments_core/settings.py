@@ -4,8 +4,10 @@ import sys
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
 
-from pydantic import Field, FilePath, PostgresDsn, ValidationError
+from pydantic import AfterValidator, Field, FilePath, PostgresDsn, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from payments_core.database_tls import checked_tls
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -39,13 +41,19 @@ class LogSettings(BaseSettings):
     ] = "auto"
 
 
+def _checked_url(url: PostgresDsn) -> PostgresDsn:
+    checked_tls(str(url))
+    return url
+
+
 class DatabaseSettings(BaseSettings):
     """What the services with a database connection read for it."""
 
-    database_url: PostgresDsn = Field(
+    database_url: Annotated[PostgresDsn, AfterValidator(_checked_url)] = Field(
         default=PostgresDsn("postgresql://postgres@localhost:5432/payments"),
         validation_alias="DATABASE_URL",
-        description="postgresql://user:password@host:port/database",
+        description="postgresql://user:password@host:port/database, and over a network"
+        " ?sslmode=verify-full&sslrootcert=FILE",
     )
     database_password_file: FilePath | None = Field(
         default=None,

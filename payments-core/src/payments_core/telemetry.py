@@ -5,6 +5,7 @@ queue that a thread of its own empties, what does not fit is dropped, and logs.p
 line a minute through.
 """
 
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ JOBS_QUEUE = "recon_jobs"  # messaging.destination.name, where jobs are sent and
 
 PROPAGATOR = TraceContextTextMapPropagator()
 _ODD = tuple("13579bdf")  # The last digit of the flags, of which the lowest bit is "sampled".
+_CERTIFICATES = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE")
 _SAMPLERS = "always_on|always_off|traceidratio"
 
 
@@ -203,8 +205,13 @@ def _exporter(settings: TelemetrySettings) -> SpanExporter:
 
         return grpc_exporter.OTLPSpanExporter()
     from opentelemetry.exporter.otlp.proto.http import trace_exporter as http_exporter
+    from requests import Session
 
-    return http_exporter.OTLPSpanExporter()
+    session = Session()
+    # Its REQUESTS_CA_BUNDLE, which many sites set for everything, would win over the certificate
+    # that is meant for the collector.
+    session.trust_env = not any(os.environ.get(name) for name in _CERTIFICATES)
+    return http_exporter.OTLPSpanExporter(session=session)
 
 
 class _DictGetter(Getter[Mapping[str, str]]):

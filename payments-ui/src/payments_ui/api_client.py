@@ -1,5 +1,6 @@
 """The page's only door to payments-api: pooled, and every wait is bounded."""
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
@@ -64,6 +65,7 @@ class ApiClient:
             headers=headers,
             transport=transport,
             trust_env=False,
+            verify=_authorities(settings),
         )
 
     async def close(self) -> None:
@@ -178,6 +180,13 @@ class ApiClient:
         if response.is_error:
             _raise_problem(response)
         return response
+
+
+def _authorities(settings: Settings) -> ssl.SSLContext | bool:
+    """Whom an https:// API may have its certificate from; True: the well-known authorities."""
+    if settings.api_ca_file is None:
+        return True
+    return ssl.create_default_context(cafile=settings.api_ca_file)
 
 
 def _segment(text: str) -> str:

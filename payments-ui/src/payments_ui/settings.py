@@ -3,7 +3,7 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, FilePath, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from payments_core.settings import Port
@@ -52,6 +52,13 @@ class Settings(BaseSettings):
     api_url: Annotated[
         str, AfterValidator(_http_url), Field(description="where payments-api answers")
     ] = "http://127.0.0.1:3001"
+    api_ca_file: Annotated[
+        FilePath | None,
+        Field(
+            description="certificates of the authorities that an https:// API may have its own"
+            " from (default: the well-known ones)"
+        ),
+    ] = None
     api_timeout_seconds: Annotated[
         float, Field(gt=0, le=60, description="longest wait for one answer of payments-api")
     ] = 5.0

@@ -7,6 +7,7 @@ from quart import Quart
 from payments_core.control import control_blueprint
 from payments_core.database import create_engine, dsn_with_password
 from payments_core.database_telemetry import show_pool
+from payments_core.database_tls import warn_without_tls
 from payments_core.http_telemetry import observe_http
 from payments_core.logs import configure_logs
 from payments_core.metrics import show_build
@@ -48,6 +49,7 @@ async def run_worker(settings: WorkerSettings) -> None:
 
 async def _run(settings: WorkerSettings, version: str) -> None:
     dsn = dsn_with_password(settings.database_url, settings.database_password_file)
+    warn_without_tls(dsn)
     # A lane each, and beside them renewal, rescue, pruning, presence, notices and the auditor.
     engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 6)
     show_pool(engine)
