@@ -27,7 +27,10 @@ STOPS_THE_RUNNING_RELEASE = {
     r"\bLOCK TABLE\b": "locks everybody out",
     r"^\s*UPDATE (payments|recon_jobs|ledger_entries|accounts)\b(?!.*\bLIMIT\b)": "locks every row",
 }
-INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY)[^;]*? ON (?:ONLY )?(\w+)", re.S)
+# IF NOT EXISTS: one that was built beforehand, as the revision makes sure of.
+INDEX = re.compile(
+    r"CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY|IF NOT EXISTS)[^;]*? ON (?:ONLY )?(\w+)", re.S
+)
 TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
 
 

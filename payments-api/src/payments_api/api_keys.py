@@ -17,18 +17,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.callers import JOBS_ADMIN, SCOPES
 from payments_core.database import AnyRow
+from payments_core.payments import TENANT_PATTERN
 from payments_core.tables import api_keys
 
 KEY_PATTERN = r"pay_[0-9a-z]{12}_[0-9A-Za-z]{43}"
 KEYS_MAX = 10_000  # Every process holds all of them in memory.
 NAME_MAX_CHARS = 100
-TENANT_MAX_CHARS = 32
 _ID_CHARS, _ID_LENGTH = string.digits + string.ascii_lowercase, 12
 # 43 of 62 characters are 256 bits. No _ or -, so that a double click selects the whole key.
 _SECRET_CHARS, _SECRET_LENGTH = string.digits + string.ascii_letters, 43
 _KEY = re.compile(KEY_PATTERN)
 _ID = re.compile(rf"[0-9a-z]{{{_ID_LENGTH}}}")
-_TENANT = re.compile(rf"[a-z0-9][a-z0-9-]{{0,{TENANT_MAX_CHARS - 1}}}")
+_TENANT = re.compile(TENANT_PATTERN)
 
 
 class KeyRefused(ValueError):
@@ -55,7 +55,7 @@ class KeyGrant:
         if self.tenant is not None:
             if not _TENANT.fullmatch(self.tenant):
                 raise KeyRefused(
-                    f"a tenant has 1 to {TENANT_MAX_CHARS} characters of a-z, 0-9 and -,"
+                    "a tenant has 1 to 32 characters of a-z, 0-9 and -,"
                     " and starts with none of the last"
                 )
             if JOBS_ADMIN in self.scopes:

@@ -12,7 +12,7 @@ import secrets
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.errors import Overloaded, TooManyStreams
 from payments_api.read_payments import payment_json, payments_by_id
+from payments_api.tenants import is_of_tenant, shown_account
 from payments_core.database import asyncpg_dsn, reason_of, single_statement
 from payments_core.listening import listen
 from payments_core.notices import PAYMENTS_CHANNEL, TOO_MANY
@@ -36,16 +37,26 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`name` is payment or resync; `account_id` is None when every reader must see it."""
+    """`name` is payment or resync; `account_id` is None when every reader must see it.
+
+    Ids are counted across all tenants, which would tell each how busy the others are: a tenant's
+    readers get the token in their place.
+    """
 
     id: str
     name: str
     data: dict[str, Any]
     account_id: str | None = None
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
 
-    def as_text(self) -> str:
+    def as_text(self, tenant: str | None = None) -> str:
         """As it goes over the wire."""
-        return f"id: {self.id}\nevent: {self.name}\ndata: {json.dumps(self.data)}\n\n"
+        if tenant is None:
+            return f"id: {self.id}\nevent: {self.name}\ndata: {json.dumps(self.data)}\n\n"
+        data = self.data
+        if self.account_id is not None:
+            data = {**data, "accountId": shown_account(self.account_id, tenant)}
+        return f"id: {self.token}\nevent: {self.name}\ndata: {json.dumps(data)}\n\n"
 
 
 @dataclass(eq=False, slots=True)
@@ -54,13 +65,22 @@ class Reader:
 
     account_id: str | None
     address: str = ""
+    tenant: str | None = None
     waiting: deque[Event] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     dropped: bool = False
 
+    def may_see(self, event: Event) -> bool:
+        """Whether the event is for this reader."""
+        if event.account_id is None:
+            return True
+        if not is_of_tenant(event.account_id, self.tenant):
+            return False
+        return self.account_id in (None, event.account_id)
+
     def offer(self, event: Event) -> None:
         """Queue the event, or give the reader up: its queue never grows without bound."""
-        if event.account_id not in (None, self.account_id) and self.account_id is not None:
+        if not self.may_see(event):
             return
         if len(self.waiting) >= WAITING_EVENTS_MAX:
             self.dropped = True
@@ -158,7 +178,7 @@ class EventFeed:
 
     @asynccontextmanager
     async def reader(
-        self, last_event_id: str | None, account_id: str | None, address: str
+        self, last_event_id: str | None, account_id: str | None, tenant: str | None, address: str
     ) -> AsyncIterator[Reader]:
         """A registered reader, with what it missed since `last_event_id` waiting for it.
 
@@ -168,9 +188,9 @@ class EventFeed:
             raise Overloaded(f"{len(self._readers)} event streams are open.")
         if sum(r.address == address for r in self._readers) >= self._readers_per_address_max:
             raise TooManyStreams(f"Close one of your {self._readers_per_address_max} streams.")
-        reader = Reader(account_id, address)
+        reader = Reader(account_id, address, tenant)
         if last_event_id is not None:
-            for event in self._missed_since(last_event_id):
+            for event in self._missed_since(last_event_id, reader):
                 reader.offer(event)
         self._readers.add(reader)
         try:
@@ -179,7 +199,9 @@ class EventFeed:
             self._readers.discard(reader)
             self._last_reader_left = asyncio.get_running_loop().time()
 
-    def _missed_since(self, last_event_id: str) -> list[Event]:
+    def _missed_since(self, last_event_id: str, reader: Reader) -> list[Event]:
+        if reader.tenant is not None:
+            return self._missed_since_token(last_event_id, reader)
         epoch, _, number = last_event_id.rpartition("-")
         resync = [Event(f"{self._epoch}-{self._number}", "resync", {})]
         if epoch != self._epoch or not (number.isascii() and number.isdigit()):
@@ -189,11 +211,22 @@ class EventFeed:
             return resync
         return list(self._kept)[len(self._kept) - missed :]
 
+    def _missed_since_token(self, token: str, reader: Reader) -> list[Event]:
+        kept = list(self._kept)
+        place = next((n for n, event in enumerate(kept) if event.token == token), None)
+        missed = [] if place is None else [e for e in kept[place + 1 :] if reader.may_see(e)]
+        if place is None or len(missed) > WAITING_EVENTS_MAX:
+            resync = Event("", "resync", {})
+            # Where there is one, the last event's: what comes after it is what this one has not.
+            return [replace(resync, token=kept[-1].token) if kept else resync]
+        return missed
+
 
 async def event_stream(
     feed: EventFeed,
     last_event_id: str | None,
     account_id: str | None,
+    tenant: str | None,
     address: str,
     over: Callable[[], Coroutine[Any, Any, None]],
     heartbeat_seconds: float,
@@ -202,7 +235,7 @@ async def event_stream(
 
     `address` is who reads, as limits count it.
     """
-    async with feed.reader(last_event_id, account_id, address) as reader:
+    async with feed.reader(last_event_id, account_id, tenant, address) as reader:
         # The first words make proxies and readers see that the stream is open.
         yield "retry: 1000\n: connected\n\n"
         stopped = asyncio.create_task(over())
@@ -229,7 +262,7 @@ async def _follow(
         if not done:
             yield ": still here\n\n"
             continue
-        texts = [event.as_text() for event in reader.waiting]
+        texts = [event.as_text(reader.tenant) for event in reader.waiting]
         reader.waiting.clear()
         if texts:
             yield "".join(texts)

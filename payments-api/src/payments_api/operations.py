@@ -10,7 +10,11 @@ from payments_api.callers import JOBS_ADMIN, LEDGER_READ, PAYMENTS_READ, PAYMENT
 from payments_api.operator_requests import ActionRequest, DiscardRequest, ReplayRequest
 from payments_api.query import LIMIT_DEFAULT, LIMIT_MAX
 from payments_core.money import currencies
-from payments_core.payments import ACCOUNT_ID_PATTERN, IDEMPOTENCY_KEY_MAX_CHARS, PAYMENT_STATUSES
+from payments_core.payments import (
+    IDEMPOTENCY_KEY_MAX_CHARS,
+    PAYMENT_STATUSES,
+    STORED_ACCOUNT_ID_PATTERN,
+)
 from payments_core.problems import (
     InternalError,
     MethodIsNotAllowed,
@@ -67,7 +71,12 @@ _FROM = _query("createdFrom", "Created then or later.", type="string", format="d
 _TO = _query("createdTo", "Created before then.", type="string", format="date-time")
 _AT = _query("at", "The moment; now when left out.", type="string", format="date-time")
 _STATUS = _query("status", "Only these.", type="string", enum=list(PAYMENT_STATUSES))
-_ACCOUNT = _query("accountId", "Only this account's.", type="string", pattern=ACCOUNT_ID_PATTERN)
+_ACCOUNT = _query(
+    "accountId",
+    "Only this account's. A key without a tenant names one of a tenant as tenant~account.",
+    type="string",
+    pattern=STORED_ACCOUNT_ID_PATTERN,
+)
 _DISCREPANCY = _query(
     "discrepancy", "true: only payments that were completed with a discrepancy.", type="boolean"
 )
@@ -79,7 +88,7 @@ _JOB_STATUS = _query(
     default="failed",
 )
 _MINUTES = _query("minutes", "How far back.", type="integer", minimum=1, maximum=1440, default=15)
-_ACCOUNT_IN_PATH = _path("accountId", pattern=ACCOUNT_ID_PATTERN)
+_ACCOUNT_IN_PATH = _path("accountId", pattern=STORED_ACCOUNT_ID_PATTERN)
 _PAYMENT_IN_PATH = _path("paymentId", format="uuid")
 _JOB_IN_PATH = _path("jobId", pattern="^[0-9]+$")
 _KEY = {

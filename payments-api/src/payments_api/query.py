@@ -7,8 +7,9 @@ from uuid import UUID
 from werkzeug.datastructures import MultiDict
 
 from payments_api.errors import ValidationFailed
+from payments_api.tenants import stored_account
 from payments_core.money import MoneyError, decimals_of
-from payments_core.payments import is_account_id
+from payments_core.payments import is_account_id, is_stored_account_id
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
@@ -84,10 +85,10 @@ class Query:
             raise ValidationFailed.of("currency", str(error)) from None
         return value
 
-    def account_id(self) -> str | None:
-        """An account's id, the system's own included."""
+    def account_id(self, tenant: str | None) -> str | None:
+        """An account's id as it is stored, the system's own included."""
         value = self.text("accountId")
-        return None if value is None else checked_account_id(value)
+        return None if value is None else checked_account_id(value, tenant)
 
 
 def moment_of(text: str) -> datetime:
@@ -100,11 +101,12 @@ def moment_of(text: str) -> datetime:
         raise ValueError(MOMENT_EXPECTED) from None
 
 
-def checked_account_id(value: str) -> str:
-    """The id itself, if an account can have it. Raises ValidationFailed."""
-    if not is_account_id(value):
+def checked_account_id(value: str, tenant: str | None) -> str:
+    """The id as it is stored, if the caller's accounts can have it. Raises ValidationFailed."""
+    can_be = is_stored_account_id(value) if tenant is None else is_account_id(value)
+    if not can_be:
         raise ValidationFailed.of("accountId", "is not an account's id")
-    return value
+    return stored_account(value, tenant)
 
 
 def uuid_or_none(text: str) -> UUID | None:

@@ -10,10 +10,19 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from payments_api.callers import LEDGER_READ, Caller
+from payments_api.tenants import is_of_tenant, shown_account, shown_key
 from payments_core.database import AnyRow
 from payments_core.money import amount_text
 from payments_core.payments import first_id_at, utc_text
-from payments_core.tables import ledger_entries, payments, recon_jobs, reconciliation_results
+from payments_core.tables import (
+    has_tenant,
+    ledger_entries,
+    payments,
+    recon_jobs,
+    reconciliation_results,
+    tenant_of,
+)
 
 # A payment's id holds the API's time at which it was asked for; its row's time is Postgres'.
 ID_SKEW = timedelta(minutes=10)
@@ -33,8 +42,12 @@ _LISTED = (
 
 @dataclass(frozen=True, slots=True)
 class PaymentFilter:
-    """Which payments; what is None does not narrow. created_from is included, created_to not."""
+    """Which payments; what is None does not narrow. created_from is included, created_to not.
 
+    account_id is the stored one, and so the tenant's own where there is a tenant.
+    """
+
+    tenant: str | None = None
     account_id: str | None = None
     status: str | None = None
     currency: str | None = None
@@ -48,6 +61,8 @@ class PaymentFilter:
         terms: list[ColumnElement[bool]] = []
         if self.account_id is not None:
             terms.append(columns.account_id == self.account_id)
+        elif self.tenant is not None:
+            terms.extend((has_tenant, tenant_of == self.tenant))
         if self.status is not None:
             terms.append(columns.status == self.status)
             terms.extend(_rare_status(self.status))
@@ -108,11 +123,16 @@ async def payments_by_id(tx: AsyncConnection, ids: Sequence[UUID]) -> Sequence[A
     return rows
 
 
-async def get_payment(tx: AsyncConnection, payment_id: UUID) -> dict[str, Any] | None:
-    """A payment as GET /payments/{id} shows it; None when there is none."""
+async def get_payment(tx: AsyncConnection, payment_id: UUID, who: Caller) -> dict[str, Any] | None:
+    """A payment as GET /payments/{id} shows it; None when there is none that they may see.
+
+    Ledger entries need their own scope. The job is the operators' matter, and numbered across
+    all tenants: none of them sees it.
+    """
     query = select(payments).where(payments.c.id == payment_id)
     payment = (await tx.execute(query)).one_or_none()
-    if payment is None:
+    tenant = who.tenant
+    if payment is None or not is_of_tenant(payment.account_id, tenant):
         return None
     results, jobs, entries = reconciliation_results, recon_jobs, ledger_entries
     result = (
@@ -125,22 +145,24 @@ async def get_payment(tx: AsyncConnection, payment_id: UUID) -> dict[str, Any] |
     currency = payment.currency
     discrepancy = result.discrepancy_amount if result else None
     return {
-        **payment_json(payment._asdict() | {"discrepancy_amount": discrepancy}),
-        "idempotencyKey": payment.idempotency_key,
+        **payment_json(payment._asdict() | {"discrepancy_amount": discrepancy}, tenant),
+        "idempotencyKey": shown_key(payment.idempotency_key, tenant),
         "traceparent": payment.traceparent,
         "updatedAt": utc_text(payment.updated_at),
-        "job": _job_in_payment(job) if job else None,
+        "job": _job_in_payment(job) if job and tenant is None else None,
         "reconciliation": _reconciliation_json(result, currency) if result else None,
-        "ledgerEntries": [entry_json(leg) for leg in legs],
+        "ledgerEntries": [entry_json(leg, tenant) for leg in legs]
+        if LEDGER_READ in who.scopes
+        else None,
     }
 
 
-def payment_json(payment: Mapping[str, Any]) -> dict[str, Any]:
-    """A payment as lists and events show it."""
+def payment_json(payment: Mapping[str, Any], tenant: str | None = None) -> dict[str, Any]:
+    """A payment as lists and events show it to the tenant."""
     currency = payment["currency"]
     return {
         "id": str(payment["id"]),
-        "accountId": payment["account_id"],
+        "accountId": shown_account(payment["account_id"], tenant),
         "amount": amount_text(payment["amount"], currency),
         "currency": currency,
         "description": payment["description"],
@@ -151,17 +173,21 @@ def payment_json(payment: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def entry_json(entry: AnyRow) -> dict[str, Any]:
-    """A ledger entry, but for the payment it belongs to."""
+def entry_json(entry: AnyRow, tenant: str | None = None) -> dict[str, Any]:
+    """A ledger entry, but for the payment it belongs to.
+
+    What is counted or summed across all tenants is None for each of them.
+    """
+    own = is_of_tenant(entry.account_id, tenant)
     return {
-        "id": entry.id,
-        "accountId": entry.account_id,
+        "id": entry.id if tenant is None else None,
+        "accountId": shown_account(entry.account_id, tenant),
         "currency": entry.currency,
         "entryType": entry.entry_type,
         "direction": entry.direction,
         "amount": amount_text(entry.amount, entry.currency),
-        "accountSeq": entry.account_seq,
-        "balanceAfter": amount_text(entry.balance_after, entry.currency),
+        "accountSeq": entry.account_seq if own else None,
+        "balanceAfter": amount_text(entry.balance_after, entry.currency) if own else None,
         "createdAt": utc_text(entry.created_at),
     }
 

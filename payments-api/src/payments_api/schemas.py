@@ -170,16 +170,20 @@ class PaymentPage(Shape):
 
 
 class LedgerEntry(Shape):
-    """One leg of a posting, with its account's balance after it."""
+    """One leg of a posting, with its account's balance after it.
 
-    id: int
+    For a tenant's key, what is counted or summed across all tenants is null: every leg's id, and
+    the clearing leg's place and balance.
+    """
+
+    id: int | None
     account_id: str
     currency: CurrencyCode
     entry_type: Literal["payment", "clearing"]
     direction: Literal["credit", "debit"]
     amount: Amount
-    account_seq: int
-    balance_after: Amount
+    account_seq: int | None
+    balance_after: Amount | None
     created_at: datetime
 
 
@@ -223,7 +227,10 @@ class JobOfPayment(Shape):
 
 
 class PaymentDetail(Payment):
-    """A payment with all that became of it."""
+    """A payment with all that became of it.
+
+    ledgerEntries is null for a key without ledger:read, job for one of a tenant.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": []})
 
@@ -232,7 +239,7 @@ class PaymentDetail(Payment):
     updated_at: datetime
     job: JobOfPayment | None
     reconciliation: Reconciliation | None
-    ledger_entries: list[LedgerEntry]
+    ledger_entries: list[LedgerEntry] | None
 
 
 class Balance(Shape):

@@ -16,15 +16,25 @@ SYSTEM_ACCOUNT_PREFIX = "sys:"
 CLEARING_ACCOUNT_PREFIX = "sys:clearing:"
 ACCOUNT_ID_MAX_CHARS = 128
 ACCOUNT_ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}$"
+# Between a tenant's name and the account's, which cannot hold one. It needs no escape in a URL.
+TENANT_SEPARATOR = "~"
+TENANT_PATTERN = r"[a-z0-9][a-z0-9-]{0,31}"
+STORED_ACCOUNT_ID_PATTERN = rf"^({TENANT_PATTERN}~)?[A-Za-z0-9_][A-Za-z0-9_.:@+-]{{0,127}}$"
 DESCRIPTION_MAX_CHARS = 500
 IDEMPOTENCY_KEY_MAX_CHARS = 255
 
 _ACCOUNT_ID = re.compile(ACCOUNT_ID_PATTERN.replace("$", r"\Z"))
+_STORED_ACCOUNT_ID = re.compile(STORED_ACCOUNT_ID_PATTERN.replace("$", r"\Z"))
 
 
 def is_account_id(text: str) -> bool:
     """Whether the text can name an account, the system's own ones included."""
     return _ACCOUNT_ID.match(text) is not None
+
+
+def is_stored_account_id(text: str) -> bool:
+    """The same as who sees all tenants names an account: a tenant's is `acme~acc_42`."""
+    return _STORED_ACCOUNT_ID.match(text) is not None
 
 
 def is_system_account(account_id: str) -> bool:

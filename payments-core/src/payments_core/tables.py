@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     ForeignKey,
     Identity,
@@ -20,6 +21,7 @@ from sqlalchemy import (
     UniqueConstraint,
     Uuid,
     func,
+    literal_column,
     text,
 )
 
@@ -73,6 +75,15 @@ payments = Table(
     postgresql_with={"fillfactor": 55, "autovacuum_vacuum_scale_factor": 0.05},
 )
 Index("payments_by_account", payments.c.account_id, payments.c.id)
+# An account of a tenant is named `tenant~account`. Payments without one cost this index nothing.
+has_tenant = literal_column("strpos(payments.account_id, '~') > 0", Boolean)
+tenant_of: ColumnElement[str] = literal_column("split_part(payments.account_id, '~', 1)", Text)
+Index(
+    "payments_by_tenant",
+    text("split_part(account_id, '~', 1)"),
+    payments.c.id,
+    postgresql_where=text("strpos(account_id, '~') > 0"),
+)
 
 recon_jobs = Table(
     "recon_jobs",

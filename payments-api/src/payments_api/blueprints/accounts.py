@@ -3,6 +3,7 @@
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
+from payments_api.access import caller
 from payments_api.orders import DEFAULT_CURRENCY
 from payments_api.query import Query, checked_account_id
 from payments_api.read_accounts import balance_of, currencies_of, entries_of
@@ -20,9 +21,9 @@ async def get_balance(account_id: str) -> ResponseReturnValue:
     query = Query(request.args, "currency", "at")
     currency = query.currency(DEFAULT_CURRENCY) or DEFAULT_CURRENCY
     at = query.time("at")
-    account_id = checked_account_id(account_id)
+    stored = checked_account_id(account_id, caller().tenant)
     async with services().load_read() as tx:
-        balance = await balance_of(tx, account_id, currency, at)
+        balance = await balance_of(tx, stored, currency, at)
     answer = {
         "accountId": account_id,
         "balance": amount_text(balance, currency),
@@ -37,9 +38,9 @@ async def get_balance(account_id: str) -> ResponseReturnValue:
 async def get_currencies(account_id: str) -> ResponseReturnValue:
     """The currencies in which the account has entries."""
     Query(request.args)
-    account_id = checked_account_id(account_id)
+    stored = checked_account_id(account_id, caller().tenant)
     async with services().load_read() as tx:
-        return {"currencies": await currencies_of(tx, account_id)}
+        return {"currencies": await currencies_of(tx, stored)}
 
 
 @accounts.get("/entries")
@@ -48,14 +49,16 @@ async def get_entries(account_id: str) -> ResponseReturnValue:
     query = Query(request.args, "currency", "limit", "cursor")
     currency = query.currency(DEFAULT_CURRENCY) or DEFAULT_CURRENCY
     limit = query.limit()
-    scope = ["entries", checked_account_id(account_id), currency]
+    tenant = caller().tenant
+    stored = checked_account_id(account_id, tenant)
+    scope = ["entries", stored, currency]
     position = services().cursors.read(scope, query.text("cursor"))
     before = None if position is None else int(position)
     async with services().load_read() as tx:
-        rows = await entries_of(tx, account_id, currency, limit + 1, before)
+        rows = await entries_of(tx, stored, currency, limit + 1, before)
     page = rows[:limit]
     more = len(rows) > limit
     return {
-        "entries": [{**entry_json(row), "paymentId": str(row.payment_id)} for row in page],
+        "entries": [{**entry_json(row, tenant), "paymentId": str(row.payment_id)} for row in page],
         "nextCursor": services().cursors.sign(scope, str(page[-1].account_seq)) if more else None,
     }

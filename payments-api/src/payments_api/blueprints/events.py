@@ -18,9 +18,9 @@ events = Blueprint("events", __name__)
 @events.get("/payments/events")
 async def get_events() -> Response:
     """A stream that follows the payments, of one account if asked for."""
-    account_id = Query(request.args, "accountId").account_id()
-    last_event_id = request.headers.get("Last-Event-ID") or None
     here, who = services(), caller()
+    account_id = Query(request.args, "accountId").account_id(who.tenant)
+    last_event_id = request.headers.get("Last-Event-ID") or None
     stopping = here.lifecycle.stopping
 
     async def over() -> None:
@@ -33,6 +33,7 @@ async def get_events() -> Response:
         here.events,
         last_event_id and last_event_id[:LAST_EVENT_ID_MAX_CHARS],
         account_id,
+        who.tenant,
         here.limits.address_of(request.scope),
         over,
         HEARTBEAT_SECONDS,

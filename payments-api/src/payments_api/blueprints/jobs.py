@@ -118,7 +118,9 @@ async def post_replay_matching() -> ResponseReturnValue:
     wanted = parse_model(ReplayRequest, await read_json_object(request))
     which = DeadLetterFilter(
         error_contains=wanted.error_contains,
-        account_id=None if wanted.account_id is None else checked_account_id(wanted.account_id),
+        account_id=None
+        if wanted.account_id is None
+        else checked_account_id(wanted.account_id, None),
         created_from=wanted.created_from,
         created_to=wanted.created_to,
     )

@@ -8,6 +8,7 @@ from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
 from payments_api import metrics
+from payments_api.access import caller
 from payments_api.create_payment import Creation
 from payments_api.errors import PaymentNotFound, ValidationFailed
 from payments_api.orders import checked_key, parse_idempotency_key, parse_order
@@ -15,8 +16,9 @@ from payments_api.query import Query, uuid_or_none
 from payments_api.read_payments import PaymentFilter, get_payment, list_payments, payment_json
 from payments_api.request_body import BATCH_BODY_MAX_BYTES, read_json_object
 from payments_api.services import services
+from payments_api.tenants import shown_account, stored_order
 from payments_api.traceparent import traceparent_of
-from payments_core.payments import PAYMENT_STATUSES
+from payments_core.payments import PAYMENT_STATUSES, CreatedPayment
 from payments_core.problems import Problem
 
 BATCH_ITEMS_MAX = 1_000
@@ -30,6 +32,7 @@ async def post_payment() -> ResponseReturnValue:
     with metrics.refusals_counted():
         body = await read_json_object(request)
         order = parse_order(body, parse_idempotency_key(request.headers))
+        order = stored_order(order, caller().tenant)
         creation = await services().writer.create(order, traceparent_of(request.headers))
     metrics.answered(replayed=creation.replayed)
     return _created(creation)  # The commit has already succeeded.
@@ -39,8 +42,15 @@ def _created(creation: Creation) -> Response:
     headers = {"Location": f"/payments/{creation.payment.id}"}
     if creation.replayed:
         headers["Idempotency-Replayed"] = "true"
-    body = json.dumps(creation.payment.as_json(), ensure_ascii=False)
+    body = json.dumps(_shown(creation.payment, caller().tenant), ensure_ascii=False)
     return Response(body, status=201, headers=headers, content_type="application/json")
+
+
+def _shown(payment: CreatedPayment, tenant: str | None) -> dict[str, str]:
+    shown = payment.as_json()
+    if tenant is not None:
+        shown["accountId"] = shown_account(payment.account_id, tenant)
+    return shown
 
 
 @payments.post("/payments/batch")
@@ -56,29 +66,31 @@ async def post_batch() -> ResponseReturnValue:
     if not 1 <= len(items) <= BATCH_ITEMS_MAX:
         raise ValidationFailed.of("payments", f"must have 1 to {BATCH_ITEMS_MAX} items")
     services().limits.owe(request.scope, len(items) - 1)
-    parsed = [_parse_item(item) for item in items]
+    tenant = caller().tenant
+    parsed = [_parse_item(item, tenant) for item in items]
     orders = [order for order in parsed if not isinstance(order, Problem)]
     created = iter(await services().writer.create_each(orders, traceparent_of(request.headers)))
     answers = [order if isinstance(order, Problem) else next(created) for order in parsed]
-    return {"payments": [_item_json(answer) for answer in answers]}
+    return {"payments": [_item_json(answer, tenant) for answer in answers]}
 
 
-def _parse_item(item: Any) -> Any:
+def _parse_item(item: Any, tenant: str | None) -> Any:
     """A PaymentOrder, or the Problem with it."""
     try:
         if not isinstance(item, dict):
             raise ValidationFailed("Each item must be an object.")
         fields = dict(item)
         key = checked_key(fields.pop("idempotencyKey", None))
-        return parse_order(fields, key)
+        return stored_order(parse_order(fields, key), tenant)
     except Problem as problem:
         return problem
 
 
-def _item_json(answer: Any) -> dict[str, Any]:
+def _item_json(answer: Any, tenant: str | None) -> dict[str, Any]:
     if isinstance(answer, Creation):
         metrics.answered(replayed=answer.replayed)
-        return {"status": 201, "replayed": answer.replayed, "payment": answer.payment.as_json()}
+        shown = _shown(answer.payment, tenant)
+        return {"status": 201, "replayed": answer.replayed, "payment": shown}
     if isinstance(answer, Problem):
         metrics.refused(answer)
         return {"status": answer.status, "error": answer.as_json()}
@@ -93,8 +105,10 @@ async def get_payments() -> ResponseReturnValue:
         *("accountId", "status", "currency", "discrepancy", "createdFrom", "createdTo"),
         *("limit", "cursor"),
     )
+    tenant = caller().tenant
     which = PaymentFilter(
-        account_id=query.account_id(),
+        tenant=tenant,
+        account_id=query.account_id(tenant),
         status=query.choice("status", PAYMENT_STATUSES),
         currency=query.currency(),
         discrepancy=query.flag("discrepancy"),
@@ -110,7 +124,7 @@ async def get_payments() -> ResponseReturnValue:
         rows = await list_payments(tx, which, limit + 1, before)
     page = rows[:limit]
     cursor = services().cursors.sign(scope, str(page[-1].id)) if len(rows) > limit else None
-    return {"payments": [payment_json(row._asdict()) for row in page], "nextCursor": cursor}
+    return {"payments": [payment_json(row._asdict(), tenant) for row in page], "nextCursor": cursor}
 
 
 @payments.get("/payments/<payment_id>")
@@ -120,7 +134,7 @@ async def get_one_payment(payment_id: str) -> ResponseReturnValue:
     wanted = uuid_or_none(payment_id)
     if wanted is not None:
         async with services().load_snapshot() as tx:
-            found = await get_payment(tx, wanted)
+            found = await get_payment(tx, wanted, caller())
         if found is not None:
             return found
     raise PaymentNotFound

@@ -5,7 +5,7 @@ from urllib.parse import quote
 from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
-from payments_core.payments import is_account_id
+from payments_core.payments import is_stored_account_id
 from payments_ui.account_view import AccountPlace, currencies_of
 from payments_ui.services import render, services
 from payments_ui.statement_csv import statement_lines
@@ -34,7 +34,7 @@ async def _not_an_account(text: str) -> Response:
 @blueprint.get("/<account_id>")
 async def show(account_id: str) -> ResponseReturnValue:
     """The account in one of its currencies."""
-    if not is_account_id(account_id):
+    if not is_stored_account_id(account_id):
         return await _not_an_account(account_id)
     place = _place(account_id)
     view = await services().accounts.get(place)
@@ -50,7 +50,7 @@ async def show(account_id: str) -> ResponseReturnValue:
 @blueprint.get("/<account_id>/statement.csv")
 async def statement_csv(account_id: str) -> ResponseReturnValue:
     """The whole statement as a file."""
-    if not is_account_id(account_id):
+    if not is_stored_account_id(account_id):
         return await _not_an_account(account_id)
     client = services().client
     _, currency = await currencies_of(client, _place(account_id))
