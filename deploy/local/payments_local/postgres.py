@@ -62,7 +62,10 @@ BIN = _programs()
 
 
 class EmbeddedPostgres:
-    """One server on one data folder. Make it from a thread that outlives it (see Child)."""
+    """One server on one data folder. Make it from a thread that outlives it (see Child).
+
+    `settings` of postgresql.conf come on top of ours.
+    """
 
     def __init__(
         self,
@@ -70,12 +73,14 @@ class EmbeddedPostgres:
         port: int,
         *,
         durable: bool = True,
+        settings: Mapping[str, str] | None = None,
         start_child: Callable[[ChildSpec], Child] = Child,
     ) -> None:
         self.pgdata = pgdata.absolute()
         self.port = port
         self.child: Child | None = None
         self._durable = durable
+        self._settings = {**SETTINGS, **({} if durable else THROWAWAY_SETTINGS), **(settings or {})}
         self._start_child = start_child
 
     @property
@@ -90,8 +95,7 @@ class EmbeddedPostgres:
         Raises LocalError, with PostgreSQL's own reason, where it does not come up.
         """
         user = self._prepared_folder()
-        settings = {**SETTINGS, **({} if self._durable else THROWAWAY_SETTINGS)}
-        options = [part for item in settings.items() for part in ("-c", "=".join(item))]
+        options = [part for item in self._settings.items() for part in ("-c", "=".join(item))]
         command = [str(BIN / "postgres"), "-D", str(self.pgdata), "-p", str(self.port), *options]
         self.child = self._start_child(
             ChildSpec(

@@ -48,6 +48,17 @@ def test_a_throw_away_server_answers_and_leaves_nothing() -> None:
     assert not folder.exists()
 
 
+def test_settings_of_a_caller_come_on_top_of_ours(data_dir: Path) -> None:
+    settings = {"max_wal_size": "96MB"}
+    server = EmbeddedPostgres(data_dir / "postgres", free_port(), durable=False, settings=settings)
+    server.start()
+    try:
+        assert ask(server, "SHOW max_wal_size") == "96MB"
+        assert ask(server, "SHOW jit") == "off"
+    finally:
+        server.stop()
+
+
 def test_two_servers_run_side_by_side() -> None:
     with running_postgres() as one, running_postgres() as other:
         assert one.port != other.port

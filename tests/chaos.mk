@@ -1,0 +1,14 @@
+# The fault suite: see docs/reliability.md.
+
+CHAOS := env PYTHONPATH=tests/chaos:tests/support:deploy/local .venv/bin/python -m payments_chaos
+# Not SECONDS itself: some shells have a variable of that name.
+chaos_options = $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) \
+	$(if $(RUNS),--runs $(RUNS)) $(if $(FAULTS),--faults $(FAULTS))
+
+##@ Prove
+.PHONY: chaos recovery
+chaos: $(INSTALLED) ## Break everything around the running system, by a seed (SEED, SECONDS, RUNS, FAULTS=a,b)
+	@$(CHAOS) run $(chaos_options)
+
+recovery: $(INSTALLED) ## Measure how long it takes to work again: benchmarks/results/recovery.json
+	@$(CHAOS) recovery

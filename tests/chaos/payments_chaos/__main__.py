@@ -1,0 +1,75 @@
+"""python -m payments_chaos run|recovery: seeded faults, or how long it takes to work again."""
+
+import argparse
+import asyncio
+import json
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.machine import save
+
+from payments_chaos import recovery
+from payments_chaos.faults import FAULTS
+from payments_chaos.report import as_text
+from payments_chaos.run import Options, run
+
+RUNS = 3
+
+
+def main() -> None:
+    """The command line's way in: status 1 if anything went wrong."""
+    arguments = _parser().parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="payments-chaos-logs-"))
+    if arguments.command == "recovery":
+        sys.exit(_recovery(folder))
+    sys.exit(_run(arguments, folder))
+
+
+def _run(arguments: argparse.Namespace, folder: Path) -> int:
+    names = [name for name in arguments.faults.split(",") if name]
+    unknown = sorted(set(names) - FAULTS.keys())
+    if unknown:
+        sys.exit(f"no such fault: {', '.join(unknown)}; there are {', '.join(sorted(FAULTS))}")
+    first = arguments.seed if arguments.seed is not None else secrets.randbelow(10**6)
+    seeds = range(first, first + (1 if arguments.seed is not None else arguments.runs))
+    results = []
+    for seed in seeds:
+        print(f"seed {seed}, {arguments.seconds:g} s of faults; logs in {folder / str(seed)}")
+        (folder / str(seed)).mkdir()
+        options = Options(seed, arguments.seconds, names)
+        results.append(asyncio.run(run(options, folder / str(seed), _say)))
+        _say("  WENT WRONG" if results[-1].wrong else "  all held")
+    print(f"\n{as_text(results)}")
+    return any(result.wrong for result in results)
+
+
+def _recovery(folder: Path) -> int:
+    figures = asyncio.run(recovery.measure(folder))
+    print(json.dumps(figures, indent=2))
+    broken = recovery.broken(figures)
+    for promise in broken:
+        print(f"TOO SLOW: {promise}", file=sys.stderr)
+    print(f"saved as {save('recovery', figures).name}")
+    return bool(broken)
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="payments_chaos", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="break things, by a seed")
+    running.add_argument("--seed", type=int, help="replay this run (default: new ones)")
+    running.add_argument("--seconds", type=float, default=60.0, help="how long faults strike")
+    running.add_argument("--faults", default="", help="only these, comma-separated")
+    running.add_argument("--runs", type=int, default=RUNS, help="how many, without --seed")
+    commands.add_parser("recovery", help="measure how long it takes to work again")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

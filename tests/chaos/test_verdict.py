@@ -1,0 +1,119 @@
+"""The verdict sees what it is there to see: each kind of damage, done on purpose."""
+
+import json
+from dataclasses import dataclass
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from backlog import Sql, add_payments
+from own_system import running_worker
+from payments_chaos.database import Database
+from payments_chaos.promises import Promises
+from payments_chaos.system import System
+from payments_chaos.verdict import Verdict, judge
+from settled_ledger import break_ledger, until_all_settled
+
+from payments_local.postgres import EmbeddedPostgres
+
+WANTED = [("acc_1", "5.00", "USD"), ("acc_2", "6.13", "USD"), ("acc_1", "-1.00", "USD")]
+
+
+@dataclass
+class Settled:
+    """A system at rest, and what it had promised."""
+
+    sql: Sql
+    system: System
+    promises: Promises
+
+    async def judged(self) -> Verdict:
+        """The verdict over it as it now is."""
+        return await judge(self.system, self.promises)
+
+
+@pytest.fixture
+async def settled(sql: Sql, postgres: EmbeddedPostgres, worker_url_of_database: str) -> Settled:
+    stored = await add_payments(sql, WANTED)
+    async with running_worker(worker_url_of_database, audit_interval_seconds=0):
+        await until_all_settled(sql)
+    promises = Promises()
+    for payment in stored:
+        key = f"key-{payment.id}"
+        promises.orders[key] = {
+            "accountId": payment.account_id,
+            "amount": str(payment.amount),
+            "currency": payment.currency,
+        }
+        promises.answers[key] = json.dumps({"id": str(payment.id)})
+    return Settled(sql, System(Database(postgres, None)), promises)
+
+
+async def test_a_system_that_kept_its_promises_is_acquitted(settled: Settled) -> None:
+    verdict = await settled.judged()
+    assert verdict.wrong == []
+    assert verdict.figures["payments accepted"] == len(WANTED)
+    assert verdict.figures["invariants that hold"] > 10
+
+
+async def test_an_accepted_payment_that_is_not_there_is_missed(settled: Settled) -> None:
+    settled.promises.orders["gone"] = {"accountId": "a", "amount": "1", "currency": "USD"}
+    settled.promises.answers["gone"] = json.dumps({"id": str(uuid4())})
+    assert (await settled.judged()).wrong == ["1 accepted payments are lost: gone"]
+
+
+async def test_a_refused_payment_that_is_there_is_found(settled: Settled) -> None:
+    key = next(iter(settled.promises.answers))
+    del settled.promises.answers[key]
+    settled.promises.refused[key] = "validation_failed"
+    assert (await settled.judged()).wrong == [f"1 refused payments are there: {key}"]
+
+
+async def test_a_key_without_an_outcome_and_a_payment_nobody_sent_are_found(
+    settled: Settled,
+) -> None:
+    first, second, _ = settled.promises.orders
+    del settled.promises.answers[first]
+    del settled.promises.orders[second]
+    del settled.promises.answers[second]
+    assert (await settled.judged()).wrong == [
+        f"1 keys without an outcome: {first}",
+        f"1 payments nobody sent: {second}",
+    ]
+
+
+async def test_an_answer_with_another_id_or_amount_than_is_stored_is_found(
+    settled: Settled,
+) -> None:
+    first, second, _ = settled.promises.orders
+    settled.promises.answers[first] = json.dumps({"id": str(uuid4())})
+    settled.promises.orders[second]["amount"] = "6.14"
+    wrong = (await settled.judged()).wrong
+    assert [complaint.split()[0] for complaint in wrong] == [first, second]
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("UPDATE recon_jobs SET status = 'pending' WHERE id = 1", "is not finished"),
+        ("DELETE FROM recon_jobs WHERE id = 1", "has 0 jobs"),
+        ("UPDATE ledger_entries SET amount = amount + 1 WHERE id = 1", "not the model's"),
+        ("DELETE FROM reconciliation_results WHERE id = 1", "not the model's"),
+        ("UPDATE accounts SET seq = seq + 1", "the auditor finds"),
+    ],
+)
+async def test_damage_to_the_tables_is_found(settled: Settled, damage: str, says: str) -> None:
+    await break_ledger(settled.sql, damage)
+    assert any(says in complaint for complaint in (await settled.judged()).wrong)
+
+
+async def test_a_transaction_left_open_is_found(
+    settled: Settled, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("payments_chaos.verdict.QUIET_SECONDS_MAX", 0.2)
+    forgotten = await asyncpg.connect(database_url)
+    await forgotten.execute("BEGIN; SELECT 1")
+    wrong = (await settled.judged()).wrong
+    await forgotten.close()
+    assert [complaint for complaint in wrong if "idle in transaction" in complaint] == wrong
+    assert wrong
