@@ -157,7 +157,9 @@ async def test_a_refusal_keeps_the_connection(served: Any) -> None:
 
 METHODS = [
     # method, address, status, what Allow says
-    ("GET", "/payments/batch", 404, None),  # As a payment's id, which it is not.
+    ("GET", "/payments/batch", 405, "OPTIONS, POST"),
+    ("GET", "/jobs/replay", 405, "OPTIONS, POST"),
+    ("GET", "/payments/batches", 404, None),  # As a payment's id, which it is not.
     ("PUT", "/payments", 405, "GET, HEAD, OPTIONS, POST"),
     ("DELETE", "/payments", 405, "GET, HEAD, OPTIONS, POST"),
     ("PATCH", "/payments/01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f", 405, "GET, HEAD, OPTIONS"),

@@ -1,6 +1,5 @@
 """The OpenAPI document says what the API does: every route, every example, every answer."""
 
-import asyncio
 import json
 import re
 from pathlib import Path
@@ -10,12 +9,9 @@ from uuid import uuid4
 import asyncpg
 import jsonschema_rs
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
 from pydantic.alias_generators import to_camel
 from quart import Quart
 from quart.typing import TestClientProtocol
-from schemathesis import GenerationMode, checks
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from payments_api.app import create_app
@@ -29,16 +25,6 @@ Sql: TypeAlias = "asyncpg.Connection[Any]"
 DOCUMENT = document(create_app(ApiSettings()))
 COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
 ROUTES = [(method, path) for path, operations in DOCUMENT["paths"].items() for method in operations]
-EVENTS = "/payments/events"  # Never ends, so it has tests of its own.
-EXAMPLES_MAX = 15  # For each route and mode.
-
-CHECKS = [
-    checks.not_a_server_error,
-    checks.status_code_conformance,
-    checks.content_type_conformance,
-    checks.response_schema_conformance,
-    checks.response_headers_conformance,
-]
 
 
 def _accepts(schema: Any, value: Any) -> None:
@@ -161,37 +147,6 @@ async def test_the_document_has_a_page_that_loads_nothing_from_elsewhere(
         assert path in page
     assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert not re.search(r'(src|href)="(https?:)?//', page)
-
-
-SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
-
-
-@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=str)
-@pytest.mark.parametrize(
-    ("method", "path"), [(method, path) for method, path in ROUTES if path != EVENTS]
-)
-async def test_no_generated_request_gets_an_answer_that_is_not_described(
-    served: Any, method: str, path: str, mode: GenerationMode
-) -> None:
-    operation = SCHEMA[path][method.upper()]
-    if mode is GenerationMode.NEGATIVE and not (
-        operation.body or "parameters" in DOCUMENT["paths"][path][method]
-    ):
-        pytest.skip("nothing of this request can be wrong")
-
-    @settings(
-        max_examples=EXAMPLES_MAX,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=operation.as_strategy(generation_mode=mode))
-    def conforms(case: schemathesis.Case[Any]) -> None:
-        case.call_and_validate(base_url=served.url, checks=CHECKS, timeout=10)
-
-    await asyncio.to_thread(conforms)
 
 
 def test_problems_are_problem_documents_everywhere() -> None:

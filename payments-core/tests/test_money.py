@@ -78,6 +78,8 @@ REFUSED = [
     ("USD", "", "plain decimal"),
     ("USD", "-", "plain decimal"),
     ("USD", ".5", "plain decimal"),
+    ("USD", "1.", "plain decimal"),
+    ("USD", "1.e2", "plain decimal"),
     ("USD", "1.2.3", "plain decimal"),
     ("USD", "1e", "plain decimal"),
     ("USD", "+1", "plain decimal"),

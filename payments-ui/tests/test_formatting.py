@@ -2,7 +2,7 @@
 
 import pytest
 
-from payments_ui.formatting import duration, elapsed, money, outcome, time_tag, trace_id
+from payments_ui.formatting import duration, elapsed, money, outcome, parse_time, time_tag, trace_id
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,10 @@ def test_an_amount_is_grouped_and_never_rounded(amount: str | None, shown: str) 
     assert money(amount) == shown
 
 
+def test_more_digits_than_a_number_may_have_are_shown_as_they_are() -> None:
+    assert money("9" * 5000) == "9" * 5000
+
+
 def test_a_time_carries_its_exact_utc() -> None:
     tag = time_tag("2026-11-22T21:18:22.112293Z")
     assert 'datetime="2026-11-22T21:18:22.112293Z"' in tag
@@ -29,6 +33,11 @@ def test_a_time_carries_its_exact_utc() -> None:
 
 def test_a_time_with_an_offset_is_the_same_moment() -> None:
     assert 'datetime="2026-11-22T20:00:00Z"' in time_tag("2026-11-22T21:00:00+01:00")
+
+
+def test_a_time_that_is_none_in_utc_is_no_time() -> None:
+    assert parse_time("0001-01-01T00:00+09:00") is None
+    assert parse_time("9999-12-31T23:59-09:00") is None
 
 
 def test_what_is_no_time_is_shown_escaped() -> None:

@@ -72,5 +72,13 @@ def test_a_time_with_an_offset_is_turned_into_utc() -> None:
     assert Filters.read({"end": "2026-11-22T20:00+02:00"}).end == "2026-11-22T18:00"
 
 
+def test_a_year_keeps_its_four_digits() -> None:
+    filters = Filters.read({"start": "0999-12-31T23:30-01:00"})
+    assert filters.start == "1000-01-01T00:30"
+    assert Filters.read({"start": "0999-01-01T00:30"}).api_params() == {
+        "createdFrom": "0999-01-01T00:30:00Z"
+    }
+
+
 def test_nonsense_in_the_address_narrows_nothing() -> None:
     assert not Filters.read({"status": "lost", "start": "yesterday", "end": ""})

@@ -26,6 +26,7 @@ from payments_api.event_feed import EventFeed
 from payments_api.key_ring import KeyRing
 from payments_api.migrate import current_revision, head_revision, older_revisions
 from payments_api.request_body import BATCH_BODY_MAX_BYTES
+from payments_api.routing import IdentifierConverter
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
 from payments_core.control import control_blueprint
@@ -55,13 +56,13 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     """The API as an ASGI app; its background work starts and stops with its serving."""
     app = Quart(__name__)
     app.url_map.strict_slashes = False
+    app.url_map.converters["id"] = IdentifierConverter
     # Answers keep the order in which the documents name their fields.
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = BATCH_BODY_MAX_BYTES
     observe_http(app)
     here = _make_services(settings, lifecycle or Lifecycle())
     app.extensions[EXTENSION] = here
-    # /payments/events and /payments/batch are constants, and so win over /payments/<id>.
     for blueprint in (payments, events, accounts, jobs, documents):
         app.register_blueprint(blueprint)
     app.register_blueprint(control_blueprint(here.lifecycle, _readiness(here)))

@@ -14,6 +14,7 @@ from quart import Quart
 from payments_api import schemas
 from payments_api.api_keys import KEY_PATTERN
 from payments_api.callers import SCOPES
+from payments_api.links import LINKS
 from payments_api.operations import ANYWHERE, KEPT, OPERATIONS, PUBLIC, Operation
 from payments_core.problems import PROBLEM_TYPE, Problem
 
@@ -102,6 +103,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
             "Idempotency-Replayed": _IDEMPOTENCY_REPLAYED,
             "Location": _LOCATION,
         }
+    if operation.endpoint in LINKS:
+        success["links"] = LINKS[operation.endpoint]
     responses: dict[str, Any] = {str(operation.status): success}
     by_status: dict[int, list[type[Problem]]] = {}
     kept = () if operation.scope is PUBLIC else KEPT

@@ -13,16 +13,19 @@ from pydantic import (
     StrictBool,
     StringConstraints,
     ValidationError,
+    WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from payments_api.errors import ValidationFailed
 from payments_api.query import MOMENT_EXPECTED, moment_of
+from payments_core.payments import ACCOUNT_ID_PATTERN
 
 _NO_NUL = r"^[^\u0000]*$"
+_SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # More than white space, which is stripped.
 Actor = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_NO_NUL)
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_SOMETHING)
 ]
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=_NO_NUL)]
 
@@ -41,7 +44,6 @@ def _moment(value: object) -> datetime:
         raise PydanticCustomError("moment", MOMENT_EXPECTED) from None
 
 
-Whole = Annotated[int, BeforeValidator(_whole)]
 Moment = Annotated[datetime, BeforeValidator(_moment)]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -61,17 +63,21 @@ class ActionRequest(_Request):
 class DiscardRequest(ActionRequest):
     """Who gives a payment up, and why: it becomes the payment's note."""
 
-    reason: Annotated[Reason, Field(min_length=1)]
+    reason: Annotated[Reason, Field(min_length=1, pattern=_SOMETHING)]
 
 
 class ReplayRequest(ActionRequest):
     """Which dead letters to replay; what is left out does not narrow."""
 
     error_contains: Annotated[str, Field(max_length=500, pattern=_NO_NUL)] | None = None
-    account_id: str | None = None
+    # Checked by the handler; said here for whoever reads the document.
+    account_id: (
+        Annotated[str, WithJsonSchema({"type": "string", "pattern": ACCOUNT_ID_PATTERN})] | None
+    ) = None
     created_from: Moment | None = None
     created_to: Moment | None = None
-    limit: Annotated[Whole, Field(ge=1, le=1000)] = 1000
+    # In this order: the bounds belong to the number, and so get into the document.
+    limit: Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)] = 1000
     dry_run: StrictBool = False
 
 

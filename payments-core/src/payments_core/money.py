@@ -1,5 +1,6 @@
 """Exact money: decimals from the wire to the database and back, never a float."""
 
+import re
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
 from functools import cache
 
@@ -7,7 +8,12 @@ from iso4217 import Currency
 
 AMOUNT_LIMIT = Decimal(10) ** 15  # Exclusive; far above any payment, far below any overflow.
 AMOUNT_TEXT_MAX_CHARS = 64  # Longer texts are refused before they are parsed.
+# A JSON number's own grammar (RFC 8259, 6): in quotes or not, the same texts are amounts.
+AMOUNT_TEXT_PATTERN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 DECIMALS_MAX = 4  # The most that ISO 4217 gives a currency; the database's CHECK says so too.
+
+_TEXT = re.compile(AMOUNT_TEXT_PATTERN.replace("$", r"\Z"))
+_LEADING_ZERO = re.compile(r"-?0[0-9]")
 
 # Wide enough that no amount below AMOUNT_LIMIT is ever rounded, and rounding raises.
 _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
@@ -76,13 +82,11 @@ def parse_amount(raw: object, currency: str) -> Decimal:
 
 
 def _decimal_of_text(text: str) -> Decimal:
-    digits = text.removeprefix("-")
-    # Decimal() alone would take "1_000", " 1 ", "+1", "NaN" and Arabic digits.
-    plain = text.isascii() and digits[:1].isdigit() and set(digits) <= set("0123456789.eE+-")
-    if len(text) > AMOUNT_TEXT_MAX_CHARS or not plain:
+    # Decimal() alone would take "1_000", " 1 ", "+1", "1.", "NaN" and Arabic digits.
+    if len(text) > AMOUNT_TEXT_MAX_CHARS or not _TEXT.match(text):
+        if _LEADING_ZERO.match(text):
+            raise MoneyError("must not have leading zeros")
         raise MoneyError('must be a plain decimal such as "100.00"')
-    if digits[0] == "0" and digits[1:2].isdigit():
-        raise MoneyError("must not have leading zeros")
     try:
         return Decimal(text)
     except DecimalException:

@@ -2,9 +2,10 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, FilePath, PostgresDsn, ValidationError
+from pydantic import AfterValidator, Field, PostgresDsn, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from payments_core.database_tls import checked_tls
@@ -14,6 +15,19 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 # Values of such variables are never printed: a database's URL may hold a password.
 SECRET_WORDS = ("DATABASE_URL", "KEY", "SECRET", "PASSWORD")
+
+
+def _file(path: Path) -> Path:
+    # pydantic's own FilePath lets a name that is too long for the system end the process.
+    try:
+        if path.is_file():
+            return path
+    except (OSError, ValueError):
+        pass
+    raise ValueError("must be the path of a file")
+
+
+ExistingFile = Annotated[Path, AfterValidator(_file)]
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
@@ -42,6 +56,9 @@ class LogSettings(BaseSettings):
 
 
 def _checked_url(url: PostgresDsn) -> PostgresDsn:
+    # pydantic takes libpq's lists of hosts too, which SQLAlchemy then cannot read.
+    if len(url.hosts()) != 1:
+        raise ValueError("must name one host")
     checked_tls(str(url))
     return url
 
@@ -55,7 +72,7 @@ class DatabaseSettings(BaseSettings):
         description="postgresql://user:password@host:port/database, and over a network"
         " ?sslmode=verify-full&sslrootcert=FILE",
     )
-    database_password_file: FilePath | None = Field(
+    database_password_file: ExistingFile | None = Field(
         default=None,
         validation_alias="DATABASE_PASSWORD_FILE",
         description="a file that holds the password, in place of the URL's",

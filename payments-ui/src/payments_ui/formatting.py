@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
 
-_AMOUNT = re.compile(r"\A(-?)(\d+)(\.\d+)?\Z")
+_AMOUNT = re.compile(r"\A(-?)([0-9]{1,40})(\.[0-9]+)?\Z")  # int() refuses 4,301 digits.
 _TRACEPARENT = re.compile(r"\A[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 MINUS = "\N{MINUS SIGN}"
 
@@ -23,9 +23,9 @@ def parse_time(value: str) -> datetime | None:
     """A time of the API as UTC, or None where it is none."""
     try:
         at = datetime.fromisoformat(value)
-    except ValueError:
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):  # The year 1 in Tokyo was none in UTC.
         return None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
 
 
 def time_tag(value: str | None, style: str = "short") -> Markup:

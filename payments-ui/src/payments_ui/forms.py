@@ -137,12 +137,13 @@ class Filters:
 def _minute(text: str) -> str:
     """A time of the address bar as "2026-11-22T20:00" in UTC, or nothing."""
     at = parse_time(text) if text else None
-    return at.strftime("%Y-%m-%dT%H:%M") if at else ""
+    # Not strftime: its %Y writes the year 999 with three digits, which no parser takes.
+    return at.replace(tzinfo=None).isoformat(timespec="minutes") if at else ""
 
 
 def _utc(text: str) -> str:
     at = parse_time(text) if text else None
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
+    return at.replace(tzinfo=None).isoformat(timespec="seconds") + "Z" if at else ""
 
 
 def now_text() -> str:

@@ -3,10 +3,10 @@
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, FilePath, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from payments_core.settings import Port
+from payments_core.settings import ExistingFile, Port
 
 SECRET_MIN_CHARS = 16  # Shorter ones can be guessed; the cookies' signatures rest on it.
 
@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         str, AfterValidator(_http_url), Field(description="where payments-api answers")
     ] = "http://127.0.0.1:3001"
     api_ca_file: Annotated[
-        FilePath | None,
+        ExistingFile | None,
         Field(
             description="certificates of the authorities that an https:// API may have its own"
             " from (default: the well-known ones)"

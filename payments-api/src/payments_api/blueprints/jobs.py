@@ -74,7 +74,7 @@ async def get_stats() -> ResponseReturnValue:
     return {**counts, **capped, "oldestReadyAgeSeconds": depth.oldest_ready_age_seconds}
 
 
-@jobs.get("/jobs/<job_id>")
+@jobs.get("/jobs/<id:job_id>")
 async def get_job(job_id: str) -> ResponseReturnValue:
     """One job."""
     Query(request.args)
@@ -86,14 +86,14 @@ async def get_job(job_id: str) -> ResponseReturnValue:
             raise JobNotFound from None
 
 
-@jobs.post("/jobs/<job_id>/replay")
+@jobs.post("/jobs/<id:job_id>/replay")
 async def post_replay(job_id: str) -> ResponseReturnValue:
     """Give a dead letter all its attempts again."""
     wanted = parse_model(ActionRequest, await read_json_object(request))
     return await _act(job_id, dead_letters.replay, wanted)
 
 
-@jobs.post("/jobs/<job_id>/discard")
+@jobs.post("/jobs/<id:job_id>/discard")
 async def post_discard(job_id: str) -> ResponseReturnValue:
     """Give a dead letter up: its payment fails, and says who discarded it and why."""
     wanted = parse_model(DiscardRequest, await read_json_object(request))

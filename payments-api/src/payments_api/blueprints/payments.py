@@ -127,7 +127,7 @@ async def get_payments() -> ResponseReturnValue:
     return {"payments": [payment_json(row._asdict(), tenant) for row in page], "nextCursor": cursor}
 
 
-@payments.get("/payments/<payment_id>")
+@payments.get("/payments/<id:payment_id>")
 async def get_one_payment(payment_id: str) -> ResponseReturnValue:
     """A payment with its reconciliation and ledger entries."""
     Query(request.args)

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
+from payments_core.money import AMOUNT_LIMIT, AMOUNT_TEXT_MAX_CHARS, AMOUNT_TEXT_PATTERN, currencies
 from payments_core.payments import (
     ACCOUNT_ID_PATTERN,
     DESCRIPTION_MAX_CHARS,
@@ -26,6 +27,7 @@ CREATED: dict[str, JsonValue] = {
     "createdAt": NOW,
 }
 
+AMOUNT_FLOAT = float(AMOUNT_LIMIT)  # Only said in the document: no amount is read as a float.
 Amount = Annotated[
     str,
     Field(
@@ -36,6 +38,14 @@ Amount = Annotated[
 ]
 CurrencyCode = Annotated[
     str, Field(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])
+]
+KnownCurrency = Annotated[
+    str,
+    Field(
+        description="ISO 4217, in use.",
+        examples=["USD"],
+        json_schema_extra={"enum": [*currencies()]},
+    ),
 ]
 AccountId = Annotated[str, Field(pattern=ACCOUNT_ID_PATTERN, examples=["acc_42"])]
 Cursor = Annotated[str | None, Field(description="For the next page; null on the last.")]
@@ -60,14 +70,15 @@ class PaymentRequest(Shape):
 
     account_id: AccountId
     amount: Annotated[
-        float | str,
+        Annotated[float, Field(gt=-AMOUNT_FLOAT, lt=AMOUNT_FLOAT)]
+        | Annotated[str, Field(pattern=AMOUNT_TEXT_PATTERN, max_length=AMOUNT_TEXT_MAX_CHARS)],
         Field(
             description="A JSON number or a string, read as an exact decimal. It must fit the"
             " currency's decimals. Negative and zero amounts are accepted, and then fail.",
             examples=[100, "100.00"],
         ),
     ]
-    currency: CurrencyCode = "USD"
+    currency: KnownCurrency = "USD"
     description: Annotated[str, Field(max_length=DESCRIPTION_MAX_CHARS)] = ""
 
 
