@@ -1,5 +1,5 @@
 # `make help` lists what there is. Only Python >= 3.11, make and a package registry are needed.
-# A part of the project adds its own targets in a */*.mk: a line `target: ## text` under a
+# A part of the project adds its own targets in a *.mk of its own folder: a line `target: ## text` under a
 # `##@ Group` shows up in the help, and `CHECKS += check-name` joins `make check`.
 
 PYTHON ?= python3
@@ -15,7 +15,7 @@ CHECKS := check-format check-lint check-types check-boundaries check-lock check-
 # One line each, for people; make adds its own line naming the target.
 fail = { printf 'error: %s\n' "$(1)" >&2; exit 1; }
 
--include $(wildcard */*.mk deploy/*/*.mk)
+-include $(wildcard */*.mk deploy/*/*.mk tests/*/*.mk)
 
 ##@ Run
 .PHONY: up reset validate

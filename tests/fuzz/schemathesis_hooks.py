@@ -1,0 +1,95 @@
+"""What every answer of the API must be like, whatever was asked: checks that schemathesis loads.
+
+Errors are problem documents, nothing tells how the API is made, and each payment that was
+answered 201 is written down, so that whoever started schemathesis can look for it afterwards.
+"""
+
+import json
+import math
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import schemathesis
+
+from payments_core.problems import PROBLEM_TYPE
+from payments_core.tables import metadata
+
+CREATED_FILE = "FUZZ_CREATED_FILE"  # Names the file that gets a payment's id on each line.
+
+# What describes itself on purpose, and is made without a look at the request.
+_DESCRIBING = frozenset({"/openapi.json", "/docs", "/metrics"})
+_LIBRARIES = ("asyncpg", "sqlalchemy", "alembic", "quart", "werkzeug", "hypercorn", "pydantic")
+_SQL = ("SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM", " WHERE ", "SQLSTATE", "pg_catalog")
+_PYTHON = ("Traceback", 'File "', ".py", "site-packages", "/lib/", "object at 0x", "Exception")
+# Not the tables that are named as the API's own resources are.
+_TABLES = {table for table in metadata.tables if "_" in table}
+_CONSTRAINTS = {
+    str(rule.name)
+    for table in metadata.tables.values()
+    for rule in (*table.constraints, *table.indexes)
+    if rule.name
+}
+INTERNALS = re.compile(
+    "|".join(
+        re.escape(word)
+        for word in sorted({*_LIBRARIES, *_SQL, *_PYTHON, *_TABLES, *_CONSTRAINTS}, reverse=True)
+    )
+)
+
+
+def internals_in(text: str, sent: str = "") -> str | None:
+    """The first word of ours, in a text, that its reader did not send himself; None without."""
+    for found in INTERNALS.finditer(text):
+        if found[0] not in sent:
+            return found[0]
+    return None
+
+
+@schemathesis.hook
+def map_body(_context: Any, body: Any) -> Any:
+    """Let half of the payments have an amount that any currency can express."""
+    if isinstance(body, dict) and isinstance(body.get("amount"), float):
+        amount = body["amount"]
+        if math.isfinite(amount) and int(amount) % 2 == 0:
+            body["amount"] = int(amount)
+    return body
+
+
+def _sent(case: Any) -> str:
+    return repr((case.path_parameters, case.query, case.headers, case.cookies, case.body))
+
+
+@schemathesis.check
+def errors_are_problem_documents(_context: Any, response: Any, case: Any) -> None:
+    if response.status_code < 400 or case.method == "HEAD":
+        return
+    assert response.headers["content-type"] == [PROBLEM_TYPE]
+    problem = json.loads(response.content)
+    assert problem["status"] == response.status_code
+    assert {"type", "title", "code"} <= problem.keys()
+    assert response.headers["cache-control"] == ["no-store"]
+
+
+@schemathesis.check
+def no_answer_tells_how_the_api_is_made(_context: Any, response: Any, case: Any) -> None:
+    if case.path in _DESCRIBING:
+        return
+    head = "\n".join(f"{name}: {value}" for name, value in response.headers.items())
+    told = internals_in(head + response.content.decode(), _sent(case))
+    assert told is None, f"the answer says {told!r}"
+
+
+@schemathesis.check
+def creations_are_written_down(_context: Any, response: Any, case: Any) -> None:
+    if case.method != "POST" or not case.path.startswith("/payments"):
+        return
+    made = []
+    if response.status_code == 201:
+        made = [json.loads(response.content)["id"]]
+    elif response.status_code == 200:
+        answers = json.loads(response.content)["payments"]
+        made = [answer["payment"]["id"] for answer in answers if answer["status"] == 201]
+    with Path(os.environ[CREATED_FILE]).open("a") as file:
+        file.writelines(f"{payment_id}\n" for payment_id in made)

@@ -1,0 +1,122 @@
+"""What every service reads: amounts to the cent, and settings that tell no secret."""
+
+import io
+import re
+from contextlib import redirect_stderr
+from decimal import Decimal
+from unittest.mock import patch
+
+import pytest
+from exploring import explored
+from hypothesis import strategies as st
+from inputs import NUMBERS, TEXTS
+
+from payments_api.settings import ApiSettings
+from payments_core.database import asyncpg_dsn, dsn_with_password
+from payments_core.money import (
+    AMOUNT_LIMIT,
+    MoneyError,
+    amount_text,
+    currencies,
+    decimals_of,
+    parse_amount,
+)
+from payments_core.settings import read_settings, variables_of
+from payments_ui.settings import Settings as UiSettings
+from recon_worker.settings import WorkerSettings
+
+SECRET = "hunter2-XYZZY"
+_JSON_NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")
+
+
+def _expected(text: str, decimals: int) -> Decimal | None:
+    """What the amount is by arithmetic on whole numbers, or None where it has to be refused."""
+    found = _JSON_NUMBER.fullmatch(text) if len(text) <= 64 and text.isascii() else None
+    if found is None:
+        return None
+    sign, whole, fraction, exponent = found.groups(default="")
+    digits, scale = int(whole + fraction), int(exponent or 0) - len(fraction)
+    if digits and not -100 < scale < 100:
+        return None
+    units, rest = divmod(digits * 10 ** max(0, scale + decimals), 10 ** max(0, -scale - decimals))
+    if digits and (rest or units >= int(AMOUNT_LIMIT) * 10**decimals):
+        return None
+    return Decimal(-units if sign else units).scaleb(-decimals) if digits else Decimal(0)
+
+
+@explored(NUMBERS | TEXTS, st.sampled_from(currencies()))
+def test_any_text_is_the_amount_that_arithmetic_says_or_refused(text: str, currency: str) -> None:
+    expected = _expected(text, decimals_of(currency))
+    try:
+        amount = parse_amount(text, currency)
+    except MoneyError as error:
+        assert expected is None, error
+    else:
+        assert amount == expected
+        shown = amount_text(amount, currency)
+        assert parse_amount(shown, currency) == amount
+        assert amount_text(parse_amount(shown, currency), currency) == shown
+
+
+@explored(
+    st.none() | st.booleans() | st.integers() | st.decimals() | st.floats() | st.binary(),
+    st.sampled_from(["USD", "XXX", "", None, 7, ("USD",), ["USD"]]),
+)
+def test_anything_is_an_amount_or_refused(raw: object, currency: object) -> None:
+    try:
+        amount = parse_amount(raw, currency)  # type: ignore[arg-type]  # As JSON may give it.
+    except MoneyError as error:
+        assert str(error)
+    else:
+        assert amount.is_finite()
+
+
+URLS = st.one_of(
+    TEXTS.filter(lambda text: "\0" not in text),
+    st.builds(
+        "{}://{}:{}@{}:{}/{}{}".format,
+        st.sampled_from(["postgresql", "postgres", "postgresql+asyncpg", "http", ""]),
+        st.text("ab%@:/?#[] é", max_size=8),
+        st.just(SECRET),
+        st.text("localhst.[:]%,", max_size=12),
+        st.text("0123456789x", max_size=6),
+        st.text("payments%/ ", max_size=8),
+        st.text("?&=sslmode%", max_size=12),
+    ),
+)
+ENCODABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
+
+
+@explored(URLS)
+@pytest.mark.filterwarnings("ignore")
+def test_any_database_url_is_taken_or_refused_in_a_line_without_its_secret(url: str) -> None:
+    said = io.StringIO()
+    environ = {"DATABASE_URL": url.encode(errors="replace").decode()}
+    try:
+        with patch.dict("os.environ", environ), redirect_stderr(said):
+            settings = read_settings(ApiSettings)
+    except SystemExit as stop:
+        assert stop.code == 2
+        assert said.getvalue().startswith("DATABASE_URL: ")
+        assert SECRET not in said.getvalue()
+    else:
+        assert asyncpg_dsn(dsn_with_password(settings.database_url, None))
+
+
+SERVICES = (ApiSettings, WorkerSettings, UiSettings)
+VARIABLES = [(service, v.name) for service in SERVICES for v in variables_of(service)]
+
+
+@explored(st.sampled_from(VARIABLES), ENCODABLE | NUMBERS)
+def test_any_value_of_any_variable_is_taken_or_refused_by_name(
+    variable: tuple[type[ApiSettings], str], value: str
+) -> None:
+    service, name = variable
+    said = io.StringIO()
+    try:
+        with patch.dict("os.environ", {name: value}), redirect_stderr(said):
+            read_settings(service)
+    except SystemExit as stop:
+        assert stop.code == 2
+        assert name in said.getvalue()
+        assert "Traceback" not in said.getvalue()

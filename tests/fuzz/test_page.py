@@ -1,0 +1,79 @@
+"""Whatever is typed into the page or stands in a statement, it is shown and never run."""
+
+import csv
+import io
+import json
+
+from exploring import explored
+from hypothesis import strategies as st
+from inputs import TEXTS
+
+from payments_ui.formatting import money, parse_time, time_tag, trace_id
+from payments_ui.forms import Filters, PayForm, as_sentence, is_uuid
+from payments_ui.statement_csv import csv_line, safe_cell
+
+# A form's text is decoded with replacement characters: it holds no half of a surrogate pair.
+TYPED = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
+TIMES = (
+    TYPED
+    | st.datetimes().map(lambda at: at.isoformat())
+    | st.from_regex(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}([+-][0-9]{2}:[0-9]{2}|Z)?\Z")
+)
+PAY_FIELDS = st.sampled_from(["accountId", "amount", "currency", "description", "idempotencyKey"])
+FILTER_FIELDS = st.sampled_from(["account", "status", "currency", "start", "end"])
+
+
+@explored(st.dictionaries(PAY_FIELDS | TYPED, TYPED, max_size=6))
+def test_any_form_is_an_order_to_send_or_says_what_is_missing(sent: dict[str, str]) -> None:
+    form = PayForm.read(sent)
+    json.dumps(form.order(), ensure_ascii=False).encode()
+    assert is_uuid(form.idempotency_key)
+    if sent.get("idempotencyKey") and is_uuid(sent["idempotencyKey"]):
+        assert form.idempotency_key == sent["idempotencyKey"]
+    assert bool(form.errors) == (not form.account_id or not form.amount)
+
+
+@explored(st.dictionaries(TYPED, TYPED, max_size=3))
+def test_any_errors_of_the_api_become_sentences(fields: dict[str, str]) -> None:
+    form = PayForm()
+    form.take_errors(fields)
+    for name, detail in fields.items():
+        assert as_sentence(name, detail).endswith(".")
+
+
+@explored(st.dictionaries(FILTER_FIELDS, TIMES, max_size=5))
+def test_any_filters_give_an_address_that_gives_the_same_filters(sent: dict[str, str]) -> None:
+    filters = Filters.read(sent)
+    assert Filters.read(filters.query()) == filters
+    assert bool(filters.api_params()) == bool(filters)
+
+
+@explored(TIMES)
+def test_any_text_is_a_time_or_is_shown_as_it_is(text: str) -> None:
+    at = parse_time(text)
+    tag = time_tag(text)
+    assert ("<time" in tag) == (at is not None)
+    assert "<script" not in tag
+
+
+@explored(TYPED | st.from_regex(r"\A-?[0-9]{1,30}(\.[0-9]{1,4})?\Z") | st.just("9" * 5000))
+def test_any_text_is_an_amount_or_is_shown_as_it_is(text: str) -> None:
+    assert money(text) == text or money(text).replace(",", "").lstrip("\N{MINUS SIGN}0") == (
+        text.lstrip("-0")
+    )
+    assert trace_id(text) is None
+
+
+FORMULAS = st.builds(
+    "{}{}".format, st.sampled_from(["=", "+", "-", "@", "\t", "\r", "\n", "=-", "-1+"]), TEXTS
+)
+
+
+@explored(st.lists(TYPED | FORMULAS | st.integers(), min_size=1, max_size=8))
+def test_any_line_of_a_statement_reads_back_and_holds_no_formula(cells: list[str | int]) -> None:
+    (read,) = csv.reader(io.StringIO(csv_line(cells), newline=""), strict=True)
+    assert read == [safe_cell(cell) for cell in cells]
+    for cell, shown in zip(cells, read, strict=True):
+        assert shown in (str(cell), f"'{cell}")
+        if shown[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"}:
+            assert shown.removeprefix("-").replace(".", "", 1).isdecimal()

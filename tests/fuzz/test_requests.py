@@ -1,0 +1,203 @@
+"""Whatever a request holds, reading it gives a value or an error of the one tree."""
+
+import json
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from exploring import explored
+from hypothesis import strategies as st
+from inputs import BODIES, JSON_VALUES, TEXTS, orders
+from werkzeug.datastructures import Headers, MultiDict
+
+from payments_api.cursors import CursorSigner
+from payments_api.errors import InvalidCursor, MalformedJson
+from payments_api.operator_requests import (
+    ActionRequest,
+    DiscardRequest,
+    ReplayRequest,
+    parse_model,
+)
+from payments_api.orders import parse_idempotency_key, parse_order
+from payments_api.query import Query, moment_of, uuid_or_none
+from payments_api.request_body import parse_json_object
+from payments_api.traceparent import traceparent_of
+from payments_core.money import amount_text
+from payments_core.problems import Problem
+
+SIGNER = CursorSigner("a key of sixteen characters")
+KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)
+SCOPES = st.lists(TEXTS, max_size=3)
+
+
+def _is_tellable(problem: Problem) -> None:
+    json.dumps(problem.as_json(), ensure_ascii=False).encode(errors="replace")
+    assert 400 <= problem.status < 500
+
+
+def _holds_no_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_holds_no_float(item) for item in value.values())
+    if isinstance(value, list):
+        return all(_holds_no_float(item) for item in value)
+    return value is None or isinstance(value, bool | str | Decimal)
+
+
+@explored(BODIES)
+def test_any_bytes_are_an_exact_json_object_or_malformed(raw: bytes) -> None:
+    try:
+        body = parse_json_object(raw)
+    except MalformedJson as problem:
+        _is_tellable(problem)
+    else:
+        # Deeper than this no reader of fields looks.
+        assert len(raw) > 2_000 or _holds_no_float(body)
+
+
+@explored(
+    st.dictionaries(TEXTS, st.none() | st.booleans() | TEXTS | st.integers(-(10**300), 10**300))
+)
+def test_what_is_json_is_read_as_it_was_meant(value: dict[str, Any]) -> None:
+    assert parse_json_object(json.dumps(value).encode()) == value
+
+
+@explored(orders(), KEYS)
+def test_any_object_is_an_order_that_reads_the_same_again_or_refused(
+    body: dict[str, Any], key: str
+) -> None:
+    try:
+        order = parse_order(body, key)
+    except Problem as problem:
+        _is_tellable(problem)
+        assert problem.errors
+        return
+    assert order.amount.is_finite()
+    assert len(order.fingerprint()) == 32
+    normalised = {
+        "accountId": order.account_id,
+        "amount": amount_text(order.amount, order.currency),
+        "currency": order.currency,
+        "description": order.description,
+    }
+    assert parse_order(normalised, key) == order
+    json.dumps(normalised, ensure_ascii=False).encode()
+
+
+@explored(st.lists(st.text(st.characters(max_codepoint=0xFF), max_size=300), max_size=3))
+def test_any_header_is_an_idempotency_key_or_refused(values: list[str]) -> None:
+    headers = Headers()
+    for value in values:
+        headers.add("Idempotency-Key", value.replace("\r", "").replace("\n", ""))
+    try:
+        key = parse_idempotency_key(headers)
+    except Problem as problem:
+        _is_tellable(problem)
+    else:
+        assert 1 <= len(key) <= 255
+        assert key.isprintable()
+        assert " " not in key
+
+
+@explored(KEYS)
+def test_a_key_quoted_as_rfc_8941_asks_is_the_key(key: str) -> None:
+    quoted = '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    assert parse_idempotency_key(Headers([("Idempotency-Key", f" {quoted}\t")])) == key
+    if not (key[0] == key[-1] == '"' and len(key) > 1):
+        assert parse_idempotency_key(Headers([("Idempotency-Key", key)])) == key
+
+
+@explored(SCOPES, TEXTS.filter(lambda text: text.isprintable()), SCOPES)
+def test_a_cursor_is_read_where_it_was_given_out_and_nowhere_else(
+    scope: list[str], position: str, elsewhere: list[str]
+) -> None:
+    cursor = SIGNER.sign(scope, position)
+    assert SIGNER.read(scope, cursor) == position
+    if elsewhere != scope:
+        with pytest.raises(InvalidCursor):
+            SIGNER.read(elsewhere, cursor)
+
+
+@explored(SCOPES, TEXTS | st.text("ABCab01-_=", max_size=50))
+def test_any_text_that_was_not_given_out_is_no_cursor(scope: list[str], text: str) -> None:
+    with pytest.raises(InvalidCursor):
+        SIGNER.read(scope, text)
+
+
+@explored(SCOPES, st.integers(0, 10_000), st.characters())
+def test_a_cursor_that_was_changed_is_no_cursor(
+    scope: list[str], place: int, character: str
+) -> None:
+    cursor = SIGNER.sign(scope, "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f")
+    place %= len(cursor)
+    changed = cursor[:place] + character + cursor[place + 1 :]
+    if changed != cursor:
+        with pytest.raises(InvalidCursor):
+            SIGNER.read(scope, changed)
+
+
+NAMES = st.sampled_from(["limit", "at", "currency", "accountId", "discrepancy", "other"])
+ARGUMENTS = st.lists(st.tuples(NAMES, TEXTS | st.from_regex(r"\A-?[0-9]{1,12}\Z")), max_size=3)
+
+
+@explored(ARGUMENTS)
+def test_any_query_is_read_or_refused(arguments: list[tuple[str, str]]) -> None:
+    try:
+        query = Query(MultiDict(arguments), "limit", "at", "currency", "accountId", "discrepancy")
+        assert 1 <= query.limit() <= 200
+        query.flag("discrepancy")
+        query.currency("USD")
+        query.account_id()
+        query.time("at")
+    except Problem as problem:
+        _is_tellable(problem)
+
+
+OFFSETS = st.integers(-(23 * 60 + 59), 23 * 60 + 59).map(lambda m: timezone(timedelta(minutes=m)))
+
+
+@explored(st.datetimes(timezones=OFFSETS))
+def test_every_moment_is_read_exactly_or_is_out_of_range(moment: datetime) -> None:
+    try:
+        utc = moment.astimezone(UTC)
+    except OverflowError:
+        with pytest.raises(ValueError, match="must be a time"):
+            moment_of(moment.isoformat())
+    else:
+        assert moment_of(moment.isoformat()) == utc
+
+
+@explored(TEXTS | st.from_regex(r"[0-9T:.+Z -]{0,40}"))
+def test_any_text_is_a_moment_an_id_or_neither(text: str) -> None:
+    try:
+        assert moment_of(text).tzinfo is UTC
+    except ValueError as error:
+        assert "must be a time" in str(error)
+    found = uuid_or_none(text)
+    assert found is None or str(found) == text.lower()
+
+
+@explored(st.text(st.characters(max_codepoint=0xFF)) | st.from_regex(r"\A[0-9a-f-]{0,60}\Z"))
+def test_any_header_is_a_traceparent_or_ignored(text: str) -> None:
+    found = traceparent_of(Headers({"traceparent": text.replace("\r", "").replace("\n", "")}))
+    assert found is None or (found.isascii() and len(found) == 55)
+
+
+OPERATOR_FIELDS = st.sampled_from(
+    ["actor", "reason", "errorContains", "accountId", "createdFrom", "createdTo", "limit", "dryRun"]
+)
+OPERATOR_BODIES = st.dictionaries(OPERATOR_FIELDS | TEXTS, JSON_VALUES, max_size=5)
+
+
+@explored(st.sampled_from([ActionRequest, DiscardRequest, ReplayRequest]), OPERATOR_BODIES)
+def test_any_object_is_an_operators_request_or_refused_by_field(
+    model: type[ActionRequest], body: dict[str, Any]
+) -> None:
+    try:
+        wanted = parse_model(model, body)
+    except Problem as problem:
+        _is_tellable(problem)
+        assert problem.errors
+    else:
+        assert wanted.actor.strip()
+        assert "\0" not in wanted.actor + wanted.reason
