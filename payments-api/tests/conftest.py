@@ -153,7 +153,11 @@ async def serve_api(api_url_of_database: str) -> AsyncIterator[ServeApi]:
         lifecycle, port = Lifecycle(), free_port()
         app = create_app(settings, lifecycle)
         listen = ServeOptions(
-            "127.0.0.1", port, settings.drain_seconds, settings.shutdown_delay_seconds
+            "127.0.0.1",
+            port,
+            settings.drain_seconds,
+            settings.shutdown_delay_seconds,
+            settings.connections_max,
         )
         served = Served(app, port, lifecycle, asyncio.create_task(serve(app, listen, lifecycle)))
         started.append(served)

@@ -262,9 +262,10 @@ async def test_streams_end_when_the_api_stops(serve_api: Any) -> None:
 
 
 async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
-    serve_api: Any, monkeypatch: pytest.MonkeyPatch
+    serve_api: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(serving, "STALLED_CLIENT_SECONDS_MAX", 1)
+    caplog.set_level("INFO")
     settled = await serve_api()
     feed = _feed(settled)
     _, writer = await asyncio.open_connection("127.0.0.1", settled.port, limit=1024)
@@ -285,7 +286,9 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
             await stream.block()
         assert slow.dropped
         await _until(lambda: slow not in feed._readers)
+        await _until(lambda: "client_given_up" in caplog.messages)
     writer.close()
+    assert not [record for record in caplog.records if record.exc_info], "one line, no traceback"
 
 
 def test_a_readers_queue_is_bounded() -> None:

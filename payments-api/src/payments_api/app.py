@@ -165,7 +165,11 @@ async def serve_api(settings: ApiSettings) -> None:
     configure_logs("payments-api", settings.log_level, settings.log_format)
     lifecycle = Lifecycle()
     options = ServeOptions(
-        settings.host, settings.port, settings.drain_seconds, settings.shutdown_delay_seconds
+        settings.host,
+        settings.port,
+        settings.drain_seconds,
+        settings.shutdown_delay_seconds,
+        settings.connections_max,
     )
     with tracing("payments-api", show_build("payments-api")):
         app = create_app(settings, lifecycle)

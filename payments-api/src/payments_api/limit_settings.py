@@ -7,6 +7,7 @@ from pydantic_settings import BaseSettings
 
 from payments_api.rate_limits import Quota
 from payments_core.client_address import ForwardedHeader, Network, networks_of
+from payments_core.serving import CONNECTIONS_MAX
 from payments_core.settings import Seconds
 
 
@@ -29,6 +30,10 @@ NetworksText = Annotated[str, AfterValidator(_networks)]
 class LimitSettings(BaseSettings):
     """Part of ApiSettings."""
 
+    connections_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=CONNECTIONS_MAX,
+        description="open connections, before the longest idle one is closed for a new one",
+    )
     requests_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=512, description="requests for payments and accounts under way before more get 503"
     )

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -15,10 +16,17 @@ from hypercorn.config import Config, Sockets
 from hypercorn.typing import ASGIFramework
 from quart import Quart
 
+from payments_core.hypercorn_connection import (
+    HEADERS_MAX_BYTES,
+    Connections,
+    use_bounded_connections,
+)
+
 GC_YOUNG_OBJECTS = 20_000  # Before a collection; Python begins with 700.
 BACKLOG_CONNECTIONS = 1024
+CONNECTIONS_MAX = 2_000
+FILES_RESERVED = 100  # Of those that this process may open: for Postgres, logs and the like.
 KEEP_ALIVE_SECONDS = 75  # Longer than a load balancer's own, so that it closes first.
-HEADERS_MAX_BYTES = 16 * 1024
 # A client that stopped reading is given up by the kernel: Hypercorn would wait for it for ever,
 # when it writes to it and when it stops.
 STALLED_CLIENT_SECONDS_MAX = 10
@@ -44,19 +52,25 @@ class ServeOptions:
 
     `delay_seconds`: how long requests are still taken after readiness fails, so that whoever
     routes them here can notice. `drain_seconds`: how long those under way may still take.
+    `connections_max`: beyond it the one that is idle longest makes way, or the new one is refused.
     """
 
     host: str
     port: int
     drain_seconds: float
     delay_seconds: float = 0.0
+    connections_max: int = CONNECTIONS_MAX
 
 
 class CannotListen(Exception):
     """The address is taken, or is none of this machine's."""
 
 
-class _BoundedConfig(Config):
+class BoundedConfig(Config):
+    """Hypercorn's settings, and the connections that are open under them."""
+
+    connections: Connections
+
     def create_sockets(self) -> Sockets:
         try:
             sockets = super().create_sockets()
@@ -73,7 +87,9 @@ class _BoundedConfig(Config):
 
 async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None:
     """Serve until SIGTERM or SIGINT: fail readiness, wait, close the listener, drain."""
-    config = _BoundedConfig()
+    config = BoundedConfig()
+    config.connections = Connections(_connections_max(options.connections_max))
+    use_bounded_connections()
     # An IPv6 address needs brackets; Hypercorn binds "host:port".
     host = f"[{options.host}]" if ":" in options.host else options.host
     config.bind = [f"{host}:{options.port}"]
@@ -94,6 +110,16 @@ async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None
         await asyncio.sleep(options.delay_seconds)
 
     await hypercorn_serve(cast(ASGIFramework, app), config, shutdown_trigger=stopped)
+
+
+def _connections_max(wanted: int) -> int:
+    """As many as the system lets this process have, if that is fewer."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + FILES_RESERVED
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else max(1, min(wanted, soft - FILES_RESERVED))
 
 
 def stop_on_signals(lifecycle: Lifecycle) -> None:

@@ -40,7 +40,11 @@ def main() -> None:
     async def body() -> None:
         lifecycle = Lifecycle()
         options = ServeOptions(
-            settings.host, settings.port, settings.drain_seconds, settings.shutdown_delay_seconds
+            settings.host,
+            settings.port,
+            settings.drain_seconds,
+            settings.shutdown_delay_seconds,
+            settings.connections_max,
         )
         with tracing("payments-ui", show_build("payments-ui")):
             await serve(create_app(settings, lifecycle), options, lifecycle)

@@ -90,6 +90,14 @@ class Settings(BaseSettings):
     drain_seconds: Annotated[
         float, Field(ge=0, le=300, description="longest wait for requests under way at the end")
     ] = 5.0
+    connections_max: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=100_000,
+            description="open connections, before the longest idle one is closed for a new one",
+        ),
+    ] = 2_000
     live_interval_seconds: Annotated[
         float, Field(ge=0.05, le=10, description="open pages get changes at most this often")
     ] = 0.5

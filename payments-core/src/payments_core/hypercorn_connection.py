@@ -1,0 +1,189 @@
+"""One client's connection under Hypercorn, with the bounds for which Hypercorn has no setting.
+
+HTTP/1.1 alone: HTTP/2 in the clear is of no use to any client of ours, and its floods (rapid
+reset, many streams) are not then possible. Its classes are extended, not its settings: the tests
+send raw bytes, so that another release of it cannot change what is promised unnoticed.
+"""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any, cast
+
+import h11
+from hypercorn.asyncio import run as hypercorn_run
+from hypercorn.asyncio.task_group import TaskGroup
+from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.protocol import ProtocolWrapper
+from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import parse_socket_addr
+
+if TYPE_CHECKING:
+    from payments_core.serving import BoundedConfig
+
+HEADERS_MAX = 100  # Lines of one request.
+HEADERS_MAX_BYTES = 16 * 1024  # Of its address and all headers.
+HEADERS_SECONDS_MAX = 10  # From a request's first byte to the end of its headers.
+REFUSAL = (
+    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
+    b"content-length: 0\r\n\r\n"
+)
+
+log = logging.getLogger(__name__)
+
+
+class Connections:
+    """Those of one listener. Beyond the most there may be, the one longest idle makes way."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # In the order in which they fell idle.
+        self._idle: dict[BoundedConnection, None] = {}
+        self._busy: set[BoundedConnection] = set()
+
+    def __len__(self) -> int:
+        return len(self._idle) + len(self._busy)
+
+    def enter(self, connection: "BoundedConnection") -> bool:
+        """Take a new connection in; False where all that there may be are at work."""
+        if len(self) >= self._most:
+            oldest = next(iter(self._idle), None)
+            if oldest is None:
+                return False
+            del self._idle[oldest]
+            oldest.make_way()
+        self._idle[connection] = None
+        return True
+
+    def now(self, connection: "BoundedConnection", *, idle: bool) -> None:
+        """Note whether it waits for a request, or has one under way."""
+        if idle:
+            self._busy.discard(connection)
+            self._idle[connection] = None
+        else:
+            self._idle.pop(connection, None)
+            self._busy.add(connection)
+
+    def leave(self, connection: "BoundedConnection") -> None:
+        """Forget it."""
+        self._idle.pop(connection, None)
+        self._busy.discard(connection)
+
+
+class BoundedConnection(TCPServer):
+    """Hypercorn's, that does not wait for ever, nor for HTTP/2."""
+
+    config: "BoundedConfig"
+    _ended = False  # Nothing more will be read.
+
+    async def run(self) -> None:
+        """Serve the connection to its end."""
+        connections = self.config.connections
+        if not connections.enter(self):
+            self.writer.write(REFUSAL)
+            self.writer.close()
+            return
+        try:
+            await self._serve()
+        except OSError:
+            pass  # Whoever was there is gone.
+        finally:
+            connections.leave(self)
+            await self._close()
+
+    async def _serve(self) -> None:
+        socket = self.writer.get_extra_info("socket")
+        async with TaskGroup(self.loop) as tasks:
+            self._task_group = tasks
+            protocol = _Http1(
+                self.app,
+                self.config,
+                self.context,
+                tasks,
+                ConnectionState(self.state),
+                False,
+                parse_socket_addr(socket.family, socket.getpeername()),
+                parse_socket_addr(socket.family, socket.getsockname()),
+                self.protocol_send,
+            )
+            self.protocol = cast(ProtocolWrapper, protocol)
+            await self.idle_task.restart(tasks, self._idle_timeout)
+            await self._read_requests(protocol)
+            # Or it would keep what is left of the connection until it is over.
+            await self.idle_task.stop()
+
+    async def _read_requests(self, protocol: "_Http1") -> None:
+        deadline: float | None = None
+        try:
+            while not self.reader.at_eof():
+                if deadline is None:
+                    data = await self.reader.read(MAX_RECV)
+                else:
+                    async with asyncio.timeout_at(deadline):
+                        data = await self.reader.read(MAX_RECV)
+                await protocol.handle(RawData(data))
+                if not protocol.has_part_of_a_request:
+                    deadline = None
+                elif deadline is None:
+                    deadline = self.loop.time() + HEADERS_SECONDS_MAX
+        except OSError:
+            pass  # Too slow, or gone.
+        self._ended = True
+        await protocol.handle(Closed())
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send what the protocol made, and note whether a request is under way."""
+        if isinstance(event, Updated):
+            if event.idle and self._ended:
+                event = Closed()  # Its last request is over, and no other can come.
+            else:
+                self.config.connections.now(self, idle=event.idle)
+        try:
+            await super().protocol_send(event)
+        except OSError as error:
+            # The kernel gave up a client that took nothing (TCP_USER_TIMEOUT).
+            log.info("client_given_up", extra={"error": error.strerror or type(error).__name__})
+            await self.protocol.handle(Closed())
+
+    def make_way(self) -> None:
+        """End at once; only for a connection without a request under way."""
+        self.writer.transport.abort()
+
+
+class _Http1(H11Protocol):
+    """HTTP/1.1 and nothing else, with a bounded number of headers."""
+
+    @property
+    def has_part_of_a_request(self) -> bool:
+        """Whether a request has begun to come whose headers have not ended yet."""
+        connection = self.connection
+        return (
+            isinstance(connection, h11.Connection)
+            and connection.their_state is h11.IDLE
+            and bool(connection.trailing_data[0])
+        )
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Stay with HTTP/1.1, whatever is asked for."""
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        wrong = 0
+        if request.http_version not in (b"1.1", b"1.0"):
+            wrong = 505
+        elif len(request.headers) > HEADERS_MAX or _header_bytes(request) > HEADERS_MAX_BYTES:
+            wrong = 431
+        if not wrong:
+            await super()._create_stream(request)
+            return
+        await self._send_error_response(wrong)
+        await self.send(Closed())
+
+
+def _header_bytes(request: h11.Request) -> int:
+    return len(request.target) + sum(len(name) + len(value) for name, value in request.headers)
+
+
+def use_bounded_connections() -> None:
+    """Let Hypercorn make connections of ours; it has no setting for that either."""
+    cast(Any, hypercorn_run).TCPServer = BoundedConnection
