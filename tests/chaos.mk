@@ -6,9 +6,14 @@ chaos_options = $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS
 	$(if $(RUNS),--runs $(RUNS)) $(if $(FAULTS),--faults $(FAULTS))
 
 ##@ Prove
-.PHONY: chaos recovery
+.PHONY: chaos recovery soak
 chaos: $(INSTALLED) ## Break everything around the running system, by a seed (SEED, SECONDS, RUNS, FAULTS=a,b)
 	@$(CHAOS) run $(chaos_options)
 
 recovery: $(INSTALLED) ## Measure how long it takes to work again: benchmarks/results/recovery.json
 	@$(CHAOS) recovery
+
+soak: $(INSTALLED) $(PAINTER)/.installed ## A steady load at 80 % of capacity, and what grows under it (MINUTES=20)
+	@$(CHAOS) soak $(if $(MINUTES),--minutes $(MINUTES))
+	@$(PAINTER)/bin/python tests/chaos/payments_chaos/paint_soak.py \
+		benchmarks/results/soak.json docs/images/soak.png

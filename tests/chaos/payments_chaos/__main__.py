@@ -1,4 +1,4 @@
-"""python -m payments_chaos run|recovery: seeded faults, or how long it takes to work again."""
+"""python -m payments_chaos run|recovery|soak: seeded faults, times to recover, a steady load."""
 
 import argparse
 import asyncio
@@ -8,10 +8,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks.machine import save
-
-from payments_chaos import recovery
+from payments_chaos import recovery, soak
 from payments_chaos.faults import FAULTS
+from payments_chaos.kept import save
 from payments_chaos.report import as_text
 from payments_chaos.run import Options, run
 
@@ -24,6 +23,8 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="payments-chaos-logs-"))
     if arguments.command == "recovery":
         sys.exit(_recovery(folder))
+    if arguments.command == "soak":
+        sys.exit(_soak(arguments.minutes, folder))
     sys.exit(_run(arguments, folder))
 
 
@@ -55,6 +56,18 @@ def _recovery(folder: Path) -> int:
     return bool(broken)
 
 
+def _soak(minutes: float, folder: Path) -> int:
+    figures = asyncio.run(soak.soak(minutes, folder, _say))
+    print(f"\n{'line':<44}{'mean':>12}{'rise':>12}   flat")
+    for name, line in figures["trends"].items():
+        flat = "yes" if line["flat"] else "NO"
+        print(f"{name:<44}{line['mean']:>12.2f}{line['rise']:>12.2f}   {flat}")
+    for complaint in figures["wrong"]:
+        print(f"WRONG: {complaint}", file=sys.stderr)
+    print(f"saved as {save('soak', figures).name}")
+    return bool(figures["wrong"])
+
+
 def _say(line: str) -> None:
     print(line, flush=True)
 
@@ -68,6 +81,8 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument("--faults", default="", help="only these, comma-separated")
     running.add_argument("--runs", type=int, default=RUNS, help="how many, without --seed")
     commands.add_parser("recovery", help="measure how long it takes to work again")
+    soaking = commands.add_parser("soak", help="a steady load near capacity, and what grows")
+    soaking.add_argument("--minutes", type=float, default=20.0)
     return parser
 
 

@@ -128,7 +128,7 @@ def python_service(
 ) -> Service:
     """`python -m module verb`, with its port set as its own settings name it."""
     port = free_port()
-    variable = {"payments_api": "PAYMENTS_API_PORT", "recon_worker": "RECON_WORKER_PORT"}[module]
+    variable = f"{module.upper()}_PORT"
     return Service(
         name=name,
         command=[sys.executable, "-m", module, verb],
