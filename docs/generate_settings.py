@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
-from payments_api.__main__ import ROLE_PASSWORDS
+from payments_api.__main__ import PAGE_KEY, ROLE_PASSWORDS, VALIDATE_KEY
 from payments_api.settings import ApiSettings
 from payments_core.settings import LogSettings, Variable, variables_of
 from payments_ui.settings import Settings as UiSettings
@@ -38,7 +38,13 @@ def page() -> str:
         for role, name in ROLE_PASSWORDS.items()
         for suffix, what in (("", "the password"), ("_FILE", "a file that holds the password"))
     ]
+    passwords += [
+        Variable(f"{PAGE_KEY}{suffix}", "", f"{what}, made known if given")
+        for suffix, what in (("", "the page's own API key"), ("_FILE", "a file that holds it"))
+    ]
     parts.append(_section("payments-api migrate", passwords))
+    key = Variable(VALIDATE_KEY, "", "the API key to send, where the API asks for one")
+    parts.append(_section("payments-api validate", [key]))
     return "\n".join(parts)
 
 

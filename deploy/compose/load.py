@@ -8,6 +8,7 @@ retried with its own idempotency key, as a client should, so an API that restart
 
 import argparse
 import asyncio
+import os
 import random
 import signal
 import time
@@ -35,6 +36,12 @@ class Tally:
         p50, p99 = (ordered[int(len(ordered) * share)] * 1000 for share in (0.5, 0.99))
         counts = " ".join(f"{name}={count}" for name, count in sorted(self.counts.items()))
         return f"load: {counts or 'nothing sent'} p50={p50:.0f}ms p99={p99:.0f}ms"
+
+
+def _key_header() -> dict[str, str]:
+    """What an API that asks for keys wants: PAYMENTS_API_KEY, if there is one."""
+    key = os.environ.get("PAYMENTS_API_KEY")
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def some_payment(accounts: int) -> dict[str, str]:
@@ -87,7 +94,7 @@ async def generate(api_url: str, rate: float, accounts: int) -> None:
     tally = Tally()
     reporter = asyncio.create_task(report_regularly(tally))
     under_way: set[asyncio.Task[None]] = set()
-    async with httpx.AsyncClient(base_url=api_url, timeout=10) as client:
+    async with httpx.AsyncClient(headers=_key_header(), base_url=api_url, timeout=10) as client:
         due = time.monotonic()
         while not stop.is_set():
             due = max(due + 1 / rate, time.monotonic() - 1)  # A pause is not made up in a burst.

@@ -1,8 +1,12 @@
 """Who may do what: every route against every scope, and every way in which a key is no good."""
 
 import asyncio
+import contextlib
 import itertools
+import os
 import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
@@ -24,6 +28,7 @@ from payments_api.operations import OPERATIONS, PUBLIC, SCOPE_OF
 from payments_api.settings import ApiSettings
 from payments_core.database import create_engine, transaction
 from payments_core.serving import Lifecycle
+from payments_local.ports import free_port
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 Keys: TypeAlias = Callable[..., Awaitable[str]]
@@ -340,3 +345,64 @@ async def test_what_is_stored_of_a_key_does_not_hold_it(make_key: Keys, sql: Sql
     (row,) = await sql.fetch("SELECT api_keys::text FROM api_keys")
     assert secret not in row[0]
     assert secret.encode().hex() not in row[0]
+
+
+async def test_a_key_has_its_own_quota_where_there_is_one(serve_api: Any, make_key: Keys) -> None:
+    served = await serve_api(auth="on", rate_limit_per_key="2/hour")
+    one, other = await make_key(), await make_key()
+    async with httpx.AsyncClient(base_url=served.url) as http:
+
+        async def status(key: str) -> int:
+            return (await http.get("/payments", headers=_bearer(key))).status_code
+
+        assert [await status(one) for _ in range(3)] == [200, 200, 429]
+        assert await status(other) == 200
+
+
+async def test_a_key_is_in_no_log_metric_or_answer(
+    api_url_of_database: str, make_key: Keys
+) -> None:
+    key, reader, unknown = await make_key(), await make_key(PAYMENTS_READ), new_key()
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "payments_api", "serve"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={
+            **os.environ,
+            "DATABASE_URL": api_url_of_database,
+            "PAYMENTS_API_AUTH": "on",
+            "PAYMENTS_API_PORT": str(port),
+            "LOG_LEVEL": "DEBUG",
+        },
+    )
+    said = ""
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
+            for attempt in range(200):
+                with contextlib.suppress(httpx.TransportError):
+                    await http.get("/livez")
+                    break
+                await asyncio.sleep(0.05 + attempt / 1_000)
+            statuses = set()
+            for sent in (key, reader, unknown):
+                for header in (f"Bearer {sent}", sent, f"Basic {sent}", f"Bearer {sent}{sent}"):
+                    for method, path in (
+                        ("GET", "/payments"),
+                        ("POST", "/payments"),
+                        ("GET", "/jobs"),
+                        ("GET", "/nowhere"),
+                        ("GET", f"/accounts/{'a' * 200}/balance"),
+                    ):
+                        headers = {"Authorization": header, "Idempotency-Key": "k"}
+                        answer = await http.request(method, path, headers=headers, content=b"{")
+                        statuses.add(answer.status_code)
+                        said += answer.text + str(answer.headers)
+            said += (await http.get("/metrics")).text
+    finally:
+        process.terminate()
+        said += (await asyncio.wait_for(process.communicate(), 20))[0].decode()
+    assert statuses == {200, 401, 403, 404, 415, 422}
+    assert "http_request" in said
+    for sent in (key, reader, unknown):
+        assert sent.rpartition("_")[2] not in said

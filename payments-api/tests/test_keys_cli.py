@@ -28,7 +28,8 @@ def keys(
     """`payments-api keys ...` as the owner, in this process: exit status, output and error."""
 
     async def run(*arguments: str, **environ: str) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["payments-api", "keys", *arguments])
+        command = () if arguments[0] == "migrate" else ("keys",)
+        monkeypatch.setattr(sys, "argv", ["payments-api", *command, *arguments])
         for name, value in {"DATABASE_URL": database_url, **environ}.items():
             monkeypatch.setenv(name, value)
         capsys.readouterr()
@@ -187,6 +188,32 @@ async def test_what_cannot_be_is_refused_and_nothing_is_made(
         assert err.startswith("keys: ")
         assert err.count("\n") == 1
     assert await sql.fetchval("SELECT count(*) FROM api_keys") == 0
+
+
+async def test_a_key_is_generated_without_a_database(keys: Command) -> None:
+    nowhere = "postgresql://postgres@127.0.0.1:1/payments"
+    status, out, err = await keys("generate", DATABASE_URL=nowhere)
+    assert (status, err) == (0, "")
+    assert re.fullmatch(KEY_PATTERN, out.removesuffix("\n"))
+
+
+async def test_the_migration_makes_the_pages_key_known_each_time(
+    keys: Command, sql: Sql, tmp_path: Path
+) -> None:
+    key = new_key()
+    (tmp_path / "api-key").write_text(key)
+    for said in ("registered", "there already"):
+        status, out, err = await keys("migrate", PAYMENTS_UI_API_KEY_FILE=str(tmp_path / "api-key"))
+        assert (status, err) == (0, "")
+        assert out.endswith(f"key {id_of(key)} of the page is {said}\n")
+    row = await sql.fetchrow("SELECT name, tenant, cardinality(scopes) FROM api_keys")
+    assert row is not None
+    assert tuple(row) == ("payments-ui", None, 4)
+    (tmp_path / "api-key").write_text("no key")
+    status, _, err = await keys("migrate", PAYMENTS_UI_API_KEY_FILE=str(tmp_path / "api-key"))
+    assert status == 1
+    assert err.startswith("migrate: PAYMENTS_UI_API_KEY: ")
+    assert err.count("\n") == 1
 
 
 async def test_the_apis_own_role_makes_no_keys(keys: Command, api_url_of_database: str) -> None:

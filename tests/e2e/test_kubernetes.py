@@ -146,8 +146,12 @@ def cluster() -> Iterator[Cluster]:
 
 
 def test_the_seven_checks_pass(cluster: Cluster) -> None:
-    encoded = cluster.kubectl("get", "secret/postgres-owner", "-o", "jsonpath={.data.password}")
-    password = base64.b64decode(encoded).decode()
+    def secret(name: str, key: str) -> str:
+        encoded = cluster.kubectl("get", f"secret/{name}", "-o", f"jsonpath={{.data.{key}}}")
+        return base64.b64decode(encoded).decode()
+
+    password = secret("postgres-owner", "password")
+    api_key = secret("payments-ui-api-key", "api-key")
     with (
         cluster.forwarded("service/payments-api", 3001) as api_port,
         cluster.forwarded("service/postgres", 5432) as port,
@@ -156,7 +160,7 @@ def test_the_seven_checks_pass(cluster: Cluster) -> None:
         arguments = ["validate", "--api-url", f"http://127.0.0.1:{api_port}"]
         subprocess.run(
             [sys.executable, "-m", "payments_api", *arguments],
-            env={**os.environ, "DATABASE_URL": url},
+            env={**os.environ, "DATABASE_URL": url, "PAYMENTS_API_KEY": api_key},
             check=True,
             timeout=120,
         )

@@ -6,6 +6,7 @@ the same key; a new connection each time, so that the Service chooses the pod. P
 """
 
 import json
+import os
 import sys
 import time
 import urllib.error
@@ -19,6 +20,7 @@ def pay(address: str, number: int, key: str) -> str:
     """The id that the API answers."""
     body = json.dumps({"accountId": f"acc_{number % 20}", "amount": "1.00"}).encode()
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+    headers["Authorization"] = f"Bearer {os.environ['PAYMENTS_UI_API_KEY']}"
     request = urllib.request.Request(f"{address}/payments", body, headers)
     with urllib.request.urlopen(request, timeout=10) as answer:
         return str(json.load(answer)["id"])

@@ -4,6 +4,7 @@ import http.server
 import importlib.util
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -17,6 +18,8 @@ from typing import Any, ClassVar
 
 import pytest
 from k8s_manifests import FULLEST, K8S, OVERLAYS, all_workloads, combination, one, overlay
+
+from payments_api.api_keys import KEY_PATTERN
 
 SCRIPT = K8S / "components" / "generated-secrets" / "make_secrets.py"
 # Made by an operator, or given by the site.
@@ -92,7 +95,8 @@ def test_a_service_sees_its_own_role_and_no_other() -> None:
         "payments-ui": set(),
         "make-secrets": set(),
         "postgres": {"postgres-owner"},
-        "migrate": {*make_secrets.ROLES, "payments-db-ca"},
+        # It sets the passwords, and makes the page's key known.
+        "migrate": {*make_secrets.ROLES, "payments-ui-api-key", "payments-db-ca"},
     }
     for workload in all_workloads():
         volumes = workload.pod["volumes"]
@@ -110,8 +114,18 @@ def test_values_are_random_long_and_fit_a_url() -> None:
         for name in make_secrets.NAMES
         for _ in range(3)
     }
-    assert len(values) == 3 * len(make_secrets.ROLES) + 1
-    assert all(len(value) >= 32 or value == make_secrets.SIGNING for value in values)
+    names = {make_secrets.SIGNING, make_secrets.API_KEY}
+    assert len(values) == 3 * len(make_secrets.ROLES) + len(names)
+    assert all(len(value) >= 32 or value in names for value in values)
+
+
+def test_the_pages_key_is_one_that_the_api_takes() -> None:
+    made = {
+        make_secrets.new_secret(make_secrets.API_KEY, "payments")["stringData"]["api-key"]
+        for _ in range(50)
+    }
+    assert len(made) == 50
+    assert all(re.fullmatch(KEY_PATTERN, key) for key in made)
 
 
 @pytest.fixture
@@ -147,11 +161,13 @@ def test_by_kubectl_only_the_missing_are_made_and_no_value_is_shown(fake_kubectl
         "payments-api-database",
         "recon-worker-database",
         "payments-readonly-database",
+        "payments-ui-api-key",
     }
     shown = run.stdout + run.stderr + "".join(f.with_suffix(".args").read_text() for f in files)
     for item in made:
         assert item["metadata"]["namespace"] == "elsewhere"
-        assert item["stringData"]["password"] not in shown
+        secret = item["stringData"].get("password") or item["stringData"]["api-key"]
+        assert secret not in shown
 
 
 class KubernetesApi(http.server.BaseHTTPRequestHandler):

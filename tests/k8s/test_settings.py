@@ -10,7 +10,7 @@ from k8s_manifests import OVERLAYS, ROOT, Workload, all_workloads, one, overlay
 from pydantic_settings import BaseSettings
 
 from payments_api import __main__ as api_cli
-from payments_api.__main__ import ROLE_PASSWORDS
+from payments_api.__main__ import PAGE_KEY, ROLE_PASSWORDS
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
 from payments_core.serving import Lifecycle
@@ -51,6 +51,7 @@ DEFAULT_IS_RIGHT = {
     "PAYMENTS_API_TRUSTED_PROXIES": "the API is asked by the page, not by a proxy",
     "PAYMENTS_API_FORWARDED_HEADER": "no proxy is trusted",
     "PAYMENTS_API_CURSOR_KEY": "derived from DATABASE_URL and password, which replicas share",
+    "PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK": "every overlay asks for keys",
     "RECON_WORKER_HOST": "the image's",
     "RECON_WORKER_PORT": "the image's EXPOSE, the manifests' containerPort",
     "RECON_WORKER_BATCH_SIZE": "measured",
@@ -64,7 +65,6 @@ DEFAULT_IS_RIGHT = {
     "PAYMENTS_UI_PORT": "the image's EXPOSE, the manifests' containerPort",
     "PAYMENTS_UI_API_CA_FILE": "the API is asked over http, within the namespace",
     "PAYMENTS_UI_API_TIMEOUT_SECONDS": "the same everywhere",
-    "PAYMENTS_UI_API_KEY": "needed where PAYMENTS_API_AUTH is on",
     "PAYMENTS_UI_TRACE_URL": "the site's, where it has a trace UI",
     "PAYMENTS_UI_LIVE_INTERVAL_SECONDS": "the same everywhere",
     "PAYMENTS_UI_LIVE_PAGES_MAX": "a process's own bound",
@@ -80,7 +80,8 @@ def read_by(image: str, command: str) -> set[str]:
     """All that a command of an image reads."""
     found = set().union(*(variables(settings) for settings in READS[image]))
     if (image, command) == ("payments-api", "migrate"):
-        found |= {f"{name}{suffix}" for name in ROLE_PASSWORDS.values() for suffix in ("", "_FILE")}
+        given = (*ROLE_PASSWORDS.values(), PAGE_KEY)
+        found |= {f"{name}{suffix}" for name in given for suffix in ("", "_FILE")}
     return found | READ_BY_LIBRARIES
 
 
@@ -136,6 +137,12 @@ def test_the_services_accept_the_manifests_values(
     for settings in read:
         if isinstance(settings, ApiSettings | WorkerSettings):
             assert settings.database_password_file is not None
+
+
+def test_the_api_asks_for_keys_on_every_cluster() -> None:
+    asked = [environment(w).get("PAYMENTS_API_AUTH") for w in ALL if w.name == "payments-api"]
+    assert len(asked) >= len(OVERLAYS)
+    assert set(asked) == {"on"}
 
 
 def test_every_setting_is_set_somewhere_or_left_alone_for_a_reason() -> None:

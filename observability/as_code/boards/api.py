@@ -133,6 +133,15 @@ API = board(
                     stacked=True,
                 ),
                 lines(
+                    "Requests refused for their key, by reason",
+                    "A revoked or expired key that goes on being sent is a forgotten client, or "
+                    "one that leaked. scope: the key is good, and does not allow this.",
+                    "reqps",
+                    Query(rate("payments_api_auth_refusals_total", "reason"), "{{reason}}"),
+                    width=8,
+                    stacked=True,
+                ),
+                lines(
                     "Payments that share a statement",
                     "Requests that come while one statement is under way go together into the "
                     "next: more of them at higher load.",

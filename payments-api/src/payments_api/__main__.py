@@ -11,7 +11,8 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from payments_api import migrate
-from payments_api.keys_cli import add_commands, run_keys
+from payments_api.api_keys import KeyRefused
+from payments_api.keys_cli import add_commands, register_page, run_keys
 from payments_api.settings import ApiSettings
 from payments_core.database import dsn_with_password, is_unavailable
 from payments_core.healthcheck import healthcheck
@@ -25,6 +26,8 @@ ROLE_PASSWORDS = {
     "payments_readonly": "PAYMENTS_DB_READONLY_PASSWORD",
 }
 
+# From which it takes the page's own key, made elsewhere, and makes it known.
+PAGE_KEY = "PAYMENTS_UI_API_KEY"
 # Where `validate` finds the API key that it is to send.
 VALIDATE_KEY = "PAYMENTS_API_KEY"
 
@@ -95,22 +98,33 @@ def _migrate(settings: ApiSettings, arguments: argparse.Namespace) -> int:
             asyncio.run(migrate.check(_dsn(settings)))
             return 0
         at = asyncio.run(migrate.migrate(_dsn(settings), arguments.revision, _role_passwords()))
+        print(f"the schema is at revision {at}")
+        page_key = _given(PAGE_KEY) if arguments.revision == "head" else None
+        if page_key:
+            print(asyncio.run(register_page(_dsn(settings), page_key)))
+    except KeyRefused as error:
+        print(f"migrate: {PAGE_KEY}: {error}", file=sys.stderr)
+        return 1
     except (CommandError, SQLAlchemyError, OSError) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         print(f"migrate: {reason}", file=sys.stderr)
         return 2 if is_unavailable(error) else 1
-    print(f"the schema is at revision {at}")
     return 0
 
 
 def _role_passwords() -> dict[str, str]:
     passwords = {}
     for role, variable in ROLE_PASSWORDS.items():
-        file = os.environ.get(f"{variable}_FILE")
-        password = Path(file).read_text().strip() if file else os.environ.get(variable)
+        password = _given(variable)
         if password:
             passwords[role] = password
     return passwords
+
+
+def _given(variable: str) -> str | None:
+    """The variable's value, or that of the file which VARIABLE_FILE names."""
+    file = os.environ.get(f"{variable}_FILE")
+    return Path(file).read_text().strip() if file else os.environ.get(variable)
 
 
 if __name__ == "__main__":

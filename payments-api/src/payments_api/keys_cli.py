@@ -32,6 +32,7 @@ from payments_core.database import AnyRow, create_engine, is_unavailable, reason
 GRACE_DEFAULT = timedelta(hours=24)
 LIFE_MAX = timedelta(days=36_500)
 KEY_BYTES_MAX = 200
+PAGE_KEY_NAME = "payments-ui"
 _SPAN = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _COLUMNS = ("id", "name", "scopes", "tenant", "created", "last used", "expires", "revoked")
@@ -50,6 +51,7 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     made = creating.add_mutually_exclusive_group()
     made.add_argument("--from-env", metavar="VARIABLE", help="register the key that this holds")
     made.add_argument("--from-file", metavar="FILE", help="the same from a file; - is the input")
+    commands.add_parser("generate", help="print a fresh key and store nothing, for a secret store")
     listing = commands.add_parser("list", help="show the keys, never their secrets")
     listing.add_argument("--all", action="store_true", help="also revoked and expired ones")
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -71,6 +73,9 @@ def _span(text: str) -> timedelta:
 
 def run_keys(dsn: str, arguments: argparse.Namespace) -> int:
     """Do what was asked; 0, 1 when it is refused, 2 when the database does not answer."""
+    if arguments.keys_command == "generate":
+        print(new_key())
+        return 0
     try:
         print(asyncio.run(_do(dsn, arguments)))
     except KeyRefused as error:
@@ -80,6 +85,18 @@ def run_keys(dsn: str, arguments: argparse.Namespace) -> int:
         print(f"keys: {reason_of(error)}", file=sys.stderr)
         return 2 if is_unavailable(error) else 1
     return 0
+
+
+async def register_page(dsn: str, key: str) -> str:
+    """Make the page's own key known, or leave it so; says what happened. Raises KeyRefused."""
+    grant = KeyGrant(PAGE_KEY_NAME, frozenset(SCOPES))
+    engine = create_engine(dsn, application_name="payments-keys", pool_size=1)
+    try:
+        async with transaction(engine) as tx:
+            new = await ensure_key(tx, key, grant)
+        return f"key {id_of(key)} of the page is {'registered' if new else 'there already'}"
+    finally:
+        await engine.dispose()
 
 
 async def _do(dsn: str, arguments: argparse.Namespace) -> str:

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import ssl
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +34,8 @@ ROLES = {
     "payments-readonly-database": "payments_readonly",
 }
 SIGNING = "payments-ui-signing"
-NAMES = (*ROLES, SIGNING)
+API_KEY = "payments-ui-api-key"
+NAMES = (*ROLES, SIGNING, API_KEY)
 
 
 def new_secret(name: str, namespace: str) -> dict[str, Any]:
@@ -41,6 +43,8 @@ def new_secret(name: str, namespace: str) -> dict[str, Any]:
     value = secrets.token_urlsafe(RANDOM_BYTES)
     if name in ROLES:
         kind, data = BASIC_AUTH, {"username": ROLES[name], "password": value}
+    elif name == API_KEY:
+        kind, data = "Opaque", {"api-key": new_api_key()}
     else:
         kind, data = "Opaque", {"secret-key": value}
     return {
@@ -50,6 +54,14 @@ def new_secret(name: str, namespace: str) -> dict[str, Any]:
         "type": kind,
         "stringData": data,
     }
+
+
+def new_api_key() -> str:
+    """A key to the API, as `payments-api keys generate` makes one: pay_, an id, 256 random bits."""
+    lower = string.digits + string.ascii_lowercase
+    key_id = "".join(secrets.choice(lower) for _ in range(12))
+    secret = "".join(secrets.choice(lower + string.ascii_uppercase) for _ in range(43))
+    return f"pay_{key_id}_{secret}"
 
 
 def by_kubectl(namespace: str) -> None:
