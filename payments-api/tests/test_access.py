@@ -91,7 +91,11 @@ def _refusals(reason: str) -> float:
 def _requests(app: Quart) -> list[tuple[str, str, str]]:
     """Every route as (endpoint, method, address)."""
     return [
-        (rule.endpoint, method, re.sub(r"<(\w+)>", lambda name: PLACEHOLDERS[name[1]], rule.rule))
+        (
+            rule.endpoint,
+            method,
+            re.sub(r"<(?:\w+:)?(\w+)>", lambda name: PLACEHOLDERS[name[1]], rule.rule),
+        )
         for rule in app.url_map.iter_rules()
         if rule.endpoint != "static"
         # OPTIONS of an address with several methods is answered by any of its routes.
@@ -117,7 +121,7 @@ def test_the_document_tells_each_routes_scope() -> None:
     described = document(app)
     for operation in OPERATIONS:
         (path,) = [r.rule for r in app.url_map.iter_rules() if r.endpoint == operation.endpoint]
-        path = re.sub(r"<(\w+)_id>", r"{\1Id}", path)
+        path = re.sub(r"<(?:\w+:)?(\w+)_id>", r"{\1Id}", path)
         for told in described["paths"][path].values():
             if told["operationId"].startswith(operation.endpoint.replace(".", "_")):
                 wanted = [] if operation.scope is PUBLIC else [{"apiKey": [operation.scope]}]
