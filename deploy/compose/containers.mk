@@ -2,6 +2,7 @@
 
 SERVICES := payments-api recon-worker payments-ui
 DOCKERFILES := $(SERVICES:%=%/Dockerfile) $(wildcard deploy/airgap/*.Dockerfile)
+SBOM_DIR ?= build/sbom
 CHECKS += check-dockerfiles check-compose check-deploy-types check-shell
 SHELL_SCRIPTS := $(addprefix deploy/airgap/,engine build-base-images postgres-entrypoint) \
 	$(addprefix deploy/images/,minimal-root python-root) deploy/compose/password \
@@ -17,21 +18,21 @@ images: ## Build the three images as IMAGE_TAG (dev), labelled with git's versio
 		"$$name:$${IMAGE_TAG:-dev}"; done
 
 sbom: $(INSTALLED) .cache/tools/sbom/.done ## What is in each image, as CycloneDX: build/sbom/*.cdx.json
-	@mkdir -p build/sbom
+	@mkdir -p $(SBOM_DIR)
 	@set -e; for name in $(SERVICES); do \
 		.venv/bin/python deploy/images/service_requirements.py $$name --in-image \
-			>build/sbom/$$name.txt; \
+			>$(SBOM_DIR)/$$name.txt; \
 		PYTHONWARNINGS=ignore .cache/tools/sbom/bin/cyclonedx-py requirements \
-			build/sbom/$$name.txt --pyproject $$name/pyproject.toml --mc-type application \
-			--output-reproducible --output-file build/sbom/$$name.cdx.json; \
-		rm build/sbom/$$name.txt; \
+			$(SBOM_DIR)/$$name.txt --pyproject $$name/pyproject.toml --mc-type application \
+			--output-reproducible $(SBOM_OPTIONS) --output-file $(SBOM_DIR)/$$name.cdx.json; \
+		rm $(SBOM_DIR)/$$name.txt; \
 		if container=$$(docker create "$$name:$${IMAGE_TAG:-dev}" 2>/dev/null); then \
 			docker export "$$container" | .venv/bin/python deploy/images/add_system_packages.py \
-				build/sbom/$$name.cdx.json; \
+				$(SBOM_DIR)/$$name.cdx.json; \
 			docker rm "$$container" >/dev/null; \
-			echo "build/sbom/$$name.cdx.json"; \
+			echo "$(SBOM_DIR)/$$name.cdx.json"; \
 		else \
-			echo "build/sbom/$$name.cdx.json (Python alone: make images first for Debian's part)"; \
+			echo "$(SBOM_DIR)/$$name.cdx.json (Python alone: make images first for Debian's part)"; \
 		fi; \
 	done
 

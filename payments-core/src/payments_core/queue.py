@@ -186,7 +186,7 @@ def backoff_seconds(attempts: int, *, random_fraction: float | None = None) -> f
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
-    fraction = random.random() if random_fraction is None else random_fraction  # noqa: S311 - no secret
+    fraction = random.random() if random_fraction is None else random_fraction  # nosec B311 # noqa: S311 - no secret
     exponent = min(max(attempts - 1, 0), 30)  # 2^30 s is far beyond the cap; more overflows.
     return float(fraction * min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_BASE * 2**exponent))
 
