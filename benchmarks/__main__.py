@@ -1,12 +1,12 @@
-"""python -m benchmarks [--quick] [reconcile] [create] [latency]: a table, and JSON in results/."""
+"""python -m benchmarks [--quick] [PART ...]: a table, and JSON in results/."""
 
 import argparse
 import json
 
-from benchmarks import create_http, latency, reconcile
+from benchmarks import create_http, latency, overload, reconcile
 from benchmarks.machine import durable_postgres, save
 
-PARTS = ("reconcile", "create", "latency")
+PARTS = ("reconcile", "create", "latency", "overload")
 
 
 def main() -> None:
@@ -22,6 +22,8 @@ def main() -> None:
                 figures = reconcile.measure(server, *sizes)
             elif part == "create":
                 figures = create_http.measure(server, *((2, 1) if arguments.quick else (8, 5)))
+            elif part == "overload":
+                figures = overload.measure(server, 4 if arguments.quick else 15)
             else:
                 figures = latency.measure(server, 3 if arguments.quick else 20)
             print(f"\n{part}\n{json.dumps(figures, indent=2)}")

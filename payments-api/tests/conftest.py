@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,9 +12,9 @@ import httpx
 import pytest
 from quart import Quart
 
-from payments_api.app import create_app
+from payments_api.app import create_app, serve_options
 from payments_api.settings import ApiSettings
-from payments_core.serving import Lifecycle, ServeOptions, serve
+from payments_core.serving import Lifecycle, serve
 
 ANSWER_SECONDS_MAX = 15.0
 
@@ -152,13 +152,7 @@ async def serve_api(api_url_of_database: str) -> AsyncIterator[ServeApi]:
         settings = ApiSettings.model_validate(values)
         lifecycle, port = Lifecycle(), free_port()
         app = create_app(settings, lifecycle)
-        listen = ServeOptions(
-            "127.0.0.1",
-            port,
-            settings.drain_seconds,
-            settings.shutdown_delay_seconds,
-            settings.connections_max,
-        )
+        listen = replace(serve_options(settings, app), host="127.0.0.1", port=port)
         served = Served(app, port, lifecycle, asyncio.create_task(serve(app, listen, lifecycle)))
         started.append(served)
         async with httpx.AsyncClient(base_url=served.url) as http:

@@ -10,6 +10,7 @@ import pytest
 from waiting import until
 
 from payments_api import overload
+from payments_api.app import ADMISSION
 from payments_api.overload import ConcurrencyLimit
 
 WAITS_FOR_A_LOCK = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
@@ -152,3 +153,50 @@ async def test_reads_that_hang_leave_connections_for_writers_and_operators(
             assert (await http.get("/accounts/acc_1/balance")).status_code == 200
     finally:
         await blocker.close()
+
+
+POST = (
+    b"POST /payments HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n"
+    b"Content-Type: application/json\r\n%s\r\n\r\n%s"
+)
+JSON = b'{"accountId": "acc_1", "amount": 1}'
+
+
+async def test_a_refusal_leaves_the_connection_as_it_was(overloaded: Any, sql: Any) -> None:
+    served, blocker = overloaded
+    async with httpx.AsyncClient(base_url=served.url, timeout=30) as http:
+        posting = [asyncio.create_task(_post(http)) for _ in range(20)]
+        writes = served.app.extensions[ADMISSION].writes
+        await until(lambda: _is(writes.under_way == 20))
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        whole = POST % (b"Content-Length: %d" % len(JSON), JSON)
+        chunked = POST % (
+            b"Transfer-Encoding: chunked",
+            b"%x\r\n%s\r\n0\r\n\r\n" % (len(JSON), JSON),
+        )
+        # In one piece, in two, two at once, and chunked: one answer for each.
+        for parts, answers in (
+            ((whole,), 1),
+            ((whole[:90], whole[90:]), 1),
+            ((whole * 2,), 2),
+            ((chunked,), 1),
+        ):
+            for part in parts:
+                writer.write(part)
+                await asyncio.sleep(0.05)
+            for _ in range(answers):
+                head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+                assert head.startswith(b"HTTP/1.1 503 ")
+                assert b"retry-after: 1\r\n" in head.lower()
+                length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+                assert b'"overloaded"' in await reader.readexactly(length)
+        await blocker.execute("ROLLBACK")
+        await asyncio.gather(*posting)
+        writer.write(whole)
+        assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 201 ")
+        writer.close()
+    assert await sql.fetchval("SELECT count(*) FROM payments") == 21
+
+
+async def _is(condition: bool) -> bool:
+    return condition

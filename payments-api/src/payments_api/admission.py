@@ -7,6 +7,7 @@ no body, no line in the log for each. It counts what it refuses, and says so onc
 import asyncio
 import json
 import logging
+import re
 from time import monotonic
 from typing import Any, cast
 
@@ -27,6 +28,9 @@ from payments_core.problems import PROBLEM_TYPE, Problem
 LOAD = ("/payments", "/accounts/")
 STREAM = "/payments/events"  # Open for hours: bounded by its own number.
 WRITES_LEAST, READS_LEAST = 64, 32
+CREATION = b"POST /payments HTTP/1.1\r\n"
+CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
+CLOSES = re.compile(rb"\r\nconnection:[^\r]*close", re.IGNORECASE)
 # Of a refused request's body; what is longer costs its client the connection.
 BODY_PARTS_MAX = 4
 BODY_SECONDS_MAX = 0.5
@@ -70,6 +74,24 @@ class Admission:
             await self._inner(scope, receive, send)
         finally:
             limit.answered(began)
+
+    def refuse_unread(self, data: bytes) -> bytes | None:
+        """The whole answer to `data`, if that is one creation and would be refused for overload.
+
+        For the server, which is spared reading it: that costs more than all the rest of a refusal,
+        and at twice what can be done every other request is refused.
+        """
+        if not data.startswith(CREATION) or not self.writes.is_full():
+            return None
+        end = data.find(b"\r\n\r\n")
+        length = CONTENT_LENGTH.search(data, 0, end + 2)
+        # Anything but exactly one request is for the server to make sense of.
+        if end < 0 or length is None or end + 4 + int(length[1]) != len(data):
+            return None
+        if CLOSES.search(data, 0, end + 2):
+            return None
+        self._refusals.count(Overloaded, "POST")
+        return OVERLOADED_BYTES
 
     def _limit_of(self, scope: HTTPScope) -> ConcurrencyLimit | None:
         path = scope["path"]
@@ -115,7 +137,15 @@ def _encoded(problem: Problem) -> tuple[dict[str, Any], dict[str, Any]]:
     return start, {"type": "http.response.body", "body": body, "more_body": False}
 
 
-OVERLOADED = _encoded(Overloaded())  # Made once: there will be many, when there are any.
+def _raw(start: dict[str, Any], body: dict[str, Any]) -> bytes:
+    """The same as it goes over the wire."""
+    headers = b"".join(b"%s: %s\r\n" % header for header in start["headers"])
+    return b"HTTP/1.1 %d \r\n%s\r\n%s" % (start["status"], headers, body["body"])
+
+
+# Made once: there will be many, when there are any.
+OVERLOADED = _encoded(Overloaded())
+OVERLOADED_BYTES = _raw(*OVERLOADED)
 
 
 async def _discard_body(receive: ASGIReceiveCallable) -> None:
@@ -147,14 +177,15 @@ class _Refusals:
     ) -> None:
         """Send the problem, and count it as every answer is counted."""
         start, body = OVERLOADED if type(problem) is Overloaded else _encoded(problem)
-        self._count(problem, scope["method"])
+        self.count(type(problem), scope["method"])
         if scope["method"] == "POST":
             await _discard_body(receive)
         # The headers are copied: whoever sends them may add some.
         await send(cast(Any, {**start, "headers": list(start["headers"])}))
         await send(cast(Any, body))
 
-    def _count(self, problem: Problem, method: str) -> None:
+    def count(self, problem: type[Problem], method: str) -> None:
+        """Count a refusal, and tell of it if none was told of for a second."""
         known = method if method in METHODS else OTHER_METHOD
         counters = self._counters.get((known, problem.code))
         if counters is None:

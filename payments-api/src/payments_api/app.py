@@ -50,6 +50,7 @@ from payments_core.telemetry import tracing
 # Of the pool, besides a connection for each write lane: one for notices, one for the event feed
 # and the API keys, one for operators and readiness.
 RESERVED_CONNECTIONS = 3
+ADMISSION = "payments_api.admission"  # In the app's extensions.
 
 
 def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Quart:
@@ -71,7 +72,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     _install_database_errors(app)
     app.after_request(_never_cached)
     _install_background_work(app, here, settings)
-    admission = admit_requests(app, settings, here.limits)
+    admission = app.extensions[ADMISSION] = admit_requests(app, settings, here.limits)
     metrics.ADMITTED_MAX.labels("write").set_function(lambda: admission.writes.limit)
     metrics.ADMITTED_MAX.labels("read").set_function(lambda: admission.reads.limit)
     return app
@@ -160,22 +161,27 @@ def _install_background_work(app: Quart, here: Services, settings: ApiSettings) 
         await here.engine.dispose()
 
 
-async def serve_api(settings: ApiSettings) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    configure_logs("payments-api", settings.log_level, settings.log_format)
-    lifecycle = Lifecycle()
-    options = ServeOptions(
+def serve_options(settings: ApiSettings, app: Quart) -> ServeOptions:
+    """How the app is to be served."""
+    return ServeOptions(
         settings.host,
         settings.port,
         settings.drain_seconds,
         settings.shutdown_delay_seconds,
         settings.connections_max,
+        app.extensions[ADMISSION].refuse_unread,
     )
+
+
+async def serve_api(settings: ApiSettings) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    configure_logs("payments-api", settings.log_level, settings.log_format)
+    lifecycle = Lifecycle()
     with tracing("payments-api", show_build("payments-api")):
         app = create_app(settings, lifecycle)
         observing = asyncio.create_task(_show_system(app.extensions[EXTENSION]))
         try:
-            await serve(app, options, lifecycle)
+            await serve(app, serve_options(settings, app), lifecycle)
         finally:
             observing.cancel()
 

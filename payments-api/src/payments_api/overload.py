@@ -42,16 +42,21 @@ class ConcurrencyLimit:
 
     def admit(self) -> float | None:
         """When it began, to be given to `answered`; None when it has to be refused."""
-        now = self._clock()
-        if self.under_way >= self.limit or (
-            self.under_way >= self._least and now > self._answered_at + STALLED_SECONDS
-        ):
-            self._was_full = True
+        if self.is_full():
             return None
+        now = self._clock()
         if self.under_way == 0:
             self._answered_at = now  # Nobody waited: silence was no stall.
         self.under_way += 1
         return now
+
+    def is_full(self) -> bool:
+        """Whether another request would be refused now; asking is noted, as being refused is."""
+        full = self.under_way >= self.limit or (
+            self.under_way >= self._least and self._clock() > self._answered_at + STALLED_SECONDS
+        )
+        self._was_full |= full
+        return full
 
     def answered(self, began: float) -> None:
         """A request that was admitted has ended."""

@@ -122,6 +122,10 @@ class BoundedConnection(TCPServer):
                 else:
                     async with asyncio.timeout_at(deadline):
                         data = await self.reader.read(MAX_RECV)
+                refusal = self._refusal_of(protocol, data)
+                if refusal is not None:
+                    await self.protocol_send(RawData(refusal))
+                    continue
                 await protocol.handle(RawData(data))
                 if not protocol.has_part_of_a_request:
                     deadline = None
@@ -131,6 +135,12 @@ class BoundedConnection(TCPServer):
             pass  # Too slow, or gone.
         self._ended = True
         await protocol.handle(Closed())
+
+    def _refusal_of(self, protocol: "_Http1", data: bytes) -> bytes | None:
+        refuse = self.config.refuse_unread
+        if refuse is None or not protocol.is_between_requests:
+            return None
+        return refuse(data)
 
     async def protocol_send(self, event: Event) -> None:
         """Send what the protocol made, and note whether a request is under way."""
@@ -162,6 +172,17 @@ class _Http1(H11Protocol):
             isinstance(connection, h11.Connection)
             and connection.their_state is h11.IDLE
             and bool(connection.trailing_data[0])
+        )
+
+    @property
+    def is_between_requests(self) -> bool:
+        """Whether the next byte begins a request."""
+        connection = self.connection
+        return (
+            isinstance(connection, h11.Connection)
+            and connection.our_state is h11.IDLE
+            and connection.their_state is h11.IDLE
+            and not connection.trailing_data[0]
         )
 
     async def _check_protocol(self, event: h11.Request) -> None:

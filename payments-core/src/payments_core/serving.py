@@ -31,6 +31,8 @@ KEEP_ALIVE_SECONDS = 75  # Longer than a load balancer's own, so that it closes 
 # when it writes to it and when it stops.
 STALLED_CLIENT_SECONDS_MAX = 10
 
+RefuseUnread = Callable[[bytes], bytes | None]
+
 log = logging.getLogger(__name__)
 
 
@@ -53,6 +55,8 @@ class ServeOptions:
     `delay_seconds`: how long requests are still taken after readiness fails, so that whoever
     routes them here can notice. `drain_seconds`: how long those under way may still take.
     `connections_max`: beyond it the one that is idle longest makes way, or the new one is refused.
+    `refuse_unread`: given what a client sent between two requests, the whole answer to it if that
+    is a request to be refused without being read.
     """
 
     host: str
@@ -60,6 +64,7 @@ class ServeOptions:
     drain_seconds: float
     delay_seconds: float = 0.0
     connections_max: int = CONNECTIONS_MAX
+    refuse_unread: RefuseUnread | None = None
 
 
 class CannotListen(Exception):
@@ -70,6 +75,7 @@ class BoundedConfig(Config):
     """Hypercorn's settings, and the connections that are open under them."""
 
     connections: Connections
+    refuse_unread: RefuseUnread | None
 
     def create_sockets(self) -> Sockets:
         try:
@@ -89,6 +95,7 @@ async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None
     """Serve until SIGTERM or SIGINT: fail readiness, wait, close the listener, drain."""
     config = BoundedConfig()
     config.connections = Connections(_connections_max(options.connections_max))
+    config.refuse_unread = options.refuse_unread
     use_bounded_connections()
     # An IPv6 address needs brackets; Hypercorn binds "host:port".
     host = f"[{options.host}]" if ":" in options.host else options.host
