@@ -1,0 +1,241 @@
+"""No secret comes out: each is a canary, everything at DEBUG goes wrong, and all output is read."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from observed_system import ObservedSystem, Process, observed_system
+from otlp_endpoint import OtlpEndpoint, otlp_endpoint
+
+DATABASE_PASSWORD = "canary-of-the-database"
+CURSOR_KEY = "canary-of-cursors-key"
+UI_SECRET_KEY = "canary-of-the-pages-cookies"
+OTLP_TOKEN = "canary-of-the-collector"
+ROLE_PASSWORD = "canary-of-a-role"
+# No secrets, but clients put into them what is nobody else's business: never in logs or traces.
+IDEMPOTENCY_KEY = "canary-of-idempotency"
+DESCRIPTION = "canary-of-a-description"
+WRONG_API_KEY = "canary-of-a-wrong-key"
+SECRETS = (
+    DATABASE_PASSWORD,
+    CURSOR_KEY,
+    UI_SECRET_KEY,
+    OTLP_TOKEN,
+    ROLE_PASSWORD,
+    WRONG_API_KEY,
+)
+PRIVATE = (IDEMPOTENCY_KEY, DESCRIPTION)
+WAIT_SECONDS_MAX = 20.0
+
+
+@dataclass(frozen=True)
+class Canaries:
+    """The system whose every secret is known to the test."""
+
+    system: ObservedSystem
+    otlp: OtlpEndpoint
+    api: Process
+    worker: Process
+    ui: Process
+    api_key: str
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """All of its services."""
+        return self.api, self.worker, self.ui
+
+
+def _with_password(url: str, role: str) -> str:
+    return url.replace("//postgres@", f"//{role}:{DATABASE_PASSWORD}@")
+
+
+def _run(*command: str, **environ: str) -> str:
+    """A command's whole output, whatever becomes of it."""
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def canaries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canaries]:
+    """API, worker and page at DEBUG, every secret of theirs a canary."""
+    folder: Path = tmp_path_factory.mktemp("canaries")
+    with otlp_endpoint() as otlp, observed_system(folder) as system:
+        said = _run(
+            *("payments_api", "migrate"),
+            DATABASE_URL=_with_password(system.postgres.url, "postgres"),
+            PAYMENTS_DB_READONLY_PASSWORD=ROLE_PASSWORD,
+            LOG_LEVEL="DEBUG",
+        )
+        assert ROLE_PASSWORD not in said
+        made = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "payments_api",
+                "keys",
+                "create",
+                "--name",
+                "page",
+                "--scopes",
+                "all",
+            ],
+            env={**os.environ, "DATABASE_URL": system.postgres.url},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        api_key = made.stdout.split()[-1]
+        every = {
+            "LOG_LEVEL": "DEBUG",
+            "OTEL_TRACES_SAMPLER": "always_on",
+            "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{OTLP_TOKEN}",
+            **otlp.environ("http/protobuf"),
+        }
+        api = system.add(
+            *("api", "payments_api", "serve"),
+            **every,
+            DATABASE_URL=_with_password(system.postgres.url, "payments_api"),
+            PAYMENTS_API_AUTH="on",
+            PAYMENTS_API_CURSOR_KEY=CURSOR_KEY,
+            PAYMENTS_API_RATE_LIMIT_PER_KEY="100000/second",
+        )
+        worker = system.add(
+            *("worker", "recon_worker", "run"),
+            **every,
+            DATABASE_URL=_with_password(system.postgres.url, "payments_worker"),
+        )
+        ui = system.add(
+            *("ui", "payments_ui", "serve"),
+            **every,
+            PAYMENTS_UI_API_URL=api.url,
+            PAYMENTS_UI_API_KEY=api_key,
+            PAYMENTS_UI_SECRET_KEY=UI_SECRET_KEY,
+        )
+        yield Canaries(system, otlp, api, worker, ui, api_key)
+
+
+def _answers(canaries: Canaries) -> list[str]:
+    """What the services say over HTTP, asked well and badly; a payment is made and settled."""
+    said = []
+    key = {"Authorization": f"Bearer {canaries.api_key}"}
+    wrong = {"Authorization": f"Bearer {WRONG_API_KEY}"}
+    body = {"accountId": "acc-canary", "amount": "1.00", "description": DESCRIPTION}
+    with httpx.Client(base_url=canaries.api.url, timeout=20) as api:
+        idempotency = {"Idempotency-Key": IDEMPOTENCY_KEY}
+        created = api.post("/payments", json=body, headers={**key, **idempotency})
+        assert created.status_code == 201, created.text
+        refused = [
+            api.post("/payments", json=body, headers={**wrong, **idempotency}),
+            api.post("/payments", json={**body, "amount": 2}, headers={**key, **idempotency}),
+            api.get("/payments?cursor=made-up", headers=key),
+            api.get("/payments", headers=wrong),
+            api.post("/payments", content=b"{", headers={**key, **idempotency}),
+        ]
+        assert all(answer.status_code >= 400 for answer in refused)
+        said += [str(answer.headers) + answer.text for answer in refused]
+        deadline = time.monotonic() + WAIT_SECONDS_MAX
+        while api.get(created.headers["Location"], headers=key).json()["status"] == "pending":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    for process in canaries.processes:
+        for path in ("/health", "/readyz", "/livez", "/metrics", "/openapi.json", "/docs", "/"):
+            answer = httpx.get(f"{process.url}{path}", timeout=20)
+            said.append(str(answer.headers) + answer.text)
+    return said
+
+
+def _until_troubled(canaries: Canaries) -> None:
+    """The database goes, and everybody has something to say about it."""
+    canaries.system.postgres.crash()
+    key = {"Authorization": f"Bearer {canaries.api_key}", "Idempotency-Key": IDEMPOTENCY_KEY}
+    body = {"accountId": "acc-canary", "amount": "1.00", "description": DESCRIPTION}
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while httpx.post(f"{canaries.api.url}/payments", json=body, headers=key).status_code != 503:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    while "listen_lost" not in canaries.worker.output.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _assert_silent(where: str, text: str, names: tuple[str, ...]) -> None:
+    for name in names:
+        at = text.find(name)
+        assert at < 0, f"{where}: {text[max(0, at - 300) : at + 100]}"
+
+
+def test_no_secret_comes_out_of_a_running_system(canaries: Canaries) -> None:
+    secrets = (*SECRETS, canaries.api_key)
+    for answer in _answers(canaries):
+        _assert_silent("an answer", answer, secrets)
+    command_lines = [
+        " ".join(process.cmdline())
+        for process in psutil.Process().children(recursive=True)
+        if process.status() != psutil.STATUS_ZOMBIE
+    ]
+    _assert_silent("the command lines", "\n".join(command_lines), secrets)
+    for process in canaries.processes:
+        _assert_silent(f"metrics of {process.name}", process.metrics(), (*secrets, *PRIVATE))
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while not any("SELECT" in span.name or "INSERT" in span.name for span in canaries.otlp.spans):
+        assert time.monotonic() < deadline, "no span of a statement came"
+        time.sleep(0.05)
+    _until_troubled(canaries)
+    for process in canaries.processes:
+        process.stop()
+    for process in canaries.processes:
+        log = process.output.read_text()
+        assert '"level": "debug"' in log, "it was told to say everything"
+        _assert_silent(f"the log of {process.name}", log, (*secrets, *PRIVATE))
+    _assert_silent("the traces", repr(canaries.otlp.spans), (*secrets, *PRIVATE))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("payments_api", "--help"),
+        ("payments_api", "serve"),
+        ("payments_api", "migrate"),
+        ("recon_worker", "run"),
+        ("payments_ui", "serve"),
+    ],
+    ids=" ".join,
+)
+def test_no_secret_comes_out_of_a_command_that_fails(command: tuple[str, ...]) -> None:
+    said = _run(
+        *command,
+        # Nothing listens there; and each service has something to complain of at its start.
+        DATABASE_URL=f"postgresql://u:{DATABASE_PASSWORD}@127.0.0.1:9/payments?sslmode=no",
+        PAYMENTS_API_CURSOR_KEY=CURSOR_KEY,
+        PAYMENTS_UI_SECRET_KEY=UI_SECRET_KEY,
+        PAYMENTS_UI_API_KEY=f"{WRONG_API_KEY}\n",
+        PAYMENTS_UI_PORT="none",
+        LOG_LEVEL="DEBUG",
+    )
+    assert said
+    _assert_silent(" ".join(command), said, SECRETS)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("payments_api", "validate"), ("recon_worker", "audit")],
+    ids=" ".join,
+)
+def test_no_secret_comes_out_where_no_database_is(command: tuple[str, ...]) -> None:
+    url = f"postgresql://u:{DATABASE_PASSWORD}@127.0.0.1:9/payments"
+    said = _run(*command, DATABASE_URL=url, LOG_LEVEL="DEBUG")
+    assert said
+    _assert_silent(" ".join(command), said, SECRETS)
