@@ -313,7 +313,6 @@ async def test_a_flood_of_unknown_keys_floods_neither_postgres_nor_memory(
     kept: Quart, make_key: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(key_ring, "MISSING_MAX", 50)
-    monkeypatch.setattr(key_ring, "WAITING_MAX", 100)
     ring, client, good = kept.extensions["payments_api"].keys, kept.test_client(), await make_key()
     await _status_becomes(client, good, 200)
     loads = ring._began
@@ -325,6 +324,41 @@ async def test_a_flood_of_unknown_keys_floods_neither_postgres_nor_memory(
     assert len(ring._missing) <= 50
     assert ring._began - loads <= took / key_ring.LOOK_AGAIN_SECONDS + 2
     assert (await client.get("/payments", headers=_bearer(good))).status_code == 200
+
+
+async def test_a_known_key_costs_no_query(kept: Quart, make_key: Keys) -> None:
+    client, ring = kept.test_client(), kept.extensions["payments_api"].keys
+    key = await make_key(JOBS_ADMIN)
+    assert (await client.get("/payments", headers=_bearer(key))).status_code == 403
+    loads, began = ring._began, asyncio.get_running_loop().time()
+    for _ in range(100):
+        assert (await client.get("/payments", headers=_bearer(key))).status_code == 403
+    took = asyncio.get_running_loop().time() - began
+    assert ring._began - loads <= took / key_ring.REFRESH_SECONDS + 1
+
+
+async def test_an_api_is_ready_once_it_knows_the_keys(
+    api_url_of_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_read = asyncio.Event()
+    load = key_ring.KeyRing._load
+
+    async def late(ring: Any, now: float) -> Any:
+        await may_read.wait()
+        return await load(ring, now)
+
+    monkeypatch.setattr(key_ring.KeyRing, "_load", late)
+    app = create_app(ApiSettings.model_validate({"DATABASE_URL": api_url_of_database}))
+    async with app.test_app():
+        answer = await app.test_client().get("/readyz")
+        assert answer.status_code == 503
+        assert "API keys" in (await answer.get_json(force=True))["detail"]
+        may_read.set()
+        async with asyncio.timeout(SECONDS_MAX):
+            for pause in itertools.repeat(0.02):
+                if (await app.test_client().get("/readyz")).status_code == 200:
+                    break
+                await asyncio.sleep(pause)
 
 
 async def test_use_is_written_down_for_many_keys_at_once_and_not_for_each_request(
@@ -408,5 +442,7 @@ async def test_a_key_is_in_no_log_metric_or_answer(
         said += (await asyncio.wait_for(process.communicate(), 20))[0].decode()
     assert statuses == {200, 401, 403, 404, 415, 422}
     assert "http_request" in said
+    # Who it was is told, by the key's public id.
+    assert f'"key_id": "{id_of(key)}"' in said
     for sent in (key, reader, unknown):
         assert sent.rpartition("_")[2] not in said

@@ -9,6 +9,7 @@ from payments_api.callers import ANONYMOUS, NOBODY, Caller
 from payments_api.errors import Forbidden, RateLimited
 from payments_api.operations import SCOPE_OF
 from payments_api.services import EXTENSION, Services, services
+from payments_core.http_telemetry import KEY_ID
 
 __all__ = ["Caller", "caller", "control_access"]
 
@@ -57,6 +58,6 @@ def control_access(app: Quart) -> None:
         standing = here.limits.take_key(asgi, found.key_id or "")
         if standing is not None:
             raise RateLimited.because(standing)
-        asgi[CALLER] = found
+        asgi[CALLER], asgi[KEY_ID] = found, found.key_id
 
     app.before_request(check_key)

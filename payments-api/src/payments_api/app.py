@@ -113,6 +113,8 @@ def _readiness(here: Services) -> Any:
             return f"The database does not answer: {type(error).__name__}."
         if found is None or found in older:
             return f"The schema is at {found}, this release needs {expected}: run migrate."
+        if here.keys is not None and not here.keys.fresh:
+            return "The API keys are not read yet."
         return None
 
     return not_ready_because

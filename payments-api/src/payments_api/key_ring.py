@@ -25,9 +25,12 @@ REFRESH_SECONDS = 2.0  # How soon a revocation takes effect.
 LIFETIME_SECONDS = 10.0
 LOOK_AGAIN_SECONDS = 1.0  # Between two loads, however many unknown keys are sent.
 WAIT_SECONDS_MAX = 3.0  # For a load that tells whether a key is known.
-WAITING_MAX = 200  # Requests that wait for one; more are refused by what is known.
+# Requests that wait for one; more are refused by what is known. Far fewer than the API lets in at
+# once: who sends invented keys must not fill the places of those who have one.
+WAITING_MAX = 16
 MISSING_MAX = 1_000  # Ids that were looked for in vain: nobody waits for them twice.
 LOAD_SECONDS_MAX = 4.0
+ROWS_AT_ONCE = 500  # Of thousands of keys; requests are answered in between.
 USED_SECONDS = 60.0  # Between two writings of last_used_at.
 
 # Ended keys stay known for a week: refused at once, and with the reason.
@@ -70,6 +73,11 @@ class KeyRing:
         # Loads are numbered from 1: the last that began, and the last that succeeded.
         self._began = self._done = 0
         self._news = asyncio.Condition()
+
+    @property
+    def fresh(self) -> bool:
+        """Whether what was read last still counts."""
+        return monotonic() < self._fresh_until
 
     def known(self, authorization: str | None) -> Caller | None:
         """Whose key the header holds, if it is known and good: almost every request's case.
@@ -184,10 +192,13 @@ class KeyRing:
         async with driver_connection(self._engine) as connection:
             rows: list[Any] = await connection.fetch(LOAD, timeout=LOAD_SECONDS_MAX)
         keys = {}
-        for key_id, secret_hash, name, scopes, tenant, revoked, seconds_left in rows:
+        for number, row in enumerate(rows, start=1):
+            key_id, secret_hash, name, scopes, tenant, revoked, seconds_left = row
             ends_at = float("inf") if seconds_left is None else now + seconds_left
             caller = Caller(key_id, name, frozenset(scopes), tenant)
             keys[key_id] = _Key(key_id, secret_hash, caller, ends_at, revoked)
+            if number % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
         return keys
 
     async def _write_used(self) -> None:

@@ -27,6 +27,7 @@ CLIENT_CLOSED_REQUEST = 499  # No answer began: the client went away. nginx's nu
 # Asked every few seconds by machines: no span, and no line in the log at INFO.
 PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 PATH_MAX_CHARS = 200  # Of a span's url.path.
+KEY_ID = "payments.key_id"  # In the ASGI scope: the public id of the caller's API key, for the log.
 ROUTE = "payments.route"  # In the ASGI scope, set when the app has found the route.
 
 REQUESTS = Counter("http_server_requests", "Requests answered.", ["http_route", "method", "status"])
@@ -192,4 +193,7 @@ def _log_access(scope: HTTPScope, answer: _Answer, route: str, method: str, seco
     fields["duration_ms"] = round(seconds * 1000, 2)
     if answer.location:
         fields["location"] = answer.location
+    key_id = cast(dict[str, Any], scope).get(KEY_ID)
+    if key_id is not None:
+        fields["key_id"] = key_id
     log.handle(record)
