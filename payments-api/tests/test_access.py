@@ -163,6 +163,22 @@ async def test_what_is_nowhere_is_404_with_and_without_a_key(kept: Quart) -> Non
     assert (await kept.test_client().get("/static/docs.css")).status_code == 200
 
 
+async def test_a_refusal_leaves_the_connection_open(serve_api: Any) -> None:
+    served = await serve_api(auth="on")
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+    for _ in range(3):
+        body = b'{"accountId": "acc_1", "amount": "1.00"}'
+        head = f"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        async with asyncio.timeout(SECONDS_MAX):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            length = re.search(rb"content-length: (\d+)", answer.lower())
+            assert length is not None
+            await reader.readexactly(int(length[1]))
+        assert answer.startswith(b"HTTP/1.1 401")
+    writer.close()
+
+
 SOMEBODYS = new_key()
 
 
@@ -433,7 +449,8 @@ async def test_a_key_is_in_no_log_metric_or_answer(
                         ("GET", f"/accounts/{'a' * 200}/balance"),
                     ):
                         headers = {"Authorization": header, "Idempotency-Key": "k"}
-                        answer = await http.request(method, path, headers=headers, content=b"{")
+                        body = b"{" if method == "POST" else None
+                        answer = await http.request(method, path, headers=headers, content=body)
                         statuses.add(answer.status_code)
                         said += answer.text + str(answer.headers)
             said += (await http.get("/metrics")).text

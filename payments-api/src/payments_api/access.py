@@ -8,8 +8,10 @@ from payments_api import metrics
 from payments_api.callers import ANONYMOUS, NOBODY, Caller
 from payments_api.errors import Forbidden, RateLimited
 from payments_api.operations import SCOPE_OF
+from payments_api.request_body import discard_body
 from payments_api.services import EXTENSION, Services, services
 from payments_core.http_telemetry import KEY_ID
+from payments_core.problems import Problem
 
 __all__ = ["Caller", "caller", "control_access"]
 
@@ -49,15 +51,19 @@ def control_access(app: Quart) -> None:
         scope = None if rule is None else needed.get(rule.endpoint)
         if scope is None:
             return
-        sent = asked.headers.get("Authorization")
-        found = keys.known(sent) or await keys.caller_of(sent)
-        if scope not in found.scopes:
-            metrics.AUTH_REFUSALS.labels("scope").inc()
-            raise Forbidden(scope)
-        asgi = cast(dict[str, Any], asked.scope)
-        standing = here.limits.take_key(asgi, found.key_id or "")
-        if standing is not None:
-            raise RateLimited.because(standing)
+        try:
+            sent = asked.headers.get("Authorization")
+            found = keys.known(sent) or await keys.caller_of(sent)
+            if scope not in found.scopes:
+                metrics.AUTH_REFUSALS.labels("scope").inc()
+                raise Forbidden(scope)
+            asgi = cast(dict[str, Any], asked.scope)
+            standing = here.limits.take_key(asgi, found.key_id or "")
+            if standing is not None:
+                raise RateLimited.because(standing)
+        except Problem:
+            await discard_body(asked)
+            raise
         asgi[CALLER], asgi[KEY_ID] = found, found.key_id
 
     app.before_request(check_key)

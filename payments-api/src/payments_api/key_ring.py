@@ -41,6 +41,11 @@ FROM api_keys
 WHERE coalesce(least(revoked_at, expires_at), 'infinity') > now() - interval '7 days'
 ORDER BY revoked_at NULLS FIRST, expires_at DESC NULLS FIRST LIMIT {2 * KEYS_MAX}"""
 
+# Whether LOAD would say something else than it did; when a key was used is no change.
+STATE = """
+SELECT count(*) || ':' || coalesce(sum(hashtextextended(concat_ws(
+    '|', id, secret_hash, name, scopes, tenant, revoked_at, expires_at), 0)), 0) FROM api_keys"""
+
 # In one order, leaving alone what another replica is writing: nobody waits for anybody.
 USED = """
 UPDATE api_keys SET last_used_at = now() FROM (
@@ -65,6 +70,7 @@ class KeyRing:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._keys: dict[str, _Key] = {}
+        self._state: str | None = None  # The table's, when they were read.
         self._fresh_until = float("-inf")
         self._missing: dict[str, None] = {}
         self._used: set[str] = set()
@@ -190,6 +196,10 @@ class KeyRing:
 
     async def _load(self, now: float) -> dict[str, _Key]:
         async with driver_connection(self._engine) as connection:
+            # Looked at first: what changes in between is found by the next load.
+            state = await connection.fetchval(STATE, timeout=LOAD_SECONDS_MAX)
+            if state == self._state:
+                return self._keys
             rows: list[Any] = await connection.fetch(LOAD, timeout=LOAD_SECONDS_MAX)
         keys = {}
         for number, row in enumerate(rows, start=1):
@@ -199,6 +209,7 @@ class KeyRing:
             keys[key_id] = _Key(key_id, secret_hash, caller, ends_at, revoked)
             if number % ROWS_AT_ONCE == 0:
                 await asyncio.sleep(0)
+        self._state = state
         return keys
 
     async def _write_used(self) -> None:

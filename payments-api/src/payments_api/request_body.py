@@ -1,6 +1,7 @@
 """A request's JSON, read strictly: exact numbers, no duplicate keys, nothing left over."""
 
 import asyncio
+import contextlib
 import json
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ from payments_core.problems import PayloadTooLarge
 BODY_MAX_BYTES = 64 * 1024
 BATCH_BODY_MAX_BYTES = 1024 * 1024
 BODY_SECONDS_MAX = 10
+DISCARD_SECONDS_MAX = 0.5
 NUMBER_MAX_CHARS = 400  # More than any exact amount needs; Python's int() stops at 4,300.
 
 
@@ -50,6 +52,17 @@ async def _read_bytes(request: Request, max_bytes: int) -> bytes:
     if len(raw) > max_bytes:
         raise PayloadTooLarge(f"Send at most {max_bytes} bytes.")
     return bytes(raw)
+
+
+async def discard_body(request: Request) -> None:
+    """Take a short body that comes at once, so that a refusal need not end the connection."""
+    taken = 0
+    with contextlib.suppress(RequestEntityTooLarge, TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS_MAX):
+            async for chunk in request.body:
+                taken += len(chunk)
+                if taken > BODY_MAX_BYTES:
+                    return
 
 
 def parse_json_object(raw: bytes) -> dict[str, Any]:
