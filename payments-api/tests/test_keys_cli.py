@@ -140,6 +140,18 @@ async def test_a_key_made_elsewhere_is_registered_once(
     assert tuple(row) == ("ui", 4, hash_of(key))
 
 
+async def test_registering_a_key_again_does_not_take_its_end_away(keys: Command, sql: Sql) -> None:
+    key = new_key()
+    given = (*CREATE, "--scopes", "payments:read", "--from-env", "KEY")
+    await keys(*given, KEY=key)
+    await keys("rotate", id_of(key) or "", "--grace", "1h")
+    end = "SELECT expires_at FROM api_keys WHERE id = $1"
+    before = await sql.fetchval(end, id_of(key))
+    assert before is not None
+    assert (await keys(*given, KEY=key))[0] == 0
+    assert await sql.fetchval(end, id_of(key)) == before
+
+
 async def test_a_key_made_elsewhere_may_not_be_another_or_an_ended_one(keys: Command) -> None:
     key = new_key()
     given = (*CREATE, "--scopes", "payments:read", "--from-env", "KEY")

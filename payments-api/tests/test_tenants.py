@@ -12,6 +12,7 @@ from typing import Any, TypeAlias, cast
 from urllib.parse import unquote
 
 import asyncpg
+import httpx
 import pytest
 from quart import Quart
 from quart.typing import TestClientProtocol
@@ -335,6 +336,38 @@ async def test_a_tenant_that_comes_back_is_told_what_it_missed_and_no_count_of_o
     assert await missed(first["id"]) == [second]
     publish(*["blue~acc_1"] * 300)
     assert [told["event"] for told in await missed(first["id"])] == ["resync"]
+
+
+async def test_a_tenants_open_stream_tells_of_its_own_payments_alone(
+    serve_api: Any, make_key: Keys
+) -> None:
+    served = await serve_api(auth="on")
+    headers = {
+        tenant: {"Authorization": f"Bearer {await make_key(tenant)}"}
+        for tenant in ("blue", "green")
+    }
+    async with (
+        httpx.AsyncClient(base_url=served.url, timeout=SECONDS_MAX) as http,
+        http.stream("GET", "/payments/events", headers=headers["blue"]) as stream,
+        asyncio.timeout(SECONDS_MAX),
+    ):
+        lines = stream.aiter_lines()
+        while await anext(lines):  # The first words: the reader is registered.
+            pass
+        made = {}
+        for tenant in ("green", "blue"):
+            answer = await http.post(
+                "/payments",
+                json={"accountId": "acc_1", "amount": "1.00"},
+                headers={**headers[tenant], "Idempotency-Key": "k"},
+            )
+            made[tenant] = answer.json()["id"]
+        async for line in lines:
+            name, _, told = line.partition(": ")
+            if name == "data" and told != "{}":  # A resync names nothing.
+                break
+        payment = json.loads(told)
+        assert (payment["id"], payment["accountId"]) == (made["blue"], "acc_1")
 
 
 async def test_a_tenants_pages_are_found_by_the_index_of_tenants(sql: Sql) -> None:

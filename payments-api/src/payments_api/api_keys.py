@@ -108,8 +108,8 @@ async def add_key(
 async def ensure_key(tx: AsyncConnection, key: str, grant: KeyGrant) -> bool:
     """Store a key that was made elsewhere; True if it is new, False if it was there already.
 
-    Name, scopes and expiry of one that is there become those given. Raises KeyRefused for what
-    is no key, was revoked, or belongs to another tenant.
+    Name and scopes of one that is there become those given; its end stays, for whoever set it
+    meant it. Raises KeyRefused for what is no key, was revoked, or belongs to another tenant.
     """
     key_id = id_of(key)
     if key_id is None:
@@ -128,7 +128,7 @@ async def ensure_key(tx: AsyncConnection, key: str, grant: KeyGrant) -> bool:
     await tx.execute(
         update(api_keys)
         .where(api_keys.c.id == key_id)
-        .values(name=grant.name, scopes=in_order(grant.scopes), expires_at=grant.expires_at)
+        .values(name=grant.name, scopes=in_order(grant.scopes))
     )
     return False
 
