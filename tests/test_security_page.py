@@ -1,0 +1,34 @@
+"""SECURITY.md promises what is tested: each test that it names is there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = (ROOT / "SECURITY.md").read_text()
+NAMED = sorted(set(re.findall(r"`([\w/.-]+\.py)::(\w+)`", PAGE)))
+TABLE = PAGE.split("## What is defended")[1].split("## What is not")[0]
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_each_test_that_the_page_names_is_there(file: str, name: str) -> None:
+    assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
+
+
+def test_each_threat_names_a_test() -> None:
+    rows = [line for line in TABLE.splitlines() if line.startswith("| ")][2:]
+    assert len(rows) >= 20
+    for row in rows:
+        assert "::test_" in row.split(" | ")[-1], row
+
+
+def test_each_file_that_the_page_leads_to_is_there() -> None:
+    for link in re.findall(r"\]\(([^)#]+)\)", PAGE):
+        assert (ROOT / link).exists(), link
+
+
+def test_each_variable_that_the_page_names_is_a_setting() -> None:
+    known = (ROOT / "docs/settings.md").read_text()
+    for name in set(re.findall(r"`((?:PAYMENTS|RECON|DATABASE)_[A-Z_]+)", PAGE)):
+        assert name in known, name
