@@ -118,7 +118,12 @@ def read_settings(settings: type[SettingsT]) -> SettingsT:
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors(include_url=False):
-            field = str(problem["loc"][0]) if problem["loc"] else "settings"
+            if not problem["loc"]:
+                # Of several together. The message names them; the input would be all of them,
+                # secrets too.
+                print(problem["ctx"]["error"], file=sys.stderr)
+                continue
+            field = str(problem["loc"][0])
             name = field if field.isupper() else f"{prefix}{field}".upper()
             secret = any(word in name for word in SECRET_WORDS)
             got = "" if secret else f" (got {problem['input']!r})"
