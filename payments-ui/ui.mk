@@ -1,4 +1,4 @@
 ##@ Page
 .PHONY: screenshots
 screenshots: $(INSTALLED) ## Take pictures of every page into docs/images (needs Chromium)
-	@PYTHONPATH=deploy/local:tests/browser .venv/bin/python tests/browser/screenshots.py
+	@PYTHONPATH=deploy/local:tests/browser:tests/support .venv/bin/python tests/browser/screenshots.py

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from certificates import Authority, server_context
 from pydantic import SecretStr
@@ -15,25 +15,25 @@ from payments_ui.settings import Settings
 PAYMENT = {"id": "p", "status": "pending"}
 
 
-def client_of(answer: Callable[[httpx.Request], httpx.Response]) -> ApiClient:
-    return ApiClient(Settings(), httpx.MockTransport(answer))
+def client_of(answer: Callable[[httpx2.Request], httpx2.Response]) -> ApiClient:
+    return ApiClient(Settings(), httpx2.MockTransport(answer))
 
 
 @pytest.mark.parametrize(
     ("error", "words", "sent"),
     [
-        (httpx.ConnectError, "cannot be reached", False),
-        (httpx.ConnectTimeout, "cannot be reached", False),
-        (httpx.PoolTimeout, "more waiting than it can answer", False),
-        (httpx.ReadTimeout, "did not answer in time", True),
-        (httpx.RemoteProtocolError, "broke off while answering", True),
-        (httpx.ReadError, "broke off while answering", True),
+        (httpx2.ConnectError, "cannot be reached", False),
+        (httpx2.ConnectTimeout, "cannot be reached", False),
+        (httpx2.PoolTimeout, "more waiting than it can answer", False),
+        (httpx2.ReadTimeout, "did not answer in time", True),
+        (httpx2.RemoteProtocolError, "broke off while answering", True),
+        (httpx2.ReadError, "broke off while answering", True),
     ],
 )
 async def test_a_lost_answer_says_whether_it_was_sent(
-    error: type[httpx.TransportError], words: str, sent: bool
+    error: type[httpx2.TransportError], words: str, sent: bool
 ) -> None:
-    def fail(request: httpx.Request) -> httpx.Response:
+    def fail(request: httpx2.Request) -> httpx2.Response:
         raise error("no luck", request=request)
 
     with pytest.raises(ApiUnavailable) as caught:
@@ -45,13 +45,13 @@ async def test_a_lost_answer_says_whether_it_was_sent(
 @pytest.mark.parametrize("status", [500, 502, 503])
 async def test_the_apis_own_trouble_is_unavailability(status: int) -> None:
     with pytest.raises(ApiUnavailable):
-        await client_of(lambda _: httpx.Response(status, text="oops")).queue_stats()
+        await client_of(lambda _: httpx2.Response(status, text="oops")).queue_stats()
 
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_a_key_that_is_not_accepted_is_not_the_visitors_fault(status: int) -> None:
     with pytest.raises(ApiUnavailable) as caught:
-        await client_of(lambda _: httpx.Response(status, json={"code": "x"})).payments({})
+        await client_of(lambda _: httpx2.Response(status, json={"code": "x"})).payments({})
     assert "key" in caught.value.why
     assert not caught.value.sent
 
@@ -63,12 +63,12 @@ async def test_every_request_carries_the_pages_own_key(caplog: pytest.LogCapture
     caplog.set_level("DEBUG")
     sent: list[str | None] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         sent.append(request.headers.get("Authorization"))
-        return httpx.Response(200, json=PAYMENT)
+        return httpx2.Response(200, json=PAYMENT)
 
     settings = Settings(api_key=SecretStr(KEY))
-    client = ApiClient(settings, httpx.MockTransport(answer))
+    client = ApiClient(settings, httpx2.MockTransport(answer))
     await client.payment("p")
     await client.create_payment({}, "key")
     async with client.http.stream("GET", "/payments/events"):
@@ -80,11 +80,11 @@ async def test_every_request_carries_the_pages_own_key(caplog: pytest.LogCapture
 
 @pytest.mark.parametrize("key", [None, SecretStr("")])
 async def test_without_a_key_none_is_sent(key: SecretStr | None) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         assert "Authorization" not in request.headers
-        return httpx.Response(200, json=PAYMENT)
+        return httpx2.Response(200, json=PAYMENT)
 
-    await ApiClient(Settings(api_key=key), httpx.MockTransport(answer)).payment("p")
+    await ApiClient(Settings(api_key=key), httpx2.MockTransport(answer)).payment("p")
 
 
 async def test_a_refusal_names_its_fields() -> None:
@@ -95,7 +95,7 @@ async def test_a_refusal_names_its_fields() -> None:
         "errors": [{"field": "amount", "detail": "must be a plain decimal"}, "nonsense"],
     }
     with pytest.raises(ApiProblem) as caught:
-        await client_of(lambda _: httpx.Response(422, json=problem)).create_payment({}, "key")
+        await client_of(lambda _: httpx2.Response(422, json=problem)).create_payment({}, "key")
     assert caught.value.fields == {"amount": "must be a plain decimal"}
     assert (caught.value.status, caught.value.code) == (422, "validation_error")
 
@@ -103,14 +103,14 @@ async def test_a_refusal_names_its_fields() -> None:
 @pytest.mark.parametrize("body", ["", "<html>", "[]", '"text"', '{"errors": 5}'])
 async def test_a_refusal_in_any_shape_is_still_a_refusal(body: str) -> None:
     with pytest.raises(ApiProblem) as caught:
-        await client_of(lambda _: httpx.Response(404, text=body)).payment("x")
+        await client_of(lambda _: httpx2.Response(404, text=body)).payment("x")
     assert caught.value.detail
 
 
 @pytest.mark.parametrize("body", ["", "<html>", "[1]"])
 async def test_an_answer_that_is_no_object_is_unavailability(body: str) -> None:
     with pytest.raises(ApiUnavailable):
-        await client_of(lambda _: httpx.Response(200, text=body)).payment("x")
+        await client_of(lambda _: httpx2.Response(200, text=body)).payment("x")
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ async def test_an_answer_that_is_no_object_is_unavailability(body: str) -> None:
 async def test_a_replay_is_told_from_a_first_payment(
     header: dict[str, str], replayed: bool
 ) -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         assert request.headers["Idempotency-Key"] == "key"
-        return httpx.Response(201, json=PAYMENT, headers=header)
+        return httpx2.Response(201, json=PAYMENT, headers=header)
 
     assert await client_of(answer).create_payment({}, "key") == (PAYMENT, replayed)
 
@@ -129,18 +129,18 @@ async def test_a_replay_is_told_from_a_first_payment(
 async def test_an_id_cannot_lead_to_another_address() -> None:
     asked: list[str] = []
 
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         asked.append(request.url.raw_path.decode())
-        return httpx.Response(200, json=PAYMENT)
+        return httpx2.Response(200, json=PAYMENT)
 
     await client_of(answer).payment("../jobs?x=1#")
     assert asked == ["/payments/..%2Fjobs%3Fx%3D1%23"]
 
 
 async def test_empty_filters_are_not_sent() -> None:
-    def answer(request: httpx.Request) -> httpx.Response:
+    def answer(request: httpx2.Request) -> httpx2.Response:
         assert str(request.url.query, "ascii") == "limit=5"
-        return httpx.Response(200, json={"payments": [], "nextCursor": None})
+        return httpx2.Response(200, json={"payments": [], "nextCursor": None})
 
     await client_of(answer).payments({"limit": 5, "status": "", "cursor": None})
 

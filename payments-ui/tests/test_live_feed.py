@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
+import httpx2
 import pytest
 
 from payments_ui import live_feed
@@ -15,7 +15,7 @@ from payments_ui.live_feed import LiveFeed
 from payments_ui.sse import Event, EventReader
 
 
-class Upstream(httpx.AsyncByteStream):
+class Upstream(httpx2.AsyncByteStream):
     """The API's stream, written by the test."""
 
     def __init__(self) -> None:
@@ -26,9 +26,9 @@ class Upstream(httpx.AsyncByteStream):
         while (chunk := await self.chunks.get()) is not None:
             yield chunk
 
-    def answer(self, request: httpx.Request) -> httpx.Response:
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
         self.asked.append(request.headers.get("Last-Event-ID"))
-        return httpx.Response(200, stream=self)
+        return httpx2.Response(200, stream=self)
 
     def payment(self, number: int, status: str = "pending") -> None:
         data = json.dumps({"id": f"p{number}", "status": status})
@@ -42,8 +42,8 @@ async def render(changed: list[Payment]) -> str:
 @asynccontextmanager
 async def running_feed(interval_seconds: float = 0.01) -> AsyncIterator[tuple[LiveFeed, Upstream]]:
     upstream = Upstream()
-    transport = httpx.MockTransport(upstream.answer)
-    async with httpx.AsyncClient(transport=transport, base_url="http://api") as http:
+    transport = httpx2.MockTransport(upstream.answer)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
         feed = LiveFeed(http, render, interval_seconds)
         task = asyncio.create_task(feed.run())
         await until(lambda: feed.live)

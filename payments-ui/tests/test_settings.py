@@ -5,6 +5,9 @@ import sys
 
 import pytest
 
+from payments_core.settings import read_settings
+from payments_ui.settings import Settings
+
 
 @pytest.mark.parametrize(
     ("name", "value"),
@@ -30,3 +33,83 @@ def test_a_wrong_value_is_one_line(name: str, value: str) -> None:
     assert ended.returncode != 0
     [line] = ended.stderr.splitlines()
     assert line.startswith(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PAYMENTS_UI_SIGN_IN", "maybe"),
+        ("PAYMENTS_UI_SIGN_IN", "password"),
+        ("PAYMENTS_UI_SIGN_IN", "oidc"),
+        ("PAYMENTS_UI_PASSWORD_HASH", "hunter2hunter2hunter2"),
+        ("PAYMENTS_UI_PASSWORD", "hunter2"),
+        ("PAYMENTS_UI_PUBLIC_URL", "https://payments.example/page"),
+        ("PAYMENTS_UI_OIDC_ISSUER", "http://provider.example"),
+        ("PAYMENTS_UI_OIDC_ALGORITHMS", "RS256,none"),
+        ("PAYMENTS_UI_OIDC_ALGORITHMS", "HS256"),
+        ("PAYMENTS_UI_OIDC_SCOPES", "profile"),
+    ],
+)
+def test_a_wrong_way_of_signing_in_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        read_settings(Settings)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(name)
+    assert "PASSWORD" not in name or value not in line
+
+
+OIDC = {
+    "PAYMENTS_UI_SIGN_IN": "oidc",
+    "PAYMENTS_UI_OIDC_ISSUER": "https://provider.example",
+    "PAYMENTS_UI_OIDC_CLIENT_ID": "page",
+    "PAYMENTS_UI_PUBLIC_URL": "https://payments.example",
+    "PAYMENTS_UI_OIDC_VIEWERS": "*",
+}
+
+
+@pytest.mark.parametrize("left_out", [name for name in OIDC if not name.endswith("SIGN_IN")])
+def test_what_signing_in_lacks_is_named_and_no_secret_with_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], left_out: str
+) -> None:
+    secret = "a secret of ours, of many characters"
+    for name, value in OIDC.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PAYMENTS_UI_SECRET_KEY", secret)
+    assert read_settings(Settings).sign_in == "oidc"
+    monkeypatch.delenv(left_out)
+    with pytest.raises(SystemExit):
+        read_settings(Settings)
+    said = capsys.readouterr().err
+    assert left_out in said
+    assert secret not in said
+
+
+@pytest.mark.parametrize(
+    ("host", "sign_in", "twice", "starts"),
+    [
+        ("127.0.0.1", "off", "false", True),
+        ("localhost", "off", "false", True),
+        ("::1", "off", "false", True),
+        ("0.0.0.0", "off", "false", False),
+        ("::", "off", "false", False),
+        ("10.0.0.7", "off", "false", False),
+        ("page.example", "off", "false", False),
+        ("0.0.0.0", "off", "true", True),
+        ("0.0.0.0", "password", "false", True),
+    ],
+)
+def test_a_page_without_sign_in_is_not_open_to_a_network_by_mistake(
+    monkeypatch: pytest.MonkeyPatch, host: str, sign_in: str, twice: str, starts: bool
+) -> None:
+    monkeypatch.setenv("PAYMENTS_UI_HOST", host)
+    monkeypatch.setenv("PAYMENTS_UI_SIGN_IN", sign_in)
+    monkeypatch.setenv("PAYMENTS_UI_SIGN_IN_OFF_BEYOND_LOOPBACK", twice)
+    monkeypatch.setenv("PAYMENTS_UI_PASSWORD", "made by a machine")
+    if starts:
+        assert read_settings(Settings).host == host
+    else:
+        with pytest.raises(SystemExit):
+            read_settings(Settings)

@@ -15,11 +15,12 @@ from typing import cast
 
 from chromium import PHONE, Visitor, launched_chromium
 from conftest import find_chromium
+from oidc_provider import provider_settings, running_provider
 from PIL import Image, ImageChops
 from playwright.sync_api import Browser, sync_playwright
 from test_list import pay_elsewhere
 from test_operating import make_dead_letters
-from whole_system import WholeSystem, whole_system
+from whole_system import WholeSystem, guarded_page, whole_system
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs/images"
 WIDE = {"width": 1360, "height": 860}
@@ -120,11 +121,11 @@ def post(system: WholeSystem, path: str, body: object) -> None:
 class Photographer:
     """Takes every picture in both themes and both sizes."""
 
-    def __init__(self, browser: Browser, system: WholeSystem) -> None:
+    def __init__(self, browser: Browser, url: str) -> None:
         self.visitors = {
             f"{size}-{theme}": Visitor(
                 browser,
-                system.url,
+                url,
                 viewport=window,
                 color_scheme=theme,
                 reduced_motion="reduce",
@@ -149,6 +150,13 @@ class Photographer:
             clip["height"] = min(max(height, window["height"]), HEIGHT_MAX)
             page.screenshot(path=picture, clip=clip, full_page=True)  # type: ignore[arg-type]
             shrink(picture)
+
+    def enter(self, user: str) -> None:
+        """Go through the provider as somebody."""
+        for visitor in self.visitors.values():
+            page = visitor.open("/sign-in/start")
+            page.get_by_role("link", name=f"Continue as {user}").click()
+            page.wait_for_timeout(300)
 
     def close(self) -> None:
         """Close every window."""
@@ -205,6 +213,40 @@ def take_all(photographer: Photographer, system: WholeSystem) -> None:
     photographer.take("behind", None, full_page=False)
 
 
+def take_signing_in(browser: Browser, system: WholeSystem, folder: Path) -> None:
+    """Signing in, what a viewer sees, and what goes wrong."""
+    with running_provider() as provider:
+        page = guarded_page(system, folder, {})
+        url = f"http://127.0.0.1:{page.port}"
+        page.environ = {**page.environ, **provider_settings(provider, url)}
+        by_password = guarded_page(system, folder, {"PAYMENTS_UI_SIGN_IN": "password"})
+        by_password.environ = {**by_password.environ, "PAYMENTS_UI_PASSWORD": "made by a machine"}
+        for service in (page, by_password):
+            service.start()
+        try:
+            at_password = Photographer(browser, f"http://127.0.0.1:{by_password.port}")
+            at_password.take("sign-in-password", "/operate/", full_page=False)
+            at_password.close()
+            at_provider = Photographer(browser, url)
+            at_provider.take("sign-in", "/", full_page=False)
+            at_provider.enter("edsger")
+            at_provider.take("sign-in-no-role", None, full_page=False)
+            at_provider.enter("grace")
+            at_provider.take("payments-viewer", "/")
+            at_provider.take("forbidden", "/operate/replay", full_page=False)
+            for visitor in at_provider.visitors.values():
+                visitor.context.clear_cookies()
+            at_provider.enter("ada")
+            for visitor in at_provider.visitors.values():
+                visitor.open("/operate/")
+                visitor.page.locator(".who summary").click()
+            at_provider.take("signed-in", None, full_page=False)
+            at_provider.close()
+        finally:
+            for service in (page, by_password):
+                service.stop()
+
+
 def main() -> None:
     """Make the system, its history and the pictures."""
     executable = find_chromium()
@@ -218,7 +260,8 @@ def main() -> None:
         launched_chromium(playwright, executable) as browser,
     ):
         make_history(system)
-        photographer = Photographer(browser, system)
+        take_signing_in(browser, system, Path(folder))
+        photographer = Photographer(browser, system.url)
         take_all(photographer, system)
         photographer.close()
 

@@ -98,6 +98,19 @@ class WholeSystem:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+def guarded_page(system: WholeSystem, folder: Path, environ: Mapping[str, str]) -> Service:
+    """Another page on the same API, not started yet, whose visitors have to sign in."""
+    port = free_port()
+    environ = {
+        "PAYMENTS_UI_PORT": str(port),
+        "PAYMENTS_UI_API_URL": system.api_url,
+        "PAYMENTS_UI_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        **environ,
+    }
+    command = [sys.executable, "-m", "payments_ui", "serve"]
+    return Service("guarded-page", command, environ, port, folder / "guarded-page.log")
+
+
 @contextmanager
 def whole_system(folder: Path) -> Iterator[WholeSystem]:
     """Postgres, migrated, and the services on it, until the block ends."""

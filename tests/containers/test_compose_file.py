@@ -68,6 +68,9 @@ def test_no_password_stands_in_the_file() -> None:
     for service in SERVICES.values():
         for variable, value in (service.get("environment") or {}).items():
             if "PASSWORD" in variable:
+                if variable == "PAYMENTS_UI_PASSWORD_HASH":  # Of the caller's own environment.
+                    assert value in ("", f"${{{variable}:-}}")
+                    continue
                 assert variable.endswith("_FILE"), variable
                 assert str(value).startswith("/run/secrets/")
             assert not re.search(r"://[^/@:]+:[^/@]+@", str(value)), variable

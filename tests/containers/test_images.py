@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD_SECONDS_MAX = 300
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
 # What they measure now and a tenth: growth is to be noticed and meant.
-MEGABYTES_MAX = {"payments-api": 140, "recon-worker": 133, "payments-ui": 112}
+MEGABYTES_MAX = {"payments-api": 140, "recon-worker": 133, "payments-ui": 138}
 LOAD_EVERY_LIBRARY = """
 import ctypes, pathlib, sysconfig
 libraries = [file for root in ("/app", sysconfig.get_path("stdlib"))

@@ -145,5 +145,5 @@ def service_settings(url_of_role: Callable[[str], str]) -> dict[str, Mapping[str
             "RECON_WORKER_RESCUE_INTERVAL_SECONDS": "0.5",
             "RECON_WORKER_BATCH_SIZE": "50",
         },
-        "payments-ui": {},
+        "payments-ui": {"PAYMENTS_UI_SIGN_IN_OFF_BEYOND_LOOPBACK": "true"},
     }

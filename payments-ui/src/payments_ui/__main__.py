@@ -11,11 +11,14 @@ from payments_core.settings import LogSettings, read_settings
 from payments_core.telemetry import tracing
 from payments_ui.app import create_app
 from payments_ui.settings import Settings
+from payments_ui.sign_in.password import hash_password
+
+COMMANDS = ("serve", "healthcheck", "hash-password")
 
 
 def _help() -> str:
     lines = [
-        f"  PAYMENTS_UI_{name.upper():<22} {field.description} (default: {field.default})"
+        f"  PAYMENTS_UI_{name.upper():<24} {field.description} (default: {field.default})"
         for name, field in Settings.model_fields.items()
     ]
     return "settings, from the environment:\n" + "\n".join(lines)
@@ -29,8 +32,10 @@ def main() -> None:
         epilog=_help(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", nargs="?", default="serve", choices=("serve", "healthcheck"))
+    parser.add_argument("command", nargs="?", default="serve", choices=COMMANDS)
     command = parser.parse_args().command
+    if command == "hash-password":
+        sys.exit(hash_password())
     settings = read_settings(Settings)
     if command == "healthcheck":
         sys.exit(healthcheck(settings.host, settings.port))

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, NoReturn, cast
 from urllib.parse import quote
 
-import httpx
+import httpx2
 
 from payments_core.client_telemetry import calling
 from payments_ui import api_types as api
@@ -45,20 +45,20 @@ class ApiClient:
     """Asks payments-api. Every method raises ApiUnavailable or ApiProblem."""
 
     def __init__(
-        self, settings: Settings, transport: httpx.AsyncBaseTransport | None = None
+        self, settings: Settings, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
         """Make a client; `transport` stands in for the network in unit tests."""
-        limits = httpx.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=16)
-        timeout = httpx.Timeout(
+        limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=16)
+        timeout = httpx2.Timeout(
             settings.api_timeout_seconds,
             connect=min(CONNECT_TIMEOUT_SECONDS, settings.api_timeout_seconds),
             pool=POOL_TIMEOUT_SECONDS,
         )
         headers = {"Accept": "application/json", "User-Agent": "payments-ui"}
         if settings.api_key is not None:
-            # With every request, the event stream's too; httpx logs no headers.
+            # With every request, the event stream's too; httpx2 logs no headers.
             headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
-        self.http = httpx.AsyncClient(
+        self.http = httpx2.AsyncClient(
             base_url=settings.api_url,
             timeout=timeout,
             limits=limits,
@@ -157,7 +157,7 @@ class ApiClient:
         params: Params | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> httpx.Response:
+    ) -> httpx2.Response:
         started = monotonic()
         outcome = "unavailable"
         try:
@@ -167,13 +167,13 @@ class ApiClient:
                 )
                 call.answered(response.status_code)
             outcome = f"{response.status_code // 100}xx"
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise ApiUnavailable("cannot be reached", sent=False) from error
-        except httpx.PoolTimeout as error:
+        except httpx2.PoolTimeout as error:
             raise ApiUnavailable("has more waiting than it can answer", sent=False) from error
-        except httpx.TimeoutException as error:
+        except httpx2.TimeoutException as error:
             raise ApiUnavailable("did not answer in time") from error
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise ApiUnavailable("broke off while answering") from error
         finally:
             API_SECONDS.labels(method, outcome).observe(monotonic() - started)
@@ -194,7 +194,7 @@ def _segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _json(response: httpx.Response) -> dict[str, Any]:
+def _json(response: httpx2.Response) -> dict[str, Any]:
     try:
         answer = response.json()
     except ValueError as error:
@@ -204,7 +204,7 @@ def _json(response: httpx.Response) -> dict[str, Any]:
     return answer
 
 
-def _raise_problem(response: httpx.Response) -> NoReturn:
+def _raise_problem(response: httpx2.Response) -> NoReturn:
     """A 5xx is the API's trouble (and passes); a 4xx says what was wrong with the request."""
     try:
         answer = response.json()

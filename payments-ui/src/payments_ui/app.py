@@ -6,7 +6,7 @@ import secrets
 from contextlib import suppress
 from datetime import timedelta
 
-import httpx
+import httpx2
 from quart import Quart
 
 from payments_core.control import control_blueprint
@@ -18,7 +18,7 @@ from payments_ui.account_view import read_account
 from payments_ui.api_client import ApiClient
 from payments_ui.api_types import Payment, PaymentPage
 from payments_ui.assets import install_assets
-from payments_ui.blueprints import accounts, live, operate, payments
+from payments_ui.blueprints import accounts, live, operate, payments, sign_in
 from payments_ui.error_pages import install_error_pages
 from payments_ui.forms import STATUSES
 from payments_ui.live_feed import LiveFeed, Render
@@ -27,6 +27,7 @@ from payments_ui.security import protect
 from payments_ui.services import Services
 from payments_ui.settings import Settings
 from payments_ui.shared_read import SharedRead, SharedReads
+from payments_ui.sign_in.guard import SignIn, guard
 
 FORM_BYTES_MAX = 64 * 1024
 REMEMBERED_DAYS = 90  # The operator's name.
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 def create_app(
     settings: Settings,
     lifecycle: Lifecycle | None = None,
-    transport: httpx.AsyncBaseTransport | None = None,
+    transport: httpx2.AsyncBaseTransport | None = None,
 ) -> Quart:
     """The app; `transport` stands in for payments-api in unit tests."""
     lifecycle = lifecycle or Lifecycle()
@@ -71,7 +72,9 @@ def create_app(
     app.register_blueprint(accounts.blueprint)  # /accounts/ID, its statement.csv
     app.register_blueprint(operate.blueprint)  # /operate/, its confirmations
     app.register_blueprint(live.blueprint)  # /live
+    app.register_blueprint(sign_in.blueprint)  # /sign-in, its callback, /sign-out /signed-out
     app.register_blueprint(control_blueprint(lifecycle, _ready))  # /health /readyz /metrics
+    guard(app, SignIn.made(settings, str(app.secret_key), secure=settings.cookie_secure))
     protect(app)
     install_assets(app)
     install_error_pages(app)

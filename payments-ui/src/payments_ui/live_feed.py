@@ -15,9 +15,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from math import inf
 from time import monotonic
 
-import httpx
+import httpx2
 
 from payments_ui.api_client import STREAM_SILENCE_SECONDS_MAX
 from payments_ui.api_types import Payment
@@ -54,6 +55,8 @@ class Page:
 
     task: asyncio.Task[object] | None
     position: int
+    session_id: str | None = None
+    ends_at: float = inf  # On the monotonic clock.
     handed_at: float | None = None
 
 
@@ -61,7 +64,7 @@ class Page:
 class LiveFeed:
     """The process's one upstream connection and all its open pages."""
 
-    http: httpx.AsyncClient
+    http: httpx2.AsyncClient
     render: Render
     interval_seconds: float
     pages: set[Page] = field(default_factory=set)
@@ -92,10 +95,20 @@ class LiveFeed:
         self.closing = True
         self._wake_pages()
 
-    async def frames(self, since: str | None) -> AsyncGenerator[bytes, None]:
-        """The stream of one page, from where it left off."""
+    def end_session(self, session_id: str) -> None:
+        """End the streams of the session's pages."""
+        for page in self.pages:
+            if page.session_id == session_id:
+                page.ends_at = 0.0
+        self._wake_pages()
+
+    async def frames(
+        self, since: str | None, session_id: str | None = None, seconds: float | None = None
+    ) -> AsyncGenerator[bytes, None]:
+        """The stream of one page, from where it left off, for so many seconds at most."""
         position, known = self._position_of(since)
-        page = Page(asyncio.current_task(), position)
+        ends_at = inf if seconds is None else monotonic() + seconds
+        page = Page(asyncio.current_task(), position, session_id, ends_at)
         self.pages.add(page)
         LIVE_PAGES.set(len(self.pages))
         try:
@@ -112,13 +125,13 @@ class LiveFeed:
         yield b"retry: 1000\n\n" + self._state_event()
         if not known:
             yield encode_event("resync", "{}", self.position)
-        while not self.closing:
+        while not self.closing and (left := page.ends_at - monotonic()) > 0:
             news = self._news
             if wire := self._next_for(page):
                 yield wire
                 continue
             try:
-                async with asyncio.timeout(BEAT_SECONDS):
+                async with asyncio.timeout(min(BEAT_SECONDS, left)):
                     await news.wait()
             except TimeoutError:
                 yield encode_event("beat", "{}")
@@ -173,7 +186,7 @@ class LiveFeed:
         while True:
             reader = EventReader(last_event_id)
             started = monotonic()
-            with suppress(httpx.HTTPError, StreamTooLong):
+            with suppress(httpx2.HTTPError, StreamTooLong):
                 await self._read_stream(reader)
             last_event_id = reader.last_event_id
             self._set_live(False)
@@ -187,11 +200,11 @@ class LiveFeed:
         headers = {"Accept": "text/event-stream"}
         if reader.last_event_id:
             headers["Last-Event-ID"] = reader.last_event_id
-        timeout = httpx.Timeout(5.0, read=STREAM_SILENCE_SECONDS_MAX)
+        timeout = httpx2.Timeout(5.0, read=STREAM_SILENCE_SECONDS_MAX)
         async with self.http.stream(
             "GET", "/payments/events", headers=headers, timeout=timeout
         ) as response:
-            if response.status_code != httpx.codes.OK:
+            if response.status_code != httpx2.codes.OK:
                 return
             STREAM_CONNECTS.inc()
             if not reader.last_event_id:

@@ -17,3 +17,18 @@ STREAM_CONNECTED = Gauge(
 STREAM_CONNECTS = Counter(
     "payments_ui_stream_connects", "Connections made to the API's event stream"
 )
+SIGN_INS = Counter("payments_ui_sign_ins", "Sign-ins, and what became of them", ["way", "outcome"])
+SIGN_IN_OUTCOMES = {
+    "password": ("succeeded", "wrong_password", "throttled"),
+    "oidc": (
+        *("succeeded", "denied", "no_role", "unknown_state"),
+        *("provider_unavailable", "provider_refused", "id_token_invalid"),
+    ),
+}
+SIGN_OUTS = Counter("payments_ui_sign_outs", "Sign-outs asked for by people")
+
+
+def show_sign_ins(way: str) -> None:
+    """Show every outcome from the start: a rate sees the first of them only from zero on."""
+    for outcome in SIGN_IN_OUTCOMES.get(way, ()):
+        SIGN_INS.labels(way, outcome)

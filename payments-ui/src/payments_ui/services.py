@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from quart import Response, current_app, make_response, render_template, request
+from quart import Response, current_app, make_response, redirect, render_template, request
 
 from payments_ui.account_view import AccountPlace, AccountView
 from payments_ui.api_client import ApiClient
@@ -36,6 +36,11 @@ def services() -> Services:
 def from_htmx() -> bool:
     """Whether a script asks for a part of the page, or a browser for all of it."""
     return request.headers.get("HX-Request") == "true"
+
+
+def see_other(place: str) -> Response:
+    """On to another page, whatever was asked for here."""
+    return cast("Response", redirect(place, 303))
 
 
 async def render(

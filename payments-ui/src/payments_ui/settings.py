@@ -1,12 +1,13 @@
 """What the page is told at its start, by environment variables; read once, then frozen."""
 
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from payments_core.settings import ExistingFile, Port
+from payments_ui.sign_in.settings import SignInSettings, is_loopback
 
 SECRET_MIN_CHARS = 16  # Shorter ones can be guessed; the cookies' signatures rest on it.
 
@@ -42,7 +43,7 @@ def _api_key(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-class Settings(BaseSettings):
+class Settings(SignInSettings):
     """Every value has a default that works on one machine."""
 
     model_config = SettingsConfigDict(env_prefix="PAYMENTS_UI_", frozen=True, extra="ignore")
@@ -104,3 +105,18 @@ class Settings(BaseSettings):
     live_pages_max: Annotated[
         int, Field(ge=1, le=100_000, description="open live pages that one process takes")
     ] = 1000
+
+    @model_validator(mode="after")
+    def _not_open_by_mistake(self) -> Self:
+        if (
+            self.sign_in == "off"
+            and not self.sign_in_off_beyond_loopback
+            and not is_loopback(self.host)
+        ):
+            raise ValueError(
+                "PAYMENTS_UI_SIGN_IN: off would let everybody who reaches "
+                f"{self.host} pay and operate: set it to password or oidc, or set "
+                "PAYMENTS_UI_SIGN_IN_OFF_BEYOND_LOOPBACK=true if something in front of the page "
+                "decides who gets there"
+            )
+        return self

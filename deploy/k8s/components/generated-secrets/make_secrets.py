@@ -33,9 +33,10 @@ ROLES = {
     "recon-worker-database": "payments_worker",
     "payments-readonly-database": "payments_readonly",
 }
-SIGNING = "payments-ui-signing"
 API_KEY = "payments-ui-api-key"
-NAMES = (*ROLES, SIGNING, API_KEY)
+# What else the page needs: each secret, and the key in it that holds the random value.
+PAGE = {"payments-ui-signing": "secret-key", "payments-ui-sign-in": "password"}
+NAMES = (*ROLES, API_KEY, *PAGE)
 
 
 def new_secret(name: str, namespace: str) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def new_secret(name: str, namespace: str) -> dict[str, Any]:
     elif name == API_KEY:
         kind, data = "Opaque", {"api-key": new_api_key()}
     else:
-        kind, data = "Opaque", {"secret-key": value}
+        kind, data = "Opaque", {PAGE[name]: value}
     return {
         "apiVersion": "v1",
         "kind": "Secret",

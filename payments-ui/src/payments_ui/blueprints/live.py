@@ -1,9 +1,16 @@
 """The stream of changes that open pages listen to."""
 
+from time import time
+
 from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
 from payments_ui.services import services
+from payments_ui.sign_in.guard import current_session, sign_in
+
+# A stream that somebody's session is behind asks for it again this often: a session may have been
+# ended by another process.
+SESSION_STREAM_SECONDS_MAX = 300.0
 
 blueprint = Blueprint("live", __name__)
 
@@ -15,7 +22,13 @@ async def live() -> ResponseReturnValue:
     if feed.closing or len(feed.pages) >= services().settings.live_pages_max:
         return Response("too many open pages", 503, {"Retry-After": "5"})
     since = request.headers.get("Last-Event-ID") or request.args.get("since")
-    response = Response(feed.frames(since), content_type="text/event-stream; charset=utf-8")
+    session = current_session()
+    seconds = None
+    if session is not None:
+        left = sign_in().sessions.ends_at(session) - time()
+        seconds = min(left, SESSION_STREAM_SECONDS_MAX)
+    frames = feed.frames(since, session.id if session else None, seconds)
+    response = Response(frames, content_type="text/event-stream; charset=utf-8")
     response.timeout = None  # Open as long as the page is.
     response.headers["X-Accel-Buffering"] = "no"
     response.headers["Cache-Control"] = "no-store"

@@ -11,6 +11,7 @@ from payments_ui.api_client import ApiProblem, ApiUnavailable
 from payments_ui.forms import Filters, as_sentence
 from payments_ui.overview import or_none
 from payments_ui.services import from_htmx, render, services
+from payments_ui.sign_in.guard import operator_name
 
 DEAD_LETTER_ROWS = 20
 ACTION_ROWS = 20
@@ -35,7 +36,8 @@ class ConfirmForm:
     async def read(cls, reason_needed: bool) -> "ConfirmForm":
         """The form as submitted, with what is missing in it."""
         sent = await request.form
-        form = cls(sent.get("actor", "").strip(), sent.get("reason", "").strip())
+        actor = operator_name() or sent.get("actor", "").strip()
+        form = cls(actor, sent.get("reason", "").strip())
         if not form.actor:
             form.errors["actor"] = "Your name is needed for the audit record."
         if len(form.actor) > ACTOR_MAX_CHARS:
@@ -91,7 +93,7 @@ async def overview() -> ResponseReturnValue:
 async def ask(job_id: str, action: str) -> ResponseReturnValue:
     """Asks before anything is done."""
     job = await services().client.job(job_id)
-    form = ConfirmForm(actor=session.get("actor", ""))
+    form = _empty_form()
     return await render("confirm_job.html", job=job, action=action, form=form)
 
 
@@ -114,7 +116,7 @@ async def act(job_id: str, action: str) -> ResponseReturnValue:
 @blueprint.get("/replay")
 async def ask_which() -> ResponseReturnValue:
     """Asks which dead letters to replay together."""
-    return await _replay_page(ConfirmForm(actor=session.get("actor", "")), {})
+    return await _replay_page(_empty_form(), {})
 
 
 @blueprint.post("/replay")
@@ -143,6 +145,11 @@ async def replay_by_filter() -> ResponseReturnValue:
     if confirmed:
         return _done(form.actor, f"Replayed {count['replayed']} dead letters.")
     return await _replay_page(form, chosen, matched=count["matched"])
+
+
+def _empty_form() -> ConfirmForm:
+    """With the operator's name: who signed in, or else who acted last."""
+    return ConfirmForm(actor=operator_name() or session.get("actor", ""))
 
 
 async def _replay_page(

@@ -83,7 +83,11 @@ if (source) {
   source.addEventListener("htmx:sse:error", () => setState("reconnecting"));
   // The very first request may fail too; the extension only repeats those after it.
   source.addEventListener("htmx:error", retry);
-  source.addEventListener("htmx:response:error", retry);
+  source.addEventListener("htmx:response:error", (event) => {
+    // The session has ended: the page asked for again leads to the sign-in page.
+    if (event.detail.ctx?.response?.status === 401) location.reload();
+    else retry();
+  });
   source.addEventListener("state", (event) => setState(event.detail.data));
   source.addEventListener("resync", refetch);
 

@@ -43,7 +43,8 @@ const showAll = (root) => root.querySelectorAll("time").forEach(show);
 
 showAll(document);
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-document.getElementById("zone").textContent = `your own zone (${zone})`;
+const zoneText = document.getElementById("zone");
+if (zoneText) zoneText.textContent = `your own zone (${zone})`;
 
 // Rows and fragments arrive at any moment; a morph may also put the UTC text back.
 new MutationObserver((changes) => {

@@ -1,0 +1,64 @@
+"""One user with a password: for small sites that have no provider to ask."""
+
+import asyncio
+import getpass
+import hmac
+import sys
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from payments_ui.sign_in.settings import SignInSettings
+
+PASSWORD_CHARS_MAX = 1000  # Longer ones are refused unread.
+CHOSEN_MIN_CHARS = 12  # Of a password that a person chose: NIST SP 800-63B asks for 8 at least.
+
+
+class PasswordCheck:
+    """Says whether name and password are right, in the same time whichever is wrong."""
+
+    def __init__(self, settings: SignInSettings) -> None:
+        """Keep the hash; a password that came unhashed is hashed now and forgotten."""
+        self._user = settings.password_user
+        hasher = PasswordHasher()
+        if settings.password_hash is not None:
+            self._hash = settings.password_hash.get_secret_value()
+        else:
+            assert settings.password is not None
+            self._hash = hasher.hash(settings.password.get_secret_value())
+        self._hasher = hasher
+        # One at a time: each takes 64 MiB, which is most of what the process may use.
+        self._turn = asyncio.Semaphore(1)
+
+    async def is_right(self, user: str, password: str) -> bool:
+        """Whether it is the user's password. Takes about a tenth of a second, in a thread."""
+        if len(password) > PASSWORD_CHARS_MAX:
+            return False
+        async with self._turn:
+            right = await asyncio.to_thread(self._matches, password)
+        return right & hmac.compare_digest(user.encode(), self._user.encode())
+
+    def _matches(self, password: str) -> bool:
+        try:
+            return self._hasher.verify(self._hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def hash_password() -> int:
+    """Ask for a password (twice on a terminal, else one line of standard input), print its hash."""
+    if sys.stdin.isatty():
+        password = getpass.getpass("Password: ")
+        if password != getpass.getpass("Again: "):
+            print("The two differ: nothing was hashed.", file=sys.stderr)
+            return 1
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not CHOSEN_MIN_CHARS <= len(password) <= PASSWORD_CHARS_MAX:
+        print(
+            f"A password has {CHOSEN_MIN_CHARS} to {PASSWORD_CHARS_MAX} characters.",
+            file=sys.stderr,
+        )
+        return 1
+    print(PasswordHasher().hash(password))
+    return 0

@@ -1,0 +1,36 @@
+"""From what a provider says of somebody to who they are here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from payments_ui.sign_in.oidc import claim_values
+from payments_ui.sign_in.roles import Role
+from payments_ui.sign_in.sessions import NAME_MAX_CHARS, SUBJECT_MAX_CHARS, Person
+from payments_ui.sign_in.settings import SignInSettings, words
+
+EVERYBODY = "*"
+
+
+class NoRole(Exception):
+    """The provider knows the person, and the settings give them no role here."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+def person_of(settings: SignInSettings, claims: Mapping[str, Any]) -> Person:
+    """Who has signed in. Raises NoRole."""
+    subject = str(claims["sub"])[:SUBJECT_MAX_CHARS]
+    named = claim_values(claims, settings.oidc_name_claim)
+    # Goes into records and a header: what does not print has no place there.
+    name = "".join(c for c in (named or [subject])[0] if c.isprintable()).strip()[:NAME_MAX_CHARS]
+    values = set(claim_values(claims, settings.oidc_role_claim))
+    viewers = words(settings.oidc_viewers)
+    if values & set(words(settings.oidc_operators)):
+        role = Role.OPERATOR
+    elif EVERYBODY in viewers or values & set(viewers):
+        role = Role.VIEWER
+    else:
+        raise NoRole(name or subject)
+    return Person(subject, name or subject[:NAME_MAX_CHARS], role, "oidc")

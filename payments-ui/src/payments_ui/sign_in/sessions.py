@@ -1,0 +1,114 @@
+"""The session of somebody who signed in: one encrypted cookie.
+
+Nothing of it is kept here, so any replica that has the secret key reads what another wrote. What
+that means for taking a session back stands in docs/decisions/page-sessions.md.
+"""
+
+import base64
+import json
+import secrets
+from dataclasses import dataclass, replace
+from time import time
+from typing import Any, Self
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from payments_ui.sign_in.roles import Role
+from payments_ui.sign_in.settings import SignInSettings
+
+NAME_MAX_CHARS = 200  # As the API takes an operator's name.
+SUBJECT_MAX_CHARS = 255  # OpenID Connect's own limit for `sub`.
+RENEW_SECONDS_MAX = 60  # A click moves the idle end no more often than this: fewer cookies.
+
+
+class SealedCookies:
+    """Encrypts and signs what a cookie holds; each purpose has a key of its own."""
+
+    def __init__(self, secret: str, purpose: str) -> None:
+        """Derive the purpose's key from the secret that all replicas share."""
+        key = HKDF(SHA256(), 32, salt=None, info=f"payments-ui {purpose}".encode())
+        self._fernet = Fernet(base64.urlsafe_b64encode(key.derive(secret.encode())))
+
+    def seal(self, content: object) -> str:
+        """The content, JSON, as a cookie's value."""
+        return self._fernet.encrypt(json.dumps(content).encode()).decode()
+
+    def open(self, value: str | None) -> Any:
+        """What was sealed, or None for anything else."""
+        try:
+            return json.loads(self._fernet.decrypt((value or "").encode()))
+        except (InvalidToken, ValueError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who has just proved who they are, and how. `subject` never changes, `name` may."""
+
+    subject: str
+    name: str
+    role: Role
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A person signed in. Times are seconds since 1970."""
+
+    id: str
+    person: Person
+    started_at: int
+    seen_at: int
+
+    @classmethod
+    def begin(cls, person: Person) -> Self:
+        """A new one, as of now: nothing of an earlier one lives on in it."""
+        now = int(time())
+        return cls(secrets.token_urlsafe(12), person, now, now)
+
+
+class Sessions:
+    """Writes and reads sessions, and knows when they end."""
+
+    def __init__(self, settings: SignInSettings, secret: str) -> None:
+        """The way of signing in is part of the key: another password ends every session."""
+        how = [settings.sign_in, settings.oidc_issuer, settings.oidc_client_id]
+        how += [settings.password_user]
+        for password in (settings.password_hash, settings.password):
+            how.append(password.get_secret_value() if password else None)
+        self._cookies = SealedCookies(secret, f"session {json.dumps(how)}")
+        self.idle_seconds = settings.session_idle_minutes * 60
+        self.seconds_max = settings.session_hours * 3600
+
+    def write(self, session: Session) -> str:
+        """The cookie's value."""
+        person = session.person
+        return self._cookies.seal(
+            [
+                *(session.id, session.started_at, session.seen_at),
+                *(person.subject, person.name, int(person.role), person.method),
+            ]
+        )
+
+    def read(self, cookie: str | None) -> Session | None:
+        """The session, unless it has ended, or none was ever written so."""
+        content = self._cookies.open(cookie)
+        if not isinstance(content, list) or len(content) != 7:
+            return None
+        session_id, started_at, seen_at, subject, name, role, method = content
+        person = Person(subject, name, Role(role), method)
+        session = Session(session_id, person, started_at, seen_at)
+        return session if time() < self.ends_at(session) else None
+
+    def ends_at(self, session: Session) -> float:
+        """When it ends if nothing is clicked from now on."""
+        return min(session.seen_at + self.idle_seconds, session.started_at + self.seconds_max)
+
+    def renewed(self, session: Session) -> Session | None:
+        """The session as of this click; None where that makes no difference worth a cookie."""
+        now = int(time())
+        if now - session.seen_at < min(RENEW_SECONDS_MAX, self.idle_seconds / 10):
+            return None
+        return replace(session, seen_at=now)

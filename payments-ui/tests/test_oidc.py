@@ -1,0 +1,215 @@
+"""Who signs in by a provider is who the provider says, and nobody else: whatever it sends."""
+
+import logging
+from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from oidc_provider import SLOW_SECONDS, OidcProvider, new_key, running_provider
+from quart import Quart
+from signing_in import Browser, oidc_app
+
+
+async def page_of(browser: Browser) -> str:
+    """The name on the page; "" where nobody is signed in."""
+    answer = await browser.get("/sign-in")
+    if answer.status_code == 200:
+        return ""
+    text = await (await browser.get("/nowhere")).get_data(as_text=True)
+    return text.partition('class="who-name">')[2].partition("<")[0]
+
+
+async def test_an_operator_signs_in_and_goes_on_to_the_page_wanted(at_provider: Browser) -> None:
+    answer = await at_provider.sign_in_as("ada", "/operate/?cursor=x")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/operate/?cursor=x")
+    assert await page_of(at_provider) == "ada@example.com"
+    assert (await at_provider.get("/operate/replay")).status_code == 200
+
+
+async def test_what_is_asked_of_the_provider_is_bound_to_this_sign_in(
+    at_provider: Browser, provider: OidcProvider
+) -> None:
+    await at_provider.sign_in_as("ada")
+    await at_provider.sign_in_as("ada")
+    first, second = provider.asked[-2:]
+    assert first["redirect_uri"] == "http://localhost/sign-in/callback"
+    for name in ("state", "nonce", "code_challenge"):
+        assert len(first[name]) >= 20
+        assert first[name] != second[name]
+
+
+async def test_a_viewer_sees_and_does_not_act(at_provider: Browser) -> None:
+    await at_provider.sign_in_as("grace")
+    assert await page_of(at_provider) == "grace@example.com"
+    assert (await at_provider.get("/operate/replay")).status_code == 403
+
+
+async def test_who_has_no_role_is_told_so_and_not_signed_in(at_provider: Browser) -> None:
+    answer = await at_provider.sign_in_as("edsger")
+    assert answer.status_code == 403
+    assert "edsger@example.com" in await answer.get_data(as_text=True)
+    assert await page_of(at_provider) == ""
+
+
+async def test_who_cancels_is_not_signed_in(at_provider: Browser) -> None:
+    answer = await at_provider.sign_in_as("nobody")
+    assert answer.status_code == 403
+    assert "cancelled" in await answer.get_data(as_text=True)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *("wrong issuer", "wrong audience", "two audiences", "wrong nonce", "no nonce"),
+        *("expired", "from the future", "alg none", "alg hs256", "unknown key", "forged"),
+        *("no id token", "mixed up"),
+    ],
+)
+async def test_an_id_token_that_does_not_hold_signs_nobody_in(
+    at_provider: Browser, provider: OidcProvider, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.fault = fault
+    with caplog.at_level(logging.WARNING):
+        answer = await at_provider.sign_in_as("ada")
+    assert answer.status_code == 502
+    assert "cannot be trusted" in await answer.get_data(as_text=True)
+    assert await page_of(at_provider) == ""
+    [record] = [each for each in caplog.records if each.message == "sign_in_failed"]
+    assert record.why == "id_token_invalid"  # type: ignore[attr-defined]
+    assert record.detail  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("fault", ["issuer", "plain keys", "broken"])
+async def test_a_provider_that_describes_itself_wrongly_is_not_asked(
+    at_provider: Browser, provider: OidcProvider, fault: str
+) -> None:
+    provider.fault = fault
+    answer = await at_provider.sign_in_as("ada")
+    assert answer.status_code == 503
+    provider.fault = ""
+    assert (await at_provider.sign_in_as("ada")).status_code == 303
+
+
+async def test_a_clock_that_is_a_little_behind_is_forgiven(
+    at_provider: Browser, provider: OidcProvider, browser_of: Callable[[Quart], Browser]
+) -> None:
+    provider.fault = "clock behind"
+    assert (await at_provider.sign_in_as("ada")).status_code == 303
+    strict = browser_of(oidc_app(provider, oidc_clock_skew_seconds=0))
+    assert (await strict.sign_in_as("ada")).status_code == 502
+
+
+async def test_new_keys_of_the_provider_are_found(
+    at_provider: Browser, provider: OidcProvider
+) -> None:
+    await at_provider.sign_in_as("ada")
+    reads = provider.key_reads
+    provider.key = new_key("second")
+    assert (await at_provider.sign_in_as("ada")).status_code == 303
+    assert provider.key_reads == reads + 1
+    provider.key = new_key("second")  # Another one under the same name.
+    assert (await at_provider.sign_in_as("ada")).status_code == 303
+    assert (await at_provider.sign_in_as("ada")).status_code == 303
+    assert provider.key_reads == reads + 2
+
+
+async def test_a_slow_provider_is_given_up(
+    provider: OidcProvider, browser_of: Callable[[Quart], Browser]
+) -> None:
+    provider.fault = "slow"
+    browser = browser_of(oidc_app(provider, oidc_timeout_seconds=SLOW_SECONDS / 30))
+    answer = await browser.sign_in_as("ada")
+    assert answer.status_code == 503
+    assert "not answering" in await answer.get_data(as_text=True)
+
+
+async def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(
+    browser_of: Callable[[Quart], Browser],
+) -> None:
+    with running_provider() as provider:
+        app = oidc_app(provider)
+        ada, late = browser_of(app), browser_of(oidc_app(provider))
+        await ada.sign_in_as("ada")
+    assert (await late.sign_in_as("ada")).status_code == 503
+    assert await page_of(ada) == "ada@example.com"
+    answer = await ada.send("/sign-out", "/operate/replay")
+    assert answer.status_code in {200, 303}
+    assert await page_of(ada) == ""
+
+
+async def test_the_providers_refusal_is_a_page_and_its_code_is_logged(
+    at_provider: Browser, provider: OidcProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    provider.fault = "client unknown"
+    with caplog.at_level(logging.WARNING):
+        assert (await at_provider.sign_in_as("ada")).status_code == 502
+    [record] = [each for each in caplog.records if each.message == "sign_in_failed"]
+    assert record.detail == "invalid_client"  # type: ignore[attr-defined]
+
+
+async def test_a_client_that_has_to_post_its_secret_does(
+    at_provider: Browser, provider: OidcProvider
+) -> None:
+    provider.fault = "post only"
+    assert (await at_provider.sign_in_as("ada")).status_code == 303
+
+
+async def test_groups_may_come_from_the_userinfo_endpoint(
+    at_provider: Browser, provider: OidcProvider
+) -> None:
+    provider.groups_by_user_info = True
+    assert (await at_provider.sign_in_as("ada")).status_code == 303
+    provider.fault = "another's info"
+    assert (await at_provider.sign_in_as("grace")).status_code == 502
+
+
+@pytest.mark.parametrize("query", ["", "code=x", "code=x&state=guessed", "state=&error=x"])
+async def test_an_answer_that_nobody_here_asked_for_is_refused(
+    at_provider: Browser, query: str
+) -> None:
+    answer = await at_provider.get(f"/sign-in/callback?{query}")
+    assert answer.status_code == 400
+    assert "expired" in await answer.get_data(as_text=True)
+
+
+async def test_another_browsers_answer_is_refused(
+    at_provider: Browser, browser_of: Callable[[Quart], Browser], provider: OidcProvider
+) -> None:
+    begun = await at_provider.get("/sign-in/start")
+    state = parse_qs(urlsplit(begun.headers["Location"]).query)["state"][0]
+    stranger = browser_of(oidc_app(provider))
+    answer = await stranger.get(f"/sign-in/callback?code=x&state={state}")
+    assert answer.status_code == 400
+
+
+async def test_an_answer_counts_once(at_provider: Browser, provider: OidcProvider) -> None:
+    await at_provider.sign_in_as("ada")
+    state = provider.asked[-1]["state"]
+    assert (await at_provider.get(f"/sign-in/callback?code=x&state={state}")).status_code == 400
+
+
+async def test_two_windows_may_sign_in_at_once(
+    at_provider: Browser, provider: OidcProvider
+) -> None:
+    await at_provider.get("/sign-in/start")
+    assert (await at_provider.sign_in_as("ada")).status_code == 303
+
+
+async def test_signing_out_ends_the_providers_session_too(
+    at_provider: Browser, provider: OidcProvider
+) -> None:
+    await at_provider.sign_in_as("ada")
+    answer = await at_provider.send("/sign-out", "/operate/replay")
+    page = await answer.get_data(as_text=True)
+    assert f'content="0;url={provider.issuer}/end?id_token_hint={provider.issued[-1]}' in page
+    assert "post_logout_redirect_uri=http%3A%2F%2Flocalhost%2Fsigned-out" in page
+    assert await page_of(at_provider) == ""
+
+
+async def test_where_the_provider_offers_no_sign_out_ours_is_enough(
+    at_provider: Browser, provider: OidcProvider
+) -> None:
+    provider.fault = "no end"
+    await at_provider.sign_in_as("ada")
+    answer = await at_provider.send("/sign-out", "/operate/replay")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/signed-out")

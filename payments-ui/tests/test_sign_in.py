@@ -1,0 +1,362 @@
+"""Nobody sees or does anything without having signed in; a session ends when it should."""
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+from oidc_provider import OidcProvider
+from quart import Quart
+from signing_in import PASSWORD, SECRET, Browser, app_with, oidc_app, password_app
+
+from payments_core.metrics import REGISTRY
+from payments_ui.sign_in import guard, sessions, throttle
+from payments_ui.sign_in.next_page import next_page
+from payments_ui.sign_in.roles import ROUTES, Role
+from payments_ui.sign_in.sessions import Person, SealedCookies, Session, Sessions
+from payments_ui.sign_in.throttle import Throttle
+
+PATHS = {
+    "payments.show": "/payments/x",
+    "accounts.show": "/accounts/x",
+    "accounts.statement_csv": "/accounts/x/statement.csv",
+    "operate.ask": "/operate/jobs/1/replay",
+    "operate.act": "/operate/jobs/1/replay",
+}
+
+
+def rules(app: Quart) -> dict[str, tuple[str, set[str]]]:
+    """Endpoint -> a path to it and its methods."""
+    return {
+        rule.endpoint: (PATHS.get(rule.endpoint, rule.rule), rule.methods or set())
+        for rule in app.url_map.iter_rules()
+    }
+
+
+def test_every_route_has_a_role_and_every_role_a_route() -> None:
+    assert rules(app_with()).keys() == ROUTES.keys()
+
+
+async def test_without_a_session_every_route_but_the_public_leads_to_the_sign_in_page(
+    browser: Browser,
+) -> None:
+    app = browser.client.app
+    for endpoint, (path, methods) in rules(app).items():
+        if ROUTES[endpoint] == Role.PUBLIC:
+            continue
+        method = "POST" if "POST" in methods else "GET"
+        answer = await browser.client.open(path, method=method)
+        assert answer.status_code == 303, endpoint
+        assert answer.headers["Location"].startswith("/sign-in"), endpoint
+
+
+async def test_a_viewer_is_refused_what_is_the_operators(
+    at_provider: Browser,
+) -> None:
+    await at_provider.sign_in_as("grace")
+    for endpoint, (path, methods) in rules(at_provider.client.app).items():
+        if ROUTES[endpoint] != Role.OPERATOR:
+            continue
+        method = "POST" if "POST" in methods else "GET"
+        answer = await at_provider.client.open(path, method=method)
+        assert answer.status_code == 403, endpoint
+        assert "Only operators" in await answer.get_data(as_text=True)
+
+
+async def test_the_right_password_signs_in_and_leads_on(browser: Browser) -> None:
+    answer = await browser.sign_in(next="/accounts/a?currency=EUR")
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/accounts/a?currency=EUR")
+    assert (await browser.get("/operate/replay")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "status"),
+    [("ada", "wrong", 403), ("eve", PASSWORD, 403), ("ada", "x" * 2000, 403), ("ada", "", 422)],
+)
+async def test_any_other_name_or_password_does_not(
+    browser: Browser, user: str, password: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        answer = await browser.sign_in(password, user)
+    assert answer.status_code == status
+    page = await answer.get_data(as_text=True)
+    assert not password or password not in page
+    assert (await browser.get("/operate/")).status_code == 303
+    assert not any(PASSWORD in str(vars(record)) for record in caplog.records)
+
+
+async def test_sign_ins_are_on_record(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        await browser.sign_in("wrong wrong wrong")
+        await browser.sign_in()
+        await browser.send("/sign-out", "/operate/replay")
+    said = [record for record in caplog.records if record.name.endswith("blueprints.sign_in")]
+    assert [record.message for record in said] == [
+        "sign_in_failed",
+        "sign_in_succeeded",
+        "signed_out",
+    ]
+    succeeded = vars(said[1])
+    assert (succeeded["operator"], succeeded["role"], succeeded["way"]) == (
+        "ada",
+        "operator",
+        "password",
+    )
+    assert succeeded["session"] == vars(said[2])["session"]
+    for outcome in ("succeeded", "wrong_password"):
+        labels = {"way": "password", "outcome": outcome}
+        assert (REGISTRY.get_sample_value("payments_ui_sign_ins_total", labels) or 0) >= 1
+
+
+async def test_tries_are_counted_and_the_right_password_counts_no_more(browser: Browser) -> None:
+    for _ in range(throttle.PER_ADDRESS_TRIES):
+        assert (await browser.sign_in("wrong wrong wrong")).status_code == 403
+    refused = await browser.sign_in()
+    assert refused.status_code == 429
+    assert 0 < int(refused.headers["Retry-After"]) <= throttle.PER_ADDRESS_SECONDS + 1
+
+
+def test_one_address_cannot_use_up_the_tries_of_all() -> None:
+    tries = Throttle()
+    for _ in range(throttle.ALL_TRIES * 2):
+        tries.take("10.0.0.1")
+    assert tries.take("10.0.0.2") == 0
+    used = sum(tries.take(f"10.1.{n // 250}.{n % 250}") == 0 for n in range(throttle.ALL_TRIES * 2))
+    assert used <= throttle.ALL_TRIES + 2
+
+
+def test_addresses_are_forgotten_before_they_fill_the_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(throttle, "ADDRESSES_MAX", 10)
+    tries = Throttle()
+    for n in range(50):
+        tries.take(f"10.0.0.{n}")
+    assert len(tries._addresses) == 10
+
+
+async def test_each_address_behind_a_proxy_has_its_own_tries(
+    browser_of: Callable[[Quart], Browser],
+) -> None:
+    browser = browser_of(password_app(trusted_proxies="127.0.0.0/8"))
+    for _ in range(throttle.PER_ADDRESS_TRIES + 1):
+        refused = await browser.sign_in("wrong wrong wrong", seen="10.0.0.1")
+    assert refused.status_code == 429
+    assert (await browser.sign_in(seen="10.0.0.2")).status_code == 303
+
+
+async def test_signing_out_ends_the_session_and_a_script_cannot_do_it_from_elsewhere(
+    browser: Browser,
+) -> None:
+    await browser.sign_in()
+    assert (await browser.client.post("/sign-out")).status_code == 403
+    answer = await browser.send("/sign-out", "/operate/replay")
+    assert answer.headers["Location"] == "/signed-out"
+    assert (await browser.get("/operate/")).status_code == 303
+
+
+async def test_the_session_is_new_with_each_sign_in_and_so_is_what_forms_carry(
+    browser: Browser,
+) -> None:
+    before = await (await browser.get("/sign-in")).get_data(as_text=True)
+    await browser.sign_in()
+    token = before.partition('name="csrf" value="')[2].partition('"')[0]
+    answer = await browser.client.post(
+        "/sign-out", form={"csrf": token}, headers={"Origin": "http://localhost"}
+    )
+    assert answer.status_code == 403
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Moves the time on by so many seconds."""
+    now = [sessions.time()]
+    for module in (sessions, guard):
+        monkeypatch.setattr(module, "time", lambda: now[0])
+
+    def move(seconds: float) -> None:
+        now[0] += seconds
+
+    return move
+
+
+async def is_in(browser: Browser, **headers: str) -> bool:
+    return (await browser.get("/operate/replay", **headers)).status_code == 200
+
+
+async def test_a_session_ends_when_nothing_is_clicked(
+    browser: Browser, clock: Callable[[float], None]
+) -> None:
+    await browser.sign_in()
+    for _ in range(3):
+        clock(50 * 60)
+        assert await is_in(browser)
+    for _ in range(2):  # What the page asks by itself is no click.
+        clock(29 * 60)
+        await browser.get("/operate/replay", **{guard.BACKGROUND: "1"})
+    clock(3 * 60)
+    assert not await is_in(browser)
+
+
+async def test_a_session_ends_at_last_whatever_is_clicked(
+    browser: Browser, clock: Callable[[float], None]
+) -> None:
+    await browser.sign_in()
+    for _ in range(23):
+        clock(30 * 60)
+        assert await is_in(browser)
+    clock(31 * 60)
+    assert not await is_in(browser)
+
+
+def session_of(app: Quart) -> str:
+    return app.extensions["payments_ui.sign_in"].sessions.write(
+        Session.begin(Person("ada", "ada", Role.OPERATOR, "password"))
+    )
+
+
+async def opens(app: Quart, cookie: str) -> bool:
+    answer = await app.test_client().get(
+        "/operate/replay", headers={"Cookie": f"payments_ui_session={cookie}"}
+    )
+    return answer.status_code == 200
+
+
+async def test_a_session_is_good_at_every_replica_and_nowhere_else() -> None:
+    cookie = session_of(password_app())
+    assert await opens(password_app(), cookie)
+    assert not await opens(password_app(secret_key="another secret of ours"), cookie)
+    assert not await opens(password_app(password_user="grace"), cookie)
+    assert not await opens(password_app(password_hash=None, password="another one of ours"), cookie)
+
+
+@pytest.mark.parametrize("content", [None, 7, [], ["x"] * 6, {"a": 1}])
+async def test_what_is_no_session_opens_nothing(content: object) -> None:
+    app = password_app()
+    for forged in (
+        "x",
+        session_of(app)[:-4] + "AAA=",
+        app.extensions["payments_ui.sign_in"].sessions._cookies.seal(content),
+        SealedCookies(SECRET, "id token").seal(content),
+    ):
+        assert not await opens(app, forged)
+
+
+def test_a_session_tells_nobody_what_is_in_it() -> None:
+    settings = password_app().extensions["payments_ui"].settings
+    written = Sessions(settings, SECRET).write(
+        Session.begin(Person("subject-of-ada", "ada", Role.VIEWER, "oidc"))
+    )
+    assert "ada" not in written
+
+
+@pytest.mark.parametrize("secure", [False, True])
+async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
+    browser_of: Callable[[Quart], Browser], secure: bool
+) -> None:
+    browser = browser_of(password_app(cookie_secure=secure))
+    answer = await browser.client.get("/sign-in")
+    token = (await answer.get_data(as_text=True)).partition('name="csrf" value="')[2]
+    cookies = {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
+    answer = await browser.client.post(
+        "/sign-in",
+        form={"csrf": token.partition('"')[0], "user": "ada", "password": PASSWORD},
+        headers={"Origin": "http://localhost", **cookies},
+    )
+    [cookie] = [c for c in answer.headers.getlist("Set-Cookie") if "_session=" in c]
+    assert cookie.startswith("__Host-") == secure
+    assert ("Secure" in cookie) == secure
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="))
+    assert "Domain" not in cookie
+
+
+async def test_a_part_of_the_page_asked_for_too_late_leads_to_the_sign_in_page(
+    browser: Browser,
+) -> None:
+    answer = await browser.get(
+        "/operate/",
+        **{"HX-Request": "true", "HX-Current-URL": "http://localhost/operate/?cursor=a"},
+    )
+    assert answer.status_code == 401
+    assert answer.headers["HX-Redirect"] == "/sign-in?next=/operate/%3Fcursor%3Da"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example"),
+        *("/\t/evil.example", "/\n/evil", "javascript:alert(1)", "evil", "", "/" + "a" * 1001),
+        *("/sign-in", "/sign-out", "/sign-in/start", "/live?since=1", "/é", " /operate/"),
+    ],
+)
+async def test_nobody_is_led_to_another_site(browser: Browser, text: str) -> None:
+    assert next_page(text) == "/"
+    answer = await browser.sign_in(next=text)
+    assert answer.headers["Location"] == "/"
+
+
+@pytest.mark.parametrize("text", ["/", "/operate/", "/accounts/a%2Fb?currency=EUR&cursor=x%3D"])
+def test_pages_of_ours_are_gone_back_to(text: str) -> None:
+    assert next_page(text) == text
+    assert next_page(f"{text}#part") == text
+
+
+async def test_where_nobody_signs_in_there_is_nothing_to_sign_in_with() -> None:
+    client = app_with().test_client()
+    for path in ("/sign-in", "/sign-in/start", "/sign-in/callback", "/signed-out"):
+        answer = await client.get(path)
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/"), path
+    page = await (await client.get("/operate/replay")).get_data(as_text=True)
+    assert "Your name" in page
+    assert "Sign out" not in page
+
+
+async def test_who_signed_in_need_not_type_a_name_and_cannot(browser: Browser) -> None:
+    await browser.sign_in()
+    page = await (await browser.get("/operate/replay")).get_data(as_text=True)
+    assert "Your name" not in page
+    assert "In the name of <b>ada</b>" in page
+    answer = await browser.send("/operate/replay", "/operate/replay", actor="somebody else")
+    assert "somebody else" not in await answer.get_data(as_text=True)
+
+
+async def test_a_stream_ends_with_its_session(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await browser.sign_in()
+    feed = browser.client.app.extensions["payments_ui"].feed
+    frames = feed.frames(None, "of ada", 3600.0)
+    others = feed.frames(None, "of grace", 3600.0)
+    for stream in (frames, others):
+        assert b"state" in await anext(stream)
+        assert b"resync" in await anext(stream)
+    feed.end_session("of ada")
+    with pytest.raises(StopAsyncIteration):
+        await anext(frames)
+    short = feed.frames(None, "of ada", 0.01)
+    assert [name async for name in short][-1:]
+    await others.aclose()
+
+
+async def test_the_live_stream_asks_who_listens(
+    at_provider: Browser, provider: OidcProvider
+) -> None:
+    assert (await at_provider.get("/live", **{"HX-Request": "true"})).status_code == 401
+    assert oidc_app(provider).extensions["payments_ui.sign_in"].on
+
+
+def hash_of(typed: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "payments_ui", "hash-password"]
+    return subprocess.run(command, input=typed, capture_output=True, text=True, check=False)
+
+
+async def test_the_command_makes_the_hash_that_the_setting_takes(
+    browser_of: Callable[[Quart], Browser],
+) -> None:
+    made = hash_of(f"{PASSWORD}\n")
+    assert made.returncode == 0
+    assert PASSWORD not in made.stdout
+    app = app_with(sign_in="password", password_hash=made.stdout.strip(), password_user="ada")
+    assert (await browser_of(app).sign_in()).status_code == 303
+    assert hash_of("short\n").returncode == 1
