@@ -12,6 +12,7 @@ INSTALLED := .venv/.installed
 UV := .venv/bin/uv
 LOCAL := env PYTHONPATH=deploy/local .venv/bin/python -m payments_local
 CHECKS := check-format check-lint check-types check-boundaries check-lock check-migrations
+comma := ,
 # One line each, for people; make adds its own line naming the target.
 fail = { printf 'error: %s\n' "$(1)" >&2; exit 1; }
 
@@ -122,6 +123,8 @@ $(UV):
 		|| $(call fail,$$("$(PYTHON)" --version 2>&1) is too old: 3.11 or newer is needed; say make PYTHON=/path/to/python3)
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
 		|| $(call fail,$(PYTHON) has no venv and ensurepip: install them (Debian and Ubuntu: apt install python3-venv))
+	@[ ! -L .venv ] || [ -z "$$(ls -A .venv/ 2>/dev/null)" ] \
+		|| $(call fail,.venv is a link to $$(readlink .venv)$(comma) which may be in use elsewhere: rm .venv and run make again)
 	@"$(PYTHON)" -m venv --clear .venv
 	@awk '/^uv==/ { ours = 1; print; next } /^[^ ]/ { ours = 0 } ours' requirements.lock >.venv/uv.txt
 	@PIP_USER=0 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \

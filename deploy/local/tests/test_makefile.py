@@ -78,5 +78,17 @@ def test_no_python_at_all_is_one_clear_line(clone: Path) -> None:
     assert done.stderr.startswith("error: there is no python-of-nowhere: install Python 3.11")
 
 
+def test_a_link_to_another_clones_venv_is_not_emptied(clone: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other clone" / ".venv"
+    (other / "bin").mkdir(parents=True)
+    shutil.copy("/bin/true", other / "bin/python")
+    (other / ".installed").write_text("/other/clone\n")
+    (clone / ".venv").symlink_to(other)
+    done = make(clone, "install")
+    assert done.returncode != 0
+    assert done.stderr.startswith(f"error: .venv is a link to {other}, which may be in use")
+    assert sorted(path.name for path in other.iterdir()) == [".installed", "bin"]
+
+
 def test_the_lock_names_no_host() -> None:
     assert "://" not in (REPOSITORY / "requirements.lock").read_text()

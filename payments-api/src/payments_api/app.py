@@ -24,7 +24,6 @@ from payments_api.cursors import CursorSigner
 from payments_api.errors import DatabaseUnavailable
 from payments_api.event_feed import EventFeed
 from payments_api.key_ring import KeyRing
-from payments_api.migrate import current_revision, head_revision, older_revisions
 from payments_api.request_body import BATCH_BODY_MAX_BYTES
 from payments_api.routing import IdentifierConverter
 from payments_api.services import EXTENSION, Services
@@ -44,6 +43,7 @@ from payments_core.metrics import show_build
 from payments_core.notices import Notifier
 from payments_core.observer import observe_system
 from payments_core.problems import InternalError, install_problem_handlers
+from payments_core.schema import schema_problem
 from payments_core.serving import Lifecycle, ServeOptions, serve
 from payments_core.telemetry import tracing
 
@@ -101,18 +101,16 @@ def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
 
 
 def _readiness(here: Services) -> Any:
-    expected, older = head_revision(), older_revisions()
-
     async def not_ready_because() -> str | None:
         try:
             async with single_statement(here.engine) as connection:
-                found = await current_revision(connection)
+                problem = await schema_problem(connection)
         except DatabaseTlsError as error:
             return f"The database is not connected to: {error}."
         except Exception as error:  # Whatever it is, this process cannot serve for now.
             return f"The database does not answer: {type(error).__name__}."
-        if found is None or found in older:
-            return f"The schema is at {found}, this release needs {expected}: run migrate."
+        if problem is not None:
+            return problem
         if here.keys is not None and not here.keys.fresh:
             return "The API keys are not read yet."
         return None

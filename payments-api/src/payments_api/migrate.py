@@ -9,7 +9,6 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, make_url, text
-from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -35,26 +34,6 @@ def head_revision() -> str:
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None, "the package ships its revisions"
     return head
-
-
-def older_revisions() -> frozenset[str]:
-    """The revisions that this release has gone beyond.
-
-    A revision that is neither of these nor the head is a newer release's, made to be safe beside
-    this one: while that release rolls out, this one serves on.
-    """
-    known = {
-        revision.revision for revision in ScriptDirectory.from_config(_config()).walk_revisions()
-    }
-    return frozenset(known - {head_revision()})
-
-
-async def current_revision(tx: AsyncConnection) -> str | None:
-    """The revision that the database is at; None when it was never migrated."""
-    try:
-        return (await tx.execute(text("SELECT version_num FROM alembic_version"))).scalar()
-    except ProgrammingError:
-        return None
 
 
 def offline_sql() -> None:
