@@ -32,6 +32,8 @@ WRONG = [
     ("PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK", "perhaps"),
     ("DATABASE_URL", "mysql://x:hidden@localhost/payments"),
     ("DATABASE_URL", "localhost:hidden"),
+    ("DATABASE_URL", "postgresql://x?:hidden@localhost:5432/payments"),
+    ("DATABASE_URL", "postgresql://x#:hidden@localhost:5432/payments"),
     ("DATABASE_URL", "postgresql://x:hidden@one:5432,two:5432/payments"),
     ("DATABASE_PASSWORD_FILE", "/nowhere/password"),
     ("DATABASE_PASSWORD_FILE", "/" + "too-long" * 100),

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from urllib.parse import urljoin, urlsplit
 
 from exploring import explored
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from inputs import TEXTS
 
 from payments_ui.formatting import money, parse_time, time_tag, trace_id
 from payments_ui.forms import Filters, PayForm, as_sentence, is_uuid
+from payments_ui.sign_in.next_page import next_page
 from payments_ui.statement_csv import csv_line, safe_cell
 
 # A form's text is decoded with replacement characters: it holds no half of a surrogate pair.
@@ -77,3 +79,14 @@ def test_any_line_of_a_statement_reads_back_and_holds_no_formula(cells: list[str
         assert shown in (str(cell), f"'{cell}")
         if shown[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"}:
             assert shown.removeprefix("-").replace(".", "", 1).isdecimal()
+
+
+ADDRESSES = TYPED | st.text("/\\:@.?#%[]ab\t\r\n ", max_size=20) | TYPED.map("/{}".format)
+
+
+@explored(ADDRESSES)
+def test_no_address_leads_from_the_sign_in_page_to_another_site(text: str) -> None:
+    # As browsers read it: a backslash is a slash, and tabs and line ends are not there.
+    page = next_page(text).replace("\\", "/").translate({9: None, 10: None, 13: None})
+    assert urlsplit(urljoin("https://here.example/sign-in", page)).netloc == "here.example"
+    assert next_page(next_page(text)) == next_page(text)

@@ -147,7 +147,8 @@ def test_any_query_is_read_or_refused(arguments: list[tuple[str, str]]) -> None:
         assert 1 <= query.limit() <= 200
         query.flag("discrepancy")
         query.currency("USD")
-        query.account_id()
+        query.account_id(None)
+        query.account_id("acme")
         query.time("at")
     except Problem as problem:
         _is_tellable(problem)

@@ -59,6 +59,9 @@ def _checked_url(url: PostgresDsn) -> PostgresDsn:
     # pydantic takes libpq's lists of hosts too, which SQLAlchemy then cannot read.
     if len(url.hosts()) != 1:
         raise ValueError("must name one host")
+    # A / ? or # that stands in a password as it is ends the host, and the real one comes after it.
+    if any("@" in (part or "") for part in (url.path, url.query, url.fragment)):
+        raise ValueError("must have / ? # and @ in user and password written as %2F %3F %23 %40")
     checked_tls(str(url))
     return url
 
