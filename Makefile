@@ -32,7 +32,7 @@ validate: $(INSTALLED) ## Check a real payment end to end against the running sy
 		.venv/bin/payments-api validate --api-url "http://127.0.0.1:$${API_PORT:-3001}"
 
 ##@ Work
-.PHONY: install test check bench lock fmt
+.PHONY: install test check lock fmt
 install: $(INSTALLED) ## Make .venv with exactly what requirements.lock names
 	@:
 
@@ -41,9 +41,6 @@ test: $(INSTALLED) ## Run every test that can run here (ARGS="-k name"; REQUIRE=
 
 check: $(INSTALLED) ## Format, lint, types, boundaries, lock, migrations
 	@$(MAKE) --keep-going --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS)
-
-bench: $(INSTALLED) ## Measure: a table, and benchmarks/results/*.json
-	@.venv/bin/python -m benchmarks $(ARGS)
 
 lock: $(UV) ## Bring requirements.lock in step with the pyproject files (UPGRADE=1: newest versions)
 	@$(compile) $(if $(UPGRADE),--upgrade) --output-file requirements.lock

@@ -1,34 +1,68 @@
-"""python -m benchmarks [--quick] [PART ...]: a table, and JSON in results/."""
+"""python -m benchmarks [--quick] [--minutes N] [PART ...]: JSON in results/, a part at a time."""
 
 import argparse
-import json
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import fields, replace
 
-from benchmarks import create_http, latency, overload, reconcile
-from benchmarks.machine import durable_postgres, save
+from benchmarks.contest import Figures
+from benchmarks.effort import QUICK, Effort
+from benchmarks.results import print_figures, save
 
-PARTS = ("reconcile", "create", "latency", "overload")
+PARTS = (
+    "worker",
+    "create",
+    "batch",
+    "overload",
+    "latency",
+    "idle",
+    "memory",
+    "growth",
+    "snapshot",
+    "bloat",
+)
 
 
 def main() -> None:
-    """Run the parts named, or all; --quick keeps each working and proves no figure."""
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all")
-    parser.add_argument("--quick", action="store_true", help="short, for trying it out")
+    """Run the parts named, or all, and keep what each gave as soon as it has."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks",
+        description=f"Parts: {', '.join(PARTS)}. A full run takes about"
+        f" {Effort().expected_minutes():.0f} minutes on two cores.",
+    )
+    parser.add_argument("parts", nargs="*", help="default: all")
+    parser.add_argument("--quick", action="store_true", help="try everything out, keep nothing")
+    parser.add_argument("--minutes", type=float, help="shorten samples until it fits into these")
+    for setting in fields(Effort):
+        kind = str if setting.name == "grown_data" else type(setting.default)
+        parser.add_argument(f"--{setting.name.replace('_', '-')}", type=kind)
     arguments = parser.parse_args()
-    with durable_postgres() as server:
-        for part in arguments.parts or PARTS:
-            if part == "reconcile":
-                sizes = (5_000, 1) if arguments.quick else (50_000, 3)
-                figures = reconcile.measure(server, *sizes)
-            elif part == "create":
-                figures = create_http.measure(server, *((2, 1) if arguments.quick else (8, 5)))
-            elif part == "overload":
-                figures = overload.measure(server, 4 if arguments.quick else 15)
-            else:
-                figures = latency.measure(server, 3 if arguments.quick else 20)
-            print(f"\n{part}\n{json.dumps(figures, indent=2)}")
-            if not arguments.quick:
-                print(f"saved as {save(part, figures).name}")
+    unknown = set(arguments.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    effort, parts = _effort(arguments), arguments.parts or PARTS
+    print(f"about {effort.expected_minutes(frozenset(parts)):.0f} minutes: {effort}", flush=True)
+    for part in parts:
+        begun = time.monotonic()
+        print(f"\n{part}", flush=True)
+        measure: Callable[[Effort], Figures] = importlib.import_module(
+            f"benchmarks.parts.{part}"
+        ).measure
+        figures = measure(effort)
+        print_figures(figures)
+        took = time.monotonic() - begun
+        kept = "not kept" if arguments.quick else f"kept as {save(part, figures, effort).name}"
+        print(f"  {took:.0f} s, {kept}", flush=True)
+
+
+def _effort(arguments: argparse.Namespace) -> Effort:
+    effort = QUICK if arguments.quick else Effort()
+    given = {name: getattr(arguments, name) for name in (f.name for f in fields(Effort))}
+    effort = replace(effort, **{name: value for name, value in given.items() if value is not None})
+    if arguments.minutes:
+        effort = effort.within(arguments.minutes, frozenset(arguments.parts))
+    return effort
 
 
 if __name__ == "__main__":

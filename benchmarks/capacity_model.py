@@ -9,18 +9,17 @@ Figures come from benchmarks/results/*.json; each line of the first table names 
 
 import argparse
 import asyncio
-import json
 import math
-import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import psutil
 
-from benchmarks.machine import RESULTS, durable_postgres, fill, running_worker, save
+from benchmarks.databases import durable_postgres, fill
+from benchmarks.processes import running_worker
+from benchmarks.results import figures_of, save
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "scale.md"
 BEGIN, END = "<!-- capacity: begin -->", "<!-- capacity: end -->"
@@ -68,15 +67,12 @@ class Needed:
 def read_results() -> Measured:
     """The figures of the last benchmarks. Raises FileNotFoundError where one was never run."""
 
-    def figures(name: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text())["figures"]
-        return found
-
-    settled, footprint = figures("reconcile")["per_second"], figures("footprint")
+    created, footprint = figures_of("create")["contenders"], figures_of("footprint")
+    settled = figures_of("worker")["contenders"]
     return Measured(
-        create_per_second=statistics.median(figures("create")["create_per_second"]),
-        settle_per_second=statistics.median(settled["one worker, 1,000 accounts"]),
-        hot_account_per_second=statistics.median(settled["one worker, one hot account"]),
+        create_per_second=created["payments-api, 1 process"]["per_second"]["median"],
+        settle_per_second=settled["ours, 1 worker"]["per_second"]["median"],
+        hot_account_per_second=settled["ours, 1 worker, hot account"]["per_second"]["median"],
         bytes_per_payment=footprint["bytes_per_payment"],
         wal_bytes_per_payment=footprint["wal_bytes_per_payment"],
         postgres_seconds_per_payment=footprint["postgres_seconds_per_payment"],
@@ -147,12 +143,12 @@ def tables(measured: Measured) -> str:
             "/s",
             "create",
         ),
-        ("payments settled by one worker", rounded(measured.settle_per_second), "/s", "reconcile"),
+        ("payments settled by one worker", rounded(measured.settle_per_second), "/s", "worker"),
         (
             "the same, all on one account",
             rounded(measured.hot_account_per_second),
             "/s",
-            "reconcile",
+            "worker",
         ),
         (
             "a settled payment, all tables and indexes",
@@ -214,8 +210,7 @@ async def _measure(url: str, pgdata: Path, payments: int) -> dict[str, float]:
         bytes_before = await connection.fetchval(size, list(TABLES))
         busy_before = _busy_seconds(pid)
         await fill(url, payments, 1_000)
-        role = url.replace("postgres@", "payments_worker@")
-        with running_worker(role, RECON_WORKER_AUDIT_INTERVAL_SECONDS="0"):
+        with running_worker(url):
             unsettled = "SELECT EXISTS (SELECT FROM recon_jobs WHERE status <> 'completed')"
             while await connection.fetchval(unsettled):  # noqa: ASYNC110 - another process does it
                 await asyncio.sleep(0.05)

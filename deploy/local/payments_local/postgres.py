@@ -154,14 +154,19 @@ class EmbeddedPostgres:
 
 @contextmanager
 def running_postgres(
-    folder: Path | None = None, port: int | None = None, *, durable: bool = False
+    folder: Path | None = None,
+    port: int | None = None,
+    *,
+    durable: bool = False,
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[EmbeddedPostgres]:
     """A server for as long as the block runs: on a free port and a throw-away folder by default.
 
     With a folder, its data is kept in `folder/postgres`. Its `.url` is what DATABASE_URL takes.
     """
     with _folder_or_throwaway(folder) as parent:
-        server = _started(data_folder.postgres_dir(parent), port, durable=durable)
+        pgdata = data_folder.postgres_dir(parent)
+        server = _started(pgdata, port, durable=durable, settings=settings)
         try:
             yield server
         finally:
@@ -181,10 +186,13 @@ def _folder_or_throwaway(folder: Path | None) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _started(pgdata: Path, port: int | None, *, durable: bool) -> EmbeddedPostgres:
+def _started(
+    pgdata: Path, port: int | None, *, durable: bool, settings: Mapping[str, str] | None
+) -> EmbeddedPostgres:
     """Started on the port, or on any free one: another process may win the race for that."""
     for tries_left in reversed(range(1 if port else PORT_TRIES_MAX)):
-        server = EmbeddedPostgres(pgdata, port or free_port(), durable=durable)
+        at = port or free_port()
+        server = EmbeddedPostgres(pgdata, at, durable=durable, settings=settings)
         try:
             server.start()
         except LocalError as error:

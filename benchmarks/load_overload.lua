@@ -1,4 +1,4 @@
--- wrk: the payments of create.lua, each connection at its own pace, and the answers counted.
+-- wrk: the payments of load_create.lua, each connection at its own pace, and the answers counted.
 dofile(os.getenv("CREATE_LUA"))
 
 local milliseconds = tonumber(os.getenv("DELAY_MILLISECONDS"))
@@ -21,9 +21,7 @@ function response(status, headers)
 end
 
 local threads = {}
-local set_up = setup
 function setup(thread)
-  set_up(thread)
   table.insert(threads, thread)
 end
 

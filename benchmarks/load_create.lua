@@ -1,14 +1,9 @@
 -- wrk: POST a payment with a key of its own, as many as the connections take.
-local thread_count = 0
-function setup(thread)
-  thread:set("id", thread_count)
-  thread_count = thread_count + 1
-end
 local n = 0
-local run = os.time()
+local run = os.time() .. (os.getenv("SET") or "") .. "-" .. (os.getenv("RUN") or "0")
 function request()
   n = n + 1
-  local key = string.format("wrk-%d-%d-%d", run, id, n)
+  local key = string.format("wrk-%s-%d", run, n)
   local body = string.format('{"accountId":"acc_%d","amount":%d.%02d,"description":"bench"}',
     n % 1000, n % 5000 + 1, n % 100)
   return wrk.format("POST", wrk.path, {

@@ -20,14 +20,16 @@ import asyncpg
 import httpx
 import psutil
 
-from benchmarks.machine import empty, process, wrk_path
-from payments_local.ports import free_port
-from payments_local.postgres import EmbeddedPostgres
+from benchmarks.contest import Figures
+from benchmarks.databases import durable_postgres, fresh_database
+from benchmarks.effort import Effort
+from benchmarks.load import wrk_path
+from benchmarks.processes import Absent, api_process
 
 SUITS_CONNECTIONS = 32
 CLIENTS = 600
 LOOK_SECONDS = 0.05
-HERE = Path(__file__).parent
+HERE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,25 +41,18 @@ class Look:
     seconds: float
 
 
-def measure(server: EmbeddedPostgres, seconds: int) -> dict[str, object]:
+def measure(effort: Effort) -> Figures:
     """Payments created per second at the best load and at twice that, and what was refused."""
-    wrk = wrk_path()
-    if wrk is None:
-        return {"skipped": "wrk is not installed (Debian's package is called wrk)"}
-    return asyncio.run(_measure(server, wrk, seconds))
+    with durable_postgres() as server:
+        url = fresh_database(server.url, "bench")
+        try:
+            return asyncio.run(_measure(url, wrk_path(), max(4, round(3 * effort.seconds))))
+        except Absent as error:
+            return {"skipped": str(error)}
 
 
-async def _measure(server: EmbeddedPostgres, wrk: str, seconds: int) -> dict[str, object]:
-    await empty(server.url)
-    port = free_port()
-    api = f"http://127.0.0.1:{port}"
-    environ = {
-        "DATABASE_URL": server.url.replace("postgres@", "payments_api@"),
-        "PAYMENTS_API_PORT": str(port),
-        "PAYMENTS_API_AUTH": "off",
-        "LOG_LEVEL": "ERROR",
-    }
-    with process("payments_api", "serve", ready=f"{api}/readyz", **environ) as running:
+async def _measure(url: str, wrk: str, seconds: int) -> Figures:
+    with api_process(url, LOG_LEVEL="ERROR") as (api, running):
         watched = psutil.Process(running.pid)
         await _load(wrk, api, 2, SUITS_CONNECTIONS, 0)  # Warm.
         cpu_at_first = _cpu(watched)
@@ -73,7 +68,7 @@ async def _measure(server: EmbeddedPostgres, wrk: str, seconds: int) -> dict[str
         ended, cpu_ended = time.monotonic(), _cpu(watched)
         looks = await looking
         after = watched.memory_info().rss
-    stored = await _stored(server.url)
+    stored = await _stored(url)
     during = [look for look in looks if began + 1 < look.at < ended - 0.5]
     later = [look for look in looks if look.at > ended + 0.5]
     rate = _rate(overload)
@@ -109,10 +104,10 @@ async def _load(
 ) -> dict[str, float]:
     environ = {
         **os.environ,
-        "CREATE_LUA": str(HERE / "create.lua"),
+        "CREATE_LUA": str(HERE / "load_create.lua"),
         "DELAY_MILLISECONDS": str(delay_milliseconds),
     }
-    script = HERE / "overload.lua"
+    script = HERE / "load_overload.lua"
     running = await asyncio.create_subprocess_exec(
         *(wrk, "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(script)),
         f"{api}/payments",

@@ -1,0 +1,40 @@
+"""Our own workers over a backlog of ours."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+from benchmarks.databases import fill, until_false
+from benchmarks.processes import running_worker
+
+UNSETTLED = "SELECT EXISTS (SELECT FROM recon_jobs WHERE status <> 'completed')"
+
+
+def settle_backlog(url: str, workers: int, jobs: int, accounts: int) -> float:
+    """Add so many payments while the workers sleep; the seconds until all are settled."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(running_worker(url)) for _ in range(workers)]
+        # Ready and asleep while the backlog is made: their start is not what is measured.
+        with _asleep([worker.pid for worker in started]) as wake:
+            asyncio.run(fill(url, jobs, accounts))
+            begun = time.perf_counter()
+            wake()
+            asyncio.run(until_false(url, UNSETTLED))
+            return time.perf_counter() - begun
+
+
+@contextmanager
+def _asleep(pids: list[int]) -> Iterator[Callable[[], None]]:
+    def wake() -> None:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield wake
+    finally:
+        wake()

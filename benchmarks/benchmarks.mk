@@ -1,0 +1,42 @@
+# What is measured beside us has dependencies of its own: in no lock, venv or image of ours.
+BENCHMARKS := env PYTHONPATH=deploy/local .venv/bin/python -m benchmarks
+BENCHMARK_TOOLS := .cache/tools/benchmarks
+NODE_PEERS := benchmarks/peers/node
+CHECKS += check-benchmarks
+
+##@ Measure
+.PHONY: bench bench-quick bench-report flamegraph lock-peers check-benchmarks benchmark-peers
+bench: benchmark-peers ## Measure beside peers and limits: results/*.json, plots, tables (ARGS="worker --minutes 10"; ARGS=--help)
+	@$(BENCHMARKS) $(ARGS)
+	@$(if $(filter --help -h,$(ARGS)),,$(MAKE) bench-report)
+
+bench-quick: benchmark-peers ## Try every benchmark out, in two minutes at the most; keeps no figure
+	@$(BENCHMARKS) --quick $(ARGS)
+	@$(BENCHMARK_TOOLS)/bin/python -m benchmarks.plots --try
+
+bench-report: $(BENCHMARK_TOOLS)/.done ## Draw the plots and write the tables of the last figures into the documents
+	@$(BENCHMARK_TOOLS)/bin/python -m benchmarks.plots
+	@$(BENCHMARKS).report --write
+	@PYTHONPATH=deploy/local .venv/bin/python -m benchmarks.capacity_model --write
+
+flamegraph: benchmark-peers ## Record API and worker at full load: docs/images/flamegraph-*.svg
+	@$(BENCHMARKS).flamegraph
+
+# Without node or npm its peers are skipped, and the figures say so.
+benchmark-peers: $(INSTALLED) $(BENCHMARK_TOOLS)/.done
+	@if command -v npm >/dev/null && command -v node >/dev/null; then \
+		$(MAKE) $(NODE_PEERS)/node_modules/.done; \
+	else echo "no node or npm here: the peers that need it are skipped"; fi
+
+$(NODE_PEERS)/node_modules/.done: $(NODE_PEERS)/package-lock.json
+	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(NODE_PEERS)
+	@touch $@
+
+lock-peers: ## Bring the lock files of the benchmarks' peers in step (part of make tool-locks)
+	@npm install --silent --package-lock-only --no-audit --no-fund --ignore-scripts --prefix $(NODE_PEERS)
+	@"$(PYTHON)" -m benchmarks.peers.strip_lock $(NODE_PEERS)/package-lock.json
+
+# The tables are those of the kept figures, and no document says another.
+check-benchmarks: $(INSTALLED)
+	@$(BENCHMARKS).report --check
+	@echo "ok  benchmarks"

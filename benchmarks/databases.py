@@ -1,0 +1,134 @@
+"""What a benchmark runs on: a durable Postgres, and a fresh database for every sample."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+
+import asyncpg
+
+from payments_api.migrate import migrate
+from payments_local.postgres import EmbeddedPostgres, running_postgres
+
+# The same for every contender. Nothing here trades durability for speed.
+SETTINGS = {
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "shared_buffers": "1GB",
+    "max_wal_size": "8GB",  # No checkpoint in the middle of one sample and not of another.
+    "shared_preload_libraries": "pg_stat_statements",
+    "pg_stat_statements.track_planning": "off",
+}
+TEMPLATE = "payments"
+
+
+@contextmanager
+def durable_postgres(
+    folder: Path | None = None, settings: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[EmbeddedPostgres]:
+    """A server that waits for its disk; its database `payments` is migrated and stays empty."""
+    with running_postgres(folder, durable=True, settings={**SETTINGS, **settings}) as server:
+        asyncio.run(migrate(server.url))
+        yield server
+
+
+@contextmanager
+def throwaway_folder() -> Iterator[Path]:
+    """A folder for a server's data, deleted at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="payments-benchmark-"))
+    try:
+        folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def fresh_database(url: str, name: str, template: str = TEMPLATE) -> str:
+    """Make a database anew from a template that nobody is connected to; its URL."""
+    return asyncio.run(_fresh_database(url, name, template))
+
+
+async def _fresh_database(url: str, name: str, template: str) -> str:
+    connection = await asyncpg.connect(with_database(url, "postgres"))
+    try:
+        await connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        await connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    finally:
+        await connection.close()
+    return with_database(url, name)
+
+
+def with_database(url: str, name: str) -> str:
+    """The URL of another database of the same server."""
+    return f"{url.rpartition('/')[0]}/{name}"
+
+
+FILL = """
+WITH asked AS (
+    SELECT uuidv7() AS id, $3 || '-' || n AS key, 'acc_' || n % $2 AS account,
+           round((n % 5000 + 100)::numeric / 100, 2) AS amount
+    FROM generate_series(1, $1::int) AS n
+), created AS (
+    INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id,
+                          amount, currency, description)
+    SELECT id, key, sha256(convert_to(
+               concat_ws(chr(31), account, amount::text, 'USD', ''), 'UTF8')),
+           account, amount, 'USD', ''
+    FROM asked RETURNING id
+)
+INSERT INTO recon_jobs (payment_id) SELECT id FROM created"""
+
+
+async def fill(url: str, payments: int, accounts: int) -> None:
+    """A backlog of payments and their jobs, as the API would have stored them."""
+    connection = await asyncpg.connect(url)
+    try:
+        key = await connection.fetchval("SELECT uuidv7()::text")
+        await connection.execute(FILL, payments, accounts, key)
+        await connection.execute("VACUUM ANALYZE payments, recon_jobs")
+        await connection.execute("CHECKPOINT")
+    finally:
+        await connection.close()
+
+
+async def until_false(url: str, condition: str, pause_seconds: float = 0.02) -> None:
+    """Wait until a query of one boolean answers false."""
+    connection = await asyncpg.connect(url)
+    try:
+        while await connection.fetchval(condition):  # noqa: ASYNC110 - another process does it.
+            await asyncio.sleep(pause_seconds)
+    finally:
+        await connection.close()
+
+
+def one_value(url: str, query: str, *arguments: object) -> object:
+    """The first column of a query's first row."""
+
+    async def fetch() -> object:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetchval(query, *arguments)
+        finally:
+            await connection.close()
+
+    return asyncio.run(fetch())
+
+
+def audit(url: str, *, full: bool = True) -> None:
+    """A figure counts only if the ledger is right. Raises when an invariant is broken."""
+    done = subprocess.run(
+        [sys.executable, "-m", "recon_worker", "audit", *(["--full"] if full else [])],
+        env={**os.environ, "DATABASE_URL": url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"the auditor objects:\n{done.stdout}{done.stderr}")

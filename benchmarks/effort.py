@@ -1,0 +1,71 @@
+"""How much is measured: what a full run takes, what fits into a budget, what only tries it out."""
+
+from dataclasses import dataclass, replace
+
+# What a part takes beside its samples, in seconds: processes' starts, backlogs, audits. Measured.
+OVERHEAD_SECONDS_PER_SAMPLE = 6.0
+WORKER_SAMPLES, CREATE_SAMPLES, LATENCY_SAMPLES, GROWTH_SAMPLES = 17, 9, 3, 20
+LOAD_SECONDS_PER_PAYMENT = 34e-6  # 5.6 minutes for ten million.
+JOBS_PER_SECOND = 6_000  # Of one worker beside its feeder.
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Sizes of a run; `seconds` is one sample's, of which each contender gives `repeats`."""
+
+    repeats: int = 5
+    seconds: float = 4.0
+    latency_seconds: float = 20.0
+    idle_seconds: float = 30.0
+    grown_payments: int = 10_000_000
+    snapshot_minutes: float = 10.0
+    bloat_jobs: int = 2_000_000
+    # Where the grown database is kept for the next run; None makes it anew and deletes it.
+    grown_data: str | None = None
+
+    def expected_minutes(self, parts: "frozenset[str] | None" = None) -> float:
+        """About how long these parts take on two cores; all by default."""
+        sample = self.seconds + OVERHEAD_SECONDS_PER_SAMPLE
+        seconds = {
+            "worker": WORKER_SAMPLES * self.repeats * sample,
+            "create": CREATE_SAMPLES * self.repeats * sample,
+            "batch": self.repeats * sample,
+            "overload": self.seconds * 10 + 10,
+            "latency": LATENCY_SAMPLES * (self.latency_seconds + 10),
+            "idle": self.idle_seconds + 10,
+            "memory": 3 * self.seconds + 10,
+            "growth": self.grown_payments * LOAD_SECONDS_PER_PAYMENT
+            + GROWTH_SAMPLES * self.repeats * (self.seconds / 2 + 1),
+            "snapshot": self.snapshot_minutes * 60 * 1.4 + 30,
+            "bloat": self.bloat_jobs / JOBS_PER_SECOND + 15,
+        }
+        return sum(spent for part, spent in seconds.items() if not parts or part in parts) / 60
+
+    def within(self, minutes: float, parts: "frozenset[str] | None" = None) -> "Effort":
+        """Shortened until it fits, down to a tenth. Repeats and the grown database stay."""
+        fitting = self
+        for tenths in range(10, 0, -1):
+            share = tenths / 10
+            fitting = replace(
+                self,
+                seconds=max(1.0, self.seconds * share),
+                latency_seconds=max(5.0, self.latency_seconds * share),
+                idle_seconds=max(5.0, self.idle_seconds * share),
+                snapshot_minutes=self.snapshot_minutes * share,
+                bloat_jobs=int(self.bloat_jobs * share),
+            )
+            if fitting.expected_minutes(parts) <= minutes:
+                break
+        return fitting
+
+
+# Keeps every part working and proves no figure.
+QUICK = Effort(
+    repeats=1,
+    seconds=0.5,
+    latency_seconds=1.0,
+    idle_seconds=1.0,
+    grown_payments=20_000,
+    snapshot_minutes=0.1,
+    bloat_jobs=10_000,
+)

@@ -1,0 +1,43 @@
+"""Where the processor's time goes at full load, as py-spy sees it: docs/images/flamegraph-*.svg."""
+
+import asyncio
+import subprocess
+import time
+
+from benchmarks.databases import audit, durable_postgres, fill, fresh_database
+from benchmarks.load import CREATE, requests_per_second
+from benchmarks.processes import PEERS_PYTHON, ROOT, api_process, running_worker
+
+SECONDS = 12
+PAYMENTS = 300_000  # More than a worker settles meanwhile.
+
+
+def main() -> None:
+    """The API under POST /payments, then a worker over a backlog."""
+    with durable_postgres() as server:
+        url = fresh_database(server.url, "bench")
+        with api_process(url) as (address, api):
+            recording = _record(api.pid, "payments-api")
+            requests_per_second([f"{address}/payments"], SECONDS + 2, script=CREATE)
+            _finish(recording)
+        audit(url)
+        asyncio.run(fill(url, PAYMENTS, 1_000))
+        with running_worker(url) as worker:
+            _finish(_record(worker.pid, "recon-worker"))
+
+
+def _record(pid: int, name: str) -> "subprocess.Popen[bytes]":
+    picture = ROOT / "docs/images" / f"flamegraph-{name}.svg"
+    command = [str(PEERS_PYTHON.with_name("py-spy")), "record", "--format", "flamegraph"]
+    command += ["--rate", "250", "--duration", str(SECONDS), "--pid", str(pid)]
+    time.sleep(1.0)
+    return subprocess.Popen([*command, "--output", str(picture)])
+
+
+def _finish(recording: "subprocess.Popen[bytes]") -> None:
+    if recording.wait(SECONDS + 60):
+        raise RuntimeError("py-spy failed: it needs root, or ptrace_scope 0")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""Payments created per second over HTTP, beside routes that do nothing and beside peers.
+
+One do-nothing route is the API's own, with all that stands around its routes; the other an app of
+its own, with nothing around it: what Quart and the server leave. The peers store the same payment
+and job by the same statement in our own tables. Each sample has fresh processes and a fresh
+database, which the auditor checks in full.
+"""
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from benchmarks.contest import Contender, Contest, Figures
+from benchmarks.databases import audit, durable_postgres, fresh_database
+from benchmarks.effort import Effort
+from benchmarks.load import CREATE, requests_per_second
+from benchmarks.processes import Absent, peer_command, process, running_api
+from payments_local.ports import free_port
+
+CONNECTIONS = 32
+WARM_SECONDS = 1.0
+CORES = 2  # What "a process for each core" means on the machine of the figures.
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server under test: `program` None is ours, else a peer's or the bare app's."""
+
+    name: str
+    processes: int = 1
+    program: str | None = None
+    path: str = "/payments"
+
+
+SERVERS = (
+    Server("bare Quart app, do-nothing route", program="do_nothing", path="/"),
+    Server("payments-api, do-nothing route", path="/livez"),
+    Server("payments-api, 1 process"),
+    Server("payments-api, 2 processes", CORES),
+    Server("Fastify + node-postgres, 1 process", program="fastify.js"),
+    Server("Fastify + node-postgres, cluster of 2", CORES, "fastify.js"),
+    Server("FastAPI + uvicorn + asyncpg, 1 process", program="fastapi_create"),
+    Server("FastAPI + uvicorn + asyncpg, 2 processes", CORES, "fastapi_create"),
+)
+
+
+def measure(effort: Effort) -> Figures:
+    """Requests per second of all, in turns; the ratios are of medians."""
+    contest = Contest("requests/s")
+    with durable_postgres() as postgres:
+        contenders = []
+        for server in SERVERS:
+            try:
+                _command(server)
+            except Absent as error:
+                contest.skipped[server.name] = str(error)
+            else:
+                sample = partial(_sample, server, postgres.url, effort.seconds)
+                contenders.append(Contender(server.name, sample))
+        contest.run(contenders, effort.repeats)
+    one, two = "payments-api, 1 process", "payments-api, 2 processes"
+    return {
+        "connections": CONNECTIONS,
+        **contest.figures(),
+        "ratios": {
+            "to its do-nothing route": contest.ratio(one, "payments-api, do-nothing route"),
+            "to a bare Quart app": contest.ratio(one, "bare Quart app, do-nothing route"),
+            "two processes to one": contest.ratio(two, one),
+            "to Fastify, 1 process": contest.ratio(one, "Fastify + node-postgres, 1 process"),
+            "to Fastify, 2 processes": contest.ratio(two, "Fastify + node-postgres, cluster of 2"),
+            "to FastAPI, 1 process": contest.ratio(one, "FastAPI + uvicorn + asyncpg, 1 process"),
+            "to FastAPI, 2 processes": contest.ratio(
+                two, "FastAPI + uvicorn + asyncpg, 2 processes"
+            ),
+        },
+    }
+
+
+def _sample(server: Server, url: str, seconds: float) -> Mapping[str, float]:
+    database = fresh_database(url, "bench")
+    with _serving(server, database) as addresses:
+        targets = [f"{address}{server.path}" for address in addresses]
+        script = None if server.path == "/livez" else CREATE
+        requests_per_second(
+            targets, WARM_SECONDS, connections=CONNECTIONS, script=script, SET="warm"
+        )
+        measured = requests_per_second(targets, seconds, connections=CONNECTIONS, script=script)
+    if server.path == "/payments":
+        audit(database)
+    return measured
+
+
+@contextmanager
+def _serving(server: Server, url: str) -> Iterator[list[str]]:
+    """Its processes; ours has an address for each, as behind a load balancer."""
+    with ExitStack() as stack:
+        if server.program is None:
+            yield [stack.enter_context(running_api(url)) for _ in range(server.processes)]
+            return
+        port = free_port()
+        address = f"http://127.0.0.1:{port}"
+        command = [*_command(server), str(port), str(server.processes)]
+        ready = f"{address}/readyz"
+        stack.enter_context(process(command, ready=ready, DATABASE_URL=url))
+        yield [address]
+
+
+def _command(server: Server) -> list[str | Path]:
+    if server.program is None:
+        return []
+    if server.program == "do_nothing":
+        return [sys.executable, "-m", "benchmarks.peers.do_nothing"]
+    return [*peer_command(server.program)]

@@ -1,0 +1,259 @@
+"""The tables of docs/performance.md and README.md, made from results/*.json.
+
+python -m benchmarks.report           print them
+python -m benchmarks.report --write   write them between their marks
+python -m benchmarks.report --check   fail where a document says something else
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+
+from benchmarks.contest import Figures
+from benchmarks.processes import ROOT
+from benchmarks.results import RESULTS, figures_of, kept
+
+DOCUMENTS = (ROOT / "docs/performance.md", ROOT / "README.md")
+MARKED = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- bench: end -->)", re.DOTALL)
+TIMES_SLOWER_MAX = 1.3
+IMAGES = ROOT / "docs/images"
+PICTURES = {
+    "worker": (
+        ("Jobs a second beside peers", "bench-throughput.png"),
+        ("All payments on one account, or on 1,000", "bench-hot-account.png"),
+    ),
+    "create": (("Requests a second beside peers", "bench-create.png"),),
+    "latency": (("How soon", "bench-latency.png"),),
+    "growth": (("Times slower", "bench-growth.png"),),
+    "snapshot": (("Throughput over time", "bench-snapshot.png"),),
+    "bloat": (("Sizes over jobs", "bench-bloat.png"),),
+}
+
+
+def contest(part: str, first_column: str) -> list[str]:
+    """A line for each contender: median, spread, and what else was measured."""
+    figures = figures_of(part)
+    contenders = figures["contenders"]
+    latency = any("p99_milliseconds" in figure for figure in contenders.values())
+    lines = [
+        f"| {first_column} | {figures['unit']} | lowest to highest |{' p99 ms |' * latency}",
+        f"| --- | --- | --- |{' --- |' * latency}",
+    ]
+    for name, measured in contenders.items():
+        rate = measured["per_second"]
+        line = f"| {name} | {rate['median']:,.0f} | {rate['low']:,.0f} to {rate['high']:,.0f} |"
+        p99 = measured.get("p99_milliseconds", {}).get("median")
+        lines.append(line + (f" {p99:,.1f} |" if p99 else " |" * latency))
+    return [*lines, *ratios(figures), *skipped(figures)]
+
+
+def ratios(figures: Figures) -> list[str]:
+    """The ratios of medians in a sentence."""
+    known = {name: ratio for name, ratio in figures.get("ratios", {}).items() if ratio}
+    if not known:
+        return []
+    return ["", "Ratios: " + "; ".join(f"{name} {known[name]:.2f}" for name in known) + "."]
+
+
+def skipped(figures: Figures) -> list[str]:
+    """Who was not measured, and why."""
+    absent = figures.get("skipped", {})
+    return [f"\nNot measured: {name} ({why})." for name, why in absent.items()]
+
+
+def worker() -> list[str]:
+    """Jobs a second."""
+    return contest("worker", "over a backlog")
+
+
+def create() -> list[str]:
+    """Requests a second."""
+    return contest("create", "over HTTP, 32 connections")
+
+
+def ahead() -> list[str]:
+    """Which peers do better than ours in the last figures, in one sentence each."""
+    found = []
+    for part, ours, what in (
+        ("worker", "ours, 2 workers", "jobs a second"),
+        ("create", "payments-api, 1 process", "payments created a second"),
+    ):
+        contenders = figures_of(part)["contenders"]
+        mark = contenders[ours]["per_second"]["median"]
+        better = [
+            f"{name} ({measured['per_second']['median'] / mark:.1f} times)"
+            for name, measured in contenders.items()
+            if not name.startswith(("ours", "payments-api", "bare"))
+            and measured["per_second"]["median"] > mark
+        ]
+        if better:
+            found.append(f"Ahead of {ours} in {what}: {', '.join(better)}.")
+    return found or ["None of the peers measured is ahead."]
+
+
+def batch() -> list[str]:
+    """The batch endpoint."""
+    figures = figures_of("batch")
+    (measured,) = figures["contenders"].values()
+    return [
+        f"{measured['per_second']['median']:,.0f} payments a second through one process, in batches"
+        f" of {figures['items']:,} over {figures['connections']} connections; that process then"
+        f" takes {measured['megabytes']['high']:,.0f} MB at the most."
+    ]
+
+
+def latency() -> list[str]:
+    """Percentiles."""
+    figures = figures_of("latency")
+    lines = ["| | p50 | p90 | p99 |", "| --- | --- | --- | --- |"]
+    for name, measured in figures["contenders"].items():
+        cells = (f"{measured[p]:.1f} ms" for p in ("p50", "p90", "p99"))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return [*lines, *skipped(figures)]
+
+
+def idle() -> list[str]:
+    """What idleness costs."""
+    figures = figures_of("idle")
+    percent = figures["core_percent"]
+    return [
+        f"API {percent['api']:.2f} % and worker {percent['worker']:.2f} % of one core, together"
+        f" {percent['together']:.2f} %; {figures['statements_per_second']:.2f} statements a second."
+    ]
+
+
+def memory() -> list[str]:
+    """The most each service took."""
+    figures = figures_of("memory")
+    lines = ["| service | single payments | batches of 1,000 too |", "| --- | --- | --- |"]
+    for name, megabytes in figures["megabytes"].items():
+        more = figures["megabytes_with_batches"][name]
+        lines.append(f"| {name} | {megabytes:,.0f} MB | {more:,.0f} MB |")
+    return lines
+
+
+def growth() -> list[str]:
+    """Small and grown side by side."""
+    figures = figures_of("growth")
+    small, grown = (f"{figures['payments'][size]:,}" for size in ("small", "grown"))
+    lines = [
+        f"| | at {small} payments | at {grown} | unit | times slower |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    beyond = []
+    for name, measured in figures["operations"].items():
+        first, second = (measured["contenders"][size]["value"]["median"] for size in (small, grown))
+        slower = measured["times_slower"]
+        lines.append(
+            f"| {name} | {first:,.0f} | {second:,.0f} | {measured['unit']} | {slower:.2f} |"
+        )
+        if slower > TIMES_SLOWER_MAX:
+            beyond.append(name)
+    said = f"More than {TIMES_SLOWER_MAX} times slower: {', '.join(beyond) or 'none'}."
+    return [*lines, "", said]
+
+
+def snapshot() -> list[str]:
+    """What a held snapshot costs."""
+    figures = figures_of("snapshot")
+    lines = ["| the snapshot | jobs/s |", "| --- | --- |"]
+    lines += [f"| {when} | {rate:,.0f} |" for when, rate in figures["per_second"].items()]
+    minutes = (figures["held_to_seconds"] - figures["held_from_seconds"]) / 60
+    share = figures["kept_of_throughput"] or 0
+    return [*lines, "", f"Held for {minutes:.0f} minutes, it leaves {share:.2f} of the throughput."]
+
+
+def bloat() -> list[str]:
+    """Sizes of what is hot."""
+    figures = figures_of("bloat")
+    lines = [
+        f"| over {figures['jobs']:,} jobs | at the most | at the end |",
+        "| --- | --- | --- |",
+    ]
+    for name, most in figures["megabytes_at_most"].items():
+        end = figures["megabytes_at_the_end"][name]
+        lines.append(f"| `{name}` | {most:,.1f} MB | {end:,.1f} MB |")
+    return lines
+
+
+def measured_on() -> list[str]:
+    """The machine and versions of each part's last run."""
+    lines = ["| part | measured | commit | on |", "| --- | --- | --- | --- |"]
+    for path in sorted(RESULTS.glob("*.json")):
+        about = kept(path.stem)["about"]
+        machine = about.get("machine", {})
+        where = f"{machine.get('cores', about.get('cores'))} cores"
+        if machine:
+            where = f"{machine['processor']}, {where}, {machine['memory_gigabytes']} GB"
+        day = about["measured_at"][:10]
+        lines.append(f"| {path.stem} | {day} | {about.get('commit', '')} | {where} |")
+    return lines
+
+
+def flamegraphs() -> list[str]:
+    """Links to those that were recorded."""
+    links = [
+        f"[{service}](images/flamegraph-{service}.svg)"
+        for service in ("payments-api", "recon-worker")
+        if (IMAGES / f"flamegraph-{service}.svg").exists()
+    ]
+    return [f"Recorded by `make flamegraph` at full load: {', '.join(links) or 'none yet'}."]
+
+
+TABLES: dict[str, Callable[[], list[str]]] = {
+    "worker": worker,
+    "create": create,
+    "ahead": ahead,
+    "batch": batch,
+    "latency": latency,
+    "idle": idle,
+    "memory": memory,
+    "growth": growth,
+    "snapshot": snapshot,
+    "bloat": bloat,
+    "flamegraphs": flamegraphs,
+    "measured_on": measured_on,
+}
+
+
+def written(text: str) -> str:
+    """A document with what stands between its marks made anew."""
+    return MARKED.sub(lambda mark: f"{mark[1]}{generated(mark[2])}\n{mark[3]}", text)
+
+
+def generated(name: str) -> str:
+    """Pictures that there are and a table, or that it was not measured yet."""
+    try:
+        return "\n".join([*pictures(name), *TABLES[name]()])
+    except FileNotFoundError:
+        return f"Not measured yet: `make bench ARGS={name}`."
+
+
+def pictures(name: str) -> list[str]:
+    """As they stand above a table in docs/performance.md."""
+    there = [(title, image) for title, image in PICTURES.get(name, ()) if (IMAGES / image).exists()]
+    return [line for title, image in there for line in (f"![{title}](images/{image})", "")]
+
+
+def main() -> None:
+    """Print, write or check."""
+    parser = argparse.ArgumentParser(prog="benchmarks.report", description=__doc__)
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    stale = []
+    for document in DOCUMENTS:
+        text = document.read_text()
+        if arguments.write:
+            document.write_text(written(text))
+        elif written(text) != text:
+            stale.append(document.name)
+    if arguments.check and stale:
+        sys.exit(f"error: {', '.join(stale)} not of the kept figures: run make bench-report")
+    if not arguments.write and not arguments.check:
+        print("\n\n".join(f"## {name}\n{generated(name)}" for name in TABLES))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""Contenders take turns, and what is compared is the median."""
+
+from benchmarks.contest import Contender, Contest
+from benchmarks.effort import Effort
+
+
+def test_contenders_take_turns() -> None:
+    order: list[str] = []
+
+    def sample(name: str) -> dict[str, float]:
+        order.append(name)
+        return {"per_second": len(order)}
+
+    contenders = [Contender(name, lambda name=name: sample(name)) for name in ("a", "b")]
+    contest = Contest("jobs/s").run(contenders, 3)
+    assert order == ["a", "b", "a", "b", "a", "b"]
+    assert contest.median("a") == 3
+    assert contest.ratio("b", "a") == 4 / 3
+    assert contest.ratio("b", "absent") is None
+    spread = contest.figures()["contenders"]["b"]["per_second"]
+    assert (spread["low"], spread["median"], spread["high"]) == (2, 4, 6)
+
+
+def test_a_budget_shortens_samples_and_keeps_their_number() -> None:
+    full = Effort()
+    within = full.within(full.expected_minutes() * 0.8)
+    assert within.expected_minutes() <= full.expected_minutes() * 0.8
+    assert within.seconds < full.seconds
+    assert (within.repeats, within.grown_payments) == (full.repeats, full.grown_payments)

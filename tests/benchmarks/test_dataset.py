@@ -1,0 +1,53 @@
+"""The database of the growth benchmark is one that our own worker could have made."""
+
+import asyncio
+import os
+import subprocess
+import sys
+
+import asyncpg
+import pytest
+from benchmarks import dataset
+from benchmarks.databases import one_value, with_database
+
+from payments_api.migrate import migrate
+from payments_local.postgres import EmbeddedPostgres
+
+PAYMENTS = 10_000
+
+
+@pytest.fixture(scope="module")
+def loaded(postgres: EmbeddedPostgres) -> str:
+    """The URL of a database of its own, loaded."""
+
+    async def make() -> str:
+        connection = await asyncpg.connect(postgres.url)
+        await connection.execute("CREATE DATABASE dataset TEMPLATE template1")
+        await connection.close()
+        url = with_database(postgres.url, "dataset")
+        await migrate(url)
+        await dataset.load(url, PAYMENTS)
+        return url
+
+    return asyncio.run(make())
+
+
+def test_the_auditor_accepts_every_row(loaded: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "recon_worker", "audit", "--full"],
+        env={**os.environ, "DATABASE_URL": loaded},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_it_has_the_rows_that_were_asked_for(loaded: str) -> None:
+    assert one_value(loaded, "SELECT count(*) FROM payments") == PAYMENTS
+    assert one_value(loaded, "SELECT count(*) FROM ledger_entries") == 2 * PAYMENTS
+
+
+def test_a_number_that_does_not_come_out_is_refused() -> None:
+    with pytest.raises(ValueError, match="multiple of 10,000"):
+        asyncio.run(dataset.load("postgresql://nowhere", 12_345))
