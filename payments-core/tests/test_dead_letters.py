@@ -12,9 +12,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_core import dead_letters, queue
 from payments_core.database import single_statement, transaction
 from payments_core.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
+from payments_core.operator_actions import Operator, list_actions
 
 EVERY_DEAD_LETTER = DeadLetterFilter()
 HOUR = timedelta(hours=1)
+
+ANN = Operator("ann")
 
 
 async def _bury(sql: Sql, ids: str = "true", error: str = "no luck") -> None:
@@ -36,12 +39,12 @@ async def _replay_matching(
     engine: AsyncEngine, which: DeadLetterFilter, limit: int = 100
 ) -> list[int]:
     async with transaction(engine) as tx:
-        return await dead_letters.replay_matching(tx, which, limit, "ann", "fixed")
+        return await dead_letters.replay_matching(tx, which, limit, ANN, "fixed")
 
 
 async def _actions(engine: AsyncEngine) -> list[tuple[str, str, str, list[int]]]:
     async with transaction(engine) as tx:
-        rows = await dead_letters.list_actions(tx, 100)
+        rows = await list_actions(tx, 100)
     return [(row.action, row.actor, row.reason, row.job_ids) for row in rows]
 
 
@@ -50,7 +53,7 @@ async def test_a_replayed_job_has_all_its_attempts_again_and_the_replay_is_on_re
 ) -> None:
     await add_simple(sql, 2)
     await _bury(sql)
-    job = await _in_transaction(engine, lambda tx: dead_letters.replay(tx, 2, "ann", "fixed"))
+    job = await _in_transaction(engine, lambda tx: dead_letters.replay(tx, 2, ANN, "fixed"))
 
     assert (job.status, job.attempts, job.last_error) == ("pending", 0, "no luck")
     assert await _actions(engine) == [("replay", "ann", "fixed", [2])]
@@ -72,7 +75,7 @@ async def test_only_a_dead_letter_can_be_replayed_or_discarded(
     )
     for decide in (dead_letters.replay, dead_letters.discard):
         with pytest.raises(JobNotDead, match=status):
-            await _in_transaction(engine, lambda tx, decide=decide: decide(tx, 1, "ann", "why"))  # type: ignore[misc]
+            await _in_transaction(engine, lambda tx, decide=decide: decide(tx, 1, ANN, "why"))  # type: ignore[misc]
     assert await _actions(engine) == []
     assert await status_counts(sql) == {status: 1}
 
@@ -83,9 +86,9 @@ async def test_a_job_that_is_not_there_cannot_be_shown_replayed_or_discarded(
     with pytest.raises(JobNotFound):
         await _in_transaction(engine, lambda tx: dead_letters.get_job(tx, 7))
     with pytest.raises(JobNotFound):
-        await _in_transaction(engine, lambda tx: dead_letters.replay(tx, 7, "ann", "why"))
+        await _in_transaction(engine, lambda tx: dead_letters.replay(tx, 7, ANN, "why"))
     with pytest.raises(JobNotFound):
-        await _in_transaction(engine, lambda tx: dead_letters.discard(tx, 7, "ann", "why"))
+        await _in_transaction(engine, lambda tx: dead_letters.discard(tx, 7, ANN, "why"))
 
 
 async def test_discarding_fails_the_payment_says_who_and_why_and_leaves_the_books_in_order(
@@ -93,7 +96,7 @@ async def test_discarding_fails_the_payment_says_who_and_why_and_leaves_the_book
 ) -> None:
     [payment] = await add_simple(sql, 1)
     await _bury(sql)
-    job = await _in_transaction(engine, lambda tx: dead_letters.discard(tx, 1, "ann", "a test"))
+    job = await _in_transaction(engine, lambda tx: dead_letters.discard(tx, 1, ANN, "a test"))
 
     assert job.status == "completed"
     result = await sql.fetchrow("SELECT * FROM reconciliation_results")
@@ -113,9 +116,9 @@ async def test_discarding_a_job_whose_payment_is_settled_changes_no_history(
 ) -> None:
     await add_simple(sql, 1)
     await _bury(sql)
-    await _in_transaction(engine, lambda tx: dead_letters.discard(tx, 1, "ann", "first"))
+    await _in_transaction(engine, lambda tx: dead_letters.discard(tx, 1, ANN, "first"))
     await _bury(sql)
-    await _in_transaction(engine, lambda tx: dead_letters.discard(tx, 1, "ann", "second"))
+    await _in_transaction(engine, lambda tx: dead_letters.discard(tx, 1, ANN, "second"))
     assert await sql.fetchval("SELECT count(*) FROM reconciliation_results") == 1
     assert await status_counts(sql) == {"completed": 1}
 
@@ -132,7 +135,7 @@ async def test_a_filter_narrows_by_error_account_and_time(sql: Sql, engine: Asyn
         which = DeadLetterFilter(**terms)
         async with transaction(engine) as tx:
             count = await dead_letters.count_dead(tx, which, 100)
-            ids = await dead_letters.replay_matching(tx, which, 100, "ann", "")
+            ids = await dead_letters.replay_matching(tx, which, 100, ANN, "")
             await tx.rollback()
         assert count == len(ids)
         return ids
@@ -188,9 +191,9 @@ async def test_jobs_and_actions_are_listed_newest_first_page_by_page(
         first = await dead_letters.list_jobs(tx, "failed", 2)
         second = await dead_letters.list_jobs(tx, "failed", 2, before_id=first[-1].id)
         for job_id in (1, 2):
-            await dead_letters.replay(tx, job_id, "ann", str(job_id))
-        newest = await dead_letters.list_actions(tx, 1)
-        older = await dead_letters.list_actions(tx, 9, before_id=newest[0].id)
+            await dead_letters.replay(tx, job_id, ANN, str(job_id))
+        newest = await list_actions(tx, 1)
+        older = await list_actions(tx, 9, before_id=newest[0].id)
     assert [job.id for job in (*first, *second)] == [5, 4, 2, 1]
     assert [action.reason for action in (*newest, *older)] == ["2", "1"]
 
@@ -198,7 +201,7 @@ async def test_jobs_and_actions_are_listed_newest_first_page_by_page(
 async def test_what_operators_did_is_never_changed(sql: Sql, engine: AsyncEngine) -> None:
     await add_simple(sql, 1)
     await _bury(sql)
-    await _in_transaction(engine, lambda tx: dead_letters.replay(tx, 1, "ann", ""))
+    await _in_transaction(engine, lambda tx: dead_letters.replay(tx, 1, ANN, ""))
     for change in ("UPDATE operator_actions SET actor = 'bob'", "DELETE FROM operator_actions"):
         with pytest.raises(Exception, match="what is recorded there is never changed"):
             await sql.execute(change)

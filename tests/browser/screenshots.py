@@ -241,6 +241,11 @@ def take_signing_in(browser: Browser, system: WholeSystem, folder: Path) -> None
                 visitor.open("/operate/")
                 visitor.page.locator(".who summary").click()
             at_provider.take("signed-in", None, full_page=False)
+            for visitor in list(at_provider.visitors.values())[:1]:
+                visitor.open()
+                for account, amount in (("acme-gmbh", "320.00"), ("orchid-foods", "45.50")):
+                    visitor.pay(account, amount)
+            at_provider.take("activity", "/activity")
             at_provider.close()
         finally:
             for service in (page, by_password):

@@ -15,6 +15,11 @@ def paths(system: WholeSystem) -> dict[str, str]:
     odd = pay_elsewhere(system, "acct_looks", "7.13")
     pay_elsewhere(system, "acct_looks", "70.00")
     failed = pay_elsewhere(system, "acct_looks", "-7.00")
+    system.sql(
+        "INSERT INTO operator_actions (action, actor, key_name, reason, job_ids, trace_id)"
+        " VALUES ('replay', 'ada.lovelace@a-rather-long-name-of-a-company.example', 'page',"
+        " 'The lock is gone', '{1,2,3}', repeat('0af7651916cd43dd', 2))"
+    )
     return {
         "payments": "/",
         "nothing found": "/?account=acct_looks&currency=JPY",
@@ -23,6 +28,7 @@ def paths(system: WholeSystem) -> dict[str, str]:
         "account": "/accounts/acct_looks",
         "operate": "/operate/",
         "confirm": "/operate/replay",
+        "activity": "/activity",
         "error": "/no/such/page",
     }
 

@@ -17,6 +17,7 @@ from payments_api.blueprints.accounts import accounts
 from payments_api.blueprints.documents import documents
 from payments_api.blueprints.events import events
 from payments_api.blueprints.jobs import jobs
+from payments_api.blueprints.operator_actions import operator_actions
 from payments_api.blueprints.payments import payments
 from payments_api.client_limits import ClientLimits
 from payments_api.create_payment import PaymentWriter
@@ -64,7 +65,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     observe_http(app)
     here = _make_services(settings, lifecycle or Lifecycle())
     app.extensions[EXTENSION] = here
-    for blueprint in (payments, events, accounts, jobs, documents):
+    for blueprint in (payments, events, accounts, jobs, operator_actions, documents):
         app.register_blueprint(blueprint)
     app.register_blueprint(control_blueprint(here.lifecycle, _readiness(here)))
     control_access(app)

@@ -10,6 +10,7 @@ from payments_api.callers import JOBS_ADMIN, LEDGER_READ, PAYMENTS_READ, PAYMENT
 from payments_api.operator_requests import ActionRequest, DiscardRequest, ReplayRequest
 from payments_api.query import LIMIT_DEFAULT, LIMIT_MAX
 from payments_core.money import currencies
+from payments_core.operator_actions import ACTIONS
 from payments_core.payments import (
     IDEMPOTENCY_KEY_MAX_CHARS,
     PAYMENT_STATUSES,
@@ -87,6 +88,16 @@ _JOB_STATUS = _query(
     enum=["pending", "processing", "completed", "failed"],
     default="failed",
 )
+_ACTION = _query("action", "Only these.", type="string", enum=list(ACTIONS))
+_ACTOR = _query("actor", "Only this operator's.", type="string")
+_OPERATOR = {
+    "name": "Payments-Operator",
+    "in": "header",
+    "description": "Who acts behind this key, percent-encoded UTF-8, for the record. Only a key"
+    " with the scope jobs:admin may name somebody.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 1800},
+    "example": "ada%40example.com",
+}
 _MINUTES = _query("minutes", "How far back.", type="integer", minimum=1, maximum=1440, default=15)
 _ACCOUNT_IN_PATH = _path("accountId", pattern=STORED_ACCOUNT_ID_PATTERN)
 _PAYMENT_IN_PATH = _path("paymentId", format="uuid")
@@ -146,7 +157,7 @@ OPERATIONS = (
         schemas.CreatedPayment,
         201,
         schemas.PaymentRequest,
-        (_KEY,),
+        (_KEY, _OPERATOR),
         (*_BODY, *_KEYED),
     ),
     Operation(
@@ -221,6 +232,14 @@ OPERATIONS = (
         parameters=_PAGING,
         problems=_PAGED,
     ),
+    Operation(
+        "operator_actions.get_operator_actions",
+        "operations",
+        JOBS_ADMIN,
+        schemas.OperatorRecordPage,
+        parameters=(_ACTION, _ACTOR, *_PAGING),
+        problems=_PAGED,
+    ),
     Operation("jobs.get_stats", "operations", JOBS_ADMIN, schemas.QueueStats, problems=_PARAMETERS),
     Operation(
         "jobs.get_job",
@@ -236,7 +255,7 @@ OPERATIONS = (
         JOBS_ADMIN,
         schemas.Job,
         takes=ActionRequest,
-        parameters=(_JOB_IN_PATH,),
+        parameters=(_JOB_IN_PATH, _OPERATOR),
         problems=_ACT,
     ),
     Operation(
@@ -245,7 +264,7 @@ OPERATIONS = (
         JOBS_ADMIN,
         schemas.Job,
         takes=DiscardRequest,
-        parameters=(_JOB_IN_PATH,),
+        parameters=(_JOB_IN_PATH, _OPERATOR),
         problems=_ACT,
     ),
     Operation(
@@ -254,6 +273,7 @@ OPERATIONS = (
         JOBS_ADMIN,
         schemas.Replayed,
         takes=ReplayRequest,
+        parameters=(_OPERATOR,),
         problems=_BODY,
     ),
     Operation("jobs.get_workers", "operations", JOBS_ADMIN, schemas.Workers, problems=_PARAMETERS),

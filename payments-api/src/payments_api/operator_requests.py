@@ -54,9 +54,9 @@ class _Request(BaseModel):
 
 
 class ActionRequest(_Request):
-    """Who acts, and why: it stays on record."""
+    """Who acts, and why: it stays on record. Who need not be said twice: see operators.py."""
 
-    actor: Actor
+    actor: Actor | None = None
     reason: Reason = ""
 
 

@@ -9,7 +9,8 @@ from sqlalchemy import ColumnElement, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.database import AnyRow
-from payments_core.tables import operator_actions, payments, recon_jobs, reconciliation_results
+from payments_core.operator_actions import Operator, record_action
+from payments_core.tables import payments, recon_jobs, reconciliation_results
 
 OPERATOR_RULE_VERSION = 0  # Not decided by a rule: the auditor does not decide it again.
 REPLAY_JOBS_MAX = 1_000
@@ -72,7 +73,7 @@ async def count_dead(tx: AsyncConnection, which: DeadLetterFilter, limit: int) -
 
 
 async def replay_matching(
-    tx: AsyncConnection, which: DeadLetterFilter, limit: int, actor: str, reason: str
+    tx: AsyncConnection, which: DeadLetterFilter, limit: int, operator: Operator, reason: str
 ) -> list[int]:
     """Replay the oldest dead letters that the filter matches; returns their job ids."""
     dead = (
@@ -84,18 +85,18 @@ async def replay_matching(
     )
     ids = list((await tx.execute(dead)).scalars())
     if ids:
-        await _make_pending(tx, ids, actor, reason)
+        await _make_pending(tx, ids, operator, reason)
     return ids
 
 
-async def replay(tx: AsyncConnection, job_id: int, actor: str, reason: str) -> AnyRow:
+async def replay(tx: AsyncConnection, job_id: int, operator: Operator, reason: str) -> AnyRow:
     """Give one dead letter all its attempts again. Raises JobNotFound, JobNotDead."""
     await _lock_dead(tx, job_id)
-    await _make_pending(tx, [job_id], actor, reason)
+    await _make_pending(tx, [job_id], operator, reason)
     return await get_job(tx, job_id)
 
 
-async def discard(tx: AsyncConnection, job_id: int, actor: str, reason: str) -> AnyRow:
+async def discard(tx: AsyncConnection, job_id: int, operator: Operator, reason: str) -> AnyRow:
     """Give a dead letter up: its payment fails, with a result that says who and why.
 
     Raises JobNotFound, JobNotDead.
@@ -108,24 +109,14 @@ async def discard(tx: AsyncConnection, job_id: int, actor: str, reason: str) -> 
         .values(status="failed", settled_at=now, updated_at=now)
     )
     if settled.rowcount:
-        await _record_discard(tx, job.payment_id, job_id, f"Discarded by {actor}: {reason}")
+        await _record_discard(tx, job.payment_id, job_id, f"Discarded by {operator.name}: {reason}")
     await tx.execute(
         update(recon_jobs)
         .where(recon_jobs.c.id == job_id)
         .values(status="completed", updated_at=now)
     )
-    await _record(tx, "discard", [job_id], actor, reason)
+    await record_action(tx, "discard", operator, reason, [job_id])
     return await get_job(tx, job_id)
-
-
-async def list_actions(
-    tx: AsyncConnection, limit: int, before_id: int | None = None
-) -> Sequence[AnyRow]:
-    """What operators did, newest first."""
-    query = select(operator_actions)
-    if before_id is not None:
-        query = query.where(operator_actions.c.id < before_id)
-    return (await tx.execute(query.order_by(operator_actions.c.id.desc()).limit(limit))).all()
 
 
 async def _lock_dead(tx: AsyncConnection, job_id: int) -> AnyRow:
@@ -138,14 +129,16 @@ async def _lock_dead(tx: AsyncConnection, job_id: int) -> AnyRow:
     return job
 
 
-async def _make_pending(tx: AsyncConnection, ids: list[int], actor: str, reason: str) -> None:
+async def _make_pending(
+    tx: AsyncConnection, ids: list[int], operator: Operator, reason: str
+) -> None:
     now = func.now()
     await tx.execute(
         update(recon_jobs)
         .where(recon_jobs.c.id.in_(ids), recon_jobs.c.status == "failed")
         .values(status="pending", attempts=0, run_at=now, updated_at=now)
     )
-    await _record(tx, "replay", ids, actor, reason)
+    await record_action(tx, "replay", operator, reason, ids)
 
 
 async def _record_discard(tx: AsyncConnection, payment_id: UUID, job_id: int, notes: str) -> None:
@@ -158,12 +151,4 @@ async def _record_discard(tx: AsyncConnection, payment_id: UUID, job_id: int, no
             notes=notes,
             rule_version=OPERATOR_RULE_VERSION,
         )
-    )
-
-
-async def _record(
-    tx: AsyncConnection, action: str, ids: list[int], actor: str, reason: str
-) -> None:
-    await tx.execute(
-        insert(operator_actions).values(action=action, actor=actor, reason=reason, job_ids=ids)
     )

@@ -212,7 +212,8 @@ ledger_entries = Table(
     ),
 )
 
-# What operators did to dead letters: append-only, like the ledger.
+# What operators did: append-only, like the ledger. No foreign keys: jobs are pruned, and a
+# payment's row need not be locked for it.
 operator_actions = Table(
     "operator_actions",
     metadata,
@@ -222,7 +223,10 @@ operator_actions = Table(
     Column("reason", Text, nullable=False),
     Column("job_ids", ARRAY(BigInteger), nullable=False),
     _time("created_at", default_now=True),
-    CheckConstraint("action IN ('replay', 'discard')", name="action_known"),
+    Column("key_name", Text),
+    Column("trace_id", Text),
+    Column("payment_id", Uuid),
+    CheckConstraint("action IN ('create', 'replay', 'discard')", name="action_known"),
     CheckConstraint("length(actor) BETWEEN 1 AND 200", name="actor_is_named"),
     CheckConstraint("length(reason) <= 1000", name="reason_has_1000_chars_at_most"),
 )

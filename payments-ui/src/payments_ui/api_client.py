@@ -73,12 +73,11 @@ class ApiClient:
         await self.http.aclose()
 
     async def create_payment(
-        self, order: Mapping[str, str], idempotency_key: str
+        self, order: Mapping[str, str], idempotency_key: str, operator: str | None = None
     ) -> tuple[api.Payment, bool]:
         """Pay, once for each key: the payment, and whether it had been made before."""
-        response = await self._send(
-            "POST", "/payments", body=order, headers={"Idempotency-Key": idempotency_key}
-        )
+        headers = {"Idempotency-Key": idempotency_key, **_operator(operator)}
+        response = await self._send("POST", "/payments", body=order, headers=headers)
         replayed = response.headers.get("Idempotency-Replayed", "").lower() == "true"
         return cast("api.Payment", _json(response)), replayed
 
@@ -131,19 +130,22 @@ class ApiClient:
 
     async def actions(self, params: Params) -> api.ActionPage:
         """What operators did, newest first."""
-        return cast("api.ActionPage", await self._get("/jobs/actions", params))
+        return cast("api.ActionPage", await self._get("/operator-actions", params))
 
     async def settle_dead_letter(
-        self, job_id: str, action: str, actor: str, reason: str
+        self, job_id: str, action: str, body: Mapping[str, str], operator: str | None = None
     ) -> api.Job:
         """Replay or discard one dead letter, in the operator's name."""
         path = f"/jobs/{_segment(job_id)}/{_segment(action)}"
-        response = await self._send("POST", path, body={"actor": actor, "reason": reason})
+        response = await self._send("POST", path, body=body, headers=_operator(operator))
         return cast("api.Job", _json(response))
 
-    async def replay_jobs(self, body: Mapping[str, Any]) -> api.ReplayCount:
+    async def replay_jobs(
+        self, body: Mapping[str, Any], operator: str | None = None
+    ) -> api.ReplayCount:
         """Replay the dead letters a filter matches; with dryRun only count them."""
-        return cast("api.ReplayCount", _json(await self._send("POST", "/jobs/replay", body=body)))
+        response = await self._send("POST", "/jobs/replay", body=body, headers=_operator(operator))
+        return cast("api.ReplayCount", _json(response))
 
     async def _get(self, path: str, params: Params | None = None) -> dict[str, Any]:
         given = {name: value for name, value in (params or {}).items() if value not in (None, "")}
@@ -187,6 +189,11 @@ def _authorities(settings: Settings) -> ssl.SSLContext | bool:
     if settings.api_ca_file is None:
         return True
     return ssl.create_default_context(cafile=settings.api_ca_file)
+
+
+def _operator(name: str | None) -> dict[str, str]:
+    """Who acts behind our key, if they have signed in."""
+    return {"Payments-Operator": quote(name, safe="")} if name else {}
 
 
 def _segment(text: str) -> str:

@@ -102,13 +102,16 @@ class JobPage(TypedDict):
 
 
 class Action(TypedDict):
-    """One line of the audit record: who did what to which jobs, and why."""
+    """Something an operator did: a payment made, or dead letters decided."""
 
-    id: int | str
+    id: int
     action: str
     actor: str
-    reason: str | None
-    jobIds: list[int | str]
+    keyName: str | None
+    reason: str
+    jobIds: list[int]
+    paymentId: str | None
+    traceId: str | None
     createdAt: str
 
 

@@ -18,7 +18,7 @@ from payments_ui.account_view import read_account
 from payments_ui.api_client import ApiClient
 from payments_ui.api_types import Payment, PaymentPage
 from payments_ui.assets import install_assets
-from payments_ui.blueprints import accounts, live, operate, payments, sign_in
+from payments_ui.blueprints import accounts, activity, live, operate, payments, sign_in
 from payments_ui.error_pages import install_error_pages
 from payments_ui.forms import STATUSES
 from payments_ui.live_feed import LiveFeed, Render
@@ -71,6 +71,7 @@ def create_app(
     app.register_blueprint(payments.blueprint)  # / /payments /payments/ID /search
     app.register_blueprint(accounts.blueprint)  # /accounts/ID, its statement.csv
     app.register_blueprint(operate.blueprint)  # /operate/, its confirmations
+    app.register_blueprint(activity.blueprint)  # /activity
     app.register_blueprint(live.blueprint)  # /live
     app.register_blueprint(sign_in.blueprint)  # /sign-in, its callback, /sign-out /signed-out
     app.register_blueprint(control_blueprint(lifecycle, _ready))  # /health /readyz /metrics

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core import dead_letters
 from payments_core.database import AnyRow, transaction
 from payments_core.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
+from payments_core.operator_actions import Operator
 
 LIST_LIMIT_MAX = 1_000
 JOB_ID_MAX = 2**63 - 1
@@ -94,7 +95,9 @@ async def run(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
             return 0
         if arguments.action == "discard":
             async with transaction(engine) as tx:
-                await dead_letters.discard(tx, arguments.id, arguments.actor, arguments.reason)
+                await dead_letters.discard(
+                    tx, arguments.id, Operator(arguments.actor), arguments.reason
+                )
             print(f"discarded job {arguments.id}; its payment failed")
             return 0
         return await _replay(engine, arguments)
@@ -116,7 +119,7 @@ async def _replay(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
         return 1
     if not arguments.all:
         async with transaction(engine) as tx:
-            await dead_letters.replay(tx, arguments.id, arguments.actor, arguments.reason)
+            await dead_letters.replay(tx, arguments.id, Operator(arguments.actor), arguments.reason)
         print(f"replayed job {arguments.id}")
         return 0
     which = DeadLetterFilter(error_contains=arguments.error_contains, account_id=arguments.account)
@@ -125,7 +128,7 @@ async def _replay(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
             print(f"would replay {await dead_letters.count_dead(tx, which, arguments.limit)}")
             return 0
         ids = await dead_letters.replay_matching(
-            tx, which, arguments.limit, arguments.actor, arguments.reason
+            tx, which, arguments.limit, Operator(arguments.actor), arguments.reason
         )
     print(f"replayed {len(ids)}")
     return 0

@@ -14,6 +14,7 @@ from payments_api.operator_requests import (
     ReplayRequest,
     parse_model,
 )
+from payments_api.operators import operator_of
 from payments_api.query import Query, checked_account_id
 from payments_api.read_operations import read_audit, read_throughput, read_workers
 from payments_api.read_payments import time_or_none
@@ -22,12 +23,13 @@ from payments_api.services import services
 from payments_core import dead_letters, queue_upkeep
 from payments_core.database import AnyRow
 from payments_core.dead_letters import DeadLetterFilter
+from payments_core.operator_actions import JOB_ACTIONS, Operator, list_actions
 from payments_core.payments import utc_text
 
 JOB_STATUSES = ("pending", "processing", "completed", "failed")
 JOB_ID_MAX = 2**63 - 1
 
-Act = Callable[[AsyncConnection, int, str, str], Awaitable[AnyRow]]
+Act = Callable[[AsyncConnection, int, Operator, str], Awaitable[AnyRow]]
 
 jobs = Blueprint("jobs", __name__)
 
@@ -54,7 +56,7 @@ async def _page(
     before = None if position is None else int(position)
     async with services().read() as tx:
         if status is None:
-            rows = await dead_letters.list_actions(tx, limit + 1, before)
+            rows = await list_actions(tx, limit + 1, before, JOB_ACTIONS)
         else:
             rows = await dead_letters.list_jobs(tx, status, limit + 1, before)
     page = rows[:limit]
@@ -101,9 +103,10 @@ async def post_discard(job_id: str) -> ResponseReturnValue:
 
 
 async def _act(job_id: str, act: Act, wanted: ActionRequest) -> ResponseReturnValue:
+    operator = operator_of(wanted.actor)
     try:
         async with services().write() as tx:
-            job = await act(tx, _checked_id(job_id), wanted.actor, wanted.reason)
+            job = await act(tx, _checked_id(job_id), operator, wanted.reason)
     except dead_letters.JobNotFound:
         raise JobNotFound from None
     except dead_letters.JobNotDead as error:
@@ -124,15 +127,14 @@ async def post_replay_matching() -> ResponseReturnValue:
         created_from=wanted.created_from,
         created_to=wanted.created_to,
     )
+    operator = operator_of(wanted.actor)
     async with services().write() as tx:
         if wanted.dry_run:
             return {
                 "matched": await dead_letters.count_dead(tx, which, wanted.limit),
                 "replayed": 0,
             }
-        ids = await dead_letters.replay_matching(
-            tx, which, wanted.limit, wanted.actor, wanted.reason
-        )
+        ids = await dead_letters.replay_matching(tx, which, wanted.limit, operator, wanted.reason)
     services().notifier.payments_changed([], jobs_added=bool(ids))
     return {"matched": len(ids), "replayed": len(ids)}
 

@@ -9,8 +9,10 @@ from quart.typing import ResponseReturnValue
 
 from payments_api import metrics
 from payments_api.access import caller
+from payments_api.create_by_operator import create_by_operator
 from payments_api.create_payment import Creation
 from payments_api.errors import PaymentNotFound, ValidationFailed
+from payments_api.operators import OPERATOR_HEADER, named_operator
 from payments_api.orders import checked_key, parse_idempotency_key, parse_order
 from payments_api.query import Query, uuid_or_none
 from payments_api.read_payments import PaymentFilter, get_payment, list_payments, payment_json
@@ -33,7 +35,14 @@ async def post_payment() -> ResponseReturnValue:
         body = await read_json_object(request)
         order = parse_order(body, parse_idempotency_key(request.headers))
         order = stored_order(order, caller().tenant)
-        creation = await services().writer.create(order, traceparent_of(request.headers))
+        traceparent, operator = traceparent_of(request.headers), named_operator()
+        if operator is None:
+            creation = await services().writer.create(order, traceparent)
+        else:
+            here = services()
+            creation = await create_by_operator(
+                here.engine, here.notifier, order, traceparent, operator
+            )
     metrics.answered(replayed=creation.replayed)
     return _created(creation)  # The commit has already succeeded.
 
@@ -65,6 +74,8 @@ async def post_batch() -> ResponseReturnValue:
         raise ValidationFailed('Send {"payments": [...]} and nothing else.')
     if not 1 <= len(items) <= BATCH_ITEMS_MAX:
         raise ValidationFailed.of("payments", f"must have 1 to {BATCH_ITEMS_MAX} items")
+    if OPERATOR_HEADER in request.headers:
+        raise ValidationFailed.of(OPERATOR_HEADER, "is taken with one payment, not with many")
     services().limits.owe(request.scope, len(items) - 1)
     tenant = caller().tenant
     parsed = [_parse_item(item, tenant) for item in items]

@@ -52,6 +52,27 @@ class OperatorAction(Shape):
     created_at: datetime
 
 
+class OperatorRecord(Shape):
+    """Something an operator did: `jobIds` are decided dead letters, `paymentId` a payment made."""
+
+    id: int
+    action: Literal["create", "replay", "discard"]
+    actor: str
+    key_name: str | None
+    reason: str
+    job_ids: list[int]
+    payment_id: UUID | None
+    trace_id: str | None
+    created_at: datetime
+
+
+class OperatorRecordPage(Shape):
+    """What operators did, newest first."""
+
+    actions: list[OperatorRecord]
+    next_cursor: Cursor
+
+
 class ActionPage(Shape):
     """What operators did, newest first."""
 

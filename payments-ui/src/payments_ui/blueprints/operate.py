@@ -14,7 +14,7 @@ from payments_ui.services import from_htmx, render, services
 from payments_ui.sign_in.guard import operator_name
 
 DEAD_LETTER_ROWS = 20
-ACTION_ROWS = 20
+ACTION_ROWS = 10
 ACTOR_MAX_CHARS = 200
 REASON_MAX_CHARS = 1000
 REPLAY_MAX = 1000  # What one replay by filter sends back to the queue at most.
@@ -47,6 +47,11 @@ class ConfirmForm:
         if len(form.reason) > REASON_MAX_CHARS:
             form.errors["reason"] = f"At most {REASON_MAX_CHARS} characters, please."
         return form
+
+    def as_body(self) -> dict[str, str]:
+        """As the API takes it; who has signed in is named by a header instead."""
+        reason = {"reason": self.reason}
+        return reason if operator_name() else {"actor": self.actor, **reason}
 
     def take_error(self, error: ApiProblem | ApiUnavailable) -> int:
         """Show the API's refusal; answers with the status to send."""
@@ -104,7 +109,9 @@ async def act(job_id: str, action: str) -> ResponseReturnValue:
     status = 422
     if not form.errors:
         try:
-            await services().client.settle_dead_letter(job_id, action, form.actor, form.reason)
+            await services().client.settle_dead_letter(
+                job_id, action, form.as_body(), operator_name()
+            )
         except (ApiProblem, ApiUnavailable) as error:
             status = form.take_error(error)
         else:
@@ -130,8 +137,7 @@ async def replay_by_filter() -> ResponseReturnValue:
     confirmed = sent.get("confirmed") == "yes"
     times = Filters.read({"start": chosen["start"], "end": chosen["end"]}).api_params()
     body: dict[str, Any] = {
-        "actor": form.actor,
-        "reason": form.reason,
+        **form.as_body(),
         "errorContains": chosen["error"],
         "accountId": chosen["account"],
         "limit": REPLAY_MAX,
@@ -139,7 +145,9 @@ async def replay_by_filter() -> ResponseReturnValue:
     }
     body = {name: value for name, value in body.items() if value}
     try:
-        count = await services().client.replay_jobs(body | {"dryRun": not confirmed})
+        count = await services().client.replay_jobs(
+            body | {"dryRun": not confirmed}, operator_name()
+        )
     except (ApiProblem, ApiUnavailable) as error:
         return await _replay_page(form, chosen, form.take_error(error))
     if confirmed:

@@ -11,6 +11,7 @@ from payments_ui.api_types import PaymentPage
 from payments_ui.formatting import trace_id
 from payments_ui.forms import Filters, PayForm, is_uuid
 from payments_ui.services import from_htmx, render, services
+from payments_ui.sign_in.guard import operator_name
 from payments_ui.timeline import timeline
 
 PAGE_ROWS = 25
@@ -38,7 +39,7 @@ async def pay() -> ResponseReturnValue:
         return await _form_again(form, 422)
     try:
         payment, replayed = await services().client.create_payment(
-            form.order(), form.idempotency_key
+            form.order(), form.idempotency_key, operator_name()
         )
     except ApiUnavailable as error:
         return await _form_again(form, 503, unavailable=error)

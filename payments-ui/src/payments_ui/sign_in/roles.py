@@ -35,6 +35,7 @@ ROUTES = {
     "payments.pay": Role.OPERATOR,
     "accounts.show": Role.VIEWER,
     "accounts.statement_csv": Role.VIEWER,
+    "activity.index": Role.VIEWER,
     "live.live": Role.VIEWER,
     "operate.overview": Role.VIEWER,
     "operate.ask": Role.OPERATOR,

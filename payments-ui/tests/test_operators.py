@@ -1,0 +1,41 @@
+"""Whoever has signed in is named to the API, and nobody can name somebody else."""
+
+import json
+
+import httpx2
+from signing_in import HASH, SECRET, Browser
+
+from payments_ui.app import create_app
+from payments_ui.settings import Settings
+
+PAYMENT = {"id": "p", "accountId": "a", "amount": "5.00", "currency": "USD", "status": "pending"}
+PAYMENT |= {"description": "", "createdAt": "2026-11-22T20:00:00Z"}
+RECORD = {"id": 1, "action": "create", "actor": "ada <b>", "keyName": "page", "reason": ""}
+RECORD |= {"jobIds": [], "paymentId": "p" * 36, "traceId": "t" * 32}
+RECORD |= {"createdAt": "2026-11-22T20:00:00Z"}
+
+
+async def test_the_api_is_told_who_acts() -> None:
+    asked: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request)
+        if request.url.path == "/operator-actions":
+            return httpx2.Response(200, json={"actions": [RECORD], "nextCursor": "older"})
+        return httpx2.Response(201, json=PAYMENT if request.url.path == "/payments" else {"id": 7})
+
+    given = {"sign_in": "password", "password_hash": HASH, "password_user": "Ada Löv"}
+    settings = Settings(**{"secret_key": SECRET, **given})  # type: ignore[arg-type]
+    browser = Browser(create_app(settings, transport=httpx2.MockTransport(answer)).test_client())
+    await browser.sign_in(user="Ada Löv")
+    paid = await browser.send("/payments", "/operate/replay", accountId="a", amount="5")
+    assert paid.status_code == 303
+    form = {"actor": "somebody else", "reason": "why"}
+    await browser.send("/operate/jobs/7/discard", "/operate/replay", **form)
+    acted = [request for request in asked if request.method == "POST"]
+    assert [request.headers["Payments-Operator"] for request in acted] == ["Ada%20L%C3%B6v"] * 2
+    assert json.loads(acted[1].content) == {"reason": "why"}
+    page = await (await browser.get("/activity?actor=ada&action=create")).get_data(as_text=True)
+    assert asked[-1].url.params["actor"] == "ada"
+    assert "ada &lt;b&gt;" in page
+    assert 'href="/activity?action=create&amp;actor=ada&amp;cursor=older"' in page
