@@ -1,8 +1,10 @@
 """Where the processor's time goes at full load, as py-spy sees it: docs/images/flamegraph-*.svg."""
 
 import asyncio
+import re
 import subprocess
 import time
+from pathlib import Path
 
 from benchmarks.databases import audit, durable_postgres, fill, fresh_database
 from benchmarks.load import CREATE, requests_per_second
@@ -19,24 +21,30 @@ def main() -> None:
         with api_process(url) as (address, api):
             recording = _record(api.pid, "payments-api")
             requests_per_second([f"{address}/payments"], SECONDS + 2, script=CREATE)
-            _finish(recording)
+            _finish(recording, "payments-api")
         audit(url)
         asyncio.run(fill(url, PAYMENTS, 1_000))
         with running_worker(url) as worker:
-            _finish(_record(worker.pid, "recon-worker"))
+            _finish(_record(worker.pid, "recon-worker"), "recon-worker")
 
 
 def _record(pid: int, name: str) -> "subprocess.Popen[bytes]":
-    picture = ROOT / "docs/images" / f"flamegraph-{name}.svg"
     command = [str(PEERS_PYTHON.with_name("py-spy")), "record", "--format", "flamegraph"]
     command += ["--rate", "250", "--duration", str(SECONDS), "--pid", str(pid)]
     time.sleep(1.0)
-    return subprocess.Popen([*command, "--output", str(picture)])
+    return subprocess.Popen([*command, "--output", str(_picture(name))])
 
 
-def _finish(recording: "subprocess.Popen[bytes]") -> None:
+def _finish(recording: "subprocess.Popen[bytes]", name: str) -> None:
+    """Wait for it, and name files as the project does and not as this machine."""
     if recording.wait(SECONDS + 60):
         raise RuntimeError("py-spy failed: it needs root, or ptrace_scope 0")
+    picture = _picture(name).read_text().replace(f"{ROOT}/", "")
+    _picture(name).write_text(re.sub(r"/[^ ()<>\"]*/(site-packages|python3\.\d+)/", "", picture))
+
+
+def _picture(name: str) -> Path:
+    return ROOT / "docs/images" / f"flamegraph-{name}.svg"
 
 
 if __name__ == "__main__":
