@@ -154,7 +154,9 @@ def growth() -> plt.Figure:
         )
     for at, label in ((1.0, "as quick"), (1.3, "aim: 1.3")):
         axes.axvline(at, color=INK, linewidth=0.9, linestyle=":" if at > 1 else "-")
-        axes.annotate(label, (at, -0.75), ha="center", va="bottom", fontsize=8)
+        axes.annotate(
+            label, (at, -0.75), ha="center", va="bottom", fontsize=8, annotation_clip=False
+        )
     axes.set_yticks(range(len(values)), list(values))
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
