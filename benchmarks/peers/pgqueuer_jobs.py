@@ -1,7 +1,7 @@
 """PgQueuer's jobs: nothing, a stamp of their delay, or the ledger's work.
 
-Settings found by trying: a connection of its own for the queue and a pool for the jobs' work, on
-uvloop; see BATCH and CONNECTIONS.
+A connection of its own for the queue and a pool for the jobs' work, on uvloop; BATCH and
+CONNECTIONS can be tried otherwise from the environment.
 """
 
 import asyncio

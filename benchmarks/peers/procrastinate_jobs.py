@@ -1,6 +1,6 @@
 """procrastinate's jobs: nothing, or the ledger's work.
 
-Settings found by trying: see CONCURRENCY and CONNECTIONS.
+CONCURRENCY and CONNECTIONS can be tried otherwise from the environment.
 """
 
 import asyncio
@@ -89,7 +89,7 @@ async def fill(kind: str, jobs: int) -> None:
 
 
 async def work() -> None:
-    """Work until SIGTERM; finished jobs are deleted, which was the fastest."""
+    """Work until SIGTERM; finished jobs are deleted, as the other peers do."""
     async with app.open_async(), pool:
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)

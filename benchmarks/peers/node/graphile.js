@@ -1,4 +1,4 @@
-// graphile-worker's jobs: nothing, or a stamp of their delay. Settings found by trying: below.
+// graphile-worker's jobs: nothing, or a stamp of their delay. PEER_* can be tried otherwise.
 import { once } from "node:events";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Logger, makeWorkerUtils, run, runMigrations } from "graphile-worker";

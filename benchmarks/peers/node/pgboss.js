@@ -1,5 +1,5 @@
 // pg-boss' jobs, which do nothing: its own `fetch` and `complete` in a loop, since its `work` sleeps
-// for at least half a second after each batch. Settings found by trying: below.
+// for at least half a second after each batch. PEER_* can be tried otherwise.
 import { once } from "node:events";
 import pg from "pg";
 import PgBoss from "pg-boss";
