@@ -14,7 +14,7 @@ from quart import Quart
 
 from payments_api.app import create_app, serve_options
 from payments_api.settings import ApiSettings
-from payments_core.serving import Lifecycle, serve
+from payments_core.serving import Lifecycle, ServerName, serve
 
 ANSWER_SECONDS_MAX = 15.0
 
@@ -135,7 +135,13 @@ ServeApi = Callable[..., Awaitable[Served]]
 
 
 @pytest.fixture
-async def serve_api(api_url_of_database: str) -> AsyncIterator[ServeApi]:
+def server() -> ServerName:
+    """What serves; a module that tests what servers promise asks each of them."""
+    return "hypercorn"
+
+
+@pytest.fixture
+async def serve_api(api_url_of_database: str, server: ServerName) -> AsyncIterator[ServeApi]:
     """Serves APIs over HTTP; `await serve_api(pool_size=4)` returns once it answers.
 
     Its keywords are ApiSettings' fields. All are stopped at the end.
@@ -152,7 +158,7 @@ async def serve_api(api_url_of_database: str) -> AsyncIterator[ServeApi]:
         settings = ApiSettings.model_validate(values)
         lifecycle, port = Lifecycle(), free_port()
         app = create_app(settings, lifecycle)
-        listen = replace(serve_options(settings, app), host="127.0.0.1", port=port)
+        listen = replace(serve_options(settings, app), host="127.0.0.1", port=port, server=server)
         served = Served(app, port, lifecycle, asyncio.create_task(serve(app, listen, lifecycle)))
         started.append(served)
         async with httpx.AsyncClient(base_url=served.url) as http:

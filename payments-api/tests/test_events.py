@@ -5,7 +5,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 from uuid import uuid4
 
 import asyncpg
@@ -16,10 +16,13 @@ from payments_api import event_feed
 from payments_api.blueprints import events
 from payments_api.event_feed import Event, EventFeed, Reader
 from payments_core import serving
+from payments_core.serving import ServerName
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 SECONDS_MAX = 5.0
+
+by_each_server = pytest.mark.parametrize("server", get_args(ServerName))
 
 
 @dataclass
@@ -105,6 +108,7 @@ async def settled(serve_api: Any, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> 
     return served
 
 
+@by_each_server
 async def test_a_stream_opens_at_once_and_is_no_ones_to_buffer(served: Any) -> None:
     async with _open(served) as stream:
         assert await stream.block() == {"retry": "1000", "": "connected"}
@@ -226,6 +230,7 @@ async def test_a_silent_stream_says_that_it_is_alive(
         assert await stream.block() == {"": "still here"}
 
 
+@by_each_server
 async def test_a_reader_that_leaves_is_forgotten(settled: Any) -> None:
     for _ in range(3):
         async with _open(settled) as stream:
@@ -250,6 +255,7 @@ async def test_a_stream_that_cannot_be_is_refused(served: Any, query: str) -> No
     assert (refused.status_code, refused.json()["code"]) == (422, "validation_error")
 
 
+@by_each_server
 async def test_streams_end_when_the_api_stops(serve_api: Any) -> None:
     served = await serve_api(drain_seconds=5.0)
     async with _open(served) as stream:
@@ -261,6 +267,7 @@ async def test_streams_end_when_the_api_stops(serve_api: Any) -> None:
     await asyncio.wait_for(served.ended, 3)
 
 
+@by_each_server
 async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
     serve_api: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

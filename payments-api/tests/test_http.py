@@ -1,13 +1,14 @@
 """HTTP itself: methods, addresses, and requests that are no proper HTTP, over a real socket."""
 
 import asyncio
-from typing import Any
+from typing import Any, get_args
 
 import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
 from payments_api import request_body
+from payments_core.serving import ServerName
 
 GOOD = b'{"accountId": "acc_1", "amount": 1}'
 
@@ -102,11 +103,23 @@ RAW: dict[str, tuple[bytes, int, str | None]] = {
 }
 
 
+# llhttp knows its methods and encodings, and cannot tell the others from no HTTP at all.
+OF_UVICORN = {"an unknown method": (400, None), "an unknown transfer encoding": (400, None)}
+
+
+@pytest.fixture(params=get_args(ServerName))
+def server(request: pytest.FixtureRequest) -> Any:
+    """Each server there is: they promise the same."""
+    return request.param
+
+
 @pytest.mark.parametrize("name", RAW)
 async def test_each_raw_request_has_its_answer(
-    served: Any, sql: "asyncpg.Connection[Any]", name: str
+    served: Any, sql: "asyncpg.Connection[Any]", name: str, server: ServerName
 ) -> None:
     request, status, code = RAW[name]
+    if server == "uvicorn":
+        status, code = OF_UVICORN.get(name, (status, code))
     answer = await served.send_raw(request)
     assert answer.status == status
     if code is not None:
@@ -153,6 +166,22 @@ async def test_a_refusal_keeps_the_connection(served: Any) -> None:
     writer.close()
     assert answers.count(b"HTTP/1.1 400") == 1
     assert answers.count(b"HTTP/1.1 201") == 1
+
+
+async def test_what_is_broken_is_answered_after_what_came_before_it(served: Any) -> None:
+    for broken in (b"nonsense\r\n\r\n", _request(CHUNKED, body=b"zz\r\n", key="broken")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(_request(LENGTH, body=GOOD) + broken)
+        answers = await asyncio.wait_for(reader.read(), 10)
+        writer.close()
+        assert 0 < answers.index(b"HTTP/1.1 201") + 1 < answers.index(b"HTTP/1.1 400")
+
+
+async def test_a_trailer_is_no_header(served: Any, sql: "asyncpg.Connection[Any]") -> None:
+    body = _chunked(GOOD)[:-2] + b"Idempotency-Key: late\r\n\r\n"
+    request = _request(CHUNKED, body=body).replace(b"Idempotency-Key: k\r\n", b"")
+    answer = await served.send_raw(request)
+    assert (answer.status, answer.json()["code"]) == (400, "idempotency_key_missing")
 
 
 METHODS = [

@@ -39,6 +39,8 @@ DEFAULT_IS_RIGHT = {
     "PAYMENTS_API_POOL_SIZE": "autoscaling counts on it: see test_scaling",
     "PAYMENTS_API_WRITE_LANES": "measured: see docs/scale.md",
     "PAYMENTS_API_WAITING_CREATES_MAX": "a process's own bound, whatever runs it",
+    "PAYMENTS_API_SERVER": "a choice: docs/decisions/asgi-server.md",
+    "PAYMENTS_API_REUSE_PORT": "one process in each container",
     "PAYMENTS_API_CONNECTIONS_MAX": "a process's own bound",
     "PAYMENTS_UI_CONNECTIONS_MAX": "a process's own bound",
     "PAYMENTS_API_REQUESTS_MAX": "a process's own bound",

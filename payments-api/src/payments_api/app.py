@@ -171,6 +171,8 @@ def serve_options(settings: ApiSettings, app: Quart) -> ServeOptions:
         settings.shutdown_delay_seconds,
         settings.connections_max,
         app.extensions[ADMISSION].refuse_unread,
+        settings.server,
+        settings.reuse_port,
     )
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from payments_api.limit_settings import LimitSettings
+from payments_core.serving import ServerName
 from payments_core.settings import DatabaseSettings, LogSettings, Port, Seconds
 
 
@@ -24,6 +25,14 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
 
     host: str = Field(default="127.0.0.1", description="where the API listens")
     port: Port = Field(default=3001, description="the API's port")
+    server: ServerName = Field(
+        default="hypercorn",
+        description="what speaks HTTP: hypercorn, or uvicorn, with which a request costs less",
+    )
+    reuse_port: bool = Field(
+        default=False,
+        description="let several processes listen on this port; the kernel spreads connections",
+    )
     auth: Literal["on", "off"] = Field(
         default="on",
         description="on: every request needs an API key, but for probes, metrics and documents;"

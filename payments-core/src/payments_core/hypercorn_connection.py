@@ -7,6 +7,7 @@ send raw bytes, so that another release of it cannot change what is promised unn
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 import h11
@@ -19,56 +20,12 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
 
-if TYPE_CHECKING:
-    from payments_core.serving import BoundedConfig
+from payments_core import connections as bounds
 
-HEADERS_MAX = 100  # Lines of one request.
-HEADERS_MAX_BYTES = 16 * 1024  # Of its address and all headers.
-HEADERS_SECONDS_MAX = 10  # From a request's first byte to the end of its headers.
-REFUSAL = (
-    b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
-    b"content-length: 0\r\n\r\n"
-)
+if TYPE_CHECKING:
+    from payments_core.hypercorn_serving import BoundedConfig
 
 log = logging.getLogger(__name__)
-
-
-class Connections:
-    """Those of one listener. Beyond the most there may be, the one longest idle makes way."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        # In the order in which they fell idle.
-        self._idle: dict[BoundedConnection, None] = {}
-        self._busy: set[BoundedConnection] = set()
-
-    def __len__(self) -> int:
-        return len(self._idle) + len(self._busy)
-
-    def enter(self, connection: "BoundedConnection") -> bool:
-        """Take a new connection in; False where all that there may be are at work."""
-        if len(self) >= self._most:
-            oldest = next(iter(self._idle), None)
-            if oldest is None:
-                return False
-            del self._idle[oldest]
-            oldest.make_way()
-        self._idle[connection] = None
-        return True
-
-    def now(self, connection: "BoundedConnection", *, idle: bool) -> None:
-        """Note whether it waits for a request, or has one under way."""
-        if idle:
-            self._busy.discard(connection)
-            self._idle[connection] = None
-        else:
-            self._idle.pop(connection, None)
-            self._busy.add(connection)
-
-    def leave(self, connection: "BoundedConnection") -> None:
-        """Forget it."""
-        self._idle.pop(connection, None)
-        self._busy.discard(connection)
 
 
 class BoundedConnection(TCPServer):
@@ -81,7 +38,7 @@ class BoundedConnection(TCPServer):
         """Serve the connection to its end."""
         connections = self.config.connections
         if not connections.enter(self):
-            self.writer.write(REFUSAL)
+            self.writer.write(bounds.REFUSAL)
             self.writer.close()
             return
         try:
@@ -90,7 +47,9 @@ class BoundedConnection(TCPServer):
             pass  # Whoever was there is gone.
         finally:
             connections.leave(self)
-            await self._close()
+            # A client that the kernel gave up is told of here too, or only here.
+            with suppress(OSError):
+                await self._close()
 
     async def _serve(self) -> None:
         socket = self.writer.get_extra_info("socket")
@@ -130,7 +89,7 @@ class BoundedConnection(TCPServer):
                 if not protocol.has_part_of_a_request:
                     deadline = None
                 elif deadline is None:
-                    deadline = self.loop.time() + HEADERS_SECONDS_MAX
+                    deadline = self.loop.time() + bounds.HEADERS_SECONDS_MAX
         except OSError:
             pass  # Too slow, or gone.
         self._ended = True
@@ -192,7 +151,10 @@ class _Http1(H11Protocol):
         wrong = 0
         if request.http_version not in (b"1.1", b"1.0"):
             wrong = 505
-        elif len(request.headers) > HEADERS_MAX or _header_bytes(request) > HEADERS_MAX_BYTES:
+        elif (
+            len(request.headers) > bounds.HEADERS_MAX
+            or _header_bytes(request) > bounds.HEADERS_MAX_BYTES
+        ):
             wrong = 431
         if not wrong:
             await super()._create_stream(request)

@@ -143,7 +143,15 @@ def configure_logs(service: str, level: str, log_format: str) -> None:
     handler.addFilter(TelemetryOnceAMinute())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # httpx2 logs every request; Authlib at DEBUG logs what proves a sign-in to its provider.
-    for noisy in ("hypercorn.error", "httpx2", "httpcore2", "authlib", "alembic", "urllib3"):
+    for noisy in (
+        "hypercorn.error",
+        "uvicorn.error",
+        "httpx2",
+        "httpcore2",
+        "authlib",
+        "alembic",
+        "urllib3",
+    ):
         logging.getLogger(noisy).setLevel("WARNING")
     # SQLAlchemy logs a pool by its class's module: that one was disposed of is no news.
     logging.getLogger("payments_core.database_telemetry").setLevel("WARNING")

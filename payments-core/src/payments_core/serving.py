@@ -1,4 +1,8 @@
-"""Serve one app in this process with Hypercorn, and stop without dropping a request."""
+"""Serve one app in this process, and stop without dropping a request.
+
+What every server shares: the socket, the signals, the bounds. Which one serves is a choice of
+`ServeOptions`: docs/decisions/asgi-server.md.
+"""
 
 import asyncio
 import gc
@@ -9,31 +13,27 @@ import socket
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Literal
 
-from hypercorn.asyncio import serve as hypercorn_serve
-from hypercorn.config import Config, Sockets
-from hypercorn.typing import ASGIFramework
 from quart import Quart
 
-from payments_core.hypercorn_connection import (
-    HEADERS_MAX_BYTES,
-    Connections,
-    use_bounded_connections,
-)
+from payments_core.connections import Connections
 
 GC_YOUNG_OBJECTS = 20_000  # Before a collection; Python begins with 700.
 BACKLOG_CONNECTIONS = 1024
 CONNECTIONS_MAX = 2_000
 FILES_RESERVED = 100  # Of those that this process may open: for Postgres, logs and the like.
 KEEP_ALIVE_SECONDS = 75  # Longer than a load balancer's own, so that it closes first.
-# A client that stopped reading is given up by the kernel: Hypercorn would wait for it for ever,
+# A client that stopped reading is given up by the kernel: a server would wait for it for ever,
 # when it writes to it and when it stops.
 STALLED_CLIENT_SECONDS_MAX = 10
 
 RefuseUnread = Callable[[bytes], bytes | None]
 
 log = logging.getLogger(__name__)
+
+ServerName = Literal["hypercorn", "uvicorn"]
+Stopped = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -50,13 +50,14 @@ class Lifecycle:
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """Where to listen, and how long stopping may take.
+    """Where and by what to listen, and how long stopping may take.
 
     `delay_seconds`: how long requests are still taken after readiness fails, so that whoever
     routes them here can notice. `drain_seconds`: how long those under way may still take.
     `connections_max`: beyond it the one that is idle longest makes way, or the new one is refused.
     `refuse_unread`: given what a client sent between two requests, the whole answer to it if that
     is a request to be refused without being read.
+    `reuse_port`: whether other processes that ask for it too may listen on the same port.
     """
 
     host: str
@@ -65,58 +66,72 @@ class ServeOptions:
     delay_seconds: float = 0.0
     connections_max: int = CONNECTIONS_MAX
     refuse_unread: RefuseUnread | None = None
+    server: ServerName = "hypercorn"
+    reuse_port: bool = False
 
 
-class CannotListen(Exception):
+class CannotServe(Exception):
+    """What the options ask for is not to be had; the message is for whoever set them."""
+
+
+class CannotListen(CannotServe):
     """The address is taken, or is none of this machine's."""
 
 
-class BoundedConfig(Config):
-    """Hypercorn's settings, and the connections that are open under them."""
-
-    connections: Connections
-    refuse_unread: RefuseUnread | None
-
-    def create_sockets(self) -> Sockets:
-        try:
-            sockets = super().create_sockets()
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise CannotListen(f"cannot listen on {self.bind[0]}: {reason}") from None
-        option: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
-        if option is not None:  # On Linux.
-            for listener in sockets.insecure_sockets:
-                # The connections that it accepts inherit the option.
-                listener.setsockopt(socket.IPPROTO_TCP, option, STALLED_CLIENT_SECONDS_MAX * 1000)
-        return sockets
-
-
 async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None:
-    """Serve until SIGTERM or SIGINT: fail readiness, wait, close the listener, drain."""
-    config = BoundedConfig()
-    config.connections = Connections(_connections_max(options.connections_max))
-    config.refuse_unread = options.refuse_unread
-    use_bounded_connections()
-    # An IPv6 address needs brackets; Hypercorn binds "host:port".
-    host = f"[{options.host}]" if ":" in options.host else options.host
-    config.bind = [f"{host}:{options.port}"]
-    config.backlog = BACKLOG_CONNECTIONS
-    config.keep_alive_timeout = KEEP_ALIVE_SECONDS
-    config.keep_alive_max_requests = 1_000_000
-    config.h11_max_incomplete_size = HEADERS_MAX_BYTES
-    config.graceful_timeout = options.drain_seconds
-    config.include_server_header = False
-    config.accesslog = None  # The app writes its own.
-    # Given by name, Hypercorn would put a handler of its own on it: every line twice.
-    config.errorlog = logging.getLogger("hypercorn.error")
-    log.info("serving", extra={"host": options.host, "port": options.port})
+    """Serve until SIGTERM or SIGINT: fail readiness, wait, close the listener, drain.
+
+    Raises CannotServe.
+    """
+    # Only the one that is asked for is imported.
+    if options.server == "uvicorn":
+        try:
+            from payments_core.uvicorn_serving import serve_with_uvicorn as serve_with
+        except ModuleNotFoundError as error:
+            raise CannotServe(
+                f"the server uvicorn needs the package {error.name}:"
+                " install payments-core[uvicorn], or serve with hypercorn"
+            ) from None
+    else:
+        from payments_core.hypercorn_serving import serve_with_hypercorn as serve_with
+    listener = listening_socket(options)
+    log.info(
+        "serving",
+        extra={"host": options.host, "port": options.port, "server": options.server},
+    )
     stop_on_signals(lifecycle)
 
     async def stopped() -> None:
         await lifecycle.stopping.wait()
         await asyncio.sleep(options.delay_seconds)
 
-    await hypercorn_serve(cast(ASGIFramework, app), config, shutdown_trigger=stopped)
+    connections = Connections(_connections_max(options.connections_max))
+    await serve_with(app, listener, connections, options, stopped)
+
+
+def listening_socket(options: ServeOptions) -> socket.socket:
+    """A socket bound to the options' address. Raises CannotListen.
+
+    The connections that it accepts inherit what is set here.
+    """
+    ipv6 = ":" in options.host
+    listener = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if options.reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        user_timeout: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
+        if user_timeout is not None:  # On Linux.
+            milliseconds = STALLED_CLIENT_SECONDS_MAX * 1000
+            listener.setsockopt(socket.IPPROTO_TCP, user_timeout, milliseconds)
+        listener.bind((options.host, options.port))
+    except OSError as error:
+        listener.close()
+        host = f"[{options.host}]" if ipv6 else options.host
+        reason = error.strerror or str(error)
+        raise CannotListen(f"cannot listen on {host}:{options.port}: {reason}") from None
+    listener.setblocking(False)
+    return listener
 
 
 def _connections_max(wanted: int) -> int:
@@ -156,6 +171,6 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     try:
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.run(body())
-    except (CannotListen, OSError) as error:
+    except (CannotServe, OSError) as error:
         print(error, file=sys.stderr)
         raise SystemExit(1) from None
