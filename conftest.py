@@ -32,6 +32,8 @@ DATA_TABLES = (
     "audit_findings",
     "audit_progress",
     "api_keys",
+    "ledger_seals",
+    "seal_verification",
 )
 NUMBERED_TABLES = DATA_TABLES[:4]
 
@@ -48,6 +50,7 @@ DO $$ BEGIN
     {"; ".join(f"PERFORM setval('{table}_id_seq', 1, false)" for table in NUMBERED_TABLES)};
 END $$;
 INSERT INTO audit_progress DEFAULT VALUES;
+INSERT INTO seal_verification DEFAULT VALUES;
 SET session_replication_role = DEFAULT"""
 
 

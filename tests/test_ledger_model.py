@@ -41,7 +41,8 @@ CREATE TRIGGER poison BEFORE UPDATE ON payments FOR EACH ROW
 WHEN (NEW.account_id = 'poison' AND current_user = 'payments_worker') EXECUTE FUNCTION poison()"""
 EMPTY = """
 SET session_replication_role = replica;
-TRUNCATE payments, recon_jobs, reconciliation_results, accounts, ledger_entries, operator_actions
+TRUNCATE payments, recon_jobs, reconciliation_results, accounts, ledger_entries, ledger_seals,
+    operator_actions
 RESTART IDENTITY;
 SET session_replication_role = DEFAULT"""
 

@@ -55,6 +55,24 @@ DEBIT = f"('{A}', 'sys:clearing:00', 'USD', 'clearing', 'debit', 1, 2, -1)"
 POSTING = f"{LEG}{CREDIT}, {DEBIT}"
 
 
+def _seal(**columns: str) -> str:
+    values = {
+        "seq": "2",
+        "format_version": "1",
+        "from_entry_id": "3",
+        "to_entry_id": "2",
+        "entry_count": "0",
+        "entry_ids": "'{}'",
+        "entries_hash": "sha256('')",
+        "entry_digests": "''",
+        "previous_hash": "sha256('1')",
+        "seal_hash": "sha256('2')",
+        "sealed_at": "now()",
+        **columns,
+    }
+    return f"INSERT INTO ledger_seals ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+
+
 @pytest.fixture
 async def ledger(sql: Sql) -> Sql:
     """Two pending payments, one completed with its posting, one failed."""
@@ -76,6 +94,7 @@ async def ledger(sql: Sql) -> Sql:
         "INSERT INTO operator_actions (action, actor, reason, job_ids)"
         " VALUES ('replay', 'ann', '', '{1}')"
     )
+    await sql.execute(_seal(seq="1", previous_hash="sha256('0')", seal_hash="sha256('1')"))
     return sql
 
 
@@ -139,6 +158,15 @@ CONSTRAINTS: dict[str, str] = {
     "progress_is_one_row": "INSERT INTO audit_progress (only_row) VALUES (false)",
     "audit_findings_pkey": "INSERT INTO audit_findings (invariant, offending, mode)"
     " VALUES ('x', 0, 'full'), ('x', 0, 'full')",
+    "ledger_seals_pkey": _seal(seq="1"),
+    "ledger_seals_previous_hash_key": _seal(previous_hash="sha256('0')"),
+    "seal_is_numbered_from_1": _seal(seq="0"),
+    "seal_covers_a_range": _seal(from_entry_id="4"),
+    "seal_hashes_are_sha256": _seal(seal_hash="''"),
+    "seal_has_a_digest_an_entry": _seal(entry_count="1"),
+    "seal_verification_pkey": "INSERT INTO seal_verification DEFAULT VALUES",
+    "seal_verification_is_one_row": "INSERT INTO seal_verification (only_row) VALUES (false)",
+    "seal_problem_has_a_time": "UPDATE seal_verification SET problem = 'altered'",
     "audit_mode_known": "INSERT INTO audit_findings (invariant, offending, mode)"
     " VALUES ('x', 0, 'half')",
 }
@@ -159,6 +187,7 @@ ALSO_REFUSED = [
     ("processing_has_a_lease", "UPDATE recon_jobs SET locked_until = now()"),
     ("discrepancy_has_an_amount", _result(discrepancy_amount="0.13")),
     ("matched_means_completed", _result(status="'failed'")),
+    ("seal_hashes_are_sha256", _seal(mac="''")),
 ]
 
 
@@ -195,6 +224,9 @@ TRIGGERS = [
     ("an action is deleted", "DELETE FROM operator_actions", "never changed"),
     ("the actions are emptied", "TRUNCATE operator_actions", "never changed"),
     ("a payment is deleted", f"DELETE FROM payments WHERE id = '{B}'", "never changed"),
+    ("a seal is changed", "UPDATE ledger_seals SET mac = sha256('')", "never changed"),
+    ("a seal is deleted", "DELETE FROM ledger_seals", "never changed"),
+    ("the seals are emptied", "TRUNCATE ledger_seals", "never changed"),
     ("the payments are emptied", "TRUNCATE payments CASCADE", "never changed"),
     (
         "a completed payment fails after all",
@@ -247,7 +279,13 @@ TRIGGERS = [
 async def test_history_never_changes_and_postings_balance(
     ledger: Sql, statement: str, reason: str
 ) -> None:
-    tables = ("payments", "ledger_entries", "reconciliation_results", "operator_actions")
+    tables = (
+        "payments",
+        "ledger_entries",
+        "reconciliation_results",
+        "operator_actions",
+        "ledger_seals",
+    )
     before = [await ledger.fetch(f"SELECT * FROM {table} ORDER BY 1") for table in tables]
     with pytest.raises(asyncpg.IntegrityConstraintViolationError, match=reason):
         await ledger.execute(statement)

@@ -19,7 +19,8 @@ from recon_worker.rules import decide
 
 EMPTY = """
 SET session_replication_role = replica;
-TRUNCATE payments, recon_jobs, reconciliation_results, accounts, ledger_entries RESTART IDENTITY;
+TRUNCATE payments, recon_jobs, reconciliation_results, accounts, ledger_entries, ledger_seals
+    RESTART IDENTITY;
 SET session_replication_role = DEFAULT"""
 
 # Few accounts and currencies, so that workers meet on them; amounts of every outcome.

@@ -1,6 +1,6 @@
 """Nothing is lost and nothing happens twice: real processes, really killed.
 
-Each test ends with the ledger compared with a model of it, and a full audit.
+Each test ends with the ledger compared with a model of it, a full audit, and its seals.
 """
 
 import asyncio

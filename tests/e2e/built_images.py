@@ -170,6 +170,7 @@ def _deployment(database: ContainerDatabase, network: str, folder: Path) -> Depl
     commands = {
         "migrate": ("payments-api", "migrate"),
         "audit": ("recon-worker", "audit", "--full"),
+        "audit-seal": ("recon-worker", "audit", "--seal"),
         "validate": ("payments-api", "validate", "--api-url", api_url),
     }
     _, _, password = database.url.partition("@")[0].rpartition(":")

@@ -15,6 +15,7 @@ import httpx
 
 SETTLED_SECONDS_MAX = 60.0
 RETRY_SECONDS_MAX = 60.0
+SEALED_SECONDS_MAX = 30.0
 LEASE_SECONDS = "2"  # Short, so that what a killed worker held is soon someone else's.
 
 
@@ -64,9 +65,14 @@ class Deployment:
         return self.psql(text)
 
     def audit(self) -> None:
-        """Assert that every invariant of the ledger holds, from the first row on."""
-        done = self.run_command("audit")
-        assert done.returncode == 0, done.stdout + done.stderr
+        """Assert that every invariant of the ledger holds, from the first row on, and its seals."""
+        deadline = time.monotonic() + SEALED_SECONDS_MAX
+        while self.sql("SELECT count(*) FROM ledger_seals") == "0":
+            assert time.monotonic() < deadline, "nothing is sealed"
+            time.sleep(0.2)
+        for command in ("audit", "audit-seal"):
+            done = self.run_command(command)
+            assert done.returncode == 0, done.stdout + done.stderr
 
     def validate(self) -> "subprocess.CompletedProcess[str]":
         """The seven checks, as an operator runs them."""

@@ -143,6 +143,8 @@ def _deployment(database: Database, folder: Path) -> Deployment:
     def run_command(name: str) -> "subprocess.CompletedProcess[str]":
         if name == "audit":
             return _run("recon_worker", "audit --full", database.url)
+        if name == "audit-seal":
+            return _run("recon_worker", "audit --seal", database.url)
         return _run("payments_api", f"validate --api-url {api_url}", database.url)
 
     return Deployment(

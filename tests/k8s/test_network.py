@@ -176,7 +176,7 @@ def test_a_policy_selects_pods_that_exist() -> None:
             item["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]
             for item in objects
             if item["kind"] in ("Deployment", "StatefulSet", "Job")
-        } | {"audit", "payments-db", "payments-db-pooler", "acme-challenge"}
+        } | {"audit", "seal-audit", "payments-db", "payments-db-pooler", "acme-challenge"}
         for arrow in set().union(*arrows(objects)):
             for end in (arrow.source, arrow.target):
                 assert end in carried | OUTSIDE | {ANYWHERE, ALL_DNS_CLIENTS}, arrow

@@ -92,6 +92,7 @@ def test_a_service_sees_its_own_role_and_no_other() -> None:
         "payments-api": {"payments-api-database", "payments-db-ca"},
         "recon-worker": {"recon-worker-database", "payments-db-ca"},
         "audit": {"recon-worker-database", "payments-db-ca"},
+        "seal-audit": {"recon-worker-database", "payments-db-ca"},
         "payments-ui": set(),
         "make-secrets": set(),
         "postgres": {"postgres-owner"},

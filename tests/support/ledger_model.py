@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import asyncpg
 from backlog import Sql, Stored
+from sealed_ledger import assert_seals_hold
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recon_worker.audit import audit
@@ -51,10 +52,11 @@ async def assert_ledger_is_of(sql: Sql, stored: Sequence[Stored]) -> None:
 
 
 async def assert_audit_is_clean(engine: AsyncEngine) -> None:
-    """Check every invariant from the first row on."""
+    """Check every invariant from the first row on, and every seal."""
     findings = await audit(engine, "full")
     assert findings is not None
     assert [f"{f.invariant.name}: {f.offenders}" for f in findings if f.offending] == []
+    await assert_seals_hold(engine)
 
 
 def _assert_adds_up(entries: Sequence[asyncpg.Record], head: asyncpg.Record) -> None:

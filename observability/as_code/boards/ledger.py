@@ -60,6 +60,68 @@ LEDGER = board(
             ),
         ),
         (
+            "Seals",
+            (
+                figure(
+                    "Chain of seals",
+                    "Broken is an incident: docs/runbooks/ledger-seal-broken.md.",
+                    "short",
+                    Query("min(payments_ledger_seals_hold)", "chain"),
+                    ((None, RED), (1, GREEN)),
+                    width=6,
+                    texts={"0": "broken", "1": "holds"},
+                ),
+                figure(
+                    "Sealed backlog",
+                    "Entries that no seal covers yet: up to here a change would leave no trace.",
+                    "short",
+                    Query("max(payments_ledger_unsealed_entries)", "entries"),
+                    width=6,
+                ),
+                figure(
+                    "Oldest entry not sealed",
+                    "Some seconds are healthy; docs/runbooks/sealing-stale.md.",
+                    "s",
+                    Query("max(payments_ledger_unsealed_age_seconds)", "age"),
+                    ((None, GREEN), (60, YELLOW), (600, RED)),
+                    width=6,
+                ),
+                figure(
+                    "Since all seals were verified",
+                    "The workers go through the whole chain again and again, slowly.",
+                    "s",
+                    Query("time() - max(recon_worker_seal_verified_timestamp_seconds > 0)", "age"),
+                    width=6,
+                ),
+                lines(
+                    "Sealed backlog",
+                    "Falls back with every round of sealing.",
+                    "short",
+                    Query("max(payments_ledger_unsealed_entries)", "entries"),
+                    width=8,
+                ),
+                lines(
+                    "Entries sealed and verified per second",
+                    "Sealing follows posting; verification is bounded by its setting.",
+                    "ops",
+                    Query("sum(rate(recon_worker_seal_entries_total[$__rate_interval]))", "sealed"),
+                    Query(
+                        "sum(rate(recon_worker_seal_verified_entries_total[$__rate_interval]))",
+                        "verified",
+                    ),
+                    width=8,
+                ),
+                lines(
+                    "Seals",
+                    "The number of the last seal, and how far this pass has verified them.",
+                    "short",
+                    Query("max(recon_worker_seal_head_seq)", "last"),
+                    Query("max(recon_worker_seal_verified_seq)", "verified"),
+                    width=8,
+                ),
+            ),
+        ),
+        (
             "Over time",
             (
                 lines(

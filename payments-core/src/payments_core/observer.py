@@ -36,8 +36,15 @@ SELECT
     (SELECT coalesce(max(id), 0) FROM ledger_entries)
         - (SELECT entries_verified_to FROM audit_progress) AS unaudited,
     (SELECT jsonb_object_agg(invariant, offending) FROM audit_findings)::text AS findings,
+    (SELECT coalesce(max(id), 0) FROM ledger_entries) - sealed.to_entry_id AS unsealed,
+    (SELECT extract(epoch FROM now() - created_at)::float8 FROM ledger_entries
+     WHERE id > sealed.to_entry_id ORDER BY id LIMIT 1) AS unsealed_age,
+    (SELECT problem IS NULL FROM seal_verification) AS seals_hold,
     xact_commit, xact_rollback, blks_hit, blks_read, deadlocks, numbackends
-FROM pg_stat_database WHERE datname = current_database()"""
+FROM pg_stat_database, (
+    SELECT coalesce((SELECT to_entry_id FROM ledger_seals ORDER BY seq DESC LIMIT 1), 0)
+        AS to_entry_id) AS sealed
+WHERE datname = current_database()"""
 
 TABLES = """
 SELECT relname, n_live_tup, n_dead_tup, pg_total_relation_size(relid) AS bytes
@@ -151,6 +158,21 @@ def _ledger_families(seen: Observation) -> Iterable[Metric]:
         "payments_ledger_unaudited_entries",
         "Ledger entries that the auditor has not looked at yet.",
         max(0, seen.state.unaudited),
+    )
+    yield _gauge(
+        "payments_ledger_unsealed_entries",
+        "Ledger entries that no seal covers yet, gaps in their ids included.",
+        max(0, seen.state.unsealed),
+    )
+    yield _gauge(
+        "payments_ledger_unsealed_age_seconds",
+        "How long ago the oldest entry that no seal covers was posted; 0 when all are sealed.",
+        max(0.0, seen.state.unsealed_age or 0.0),
+    )
+    yield _gauge(
+        "payments_ledger_seals_hold",
+        "0 from the moment that an entry or seal was found to be not as sealed, until cleared.",
+        0 if seen.state.seals_hold is False else 1,
     )
     if seen.state.audited_at is not None:
         yield _gauge(

@@ -24,6 +24,7 @@ from sqlalchemy import (
     literal_column,
     text,
 )
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
 
 metadata = MetaData(
     naming_convention={
@@ -304,4 +305,52 @@ api_keys = Table(
     CheckConstraint(
         "tenant IS NULL OR NOT 'jobs:admin' = ANY (scopes)", name="operators_have_no_tenant"
     ),
+)
+
+# Each seal holds the hash of a range of entries and of the seal before it: recon_worker/seal*.py.
+ledger_seals = Table(
+    "ledger_seals",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("format_version", SmallInteger, nullable=False),
+    # Both included, and whatever lies between: a gap is sealed as a gap.
+    Column("from_entry_id", BigInteger, nullable=False),
+    Column("to_entry_id", BigInteger, nullable=False),
+    Column("entry_count", Integer, nullable=False),
+    Column("entry_ids", INT8MULTIRANGE, nullable=False),
+    Column("entries_hash", LargeBinary, nullable=False),
+    # Eight bytes of each entry's hash, in the order of ids: they name the one that was changed.
+    Column("entry_digests", LargeBinary, nullable=False),
+    Column("previous_hash", LargeBinary, nullable=False),
+    Column("seal_hash", LargeBinary, nullable=False),
+    Column("mac", LargeBinary),
+    Column("sealed_at", DateTime(timezone=True), nullable=False),
+    UniqueConstraint("previous_hash"),  # A chain never forks.
+    CheckConstraint("seq > 0", name="seal_is_numbered_from_1"),
+    CheckConstraint("from_entry_id <= to_entry_id + 1", name="seal_covers_a_range"),
+    CheckConstraint(
+        "length(entries_hash) = 32 AND length(previous_hash) = 32"
+        " AND length(seal_hash) = 32 AND length(coalesce(mac, seal_hash)) = 32",
+        name="seal_hashes_are_sha256",
+    ),
+    CheckConstraint(
+        "entry_count >= 0 AND length(entry_digests) = 8 * entry_count",
+        name="seal_has_a_digest_an_entry",
+    ),
+)
+# How far the running workers have verified the seals once more, and what they found (one row).
+seal_verification = Table(
+    "seal_verification",
+    metadata,
+    Column("only_row", Boolean, primary_key=True, server_default=text("true")),
+    Column("verified_seq", BigInteger, nullable=False, server_default="0"),
+    _time("verified_at"),
+    _time("pass_started_at"),
+    _time("pass_completed_at"),
+    Column("problem", Text),
+    Column("problem_seq", BigInteger),
+    Column("problem_entry_id", BigInteger),
+    _time("problem_at"),
+    CheckConstraint("only_row", name="seal_verification_is_one_row"),
+    CheckConstraint("(problem IS NULL) = (problem_at IS NULL)", name="seal_problem_has_a_time"),
 )

@@ -16,9 +16,10 @@ from payments_core.database import (
 from payments_core.healthcheck import healthcheck
 from payments_core.serving import run
 from payments_core.settings import read_settings, settings_help
-from recon_worker import jobs_cli
+from recon_worker import jobs_cli, seal_cli
 from recon_worker.app import run_worker
 from recon_worker.audit import as_table, audit
+from recon_worker.seal_format import read_keys
 from recon_worker.settings import WorkerSettings
 
 FULL_AUDIT_STATEMENT_SECONDS = 3600  # Some of its statements read a whole ledger.
@@ -26,12 +27,19 @@ FULL_AUDIT_STATEMENT_SECONDS = 3600  # Some of its statements read a whole ledge
 
 def main() -> None:
     """The command line's way in."""
-    arguments = _parser().parse_args()
+    parser = _parser()
+    arguments = parser.parse_args()
+    if arguments.command == "audit":
+        seal_cli.refuse_nonsense(parser, arguments)
     settings = read_settings(WorkerSettings)
     if arguments.command == "run":
         run(lambda: run_worker(settings))
     elif arguments.command == "healthcheck":
         sys.exit(healthcheck(settings.host, settings.port))
+    elif arguments.command == "audit" and seal_cli.is_wanted(arguments):
+        keys = read_keys(settings.seal_key_file)
+        work = _with_engine(settings, lambda e: seal_cli.run(e, arguments, keys))
+        sys.exit(asyncio.run(work))
     elif arguments.command == "audit":
         seconds = FULL_AUDIT_STATEMENT_SECONDS if arguments.full else STATEMENT_TIMEOUT_SECONDS
         work = _with_engine(settings, lambda e: _audit(e, full=arguments.full), seconds)
@@ -50,8 +58,11 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="work until SIGTERM, then drain")
     commands.add_parser("healthcheck", help="exit 0 if the running worker is ready")
-    auditing = commands.add_parser("audit", help="check every invariant; exit 1 if one is broken")
+    auditing = commands.add_parser(
+        "audit", help="check every invariant, or the chain of seals; exit 1 if one is broken"
+    )
     auditing.add_argument("--full", action="store_true", help="from the first row on")
+    seal_cli.add_arguments(auditing)
     jobs_cli.add_arguments(commands.add_parser("jobs", help="look at jobs, handle dead letters"))
     return parser
 

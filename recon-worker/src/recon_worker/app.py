@@ -1,6 +1,7 @@
 """The worker's process: the control server, the worker and the auditor, side by side."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 
 from quart import Quart
 
@@ -14,6 +15,8 @@ from payments_core.metrics import show_build
 from payments_core.problems import install_problem_handlers
 from payments_core.serving import Lifecycle, ServeOptions, serve
 from payments_core.telemetry import tracing
+from recon_worker.seal_format import read_keys
+from recon_worker.seal_watch import Sealer
 from recon_worker.settings import WorkerSettings
 from recon_worker.watch import watch
 from recon_worker.worker import Worker
@@ -34,9 +37,26 @@ def create_control_app(worker: Worker, lifecycle: Lifecycle) -> Quart:
     return app
 
 
-async def _watch(worker: Worker, interval_seconds: float) -> None:
+async def _after_schema(worker: Worker, work: Callable[[], Awaitable[None]]) -> None:
     await worker.schema_found.wait()
-    await watch(worker.engine, interval_seconds)
+    await work()
+
+
+def _background(
+    worker: Worker, settings: WorkerSettings, keys: Sequence[bytes]
+) -> list[asyncio.Task[None]]:
+    work: list[Callable[[], Awaitable[None]]] = []
+    if settings.audit_interval_seconds:
+        work.append(lambda: watch(worker.engine, settings.audit_interval_seconds))
+    if settings.seal_interval_seconds:
+        sealer = Sealer(
+            worker.engine,
+            keys,
+            settings.seal_interval_seconds,
+            settings.seal_verify_entries_per_second,
+        )
+        work.append(sealer.run)
+    return [asyncio.create_task(_after_schema(worker, one)) for one in work]
 
 
 async def run_worker(settings: WorkerSettings) -> None:
@@ -50,8 +70,9 @@ async def run_worker(settings: WorkerSettings) -> None:
 async def _run(settings: WorkerSettings, version: str) -> None:
     dsn = dsn_with_password(settings.database_url, settings.database_password_file)
     warn_without_tls(dsn)
-    # A lane each, and beside them renewal, rescue, pruning, presence, notices and the auditor.
-    engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 6)
+    keys = read_keys(settings.seal_key_file)
+    # A lane each, and beside them renewal, rescue, pruning, presence, notices, auditor and sealer.
+    engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 7)
     show_pool(engine)
     lifecycle = Lifecycle()
     worker = Worker(settings, engine, dsn, lifecycle, version)
@@ -59,11 +80,7 @@ async def _run(settings: WorkerSettings, version: str) -> None:
     options = ServeOptions(settings.host, settings.port, CONTROL_DRAIN_SECONDS)
     server = asyncio.create_task(serve(app, options, lifecycle))
     working = asyncio.create_task(worker.run())
-    background = (
-        [asyncio.create_task(_watch(worker, settings.audit_interval_seconds))]
-        if settings.audit_interval_seconds
-        else []
-    )
+    background = _background(worker, settings, keys)
     try:
         # Whichever ends first ends the process: a worker that cannot be seen must not work on.
         await asyncio.wait({server, working}, return_when=asyncio.FIRST_COMPLETED)

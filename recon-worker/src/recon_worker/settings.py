@@ -1,11 +1,19 @@
 """The worker's settings, read once from the environment at start."""
 
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, FilePath
 from pydantic_settings import SettingsConfigDict
 
 from payments_core.settings import DatabaseSettings, LogSettings, Port, Seconds
+from recon_worker.seal_format import read_keys
+
+
+def _with_keys(path: Path) -> Path:
+    """A wrong key file stops the start, before anything is sealed without its keys."""
+    read_keys(path)
+    return path
 
 
 class WorkerSettings(DatabaseSettings, LogSettings):
@@ -43,4 +51,14 @@ class WorkerSettings(DatabaseSettings, LogSettings):
     )
     audit_interval_seconds: Annotated[float, Field(ge=0, le=86400)] = Field(
         default=60.0, description="how often the auditor looks at what is new; 0 is never"
+    )
+    seal_interval_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=5.0, description="how often new ledger entries are sealed; 0 is never"
+    )
+    seal_verify_entries_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
+        default=2000, description="how fast sealed entries are verified again; 0 is never"
+    )
+    seal_key_file: Annotated[FilePath, AfterValidator(_with_keys)] | None = Field(
+        default=None,
+        description="a file with the secret keys that sign seals, one a line, the newest first",
     )

@@ -1,0 +1,106 @@
+"""Heads of the chain kept where nobody who can change the database can change them."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_core.database import AnyRow
+from recon_worker.seal_format import Seal
+from recon_worker.seal_verify import SealFinding
+
+HEAD = """
+SELECT seq, seal_hash, to_entry_id, sealed_at, format_version FROM ledger_seals
+ORDER BY seq DESC LIMIT 1"""
+SEALS_AT = "SELECT seq, seal_hash FROM ledger_seals WHERE seq = ANY ($1::bigint[])"
+
+
+class NoHead(Exception):
+    """What was given to --check-head holds no head."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptHead:
+    """A seal's number and hash, as they were when somebody wrote them down."""
+
+    seq: int
+    seal_hash: bytes
+
+
+def head_fields(seal: Seal) -> dict[str, Any]:
+    """A head as it is logged at every seal."""
+    return _fields(seal.seq, seal.hash(), seal.to_entry_id, seal.sealed_at, seal.format_version)
+
+
+async def export_head(connection: AsyncConnection) -> dict[str, Any] | None:
+    """The chain's head; None as long as nothing is sealed."""
+    row: AnyRow | None = (await connection.exec_driver_sql(HEAD)).one_or_none()
+    return None if row is None else _fields(*row)
+
+
+def _fields(
+    seq: int, seal_hash: bytes, entry_id: int, sealed_at: datetime, format_version: int
+) -> dict[str, Any]:
+    return {
+        "seq": seq,
+        "seal_hash": seal_hash.hex(),
+        "entry_id": entry_id,
+        "sealed_at": sealed_at.astimezone(UTC).isoformat(timespec="microseconds"),
+        "format_version": format_version,
+    }
+
+
+def read_heads(lines: Iterable[str]) -> list[KeptHead]:
+    """The heads among the lines, oldest first: an exported file, or a log with `ledger_sealed`.
+
+    Lines that are no head are passed over, since a log is full of them. Raises NoHead when none
+    is left, or when one has a hash that cannot be one.
+    """
+    heads: dict[int, KeptHead] = {}
+    for line in lines:
+        start = line.find("{")
+        try:
+            fields = json.loads(line[start:]) if start >= 0 else None
+        except ValueError:
+            continue
+        if isinstance(fields, dict) and isinstance(fields.get("head"), dict):
+            fields = fields["head"]  # What `audit --seal --json` printed.
+        if not isinstance(fields, dict) or not {"seq", "seal_hash"} <= fields.keys():
+            continue
+        try:
+            head = KeptHead(int(fields["seq"]), bytes.fromhex(fields["seal_hash"]))
+        except (TypeError, ValueError):
+            raise NoHead(f"not a head: {line.strip()[:200]}") from None
+        if heads.setdefault(head.seq, head) != head:
+            raise NoHead(
+                f"two different heads with seq {head.seq}: one of them is not of this chain"
+            )
+    if not heads:
+        raise NoHead('no line of it is a head, such as {"seq": 12, "seal_hash": "9f..."}')
+    return sorted(heads.values(), key=lambda head: head.seq)
+
+
+async def check_heads(connection: AsyncConnection, heads: Sequence[KeptHead]) -> list[SealFinding]:
+    """What of the kept heads the present chain does not hold; at most one finding of a kind."""
+    rows = await connection.exec_driver_sql(SEALS_AT, ([head.seq for head in heads],))
+    now = {row.seq: row.seal_hash for row in rows.all()}
+    last = await export_head(connection)
+    findings = []
+    good = 0
+    for head in heads:
+        if head.seq not in now:
+            ends = last["seq"] if last else 0
+            why = f"the chain ends at seal {ends}: later ones were cut off"
+            if ends > head.seq:
+                why = f"the chain goes on to seal {ends} without it"
+            findings.append(SealFinding("head_missing", head.seq, None, why))
+            break
+        if now[head.seq] != head.seal_hash:
+            why = f"the chain was rewritten, after seal {good} and up to here"
+            findings.append(SealFinding("head_rewritten", head.seq, None, why))
+            break
+        good = head.seq
+    return findings

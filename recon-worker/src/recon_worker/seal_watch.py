@@ -1,0 +1,175 @@
+"""Sealing in the background: seal what is final, watch the head, verify old seals again."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from payments_core.database import AnyRow, is_unavailable, reason_of, single_statement, transaction
+from recon_worker import seal_metrics
+from recon_worker.seal import (
+    HeadUnsigned,
+    Horizon,
+    is_final,
+    read_head,
+    seal_next,
+    see_horizon,
+)
+from recon_worker.seal_format import GENESIS, Head, Seal
+from recon_worker.seal_heads import KeptHead, check_heads, head_fields
+from recon_worker.seal_verify import SealFinding, verify_step, walk_before
+
+HORIZON_LOOK_SECONDS = 0.05
+HORIZON_LOOKS_MAX = 20  # In one round; the same horizon is looked at again in the next.
+PASS_SECONDS_MIN = 3600.0  # A small ledger need not be read from end to end all the time.
+
+UNSEALED = """
+SELECT (SELECT max(id) FROM ledger_entries) AS last_id,
+       (SELECT extract(epoch FROM now() - created_at)::float8 FROM ledger_entries
+        WHERE id > $1 ORDER BY id LIMIT 1) AS age_seconds"""
+
+BOOKMARK = """
+SELECT verified_seq, problem, extract(epoch FROM now() - verified_at)::float8 AS age_seconds,
+       extract(epoch FROM pass_completed_at)::float8 AS pass_completed_at,
+       extract(epoch FROM now() - pass_started_at)::float8 AS pass_age_seconds
+FROM seal_verification"""
+STEP_DONE = """
+UPDATE seal_verification SET verified_seq = $1, verified_at = now(),
+    pass_started_at = CASE WHEN $2 THEN now() ELSE pass_started_at END,
+    pass_completed_at = CASE WHEN $3 THEN now() ELSE pass_completed_at END"""
+# The first problem stays: what follows from it may hide it.
+RECORD_PROBLEM = """
+UPDATE seal_verification
+SET problem = $1, problem_seq = $2, problem_entry_id = $3, problem_at = now()
+WHERE problem IS NULL"""
+
+log = logging.getLogger(__name__)
+
+
+async def record_problem(connection: AsyncConnection, found: SealFinding) -> None:
+    """Keep the first finding for metrics and alert, until an audit clears it."""
+    await connection.exec_driver_sql(RECORD_PROBLEM, (found.kind, found.seq, found.entry_id))
+
+
+class Sealer:
+    """One worker's part in sealing: only one seals at a time, all of them watch the head."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        keys: Sequence[bytes],
+        interval_seconds: float,
+        verify_entries_per_second: int,
+    ) -> None:
+        self.engine = engine
+        self.keys = keys
+        self.interval_seconds = interval_seconds
+        self.verify_entries = round(verify_entries_per_second * interval_seconds)
+        self._horizon: Horizon | None = None
+        self._seen: Head = GENESIS
+        self._accused: SealFinding | None = None
+
+    async def run(self) -> None:
+        """Seal, watch and verify for ever; a database that is away is waited for."""
+        while True:
+            try:
+                await self.round()
+            except Exception as error:
+                if is_unavailable(error):
+                    log.warning("sealing_waits", extra={"error": reason_of(error)})
+                else:
+                    log.exception("sealing_failed")
+            await asyncio.sleep(self.interval_seconds)
+
+    async def round(self) -> None:
+        """One look at everything."""
+        async with single_statement(self.engine) as connection:
+            await self._watch_head(connection)
+        await self._seal()
+        if self.verify_entries:
+            await self._verify()
+        async with single_statement(self.engine) as connection:
+            await self._show(connection)
+
+    async def _watch_head(self, connection: AsyncConnection) -> None:
+        """Be a witness: the seal that this process saw last must still be there."""
+        if self._seen != GENESIS:
+            kept = KeptHead(self._seen.seq, self._seen.seal_hash)
+            for found in await check_heads(connection, [kept]):
+                await self._accuse(connection, found)
+        self._seen = await read_head(connection)
+
+    async def _accuse(self, connection: AsyncConnection, found: SealFinding) -> None:
+        await record_problem(connection, found)
+        if found == self._accused:
+            return  # Found again at every round, and in the log once.
+        self._accused = found
+        named = {"kind": found.kind, "seq": found.seq, "entry_id": found.entry_id}
+        log.critical("ledger_seal_broken", extra={**named, "detail": found.detail})
+
+    async def _seal(self) -> None:
+        async with single_statement(self.engine) as connection:
+            if self._horizon is None:
+                horizon = await see_horizon(connection)
+                if horizon.entry_id <= self._seen.to_entry_id:
+                    return
+                self._horizon = horizon
+            for _ in range(HORIZON_LOOKS_MAX):
+                if await is_final(connection, self._horizon):
+                    break
+                await asyncio.sleep(HORIZON_LOOK_SECONDS)
+            else:
+                return
+        final_to, self._horizon = self._horizon.entry_id, None
+        try:
+            while made := await self._seal_next(final_to):
+                self._seen = made.head()
+                seal_metrics.ENTRIES_SEALED.inc(made.entry_count)
+                # Whoever keeps the logs is a witness to the chain.
+                log.info("ledger_sealed", extra={**head_fields(made), "entries": made.entry_count})
+        except HeadUnsigned as error:
+            found = SealFinding("seal_unsigned", self._seen.seq, None, str(error))
+            async with single_statement(self.engine) as connection:
+                await self._accuse(connection, found)
+
+    async def _seal_next(self, final_to: int) -> Seal | None:
+        with seal_metrics.SEAL_SECONDS.time():
+            return await seal_next(self.engine, final_to, self.keys)
+
+    async def _verify(self) -> None:
+        """Verify a few seals again, if no other worker has within the interval."""
+        async with transaction(self.engine) as tx:
+            rows = await tx.exec_driver_sql(f"{BOOKMARK} FOR UPDATE SKIP LOCKED")
+            mark = rows.one_or_none()
+            if mark is None or not _is_due(mark, self.interval_seconds):
+                return
+            try:
+                walk = await walk_before(tx, mark.verified_seq + 1, self.keys)
+            except LookupError:
+                walk = await walk_before(tx, 1, self.keys)
+            begins = walk.head == GENESIS
+            more = await verify_step(tx, walk, 2**63 - 1, self.keys, self.verify_entries)
+            for found in walk.findings[:1]:
+                await self._accuse(tx, found)
+            next_seq = walk.head.seq if more else 0
+            await tx.exec_driver_sql(STEP_DONE, (next_seq, begins, not more))
+        seal_metrics.ENTRIES_VERIFIED.inc(walk.entries)
+
+    async def _show(self, connection: AsyncConnection) -> None:
+        head = await read_head(connection)
+        unsealed = (await connection.exec_driver_sql(UNSEALED, (head.to_entry_id,))).one()
+        mark = (await connection.exec_driver_sql(BOOKMARK)).one()
+        seal_metrics.HEAD_SEQ.set(head.seq)
+        seal_metrics.BACKLOG_ENTRIES.set(max(0, (unsealed.last_id or 0) - head.to_entry_id))
+        seal_metrics.BACKLOG_AGE_SECONDS.set(max(0.0, unsealed.age_seconds or 0.0))
+        seal_metrics.CHAIN_HOLDS.set(1 if mark.problem is None else 0)
+        seal_metrics.VERIFIED_SEQ.set(mark.verified_seq)
+        if mark.pass_completed_at is not None:
+            seal_metrics.PASS_COMPLETED.set(mark.pass_completed_at)
+
+
+def _is_due(mark: AnyRow, interval_seconds: float) -> bool:
+    if mark.verified_seq == 0 and mark.pass_age_seconds is not None:
+        return bool(mark.pass_age_seconds >= PASS_SECONDS_MIN)
+    return mark.age_seconds is None or mark.age_seconds >= interval_seconds * 0.9

@@ -1,0 +1,213 @@
+"""Sealing: every entry once, in bounded seals, behind whoever is still posting."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+from backlog import Sql, add_payments
+from own_system import running_worker
+from sealed_ledger import (
+    ADD_ENTRIES,
+    add_entries,
+    leave_gap,
+    seal_all,
+    seal_hash,
+    verify_all,
+)
+from settled_ledger import FAST
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.database import single_statement, transaction
+from recon_worker import seal
+from recon_worker.seal import SEAL_ENTRIES_MAX, SEAL_LOCK_ID, is_final, seal_next, see_horizon
+
+SEALS = "SELECT * FROM ledger_seals ORDER BY seq"
+
+
+@pytest.fixture
+async def other(database_url: str, sql: Sql) -> AsyncIterator[Sql]:
+    """A second connection, for who posts meanwhile."""
+    connection = await asyncpg.connect(database_url)
+    await connection.execute("SET session_replication_role = replica")
+    yield connection
+    await connection.close()
+
+
+async def test_seals_are_what_their_description_says(sql: Sql, engine: AsyncEngine) -> None:
+    await add_entries(sql, 5)
+    await seal_all(engine)
+    await leave_gap(sql, 3)
+    await add_entries(sql, 2)
+    await sql.execute(
+        "SET session_replication_role = replica;"
+        " INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction,"
+        " amount, account_seq, balance_after, created_at)"
+        " VALUES (gen_random_uuid(), 'Zoë 3:x,', 'EUR', 'payment', 'credit', 1.5000, 1, -0.100,"
+        " '1969-12-31T23:59:59.999999Z'), (gen_random_uuid(), 'm', 'JPY', 'payment', 'credit',"
+        " 100, 1, 0, '9999-12-31T23:59:59.999999+14');"
+        " SET session_replication_role = DEFAULT"
+    )
+    await seal_all(engine)
+
+    previous, covered = bytes(32), 0
+    for row in await sql.fetch(SEALS):
+        entries = await sql.fetch(
+            "SELECT * FROM ledger_entries WHERE id BETWEEN $1 AND $2 ORDER BY id",
+            row["from_entry_id"],
+            row["to_entry_id"],
+        )
+        assert (row["previous_hash"], row["from_entry_id"]) == (previous, covered + 1)
+        assert row["entry_count"] == len(entries)
+        assert row["seal_hash"] == seal_hash(row, entries)
+        previous, covered = row["seal_hash"], row["to_entry_id"]
+    assert covered == 12
+    assert await verify_all(engine) == []
+
+
+async def test_entries_are_the_same_to_a_seal_however_a_session_shows_them(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_entries(sql, 3)
+    await seal_all(engine)
+    async with single_statement(engine) as connection:
+        for setting in (
+            "timezone = 'Pacific/Chatham'",
+            "datestyle = 'German, DMY'",
+            "intervalstyle = 'sql_standard'",
+            "bytea_output = 'escape'",
+            "extra_float_digits = -15",
+        ):
+            await connection.exec_driver_sql(f"SET {setting}")
+        try:
+            rows = await connection.exec_driver_sql(f"{seal.GATHER}", (0, 3))
+            kept = await sql.fetchval("SELECT entries_hash FROM ledger_seals")
+            assert rows.one().entries_hash == kept
+        finally:
+            await connection.invalidate()
+
+
+async def test_a_backlog_is_sealed_in_bounded_seals(sql: Sql, engine: AsyncEngine) -> None:
+    await add_entries(sql, 2 * SEAL_ENTRIES_MAX + 500)
+    assert await seal_all(engine) == 3
+    rows = await sql.fetch(SEALS)
+    assert [row["entry_count"] for row in rows] == [SEAL_ENTRIES_MAX, SEAL_ENTRIES_MAX, 500]
+    assert await seal_all(engine) == 0, "idle when there is nothing new"
+    assert await verify_all(engine) == []
+
+
+async def test_one_seals_at_a_time(sql: Sql, engine: AsyncEngine) -> None:
+    await add_entries(sql, 3)
+    async with transaction(engine) as tx:
+        await tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SEAL_LOCK_ID})")
+        assert await seal_next(engine, 3) is None
+    made = await asyncio.gather(*(seal_next(engine, 3) for _ in range(5)))
+    assert len([one for one in made if one]) == 1
+
+
+async def test_a_posting_that_commits_late_is_waited_for(
+    sql: Sql, other: Sql, engine: AsyncEngine
+) -> None:
+    posting = other.transaction()
+    await posting.start()
+    await other.execute(ADD_ENTRIES, 2, 100)  # Ids 1 and 2, not to be seen yet.
+    await add_entries(sql, 3)
+    async with single_statement(engine) as connection:
+        horizon = await see_horizon(connection)
+        assert horizon.entry_id == 5
+        assert not await is_final(connection, horizon)
+        await posting.commit()
+        assert await is_final(connection, horizon)
+    await seal_all(engine)
+    assert await sql.fetchval("SELECT entry_count FROM ledger_seals") == 5
+    assert await verify_all(engine) == []
+
+
+async def test_a_posting_that_has_an_id_and_no_transaction_number_yet_is_waited_for(
+    sql: Sql, other: Sql, engine: AsyncEngine
+) -> None:
+    await sql.execute(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NEW; END $$;"
+        " CREATE TRIGGER dawdle BEFORE INSERT ON ledger_entries FOR EACH ROW"
+        " WHEN (NEW.account_seq > 500) EXECUTE FUNCTION dawdle();"
+        " ALTER TABLE ledger_entries ENABLE ALWAYS TRIGGER dawdle"
+    )
+    try:
+        await sql.execute("SELECT pg_advisory_lock(77)")
+        posting = asyncio.create_task(other.execute(ADD_ENTRIES, 1, 500))
+        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        while not await sql.fetchval(waiting):  # noqa: ASYNC110 - Postgres tells nobody
+            await asyncio.sleep(0.01)
+        await add_entries(sql, 1)
+        async with single_statement(engine) as connection:
+            horizon = await see_horizon(connection)
+            assert horizon.entry_id == 2, "1 was handed out, and nobody sees it"
+            assert not await is_final(connection, horizon)
+            await sql.execute("SELECT pg_advisory_unlock(77)")
+            await posting
+            assert await is_final(connection, horizon)
+        await seal_all(engine)
+        assert await sql.fetchval("SELECT entry_count FROM ledger_seals") == 2
+        assert await verify_all(engine) == []
+    finally:
+        await sql.execute("DROP FUNCTION dawdle CASCADE")
+
+
+async def test_a_posting_that_rolls_back_is_sealed_as_a_gap(
+    sql: Sql, other: Sql, engine: AsyncEngine
+) -> None:
+    await add_entries(sql, 1)
+    posting = other.transaction()
+    await posting.start()
+    await other.execute(ADD_ENTRIES, 4, 100)
+    await posting.rollback()
+    await add_entries(sql, 1)
+    await seal_all(engine)
+    ids = await sql.fetchval("SELECT entry_ids::text FROM ledger_seals")
+    assert ids == "{[1,2),[6,7)}"
+    assert await verify_all(engine) == []
+
+
+async def test_a_seal_that_fails_halfway_leaves_nothing_and_frees_its_lock(
+    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_entries(sql, 3)
+
+    async def die(*_: object) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(seal, "_append", die)
+        with pytest.raises(ConnectionResetError):
+            await seal_next(engine, 3)
+    assert await sql.fetchval("SELECT count(*) FROM ledger_seals") == 0
+    assert await seal_all(engine) == 1
+
+
+async def test_a_chain_never_forks(sql: Sql, engine: AsyncEngine) -> None:
+    await add_entries(sql, 3)
+    await seal_all(engine)
+    fork = (
+        "INSERT INTO ledger_seals SELECT 2, format_version, from_entry_id, to_entry_id,"
+        " entry_count, entry_ids, entries_hash, entry_digests, previous_hash, seal_hash, mac,"
+        " sealed_at FROM ledger_seals"
+    )
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await sql.execute(fork)
+
+
+async def test_sealing_beside_busy_workers_accuses_nobody(
+    sql: Sql, engine: AsyncEngine, worker_url_of_database: str
+) -> None:
+    await add_payments(sql, [(f"acc_{n % 7}", f"{n % 5}.13", "USD") for n in range(3000)])
+    seals = 0
+    async with running_worker(worker_url_of_database, batch_size=20, concurrency=3, **FAST):
+        while await sql.fetchval("SELECT count(*) FROM payments WHERE status = 'pending'"):
+            seals += await seal_all(engine)
+            assert await verify_all(engine) == []
+    seals += await seal_all(engine)
+    assert await verify_all(engine) == []
+    sealed = await sql.fetchval("SELECT sum(entry_count) FROM ledger_seals")
+    assert sealed == await sql.fetchval("SELECT count(*) FROM ledger_entries")
+    assert seals > 1

@@ -1,0 +1,227 @@
+"""`recon-worker audit --seal` and its kin, as an operator has them."""
+
+import argparse
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+from backlog import Sql
+from sealed_ledger import add_entries, rewrite_chain, seal_all
+from settled_ledger import break_ledger
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.settings import read_settings
+from recon_worker import seal_cli
+from recon_worker.settings import WorkerSettings
+
+KEY = b"k" * 32
+Audit = Callable[..., Coroutine[Any, Any, tuple[int, str, str]]]
+
+
+@pytest.fixture
+def audit(engine: AsyncEngine, capsys: pytest.CaptureFixture[str]) -> Audit:
+    """`await audit("--seal", ...)`: exit status, stdout and stderr of the command."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--full", action="store_true")
+    seal_cli.add_arguments(parser)
+
+    async def run(*words: str, keys: tuple[bytes, ...] = ()) -> tuple[int, str, str]:
+        arguments = parser.parse_args(words)
+        seal_cli.refuse_nonsense(parser, arguments)
+        capsys.readouterr()
+        status = await seal_cli.run(engine, arguments, keys)
+        output = capsys.readouterr()
+        return status, output.out, output.err
+
+    return run
+
+
+@pytest.fixture
+async def sealed(sql: Sql, engine: AsyncEngine) -> None:
+    """Three seals of four entries."""
+    for _ in range(3):
+        await add_entries(sql, 4)
+        await seal_all(engine)
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_the_command_itself_ends_with_0_or_1(sql: Sql, worker_url_of_database: str) -> None:
+    async def command(*words: str) -> tuple[int | None, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "recon_worker", "audit", *words),
+            env={**os.environ, "DATABASE_URL": worker_url_of_database},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+        return process.returncode, output.decode()
+
+    status, text = await command("--seal")
+    assert (status, text.splitlines()) == (
+        0,
+        [
+            "3 seals and 12 entries verified; at most 0 entries are not sealed yet",
+            "all is as it was sealed",
+        ],
+    )
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id = 6")
+    status, text = await command("--seal")
+    assert status == 1
+    assert text.splitlines()[0] == "ALTERED         entry 6 in seal 2: is not what was sealed"
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_findings_come_as_json_too(sql: Sql, audit: Audit) -> None:
+    await break_ledger(sql, "DELETE FROM ledger_entries WHERE id IN (11, 6)")
+    await add_entries(sql, 2)
+    status, text, _ = await audit("--seal", "--json")
+    report = json.loads(text)
+    assert status == 1
+    assert report["findings"][0] == {
+        "kind": "missing",
+        "seal": 2,
+        "entry_id": 6,
+        "detail": "was sealed and is gone",
+    }
+    assert (report["ok"], report["findings_total"], report["seals_verified"]) == (False, 2, 3)
+    assert report["unsealed_entries_at_most"] == 2
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_part_of_the_chain_can_be_verified(sql: Sql, audit: Audit) -> None:
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id = 1")
+    assert (await audit("--seal"))[0] == 1
+    status, text, _ = await audit("--seal", "--from", "2")
+    assert (status, text.splitlines()[0][:31]) == (0, "2 seals and 8 entries verified;")
+    status, _, complaint = await audit("--seal", "--from", "9")
+    assert (status, complaint) == (2, "--from 9: there is no seal 8 to go on from\n")
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_kept_head_is_held_by_the_chain_or_missed(
+    sql: Sql, engine: AsyncEngine, audit: Audit, tmp_path: Path
+) -> None:
+    kept = tmp_path / "heads.jsonl"
+    assert (await audit("--export-head", str(kept)))[0] == 0
+    head = json.loads(kept.read_text())
+    assert (head["seq"], head["entry_id"], head["format_version"]) == (3, 12, 1)
+    assert (await audit("--export-head", "-"))[1] == kept.read_text()
+
+    (tmp_path / "report").write_text((await audit("--seal", "--json"))[1])
+    assert (await audit("--check-head", str(tmp_path / "report")))[0] == 0
+
+    await add_entries(sql, 2)
+    await seal_all(engine)
+    # As a collector of logs has it: other lines, and what is in front of the JSON.
+    log = f'recon-worker-1 | {{"event": "ledger_sealed", {json.dumps(head)[1:]}\n{{"a": 1}}\nbye\n'
+    kept.write_text(log)
+    status, text, _ = await audit("--check-head", str(kept))
+    assert (status, text) == (0, "1 kept heads compared with the chain\nall is as it was sealed\n")
+
+    await rewrite_chain(sql, engine)
+    assert (await audit("--seal"))[0] == 0
+    status, text, _ = await audit("--seal", "--check-head", str(kept))
+    assert status == 1
+    assert text.startswith("HEAD_MISSING    seal 3: the chain ends at seal 1")
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_file_without_a_head_is_no_proof(audit: Audit, tmp_path: Path) -> None:
+    file = tmp_path / "heads"
+    for content, why in {
+        "": "no line of it is a head",
+        "hello": "no line of it is a head",
+        '{"seq": 1, "seal_hash": "xyz"}': "not a head",
+        '{"seq": "a", "seal_hash": "00"}': "not a head",
+        '{"seq": 1, "seal_hash": "00"}\n{"seq": 1, "seal_hash": "01"}': "two different heads",
+    }.items():
+        file.write_text(content)
+        status, _, complaint = await audit("--check-head", str(file))
+        assert status == 2
+        assert why in complaint
+    file.write_bytes(b"\xff\xfe")
+    assert (await audit("--check-head", str(file)))[0] == 2
+    assert (await audit("--check-head", str(tmp_path / "absent")))[0] == 2
+    assert (await audit("--export-head", str(tmp_path)))[0] == 2
+
+
+async def test_nothing_sealed_is_no_proof(sql: Sql, audit: Audit) -> None:
+    assert (await audit("--seal"))[0] == 0, "nothing is posted either"
+    assert (await audit("--export-head", "-"))[0] == 2
+    await add_entries(sql, 2)
+    status, _, complaint = await audit("--seal")
+    assert (status, complaint.split(":")[0]) == (2, "nothing is sealed, of 2 entries at most")
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_finding_stays_on_record_until_all_of_it_is_found_right(
+    sql: Sql, audit: Audit, tmp_path: Path
+) -> None:
+    async def recorded() -> str | None:
+        problem: str | None = await sql.fetchval("SELECT problem FROM seal_verification")
+        return problem
+
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = amount + 1 WHERE id = 1")
+    await audit("--seal")
+    assert await recorded() == "altered"
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = amount - 1 WHERE id = 1")
+    await audit("--seal", "--from", "2")
+    assert await recorded() == "altered", "that one did not look there"
+    await audit("--seal")
+    assert await recorded() is None
+
+    await sql.execute("UPDATE seal_verification SET problem = 'head_missing', problem_at = now()")
+    await audit("--seal")
+    assert await recorded() == "head_missing", "a chain cut short looks right by itself"
+    await audit("--export-head", str(tmp_path / "head"))
+    await audit("--seal", "--check-head", str(tmp_path / "head"))
+    assert await recorded() is None
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_head_is_signed_with_the_key_and_only_with_it(audit: Audit) -> None:
+    assert (await audit("--sign-head"))[0] == 2
+    status, text, _ = await audit("--seal", keys=(KEY,))
+    assert status == 1
+    assert text.startswith("SEAL_UNSIGNED   seal 3: ")
+    status, text, _ = await audit("--sign-head", keys=(KEY,))
+    assert (status, json.loads(text)["seq"]) == (0, 4)
+    assert (await audit("--seal", keys=(KEY,)))[0] == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--from", "2"],
+        ["--seal", "--from", "0"],
+        ["--json"],
+        ["--export-head", "-", "--seal"],
+        ["--sign-head", "--export-head", "-"],
+        ["--full", "--check-head", "x"],
+    ],
+)
+async def test_options_that_make_no_sense_are_refused(audit: Audit, words: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        await audit(*words)
+    assert ended.value.code == 2
+
+
+def test_a_key_file_that_is_none_stops_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "keys"
+    monkeypatch.setenv("RECON_WORKER_SEAL_KEY_FILE", str(file))
+    for content in ("", "short"):
+        file.write_text(content)
+        with pytest.raises(SystemExit):
+            read_settings(WorkerSettings)
+        complaint = capsys.readouterr().err
+        assert complaint.startswith("RECON_WORKER_SEAL_KEY_FILE: ")
+        assert "openssl rand -hex 32" in complaint
+    file.write_text(f"{'n' * 32}\n{'o' * 64}\n")
+    assert read_settings(WorkerSettings).seal_key_file == file

@@ -1,0 +1,344 @@
+"""Tampering by whoever owns the database is found, and named; an untouched ledger never accused."""
+
+import asyncio
+import random
+from typing import Any
+
+import pytest
+from backlog import Sql
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from sealed_ledger import (
+    add_entries,
+    last_head,
+    leave_gap,
+    rewrite_chain,
+    seal_all,
+    verify_all,
+)
+from settled_ledger import break_ledger
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.database import single_statement
+from recon_worker import seal_verify
+from recon_worker.seal import HeadUnsigned, seal_next, sign_head
+from recon_worker.seal_heads import check_heads
+from recon_worker.seal_verify import SealFinding, verify_step, walk_before
+
+KEY, OLD_KEY = b"k" * 32, b"o" * 32
+
+# A column of the ledger → another value for it.
+CHANGES = {
+    "payment_id": "gen_random_uuid()",
+    "account_id": "account_id || ' '",
+    "currency": "'XTS'",
+    "entry_type": "'clearing', direction = 'debit', account_id = 'sys:clearing:1'",
+    "direction": "'debit', entry_type = 'clearing', account_id = 'sys:clearing:1'",
+    "amount": "amount + 0.0001",
+    "account_seq": "account_seq + 1000000",
+    "balance_after": "balance_after - 0.0001",
+    "created_at": "created_at + interval '1 microsecond'",
+}
+
+
+def named(findings: list[SealFinding]) -> list[tuple[str, int, int | None]]:
+    return [(found.kind, found.seq, found.entry_id) for found in findings]
+
+
+@pytest.fixture
+async def sealed(sql: Sql, engine: AsyncEngine) -> None:
+    """Twelve entries in four seals of three; ids 4 to 6 and 16 to 20 were never used."""
+    for number in range(4):
+        await add_entries(sql, 3)
+        await seal_all(engine)
+        if number == 0:
+            await leave_gap(sql, 3)
+    await leave_gap(sql, 5)
+
+
+COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_name = $1"
+
+
+async def test_every_column_is_tried_below(sql: Sql) -> None:
+    columns = {row[0] for row in await sql.fetch(COLUMNS, "ledger_entries")}
+    assert columns == {"id", *CHANGES}
+
+
+@pytest.mark.usefixtures("sealed")
+@pytest.mark.parametrize("column", CHANGES)
+async def test_an_altered_entry_is_named(sql: Sql, engine: AsyncEngine, column: str) -> None:
+    where = "WHERE id = 8"
+    await break_ledger(sql, f"UPDATE ledger_entries SET {column} = {CHANGES[column]} {where}")
+    assert named(await verify_all(engine)) == [("altered", 2, 8)]
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_writing_an_amount_another_way_alters_nothing(sql: Sql, engine: AsyncEngine) -> None:
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = amount + 0.0000")
+    assert await verify_all(engine) == []
+
+
+@pytest.mark.usefixtures("sealed")
+@pytest.mark.parametrize(
+    ("statement", "finding"),
+    [
+        ("DELETE FROM ledger_entries WHERE id = 9", [("missing", 2, 9)]),
+        ("DELETE FROM ledger_entries WHERE id < 4", [("missing", 1, n) for n in (1, 2, 3)]),
+        ("TRUNCATE ledger_entries", [("missing", 1, 1), ("missing", 1, 2)]),
+    ],
+)
+async def test_a_deleted_entry_is_named(
+    sql: Sql, engine: AsyncEngine, statement: str, finding: list[Any]
+) -> None:
+    await break_ledger(sql, statement)
+    assert named(await verify_all(engine))[: len(finding)] == finding
+
+
+COPY = (
+    "INSERT INTO ledger_entries OVERRIDING SYSTEM VALUE SELECT {id}, gen_random_uuid(), 'mallory',"
+    " currency, entry_type, direction, amount, {id} + 100, balance_after, created_at"
+    " FROM ledger_entries WHERE id = 1"
+)
+
+
+@pytest.mark.usefixtures("sealed")
+@pytest.mark.parametrize(("entry_id", "seq"), [(5, 2), (-3, 4), (1_000_000, 4)])
+async def test_an_entry_put_where_none_was_is_named(
+    sql: Sql, engine: AsyncEngine, entry_id: int, seq: int
+) -> None:
+    await break_ledger(sql, COPY.format(id=entry_id))
+    assert named(await verify_all(engine)) == [("inserted", seq, entry_id)]
+    await seal_all(engine)
+    assert named(await verify_all(engine)) == [("inserted", seq, entry_id)], "sealing it is no way"
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_two_entries_that_changed_places_are_both_named(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await break_ledger(
+        sql,
+        "CREATE TEMP TABLE two ON COMMIT DROP AS SELECT * FROM ledger_entries WHERE id IN (2, 14);"
+        " DELETE FROM ledger_entries WHERE id IN (2, 14);"
+        " UPDATE two SET id = 16 - id;"
+        " INSERT INTO ledger_entries OVERRIDING SYSTEM VALUE SELECT * FROM two",
+    )
+    assert named(await verify_all(engine)) == [("altered", 1, 2), ("altered", 4, 14)]
+
+
+@pytest.mark.usefixtures("sealed")
+@pytest.mark.parametrize(
+    "change",
+    [
+        "format_version = 2",
+        "from_entry_id = from_entry_id + 1",
+        "to_entry_id = to_entry_id + 1",
+        "entry_count = 2, entry_digests = substr(entry_digests, 1, 16)",
+        "entry_ids = '{[7,8),[9,11)}'",
+        "entry_ids = '{(,)}'",
+        "entries_hash = sha256('')",
+        "entry_count = 4, entry_digests = sha256('')",
+        "previous_hash = sha256('')",
+        "seal_hash = sha256('')",
+        "sealed_at = sealed_at - interval '1 microsecond'",
+    ],
+)
+async def test_an_altered_seal_is_named(sql: Sql, engine: AsyncEngine, change: str) -> None:
+    await break_ledger(sql, f"UPDATE ledger_seals SET {change} WHERE seq = 2")
+    findings = await verify_all(engine)
+    assert named(findings)[0] == ("seal_altered", 2, None)
+    assert {found.seq for found in findings} == {2}
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_an_altered_seal_with_a_right_hash_of_its_own_is_named(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    """Entry and seal changed in step: the seals behind them hold what was there before."""
+    rows = await sql.fetch("SELECT * FROM ledger_seals WHERE seq > 2 ORDER BY seq")
+    await break_ledger(
+        sql,
+        "DELETE FROM ledger_seals WHERE seq > 1;"
+        " UPDATE ledger_entries SET amount = 1000000 WHERE id = 8",
+    )
+    assert await seal_next(engine, 9) is not None
+    await sql.executemany(
+        f"INSERT INTO ledger_seals VALUES ({', '.join(f'${n}' for n in range(1, 13))})",
+        [tuple(row.values()) for row in rows],
+    )
+    assert named(await verify_all(engine)) == [("seal_altered", 2, None)]
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_seal_taken_from_the_middle_is_missed(sql: Sql, engine: AsyncEngine) -> None:
+    await break_ledger(sql, "DELETE FROM ledger_seals WHERE seq = 2")
+    assert named(await verify_all(engine)) == [("seal_missing", 2, None)]
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_seals_cut_off_at_the_end_are_missed_by_who_kept_a_head(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    head = await last_head(engine)
+    await break_ledger(sql, "DELETE FROM ledger_seals WHERE seq > 2")
+    assert await verify_all(engine) == [], "nothing in the chain itself can tell"
+    async with single_statement(engine) as connection:
+        assert named(await check_heads(connection, [head])) == [("head_missing", 4, None)]
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_chain_rewritten_whole_is_found_by_who_kept_a_head(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    head = await last_head(engine)
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = 1000000 WHERE id = 8")
+    await rewrite_chain(sql, engine)
+    for _ in range(3):
+        await add_entries(sql, 1)
+        await seal_all(engine)
+    assert await verify_all(engine) == []
+    async with single_statement(engine) as connection:
+        assert named(await check_heads(connection, [head])) == [("head_rewritten", 4, None)]
+
+
+async def test_a_chain_rewritten_whole_is_found_by_who_has_the_key(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    for keys in ([OLD_KEY], [KEY, OLD_KEY], [KEY, OLD_KEY]):
+        await add_entries(sql, 3)
+        await seal_all(engine, keys)
+    assert await verify_all(engine, [KEY, OLD_KEY]) == []
+    assert await verify_all(engine, [KEY]) == [], "signed from the second seal on"
+
+    await break_ledger(
+        sql,
+        "UPDATE ledger_entries SET amount = 1000000 WHERE id = 8;"
+        " DELETE FROM ledger_seals WHERE seq > 2",
+    )
+    await seal_all(engine)  # As good as it can be done without the key.
+    assert await verify_all(engine) == []
+    assert named(await verify_all(engine, [KEY, OLD_KEY])) == [("seal_unsigned", 3, None)]
+    await add_entries(sql, 1)
+    with pytest.raises(HeadUnsigned, match="sign-head"):
+        await seal_all(engine, [KEY])
+
+
+async def test_a_key_that_comes_later_signs_the_chain_when_it_is_told_to(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_entries(sql, 3)
+    await seal_all(engine)
+    await add_entries(sql, 3)
+    with pytest.raises(HeadUnsigned):
+        await seal_all(engine, [KEY])
+    assert await sign_head(engine, [KEY]) is not None
+    await seal_all(engine, [KEY])
+    counts = [row[0] for row in await sql.fetch("SELECT entry_count FROM ledger_seals")]
+    assert counts == [3, 0, 3]
+    assert await verify_all(engine, [KEY]) == []
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_forged_digest_does_not_hide_an_alteration(
+    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As if somebody had found an entry with the same first eight bytes of its hash."""
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = 1000000 WHERE id = 8")
+    same = "SELECT id, substr(entry_digests, (id - 7)::int * 8 + 1, 8) AS digest"
+    tables = "FROM ledger_entries, ledger_seals WHERE seq = 2 AND id BETWEEN $1 AND $2"
+    monkeypatch.setattr(seal_verify, "FOUND_DIGESTS", f"{same} {tables}")
+    assert named(await verify_all(engine)) == [("altered", 2, None)]
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_walk_may_begin_anywhere_and_takes_bounded_steps(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id IN (1, 15)")
+    async with single_statement(engine) as connection:
+        walk = await walk_before(connection, 3, [])
+        steps = []
+        while await verify_step(connection, walk, 4, entries=2):
+            steps.append((walk.head.seq, walk.entries))
+        assert steps == [(3, 3), (4, 6)]
+        assert named(walk.findings) == [("altered", 4, 15)]
+        with pytest.raises(LookupError, match="no seal 7"):
+            await walk_before(connection, 8, [])
+
+
+ACCOUNTS = st.text(
+    st.characters(codec="utf-8", exclude_characters="\0", exclude_categories=["Cs"]), min_size=1
+).map(lambda name: f"a{name}"[:100])
+ROWS = st.lists(
+    st.tuples(
+        ACCOUNTS,
+        st.sampled_from(["USD", "EUR", "JPY", "BHD"]),
+        st.decimals("0.0001", "99999999999999", places=4),
+        st.decimals("-99999999999999999999", "99999999999999999999", places=4),
+        st.datetimes(),
+        st.integers(0, 2),  # Ids left out before it.
+        st.booleans(),  # Sealed after it.
+    ),
+    min_size=1,
+    max_size=8,
+)
+ADD_ROW = """
+INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction, amount,
+                            account_seq, balance_after, created_at)
+SELECT gen_random_uuid(), $1, $2, 'payment', 'credit', $3,
+       (SELECT count(*) + 1 FROM ledger_entries), $4, $5 AT TIME ZONE 'UTC' RETURNING id"""
+
+
+@pytest.mark.usefixtures("sql")
+async def test_any_ledger_holds_until_any_column_of_any_entry_changes(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    """Random ledgers, gaps and seals; then one random thing is done to one random entry."""
+
+    async def example(rows: list[Any], chance: random.Random) -> None:
+        await break_ledger(
+            sql,
+            "DELETE FROM ledger_entries; DELETE FROM ledger_seals;"
+            " SELECT setval('ledger_entries_id_seq', 1, false)",
+        )
+        ids = []
+        for account, currency, amount, balance, at, gap, seal_now in rows:
+            await leave_gap(sql, gap)
+            await sql.execute("SET session_replication_role = replica")
+            ids.append(await sql.fetchval(ADD_ROW, account, currency, amount, balance, at))
+            await sql.execute("SET session_replication_role = DEFAULT")
+            if seal_now:
+                await seal_all(engine)
+        await seal_all(engine)
+        assert await verify_all(engine) == []
+
+        victim, gaps = chance.choice(ids), sorted(set(range(1, ids[-1])) - set(ids))
+        kind = chance.choice(["alter", "delete", *(["insert"] if gaps else [])])
+        if kind == "alter":
+            column = chance.choice(list(CHANGES))
+            change = f"UPDATE ledger_entries SET {column} = {CHANGES[column]} WHERE id = {victim}"
+            await break_ledger(sql, change)
+            expected = ("altered", victim)
+        elif kind == "delete":
+            await break_ledger(sql, f"DELETE FROM ledger_entries WHERE id = {victim}")
+            expected = ("missing", victim)
+        else:
+            victim = chance.choice(gaps)
+            copy = COPY.format(id=victim).replace("WHERE id = 1", f"WHERE id = {ids[0]}")
+            await break_ledger(sql, copy)
+            expected = ("inserted", victim)
+        assert [(f.kind, f.entry_id) for f in await verify_all(engine)] == [expected]
+
+    loop = asyncio.get_running_loop()
+
+    @settings(
+        max_examples=20,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(rows=ROWS, chance=st.randoms(use_true_random=False))
+    def run(rows: list[Any], chance: random.Random) -> None:
+        asyncio.run_coroutine_threadsafe(example(rows, chance), loop).result(60)
+
+    await asyncio.to_thread(run)

@@ -1,0 +1,172 @@
+"""Sealing in the background: it seals, bears witness, verifies again, and says what it found."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+from backlog import Sql
+from prometheus_client import REGISTRY
+from sealed_ledger import add_entries, rewrite_chain, seal_all, verify_all
+from settled_ledger import break_ledger
+from sqlalchemy.ext.asyncio import AsyncEngine
+from waiting import until
+from worker_process import WorkerProcess
+
+from payments_core.database import single_statement
+from recon_worker import seal_watch
+from recon_worker.seal_heads import check_heads, read_heads
+from recon_worker.seal_watch import Sealer
+
+PROBLEM = "SELECT problem, problem_seq, problem_entry_id FROM seal_verification"
+
+
+def shown(name: str) -> float | None:
+    return REGISTRY.get_sample_value(f"recon_worker_seal_{name}")
+
+
+def sealer(engine: AsyncEngine, keys: list[bytes] | None = None, rate: int = 0) -> Sealer:
+    return Sealer(engine, keys or [], 0.001, rate * 1000)
+
+
+async def problem(sql: Sql) -> tuple[object, ...]:
+    return tuple(await sql.fetchrow(PROBLEM) or ())
+
+
+async def test_a_round_seals_what_is_new_and_shows_it(sql: Sql, engine: AsyncEngine) -> None:
+    await add_entries(sql, 10)
+    before = shown("entries_total") or 0
+    await sealer(engine).round()
+    assert shown("entries_total") == before + 10
+    assert (shown("head_seq"), shown("backlog_entries"), shown("chain_holds")) == (1, 0, 1)
+    assert shown("backlog_age_seconds") == 0
+    assert await verify_all(engine) == []
+
+
+async def test_a_backlog_shows_until_it_is_sealed(
+    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal_watch, "HORIZON_LOOKS_MAX", 2)
+    rounds = sealer(engine)
+    await add_entries(sql, 10)
+    async with sql.transaction():
+        await sql.execute("LOCK TABLE ledger_entries IN ROW EXCLUSIVE MODE")
+        await rounds.round()
+        assert shown("backlog_entries") == 10
+        assert (shown("backlog_age_seconds") or 0) > 60
+    await rounds.round()
+    assert shown("backlog_entries") == 0
+
+
+async def test_each_seal_leaves_its_head_in_the_log(
+    sql: Sql, engine: AsyncEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    rounds = sealer(engine)
+    for _ in range(2):
+        await add_entries(sql, 2)
+        await rounds.round()
+    lines = [
+        json.dumps({"event": record.message, "seq": record.seq, "seal_hash": record.seal_hash})
+        for record in caplog.records
+        if record.message == "ledger_sealed"
+    ]
+    heads = read_heads(lines)
+    assert [head.seq for head in heads] == [1, 2]
+    async with single_statement(engine) as connection:
+        assert await check_heads(connection, heads) == []
+
+
+async def test_seals_that_a_worker_saw_are_missed_when_they_go(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    rounds = sealer(engine)
+    for _ in range(2):
+        await add_entries(sql, 2)
+        await rounds.round()
+    await break_ledger(sql, "DELETE FROM ledger_seals WHERE seq = 2")
+    await rounds.round()
+    assert await problem(sql) == ("head_missing", 2, None)
+    assert shown("chain_holds") == 0
+    assert await verify_all(engine) == [], "sealing goes on, and by itself the chain looks right"
+
+
+async def test_a_chain_rewritten_under_a_worker_is_noticed(sql: Sql, engine: AsyncEngine) -> None:
+    rounds = sealer(engine)
+    await add_entries(sql, 2)
+    await rounds.round()
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id = 1")
+    await rewrite_chain(sql, engine)
+    await rounds.round()
+    assert await problem(sql) == ("head_rewritten", 1, None)
+
+
+async def test_a_chain_that_the_key_has_not_signed_is_not_built_upon(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_entries(sql, 2)
+    await seal_all(engine)
+    await add_entries(sql, 2)
+    await sealer(engine, [b"k" * 32]).round()
+    assert await problem(sql) == ("seal_unsigned", 1, None)
+    assert await sql.fetchval("SELECT count(*) FROM ledger_seals") == 1
+    assert shown("backlog_entries") == 2
+
+
+async def test_old_seals_are_verified_again_a_few_at_a_time(sql: Sql, engine: AsyncEngine) -> None:
+    rounds = sealer(engine, rate=5)
+    for _ in range(4):
+        await add_entries(sql, 4)
+        await seal_all(engine)
+    places = []
+    for _ in range(3):
+        await rounds.round()
+        places.append(shown("verified_seq"))
+    assert places == [2, 4, 0], "five entries a round: two seals of four"
+    completed = shown("verified_timestamp_seconds")
+    assert completed is not None
+    await rounds.round()
+    assert shown("verified_seq") == 0, "the next pass begins an hour after the last"
+
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id = 7")
+    await sql.execute("UPDATE seal_verification SET pass_started_at = now() - interval '2 hours'")
+    await rounds.round()
+    assert await problem(sql) == ("altered", 2, 7)
+    assert shown("chain_holds") == 0
+
+
+async def test_two_workers_do_not_verify_the_same_seals(sql: Sql, engine: AsyncEngine) -> None:
+    await add_entries(sql, 4)
+    await seal_all(engine)
+    async with sql.transaction():
+        await sql.execute("SELECT * FROM seal_verification FOR UPDATE")
+        await sealer(engine, rate=5).round()  # It does not wait for the other one either.
+    assert await sql.fetchval("SELECT verified_at FROM seal_verification") is None
+
+
+async def test_a_sealer_killed_halfway_leaves_no_half_seal_and_no_lock(
+    sql: Sql, engine: AsyncEngine, worker_url_of_database: str, tmp_path: Path
+) -> None:
+    async def halfway() -> bool:
+        waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'ledger_seals'::regclass"
+        return bool(await sql.fetchval(f"{waiting} AND NOT granted"))
+
+    async def sealed() -> bool:
+        return bool(await sql.fetchval("SELECT count(*) FROM ledger_seals"))
+
+    await add_entries(sql, 50)
+    options = {"RECON_WORKER_SEAL_INTERVAL_SECONDS": "0.05"}
+    async with sql.transaction():
+        await sql.execute("LOCK TABLE ledger_seals IN SHARE MODE")
+        killed = WorkerProcess(worker_url_of_database, tmp_path / "log", **options)
+        try:
+            await until(halfway, 60)
+        finally:
+            killed.kill()
+    another = WorkerProcess(worker_url_of_database, tmp_path / "log", **options)
+    try:
+        await until(sealed, 60)
+    finally:
+        another.kill()
+    assert await sql.fetchval("SELECT array_agg(entry_count) FROM ledger_seals") == [50]
+    assert await verify_all(engine) == []
