@@ -73,6 +73,17 @@ def _seal(**columns: str) -> str:
     return f"INSERT INTO ledger_seals ({', '.join(values)}) VALUES ({', '.join(values.values())})"
 
 
+def _key(**columns: str) -> str:
+    values = {
+        "id": "'0123456789ab'",
+        "secret_hash": "sha256('s')",
+        "name": "'till'",
+        "scopes": "'{payments:read}'",
+        **columns,
+    }
+    return f"INSERT INTO api_keys ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+
+
 @pytest.fixture
 async def ledger(sql: Sql) -> Sql:
     """Two pending payments, one completed with its posting, one failed."""
@@ -167,6 +178,13 @@ CONSTRAINTS: dict[str, str] = {
     "seal_verification_pkey": "INSERT INTO seal_verification DEFAULT VALUES",
     "seal_verification_is_one_row": "INSERT INTO seal_verification (only_row) VALUES (false)",
     "seal_problem_has_a_time": "UPDATE seal_verification SET problem = 'altered'",
+    "api_keys_pkey": f"{_key()}, ('0123456789ab', sha256('t'), 'till', '{{payments:read}}')",
+    "key_id_has_12_chars": _key(id="'0123456789AB'"),
+    "secret_hash_is_sha256": _key(secret_hash="''"),
+    "key_is_named": _key(name="''"),
+    "key_allows_something": _key(scopes="'{}'"),
+    "tenant_is_a_name": _key(tenant="'Acme'"),
+    "operators_have_no_tenant": _key(tenant="'acme'", scopes="'{jobs:admin}'"),
     "audit_mode_known": "INSERT INTO audit_findings (invariant, offending, mode)"
     " VALUES ('x', 0, 'half')",
 }
