@@ -1,6 +1,7 @@
 """What a user, an operator and a bad day do to the whole system."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +17,7 @@ from deployment import (
     wait_until_all_settled,
 )
 
+UNDER_WAY_SECONDS_MAX = 20.0
 SUMMARY = """\
 ✅ ALL VALIDATION CHECKS PASSED
 
@@ -152,6 +154,10 @@ def _pay_while(deployment: Deployment, disturb: Callable[[], None]) -> dict[str,
     with ThreadPoolExecutor(8) as pool:
         customers = [pool.submit(customer, number) for number in range(8)]
         try:
+            # Postgres restarts quicker than eight clients are made: then nobody would be disturbed.
+            deadline = time.monotonic() + UNDER_WAY_SECONDS_MAX
+            while len(accepted) < len(customers) and time.monotonic() < deadline:
+                time.sleep(0.01)
             disturb()
         finally:
             disturbed.set()
