@@ -16,6 +16,7 @@ ALLOWED = {
     "BSD-2-Clause",
     "BSD-3-Clause",
     "MIT",
+    "MIT-0",
     "MPL-2.0",
     "PSF-2.0",
     "Unlicense",

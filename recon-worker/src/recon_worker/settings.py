@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, FilePath
+from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
-from payments_core.settings import DatabaseSettings, LogSettings, Port, Seconds
+from payments_core.settings import DatabaseSettings, ExistingFile, LogSettings, Port, Seconds
 from recon_worker.seal_format import read_keys
 
 
@@ -58,7 +58,7 @@ class WorkerSettings(DatabaseSettings, LogSettings):
     seal_verify_entries_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
         default=2000, description="how fast sealed entries are verified again; 0 is never"
     )
-    seal_key_file: Annotated[FilePath, AfterValidator(_with_keys)] | None = Field(
+    seal_key_file: Annotated[ExistingFile, AfterValidator(_with_keys)] | None = Field(
         default=None,
         description="a file with the secret keys that sign seals, one a line, the newest first",
     )
