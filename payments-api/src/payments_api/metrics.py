@@ -17,6 +17,9 @@ AUTH_REFUSALS = Counter(
     " unavailable when nobody could tell.",
     ["reason"],
 )
+# From zero on, so that a rate sees the first refusal too.
+for _reason in ("missing", "malformed", "unknown", "revoked", "expired", "scope", "unavailable"):
+    AUTH_REFUSALS.labels(_reason)
 STATEMENT_ORDERS = Histogram(
     "payments_api_statement_orders",
     "Orders that shared one statement.",
