@@ -62,7 +62,6 @@ IDS = [
     "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f",  # Well-formed, and of no payment.
     "%00",
     "%FF",
-    "batch",
 ]
 
 
@@ -73,6 +72,12 @@ async def test_a_malformed_or_unknown_id_is_a_404(
     answer = await client.get(f"/payments/{payment_id}")
     assert answer.status_code == 404
     assert (await answer.get_json())["code"] == "payment_not_found"
+
+
+async def test_the_address_of_batches_is_no_payments(client: TestClientProtocol) -> None:
+    answer = await client.get("/payments/batch")
+    assert answer.status_code == 405
+    assert "POST" in answer.headers["Allow"]
 
 
 async def test_an_id_may_be_written_in_capitals(client: TestClientProtocol) -> None:
