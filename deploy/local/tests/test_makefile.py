@@ -40,6 +40,8 @@ def clone(tmp_path: Path) -> Path:
     for manifest in REPOSITORY.glob("*/pyproject.toml"):
         (tmp_path / manifest.parent.name).mkdir()
         shutil.copy(manifest, tmp_path / manifest.parent.name)
+    (tmp_path / "benchmarks").mkdir()
+    shutil.copy(REPOSITORY / "benchmarks/benchmarks.mk", tmp_path / "benchmarks")
     return tmp_path
 
 
