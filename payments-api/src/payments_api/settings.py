@@ -1,21 +1,14 @@
 """The API's settings, read once from the environment at start."""
 
-from ipaddress import ip_address
 from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from payments_api.limit_settings import LimitSettings
+from payments_core.client_address import is_loopback
 from payments_core.serving import ServerName
 from payments_core.settings import DatabaseSettings, LogSettings, Port, Seconds
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
@@ -69,7 +62,7 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
     @classmethod
     def _said_twice(cls, said: bool, info: ValidationInfo) -> bool:
         host = info.data.get("host", "localhost")
-        if info.data.get("auth") == "off" and not said and not _is_loopback(host):
+        if info.data.get("auth") == "off" and not said and not is_loopback(host):
             raise ValueError(
                 f"PAYMENTS_API_AUTH=off would let anybody who reaches {host} pay: set this to true"
                 " as well if nobody else can, or PAYMENTS_API_AUTH to on"

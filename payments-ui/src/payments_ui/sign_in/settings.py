@@ -1,6 +1,5 @@
 """The settings of signing in: which way, for how long, and who is an operator."""
 
-import ipaddress
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
@@ -9,7 +8,7 @@ from argon2.exceptions import InvalidHashError
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from payments_core.client_address import ForwardedHeader, networks_of
+from payments_core.client_address import ForwardedHeader, is_loopback, networks_of
 
 PASSWORD_MIN_CHARS = 16  # Of one that is not hashed: made by a machine, kept by a secret store.
 # Signed with a private key of the provider's: what our own client secret signs proves nothing.
@@ -21,16 +20,6 @@ ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}) |
 def words(text: str) -> tuple[str, ...]:
     """The values of a comma-separated list, without those that are empty."""
     return tuple(word for each in text.split(",") if (word := each.strip()))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the address."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _networks(value: str) -> str:
