@@ -4,21 +4,19 @@ A page makes a payment now and then, so it has a transaction of its own; what cl
 its shared statement, which records nobody.
 """
 
+import asyncio
+
 import uuid_utils.compat as uuid_utils
 from opentelemetry.trace import get_current_span
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.create_payment import CREATE, FIND, STATEMENT_SECONDS_MAX, Creation
 from payments_api.errors import IdempotencyKeyReused
-from payments_core.database import driver_connection
+from payments_core.database import AnyRow, transaction
 from payments_core.notices import Notifier
-from payments_core.operator_actions import Operator
+from payments_core.operator_actions import Operator, record_action
 from payments_core.payments import CreatedPayment, PaymentOrder
 from payments_core.telemetry import traceparent_of_span
-
-RECORD = """
-INSERT INTO operator_actions (action, actor, key_name, trace_id, reason, job_ids, payment_id)
-VALUES ('create', $1, $2, $3, '', '{}', $4)"""
 
 
 async def create_by_operator(
@@ -37,20 +35,22 @@ async def create_by_operator(
     span = get_current_span()
     if span.get_span_context().is_valid:
         traceparent = traceparent_of_span(span)
-    who = (operator.name, operator.key_name, operator.trace_id)
     stored = (order.account_id, order.amount, order.currency, order.description)
-    async with driver_connection(engine) as connection:
-        async with connection.transaction():
-            row = (made, order.idempotency_key, fingerprint, *stored, traceparent)
-            columns = ([value] for value in row)
-            created = await connection.fetch(CREATE, *columns, timeout=STATEMENT_SECONDS_MAX)
-            if created:
-                await connection.execute(RECORD, *who, made, timeout=STATEMENT_SECONDS_MAX)
-        if created:
-            notifier.payments_changed([made], jobs_added=True)
-            return Creation(CreatedPayment(made, *stored, created[0][1]), replayed=False)
-        keys = [order.idempotency_key]
-        [[_, known, *found]] = await connection.fetch(FIND, keys, timeout=STATEMENT_SECONDS_MAX)
+    values = (made, order.idempotency_key, fingerprint, *stored, traceparent)
+    columns = tuple([value] for value in values)
+    row: AnyRow | None
+    async with asyncio.timeout(STATEMENT_SECONDS_MAX), transaction(engine) as tx:
+        row = (await tx.exec_driver_sql(CREATE, columns)).one_or_none()
+        if row is None:
+            # A statement of its own sees what the first one had to wait for.
+            keys = [order.idempotency_key]
+            existing: AnyRow = (await tx.exec_driver_sql(FIND, (keys,))).one()
+        else:
+            await record_action(tx, "create", operator, payment_id=made)
+    if row is not None:
+        notifier.payments_changed([made], jobs_added=True)
+        return Creation(CreatedPayment(made, *stored, row[1]), replayed=False)
+    _, known, *found = existing
     if known != fingerprint:
         raise IdempotencyKeyReused("Use a fresh key for another payment.")
     return Creation(CreatedPayment(*found), replayed=True)
