@@ -162,18 +162,18 @@ def _follow(walk: Walk, row: AnyRow, keys: Sequence[bytes]) -> Seal | None:
     if walk.signed and not signed:
         _found(walk, "seal_unsigned", seal.seq, "has no MAC of a known key; one before it has")
     walk.signed = walk.signed or signed
-    follows = seal.seq == before.seq + 1
-    if not follows:
+    intact = seal.hash() == row.seal_hash
+    if seal.seq != before.seq + 1:
         why = f"seals {before.seq + 1} to {seal.seq - 1} are gone"
         _found(walk, "seal_missing", before.seq + 1, why)
-    elif seal.hash() == row.seal_hash and seal.previous_hash != before.seal_hash:
+    elif intact and seal.previous_hash != before.seal_hash:
         # This one is what it was, and holds the hash of another than the one before it.
         why = f"is not the seal that seal {seal.seq} follows"
         _found(walk, "seal_altered", max(before.seq, 1), why)
     elif walk.sound and seal.from_entry_id != before.to_entry_id + 1:
         why = f"does not begin at entry {before.to_entry_id + 1}, where the one before it ended"
         _found(walk, "seal_altered", seal.seq, why)
-    walk.sound = seal.hash() == row.seal_hash and seal.format_version == FORMAT_VERSION
+    walk.sound = intact and seal.format_version == FORMAT_VERSION
     if not walk.sound:
         known = seal.format_version == FORMAT_VERSION
         why = "is not what its own hash says" if known else f"is of format {seal.format_version}"
