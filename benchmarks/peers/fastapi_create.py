@@ -37,7 +37,7 @@ class Payment(BaseModel):
     currency: str
     description: str
     status: str
-    createdAt: str  # noqa: N815
+    createdAt: str  # noqa: N815 - as above.
 
 
 @asynccontextmanager

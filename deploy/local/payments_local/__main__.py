@@ -73,7 +73,7 @@ def _with_postgres(command: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with running_postgres() as server:
         environ = {**os.environ, "DATABASE_URL": server.url}
-        return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603
+        return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 - the caller's
 
 
 if __name__ == "__main__":
