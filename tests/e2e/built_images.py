@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.request import urlopen
 from uuid import uuid4
 
 from deployment import Database, Deployment, service_settings
 from leftovers import LABEL, mark
 from postgres_container import ContainerDatabase
 from processes import ROLE_PASSWORD, ROLE_PASSWORDS, WORKERS
+from readiness import is_ready
 
 from payments_local.ports import free_port
 from payments_local.postgres import BIN
@@ -77,17 +77,10 @@ class ContainerPart:
             *(*CONFINED, *environ, f"{self.image}:{TAG}"),
         )
         deadline = time.monotonic() + READY_SECONDS_MAX
-        while not self._is_ready():
+        while not is_ready(self.port):
             assert self._state("Running") == "true", self._logs()
             assert time.monotonic() < deadline, f"{self.host} is not ready"
             time.sleep(0.1)
-
-    def _is_ready(self) -> bool:
-        try:
-            with urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
     def stop(self) -> None:
         """SIGTERM, and wait: it must end by itself, with status 0."""

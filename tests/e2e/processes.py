@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.request import urlopen
 
 from deployment import Database, Deployment, service_settings
+from readiness import is_ready
 
 from payments_local.ports import free_port
 from payments_local.postgres import BIN, EmbeddedPostgres
@@ -48,17 +48,10 @@ class ProcessPart:
                 stderr=log,
             )
         deadline = time.monotonic() + READY_SECONDS_MAX
-        while not self._is_ready():
+        while not is_ready(self.port):
             assert self.process.poll() is None, self.log.read_text()[-2000:]
             assert time.monotonic() < deadline, f"{self.module} is not ready"
             time.sleep(0.05)
-
-    def _is_ready(self) -> bool:
-        try:
-            with urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
     def stop(self) -> None:
         """SIGTERM, and wait: it must end by itself, with status 0."""

@@ -14,6 +14,7 @@ from backlog import add_simple
 from k8s_manifests import FULLEST, ROOT, combination, one
 from ledger_model import assert_audit_is_clean
 from own_system import running_worker
+from pgbouncer import write_pgbouncer
 from postgres_container import engine_problem
 from waiting import until
 
@@ -61,20 +62,7 @@ def docker(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def pgbouncer(image: str, folder: Path, postgres_port: int) -> Iterator[int]:
     """PgBouncer in front of that port with the manifests' own parameters; yields its port."""
     port = free_port()
-    lines = [
-        "[databases]",
-        f"payments = host=127.0.0.1 port={postgres_port}",
-        "[pgbouncer]",
-        "listen_addr = 127.0.0.1",
-        f"listen_port = {port}",
-        "unix_socket_dir =",
-        "auth_type = trust",
-        "auth_file = /settings/users.txt",
-        f"pool_mode = {POOLER['poolMode']}",
-        *(f"{name} = {value}" for name, value in POOLER["parameters"].items()),
-    ]
-    (folder / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
-    (folder / "users.txt").write_text('"payments_worker" ""\n')
+    write_pgbouncer(folder, POOLER, port, postgres_port, "/settings")
     folder.chmod(0o755)
     name = f"payments-pooler-test-{uuid4().hex[:8]}"
     mount = f"--volume={folder}:/settings:ro"

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import yaml
+from pgbouncer import write_pgbouncer
 
 from payments_chaos.earlier_release import ROOT
 from payments_chaos.services import Service
@@ -19,7 +20,6 @@ from payments_local.ports import free_port
 MANIFESTS = ROOT / "deploy" / "k8s" / "components" / "cloudnative-pg"
 OLDEST = (1, 21)  # The first that keeps prepared statements apart in transaction mode.
 IMAGE = "payments-airgap/pgbouncer:test"  # What the tests of the manifests make.
-ROLE = "payments_worker"
 
 
 def _manifest(name: str) -> dict[str, Any]:
@@ -80,20 +80,7 @@ def pooler(folder: Path, postgres_port: int) -> Pooler:
     spec = _manifest("pooler.yaml")["spec"]["pgbouncer"]
     program = _program()
     seen_as = str(home) if program else "/settings"
-    lines = [
-        "[databases]",
-        f"payments = host=127.0.0.1 port={postgres_port}",
-        "[pgbouncer]",
-        "listen_addr = 127.0.0.1",
-        f"listen_port = {port}",
-        "unix_socket_dir =",
-        "auth_type = trust",
-        f"auth_file = {seen_as}/users.txt",
-        f"pool_mode = {spec['poolMode']}",
-        *(f"{name} = {value}" for name, value in spec["parameters"].items()),
-    ]
-    (home / "pgbouncer.ini").write_text("\n".join(lines) + "\n")
-    (home / "users.txt").write_text(f'"{ROLE}" ""\n')
+    write_pgbouncer(home, spec, port, postgres_port, seen_as)
     name = f"payments-chaos-{uuid4().hex[:8]}"
     mount = f"--volume={home}:/settings:ro"
     options = ["--rm", f"--name={name}", "--network=host", mount]

@@ -114,20 +114,20 @@ async def freeze_api(system: System, chance: random.Random) -> str:
 
 async def restart_worker(system: System, chance: random.Random) -> str:
     """SIGTERM: a rollout. It must drain and end with status 0."""
-    async with _one_of(system.workers, chance) as worker:
-        await worker.stop()
-        worker.start()
-        await worker.until_ready()
-    return worker.name
+    return await _restart_one_of(system.workers, chance)
 
 
 async def restart_api(system: System, chance: random.Random) -> str:
     """SIGTERM: a rollout."""
-    async with _one_of(system.apis, chance) as api:
-        await api.stop()
-        api.start()
-        await api.until_ready()
-    return api.name
+    return await _restart_one_of(system.apis, chance)
+
+
+async def _restart_one_of(services: list[Service], chance: random.Random) -> str:
+    async with _one_of(services, chance) as service:
+        await service.stop()
+        service.start()
+        await service.until_ready()
+    return service.name
 
 
 async def kill_pooler(system: System, chance: random.Random) -> str:

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.request import urlopen
 
 import psutil
+from readiness import is_ready
 from waiting import until
 
 from payments_local.children import Child, ChildSpec, RunAs
@@ -56,16 +56,9 @@ class Service:
 
         async def ready() -> bool:
             self.assert_running()
-            return await asyncio.to_thread(self._is_ready)
+            return await asyncio.to_thread(is_ready, self.port)
 
         await until(ready, READY_SECONDS_MAX)
-
-    def _is_ready(self) -> bool:
-        try:
-            with urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except OSError:
-            return False
 
     def kill(self) -> None:
         """End it as a power cut would; harmless if it does not run."""
