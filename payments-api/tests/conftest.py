@@ -180,3 +180,11 @@ async def serve_api(api_url_of_database: str, server: ServerName) -> AsyncIterat
 async def served(serve_api: ServeApi) -> Served:
     """The API over HTTP with its default settings."""
     return await serve_api()
+
+
+@pytest.fixture
+async def kept(api_url_of_database: str) -> AsyncIterator[Quart]:
+    """The API, asking for keys."""
+    app = create_app(ApiSettings.model_validate({"DATABASE_URL": api_url_of_database}))
+    async with app.test_app():
+        yield app

@@ -9,9 +9,7 @@ from quart import Quart
 from quart.typing import TestClientProtocol
 
 from payments_api.api_keys import KeyGrant, add_key, new_key
-from payments_api.app import create_app
 from payments_api.callers import JOBS_ADMIN, PAYMENTS_WRITE
-from payments_api.settings import ApiSettings
 from payments_core.database import create_engine, transaction
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
@@ -94,14 +92,6 @@ async def test_a_list_is_paged_and_narrowed(client: TestClientProtocol) -> None:
     assert rest["nextCursor"] is None
     other = await client.get(f"/operator-actions?actor=ada&cursor={first['nextCursor']}")
     assert other.status_code == 400
-
-
-@pytest.fixture
-async def kept(api_url_of_database: str) -> AsyncIterator[Quart]:
-    """The API, asking for keys."""
-    app = create_app(ApiSettings.model_validate({"DATABASE_URL": api_url_of_database}))
-    async with app.test_app():
-        yield app
 
 
 @pytest.fixture

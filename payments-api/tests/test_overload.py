@@ -7,6 +7,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from set_clock import Clock
 from waiting import until
 
 from payments_api import overload
@@ -15,16 +16,6 @@ from payments_api.overload import ConcurrencyLimit
 
 WAITS_FOR_A_LOCK = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
 BODY = {"accountId": "acc_1", "amount": 1}
-
-
-class Clock:
-    """A time that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def _serve(limit: ConcurrencyLimit, clock: Clock, seconds: float, count: int = 1) -> int:

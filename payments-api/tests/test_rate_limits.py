@@ -5,21 +5,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from set_clock import Clock
 
 from payments_api import rate_limits
 from payments_api.rate_limits import Quota, RateLimit
 
 BODY = {"accountId": "acc_1", "amount": 1}
-
-
-class Clock:
-    """A time that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def _limit(text: str) -> tuple[RateLimit, Clock]:

@@ -19,10 +19,8 @@ from quart.typing import TestClientProtocol
 
 from payments_api import key_ring
 from payments_api.api_keys import KeyGrant, add_key, new_key
-from payments_api.app import create_app
 from payments_api.callers import LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE, SCOPES
 from payments_api.event_feed import EventFeed, event_stream
-from payments_api.settings import ApiSettings
 from payments_core.database import create_engine, transaction
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
@@ -54,14 +52,6 @@ async def make_key(database_url: str) -> AsyncIterator[Keys]:
 
     yield make
     await engine.dispose()
-
-
-@pytest.fixture
-async def kept(api_url_of_database: str) -> AsyncIterator[Quart]:
-    """The API, asking for keys."""
-    app = create_app(ApiSettings.model_validate({"DATABASE_URL": api_url_of_database}))
-    async with app.test_app():
-        yield app
 
 
 @dataclass

@@ -1,10 +1,10 @@
 """The auditor: cheap beside a busy worker, and never past a row it has not seen."""
 
 import asyncio
-import sys
 from typing import Any
 
 import pytest
+from audit_command import audit_command
 from backlog import Sql, add_payments
 from ledger_model import assert_audit_is_clean
 from own_system import running_worker
@@ -19,27 +19,16 @@ from recon_worker.audit import audit, last_findings
 from recon_worker.invariants import INVARIANTS
 
 
-async def _run_command(url: str, *words: str) -> tuple[int | None, str]:
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "recon_worker", "audit", *words),
-        env={"DATABASE_URL": url},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    output, _ = await process.communicate()
-    return process.returncode, output.decode()
-
-
 @pytest.mark.usefixtures("settled")
 async def test_the_command_says_that_all_is_well_or_what_is_not(
     sql: Sql, worker_url_of_database: str
 ) -> None:
-    status, text = await _run_command(worker_url_of_database)
+    status, text = await audit_command(worker_url_of_database)
     assert (status, text.splitlines()[-1]) == (0, "all invariants hold")
     assert text.count("ok    ") == len(INVARIANTS)
 
     await break_ledger(sql, "UPDATE accounts SET seq = 77 WHERE account_id = 'b'")
-    status, text = await _run_command(worker_url_of_database, "--full")
+    status, text = await audit_command(worker_url_of_database, "--full")
     assert status == 1
     assert "BROKEN  head_row_is_the_last_entry" in text
     assert "account_id=b" in text

@@ -1,15 +1,13 @@
 """`recon-worker audit --seal` and its kin, as an operator has them."""
 
 import argparse
-import asyncio
 import json
-import os
-import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import pytest
+from audit_command import audit_command
 from backlog import Sql
 from sealed_ledger import add_entries, rewrite_chain, seal_all
 from settled_ledger import break_ledger
@@ -51,17 +49,7 @@ async def sealed(sql: Sql, engine: AsyncEngine) -> None:
 
 @pytest.mark.usefixtures("sealed")
 async def test_the_command_itself_ends_with_0_or_1(sql: Sql, worker_url_of_database: str) -> None:
-    async def command(*words: str) -> tuple[int | None, str]:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "recon_worker", "audit", *words),
-            env={**os.environ, "DATABASE_URL": worker_url_of_database},
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await process.communicate()
-        return process.returncode, output.decode()
-
-    status, text = await command("--seal")
+    status, text = await audit_command(worker_url_of_database, "--seal")
     assert (status, text.splitlines()) == (
         0,
         [
@@ -70,7 +58,7 @@ async def test_the_command_itself_ends_with_0_or_1(sql: Sql, worker_url_of_datab
         ],
     )
     await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id = 6")
-    status, text = await command("--seal")
+    status, text = await audit_command(worker_url_of_database, "--seal")
     assert status == 1
     assert text.splitlines()[0] == "ALTERED         entry 6 in seal 2: is not what was sealed"
 

@@ -1,0 +1,16 @@
+"""`recon-worker audit` as an operator runs it."""
+
+import asyncio
+import sys
+
+
+async def audit_command(url: str, *words: str) -> tuple[int | None, str]:
+    """Its exit status, and all that it printed; it is given the database's URL and no more."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "recon_worker", "audit", *words),
+        env={"DATABASE_URL": url},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    return process.returncode, output.decode()
