@@ -52,7 +52,9 @@ FROM claimed JOIN payments ON payments.id = payment_id
 WHERE payments.id = ANY (ARRAY(SELECT payment_id FROM claimed))
 ORDER BY claimed.id"""
 
-_HELD = "id = ANY ($1::bigint[]) AND status = 'processing' AND lease_token = $2"
+# Only a job that is processing has a lease (a CHECK says so). To name the status as well would
+# let the planner walk all leased jobs, and compare each with every id of the batch.
+_HELD = "id = ANY ($1::bigint[]) AND lease_token = $2"
 
 COMPLETE = f"""
 UPDATE recon_jobs
@@ -135,7 +137,7 @@ async def claim(connection: AsyncConnection, lease: Lease, limit: int) -> list[C
         CLAIM.format(limit=int(limit)),
         (lease.token, lease.worker_id, lease.seconds),
     )
-    return [ClaimedJob(*tuple(row)) for row in result]
+    return [ClaimedJob(*row) for row in result.all()]
 
 
 async def complete(tx: AsyncConnection, lease: Lease, job_ids: Sequence[int]) -> None:

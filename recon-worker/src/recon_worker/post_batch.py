@@ -25,8 +25,8 @@ from recon_worker.rules import RULE_VERSION, Outcome
 # other. ON CONFLICT DO UPDATE waits for the row and adds to its latest version; what it
 # returns stays true until the commit. Time never goes back along an account's entries.
 #
-# numbered: a running sum over the moved head, less all that the batch moved, plus leg after
-# leg: the batch's entries continue where the account stood, without gap or overlap.
+# numbered: backwards from the moved head, which the last leg ends at, less leg after leg: the
+# batch's entries continue where the account stood, without gap or overlap.
 #
 # The ledger's ORDER BY gives the payment leg its id before the clearing leg.
 POST = f"""
@@ -36,13 +36,13 @@ WITH decided AS MATERIALIZED (
 ), settled AS (
     UPDATE payments SET status = ($4::text[])[outcome], settled_at = now(), updated_at = now()
     FROM decided WHERE payments.id = decided.payment_id AND payments.status = 'pending'
-    RETURNING payments.id, account_id, currency, amount, payments.status, place
+    RETURNING payments.id, account_id, currency, amount, payments.status, job_id, outcome, place
 ), resulted AS (
     INSERT INTO reconciliation_results (payment_id, recon_job_id, status, matched,
                                         discrepancy_amount, notes, rule_version)
-    SELECT payment_id, job_id, ($5::text[])[outcome], ($6::boolean[])[outcome],
+    SELECT id, job_id, ($5::text[])[outcome], ($6::boolean[])[outcome],
            ($7::numeric[])[outcome], ($8::text[])[outcome], {RULE_VERSION}
-    FROM decided
+    FROM settled
 ), legs AS MATERIALIZED (
     SELECT id AS payment_id, account_id, currency, 'payment' AS entry_type,
            'credit' AS direction, amount, amount AS delta, place
@@ -50,7 +50,7 @@ WITH decided AS MATERIALIZED (
     UNION ALL
     SELECT id, $9, currency, 'clearing', 'debit', amount, -amount, place
     FROM settled WHERE status = 'completed'
-), moved AS MATERIALIZED (
+), moved AS (
     SELECT account_id, currency, sum(delta) AS delta, count(*) AS entries,
            coalesce(sum(amount) FILTER (WHERE direction = 'debit'), 0) AS debits,
            coalesce(sum(amount) FILTER (WHERE direction = 'credit'), 0) AS credits
@@ -69,21 +69,19 @@ WITH decided AS MATERIALIZED (
     RETURNING account_id, currency, balance, seq, updated_at
 ), numbered AS (
     SELECT payment_id, account_id, currency, entry_type, direction, amount, place,
-           sum(step) OVER account AS account_seq,
-           sum(delta) OVER account AS balance_after,
+           max(seq) OVER account + 2 - row_number() OVER account AS account_seq,
+           sum(later) OVER account + delta AS balance_after,
            max(moved_at) OVER account AS moved_at
     FROM (
         SELECT payment_id, account_id, currency, entry_type, direction, amount, place,
-               delta, 1 AS step, NULL::timestamptz AS moved_at
+               delta, -delta AS later, NULL::bigint AS seq, NULL::timestamptz AS moved_at
         FROM legs
         UNION ALL
-        SELECT NULL, account_id, currency, NULL, NULL, NULL, 0, balance, seq, updated_at
+        SELECT NULL, account_id, currency, NULL, NULL, NULL, NULL,
+               0, balance, seq, updated_at
         FROM heads
-        UNION ALL
-        SELECT NULL, account_id, currency, NULL, NULL, NULL, 0, -delta, -entries, NULL
-        FROM moved
     ) AS step
-    WINDOW account AS (PARTITION BY account_id, currency ORDER BY place
+    WINDOW account AS (PARTITION BY account_id, currency ORDER BY place DESC NULLS FIRST
                        ROWS UNBOUNDED PRECEDING)
 ), posted AS (
     INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction,
