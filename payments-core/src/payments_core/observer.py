@@ -20,15 +20,17 @@ from prometheus_client.registry import Collector
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.database import reason_of, single_statement
-from payments_core.queue_upkeep import QueueDepth, read_depth
+from payments_core.queue_upkeep import DEPTH, QueueDepth
 
 OBSERVE_INTERVAL_SECONDS = 5.0
 SHOWN_SECONDS_MAX = 30.0
 WORKER_ALIVE_SECONDS = 20  # Three signs of life missed, and a little.
-HOT_TABLES = ("accounts", "ledger_entries", "payments", "recon_jobs", "reconciliation_results")
+HOT_TABLES = "accounts", "ledger_entries", "payments", "recon_jobs", "reconciliation_results"
 
+# One statement, so that being watched costs an idle database next to nothing.
 STATE = f"""
 SELECT
+    depth.*,
     oldest_transaction_age_seconds() AS oldest_transaction,
     (SELECT count(*) FROM workers
      WHERE seen_at > now() - interval '{WORKER_ALIVE_SECONDS} s') AS workers,
@@ -40,16 +42,15 @@ SELECT
     (SELECT extract(epoch FROM now() - created_at)::float8 FROM ledger_entries
      WHERE id > sealed.to_entry_id ORDER BY id LIMIT 1) AS unsealed_age,
     (SELECT problem IS NULL FROM seal_verification) AS seals_hold,
+    (SELECT jsonb_agg(to_jsonb(hot) ORDER BY relname) FROM (
+        SELECT relname, n_live_tup, n_dead_tup, pg_total_relation_size(relid) AS bytes
+        FROM pg_stat_user_tables
+        WHERE schemaname = 'public' AND relname IN {HOT_TABLES}) AS hot)::text AS tables,
     xact_commit, xact_rollback, blks_hit, blks_read, deadlocks, numbackends
-FROM pg_stat_database, (
+FROM pg_stat_database, ({DEPTH}) AS depth, (
     SELECT coalesce((SELECT to_entry_id FROM ledger_seals ORDER BY seq DESC LIMIT 1), 0)
         AS to_entry_id) AS sealed
 WHERE datname = current_database()"""
-
-TABLES = """
-SELECT relname, n_live_tup, n_dead_tup, pg_total_relation_size(relid) AS bytes
-FROM pg_stat_user_tables WHERE schemaname = 'public' AND relname = ANY ($1::text[])
-ORDER BY relname"""
 
 OBSERVING_SECONDS = Gauge(
     "payments_observing_seconds", "What reading the system's figures took, the last time."
@@ -64,7 +65,7 @@ class Observation:
     at: float
     depth: QueueDepth
     state: Any
-    tables: list[Any]
+    tables: list[dict[str, Any]]
     findings: dict[str, int]
 
 
@@ -104,9 +105,11 @@ async def observe_system(engine: AsyncEngine) -> None:
 
 async def _observe(connection: AsyncConnection) -> Observation:
     at = monotonic()
-    depth = await read_depth(connection)
     state = (await connection.exec_driver_sql(STATE)).one()
-    tables = list(await connection.exec_driver_sql(TABLES, (list(HOT_TABLES),)))
+    depth = QueueDepth(
+        state.pending, state.processing, state.failed, state.oldest_ready_age_seconds
+    )
+    tables = json.loads(state.tables or "[]")
     return Observation(at, depth, state, tables, json.loads(state.findings or "{}"))
 
 
@@ -195,7 +198,7 @@ def _postgres_families(seen: Observation) -> Iterable[Metric]:
         ("payments_postgres_table_dead_rows", "Dead rows, estimated.", "n_dead_tup"),
         ("payments_postgres_table_bytes", "Size with indexes and TOAST.", "bytes"),
     ):
-        rows = [(row.relname, float(getattr(row, column))) for row in seen.tables]
+        rows = [(table["relname"], float(table[column])) for table in seen.tables]
         yield _labelled(name, documentation, "table", rows)
     for name, documentation, label, values in (
         (

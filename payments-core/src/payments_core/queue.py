@@ -137,7 +137,7 @@ async def claim(connection: AsyncConnection, lease: Lease, limit: int) -> list[C
         CLAIM.format(limit=int(limit)),
         (lease.token, lease.worker_id, lease.seconds),
     )
-    return [ClaimedJob(*row) for row in result.all()]
+    return [ClaimedJob(*tuple(row)) for row in result.all()]
 
 
 async def complete(tx: AsyncConnection, lease: Lease, job_ids: Sequence[int]) -> None:

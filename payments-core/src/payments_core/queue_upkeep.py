@@ -48,14 +48,14 @@ DELETE FROM recon_jobs WHERE id = ANY (ARRAY(SELECT id FROM old))"""
 DEPTH = f"""
 SELECT
     (SELECT count(*) FROM (SELECT FROM recon_jobs WHERE status = 'pending'
-                           LIMIT {COUNT_CAP}) AS pending),
+                           LIMIT {COUNT_CAP}) AS pending) AS pending,
     (SELECT count(*) FROM (SELECT FROM recon_jobs WHERE status = 'processing'
-                           LIMIT {COUNT_CAP}) AS processing),
+                           LIMIT {COUNT_CAP}) AS processing) AS processing,
     (SELECT count(*) FROM (SELECT FROM recon_jobs WHERE status = 'failed'
-                           LIMIT {COUNT_CAP}) AS failed),
+                           LIMIT {COUNT_CAP}) AS failed) AS failed,
     (SELECT extract(epoch FROM now() - min(run_at))::float8 FROM (
         SELECT run_at FROM recon_jobs WHERE status = 'pending' AND run_at <= now()
-        ORDER BY priority, run_at, id LIMIT 1) AS oldest)"""
+        ORDER BY priority, run_at, id LIMIT 1) AS oldest) AS oldest_ready_age_seconds"""
 
 
 @dataclass(frozen=True, slots=True)

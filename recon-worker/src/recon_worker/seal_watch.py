@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_core.database import AnyRow, is_unavailable, reason_of, single_statement, transaction
 from recon_worker import seal_metrics
 from recon_worker.seal import (
+    LAST_SEAL,
     HeadUnsigned,
     Horizon,
     is_final,
-    read_head,
     seal_next,
     see_horizon,
 )
@@ -24,16 +24,21 @@ HORIZON_LOOK_SECONDS = 0.05
 HORIZON_LOOKS_MAX = 20  # In one round; the same horizon is looked at again in the next.
 PASS_SECONDS_MIN = 3600.0  # A small ledger need not be read from end to end all the time.
 
-UNSEALED = """
-SELECT (SELECT max(id) FROM ledger_entries) AS last_id,
-       (SELECT extract(epoch FROM now() - created_at)::float8 FROM ledger_entries
-        WHERE id > $1 ORDER BY id LIMIT 1) AS age_seconds"""
-
-BOOKMARK = """
-SELECT verified_seq, problem, extract(epoch FROM now() - verified_at)::float8 AS age_seconds,
+_BOOKMARK_COLUMNS = """
+       verified_seq, problem, extract(epoch FROM now() - verified_at)::float8 AS age_seconds,
        extract(epoch FROM pass_completed_at)::float8 AS pass_completed_at,
-       extract(epoch FROM now() - pass_started_at)::float8 AS pass_age_seconds
-FROM seal_verification"""
+       extract(epoch FROM now() - pass_started_at)::float8 AS pass_age_seconds"""
+BOOKMARK = f"SELECT {_BOOKMARK_COLUMNS} FROM seal_verification FOR UPDATE SKIP LOCKED"
+
+# All that a round goes by, in one statement: most rounds find nothing to do.
+LOOK = f"""
+SELECT head.seq, head.seal_hash, head.to_entry_id,
+       (SELECT max(id) FROM ledger_entries) AS last_id,
+       (SELECT extract(epoch FROM now() - created_at)::float8 FROM ledger_entries
+        WHERE id > coalesce(head.to_entry_id, 0) ORDER BY id LIMIT 1) AS unsealed_age_seconds,
+       {_BOOKMARK_COLUMNS}
+FROM seal_verification LEFT JOIN ({LAST_SEAL}) AS head ON true"""
+
 STEP_DONE = """
 UPDATE seal_verification SET verified_seq = $1, verified_at = now(),
     pass_started_at = CASE WHEN $2 THEN now() ELSE pass_started_at END,
@@ -83,22 +88,27 @@ class Sealer:
             await asyncio.sleep(self.interval_seconds)
 
     async def round(self) -> None:
-        """One look at everything."""
-        async with single_statement(self.engine) as connection:
-            await self._watch_head(connection)
-        await self._seal()
-        if self.verify_entries:
+        """One look at everything, and another where the first found something to do."""
+        seen = await self._look()
+        sealed = await self._seal(seen)
+        due = self.verify_entries and _is_due(seen, self.interval_seconds)
+        if due:
             await self._verify()
-        async with single_statement(self.engine) as connection:
-            await self._show(connection)
+        if sealed or due:
+            seen = await self._look()
+        _show(seen)
 
-    async def _watch_head(self, connection: AsyncConnection) -> None:
-        """Be a witness: the seal that this process saw last must still be there."""
-        if self._seen != GENESIS:
-            kept = KeptHead(self._seen.seq, self._seen.seal_hash)
-            for found in await check_heads(connection, [kept]):
-                await self._accuse(connection, found)
-        self._seen = await read_head(connection)
+    async def _look(self) -> AnyRow:
+        """Also as a witness: the seal that this process saw last must still be there."""
+        async with single_statement(self.engine) as connection:
+            seen = (await connection.exec_driver_sql(LOOK)).one()
+            if _head_of(seen) != self._seen != GENESIS:
+                kept = KeptHead(self._seen.seq, self._seen.seal_hash)
+                for found in await check_heads(connection, [kept]):
+                    await self._accuse(connection, found)
+                seen = (await connection.exec_driver_sql(LOOK)).one()
+            self._seen = _head_of(seen)
+        return seen
 
     async def _accuse(self, connection: AsyncConnection, found: SealFinding) -> None:
         await record_problem(connection, found)
@@ -108,19 +118,22 @@ class Sealer:
         named = {"kind": found.kind, "seq": found.seq, "entry_id": found.entry_id}
         log.critical("ledger_seal_broken", extra={**named, "detail": found.detail})
 
-    async def _seal(self) -> None:
+    async def _seal(self, seen: AnyRow) -> bool:
+        """Seal what is final; whether there was anything that no seal covers."""
+        if self._horizon is None and (seen.last_id or 0) <= self._seen.to_entry_id:
+            return False
         async with single_statement(self.engine) as connection:
             if self._horizon is None:
                 horizon = await see_horizon(connection)
                 if horizon.entry_id <= self._seen.to_entry_id:
-                    return
+                    return False  # What is above it came past the sequence.
                 self._horizon = horizon
             for _ in range(HORIZON_LOOKS_MAX):
                 if await is_final(connection, self._horizon):
                     break
                 await asyncio.sleep(HORIZON_LOOK_SECONDS)
             else:
-                return
+                return True
         final_to, self._horizon = self._horizon.entry_id, None
         try:
             while made := await self._seal_next(final_to):
@@ -132,6 +145,7 @@ class Sealer:
             found = SealFinding("seal_unsigned", self._seen.seq, None, str(error))
             async with single_statement(self.engine) as connection:
                 await self._accuse(connection, found)
+        return True
 
     async def _seal_next(self, final_to: int) -> Seal | None:
         with seal_metrics.SEAL_SECONDS.time():
@@ -140,7 +154,7 @@ class Sealer:
     async def _verify(self) -> None:
         """Verify a few seals again, if no other worker has within the interval."""
         async with transaction(self.engine) as tx:
-            rows = await tx.exec_driver_sql(f"{BOOKMARK} FOR UPDATE SKIP LOCKED")
+            rows = await tx.exec_driver_sql(BOOKMARK)
             mark = rows.one_or_none()
             if mark is None or not _is_due(mark, self.interval_seconds):
                 return
@@ -156,17 +170,20 @@ class Sealer:
             await tx.exec_driver_sql(STEP_DONE, (next_seq, begins, not more))
         seal_metrics.ENTRIES_VERIFIED.inc(walk.entries)
 
-    async def _show(self, connection: AsyncConnection) -> None:
-        head = await read_head(connection)
-        unsealed = (await connection.exec_driver_sql(UNSEALED, (head.to_entry_id,))).one()
-        mark = (await connection.exec_driver_sql(BOOKMARK)).one()
-        seal_metrics.HEAD_SEQ.set(head.seq)
-        seal_metrics.BACKLOG_ENTRIES.set(max(0, (unsealed.last_id or 0) - head.to_entry_id))
-        seal_metrics.BACKLOG_AGE_SECONDS.set(max(0.0, unsealed.age_seconds or 0.0))
-        seal_metrics.CHAIN_HOLDS.set(1 if mark.problem is None else 0)
-        seal_metrics.VERIFIED_SEQ.set(mark.verified_seq)
-        if mark.pass_completed_at is not None:
-            seal_metrics.PASS_COMPLETED.set(mark.pass_completed_at)
+
+def _head_of(seen: AnyRow) -> Head:
+    return GENESIS if seen.seq is None else Head(seen.seq, seen.seal_hash, seen.to_entry_id)
+
+
+def _show(seen: AnyRow) -> None:
+    head = _head_of(seen)
+    seal_metrics.HEAD_SEQ.set(head.seq)
+    seal_metrics.BACKLOG_ENTRIES.set(max(0, (seen.last_id or 0) - head.to_entry_id))
+    seal_metrics.BACKLOG_AGE_SECONDS.set(max(0.0, seen.unsealed_age_seconds or 0.0))
+    seal_metrics.CHAIN_HOLDS.set(1 if seen.problem is None else 0)
+    seal_metrics.VERIFIED_SEQ.set(seen.verified_seq)
+    if seen.pass_completed_at is not None:
+        seal_metrics.PASS_COMPLETED.set(seen.pass_completed_at)
 
 
 def _is_due(mark: AnyRow, interval_seconds: float) -> bool:

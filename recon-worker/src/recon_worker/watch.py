@@ -25,7 +25,7 @@ async def watch(engine: AsyncEngine, interval_seconds: float) -> None:
 
 async def _look(engine: AsyncEngine, interval_seconds: float) -> None:
     async with single_statement(engine) as connection:
-        _, age_seconds = await last_findings(connection)
+        offending, age_seconds = await last_findings(connection)
     if age_seconds is None or age_seconds >= interval_seconds:
         for finding in await audit(engine, "incremental") or ():
             if finding.offending:
@@ -37,8 +37,8 @@ async def _look(engine: AsyncEngine, interval_seconds: float) -> None:
                         "first": str(dict(finding.offenders[0])),
                     },
                 )
-    async with single_statement(engine) as connection:
-        offending, age_seconds = await last_findings(connection)
+        async with single_statement(engine) as connection:
+            offending, age_seconds = await last_findings(connection)
     for name, rows in offending.items():
         metrics.INVARIANT_HOLDS.labels(name).set(0 if rows else 1)
     if age_seconds is not None:

@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from time import time_ns
+from time import monotonic, time_ns
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -32,6 +32,8 @@ PRUNE_ROUNDS_MAX = 200  # A million jobs a minute: more than can have been finis
 PRUNE_PAUSE_SECONDS = 0.1
 LEAVE_SECONDS_MAX = 2.0  # For each of the last things a stopping worker does.
 UNAVAILABLE_PAUSE_SECONDS_MAX = 2.0  # Postgres is back: work goes on within this time.
+# After jobs were put back no notice tells when they are due: most are within this time.
+RESTLESS_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +63,7 @@ class Worker:
         self.notifier = Notifier(engine)
         self.wake = asyncio.Event()
         self.listening = False
+        self._restless_until = 0.0
         self.reachable = False
         self.schema_found = asyncio.Event()
         self.not_ready_because = "The worker has not reached the queue yet."
@@ -154,8 +157,12 @@ class Worker:
 
     def _slower(self, poll: float) -> float:
         # With LISTEN at work the poll is only what stands behind it.
-        longest = self.settings.poll_seconds_max
-        return longest if self.listening else min(poll * 2, longest)
+        if self.listening and monotonic() >= self._restless_until:
+            return self.settings.poll_seconds_listening
+        return min(poll * 2, self.settings.poll_seconds_max)
+
+    def _be_restless(self) -> None:
+        self._restless_until = monotonic() + RESTLESS_SECONDS
 
     async def _sleep(self, seconds: float) -> None:
         if self.lifecycle.draining:
@@ -195,6 +202,8 @@ class Worker:
             del self._held[lease]
             self._settled.add(tally)
             metrics.count(tally)
+            if tally.retried or tally.handed_back:
+                self._be_restless()
             reach("before_notice")
             self.notifier.payments_changed(tally.changed_payments())
         return len(jobs)
@@ -224,6 +233,7 @@ class Worker:
             reach("after_rescue")
             metrics.rescued(freed, dead)
             log.warning("leases_expired", extra={"freed": freed, "dead": dead})
+            self._be_restless()
             self.wake.set()
 
     async def _prune(self) -> None:
@@ -271,6 +281,7 @@ class Worker:
 
         def lost() -> None:
             self.listening = False
+            self.wake.set()  # Look whether Postgres is there, and poll again.
 
         await listen(
             asyncpg_dsn(self.dsn),
