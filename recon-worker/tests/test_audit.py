@@ -1,7 +1,9 @@
 """The auditor: cheap beside a busy worker, and never past a row it has not seen."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 from audit_command import audit_command
@@ -13,6 +15,7 @@ from settled_ledger import FAST, break_ledger, findings_of, until_all_settled
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.database import single_statement
+from payments_core.payments import first_id_at
 from recon_worker import audit as audit_module
 from recon_worker import watch
 from recon_worker.audit import audit, last_findings
@@ -73,7 +76,72 @@ async def test_an_incremental_audit_looks_only_at_what_is_new(
         await until_all_settled(sql)
     windows = await _windows_of(engine)
     assert windows["ledger_entries"] == [(first["entries_verified_to"], 8)]
-    assert windows["reconciliation_results"] == [(4, 5)]
+    assert set(windows["reconciliation_results"]) == {(4, 5)}
+
+
+async def _add_late(sql: Sql, fingerprint: str = "request_fingerprint") -> None:
+    """Two payments as an API stores them whose clock is an hour behind."""
+    for made in await add_payments(sql, [("late", "1", "USD"), ("late", "2", "USD")]):
+        first = first_id_at(datetime.now(UTC), -timedelta(hours=1))
+        late = UUID(int=first.int | made.id.int % 2**80)
+        await break_ledger(
+            sql,
+            f"UPDATE recon_jobs SET payment_id = '{late}' WHERE payment_id = '{made.id}';"
+            f" UPDATE payments SET id = '{late}', request_fingerprint = {fingerprint}"
+            f" WHERE id = '{made.id}'",
+        )
+
+
+@pytest.mark.usefixtures("settled")
+async def test_payments_that_a_slow_clock_named_are_looked_at_too(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await findings_of(engine, "incremental")
+    await _add_late(sql)
+    findings = await findings_of(engine, "incremental")
+    assert all(finding.offending == 0 for finding in findings.values())
+
+    await _add_late(sql, "sha256('another request')")
+    findings = await findings_of(engine, "incremental")
+    assert findings["key_names_one_request"].offending == 2
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_payment_that_settles_behind_the_bookmark_is_looked_at_again(
+    sql: Sql, engine: AsyncEngine, worker_url_of_database: str
+) -> None:
+    await _add_late(sql)
+    await findings_of(engine, "incremental")
+    # Its job was seen long ago, and is gone before the audit that sees its result.
+    await sql.execute(
+        "UPDATE recon_jobs SET created_at = now() - interval '1 h' WHERE status = 'pending';"
+        " UPDATE audit_progress SET updated_at = now() + interval '1 h'"
+    )
+    async with running_worker(worker_url_of_database, **FAST):
+        await until_all_settled(sql)
+    await break_ledger(
+        sql,
+        "DELETE FROM recon_jobs;"
+        " UPDATE payments SET updated_at = updated_at + interval '1 s' WHERE account_id = 'late'",
+    )
+    assert (await findings_of(engine, "incremental"))["settled_once"].offending == 2
+
+
+@pytest.mark.usefixtures("settled")
+async def test_a_late_payment_is_found_after_an_audit_that_could_not_wait(
+    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await findings_of(engine, "incremental")
+    before = await sql.fetchval("SELECT updated_at FROM audit_progress")
+    await _add_late(sql, "sha256('another request')")
+    with monkeypatch.context() as patched:
+        patched.setattr(audit_module, "HORIZON_WAIT_SECONDS", 0.3)
+        async with sql.transaction():
+            await sql.execute("UPDATE accounts SET updated_at = updated_at")
+            findings = await findings_of(engine, "incremental")
+    assert findings["key_names_one_request"].offending == 0
+    assert await sql.fetchval("SELECT updated_at FROM audit_progress") == before
+    assert (await findings_of(engine, "incremental"))["key_names_one_request"].offending == 2
 
 
 async def _windows_of(engine: AsyncEngine) -> dict[str, list[tuple[Any, Any]]]:
@@ -118,10 +186,10 @@ async def test_an_audit_that_fails_frees_its_lock_and_keeps_what_it_found(
     await break_ledger(sql, "UPDATE ledger_entries SET balance_after = 999 WHERE id = 1")
     rows = audit_module._rows
 
-    async def fail_at_results(connection: Any, query: str, *bounds: Any) -> Any:
+    async def fail_at_results(connection: Any, query: str, **among: Any) -> Any:
         if "FROM reconciliation_results" in query:
             raise RuntimeError("interrupted")
-        return await rows(connection, query, *bounds)
+        return await rows(connection, query, **among)
 
     monkeypatch.setattr(audit_module, "_rows", fail_at_results)
     with pytest.raises(RuntimeError):

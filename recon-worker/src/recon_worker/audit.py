@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.payments import first_id_at
@@ -18,8 +18,10 @@ Mode = Literal["incremental", "full"]
 AUDIT_LOCK_ID = 7_021_781_954  # One auditor at a time is enough.
 CHUNK_ROWS = 20_000  # Looked at by one statement, so that none runs long.
 HORIZON_WAIT_SECONDS = 20.0  # Our own transactions end sooner: database.py bounds them.
-# A payment's id is made before its row: one that takes longer is left to the full audit.
+# A payment's id is made before its row. One that takes longer, or whose id was made by a clock
+# that is slow, comes in below the bookmark: `_late_payments`.
 PAYMENT_SETTLES_IN_SECONDS = 60
+TRANSACTION_SECONDS_MAX = 60  # From a transaction's begin to a job's row: database.py bounds it.
 
 _NIL = UUID(int=0)
 
@@ -62,17 +64,28 @@ async def audit(engine: AsyncEngine, mode: Mode) -> list[Finding] | None:
         return findings
 
 
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """Up to which id each table is final; `at` is when, None where nobody knows."""
+
+    ids: Mapping[Window, Any]
+    at: datetime | None
+
+
 async def _audit(connection: AsyncConnection, mode: Mode) -> list[Finding]:
     progress = (await connection.execute(text("SELECT * FROM audit_progress"))).mappings().one()
     ends = await (_safe_ends(connection) if mode == "incremental" else _all(connection))
     findings = {invariant.name: Finding(invariant) for invariant in INVARIANTS}
+    if mode == "incremental":
+        # Before any bookmark moves, so that what is interrupted is done again.
+        await _audit_late_payments(connection, progress, ends, findings)
     for window in (Window.ENTRIES, Window.RESULTS, Window.PAYMENTS):
         column = f"{window.removeprefix('ledger_').removeprefix('reconciliation_')}_verified_to"
         start = progress[column] if mode == "incremental" else _NIL if window == "payments" else 0
         here = [i for i in INVARIANTS if i.window is window]
-        async for lo, hi in _chunks(connection, window, start, ends[window]):
+        async for lo, hi in _chunks(connection, window, start, ends.ids[window]):
             for invariant in here:
-                findings[invariant.name].add(await _rows(connection, invariant.query, lo, hi))
+                findings[invariant.name].add(await _rows(connection, invariant.query, lo=lo, hi=hi))
             if mode == "incremental":
                 # What is verified stays verified, even if this audit is interrupted; so what
                 # was found must be on record before the bookmark leaves it behind.
@@ -86,30 +99,67 @@ async def _audit(connection: AsyncConnection, mode: Mode) -> list[Finding]:
         if mode == "full" and invariant.full_query:
             findings[invariant.name].add(await _rows(connection, invariant.full_query))
     await _store(connection, mode, findings.values())
-    await connection.execute(text("UPDATE audit_progress SET updated_at = now()"))
+    if ends.at is not None:
+        await connection.execute(
+            text("UPDATE audit_progress SET updated_at = :at"), {"at": ends.at}
+        )
     return list(findings.values())
 
 
-async def _rows(connection: AsyncConnection, query: str, lo: Any = None, hi: Any = None) -> Any:
-    bounds = {} if lo is None else {"lo": lo, "hi": hi}
-    return (await connection.execute(text(query), bounds)).mappings().all()
+async def _audit_late_payments(
+    connection: AsyncConnection,
+    progress: RowMapping,
+    ends: _Ends,
+    findings: Mapping[str, Finding],
+) -> None:
+    """Look at the payments that came in, or were settled, behind the bookmark.
+
+    A payment's id is made by the clock of the API that took it, which may be slow by an hour; the
+    ids of jobs and results are made by the database, one after the other. So this looks along
+    those that are new. A payment without a job that came late is left to the full audit.
+    """
+    seen = "SELECT id FROM recon_jobs WHERE created_at <= :since ORDER BY id DESC LIMIT 1"
+    since = progress["updated_at"] - timedelta(seconds=TRANSACTION_SECONDS_MAX)
+    seen_job = (await connection.execute(text(seen), {"since": since})).scalar() or 0
+    starts = {Window.JOBS: seen_job, Window.RESULTS: progress["results_verified_to"]}
+    looked_at: set[UUID] = set()
+    for window, start in starts.items():
+        late = text(
+            f"SELECT payment_id FROM {window}"
+            " WHERE id > :lo AND id <= :hi AND payment_id <= :verified_to"
+        )
+        async for lo, hi in _chunks(connection, window, start, ends.ids[window]):
+            bounds = {"lo": lo, "hi": hi, "verified_to": progress["payments_verified_to"]}
+            found = (await connection.execute(late, bounds)).scalars()
+            ids = [payment_id for payment_id in found if payment_id not in looked_at]
+            if window is Window.JOBS:
+                looked_at.update(ids)
+            for invariant in INVARIANTS if ids else ():
+                if invariant.window is Window.PAYMENTS:
+                    query = invariant.query_of_ids
+                    findings[invariant.name].add(await _rows(connection, query, ids=ids))
 
 
-async def _all(connection: AsyncConnection) -> dict[Window, Any]:
+async def _rows(connection: AsyncConnection, query: str, **among: Any) -> Any:
+    return (await connection.execute(text(query), among)).mappings().all()
+
+
+async def _all(connection: AsyncConnection) -> _Ends:
     """The ends of a full audit, which leaves no bookmark and so need not wait for anybody."""
     query = """
         SELECT coalesce((SELECT max(id) FROM ledger_entries), 0) AS ledger_entries,
                coalesce((SELECT max(id) FROM reconciliation_results), 0)
                    AS reconciliation_results"""
     last = (await connection.execute(text(query))).one()
-    return {
+    ends = {
         Window.ENTRIES: last.ledger_entries,
         Window.RESULTS: last.reconciliation_results,
         Window.PAYMENTS: UUID(int=2**128 - 1),
     }
+    return _Ends(ends, None)
 
 
-async def _safe_ends(connection: AsyncConnection) -> dict[Window, Any]:
+async def _safe_ends(connection: AsyncConnection) -> _Ends:
     """Up to which id each table is final: nobody can still commit a smaller one.
 
     Ids are handed out before the commit, so below the largest that is visible there may be
@@ -122,20 +172,22 @@ async def _safe_ends(connection: AsyncConnection) -> dict[Window, Any]:
     query = """
         SELECT (SELECT max(id) FROM ledger_entries) AS ledger_entries,
                (SELECT max(id) FROM reconciliation_results) AS reconciliation_results,
+               (SELECT max(id) FROM recon_jobs) AS recon_jobs,
                pg_current_xact_id()::text::bigint AS our_xid,
                now() AS now"""
     seen = (await connection.execute(text(query))).one()
     ends = {
         Window.ENTRIES: seen.ledger_entries or 0,
         Window.RESULTS: seen.reconciliation_results or 0,
+        Window.JOBS: seen.recon_jobs or 0,
         Window.PAYMENTS: first_id_at(seen.now, -timedelta(seconds=PAYMENT_SETTLES_IN_SECONDS)),
     }
     oldest = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
     for _ in range(int(HORIZON_WAIT_SECONDS / 0.1)):
         if (await connection.execute(oldest)).scalar_one() > seen.our_xid:
-            return ends
+            return _Ends(ends, seen.now)
         await asyncio.sleep(0.1)
-    return {**ends, Window.ENTRIES: 0, Window.RESULTS: 0}
+    return _Ends({**ends, Window.ENTRIES: 0, Window.RESULTS: 0, Window.JOBS: 0}, None)
 
 
 async def _chunks(connection: AsyncConnection, window: Window, start: Any, end: Any) -> Any:

@@ -19,6 +19,7 @@ class Window(StrEnum):
     ENTRIES = "ledger_entries"
     RESULTS = "reconciliation_results"
     PAYMENTS = "payments"
+    JOBS = "recon_jobs"  # Of no query's own: by these the auditor finds payments that came late.
     NONE = "none"
 
 
@@ -32,6 +33,13 @@ class Invariant:
     query: str
     full_query: str | None = None
 
+    @property
+    def query_of_ids(self) -> str:
+        """Of one along payments: the same of those in `:ids`."""
+        return self.query.replace(_PAYMENTS_BETWEEN, "p.id = ANY (CAST(:ids AS uuid[]))")
+
+
+_PAYMENTS_BETWEEN = "p.id > :lo AND p.id <= :hi"
 
 _WITH_PREVIOUS = """
     FROM ledger_entries e
@@ -166,27 +174,27 @@ INVARIANTS = (
         "pending_has_one_live_job",
         "A pending payment has exactly one job that is not finished, a settled one has none",
         Window.PAYMENTS,
-        """
+        f"""
         SELECT p.id, p.status, j.id AS job_id, j.status AS job_status
         FROM payments p LEFT JOIN recon_jobs j ON j.payment_id = p.id
-        WHERE p.id > :lo AND p.id <= :hi
+        WHERE {_PAYMENTS_BETWEEN}
           AND (p.status = 'pending') <> coalesce(j.status <> 'completed', false)""",
     ),
     Invariant(
         "settled_once",
         "A settled payment was never touched again",
         Window.PAYMENTS,
-        """
-        SELECT id, status, settled_at, updated_at FROM payments
-        WHERE id > :lo AND id <= :hi AND status <> 'pending' AND settled_at <> updated_at""",
+        f"""
+        SELECT id, status, settled_at, updated_at FROM payments p
+        WHERE {_PAYMENTS_BETWEEN} AND status <> 'pending' AND settled_at <> updated_at""",
     ),
     Invariant(
         "key_names_one_request",
         "Every idempotency key has one payment, and the payment is what was asked for",
         Window.PAYMENTS,
-        """
-        SELECT id, idempotency_key FROM payments
-        WHERE id > :lo AND id <= :hi
+        f"""
+        SELECT id, idempotency_key FROM payments p
+        WHERE {_PAYMENTS_BETWEEN}
           AND request_fingerprint <> sha256(convert_to(concat_ws(
               chr(31), account_id, amount::text, currency, description), 'UTF8'))""",
         """
