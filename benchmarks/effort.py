@@ -30,7 +30,7 @@ class Effort:
             "worker": WORKER_SAMPLES * self.repeats * sample,
             "create": CREATE_SAMPLES * self.repeats * sample,
             "batch": self.repeats * sample,
-            "overload": self.seconds * 10 + 10,
+            "overload": 5 * (2 * self.seconds + 5) + 10,
             "latency": LATENCY_SAMPLES * (self.latency_seconds + 10),
             "idle": self.idle_seconds + 10,
             "memory": 3 * self.seconds + 10,

@@ -3,6 +3,7 @@
 The most it can do is found first, with as many connections as suit it. Then several hundred clients
 offer twice that, each at its own pace whatever it is answered, and one more client looks on: it
 asks twenty times a second, before, meanwhile and afterwards, and notes what it was told, and when.
+The two take turns, so that what else the machine does hits both alike.
 """
 
 import asyncio
@@ -11,9 +12,10 @@ import os
 import statistics
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -29,6 +31,9 @@ from benchmarks.processes import Absent, api_process
 SUITS_CONNECTIONS = 32
 CLIENTS = 600
 LOOK_SECONDS = 0.05
+QUIET_SECONDS = 2.0  # Before and after an overload, looked at too.
+TURNS = 5
+LOCK_SECONDS_MAX = 3  # Less than the API waits for a lock.
 HERE = Path(__file__).parents[1]
 
 
@@ -41,56 +46,92 @@ class Look:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One load, what was counted of it, and the processor's seconds that it took the API."""
+
+    began: float
+    ended: float
+    cpu: float
+    counted: dict[str, float]
+
+    @property
+    def rate(self) -> float:
+        """Payments created per second."""
+        return self.counted["created"] / self.counted["seconds"]
+
+
 def measure(effort: Effort) -> Figures:
     """Payments created per second at the best load and at twice that, and what was refused."""
     with durable_postgres() as server:
         url = fresh_database(server.url, "bench")
         try:
-            return asyncio.run(_measure(url, wrk_path(), max(4, round(3 * effort.seconds))))
+            seconds = max(4, round(effort.seconds))
+            figures = asyncio.run(_measure(url, wrk_path(), seconds))
+            return figures | asyncio.run(_cost_of_a_refusal(url, wrk_path()))
         except Absent as error:
             return {"skipped": str(error)}
 
 
 async def _measure(url: str, wrk: str, seconds: int) -> Figures:
+    at_best, overloads, looks = [], [], []
     with api_process(url, LOG_LEVEL="ERROR") as (api, running):
         watched = psutil.Process(running.pid)
         await _load(wrk, api, 2, SUITS_CONNECTIONS, 0)  # Warm.
-        cpu_at_first = _cpu(watched)
-        at_its_best = await _load(wrk, api, seconds, SUITS_CONNECTIONS, 0)
-        best = _rate(at_its_best)
-        cpu_at_its_best = _cpu(watched) - cpu_at_first
         before = watched.memory_info().rss
-        delay = round(1000 * CLIENTS / (2 * best))
-        looking = asyncio.create_task(_look(api, 2 * seconds))
-        await asyncio.sleep(seconds / 4)
-        began, cpu_began = time.monotonic(), _cpu(watched)
-        overload = await _load(wrk, api, seconds, CLIENTS, delay)
-        ended, cpu_ended = time.monotonic(), _cpu(watched)
-        looks = await looking
+        for _ in range(TURNS):
+            best = await _turn(watched, _load(wrk, api, seconds, SUITS_CONNECTIONS, 0))
+            at_best.append(best)
+            looking = asyncio.create_task(_look(api, seconds + 2 * QUIET_SECONDS))
+            await asyncio.sleep(QUIET_SECONDS)
+            delay = round(1000 * CLIENTS / (2 * best.rate))
+            overloads.append(await _turn(watched, _load(wrk, api, seconds, CLIENTS, delay)))
+            looks += await looking
         after = watched.memory_info().rss
-    stored = await _stored(url)
-    during = [look for look in looks if began + 1 < look.at < ended - 0.5]
-    later = [look for look in looks if look.at > ended + 0.5]
-    rate = _rate(overload)
-    creation = cpu_at_its_best / at_its_best["created"]
-    refusal = (cpu_ended - cpu_began - creation * overload["created"]) / max(1, overload["refused"])
+    during = [look for look in looks if any(t.began + 1 < look.at < t.ended for t in overloads)]
+    later = [look for look in looks if any(0.5 < look.at - t.ended < 3 for t in overloads)]
+    shares = [over.rate / best.rate for best, over in zip(at_best, overloads, strict=True)]
+    told = {
+        name: sum(turn.counted[name] for turn in overloads)
+        for name in ("refused", "refused_with_retry_after", "other", "socket_errors")
+    }
+    created = sum(turn.counted["created"] for turn in at_best)
     return {
         "best_connections": SUITS_CONNECTIONS,
-        "best_created_per_second": round(best),
-        "offered_per_second": round(CLIENTS * 1000 / delay),
-        "answered_per_second": round(_answers(overload) / overload["seconds"]),
-        "created_per_second": round(rate),
-        "share_of_best": round(rate / best, 3),
-        **{name: overload[name] for name in ("refused", "refused_with_retry_after", "other")},
-        "socket_errors": overload["socket_errors"],
+        "best_created_per_second": round(statistics.median(turn.rate for turn in at_best)),
+        "answered_per_second": round(statistics.median(map(_answered_per_second, overloads))),
+        "created_per_second": round(statistics.median(turn.rate for turn in overloads)),
+        "share_of_best": round(statistics.median(shares), 3),
+        "shares_of_best": [round(share, 3) for share in shares],
+        **told,
         "accepted_milliseconds": _milliseconds(during, 201),
         "refused_milliseconds": _milliseconds(during, 503),
-        "cpu_microseconds_of_a_creation": round(creation * 1e6),
-        "cpu_microseconds_of_a_refusal": round(refusal * 1e6),
+        "cpu_microseconds_of_a_creation": round(sum(turn.cpu for turn in at_best) / created * 1e6),
         "memory_grew_megabytes": round((after - before) / 1e6, 1),
         "after_it": {"answers": len(later), "created": sum(x.status == 201 for x in later)},
-        "payments_stored": stored,
+        "payments_stored": await _stored(url),
     }
+
+
+async def _cost_of_a_refusal(url: str, wrk: str) -> Figures:
+    """An API that takes one creation at once, which waits for a lock: it refuses all others."""
+    with api_process(url, LOG_LEVEL="ERROR", PAYMENTS_API_REQUESTS_MAX="1") as (api, running):
+        locked = await asyncpg.connect(url)
+        await locked.execute("BEGIN; LOCK TABLE payments IN EXCLUSIVE MODE")
+        one = asyncio.create_task(_look(api, 0.1))
+        await asyncio.sleep(0.5)
+        load = _load(wrk, api, LOCK_SECONDS_MAX, SUITS_CONNECTIONS, 0)
+        refusing = await _turn(psutil.Process(running.pid), load)
+        await locked.close()
+        await one
+    refusal = refusing.cpu / refusing.counted["refused"]
+    return {"cpu_microseconds_of_a_refusal": round(refusal * 1e6, 1)}
+
+
+async def _turn(watched: psutil.Process, load: Coroutine[Any, Any, dict[str, float]]) -> Turn:
+    began, cpu_began = time.monotonic(), _cpu(watched)
+    counted = await load
+    return Turn(began, time.monotonic(), _cpu(watched) - cpu_began, counted)
 
 
 def _cpu(process: psutil.Process) -> float:
@@ -120,12 +161,9 @@ async def _load(
     return found
 
 
-def _rate(counted: dict[str, float]) -> float:
-    return counted["created"] / counted["seconds"]
-
-
-def _answers(counted: dict[str, float]) -> float:
-    return counted["created"] + counted["refused"] + counted["other"]
+def _answered_per_second(turn: Turn) -> float:
+    counted = turn.counted
+    return (counted["created"] + counted["refused"] + counted["other"]) / counted["seconds"]
 
 
 async def _look(api: str, seconds: float) -> list[Look]:

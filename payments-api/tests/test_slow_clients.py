@@ -1,6 +1,8 @@
 """Slow and hostile clients, over raw sockets: each is bounded, and nobody else notices."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, get_args
@@ -226,3 +228,24 @@ async def test_a_connection_whose_client_left_is_let_go(served: Any) -> None:
         finally:
             writer.close()
     assert await _is_served(served)
+
+
+async def test_what_a_client_asked_for_before_it_left_is_not_all_worked_on(served: Any) -> None:
+    async def answered() -> float:
+        async with httpx.AsyncClient(base_url=served.url) as http:
+            lines = (await http.get("/metrics")).text.splitlines()
+        counted = 'http_server_requests_total{http_route="/payments",method="GET"'
+        return sum(float(line.split()[1]) for line in lines if line.startswith(counted))
+
+    before = await answered()
+    with socket.create_connection(("127.0.0.1", served.port)) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(PING.replace(b"/livez", b"/payments") * 500)
+        async with asyncio.timeout(SECONDS_MAX):
+            while await answered() == before:  # noqa: ASYNC110 - the server does not tell
+                await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    by_then = await answered()
+    assert by_then - before < 400
+    await asyncio.sleep(0.3)
+    assert await answered() == by_then

@@ -30,7 +30,8 @@ STREAM = "/payments/events"  # Open for hours: bounded by its own number.
 WRITES_LEAST, READS_LEAST = 64, 32
 CREATION = b"POST /payments HTTP/1.1\r\n"
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
-CLOSES = re.compile(rb"\r\nconnection:[^\r]*close", re.IGNORECASE)
+# What changes where a request ends, or what comes after it.
+UNUSUAL = re.compile(rb"\n(?:connection:[^\r]*close|transfer-encoding|expect)", re.IGNORECASE)
 # Of a refused request's body; what is longer costs its client the connection.
 BODY_PARTS_MAX = 4
 BODY_SECONDS_MAX = 0.5
@@ -88,7 +89,7 @@ class Admission:
         # Anything but exactly one request is for the server to make sense of.
         if end < 0 or length is None or end + 4 + int(length[1]) != len(data):
             return None
-        if CLOSES.search(data, 0, end + 2):
+        if UNUSUAL.search(data, 0, end + 2):
             return None
         self._refusals.count(Overloaded, "POST")
         return OVERLOADED_BYTES

@@ -50,6 +50,12 @@ class Connections:
             self._idle.pop(connection, None)
             self._busy.add(connection)
 
+    def heard(self, connection: Connection) -> None:
+        """Note that one that waits for a request was answered: it is idle anew."""
+        if connection in self._idle:
+            del self._idle[connection]
+            self._idle[connection] = None
+
     def leave(self, connection: Connection) -> None:
         """Forget it."""
         self._idle.pop(connection, None)

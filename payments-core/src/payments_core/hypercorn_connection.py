@@ -7,6 +7,7 @@ send raw bytes, so that another release of it cannot change what is promised unn
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
@@ -33,6 +34,7 @@ class BoundedConnection(TCPServer):
 
     config: "BoundedConfig"
     _ended = False  # Nothing more will be read.
+    _idle_since: float | None = None  # None while a request is under way.
 
     async def run(self) -> None:
         """Serve the connection to its end."""
@@ -67,6 +69,9 @@ class BoundedConnection(TCPServer):
                 self.protocol_send,
             )
             self.protocol = cast(ProtocolWrapper, protocol)
+            # What came before it is read first, before anything else can come.
+            self._door = _Door(self.writer.transport, self._refusal_of)
+            self._idle_since = self.loop.time()
             await self.idle_task.restart(tasks, self._idle_timeout)
             await self._read_requests(protocol)
             # Or it would keep what is left of the connection until it is over.
@@ -81,10 +86,7 @@ class BoundedConnection(TCPServer):
                 else:
                     async with asyncio.timeout_at(deadline):
                         data = await self.reader.read(MAX_RECV)
-                refusal = self._refusal_of(protocol, data)
-                if refusal is not None:
-                    await self.protocol_send(RawData(refusal))
-                    continue
+                self._door.all_read = len(data) < MAX_RECV
                 await protocol.handle(RawData(data))
                 if not protocol.has_part_of_a_request:
                     deadline = None
@@ -95,19 +97,44 @@ class BoundedConnection(TCPServer):
         self._ended = True
         await protocol.handle(Closed())
 
-    def _refusal_of(self, protocol: "_Http1", data: bytes) -> bytes | None:
+    def _refusal_of(self, data: bytes) -> bytes | None:
         refuse = self.config.refuse_unread
-        if refuse is None or not protocol.is_between_requests:
+        if refuse is None or not cast(_Http1, self.protocol).is_between_requests:
             return None
-        return refuse(data)
+        refusal = refuse(data)
+        if refusal is not None:
+            self._idle_since = self.loop.time()
+            self.config.connections.heard(self)
+        return refusal
+
+    async def _idle_timeout(self) -> None:
+        """End the connection when it was idle for too long, or is while the server stops.
+
+        One task for its whole life: to start one after each request costs more than a refusal.
+        """
+        most = self.config.keep_alive_timeout
+        left = most
+        while left > 0:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self.context.terminated.wait()
+                if self._idle_since is None:
+                    return  # The request under way is its last: it ends with that.
+                break
+            idle_since = self._idle_since
+            left = most if idle_since is None else idle_since + most - self.loop.time()
+        await asyncio.shield(self._initiate_server_close())
 
     async def protocol_send(self, event: Event) -> None:
         """Send what the protocol made, and note whether a request is under way."""
         if isinstance(event, Updated):
-            if event.idle and self._ended:
-                event = Closed()  # Its last request is over, and no other can come.
-            else:
+            if not event.idle and self.writer.transport.is_closing():
+                raise ConnectionResetError  # Nobody is left to answer what came before that.
+            if not (event.idle and self._ended):
                 self.config.connections.now(self, idle=event.idle)
+                self._idle_since = self.loop.time() if event.idle else None
+                return
+            event = Closed()  # Its last request is over, and no other can come.
         try:
             await super().protocol_send(event)
         except OSError as error:
@@ -118,6 +145,53 @@ class BoundedConnection(TCPServer):
     def make_way(self) -> None:
         """End at once; only for a connection without a request under way."""
         self.writer.transport.abort()
+
+
+class _Door(asyncio.Protocol):
+    """Between a connection and its stream: refuses where the bytes arrive.
+
+    No task wakes up for what is answered here; all else goes to the stream.
+    """
+
+    def __init__(
+        self, transport: asyncio.WriteTransport, refusal_of: Callable[[bytes], bytes | None]
+    ) -> None:
+        self._transport = transport
+        self._refusal_of = refusal_of
+        self._stream = cast(asyncio.Protocol, transport.get_protocol())
+        self._writable = True
+        # Whether the stream holds nothing, so that what comes now is next.
+        self.all_read = True
+        transport.set_protocol(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Answer it, if that is all there is to it."""
+        # Who takes no answers is left to the stream, whose reader waits until they are taken.
+        if self.all_read and self._writable:
+            refusal = self._refusal_of(data)
+            if refusal is not None:
+                self._transport.write(refusal)
+                return
+        self.all_read = False
+        self._stream.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """The client has closed its side."""
+        return self._stream.eof_received()
+
+    def pause_writing(self) -> None:
+        """The client takes its answers too slowly."""
+        self._writable = False
+        self._stream.pause_writing()
+
+    def resume_writing(self) -> None:
+        """It has taken them."""
+        self._writable = True
+        self._stream.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It is over."""
+        self._stream.connection_lost(exc)
 
 
 class _Http1(H11Protocol):

@@ -54,6 +54,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._pending_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._refusal: HTTPStatus | None = None
+        self._refused_unread_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """One more, if there is room."""
@@ -76,15 +77,11 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and see whether the client keeps within its bounds."""
+        if self._refused_unread(data):
+            return
         self._unset_keepalive_if_required()
         if self._refusal is not None:
             return  # What follows a broken request means nothing.
-        if self._refuse_unread is not None and not self._in_message and self._answered():
-            answer = self._refuse_unread(data)
-            if answer is not None:
-                self.transport.write(answer)
-                self._watch()
-                return
         self._pending_bytes += len(data)
         try:
             self._feed(data)
@@ -98,6 +95,30 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
         else:
             self._watch()
+
+    def _refused_unread(self, data: bytes) -> bool:
+        """Answer it without the parser, if that is all there is to it."""
+        if self._refuse_unread is None or self._in_message or self._refusal is not None:
+            return False
+        # Who takes no answers is left to the app, which waits until they are taken.
+        if self.flow.write_paused or not self._answered():
+            return False
+        answer = self._refuse_unread(data)
+        if answer is None:
+            return False
+        self.transport.write(answer)
+        # The timer is not set anew each time: that costs as much as all the rest.
+        self._refused_unread_at = self.loop.time()
+        self._all.heard(self)
+        return True
+
+    def timeout_keep_alive_handler(self) -> None:
+        """End the connection, unless it was refused something since the timer was set."""
+        left = self._refused_unread_at + self.timeout_keep_alive - self.loop.time()
+        if left <= 0:
+            super().timeout_keep_alive_handler()
+            return
+        self.timeout_keep_alive_task = self.loop.call_later(left, self.timeout_keep_alive_handler)
 
     def _feed(self, data: bytes) -> None:
         while data:
