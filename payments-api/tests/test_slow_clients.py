@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from payments_api import request_body
-from payments_core import connections
+from payments_core import connections, uvicorn_protocol
 from payments_core.serving import ServerName
 
 SECONDS_MAX = 15.0
@@ -126,11 +126,48 @@ async def test_headers_are_bounded_in_number_and_size(
     assert await _is_served(served)
 
 
+async def test_an_address_is_bounded_like_headers(served: Any) -> None:
+    async with _connection(served) as streams:
+        streams[1].write(PING.replace(b"/livez", b"/" + b"a" * 17_000))
+        assert await _status(streams) == 431
+    assert await _is_served(served)
+
+
 async def test_trailers_are_bounded_too(served: Any) -> None:
     async with _connection(served) as streams:
         head = POST.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") % b"k"
         answer = await _dribble(streams, head + b"0\r\n" + b"X: " + b"y" * 100_000, 0)
     assert b" 201 " not in answer
+    assert await _is_served(served)
+
+
+async def test_trailers_that_come_with_their_headers_end_with_the_time_of_a_body(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(request_body, "BODY_SECONDS_MAX", 0.3)
+    head = POST.replace(b"Content-Length: %d", b"Transfer-Encoding: chunked") % b"k"
+    async with _connection(served) as streams:
+        streams[1].write(head + b"0\r\n" + b"X: " + b"y" * 30_000)
+        assert await _status(streams) in (408, 431)
+
+
+async def test_what_is_left_of_a_body_after_its_answer_is_not_read_for_long(
+    served: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uvicorn_protocol, "LINGER_SECONDS_MAX", 0.3)
+    async with _connection(served) as streams:
+        streams[1].write(POST % (b"k", 2_000_000))
+        answer = await _dribble(streams, b" " * 10_000)
+    assert answer.startswith(b"HTTP/1.1 413 ") or not answer
+    assert await _is_served(served)
+
+
+async def test_a_websocket_is_not_opened(served: Any) -> None:
+    asking = b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    key = b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    async with _connection(served) as streams:
+        streams[1].write(STREAM[:-2] + asking + key)
+        assert await _status(streams) == 400
     assert await _is_served(served)
 
 
