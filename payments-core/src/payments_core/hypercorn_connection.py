@@ -87,6 +87,11 @@ class BoundedConnection(TCPServer):
                     async with asyncio.timeout_at(deadline):
                         data = await self.reader.read(MAX_RECV)
                 self._door.all_read = len(data) < MAX_RECV
+                # The door has not seen what came with the connection itself.
+                refusal = self._refusal_of(data)
+                if refusal is not None:
+                    await self.protocol_send(RawData(refusal))
+                    continue
                 await protocol.handle(RawData(data))
                 if not protocol.has_part_of_a_request:
                     deadline = None
