@@ -206,28 +206,23 @@ async def _chunks(connection: AsyncConnection, window: Window, start: Any, end: 
         lo = hi
 
 
+STORE = """
+INSERT INTO audit_findings AS last (invariant, offending, mode)
+SELECT invariant, offending, $4
+FROM unnest($1::text[], $2::bigint[]) AS found (invariant, offending)
+ON CONFLICT (invariant) DO UPDATE SET mode = excluded.mode, checked_at = now(),
+    offending = CASE WHEN excluded.mode = 'full' OR excluded.invariant = ANY ($3::text[])
+                THEN excluded.offending ELSE greatest(last.offending, excluded.offending) END"""
+
+
 async def _store(connection: AsyncConnection, mode: Mode, findings: Collection[Finding]) -> None:
     """Keep each invariant's last finding; a broken one stays until a full audit clears it."""
     if not findings:
         return
-    statement = text(
-        "INSERT INTO audit_findings AS last (invariant, offending, mode) VALUES (:n, :o, :mode)"
-        " ON CONFLICT (invariant) DO UPDATE SET mode = excluded.mode, checked_at = now(),"
-        " offending = CASE WHEN excluded.mode = 'full' OR :whole THEN excluded.offending"
-        "             ELSE greatest(last.offending, excluded.offending) END"
-    )
-    await connection.execute(
-        statement,
-        [
-            {
-                "n": finding.invariant.name,
-                "o": finding.offending,
-                "mode": mode,
-                "whole": finding.invariant.window is Window.NONE,
-            }
-            for finding in findings
-        ],
-    )
+    names = [finding.invariant.name for finding in findings]
+    offending = [finding.offending for finding in findings]
+    looked_at_whole = [i.name for i in INVARIANTS if i.window is Window.NONE]
+    await connection.exec_driver_sql(STORE, (names, offending, looked_at_whole, mode))
 
 
 async def last_findings(connection: AsyncConnection) -> tuple[dict[str, int], float | None]:
