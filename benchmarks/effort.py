@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 # What a part takes beside its samples, in seconds: processes' starts, backlogs, audits. Measured.
 OVERHEAD_SECONDS_PER_SAMPLE = 6.0
 WORKER_SAMPLES, CREATE_SAMPLES, LATENCY_SAMPLES, GROWTH_SAMPLES = 17, 9, 3, 20
+TUNE_SAMPLES, TUNE_SECONDS_PER_SAMPLE = 62, 6.0
 LOAD_SECONDS_PER_PAYMENT = 34e-6  # 5.6 minutes for ten million.
 JOBS_PER_SECOND = 6_000  # Of one worker beside its feeder.
 
@@ -27,6 +28,7 @@ class Effort:
         """About how long these parts take on two cores; all by default."""
         sample = self.seconds + OVERHEAD_SECONDS_PER_SAMPLE
         seconds = {
+            "tune": TUNE_SAMPLES * TUNE_SECONDS_PER_SAMPLE,
             "worker": WORKER_SAMPLES * self.repeats * sample,
             "create": CREATE_SAMPLES * self.repeats * sample,
             "batch": self.repeats * sample,

@@ -105,7 +105,7 @@ def hot_account() -> plt.Figure:
     """All payments on one account, beside a thousand."""
     return contest(
         "worker",
-        lambda name: name.startswith("ours"),
+        lambda name: name.startswith("ours, 2 workers"),
         "All payments on one hot account, or on 1,000",
         "payments settled a second; whisker: lowest and highest run",
     )

@@ -136,9 +136,12 @@ def peer_run(name: str, *arguments: str, **environ: str) -> None:
 
 
 @contextmanager
-def peer_worker(name: str, kind: str, url: str) -> Iterator["subprocess.Popen[bytes]"]:
+def peer_worker(
+    name: str, kind: str, url: str, **environ: str
+) -> Iterator["subprocess.Popen[bytes]"]:
     """A peer's worker that has said `ready` and waits for a line before it begins."""
-    with process([*peer_command(name), "work", kind], piped=True, DATABASE_URL=url) as running:
+    command = [*peer_command(name), "work", kind]
+    with process(command, piped=True, DATABASE_URL=url, **environ) as running:
         assert running.stdout is not None
         if running.stdout.readline().strip() != b"ready":
             raise RuntimeError(f"{name} did not start")

@@ -18,6 +18,7 @@ URL = os.environ["DATABASE_URL"]
 CONCURRENCY = int(os.environ.get("PEER_CONCURRENCY", "20"))
 CONNECTIONS = int(os.environ.get("PEER_CONNECTIONS", "10"))
 
+logging.disable(logging.WARNING)  # That an app stands in a main module is no news here.
 app = procrastinate.App(
     connector=procrastinate.PsycopgConnector(
         conninfo=URL, min_size=CONNECTIONS, max_size=CONNECTIONS
@@ -97,7 +98,6 @@ async def work() -> None:
 
 
 if __name__ == "__main__":
-    logging.disable(logging.INFO)
     command, kind, *numbers = sys.argv[1:]
     if command == "install":
         asyncio.run(install())
