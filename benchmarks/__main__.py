@@ -22,14 +22,17 @@ PARTS = (
     "snapshot",
     "bloat",
 )
+# Run by name alone, and before the others: it finds the settings that `worker` gives to the peers.
+BY_NAME = ("tune",)
 
 
 def main() -> None:
     """Run the parts named, or all, and keep what each gave as soon as it has."""
     parser = argparse.ArgumentParser(
         prog="benchmarks",
-        description=f"Parts: {', '.join(PARTS)}. A full run takes about"
-        f" {Effort().expected_minutes():.0f} minutes on two cores.",
+        description=f"Parts: {', '.join(PARTS)}; by name alone: {', '.join(BY_NAME)}."
+        f" A full run takes about {Effort().expected_minutes(frozenset(PARTS)):.0f} minutes on two"
+        " cores.",
     )
     parser.add_argument("parts", nargs="*", help="default: all")
     parser.add_argument("--quick", action="store_true", help="try everything out, keep nothing")
@@ -38,10 +41,12 @@ def main() -> None:
         kind = str if setting.name == "grown_data" else type(setting.default)
         parser.add_argument(f"--{setting.name.replace('_', '-')}", type=kind)
     arguments = parser.parse_args()
-    unknown = set(arguments.parts) - set(PARTS)
+    known = (*BY_NAME, *PARTS)
+    unknown = set(arguments.parts) - set(known)
     if unknown:
-        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    effort, parts = _effort(arguments), arguments.parts or PARTS
+        parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    arguments.parts = arguments.parts or list(PARTS)
+    effort, parts = _effort(arguments), arguments.parts
     print(f"about {effort.expected_minutes(frozenset(parts)):.0f} minutes: {effort}", flush=True)
     for part in parts:
         begun = time.monotonic()

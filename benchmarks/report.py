@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable
 
+from benchmarks.ahead import ahead
 from benchmarks.contest import Figures
 from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, figures_of, kept
@@ -45,7 +46,7 @@ def contest(part: str, first_column: str) -> list[str]:
         line = f"| {name} | {rate['median']:,.0f} | {rate['low']:,.0f} to {rate['high']:,.0f} |"
         p99 = measured.get("p99_milliseconds", {}).get("median")
         lines.append(line + (f" {p99:,.1f} |" if p99 else " |" * latency))
-    return [*lines, *ratios(figures), *skipped(figures)]
+    return [*lines, *ratios(figures), *settings(figures), *skipped(figures)]
 
 
 def ratios(figures: Figures) -> list[str]:
@@ -54,6 +55,14 @@ def ratios(figures: Figures) -> list[str]:
     if not known:
         return []
     return ["", "Ratios: " + "; ".join(f"{name} {known[name]:.2f}" for name in known) + "."]
+
+
+def settings(figures: Figures) -> list[str]:
+    """What the peers were given, where trying found it."""
+    given = figures.get("settings", {})
+    if not given:
+        return []
+    return ["", "Settings found by trying: " + "; ".join(f"{p} ({given[p]})" for p in given) + "."]
 
 
 def skipped(figures: Figures) -> list[str]:
@@ -70,26 +79,6 @@ def worker() -> list[str]:
 def create() -> list[str]:
     """Requests a second."""
     return contest("create", "over HTTP, 32 connections")
-
-
-def ahead() -> list[str]:
-    """Which peers do better than ours in the last figures, in one sentence each."""
-    found = []
-    for part, ours, what in (
-        ("worker", "ours, 2 workers", "jobs a second"),
-        ("create", "payments-api, 1 process", "payments created a second"),
-    ):
-        contenders = figures_of(part)["contenders"]
-        mark = contenders[ours]["per_second"]["median"]
-        better = [
-            f"{name} ({measured['per_second']['median'] / mark:.1f} times)"
-            for name, measured in contenders.items()
-            if not name.startswith(("ours", "payments-api", "bare"))
-            and measured["per_second"]["median"] > mark
-        ]
-        if better:
-            found.append(f"Ahead of {ours} in {what}: {', '.join(better)}.")
-    return found or ["None of the peers measured is ahead."]
 
 
 def batch() -> list[str]:

@@ -1,0 +1,38 @@
+"""What is the best of a peer's settings, and who is told."""
+
+import json
+from pathlib import Path
+
+import pytest
+from benchmarks import results
+from benchmarks.contest import Contest
+from benchmarks.parts.tune import TRIALS, winner
+from benchmarks.queues import PEERS, best_settings, said
+
+
+def test_every_peer_and_kind_is_tried_with_settings_of_its_own() -> None:
+    assert {(trial.program, trial.kind) for trial in TRIALS} == {(p.program, p.kind) for p in PEERS}
+    for trial in TRIALS:
+        names = [peer.name for peer in trial.contestants()]
+        assert len(set(names)) == len(trial.values) > 1
+
+
+def test_one_lucky_run_does_not_win() -> None:
+    lucky, steady, slow = list(TRIALS[0].contestants())[:3]
+    contest = Contest("jobs/s")
+    contest.samples = {
+        lucky.name: [{"per_second": 900.0}],
+        steady.name: [{"per_second": rate} for rate in (500.0, 510.0, 490.0)],
+        slow.name: [{"per_second": rate} for rate in (400.0, 900.0, 300.0)],
+    }
+    assert winner(contest, {peer.name: peer for peer in (lucky, steady, slow)}) == steady.name
+
+
+def test_the_worker_part_gives_a_peer_what_was_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    assert best_settings("pgboss.js", "nothing") == {}
+    best = {"pgboss.js nothing": {"PEER_BATCH": "500", "PEER_CONCURRENCY": "2"}}
+    (tmp_path / "tune.json").write_text(json.dumps({"figures": {"best": best}}))
+    assert said(best_settings("pgboss.js", "nothing")) == "batch 500, concurrency 2"
