@@ -5,6 +5,7 @@ python -m benchmarks.plots --try   into a throw-away folder
 """
 
 import json
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,10 +17,18 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullLocator
 
 RESULTS = Path(__file__).parent / "results"
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-OURS, PEER, LIMIT, SLOW, INK = "#1f6feb", "#9aa4b2", "#d0d7de", "#cf222e", "#24292f"
+OURS, LIMIT, SLOW, INK = "#1f6feb", "#d0d7de", "#cf222e", "#24292f"
+GROUPS = {
+    "ours": OURS,
+    "limit": "#a5cdff",
+    "peer, the same work": "#6e7781",
+    "peer, jobs that do nothing": LIMIT,
+}
 SHADES = (OURS, "#8250df", "#bf8700", "#1a7f37", SLOW, "#57606a", "#0a3069")
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -41,6 +50,9 @@ STYLE = {
 }
 
 
+SMOOTH = 7  # Looks before and after, of two seconds each.
+
+
 def figures_of(part: str) -> dict[str, Any]:
     """The last figures of a part."""
     found: dict[str, Any] = json.loads((RESULTS / f"{part}.json").read_text())["figures"]
@@ -49,17 +61,14 @@ def figures_of(part: str) -> dict[str, Any]:
 
 def bars(axes: Axes, values: dict[str, tuple[float, float, float]], unit: str) -> None:
     """A bar for each name: median, with lowest and highest as a whisker and the figure beside."""
-    colours = [
-        OURS if name.startswith(("ours", "payments-api")) else LIMIT if _bounds(name) else PEER
-        for name in values
-    ]
+    groups = [group_of(name) for name in values]
     medians = [median for median, _, _ in values.values()]
     spread = [
         [median - low for median, low, _ in values.values()],
         [high - median for median, _, high in values.values()],
     ]
     places = range(len(values))
-    axes.barh(places, medians, color=colours, height=0.68)
+    axes.barh(places, medians, color=[GROUPS[group] for group in groups], height=0.68)
     axes.errorbar(medians, places, xerr=spread, fmt="none", ecolor=INK, elinewidth=0.9, capsize=2)
     for place, (median, _, high) in enumerate(values.values()):
         axes.annotate(
@@ -72,10 +81,21 @@ def bars(axes: Axes, values: dict[str, tuple[float, float, float]], unit: str) -
     axes.margins(x=0.12)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.spines["left"].set_visible(False)
+    if len(set(groups)) > 1:
+        named = [Patch(color=GROUPS[group], label=group) for group in dict.fromkeys(groups)]
+        below = -0.45 / axes.figure.get_figheight() - 0.08
+        axes.legend(
+            handles=named, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.3, below)
+        )
 
 
-def _bounds(name: str) -> bool:
-    return "bare" in name or "do-nothing" in name
+def group_of(name: str) -> str:
+    """Which bars have a colour in common: only those that do the same compare as they stand."""
+    if "bare" in name or "do-nothing" in name:
+        return "limit"
+    if name.startswith(("ours", "payments-api")):
+        return "ours"
+    return "peer, jobs that do nothing" if "no-op" in name else "peer, the same work"
 
 
 def contest(part: str, names: Callable[[str], bool], title: str, unit: str) -> plt.Figure:
@@ -96,7 +116,7 @@ def throughput() -> plt.Figure:
     return contest(
         "worker",
         lambda name: "hot" not in name,
-        "Jobs worked off; ours post a guarded double-entry ledger",
+        "Jobs worked off; only no-op jobs keep no ledger",
         "jobs a second; whisker: lowest and highest run",
     )
 
@@ -127,10 +147,13 @@ def latency() -> plt.Figure:
     figure, axes = plt.subplots(figsize=(8.6, 4))
     for colour, (name, measured) in zip(SHADES, contenders.items(), strict=False):
         cuts = measured["percentiles"]
-        axes.plot(cuts, range(1, 100), color=colour, linewidth=2)
         label = f"{name}: p50 {measured['p50']:.1f}, p99 {measured['p99']:.1f} ms"
-        axes.plot([], [], color=colour, linewidth=2, label=label)
+        dashes = "-" if name.startswith("ours") else "--"
+        axes.plot(cuts, range(1, 100), dashes, color=colour, linewidth=2, label=label)
     axes.set_xscale("log")
+    # All of it may lie between two powers of ten.
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_title("How soon, at 50 a second with idle workers")
     axes.set_xlabel("milliseconds, logarithmic")
@@ -150,13 +173,12 @@ def growth() -> plt.Figure:
     axes.barh(range(len(values)), list(values.values()), color=colours, height=0.68)
     for place, value in enumerate(values.values()):
         axes.annotate(
-            f"{value:.2f}", (value, place), xytext=(6, 0), textcoords="offset points", va="center"
-        )
-    for at, label in ((1.0, "as quick"), (1.3, "aim: 1.3")):
-        axes.axvline(at, color=INK, linewidth=0.9, linestyle=":" if at > 1 else "-")
-        axes.annotate(
-            label, (at, -0.75), ha="center", va="bottom", fontsize=8, annotation_clip=False
-        )
+            f"{value:.2f}", (value, place), xytext=(-6, 0), textcoords="offset points",
+            ha="right", va="center", color="white",
+        )  # fmt: skip
+    for at, label, side in ((1.0, "as quick ", "right"), (1.3, " aim: 1.3", "left")):
+        axes.axvline(at, color=INK, linewidth=0.9, linestyle=":" if at > 1 else "-", zorder=0)
+        axes.annotate(label, (at, -0.75), ha=side, va="bottom", fontsize=8, annotation_clip=False)
     axes.set_yticks(range(len(values)), list(values))
     axes.tick_params(axis="y", length=0)
     axes.invert_yaxis()
@@ -175,13 +197,19 @@ def snapshot() -> plt.Figure:
     figure, axes = plt.subplots(figsize=(8.6, 3.6))
     held = [figures[f"held_{end}_seconds"] / 60 for end in ("from", "to")]
     axes.axvspan(*held, color="#ddf4ff")
-    axes.plot(minutes, [at["per_second"] for at in figures["over_time"]], color=OURS, linewidth=1.5)
+    rates = [at["per_second"] for at in figures["over_time"]]
+    near = [rates[max(0, at - SMOOTH) : at + SMOOTH + 1] for at in range(len(rates))]
+    smooth = [statistics.median(of) for of in near]
+    axes.plot(minutes, rates, color=OURS, linewidth=0.8, alpha=0.35, label="each look")
+    axes.plot(minutes, smooth, color=OURS, linewidth=2, label=f"median of {2 * SMOOTH + 1} looks")
     axes.set_ylim(bottom=0)
     axes.annotate(
-        "snapshot held", (held[0], 1), xycoords=("data", "axes fraction"), xytext=(6, -14),
+        "snapshot held", (held[0], 0), xycoords=("data", "axes fraction"), xytext=(6, 8),
         textcoords="offset points",
     )  # fmt: skip
-    axes.set_title("Two workers while a snapshot is held open")
+    axes.legend(frameon=False, loc="lower right")
+    kept = figures["kept_of_throughput"] or 0
+    axes.set_title(f"Two workers while a snapshot is held open: {kept:.2f} of the throughput stays")
     axes.set_xlabel("minutes")
     axes.set_ylabel("payments settled a second")
     axes.yaxis.set_major_formatter("{x:,.0f}")
@@ -203,7 +231,7 @@ def bloat() -> plt.Figure:
     axes.set_ylabel("megabytes")
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(bottom=0)
-    axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     return figure
 
 

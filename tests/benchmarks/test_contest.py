@@ -1,5 +1,7 @@
 """Contenders take turns, and what is compared is the median."""
 
+from pathlib import Path
+
 from benchmarks.contest import Contender, Contest
 from benchmarks.effort import Effort
 
@@ -19,6 +21,21 @@ def test_contenders_take_turns() -> None:
     assert contest.ratio("b", "absent") is None
     spread = contest.figures()["contenders"]["b"]["per_second"]
     assert (spread["low"], spread["median"], spread["high"]) == (2, 4, 6)
+
+
+def test_a_budget_spares_what_is_claimed_for_as_long_as_samples_can_shrink() -> None:
+    full = Effort()
+    within = full.within(full.expected_minutes() * 0.85)
+    assert within.seconds < full.seconds
+    assert (within.snapshot_minutes, within.bloat_jobs) == (full.snapshot_minutes, full.bloat_jobs)
+    little = full.within(full.expected_minutes() * 0.5)
+    assert little.bloat_jobs < full.bloat_jobs
+
+
+def test_a_kept_dataset_is_not_made_again(tmp_path: Path) -> None:
+    growth = frozenset(("growth",))
+    kept = Effort(grown_data=str(tmp_path)).expected_minutes(growth)
+    assert kept < Effort().expected_minutes(growth) / 1.5
 
 
 def test_a_budget_shortens_samples_and_keeps_their_number() -> None:
