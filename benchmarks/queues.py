@@ -1,4 +1,4 @@
-"""The peers' queues under measurement: a backlog of theirs, worked off by their own processes."""
+"""The peers' queues: a backlog of theirs, worked off by their own processes, at best settings."""
 
 import asyncio
 import time
@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 
+from benchmarks.contest import Contender
 from benchmarks.databases import fresh_database, one_value, until_false
 from benchmarks.peers import ledger
 from benchmarks.processes import Absent, go, peer_command, peer_run, peer_worker
@@ -37,6 +38,10 @@ class System:
         self.jobs_per_second = jobs / self.drain(url, jobs)
         return {"per_second": self.jobs_per_second}
 
+    def contender(self, url: str, seconds: float) -> Contender:
+        """Of samples of so many seconds."""
+        return Contender(self.name, partial(self.sample, url, seconds))
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -56,6 +61,10 @@ class Peer:
         """To be measured. Raises Absent where its dependencies are not."""
         peer_command(self.program)
         return System(self.name, partial(_drain, self), self.jobs_per_second)
+
+    def contender(self, url: str, seconds: float) -> Contender:
+        """The same, with samples of so many seconds."""
+        return self.system().contender(url, seconds)
 
 
 PEERS = (

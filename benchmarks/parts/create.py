@@ -9,7 +9,7 @@ database, which the auditor checks in full.
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from benchmarks.databases import audit, durable_postgres, fresh_database
 from benchmarks.effort import Effort
 from benchmarks.load import CREATE, requests_per_second
 from benchmarks.processes import Absent, peer_command, process, running_api
+from benchmarks.queues import best_settings, said
 from payments_local.ports import free_port
 
 CONNECTIONS = 32
@@ -33,6 +34,12 @@ class Server:
     processes: int = 1
     program: str | None = None
     path: str = "/payments"
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def contender(self, url: str, seconds: float) -> Contender:
+        """To be measured. Raises Absent where its dependencies are not."""
+        _command(self)
+        return Contender(self.name, partial(_sample, self, url, seconds))
 
 
 SERVERS = (
@@ -50,21 +57,20 @@ SERVERS = (
 def measure(effort: Effort) -> Figures:
     """Requests per second of all, in turns; the ratios are of medians."""
     contest = Contest("requests/s")
+    servers = [replace(s, settings=best_settings(s.program or "", "create")) for s in SERVERS]
     with durable_postgres() as postgres:
         contenders = []
-        for server in SERVERS:
+        for server in servers:
             try:
-                _command(server)
+                contenders.append(server.contender(postgres.url, effort.seconds))
             except Absent as error:
                 contest.skipped[server.name] = str(error)
-            else:
-                sample = partial(_sample, server, postgres.url, effort.seconds)
-                contenders.append(Contender(server.name, sample))
         contest.run(contenders, effort.repeats)
     one, two = "payments-api, 1 process", "payments-api, 2 processes"
     return {
         "connections": CONNECTIONS,
         **contest.figures(),
+        "settings": {s.name: said(s.settings) for s in servers if s.settings},
         "ratios": {
             "to its do-nothing route": contest.ratio(one, "payments-api, do-nothing route"),
             "to a bare Quart app": contest.ratio(one, "bare Quart app, do-nothing route"),
@@ -104,7 +110,8 @@ def _serving(server: Server, url: str) -> Iterator[list[str]]:
         address = f"http://127.0.0.1:{port}"
         command = [*_command(server), str(port), str(server.processes)]
         ready = f"{address}/readyz"
-        stack.enter_context(process(command, ready=ready, DATABASE_URL=url))
+        running = process(command, ready=ready, DATABASE_URL=url, **server.settings)
+        stack.enter_context(running)
         yield [address]
 
 

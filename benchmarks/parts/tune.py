@@ -4,13 +4,13 @@ All are tried once; the best few of each then take turns again, and the median d
 found is what the worker part gives to the peers' programs from then on.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 from benchmarks.contest import Contender, Contest, Figures
 from benchmarks.databases import durable_postgres
 from benchmarks.effort import Effort
+from benchmarks.parts.create import SERVERS, Server
 from benchmarks.processes import Absent
 from benchmarks.queues import PEERS, Peer, said
 
@@ -21,17 +21,21 @@ FINAL_TURNS = 2
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one peer does with one kind of job, and the settings tried, the guess first."""
+    """What one peer does with one kind of work, and the settings tried, the guess first."""
 
     program: str
     kind: str
     names: tuple[str, ...]
     values: tuple[tuple[int, ...], ...]
 
-    def contestants(self) -> Iterator[Peer]:
-        """The same peer with each of the settings, two workers."""
-        of_all = (p for p in PEERS if (p.program, p.kind) == (self.program, self.kind))
-        peer = max(of_all, key=lambda peer: peer.workers)
+    def contestants(self) -> Iterator[Peer | Server]:
+        """The same peer with each of the settings: two workers, or one process of a server."""
+        peer: Peer | Server
+        if self.kind == "create":
+            peer = next(server for server in SERVERS if server.program == self.program)
+        else:
+            of_all = (p for p in PEERS if (p.program, p.kind) == (self.program, self.kind))
+            peer = max(of_all, key=lambda peer: peer.workers)
         for values in self.values:
             pairs = zip(self.names, values, strict=True)
             settings = {f"PEER_{name}": str(value) for name, value in pairs}
@@ -44,6 +48,7 @@ class Trial:
 # graphile-worker: jobs at once, its local queue, and for how many milliseconds it gathers
 # completions (-1: it completes each by itself).
 # pg-boss: fetches at once, and jobs a fetch.
+# The servers: the connections of their pool.
 TRIALS = (
     Trial("pgqueuer_jobs", "nothing", ("BATCH",), ((1000,), (100,), (500,), (3000,))),
     Trial(
@@ -88,44 +93,44 @@ TRIALS = (
         ("CONCURRENCY", "BATCH"),
         ((2, 1000), (1, 1000), (4, 1000), (2, 4000)),
     ),
+    Trial("fastify.js", "create", ("CONNECTIONS",), ((10,), (5,), (20,))),
+    Trial("fastapi_create", "create", ("CONNECTIONS",), ((10,), (5,), (20,))),
 )
 
 
 def measure(effort: Effort) -> Figures:
     """All that was tried with its samples, and the best settings of each peer and kind."""
-    contest = Contest("jobs/s")
-    seconds = min(SECONDS_MAX, effort.seconds)
-    peers: dict[str, dict[str, Peer]] = {}
+    contest = Contest("jobs/s, requests/s")
+    settings: dict[str, dict[str, Mapping[str, str]]] = {}
     contenders: dict[str, Contender] = {}
     with durable_postgres() as server:
         for trial in TRIALS:
             for peer in trial.contestants():
                 try:
-                    system = peer.system()
+                    contender = peer.contender(server.url, min(SECONDS_MAX, effort.seconds))
                 except Absent as error:
                     contest.skipped[peer.name] = str(error)
                 else:
-                    peers.setdefault(f"{trial.program} {trial.kind}", {})[peer.name] = peer
-                    sample = partial(system.sample, server.url, seconds)
-                    contenders[peer.name] = Contender(peer.name, sample)
+                    of_trial = settings.setdefault(f"{trial.program} {trial.kind}", {})
+                    of_trial[peer.name] = peer.settings
+                    contenders[peer.name] = contender
         contest.run(list(contenders.values()), 1)
-        finalists = [
-            name for tried in peers.values() for name in ranked(contest, tried)[:FINALISTS]
-        ]
-        contest.run([contenders[name] for name in finalists], FINAL_TURNS)
-    best = {what: winner(contest, tried) for what, tried in peers.items()}
+        best_first = [ranked(contest, tried) for tried in settings.values()]
+        finalists = [contenders[name] for names in best_first for name in names[:FINALISTS]]
+        contest.run(finalists, FINAL_TURNS)
     return {
         **contest.figures(),
-        "best": {what: dict(peers[what][name].settings) for what, name in best.items()},
+        "best": {what: dict(tried[winner(contest, tried)]) for what, tried in settings.items()},
     }
 
 
-def ranked(contest: Contest, tried: Mapping[str, Peer]) -> list[str]:
+def ranked(contest: Contest, tried: Iterable[str]) -> list[str]:
     """The names, best median first."""
     return sorted(tried, key=contest.median, reverse=True)
 
 
-def winner(contest: Contest, tried: Mapping[str, Peer]) -> str:
-    """The best median of those that were measured more than once."""
-    most = max(len(contest.samples[name]) for name in tried)
-    return next(name for name in ranked(contest, tried) if len(contest.samples[name]) == most)
+def winner(contest: Contest, tried: Iterable[str]) -> str:
+    """The best median of those that were measured most often."""
+    names = ranked(contest, tried)
+    most = max(len(contest.samples[name]) for name in names)
+    return next(name for name in names if len(contest.samples[name]) == most)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from benchmarks.backlog import settle_backlog
-from benchmarks.contest import Contender, Contest, Figures
+from benchmarks.contest import Contest, Figures
 from benchmarks.databases import audit, durable_postgres, fresh_database
 from benchmarks.effort import Effort
 from benchmarks.peers.bare_sql import PLAIN, Bare, drain
@@ -26,13 +26,8 @@ def measure(effort: Effort) -> Figures:
     peers = tuple(replace(p, settings=best_settings(p.program, p.kind)) for p in PEERS)
     with durable_postgres() as server:
         systems = [*_ours(), *_bare(), *present(peers, contest.skipped)]
-        contest.run(
-            [
-                Contender(system.name, partial(system.sample, server.url, effort.seconds))
-                for system in systems
-            ],
-            effort.repeats,
-        )
+        contenders = [system.contender(server.url, effort.seconds) for system in systems]
+        contest.run(contenders, effort.repeats)
     return {
         **contest.figures(),
         "settings": {peer.name: said(peer.settings) for peer in peers if peer.settings},

@@ -6,12 +6,15 @@ from pathlib import Path
 import pytest
 from benchmarks import results
 from benchmarks.contest import Contest
+from benchmarks.parts.create import SERVERS
 from benchmarks.parts.tune import TRIALS, winner
 from benchmarks.queues import PEERS, best_settings, said
 
 
 def test_every_peer_and_kind_is_tried_with_settings_of_its_own() -> None:
-    assert {(trial.program, trial.kind) for trial in TRIALS} == {(p.program, p.kind) for p in PEERS}
+    queues = {(peer.program, peer.kind) for peer in PEERS}
+    servers = {(s.program, "create") for s in SERVERS if s.program not in (None, "do_nothing")}
+    assert {(trial.program, trial.kind) for trial in TRIALS} == queues | servers
     for trial in TRIALS:
         names = [peer.name for peer in trial.contestants()]
         assert len(set(names)) == len(trial.values) > 1
@@ -25,7 +28,7 @@ def test_one_lucky_run_does_not_win() -> None:
         steady.name: [{"per_second": rate} for rate in (500.0, 510.0, 490.0)],
         slow.name: [{"per_second": rate} for rate in (400.0, 900.0, 300.0)],
     }
-    assert winner(contest, {peer.name: peer for peer in (lucky, steady, slow)}) == steady.name
+    assert winner(contest, contest.samples) == steady.name
 
 
 def test_the_worker_part_gives_a_peer_what_was_found(
