@@ -18,7 +18,7 @@ class Effort:
     repeats: int = 5
     seconds: float = 4.0
     latency_seconds: float = 20.0
-    idle_seconds: float = 30.0
+    idle_seconds: float = 60.0  # What runs each minute runs once in it, whatever the budget.
     grown_payments: int = 10_000_000
     snapshot_minutes: float = 10.0
     bloat_jobs: int = 2_000_000
@@ -62,7 +62,6 @@ class Effort:
                 self,
                 seconds=max(1.0, self.seconds * samples / 10),
                 latency_seconds=max(5.0, self.latency_seconds * samples / 10),
-                idle_seconds=max(5.0, self.idle_seconds * samples / 10),
                 snapshot_minutes=self.snapshot_minutes * claims / 10,
                 bloat_jobs=self.bloat_jobs * claims // 10,
             )

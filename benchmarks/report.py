@@ -154,15 +154,19 @@ def snapshot() -> list[str]:
 
 
 def bloat() -> list[str]:
-    """Sizes of what is hot."""
+    """Sizes of what is hot, and whether they still grow in the second half."""
     figures = figures_of("bloat")
+    half = figures["jobs"] / 2
     lines = [
-        f"| over {figures['jobs']:,} jobs | at the most | at the end |",
-        "| --- | --- | --- |",
+        f"| over {figures['jobs']:,} jobs | at the most | at the end | second half to first |",
+        "| --- | --- | --- | --- |",
     ]
     for name, most in figures["megabytes_at_most"].items():
         end = figures["megabytes_at_the_end"][name]
-        lines.append(f"| `{name}` | {most:,.1f} MB | {end:,.1f} MB |")
+        first = max(at[name] for at in figures["over_jobs"] if at["jobs"] <= half)
+        second = max(at[name] for at in figures["over_jobs"] if at["jobs"] > half)
+        times = f"{second / first:.2f}" if first else ""
+        lines.append(f"| `{name}` | {most:,.1f} MB | {end:,.1f} MB | {times} |")
     return lines
 
 
