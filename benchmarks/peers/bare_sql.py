@@ -1,9 +1,10 @@
 """The limit: the ledger's work as one bare statement a batch, with none of our guards.
 
-Written straight down, as somebody does who knows SQL well and has not looked at its plan yet: the
-columns and indexes that payments, lists and a ledger need, money as a bigint, the same rules, and
-joins with what was claimed. No checks, triggers, foreign keys or leases; claimed and finished in
-the same transaction. docs/performance.md says what its plan costs; bare_sql_tuned.py avoids that.
+Written straight down, as somebody does who knows SQL well: the columns and indexes that payments,
+lists and a ledger need, money as a bigint, the same rules, and CTEs joined by account. What was
+claimed is found through arrays, since joins would read whole tables for each batch. No checks,
+triggers, foreign keys or leases; claimed and finished in the same transaction.
+docs/performance.md says what its plan still costs; bare_sql_tuned.py avoids that.
 """
 
 import asyncio
@@ -61,12 +62,12 @@ WITH claimed AS (
     ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED
 ), done AS (
     UPDATE bare.jobs SET status = 'completed', attempts = attempts + 1, finished_at = now()
-    FROM claimed WHERE jobs.id = claimed.id
+    WHERE id = ANY (ARRAY(SELECT id FROM claimed))
 ), settled AS (
     UPDATE bare.payments SET status = CASE WHEN amount > 0 THEN 'completed' ELSE 'failed' END,
                              settled_at = now()
-    FROM claimed WHERE payments.id = claimed.payment_id
-    RETURNING payments.id AS payment_id, account_id, currency, amount, status
+    WHERE id = ANY (ARRAY(SELECT payment_id FROM claimed))
+    RETURNING id AS payment_id, account_id, currency, amount, status
 ), resulted AS (
     INSERT INTO bare.results (payment_id, status, discrepancy_amount)
     SELECT payment_id, CASE WHEN status = 'failed' THEN 'failed' WHEN amount % 100 = 13

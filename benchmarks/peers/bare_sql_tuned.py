@@ -1,8 +1,8 @@
 """The harder limit: bare SQL as we write it, once its plan has been looked at.
 
 The same work as in bare_sql.py, on the narrowest tables that hold it and without the indexes that
-lists need. Rows are found through arrays, so that no batch is joined with a whole table, and the
-join for running balances is on one column whose rows the planner guesses well.
+lists need, and without the rules: every payment completes. The join for running balances is one
+whose rows the planner guesses well.
 """
 
 from benchmarks.peers.bare_sql import Bare
