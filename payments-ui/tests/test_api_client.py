@@ -9,7 +9,7 @@ import pytest
 from certificates import Authority, server_context
 from pydantic import SecretStr
 
-from payments_ui.api_client import ApiClient, ApiProblem, ApiUnavailable
+from payments_ui.api_client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
 from payments_ui.settings import Settings
 
 PAYMENT = {"id": "p", "status": "pending"}
@@ -49,11 +49,14 @@ async def test_the_apis_own_trouble_is_unavailability(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_key_that_is_not_accepted_is_not_the_visitors_fault(status: int) -> None:
-    with pytest.raises(ApiUnavailable) as caught:
+async def test_a_key_that_is_not_accepted_is_not_the_visitors_fault(
+    status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(KeyNotAccepted) as caught:
         await client_of(lambda _: httpx2.Response(status, json={"code": "x"})).payments({})
     assert "key" in caught.value.why
     assert not caught.value.sent
+    assert [record.message for record in caplog.records] == ["page_key_not_accepted"]
 
 
 KEY = "pay_0123456789ab_" + "S" * 43

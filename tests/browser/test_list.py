@@ -13,10 +13,13 @@ from whole_system import WholeSystem
 
 def pay_elsewhere(system: WholeSystem, account: str, amount: str, currency: str = "USD") -> str:
     """A payment that some other client makes; its id."""
+    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
+    if system.api_key is not None:
+        headers["Authorization"] = f"Bearer {system.api_key}"
     request = urllib.request.Request(
         f"{system.api_url}/payments",
         json.dumps({"accountId": account, "amount": amount, "currency": currency}).encode(),
-        {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())},
+        headers,
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         return str(json.load(answer)["id"])

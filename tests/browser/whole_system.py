@@ -77,6 +77,7 @@ class WholeSystem:
     worker: Service
     ui: Service
     proxy: TcpProxy
+    api_key: str | None = None  # The page's own, where the API asks for keys.
     services: list[Service] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -105,21 +106,28 @@ def guarded_page(system: WholeSystem, folder: Path, environ: Mapping[str, str]) 
         "PAYMENTS_UI_PORT": str(port),
         "PAYMENTS_UI_API_URL": system.api_url,
         "PAYMENTS_UI_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        **_page_key(system.api_key),
         **environ,
     }
     command = [sys.executable, "-m", "payments_ui", "serve"]
     return Service("guarded-page", command, environ, port, folder / "guarded-page.log")
 
 
+def _page_key(api_key: str | None) -> dict[str, str]:
+    return {} if api_key is None else {"PAYMENTS_UI_API_KEY": api_key}
+
+
 @contextmanager
-def whole_system(folder: Path) -> Iterator[WholeSystem]:
-    """Postgres, migrated, and the services on it, until the block ends."""
+def whole_system(folder: Path, api_key: str | None = None) -> Iterator[WholeSystem]:
+    """Postgres, migrated, and the services on it, until the block ends.
+
+    With `api_key` the API asks everybody for a key, and that one is the page's.
+    """
     with running_postgres() as postgres:
         migrate = [sys.executable, "-m", "payments_api", "migrate"]
-        subprocess.run(
-            migrate, env={**os.environ, "DATABASE_URL": postgres.url}, check=True, timeout=120
-        )
-        system = _services(postgres.url, folder)
+        environ = {**os.environ, "DATABASE_URL": postgres.url, **_page_key(api_key)}
+        subprocess.run(migrate, env=environ, check=True, timeout=120)
+        system = _services(postgres.url, folder, api_key)
         try:
             for service in system.services:
                 service.start()
@@ -130,7 +138,7 @@ def whole_system(folder: Path) -> Iterator[WholeSystem]:
             system.proxy.close()
 
 
-def _services(database_url: str, folder: Path) -> WholeSystem:
+def _services(database_url: str, folder: Path, api_key: str | None) -> WholeSystem:
     def as_role(role: str) -> str:
         return database_url.replace("//postgres@", f"//{role}@")
 
@@ -149,7 +157,10 @@ def _services(database_url: str, folder: Path) -> WholeSystem:
     api = service(
         "payments-api",
         "serve",
-        {"DATABASE_URL": as_role("payments_api"), "PAYMENTS_API_AUTH": "off"},
+        {
+            "DATABASE_URL": as_role("payments_api"),
+            "PAYMENTS_API_AUTH": "off" if api_key is None else "on",
+        },
     )
     worker = service("recon-worker", "run", {"DATABASE_URL": as_role("payments_worker")})
     proxy = TcpProxy(api.port)
@@ -160,6 +171,7 @@ def _services(database_url: str, folder: Path) -> WholeSystem:
             "PAYMENTS_UI_API_URL": f"http://127.0.0.1:{proxy.port}",
             "PAYMENTS_UI_API_TIMEOUT_SECONDS": "2",
             "PAYMENTS_UI_TRACE_URL": TRACE_URL,
+            **_page_key(api_key),
         },
     )
-    return WholeSystem(database_url, api, worker, ui, proxy)
+    return WholeSystem(database_url, api, worker, ui, proxy, api_key)

@@ -1,10 +1,11 @@
 """The page's only door to payments-api: pooled, and every wait is bounded."""
 
+import logging
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, NoReturn, cast
+from typing import Any, ClassVar, NoReturn, cast
 from urllib.parse import quote
 
 import httpx2
@@ -20,6 +21,7 @@ CONNECTIONS_MAX = 64  # What one UI process may ask of the API at once.
 STREAM_SILENCE_SECONDS_MAX = 40.0  # The API sends a comment every 15 s: two lost mean lost.
 
 Params = Mapping[str, str | int | None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -27,7 +29,17 @@ class ApiUnavailable(Exception):
     """payments-api gave no usable answer: down, restarting, too slow or overloaded."""
 
     why: str  # Plain words, for a person: "did not answer in time".
-    sent: bool = True  # False where the request certainly never reached the API.
+    sent: bool = True  # False where certainly nothing was done.
+    key_not_accepted: ClassVar[bool] = False  # For templates.
+
+
+@dataclass(eq=False)
+class KeyNotAccepted(ApiUnavailable):
+    """payments-api refuses the page's own key: no fault of who looks, and no retry mends it."""
+
+    why: str = "does not accept this page's key"
+    sent: bool = False
+    key_not_accepted: ClassVar[bool] = True
 
 
 @dataclass(eq=False)
@@ -225,8 +237,9 @@ def _raise_problem(response: httpx2.Response) -> NoReturn:
             )
         )
     if response.status_code in (401, 403):
-        # The page's own key, which is no fault of who looks at the page.
-        raise ApiUnavailable("does not accept this page's key", sent=False)
+        code = str(problem.get("code", "unknown"))
+        log.error("page_key_not_accepted", extra={"status": response.status_code, "code": code})
+        raise KeyNotAccepted
     listed = problem.get("errors")
     fields = {
         str(each.get("field", "")): str(each.get("detail", ""))

@@ -8,7 +8,7 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from payments_core.problems import Problem
-from payments_ui.api_client import ApiProblem, ApiUnavailable
+from payments_ui.api_client import ApiProblem, ApiUnavailable, KeyNotAccepted
 from payments_ui.blueprints.payments import draw_again_after_csrf
 from payments_ui.security import CsrfFailed
 from payments_ui.services import from_htmx, render
@@ -34,6 +34,17 @@ def install_error_pages(app: Quart) -> None:
     async def unavailable(error: ApiUnavailable) -> ResponseReturnValue:
         return await error_page(
             503, "The payments service is not answering", f"It {error.why}.", retry=True
+        )
+
+    @app.errorhandler(KeyNotAccepted)
+    async def key_not_accepted(_: KeyNotAccepted) -> ResponseReturnValue:
+        return await error_page(
+            503,
+            "This page's key is not accepted",
+            "The page has a key of its own to the payments service, and that one is unknown, "
+            "revoked, expired, or allowed too little. It is nothing that you did, and nothing was "
+            "changed. Whoever runs this page has to give it another key.",
+            retry=True,
         )
 
     @app.errorhandler(ApiProblem)

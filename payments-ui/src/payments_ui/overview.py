@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from payments_ui.api_client import ApiClient, ApiProblem, ApiUnavailable
+from payments_ui.api_client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
 from payments_ui.api_types import AuditReport, QueueStats, Worker
 from payments_ui.charts import BarChart, throughput_chart
 
@@ -29,9 +29,11 @@ class Overview:
 
 
 async def or_none(answer: Awaitable[T]) -> T | None:
-    """The answer, or None where the API gave none."""
+    """The answer, or None where the API gave none. Raises KeyNotAccepted: that mends nothing."""
     try:
         return await answer
+    except KeyNotAccepted:
+        raise
     except (ApiProblem, ApiUnavailable):
         return None
 

@@ -1,0 +1,224 @@
+"""As it is run beyond one machine: the API asks for keys, the page for a sign-in."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from chromium import Visitor
+from oidc_provider import OidcProvider, provider_settings, running_provider
+from playwright.sync_api import Browser, Error, Response, expect
+from test_list import pay_elsewhere
+from test_operating import make_dead_letters
+from whole_system import Service, WholeSystem, guarded_page, whole_system
+
+from payments_api.api_keys import id_of, new_key
+
+SEND_FORM = """async ([path, fields]) => {
+  const token = document.querySelector("input[name=csrf]").value;
+  const body = new URLSearchParams({csrf: token, ...fields});
+  const answer = await fetch(path, {method: "POST", body, redirect: "manual"});
+  return [answer.status, await answer.text()];
+}"""
+STORED = """() => JSON.stringify([
+  document.documentElement.outerHTML, document.cookie, {...localStorage}, {...sessionStorage}])"""
+
+
+@dataclass
+class Guarded:
+    """The system with every door locked, and all that any browser was sent of it."""
+
+    system: WholeSystem
+    page: Service
+    provider: OidcProvider
+    api_key: str
+    folder: Path
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def url(self) -> str:
+        """Where the page is."""
+        return f"http://127.0.0.1:{self.page.port}"
+
+    def keys(self, *command: str) -> None:
+        """As an operator of the machine does it."""
+        subprocess.run(
+            [sys.executable, "-m", "payments_api", "keys", *command],
+            env={**os.environ, "DATABASE_URL": self.system.database_url},
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def note(self, response: Response) -> None:
+        """Remember what a browser got."""
+        self.seen.append(json.dumps(response.all_headers()))
+        if "event-stream" not in response.headers.get("content-type", ""):
+            try:
+                self.seen.append(response.text())
+            except Error:
+                return  # A redirect has no body.
+
+
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    """Keys on, sign-in on: one key, the page's, and a provider with viewers and operators."""
+    folder, key = tmp_path_factory.mktemp("guarded"), new_key()
+    with whole_system(folder, api_key=key) as system, running_provider() as provider:
+        environ = {"LOG_LEVEL": "DEBUG", "PAYMENTS_UI_SECRET_KEY": "the same after a restart"}
+        page = guarded_page(system, folder, environ)
+        url = f"http://127.0.0.1:{page.port}"
+        page.environ = {**page.environ, **provider_settings(provider, url)}
+        page.start()
+        yield Guarded(system, page, provider, key, folder)
+        page.stop()
+
+
+@pytest.fixture
+def come(browser: Browser, guarded: Guarded) -> Iterator[Callable[[str], Visitor]]:
+    """Comes as somebody, who has signed in when the page is shown."""
+    visitors: list[Visitor] = []
+
+    def make(user: str) -> Visitor:
+        visitor = Visitor(browser, guarded.url)
+        visitors.append(visitor)
+        visitor.page.on("response", guarded.note)
+        page = visitor.open("/")
+        page.get_by_role("link", name="Continue with single sign-on").click()
+        page.get_by_role("link", name=f"Continue as {user}").click()
+        page.wait_for_url(f"{visitor.url}/")
+        return visitor
+
+    yield make
+    for visitor in visitors:
+        guarded.seen.append(str(visitor.page.evaluate(STORED)))
+        visitor.close()
+    for visitor in visitors:
+        assert not visitor.violations, visitor.violations
+
+
+def done_so_far(system: WholeSystem) -> str:
+    """All that a payment or a decision would change."""
+    return system.sql(
+        "SELECT (SELECT count(*) FROM payments), (SELECT count(*) FROM operator_actions),"
+        " (SELECT count(*) FROM recon_jobs WHERE status = 'failed')"
+    )
+
+
+def test_a_viewer_is_shown_nothing_to_change_and_refused_what_they_send_all_the_same(
+    come: Callable[[str], Visitor], guarded: Guarded
+) -> None:
+    system = guarded.system
+    [job_id] = make_dead_letters(system, "acct_viewed", 1)
+    visitor = come("grace")
+    page = visitor.open_live()
+    expect(page.locator("#pay")).to_have_count(0)
+    payment_id = pay_elsewhere(system, "acct_viewed", "3.00")
+    expect(visitor.row(payment_id).locator(".badge")).to_have_text("Completed")
+    page = visitor.open("/operate/")
+    expect(page.locator(f"#j-{job_id}")).to_be_visible()
+    expect(page.get_by_role("link", name=re.compile("Replay|Discard"))).to_have_count(0)
+    before = done_so_far(system)
+    # The token is good, their own: that of the form for signing out.
+    for path, fields in (
+        ("/payments", {"account": "acct_viewed", "amount": "5.00", "currency": "USD", "key": "k"}),
+        (f"/operate/jobs/{job_id}/replay", {"reason": "because"}),
+        (f"/operate/jobs/{job_id}/discard", {"reason": "because"}),
+        ("/operate/replay", {"account": "acct_viewed", "confirmed": "yes"}),
+    ):
+        status, text = page.evaluate(SEND_FORM, [path, fields])
+        assert (status, "Only operators may do this" in text) == (403, True), path
+    assert done_so_far(system) == before
+
+
+def test_an_operator_pays_and_replays_and_is_named_for_both_until_they_sign_out(
+    come: Callable[[str], Visitor], guarded: Guarded
+) -> None:
+    system = guarded.system
+    [job_id] = make_dead_letters(system, "acct_led", 1)
+    visitor = come("ada")
+    page = visitor.open_live()
+    payment_id = visitor.pay("acct_led", "12.00")
+    expect(visitor.row(payment_id).locator(".badge")).to_have_text("Completed")
+    page = visitor.open(f"/operate/jobs/{job_id}/replay")
+    page.get_by_label("Reason").fill("The vault is open again")
+    page.get_by_role("button", name="Replay").click()
+    expect(page.locator(".notice-done")).to_contain_text(f"Replayed dead letter {job_id}")
+    page.get_by_role("link", name="Activity").first.click()
+    rows = page.locator(".actions-table tbody tr")
+    expect(rows.nth(0)).to_contain_text("ada@example.com")
+    expect(rows.nth(0)).to_contain_text("The vault is open again")
+    expect(rows.nth(1)).to_contain_text("ada@example.com")
+    recorded = system.sql("SELECT action, actor, key_name FROM operator_actions ORDER BY id")
+    assert recorded.splitlines()[-2:] == [
+        "create|ada@example.com|payments-ui",
+        "replay|ada@example.com|payments-ui",
+    ]
+    page.locator(".who summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading")).to_have_text("You are signed out")
+    visitor.open("/activity")
+    expect(page.get_by_role("heading")).to_have_text("Sign in")
+    # The provider was told too, and the browser holds nothing to come back with.
+    names = {cookie["name"] for cookie in visitor.context.cookies(guarded.url)}
+    assert not names & {"payments_ui_session", "payments_ui_id_token"}
+
+
+def test_when_the_pages_key_is_revoked_it_says_so_and_comes_back_with_another(
+    come: Callable[[str], Visitor], guarded: Guarded
+) -> None:
+    system = guarded.system
+    visitor = come("ada")
+    page = visitor.open_live()
+    visitor.fill("acct_shut", "9.00")
+    guarded.keys("revoke", id_of(guarded.api_key))
+    # The stream that it had opened before is ended as well.
+    expect(page.locator("html")).not_to_have_attribute("data-connection", "live")
+    before = done_so_far(system)
+    visitor.pay_button.click()
+    alert = page.get_by_role("region", name="New payment").get_by_role("alert")
+    expect(alert).to_contain_text("does not accept this page's key")
+    assert done_so_far(system) == before
+    expect(page.get_by_label("Amount", exact=True)).to_have_value("9.00")
+    for path in ("/operate/", "/activity", "/accounts/acct_led"):
+        page = visitor.open(path)
+        expect(page.get_by_role("heading", level=1)).to_have_text("This page's key is not accepted")
+        expect(page.locator(".error-detail")).to_contain_text("has to give it another key")
+    page = visitor.open("/")
+    expect(page.locator("#list")).to_contain_text("does not accept this page's key")
+    expect(page.locator("#list")).to_contain_text("has to give it another key")
+    assert not visitor.axe_findings()
+    system.api_key = new_key()
+    (guarded.folder / "key").write_text(system.api_key)
+    guarded.keys(
+        *("create", "--name", "page", "--scopes", "all"),
+        *("--from-file", str(guarded.folder / "key")),
+    )
+    guarded.page.stop()
+    guarded.page.environ = {**guarded.page.environ, "PAYMENTS_UI_API_KEY": system.api_key}
+    guarded.page.start()
+    visitor.open_live()  # Still signed in: the session is the cookie's, not the process's.
+
+
+def test_the_pages_key_is_in_nothing_that_a_browser_gets_and_in_no_log(
+    come: Callable[[str], Visitor], guarded: Guarded
+) -> None:
+    for user in ("ada", "grace"):
+        visitor = come(user)
+        for path in ("/", "/operate/", "/activity", "/accounts/acct_led", "/nothing", "/metrics"):
+            visitor.open(path)
+        guarded.seen.append(json.dumps(visitor.context.cookies()))
+    read = "\n".join(guarded.seen)
+    assert "You are signed out" in read, "it is what browsers got"
+    logs = {log.name: log.read_text() for log in guarded.folder.glob("*.log")}
+    assert '"level": "debug"' in logs["guarded-page.log"], "it was told to say everything"
+    assert "page_key_not_accepted" in logs["guarded-page.log"]
+    secrets = [key[-43:] for key in (guarded.api_key, guarded.system.api_key or "")]
+    for name, text in {"what browsers got": read, **logs}.items():
+        assert text, name
+        assert not [secret for secret in secrets if secret in text], name
