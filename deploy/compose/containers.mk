@@ -3,6 +3,7 @@
 SERVICES := payments-api recon-worker payments-ui
 DOCKERFILES := $(SERVICES:%=%/Dockerfile) $(wildcard deploy/airgap/*.Dockerfile)
 SBOM_DIR ?= build/sbom
+SBOM_IN_IMAGE := /usr/share/sbom/image.cdx.json
 CHECKS += check-dockerfiles check-compose check-deploy-types check-shell
 SHELL_SCRIPTS := $(addprefix deploy/airgap/,engine build-base-images postgres-entrypoint) \
 	$(addprefix deploy/images/,minimal-root python-root) deploy/compose/password \
@@ -19,21 +20,19 @@ images: ## Build the three images as IMAGE_TAG (dev), labelled with git's versio
 
 sbom: $(INSTALLED) .cache/tools/sbom/.done ## What is in each image, as CycloneDX: build/sbom/*.cdx.json
 	@mkdir -p $(SBOM_DIR)
-	@set -e; for name in $(SERVICES); do \
+	@set -e; for name in $(SERVICES); do bill=$(SBOM_DIR)/$$name.cdx.json; \
+		if container=$$(docker create "$$name:$${IMAGE_TAG:-dev}" 2>/dev/null); then \
+			docker cp --quiet "$$container:$(SBOM_IN_IMAGE)" $$bill; \
+			docker rm "$$container" >/dev/null; \
+			echo "$$bill"; continue; \
+		fi; \
 		.venv/bin/python deploy/images/service_requirements.py $$name --in-image \
 			>$(SBOM_DIR)/$$name.txt; \
 		PYTHONWARNINGS=ignore .cache/tools/sbom/bin/cyclonedx-py requirements \
 			$(SBOM_DIR)/$$name.txt --pyproject $$name/pyproject.toml --mc-type application \
-			--output-reproducible $(SBOM_OPTIONS) --output-file $(SBOM_DIR)/$$name.cdx.json; \
+			--output-reproducible $(SBOM_OPTIONS) --output-file $$bill; \
 		rm $(SBOM_DIR)/$$name.txt; \
-		if container=$$(docker create "$$name:$${IMAGE_TAG:-dev}" 2>/dev/null); then \
-			docker export "$$container" | .venv/bin/python deploy/images/add_system_packages.py \
-				$(SBOM_DIR)/$$name.cdx.json; \
-			docker rm "$$container" >/dev/null; \
-			echo "$(SBOM_DIR)/$$name.cdx.json"; \
-		else \
-			echo "$(SBOM_DIR)/$$name.cdx.json (Python alone: make images first for Debian's part)"; \
-		fi; \
+		echo "$$bill (Python alone, of the lock: make images first for what an image holds)"; \
 	done
 
 check-dockerfiles: $(INSTALLED) .cache/tools/hadolint/.done
@@ -46,7 +45,7 @@ check-compose:
 	else echo "--  compose: no docker compose here"; fi
 
 check-deploy-types: $(INSTALLED)
-	@MYPYPATH=deploy/local:deploy/ona .venv/bin/mypy --no-error-summary deploy/ona/payments_ona \
+	@MYPYPATH=deploy/local:deploy/ona:deploy/images .venv/bin/mypy --no-error-summary deploy/ona/payments_ona \
 		deploy/images deploy/compose
 	@echo "ok  types of deploy"
 

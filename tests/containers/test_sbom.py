@@ -1,15 +1,16 @@
-"""`make sbom` names what is in the images."""
+"""Each image carries its own bill of materials, and it names all that is in the image."""
 
-import io
 import json
 import subprocess
-import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
-from add_system_packages import system_packages
+from write_bill import debian_package
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVICES = ("payments-api", "recon-worker", "payments-ui")
+PLACE = "/usr/share/sbom/image.cdx.json"
 STANZA = """\
 Package: libssl3t64
 Status: install ok installed
@@ -18,32 +19,79 @@ Version: 3.5.1-1+deb13u1
 Description: Secure Sockets Layer toolkit
  with a second line: of text
 """
+SHOW = """
+import importlib.metadata, json, pathlib, sys
+print(json.dumps({
+    "bill": pathlib.Path(sys.argv[1]).read_text(),
+    "python": {d.name: d.version for d in importlib.metadata.distributions()},
+    "debian": [file.name for file in pathlib.Path("/var/lib/dpkg/status.d").iterdir()],
+    "version": sys.version.split()[0],
+}))
+"""
 
 
-def tar_of(files: dict[str, str]) -> io.BytesIO:
-    written = io.BytesIO()
-    with tarfile.open(fileobj=written, mode="w") as tar:
-        for name, text in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(text)
-            tar.addfile(member, io.BytesIO(text.encode()))
-    written.seek(0)
-    return written
+def docker(*arguments: str) -> str:
+    """What it prints."""
+    return subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, timeout=60, check=True
+    ).stdout
+
+
+def inside(image: str) -> dict[str, Any]:
+    """What the image's own Python finds in it, the bill among that."""
+    confined = ("--rm", "--read-only", "--network", "none", "--entrypoint", "python")
+    found: dict[str, Any] = json.loads(docker("run", *confined, image, "-c", SHOW, PLACE))
+    return found
 
 
 def test_a_debian_package_becomes_a_component_scanners_know() -> None:
-    found = system_packages(
-        tar_of({"var/lib/dpkg/status.d/libssl3t64": STANZA, "app/bin/python": "x"})
-    )
-    assert [one["purl"] for one in found] == [
-        "pkg:deb/debian/libssl3t64@3.5.1-1%2Bdeb13u1?arch=amd64"
-    ]
+    found = debian_package(STANZA)
+    assert found["purl"] == "pkg:deb/debian/libssl3t64@3.5.1-1%2Bdeb13u1?arch=amd64"
+    assert (found["name"], found["version"]) == ("libssl3t64", "3.5.1-1+deb13u1")
 
 
 @pytest.mark.engine
-def test_the_bill_names_what_the_image_holds(images: str) -> None:
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_image_says_where_its_bill_is_and_the_bill_names_exactly_what_it_holds(
+    images: str, service: str
+) -> None:
+    image = f"{service}:{images}"
+    label = docker(
+        *("image", "inspect", image),
+        *("--format", '{{ index .Config.Labels "payments.sbom" }}'),
+    )
+    assert label.strip() == PLACE
+    found = inside(image)
+    bill = json.loads(found["bill"])
+    listed = {(one["name"], one["version"]) for one in bill["components"]}
+    ours = {name: v for name, v in found["python"].items() if name.startswith(("payments", "rec"))}
+    assert bill["metadata"]["component"]["name"] == service
+    assert ours.keys() == {"payments-core", service}
+    python = {
+        (one["name"], one["version"])
+        for one in bill["components"]
+        if one["type"] == "library" and one.get("purl", "").startswith("pkg:pypi/")
+    }
+    installed = {
+        (name.lower().replace("_", "-").replace(".", "-"), version)
+        for name, version in found["python"].items()
+        if name not in ours
+    }
+    assert python == installed
+    assert ("payments-core", ours["payments-core"]) in listed
+    debian = {one["name"] for one in bill["components"] if "pkg:deb/" in one.get("purl", "")}
+    assert debian == set(found["debian"])
+    assert {"libc6", "openssl-provider-legacy", "libssl3t64"} & debian
+    interpreter = {name for name, _ in listed if name in ("python", "python3.13-minimal")}
+    assert len(interpreter) == 1
+    vendored = [one for one in bill["components"] if "pkg:npm/" in one.get("purl", "")]
+    assert bool(vendored) is (service == "payments-ui")
+
+
+@pytest.mark.engine
+def test_make_sbom_fetches_the_bill_that_is_in_the_image(images: str, tmp_path: Path) -> None:
     made = subprocess.run(
-        ["make", "--no-print-directory", "sbom", f"IMAGE_TAG={images}"],
+        ["make", "--no-print-directory", "sbom", f"IMAGE_TAG={images}", f"SBOM_DIR={tmp_path}"],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -53,16 +101,6 @@ def test_the_bill_names_what_the_image_holds(images: str) -> None:
     if "sbom/.done" in made.stderr:
         pytest.skip(f"the tool cannot be installed here: {made.stderr[-200:]}")
     assert made.returncode == 0, made.stderr
-    bill = json.loads((ROOT / "build/sbom/payments-ui.cdx.json").read_text())
-    listed = {one["name"].lower() for one in bill["components"]}
-    program = "import importlib.metadata as m; print(*{d.name for d in m.distributions()})"
-    image = f"payments-ui:{images}"
-    said = subprocess.run(
-        ["docker", "run", "--rm", "--entrypoint", "python", image, "-c", program],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    installed = {name.lower().replace("_", "-") for name in said.stdout.split()}
-    assert installed - {"payments-core", "payments-ui"} <= listed
-    assert {"libc6", "python3.13-minimal", "libssl3t64"} & listed
+    for service in SERVICES:
+        fetched = (tmp_path / f"{service}.cdx.json").read_text()
+        assert fetched == inside(f"{service}:{images}")["bill"]

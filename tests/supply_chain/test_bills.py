@@ -1,15 +1,19 @@
-"""`make sbom` writes valid CycloneDX that names what the lock puts into each image."""
+"""Bills, of `make sbom` and of the images, are valid CycloneDX and name what the lock says."""
 
 import json
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
+from typing import Any
 
 import pytest
-from add_system_packages import component
 from service_requirements import closure, direct_requirements, holds_in_image, read_lock
+from write_bill import bill, debian_package, interpreter, python_packages, vendored_packages
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / ".cache/tools/sbom"
+VENDORED = ROOT / "payments-ui/src/payments_ui/static/vendor/VENDORED.md"
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
 # Reads a list of documents, answers with a list of what is wrong with each. All in one process:
 # the schema takes seconds to load.
@@ -45,21 +49,73 @@ def bills(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {name: (folder / f"{name}.cdx.json").read_text() for name in SERVICES}
 
 
-def test_each_bill_is_valid_with_and_without_debians_part(bills: dict[str, str]) -> None:
-    documents = [json.loads(bills[service]) for service in SERVICES]
-    documents[0]["components"].append(component(DEBIAN))
-    wrong = json.loads(bills["payments-ui"])
+def of_an_image(service: str) -> dict[str, Any]:
+    """As a build writes it, of what the service needs of this environment, and two others."""
+    pins = read_lock((ROOT / "requirements.lock").read_text())
+    reached = closure(pins, direct_requirements(ROOT, service))
+    installed = python_packages([Path(sysconfig.get_path("purelib"))])
+    python = [one for one in installed if one["name"] in reached]
+    others = [debian_package(DEBIAN), interpreter("3.13.5")]
+    return bill(service, ROOT, python, others + vendored_packages(VENDORED.read_text()))
+
+
+def test_each_bill_is_valid(bills: dict[str, str]) -> None:
+    written = [json.loads(bills[service]) for service in SERVICES]
+    in_images = [of_an_image(service) for service in SERVICES]
+    wrong = of_an_image("payments-ui")
     wrong["components"].append({"name": "of no type"})
     done = subprocess.run(
-        [str(TOOL / "bin/python"), "-c", VALIDATE, documents[0]["specVersion"]],
-        input=json.dumps([*documents, wrong]),
+        [str(TOOL / "bin/python"), "-c", VALIDATE, "1.6"],
+        input=json.dumps([*written, *in_images, wrong]),
         capture_output=True,
         text=True,
         check=True,
     )
     *problems, expected = json.loads(done.stdout)
-    assert problems == [None] * 3
+    assert problems == [None] * 6
     assert "type" in expected
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_images_bill_says_who_needs_whom(service: str) -> None:
+    written = of_an_image(service)
+    references = {one["bom-ref"] for one in written["components"]} | {service}
+    needs = {one["ref"]: one.get("dependsOn", []) for one in written["dependencies"]}
+    assert needs.keys() == references
+    assert set().union(*needs.values()) <= references
+    quart = next(ref for ref in references if ref.startswith("pkg:pypi/quart@"))
+    werkzeug = next(ref for ref in references if ref.startswith("pkg:pypi/werkzeug@"))
+    assert "payments-core" in needs[service]
+    assert quart in needs[service] + needs["payments-core"]
+    assert werkzeug in needs[quart]
+
+
+def test_the_same_packages_give_the_same_bytes(tmp_path: Path) -> None:
+    (tmp_path / "libssl3t64").write_text(DEBIAN)
+    program = [sys.executable, "deploy/images/write_bill.py", "payments-api"]
+    options = ["--app", sys.prefix, "--debian", str(tmp_path)]
+    one, other = (
+        subprocess.run(
+            program + options,
+            cwd=ROOT,
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    )
+    assert one == other
+    assert b"libssl3t64" in one
+
+
+def test_what_others_wrote_and_stands_in_our_tree_is_named() -> None:
+    found = {one["purl"] for one in vendored_packages(VENDORED.read_text())}
+    names = {purl.rpartition("@")[0] for purl in found}
+    assert names == {
+        "pkg:npm/htmx.org",
+        "pkg:npm/%40fontsource-variable/geist",
+        "pkg:npm/%40fontsource-variable/geist-mono",
+    }
 
 
 @pytest.mark.parametrize("service", SERVICES)
