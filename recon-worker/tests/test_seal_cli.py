@@ -90,6 +90,12 @@ async def test_a_part_of_the_chain_can_be_verified(sql: Sql, audit: Audit) -> No
     assert (status, complaint) == (2, "--from 9: there is no seal 8 to go on from\n")
 
 
+async def head_line(audit: Audit, folder: Path) -> str:
+    """The chain's head as a line to keep."""
+    assert (await audit("--export-head", str(folder / "head")))[0] == 0
+    return (folder / "head").read_text()
+
+
 @pytest.mark.usefixtures("sealed")
 async def test_a_kept_head_is_held_by_the_chain_or_missed(
     sql: Sql, engine: AsyncEngine, audit: Audit, tmp_path: Path
@@ -119,6 +125,28 @@ async def test_a_kept_head_is_held_by_the_chain_or_missed(
 
 
 @pytest.mark.usefixtures("sealed")
+async def test_a_log_that_goes_on_after_the_chain_was_rewritten_is_proof_of_it(
+    sql: Sql, engine: AsyncEngine, audit: Audit, tmp_path: Path
+) -> None:
+    exported = [await head_line(audit, tmp_path)]
+    await rewrite_chain(sql, engine)
+    exported.append(await head_line(audit, tmp_path))
+    await add_entries(sql, 2)
+    await seal_all(engine)
+    exported.append(await head_line(audit, tmp_path))
+    await rewrite_chain(sql, engine)
+    exported.append(await head_line(audit, tmp_path))
+    first, other = exported[1], exported[3]
+    assert json.loads(first)["seq"] == json.loads(other)["seq"] == 1
+    log = tmp_path / "log"
+    for lines in (exported, exported[::-1]):
+        log.write_text("".join(lines))
+        status, text, _ = await audit("--check-head", str(log))
+        assert status == 1
+        assert text.startswith("HEAD_REWRITTEN  seal 1: the chain was rewritten, after seal 0")
+
+
+@pytest.mark.usefixtures("sealed")
 async def test_a_file_without_a_head_is_no_proof(audit: Audit, tmp_path: Path) -> None:
     file = tmp_path / "heads"
     for content, why in {
@@ -126,7 +154,6 @@ async def test_a_file_without_a_head_is_no_proof(audit: Audit, tmp_path: Path) -
         "hello": "no line of it is a head",
         '{"seq": 1, "seal_hash": "xyz"}': "not a head",
         '{"seq": "a", "seal_hash": "00"}': "not a head",
-        '{"seq": 1, "seal_hash": "00"}\n{"seq": 1, "seal_hash": "01"}': "two different heads",
     }.items():
         file.write_text(content)
         status, _, complaint = await audit("--check-head", str(file))

@@ -1,5 +1,6 @@
 """What `make up` says when all is ready: where everything is, and something to paste."""
 
+import os
 import shutil
 
 from payments_local.postgres import BIN
@@ -13,18 +14,21 @@ Ready. Ctrl-C stops everything.
   Worker    http://127.0.0.1:{worker_port}  (/health, /readyz, /metrics)
   Database  {database}
 
-Create a payment, then read its account's balance:
+Create a payment, then read its account's balance{with_key}:
 
-  curl -sS {api}/payments -H 'Content-Type: application/json' \\
+  curl -sS {api}/payments -H 'Content-Type: application/json'{key} \\
     -H "Idempotency-Key: try-$(date +%s)" \\
     -d '{{"accountId": "acct_1", "amount": "100.00", "description": "A first payment"}}'; echo
-  curl -sS {api}/accounts/acct_1/balance; echo
+  curl -sS {api}/accounts/acct_1/balance{key}; echo
 """
 
 
 def announcement(settings: LocalSettings) -> str:
     """Addresses, and curl lines that work when pasted."""
+    asked = os.environ.get("PAYMENTS_API_AUTH") == "on"  # As services.py hands it on.
     return TEXT.format(
+        with_key=", with an API key in KEY" if asked else "",
+        key=' -H "Authorization: Bearer $KEY"' if asked else "",
         ui_port=settings.ui_port,
         api=f"http://127.0.0.1:{settings.api_port}",
         worker_port=settings.worker_port,

@@ -56,10 +56,11 @@ def _fields(
 def read_heads(lines: Iterable[str]) -> list[KeptHead]:
     """The heads among the lines, oldest first: an exported file, or a log with `ledger_sealed`.
 
-    Lines that are no head are passed over, since a log is full of them. Raises NoHead when none
-    is left, or when one has a hash that cannot be one.
+    Lines that are no head are passed over, since a log is full of them. A log that goes on after
+    the chain was rewritten holds two heads of one number: both are kept, since that is the proof.
+    Raises NoHead when none is left, or when one has a hash that cannot be one.
     """
-    heads: dict[int, KeptHead] = {}
+    heads: set[KeptHead] = set()
     for line in lines:
         start = line.find("{")
         try:
@@ -71,16 +72,12 @@ def read_heads(lines: Iterable[str]) -> list[KeptHead]:
         if not isinstance(fields, dict) or not {"seq", "seal_hash"} <= fields.keys():
             continue
         try:
-            head = KeptHead(int(fields["seq"]), bytes.fromhex(fields["seal_hash"]))
+            heads.add(KeptHead(int(fields["seq"]), bytes.fromhex(fields["seal_hash"])))
         except (TypeError, ValueError):
             raise NoHead(f"not a head: {line.strip()[:200]}") from None
-        if heads.setdefault(head.seq, head) != head:
-            raise NoHead(
-                f"two different heads with seq {head.seq}: one of them is not of this chain"
-            )
     if not heads:
         raise NoHead('no line of it is a head, such as {"seq": 12, "seal_hash": "9f..."}')
-    return sorted(heads.values(), key=lambda head: head.seq)
+    return sorted(heads, key=lambda head: (head.seq, head.seal_hash))
 
 
 async def check_heads(connection: AsyncConnection, heads: Sequence[KeptHead]) -> list[SealFinding]:
@@ -89,7 +86,6 @@ async def check_heads(connection: AsyncConnection, heads: Sequence[KeptHead]) ->
     now = {row.seq: row.seal_hash for row in rows.all()}
     last = await export_head(connection)
     findings = []
-    good = 0
     for head in heads:
         if head.seq not in now:
             ends = last["seq"] if last else 0
@@ -99,8 +95,8 @@ async def check_heads(connection: AsyncConnection, heads: Sequence[KeptHead]) ->
             findings.append(SealFinding("head_missing", head.seq, None, why))
             break
         if now[head.seq] != head.seal_hash:
-            why = f"the chain was rewritten, after seal {good} and up to here"
+            held = (h.seq for h in heads if h.seq < head.seq and now[h.seq] == h.seal_hash)
+            why = f"the chain was rewritten, after seal {max(held, default=0)} and up to here"
             findings.append(SealFinding("head_rewritten", head.seq, None, why))
             break
-        good = head.seq
     return findings
