@@ -13,7 +13,7 @@ chaos: $(INSTALLED) ## Break everything around the running system, by a seed (SE
 recovery: $(INSTALLED) ## Measure how long it takes to work again: benchmarks/results/recovery.json
 	@$(CHAOS) recovery
 
-soak: $(INSTALLED) $(PAINTER)/.installed ## A steady load at 80 % of capacity, and what grows under it (MINUTES=20)
-	@$(CHAOS) soak $(if $(MINUTES),--minutes $(MINUTES))
-	@$(PAINTER)/bin/python tests/chaos/payments_chaos/paint_soak.py \
-		benchmarks/results/soak.json docs/images/soak.png
+soak: $(INSTALLED) $(PAINTER)/.installed ## A steady load at 80 % of capacity, and what grows under it (MINUTES=20, RATE)
+	@$(CHAOS) soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)); status=$$?; \
+	$(PAINTER)/bin/python tests/chaos/payments_chaos/paint_soak.py \
+		benchmarks/results/soak.json docs/images/soak.png && exit $$status

@@ -19,6 +19,11 @@ def line(start: float, per_sample: float, count: int = 40) -> list[tuple[float, 
         ("queue_depth", line(0, 50), False),
         ("answered_milliseconds p99", line(40, 2), False),
         ("answered_milliseconds p99", line(40, -1), True),
+        ("accepted_per_second", line(700, 0), True),
+        ("accepted_per_second", line(700, -5), False),
+        ("accepted_per_second", line(700, 5), True),
+        ("leaf_density payments_pkey", line(0.9, -0.01), False),
+        ("free_share recon_jobs", line(0.4, 0.01), False),
     ],
 )
 def test_a_line_is_flat_unless_it_rises_beyond_its_noise(
@@ -40,9 +45,21 @@ def test_too_few_samples_have_no_trend() -> None:
     assert trend("connections", line(10, 0, count=5)) is None
 
 
-def test_only_what_may_be_flat_is_judged() -> None:
-    samples = [
-        {"seconds": 5.0 * n, "table_megabytes ledger_entries": n, "table_megabytes recon_jobs": 1}
-        for n in range(40)
-    ]
-    assert trends(samples).keys() == {"table_megabytes recon_jobs"}
+def test_what_has_to_fill_first_is_judged_from_when_it_is_full() -> None:
+    filling = [(5.0 * n, min(20.0, 0.4 * n)) for n in range(120)]
+    early = trend("table_megabytes recon_jobs", filling)
+    assert early is not None
+    assert not early.flat
+    later = trend("table_megabytes recon_jobs", filling, warm_up_seconds=240)
+    assert later is not None
+    assert later.flat
+    assert trend("table_megabytes recon_jobs", filling[:50], warm_up_seconds=240) is None
+
+
+def test_every_line_is_judged() -> None:
+    samples = [{"seconds": 5.0 * n, "connections": 3, "open_files api": 9 * n} for n in range(40)]
+    found = trends(samples)
+    assert {name: line["flat"] for name, line in found.items()} == {
+        "connections": True,
+        "open_files api": False,
+    }

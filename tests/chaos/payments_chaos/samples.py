@@ -1,8 +1,10 @@
-"""What the system looks like from outside at one moment: memory, sizes, queue, latencies."""
+"""What the system looks like from outside at one moment: memory, sizes, bloat, queue, latencies."""
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
@@ -11,16 +13,13 @@ from backlog import Sql
 
 from payments_chaos.steady_load import SteadyLoad
 
-TABLES = (
-    "payments",
-    "recon_jobs",
-    "reconciliation_results",
-    "ledger_entries",
-    "accounts",
-)
-# Finished jobs are pruned and head rows updated; these only grow, by so much for each payment.
-KEPT_FOR_EVER = ("payments", "reconciliation_results", "ledger_entries")
+# Finished jobs are pruned and head rows updated: what they take has to stay as it is.
+STEADY = ("recon_jobs", "accounts")
+# These only grow, by so much for each payment.
+KEPT_FOR_EVER = ("payments", "reconciliation_results", "ledger_entries", "ledger_seals")
 MEGABYTE = 2**20
+BLOAT_EACH_SAMPLES = 6  # It reads whole indexes: twice a minute is enough.
+INDEX_BYTES_MIN = MEGABYTE  # The few pages of a smaller one say nothing.
 LOOK = """
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
         AND application_name <> 'chaos') AS connections,
@@ -30,7 +29,15 @@ SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backe
 SIZES = """
 SELECT relname, pg_table_size(relid) AS table_bytes, pg_indexes_size(relid) AS index_bytes,
        n_live_tup AS live, n_dead_tup AS dead
-FROM pg_stat_user_tables WHERE relname = ANY ($1::text[])"""
+FROM pg_stat_user_tables"""
+PREPARE_BLOAT = "CREATE EXTENSION IF NOT EXISTS pgstattuple"
+FREE = """
+SELECT relname, (approx_free_percent + dead_tuple_percent) / 100 AS share
+FROM pg_stat_user_tables, pgstattuple_approx(relid) WHERE relname = ANY ($1::text[])"""
+DENSITY = """
+SELECT indexrelname AS name, avg_leaf_density / 100 AS share
+FROM pg_stat_user_indexes, pgstatindex(indexrelid)
+WHERE relname = ANY ($1::text[]) AND pg_relation_size(indexrelid) >= $2::bigint"""
 SETTLED = """
 SELECT extract(epoch FROM settled_at - created_at)::float8 AS seconds
 FROM payments WHERE id = ANY ($1::uuid[])"""
@@ -57,27 +64,48 @@ class Sampler:
         assert look is not None
         sample: dict[str, float] = {"seconds": now - self.begun}
         for name, pid in self.processes.items():
-            sample[f"memory_megabytes {name}"] = psutil.Process(pid).memory_info().rss / MEGABYTE
+            process = psutil.Process(pid)
+            sample[f"memory_megabytes {name}"] = process.memory_info().rss / MEGABYTE
+            sample[f"open_files {name}"] = process.num_fds()
         sample["memory_megabytes postgres"] = private_bytes(self.postgres_pid) / MEGABYTE
         sample["connections"] = look["connections"]
         sample["queue_depth"] = look["depth"]
         sample["oldest_job_seconds"] = look["oldest_seconds"]
-        kept = 0
-        for row in await self.sql.fetch(SIZES, list(TABLES)):
-            name = row["relname"]
-            sample[f"table_megabytes {name}"] = row["table_bytes"] / MEGABYTE
-            sample[f"index_megabytes {name}"] = row["index_bytes"] / MEGABYTE
-            kept += row["table_bytes"] + row["index_bytes"] if name in KEPT_FOR_EVER else 0
-            rows = row["live"] + row["dead"]
-            sample[f"dead_share {name}"] = row["dead"] / rows if rows else 0.0
-        stored = self.accepted_before + self.load.accepted
-        sample["bytes_per_payment"] = kept / stored if stored else 0.0
+        sample |= await self._sizes()
+        if len(self.taken) % BLOAT_EACH_SAMPLES == 0:
+            sample |= await self._bloat()
         latencies, self.load.latencies = self.load.latencies, []
         sample |= _percentiles("answered_milliseconds", latencies)
         sample |= _percentiles("settled_milliseconds", await self._settled_after())
         sample["accepted_per_second"] = (self.load.accepted - self._accepted) / (now - self._at)
         self._accepted, self._at = self.load.accepted, now
         self.taken.append(sample)
+
+    async def _sizes(self) -> dict[str, float]:
+        stored = max(1, self.accepted_before + self.load.accepted)
+        sizes = {"megabytes of other tables": 0.0}
+        for row in await self.sql.fetch(SIZES):
+            name, table, index = row["relname"], row["table_bytes"], row["index_bytes"]
+            if name in STEADY:
+                sizes[f"table_megabytes {name}"] = table / MEGABYTE
+                sizes[f"index_megabytes {name}"] = index / MEGABYTE
+            elif name in KEPT_FOR_EVER:
+                sizes[f"table_bytes_per_payment {name}"] = table / stored
+                sizes[f"index_bytes_per_payment {name}"] = index / stored
+            else:
+                sizes["megabytes of other tables"] += (table + index) / MEGABYTE
+            if name in STEADY + KEPT_FOR_EVER:
+                rows = row["live"] + row["dead"]
+                sizes[f"dead_share {name}"] = row["dead"] / rows if rows else 0.0
+        return sizes
+
+    async def _bloat(self) -> dict[str, float]:
+        """How much of the tables holds nothing, and how full the indexes' leaves are."""
+        names = list(STEADY + KEPT_FOR_EVER)
+        free = await self.sql.fetch(FREE, names)
+        density = await self.sql.fetch(DENSITY, names, INDEX_BYTES_MIN)
+        found = {f"free_share {row['relname']}": float(row["share"]) for row in free}
+        return found | {f"leaf_density {row['name']}": float(row["share"]) for row in density}
 
     async def _settled_after(self) -> list[float]:
         """Of the followed payments: from stored to settled. Those still pending wait."""
@@ -87,14 +115,20 @@ class Sampler:
 
 
 def private_bytes(postmaster_pid: int) -> int:
-    """What Postgres' processes have for themselves; the shared buffers are counted by nobody."""
+    """What Postgres' processes have for themselves, without the shared buffers.
+
+    Not their unique set size: that counts a shared page as private as long as one process alone
+    has touched it, and so rises until all the shared buffers have been in use.
+    """
     postmaster = psutil.Process(postmaster_pid)
     total = 0
     for process in (postmaster, *postmaster.children(recursive=True)):
         try:
-            total += process.memory_full_info().uss
-        except psutil.Error:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except (psutil.Error, OSError):
             continue  # A session that has just ended.
+        found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
+        total += int(found[1]) * 1024 if found else 0
     return total
 
 
