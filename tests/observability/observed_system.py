@@ -100,9 +100,11 @@ class ObservedSystem:
     folder: Path
     processes: list[Process] = field(default_factory=list)
 
-    def add(self, name: str, module: str, verb: str, **environ: str) -> Process:
-        """Start one more service, on a port of its own."""
-        port = free_port()
+    def add(
+        self, name: str, module: str, verb: str, port: int | None = None, **environ: str
+    ) -> Process:
+        """Start one more service, on a port of its own, which may have been chosen before."""
+        port = port or free_port()
         prefix = module.upper()
         role = {"payments_api": "payments_api", "recon_worker": "payments_worker"}.get(module)
         database = {}

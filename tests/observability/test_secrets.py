@@ -1,18 +1,24 @@
 """No secret comes out: each is a canary, everything at DEBUG goes wrong, and all output is read."""
 
 import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import psutil
 import pytest
+from argon2 import PasswordHasher
 from observed_system import ObservedSystem, Process, observed_system
+from oidc_provider import CLIENT_SECRET, provider_settings, running_provider
 from otlp_endpoint import OtlpEndpoint, otlp_endpoint
+
+from payments_local.ports import free_port
 
 DATABASE_PASSWORD = "canary-of-the-database"
 CURSOR_KEY = "canary-of-cursors-key"
@@ -23,6 +29,8 @@ ROLE_PASSWORD = "canary-of-a-role"
 IDEMPOTENCY_KEY = "canary-of-idempotency"
 DESCRIPTION = "canary-of-a-description"
 WRONG_API_KEY = "canary-of-a-wrong-key"
+PASSWORD = "canary-of-a-password"
+WRONG_PASSWORD = "canary-of-a-password-typed-wrong"
 SECRETS = (
     DATABASE_PASSWORD,
     CURSOR_KEY,
@@ -175,6 +183,85 @@ def _assert_silent(where: str, text: str, names: tuple[str, ...]) -> None:
     for name in names:
         at = text.find(name)
         assert at < 0, f"{where}: {text[max(0, at - 300) : at + 100]}"
+
+
+def _page(
+    canaries: Canaries, name: str, settings: dict[str, str], port: int | None = None
+) -> Process:
+    return canaries.system.add(
+        *(name, "payments_ui", "serve", port),
+        LOG_LEVEL="DEBUG",
+        OTEL_TRACES_SAMPLER="always_on",
+        **canaries.otlp.environ("http/protobuf"),
+        PAYMENTS_UI_API_URL=canaries.api.url,
+        PAYMENTS_UI_API_KEY=canaries.api_key,
+        PAYMENTS_UI_SECRET_KEY=UI_SECRET_KEY,
+        **settings,
+    )
+
+
+def _form_token(page: str) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', page)
+    assert found, page
+    return found[1]
+
+
+def _assert_nothing_came_out(canaries: Canaries, page: Process, secrets: list[str]) -> None:
+    metrics = page.metrics()
+    page.stop()
+    log = page.output.read_text()
+    assert '"level": "debug"' in log
+    for where, text in {
+        "the log": log,
+        "the metrics": metrics,
+        "the traces": repr(canaries.otlp.spans),
+    }.items():
+        _assert_silent(where, text, (*SECRETS, canaries.api_key, *secrets))
+
+
+def test_no_secret_of_a_sign_in_by_password_comes_out(canaries: Canaries) -> None:
+    hashed = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    settings = {
+        "PAYMENTS_UI_SIGN_IN": "password",
+        "PAYMENTS_UI_PASSWORD_USER": "ada",
+        "PAYMENTS_UI_PASSWORD_HASH": hashed,
+    }
+    page = _page(canaries, "page-with-password", settings)
+    with httpx.Client(base_url=page.url, headers={"Origin": page.url}, timeout=20) as browser:
+        for password, status in ((WRONG_PASSWORD, 403), (PASSWORD, 303)):
+            token = _form_token(browser.get("/sign-in").text)
+            form = {"csrf": token, "user": "ada", "password": password}
+            assert browser.post("/sign-in", data=form).status_code == status
+        shown = browser.get("/").text
+        session = browser.cookies["payments_ui_session"]
+        assert PASSWORD not in shown
+        form = {"csrf": _form_token(shown)}
+        assert browser.post("/sign-out", data=form).status_code < 400
+    assert "sign_in_failed" in page.output.read_text()
+    _assert_nothing_came_out(canaries, page, [PASSWORD, WRONG_PASSWORD, hashed, session])
+
+
+def test_no_secret_of_a_sign_in_by_a_provider_comes_out(canaries: Canaries) -> None:
+    port = free_port()
+    with running_provider() as provider:
+        settings = provider_settings(provider, f"http://127.0.0.1:{port}")
+        page = _page(canaries, "page-with-provider", settings, port)
+        answers = []
+        with httpx.Client(base_url=page.url, timeout=20) as browser:
+            for fault in ("wrong audience", "client unknown", ""):
+                provider.fault = fault
+                begun = browser.get("/sign-in/start")
+                granted = httpx.get(begun.headers["Location"] + "&user=ada", timeout=20)
+                answers.append(granted.headers["Location"])
+                back = browser.get(granted.headers["Location"])
+            assert back.status_code == 303
+            secrets = [CLIENT_SECRET, *provider.issued, *browser.cookies.values()]
+        assert len(provider.issued) == 2
+    for answer in answers:
+        asked = dict(parse_qsl(urlsplit(answer).query))
+        secrets += [asked["code"], asked["state"]]
+    assert "sign_in_succeeded" in page.output.read_text()
+    _assert_nothing_came_out(canaries, page, secrets)
 
 
 def test_no_secret_comes_out_of_a_running_system(canaries: Canaries) -> None:
