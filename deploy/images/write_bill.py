@@ -130,14 +130,14 @@ def main() -> None:
     parser.add_argument("service", help="a workspace member's folder name")
     parser.add_argument("--app", type=Path, required=True, help="the environment that goes in")
     parser.add_argument("--debian", type=Path, required=True, help="dpkg's stanzas, a file each")
-    parser.add_argument("--vendored", type=Path, help="the list of files that others wrote")
+    parser.add_argument("--vendored", type=Path, help="the list of files that others wrote, if any")
     parser.add_argument("--root", type=Path, default=Path(), help="where requirements.lock is")
     arguments = parser.parse_args()
     python = python_packages(arguments.app.glob("lib/python3*/site-packages"))
     others = debian_packages(arguments.debian)
     if not any(one["name"].startswith("python3") for one in others):
         others.append(interpreter(platform.python_version()))
-    if arguments.vendored:
+    if arguments.vendored and arguments.vendored.exists():
         others += vendored_packages(arguments.vendored.read_text())
     json.dump(bill(arguments.service, arguments.root, python, others), sys.stdout, indent=1)
     print()
