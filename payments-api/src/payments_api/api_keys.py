@@ -55,8 +55,7 @@ class KeyGrant:
         if self.tenant is not None:
             if not _TENANT.fullmatch(self.tenant):
                 raise KeyRefused(
-                    "a tenant has 1 to 32 characters of a-z, 0-9 and -,"
-                    " and starts with none of the last"
+                    "a tenant has 1 to 32 characters of a-z, 0-9 and -, and does not start with -"
                 )
             if JOBS_ADMIN in self.scopes:
                 raise KeyRefused(
