@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, cast
 
 import asyncpg
 from quart import Quart, Response
@@ -25,6 +25,7 @@ from payments_api.cursors import CursorSigner
 from payments_api.errors import DatabaseUnavailable
 from payments_api.event_feed import EventFeed
 from payments_api.key_ring import KeyRing
+from payments_api.quick_creations import QuickCreations
 from payments_api.request_body import BATCH_BODY_MAX_BYTES
 from payments_api.routing import IdentifierConverter
 from payments_api.services import EXTENSION, Services
@@ -64,9 +65,10 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = BATCH_BODY_MAX_BYTES
     use_one_task(app)
-    observe_http(app)
     here = _make_services(settings, lifecycle or Lifecycle())
     app.extensions[EXTENSION] = here
+    cast(Any, app).asgi_app = QuickCreations(app.asgi_app, here)
+    observe_http(app)
     for blueprint in (payments, events, accounts, jobs, operator_actions, documents):
         app.register_blueprint(blueprint)
     app.register_blueprint(control_blueprint(here.lifecycle, _readiness(here)))

@@ -91,11 +91,16 @@ def parse_idempotency_key(headers: Headers) -> str:
     Both spellings of a key are the same key. Raises IdempotencyKeyMissing, IdempotencyKeyInvalid.
     """
     values = headers.getlist("Idempotency-Key")
-    if not values:
-        raise IdempotencyKeyMissing('Send "Idempotency-Key: " and a fresh UUID, say.')
     if len(values) > 1:
         raise IdempotencyKeyInvalid("Send the header once.")
-    key = values[0].strip(" \t")
+    return parse_key_header(values[0] if values else None)
+
+
+def parse_key_header(value: str | None) -> str:
+    """The same of the header's value; None where there is no such header."""
+    if value is None:
+        raise IdempotencyKeyMissing('Send "Idempotency-Key: " and a fresh UUID, say.')
+    key = value.strip(" \t")
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = _unquoted(key[1:-1])
     return checked_key(key)

@@ -65,7 +65,7 @@ async def discard_body(request: Request) -> None:
                     return
 
 
-def parse_json_object(raw: bytes) -> dict[str, Any]:
+def parse_json_object(raw: bytes | bytearray) -> dict[str, Any]:
     """As read_json_object, from bytes. Raises MalformedJson."""
     try:
         value = _DECODER.decode(raw.decode("utf-8"))

@@ -9,5 +9,9 @@ _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a
 
 def traceparent_of(headers: Headers) -> str | None:
     """The caller's traceparent, if it sent a valid one (W3C Trace Context, level 1)."""
-    value = headers.get("traceparent")
+    return valid_traceparent(headers.get("traceparent"))
+
+
+def valid_traceparent(value: str | None) -> str | None:
+    """The header's value, if it is a valid one."""
     return value if value and _TRACEPARENT.match(value) else None

@@ -52,14 +52,18 @@ class Problem(Exception):
             body["errors"] = self.errors
         return body
 
+    def as_bytes(self, instance: str | None = None) -> bytes:
+        """The same as it is sent."""
+        text = json.dumps(self.as_json(instance), ensure_ascii=False)
+        # A field's name that is quoted back may hold half of a surrogate pair.
+        return text.encode(errors="replace")
+
     def as_response(self) -> Response:
         """The HTTP answer, never cached."""
         # A web socket that is refused has no request of its own.
         instance = request.path if has_request_context() else None
-        text = json.dumps(self.as_json(instance), ensure_ascii=False)
         return Response(
-            # A field's name that is quoted back may hold half of a surrogate pair.
-            text.encode(errors="replace"),
+            self.as_bytes(instance),
             status=self.status,
             content_type=PROBLEM_TYPE,
             headers={"Cache-Control": "no-store", **self.headers},

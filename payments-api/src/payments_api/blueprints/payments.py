@@ -1,6 +1,5 @@
 """/payments: create one or many, read one, list."""
 
-import json
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from payments_api import metrics
 from payments_api.access import caller
 from payments_api.create_by_operator import create_by_operator
 from payments_api.create_payment import Creation
+from payments_api.created import JSON_TYPE, created_body, created_headers, created_json
 from payments_api.errors import PaymentNotFound, ValidationFailed
 from payments_api.operators import OPERATOR_HEADER, named_operator
 from payments_api.orders import checked_key, parse_idempotency_key, parse_order
@@ -18,9 +18,9 @@ from payments_api.query import Query, uuid_or_none
 from payments_api.read_payments import PaymentFilter, get_payment, list_payments, payment_json
 from payments_api.request_body import BATCH_BODY_MAX_BYTES, read_json_object
 from payments_api.services import services
-from payments_api.tenants import shown_account, stored_order
+from payments_api.tenants import stored_order
 from payments_api.traceparent import traceparent_of
-from payments_core.payments import PAYMENT_STATUSES, CreatedPayment
+from payments_core.payments import PAYMENT_STATUSES
 from payments_core.problems import Problem
 
 BATCH_ITEMS_MAX = 1_000
@@ -30,7 +30,10 @@ payments = Blueprint("payments", __name__)
 
 @payments.post("/payments")
 async def post_payment() -> ResponseReturnValue:
-    """Record a payment; the same key and body again give the same answer."""
+    """Record a payment; the same key and body again give the same answer.
+
+    The usual request never gets here: quick_creations.py answers it.
+    """
     with metrics.refusals_counted():
         body = await read_json_object(request)
         order = parse_order(body, parse_idempotency_key(request.headers))
@@ -48,18 +51,9 @@ async def post_payment() -> ResponseReturnValue:
 
 
 def _created(creation: Creation) -> Response:
-    headers = {"Location": f"/payments/{creation.payment.id}"}
-    if creation.replayed:
-        headers["Idempotency-Replayed"] = "true"
-    body = json.dumps(_shown(creation.payment, caller().tenant), ensure_ascii=False)
-    return Response(body, status=201, headers=headers, content_type="application/json")
-
-
-def _shown(payment: CreatedPayment, tenant: str | None) -> dict[str, str]:
-    shown = payment.as_json()
-    if tenant is not None:
-        shown["accountId"] = shown_account(payment.account_id, tenant)
-    return shown
+    body = created_body(creation, caller().tenant)
+    headers = created_headers(creation)
+    return Response(body, status=201, headers=headers, content_type=JSON_TYPE)
 
 
 @payments.post("/payments/batch")
@@ -100,7 +94,7 @@ def _parse_item(item: Any, tenant: str | None) -> Any:
 def _item_json(answer: Any, tenant: str | None) -> dict[str, Any]:
     if isinstance(answer, Creation):
         metrics.answered(replayed=answer.replayed)
-        shown = _shown(answer.payment, tenant)
+        shown = created_json(answer.payment, tenant)
         return {"status": 201, "replayed": answer.replayed, "payment": shown}
     if isinstance(answer, Problem):
         metrics.refused(answer)
