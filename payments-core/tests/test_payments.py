@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from uuid import UUID
 
@@ -110,11 +110,27 @@ def test_composed_and_decomposed_letters_are_two_descriptions(order: PaymentOrde
 def test_an_answer_is_always_the_pending_payment() -> None:
     made = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
     payment = CreatedPayment(UUID(int=7), "acc_1", Decimal(100), "USD", "é", made)
-    assert json.dumps(payment.as_json(), ensure_ascii=False) == (
+    assert payment.json_text("acc_1") == (
         '{"id": "00000000-0000-0000-0000-000000000007", "accountId": "acc_1",'
         ' "amount": "100.00", "currency": "USD", "description": "é", "status": "pending",'
         ' "createdAt": "2026-01-31T12:00:00.000005Z"}'
     )
+
+
+@given(st.text())
+def test_an_answer_written_by_hand_is_what_an_encoder_writes(description: str) -> None:
+    payment = CreatedPayment(
+        UUID(int=7), "acc_1", Decimal(1), "JPY", description, datetime.now(UTC)
+    )
+    text = payment.json_text("acc_1")
+    assert json.dumps(json.loads(text), ensure_ascii=False) == text
+    assert json.loads(text)["description"] == description
+
+
+def test_one_moment_is_told_alike_whatever_its_zone() -> None:
+    at = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    there = at.astimezone(timezone(timedelta(hours=2)))
+    assert utc_text(there) == utc_text(at) == "2026-01-31T12:00:00.000000Z"
 
 
 @given(st.datetimes(timezones=st.just(UTC)))

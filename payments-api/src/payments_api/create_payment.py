@@ -10,13 +10,14 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import asyncpg
 import uuid_utils.compat as uuid_utils
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from payments_api.batch_answers import BatchAnswers
 from payments_api.errors import DatabaseUnavailable, IdempotencyKeyReused, Overloaded
 from payments_api.metrics import statement_measured
 from payments_api.spans import Sent, sending, writing
@@ -72,13 +73,21 @@ class Creation:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
+class _Answer(Protocol):
+    """Where the answer to one order goes: a future of its own, or its place in a batch."""
+
+    def done(self) -> bool: ...
+    def set_result(self, result: Creation, /) -> None: ...
+    def set_exception(self, exception: BaseException, /) -> None: ...
+
+
+@dataclass(slots=True)  # Not frozen: that makes each of a thousand take twice as long.
 class _Waiting:
     id: UUID
     order: PaymentOrder
     fingerprint: bytes
     sent: Sent
-    answer: asyncio.Future[Creation]
+    answer: _Answer
 
 
 class PaymentWriter:
@@ -103,7 +112,9 @@ class PaymentWriter:
         """
         with sending(1, traceparent) as sent:
             self._check_room(1)
-            return await self._enter([order], sent)[0]
+            answer: asyncio.Future[Creation] = asyncio.get_running_loop().create_future()
+            self._enter([order], [answer], sent)
+            return await answer
 
     async def create_each(
         self, orders: Sequence[PaymentOrder], traceparent: str | None
@@ -117,28 +128,26 @@ class PaymentWriter:
         for place, order in enumerate(orders):
             first.setdefault(order.idempotency_key, place)
         rest = sorted(set(range(len(orders))) - set(first.values()))
-        answers: dict[int, Creation | BaseException] = {}
+        batch: BatchAnswers[Creation] = BatchAnswers(len(orders))
         with sending(len(orders), traceparent) as sent:
             self._check_room(len(orders))
             for places in filter(None, (list(first.values()), rest)):
-                entered = self._enter([orders[place] for place in places], sent)
-                answered = await asyncio.gather(*entered, return_exceptions=True)
-                answers.update(zip(places, answered, strict=True))
-        return [answers[place] for place in range(len(orders))]
+                self._enter([orders[place] for place in places], batch.expect(places), sent)
+                await batch.answered()
+        return batch.answers
 
     def _check_room(self, orders: int) -> None:
         if len(self._waiting) + orders > self._waiting_max:
             raise Overloaded(f"{len(self._waiting)} payments are waiting to be written.")
 
-    def _enter(self, orders: Sequence[PaymentOrder], sent: Sent) -> list[asyncio.Future[Creation]]:
-        loop = asyncio.get_running_loop()
-        entered = [
-            _Waiting(uuid_utils.uuid7(), order, order.fingerprint(), sent, loop.create_future())
-            for order in orders
-        ]
-        self._waiting.extend(entered)
+    def _enter(
+        self, orders: Sequence[PaymentOrder], answers: Sequence[_Answer], sent: Sent
+    ) -> None:
+        self._waiting.extend(
+            _Waiting(uuid_utils.uuid7(), order, order.fingerprint(), sent, answer)
+            for order, answer in zip(orders, answers, strict=True)
+        )
         self._wake.set()
-        return [waiting.answer for waiting in entered]
 
     async def run(self) -> None:
         """Write what waits, for ever. Several may run: each has a statement under way."""
@@ -202,38 +211,42 @@ class PaymentWriter:
             await self._after(error, batch, attempt)
 
     async def _answer(self, connection: "asyncpg.Connection[Any]", batch: list[_Waiting]) -> None:
-        created = await _create(connection, batch)
-        if created:
+        created, created_at = await _create(connection, batch)
+        if created_at is not None:
             self._notifier.payments_changed(created, jobs_added=True)
-        known = [w for w in batch if w.id not in created and not w.answer.done()]
+        known = []
+        all_created = len(created) == len(batch)
         for waiting in batch:
-            if waiting.id in created and not waiting.answer.done():
-                waiting.answer.set_result(_creation(waiting, created[waiting.id]))
+            if waiting.answer.done():
+                continue
+            if created_at is not None and (all_created or waiting.id in created):
+                waiting.answer.set_result(_creation(waiting, created_at))
+            else:
+                known.append(waiting)
         if known:
             await _replay(connection, known)
 
 
 async def _create(
     connection: "asyncpg.Connection[Any]", batch: list[_Waiting]
-) -> dict[UUID, datetime]:
-    rows = [
-        (
-            waiting.id,
-            waiting.order.idempotency_key,
-            waiting.fingerprint,
-            waiting.order.account_id,
-            waiting.order.amount,
-            waiting.order.currency,
-            waiting.order.description,
-            waiting.sent.traceparent,
-        )
-        for waiting in batch
-    ]
-    columns = tuple(list(column) for column in zip(*rows, strict=True))
+) -> tuple[frozenset[UUID], datetime | None]:
+    """The ids of those that were created, and the time that they share, if any were."""
+    orders = [waiting.order for waiting in batch]
+    columns = (
+        [waiting.id for waiting in batch],
+        [order.idempotency_key for order in orders],
+        [waiting.fingerprint for waiting in batch],
+        [order.account_id for order in orders],
+        [order.amount for order in orders],
+        [order.currency for order in orders],
+        [order.description for order in orders],
+        [waiting.sent.traceparent for waiting in batch],
+    )
     recorded = [waiting.sent.span for waiting in batch if waiting.sent.span is not None]
     with statement_measured(len(batch)), writing(recorded, CREATE, len(batch)):
-        rows_created = await connection.fetch(CREATE, *columns, timeout=STATEMENT_SECONDS_MAX)
-    return {row[0]: row[1] for row in rows_created}
+        rows = await connection.fetch(CREATE, *columns, timeout=STATEMENT_SECONDS_MAX)
+    # One transaction has one now().
+    return frozenset([row[0] for row in rows]), rows[0][1] if rows else None
 
 
 async def _replay(connection: "asyncpg.Connection[Any]", known: list[_Waiting]) -> None:

@@ -40,9 +40,12 @@ ADMITTED_MAX = Gauge(
 )
 
 
-def answered(*, replayed: bool) -> None:
-    """Count a payment that was recorded, or found."""
-    (REPLAYED if replayed else CREATED).inc()
+def answered(payments: int, *, replayed: int) -> None:
+    """Count payments that were recorded, or found: so many of them."""
+    if replayed:
+        REPLAYED.inc(replayed)
+    if payments > replayed:
+        CREATED.inc(payments - replayed)
 
 
 def refused(problem: Problem) -> None:

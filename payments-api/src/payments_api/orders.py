@@ -1,5 +1,6 @@
 """From what a client sent to a PaymentOrder that can be stored, or an error that says why not."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,16 +20,21 @@ from payments_core.payments import (
 FIELDS = frozenset({"accountId", "amount", "currency", "description"})
 DEFAULT_CURRENCY = "USD"
 
+_VISIBLE = re.compile(r"[!-~]*\Z")
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
 Errors = list[dict[str, str]]
 
 
 def parse_order(body: Mapping[str, Any], idempotency_key: str) -> PaymentOrder:
     """A checked and normalised order. Raises ValidationFailed, naming every wrong field."""
-    errors: Errors = [
-        {"field": str(name)[:100], "detail": "is not a field of a payment"}
-        for name in body
-        if name not in FIELDS
-    ]
+    errors: Errors = []
+    if not FIELDS.issuperset(body):
+        errors += [
+            {"field": str(name)[:100], "detail": "is not a field of a payment"}
+            for name in body
+            if name not in FIELDS
+        ]
     account_id = _account_id(body, errors)
     currency = _currency(body, errors)
     description = _description(body, errors)
@@ -79,7 +85,7 @@ def _description(body: Mapping[str, Any], errors: Errors) -> str:
     elif len(value) > DESCRIPTION_MAX_CHARS:
         detail = f"must have {DESCRIPTION_MAX_CHARS} characters at most"
         errors.append({"field": "description", "detail": detail})
-    elif "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+    elif _UNSTORABLE.search(value):
         detail = "must not hold NUL or half of a surrogate pair"
         errors.append({"field": "description", "detail": detail})
     return value if isinstance(value, str) else ""
@@ -112,7 +118,7 @@ def checked_key(key: object) -> str:
         raise IdempotencyKeyMissing("The key is empty.")
     if not isinstance(key, str) or len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
         raise IdempotencyKeyInvalid(f"Send 1 to {IDEMPOTENCY_KEY_MAX_CHARS} characters.")
-    if not all("!" <= character <= "~" for character in key):
+    if not _VISIBLE.match(key):
         raise IdempotencyKeyInvalid("Send visible ASCII characters only, without spaces.")
     return key
 

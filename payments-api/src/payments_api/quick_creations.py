@@ -15,7 +15,7 @@ from payments_api import metrics
 from payments_api.access import CALLER
 from payments_api.callers import ANONYMOUS, Caller
 from payments_api.create_payment import Creation
-from payments_api.created import JSON_TYPE, created_body, created_headers
+from payments_api.created import JSON_TYPE, created_headers, created_text
 from payments_api.errors import RateLimited, RequestTooSlow
 from payments_api.operations import SCOPE_OF
 from payments_api.operators import OPERATOR_HEADER
@@ -71,7 +71,7 @@ class QuickCreations:
             await _answer(
                 send,
                 201,
-                created_body(creation, who.tenant),
+                created_text(creation, who.tenant).encode(),
                 {"Content-Type": JSON_TYPE, **created_headers(creation)},
             )
 
@@ -104,7 +104,7 @@ class QuickCreations:
         except Problem as problem:
             metrics.refused(problem)
             raise
-        metrics.answered(replayed=creation.replayed)
+        metrics.answered(1, replayed=creation.replayed)
         return creation
 
 
@@ -146,10 +146,13 @@ def _usual_fields(scope: HTTPScope) -> Fields | None:
         return None
     headers = list(scope["headers"])
     fields = dict(headers)
+    length = fields.get(b"content-length", b"0")
     usual = (
         len(fields) == len(headers)  # None of them twice.
         and fields.get(b"content-type") == JSON_TYPE_BYTES
         and UNUSUAL.isdisjoint(fields)
+        and length.isdigit()
+        and int(length) <= BODY_MAX_BYTES
     )
     return fields if usual else None
 

@@ -16,6 +16,7 @@ _TEXT = re.compile(AMOUNT_TEXT_PATTERN.replace("$", r"\Z"))
 _LEADING_ZERO = re.compile(r"-?0[0-9]")
 
 # Wide enough that no amount below AMOUNT_LIMIT is ever rounded, and rounding raises.
+_STEPS = [Decimal((0, (1,), -decimals)) for decimals in range(DECIMALS_MAX + 1)]
 _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
 
 
@@ -62,7 +63,7 @@ def exact_amount(value: Decimal, currency: str) -> Decimal:
     if not value:
         return Decimal((0, (0,), -decimals))
     try:
-        return value.quantize(Decimal((0, (1,), -decimals)), context=_EXACT)
+        return value.quantize(_STEPS[decimals], context=_EXACT)
     except DecimalException:
         raise MoneyError(f"must not have more than {decimals} decimals in {currency}") from None
 
@@ -72,7 +73,7 @@ def parse_amount(raw: object, currency: str) -> Decimal:
 
     A float never gets here: the JSON reader makes Decimals. Raises MoneyError.
     """
-    if isinstance(raw, bool) or not isinstance(raw, Decimal | int | str):
+    if isinstance(raw, bool) or not isinstance(raw, (Decimal, int, str)):
         raise MoneyError('must be a JSON number or a string such as "100.00"')
     if isinstance(raw, str):
         raw = _decimal_of_text(raw)

@@ -1,5 +1,6 @@
 """/payments: create one or many, read one, list."""
 
+import json
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from payments_api import metrics
 from payments_api.access import caller
 from payments_api.create_by_operator import create_by_operator
 from payments_api.create_payment import Creation
-from payments_api.created import JSON_TYPE, created_body, created_headers, created_json
+from payments_api.created import JSON_TYPE, created_headers, created_text
 from payments_api.errors import PaymentNotFound, ValidationFailed
 from payments_api.operators import OPERATOR_HEADER, named_operator
 from payments_api.orders import checked_key, parse_idempotency_key, parse_order
@@ -46,12 +47,12 @@ async def post_payment() -> ResponseReturnValue:
             creation = await create_by_operator(
                 here.engine, here.notifier, order, traceparent, operator
             )
-    metrics.answered(replayed=creation.replayed)
+    metrics.answered(1, replayed=creation.replayed)
     return _created(creation)  # The commit has already succeeded.
 
 
 def _created(creation: Creation) -> Response:
-    body = created_body(creation, caller().tenant)
+    body = created_text(creation, caller().tenant)
     headers = created_headers(creation)
     return Response(body, status=201, headers=headers, content_type=JSON_TYPE)
 
@@ -76,7 +77,10 @@ async def post_batch() -> ResponseReturnValue:
     orders = [order for order in parsed if not isinstance(order, Problem)]
     created = iter(await services().writer.create_each(orders, traceparent_of(request.headers)))
     answers = [order if isinstance(order, Problem) else next(created) for order in parsed]
-    return {"payments": [_item_json(answer, tenant) for answer in answers]}
+    replays = [answer.replayed for answer in answers if isinstance(answer, Creation)]
+    metrics.answered(len(replays), replayed=sum(replays))
+    text = ", ".join([_item_text(answer, tenant) for answer in answers])
+    return Response(f'{{"payments": [{text}]}}', content_type=JSON_TYPE)
 
 
 def _parse_item(item: Any, tenant: str | None) -> Any:
@@ -91,14 +95,14 @@ def _parse_item(item: Any, tenant: str | None) -> Any:
         return problem
 
 
-def _item_json(answer: Any, tenant: str | None) -> dict[str, Any]:
+def _item_text(answer: Any, tenant: str | None) -> str:
     if isinstance(answer, Creation):
-        metrics.answered(replayed=answer.replayed)
-        shown = created_json(answer.payment, tenant)
-        return {"status": 201, "replayed": answer.replayed, "payment": shown}
+        replayed = "true" if answer.replayed else "false"
+        shown = created_text(answer, tenant)
+        return f'{{"status": 201, "replayed": {replayed}, "payment": {shown}}}'
     if isinstance(answer, Problem):
         metrics.refused(answer)
-        return {"status": answer.status, "error": answer.as_json()}
+        return json.dumps({"status": answer.status, "error": answer.as_json()})
     raise answer
 
 
