@@ -10,9 +10,14 @@ from quart import Quart
 from quart.typing import TestClientProtocol
 
 from payments_api import quick_creations
+from payments_api.api_keys import KeyGrant, add_key, new_key
+from payments_api.app import create_app
+from payments_api.callers import PAYMENTS_WRITE
 from payments_api.errors import DatabaseUnavailable, Overloaded
 from payments_api.request_body import BODY_MAX_BYTES
 from payments_api.services import EXTENSION
+from payments_api.settings import ApiSettings
+from payments_core.database import create_engine, transaction
 
 QUICK, LONG = "application/json", "application/json; charset=utf-8"
 BODY = {"accountId": "acc_1", "amount": "1.00", "description": "ä ☃"}
@@ -222,3 +227,40 @@ async def test_a_body_that_does_not_come_is_given_up(
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"])["code"] == "request_timeout"
     assert not long_way
+
+
+@pytest.fixture
+async def key(database_url: str) -> str:
+    """A key that may create, and nothing else."""
+    engine = create_engine(database_url, application_name="test", pool_size=2)
+    try:
+        key = new_key()
+        async with transaction(engine) as tx:
+            await add_key(tx, key, KeyGrant("shop", frozenset({PAYMENTS_WRITE}), tenant="acme"))
+        return key
+    finally:
+        await engine.dispose()
+
+
+async def test_a_known_key_goes_the_quick_way_and_is_counted_once(
+    api_url_of_database: str, key: str, sql: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"DATABASE_URL": api_url_of_database, "rate_limit_per_key": "3/hour"}
+    app = create_app(ApiSettings.model_validate(settings))
+    long_way = _watched(app, monkeypatch)
+    async with app.test_app():
+        client = app.test_client()
+        data, authorization = json.dumps(BODY).encode(), f"Bearer {key}"
+        answers = [
+            await _answer(client, QUICK, data, Authorization=authorization, Idempotency_Key=f"k{n}")
+            for n in range(4)
+        ]
+        unknown = await _answer(client, QUICK, data, Authorization="Bearer x", Idempotency_Key="k")
+    assert [status for status, _, _ in answers] == [201, 201, 201, 429]
+    lefts = [told["ratelimit"].split(";")[1] for _, told, _ in answers]
+    assert lefts == ["r=2", "r=1", "r=0", "r=0"]
+    assert answers[0][2]["accountId"] == "acc_1"
+    assert await sql.fetchval("SELECT DISTINCT account_id FROM payments") == "acme~acc_1"
+    # The first asks the database who that is, unless the keys are there by then.
+    assert long_way in (["/payments"], ["/payments", "/payments"])
+    assert unknown[0] == 401

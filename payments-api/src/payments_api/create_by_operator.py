@@ -10,7 +10,8 @@ import uuid_utils.compat as uuid_utils
 from opentelemetry.trace import get_current_span
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_api.create_payment import CREATE, FIND, STATEMENT_SECONDS_MAX, Creation
+from payments_api.create_payment import STATEMENT_SECONDS_MAX, Creation
+from payments_api.creation_sql import CREATE, FIND
 from payments_api.errors import IdempotencyKeyReused
 from payments_core.database import AnyRow, transaction
 from payments_core.notices import Notifier

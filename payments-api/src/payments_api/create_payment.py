@@ -18,10 +18,10 @@ import uuid_utils.compat as uuid_utils
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.batch_answers import BatchAnswers
+from payments_api.creation_sql import CREATE, FIND
 from payments_api.errors import DatabaseUnavailable, IdempotencyKeyReused, Overloaded
 from payments_api.metrics import statement_measured
 from payments_api.spans import Sent, sending, writing
-from payments_core import queue
 from payments_core.database import (
     driver_connection,
     is_connection_lost,
@@ -38,31 +38,6 @@ ATTEMPTS_MAX = 3  # A lost connection: the key makes trying again safe.
 # Longer than a key in flight elsewhere is waited for; a silent network must not stop us longer.
 STATEMENT_SECONDS_MAX = 8.0
 DATA_ERROR_CLASSES = ("22", "23")  # Something about a row itself, such as a CHECK.
-
-# Keys are inserted in one order by everybody, so two statements that share keys cannot wait
-# for each other. A key that is being inserted elsewhere is waited for, then left alone.
-CREATE = f"""
-WITH asked AS (
-    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::numeric[],
-                         $6::text[], $7::text[], $8::text[])
-        AS asked (id, idempotency_key, request_fingerprint, account_id, amount, currency,
-                  description, traceparent)
-), created AS (
-    INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,
-                          currency, description, traceparent)
-    SELECT * FROM asked ORDER BY idempotency_key
-    ON CONFLICT (idempotency_key) DO NOTHING
-    RETURNING id, created_at, traceparent
-), enqueued AS (
-    {queue.ENQUEUE.format(source="created")}
-)
-SELECT id, created_at FROM created"""
-
-# A statement of its own: what made the first one skip a key may have been committed since.
-FIND = """
-SELECT idempotency_key, request_fingerprint, id, account_id, amount, currency, description,
-       created_at
-FROM payments WHERE idempotency_key = ANY ($1::text[])"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +86,7 @@ class PaymentWriter:
         Raises IdempotencyKeyReused, Overloaded, DatabaseUnavailable.
         """
         with sending(1, traceparent) as sent:
-            self._check_room(1)
+            self.check_room(1)
             answer: asyncio.Future[Creation] = asyncio.get_running_loop().create_future()
             self._enter([order], [answer], sent)
             return await answer
@@ -130,13 +105,14 @@ class PaymentWriter:
         rest = sorted(set(range(len(orders))) - set(first.values()))
         batch: BatchAnswers[Creation] = BatchAnswers(len(orders))
         with sending(len(orders), traceparent) as sent:
-            self._check_room(len(orders))
+            self.check_room(len(orders))
             for places in filter(None, (list(first.values()), rest)):
                 self._enter([orders[place] for place in places], batch.expect(places), sent)
                 await batch.answered()
         return batch.answers
 
-    def _check_room(self, orders: int) -> None:
+    def check_room(self, orders: int) -> None:
+        """Raises Overloaded where so many more would be too many: ask before work is done."""
         if len(self._waiting) + orders > self._waiting_max:
             raise Overloaded(f"{len(self._waiting)} payments are waiting to be written.")
 

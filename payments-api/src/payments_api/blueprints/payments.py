@@ -71,11 +71,13 @@ async def post_batch() -> ResponseReturnValue:
         raise ValidationFailed.of("payments", f"must have 1 to {BATCH_ITEMS_MAX} items")
     if OPERATOR_HEADER in request.headers:
         raise ValidationFailed.of(OPERATOR_HEADER, "is taken with one payment, not with many")
+    writer = services().writer
+    writer.check_room(len(items))  # Checking the items costs more than anything else here.
     services().limits.owe(request.scope, len(items) - 1)
     tenant = caller().tenant
     parsed = [_parse_item(item, tenant) for item in items]
     orders = [order for order in parsed if not isinstance(order, Problem)]
-    created = iter(await services().writer.create_each(orders, traceparent_of(request.headers)))
+    created = iter(await writer.create_each(orders, traceparent_of(request.headers)))
     answers = [order if isinstance(order, Problem) else next(created) for order in parsed]
     replays = [answer.replayed for answer in answers if isinstance(answer, Creation)]
     metrics.answered(len(replays), replayed=sum(replays))
