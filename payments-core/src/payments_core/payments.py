@@ -99,7 +99,7 @@ class CreatedPayment:
         """The 201 answer; a replay gives the same bytes, whatever became of the payment.
 
         `account_id` is the account as the reader knows it. Written by hand: of all these texts
-        only the description can hold what JSON escapes, and an encoder takes ten times as long.
+        only the description can hold what JSON escapes, and dict and encoder take twice as long.
         """
         return (
             f'{{"id": "{self.id}", "accountId": "{account_id}",'
