@@ -229,6 +229,21 @@ async def test_a_body_that_does_not_come_is_given_up(
     assert not long_way
 
 
+async def test_an_error_on_the_long_way_is_not_tried_again(
+    app: Quart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    async def broken(request: Any) -> Any:
+        tried.append(request.path)
+        raise ValueError("broken")
+
+    monkeypatch.setattr(app, "handle_request", broken)
+    with pytest.raises(ValueError, match="broken"):
+        await _send(app, [_part(b"x" * (BODY_MAX_BYTES + 1))], (b"idempotency-key", b"k"))
+    assert tried == ["/payments"]
+
+
 @pytest.fixture
 async def key(database_url: str) -> str:
     """A key that may create, and nothing else."""

@@ -56,24 +56,35 @@ class QuickCreations:
         cast(dict[str, Any], scope)[ROUTE] = PATH
         body = _Body(receive)
         try:
-            if not await body.is_usual():
-                await self._inner(scope, body.again, send)
-                return
-            self._count_key(scope, who)
-            creation = await self._create(fields, body.data, who.tenant)
-        except Problem as problem:
+            usual = await body.is_usual()
+        except RequestTooSlow as problem:
+            metrics.refused(problem)
             await _answer_problem(send, problem)
-        except Exception:
-            # Nobody here knows what to make of it. The key makes trying again safe, and Quart
-            # has handlers for what then goes wrong once more.
+            return
+        outcome = await self._outcome(scope, fields, body.data, who) if usual else None
+        if outcome is None:
             await self._inner(scope, body.again, send)
+        elif isinstance(outcome, Problem):
+            await _answer_problem(send, outcome)
         else:
-            await _answer(
-                send,
-                201,
-                created_text(creation, who.tenant).encode(),
-                {"Content-Type": JSON_TYPE, **created_headers(creation)},
-            )
+            text = created_text(outcome, who.tenant)
+            headers = {"Content-Type": JSON_TYPE, **created_headers(outcome)}
+            await _answer(send, 201, text.encode(), headers)
+
+    async def _outcome(
+        self, scope: HTTPScope, fields: Fields, data: bytearray, who: Caller
+    ) -> Creation | Problem | None:
+        """None where nobody here knows what to make of what went wrong.
+
+        The key makes trying again safe, and Quart has handlers for what then goes wrong once more.
+        """
+        try:
+            self._count_key(scope, who)
+            return await self._create(fields, data, who.tenant)
+        except Problem as problem:
+            return problem
+        except Exception:
+            return None
 
     def _caller(self, fields: Fields) -> Caller | None:
         """Who asks; None for whom it takes longer to know, or who is to be refused."""
