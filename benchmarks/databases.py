@@ -14,6 +14,7 @@ from types import MappingProxyType
 import asyncpg
 
 from payments_api.migrate import migrate
+from payments_core.queue import JOBS_CHANNEL
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 
 # The same for every contender. Nothing here trades durability for speed.
@@ -94,6 +95,8 @@ async def fill(url: str, payments: int, accounts: int) -> None:
         await connection.execute(FILL, payments, accounts, key)
         await connection.execute("VACUUM ANALYZE payments, recon_jobs")
         await connection.execute("CHECKPOINT")
+        # Last, as whoever stores payments does it: workers that sleep will find the hint.
+        await connection.execute(f"NOTIFY {JOBS_CHANNEL}")
     finally:
         await connection.close()
 
