@@ -5,6 +5,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from set_clock import Clock
 
 from payments_api import rate_limits
@@ -13,13 +15,20 @@ from payments_api.rate_limits import Quota, RateLimit
 BODY = {"accountId": "acc_1", "amount": 1}
 
 
-def _limit(text: str) -> tuple[RateLimit, Clock]:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The one by which the library counts."""
     clock = Clock()
-    return RateLimit("address", Quota.parse(text), clock), clock
+    monkeypatch.setattr("throttled.utils.now_mono_f", clock)
+    return clock
 
 
-def test_a_quota_is_let_in_at_once_and_then_refilled_evenly() -> None:
-    limit, clock = _limit("10/second")
+def _limit(text: str) -> RateLimit:
+    return RateLimit("address", Quota.parse(text))
+
+
+def test_a_quota_is_let_in_at_once_and_then_refilled_evenly(clock: Clock) -> None:
+    limit = _limit("10/second")
     assert [limit.take("a").remaining for _ in range(10)] == list(range(9, -1, -1))
     assert limit.take("a").retry_after == 1
     clock.now += 0.1
@@ -29,8 +38,8 @@ def test_a_quota_is_let_in_at_once_and_then_refilled_evenly() -> None:
     assert [limit.take("a").retry_after for _ in range(11)] == [None] * 10 + [1]
 
 
-def test_over_a_long_time_no_more_than_the_quota_is_let_in() -> None:
-    limit, clock = _limit("7/second")
+def test_over_a_long_time_no_more_than_the_quota_is_let_in(clock: Clock) -> None:
+    limit = _limit("7/second")
     let_in = 0
     for _ in range(10_000):
         clock.now += 0.013
@@ -39,8 +48,8 @@ def test_over_a_long_time_no_more_than_the_quota_is_let_in() -> None:
     assert 7 * seconds - 1 <= let_in <= 7 * seconds + 7
 
 
-def test_a_refused_request_costs_nothing_and_the_wait_it_names_is_enough() -> None:
-    limit, clock = _limit("6/minute")
+def test_a_refused_request_costs_nothing_and_the_wait_it_names_is_enough(clock: Clock) -> None:
+    limit = _limit("6/minute")
     for _ in range(6):
         limit.take("a")
     waits = [limit.take("a").retry_after for _ in range(50)]
@@ -50,14 +59,14 @@ def test_a_refused_request_costs_nothing_and_the_wait_it_names_is_enough() -> No
 
 
 def test_clients_do_not_share_a_quota() -> None:
-    limit, _ = _limit("1/hour")
+    limit = _limit("1/hour")
     assert limit.take("a").retry_after is None
     assert limit.take("b").retry_after is None
     assert limit.take("a").retry_after == 3600
 
 
-def test_what_is_owed_is_paid_back_before_the_next_request() -> None:
-    limit, clock = _limit("10/second")
+def test_what_is_owed_is_paid_back_before_the_next_request(clock: Clock) -> None:
+    limit = _limit("10/second")
     limit.take("a")
     limit.owe("a", 29)
     assert limit.take("a").retry_after == 3  # 30 items, 2.1 s, in whole seconds.
@@ -65,16 +74,34 @@ def test_what_is_owed_is_paid_back_before_the_next_request() -> None:
     assert limit.take("a").retry_after is None
 
 
+@given(
+    requests=st.integers(1, 1_000),
+    period=st.sampled_from(["second", "minute", "hour"]),
+    now=st.floats(0, 1e8),
+)
+def test_exactly_the_quota_is_let_in_whatever_the_clock_says(
+    requests: int, period: str, now: float
+) -> None:
+    clock = Clock()
+    clock.now = now
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("throttled.utils.now_mono_f", clock)
+        limit = _limit(f"{requests}/{period}")
+        let_in = [limit.take("a").retry_after is None for _ in range(requests + 2)]
+    assert let_in == [True] * requests + [False] * 2
+
+
 def test_no_number_of_clients_takes_more_memory_than_is_set_aside(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rate_limits, "CLIENTS_MAX", 100)
-    limit, _ = _limit("1/hour")
+    limit = _limit("1/hour")
     limit.take("seen again and again")
     for number in range(1_000):
         limit.take(str(number))
         assert limit.take("seen again and again").retry_after
-        assert len(limit._full_at) <= 100
+    let_in = [limit.take(str(number)).retry_after is None for number in (999, 901, 900, 0)]
+    assert let_in == [False, False, True, True], "the longest silent are forgotten"
 
 
 @pytest.mark.parametrize("text", ["", "10", "10/day", "0/second", "-1/second", "1.5/second", "x/y"])
