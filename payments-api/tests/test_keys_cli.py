@@ -15,6 +15,7 @@ import pytest
 from payments_api import api_keys
 from payments_api.__main__ import main
 from payments_api.api_keys import KEY_PATTERN, hash_of, id_of, new_key
+from payments_core.operator_actions import this_user
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 Answer: TypeAlias = tuple[int, str, str]
@@ -251,3 +252,30 @@ def test_no_two_keys_are_alike() -> None:
     made = {new_key() for _ in range(1_000)}
     assert len({key.rpartition("_")[2] for key in made}) == 1_000
     assert len({id_of(key) for key in made}) == 1_000
+
+
+async def test_what_is_done_to_keys_is_on_record(keys: Command, sql: Sql) -> None:
+    _, out, _ = await keys(*CREATE, "--scopes", "payments:read", "--actor", "ann")
+    first = id_of(out.strip())
+    _, out, _ = await keys("rotate", str(first), "--actor", "bob")
+    second = id_of(out.strip())
+    await keys("revoke", str(second))
+    await keys("revoke", str(second))  # Changes nothing.
+    given = new_key()
+    await keys(*CREATE, "--scopes", "all", "--from-env", "GIVEN", GIVEN=given)
+    rows = await sql.fetch("SELECT action, actor, reason FROM operator_actions ORDER BY id")
+    assert [tuple(row) for row in rows] == [
+        ("create_key", "ann", f"{first}, shop"),
+        ("rotate_key", "bob", f"{first}, to {second}"),
+        ("revoke_key", this_user(), second),
+        ("create_key", this_user(), f"{id_of(given)}, shop"),
+    ]
+    assert given not in str(rows)
+
+
+@pytest.mark.parametrize("actor", ["", "a" * 201])
+async def test_who_is_on_record_has_a_name(keys: Command, sql: Sql, actor: str) -> None:
+    status, _, err = await keys(*CREATE, "--scopes", "all", "--actor", actor)
+    assert status == 2
+    assert "1 to 200 characters" in err
+    assert await sql.fetchval("SELECT count(*) FROM api_keys") == 0

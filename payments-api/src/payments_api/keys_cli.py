@@ -28,6 +28,12 @@ from payments_api.api_keys import (
 from payments_api.callers import SCOPES
 from payments_api.key_ring import LIFETIME_SECONDS, REFRESH_SECONDS
 from payments_core.database import AnyRow, create_engine, is_unavailable, reason_of, transaction
+from payments_core.operator_actions import (
+    OPERATOR_MAX_CHARS,
+    Operator,
+    record_action,
+    this_user,
+)
 
 GRACE_DEFAULT = timedelta(hours=24)
 LIFE_MAX = timedelta(days=36_500)
@@ -60,7 +66,18 @@ def add_commands(parser: argparse.ArgumentParser) -> None:
     rotating.add_argument(
         "--grace", type=_span, default=GRACE_DEFAULT, help="for how long: 24h by default"
     )
-    commands.add_parser("revoke", help="end a key now, for ever").add_argument("id")
+    revoking = commands.add_parser("revoke", help="end a key now, for ever")
+    revoking.add_argument("id")
+    for command in (creating, rotating, revoking):
+        command.add_argument(
+            "--actor", type=_actor, default=this_user(), help="who is on record for it"
+        )
+
+
+def _actor(text: str) -> str:
+    if not 1 <= len(text) <= OPERATOR_MAX_CHARS:
+        raise argparse.ArgumentTypeError(f"must have 1 to {OPERATOR_MAX_CHARS} characters")
+    return text
 
 
 def _span(text: str) -> timedelta:
@@ -94,6 +111,8 @@ async def register_page(dsn: str, key: str) -> str:
     try:
         async with transaction(engine) as tx:
             new = await ensure_key(tx, key, grant)
+            if new:
+                await _record(tx, "create_key", this_user(), f"{id_of(key)}, {grant.name}")
         return f"key {id_of(key)} of the page is {'registered' if new else 'there already'}"
     finally:
         await engine.dispose()
@@ -121,10 +140,18 @@ async def _create(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
     if given is None:
         key = new_key()
         await add_key(tx, key, grant)
+        await _record(tx, "create_key", arguments.actor, f"{id_of(key)}, {grant.name}")
         print("This is the only time that the key is shown:", file=sys.stderr)
         return key
     new = await ensure_key(tx, given, grant)
+    # Also when it was there: its name and scopes are now these.
+    await _record(tx, "create_key", arguments.actor, f"{id_of(given)}, {grant.name}")
     return f"key {id_of(given)} is {'registered' if new else 'there already'}"
+
+
+async def _record(tx: AsyncConnection, action: str, actor: str, which: str) -> None:
+    """With what was done, or not at all; a key's id is no secret."""
+    await record_action(tx, action, Operator(actor), which)
 
 
 def _given_key(arguments: argparse.Namespace) -> str | None:
@@ -170,6 +197,7 @@ def _table(rows: Sequence[Sequence[str]]) -> str:
 async def _rotate(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
     key_id = checked_key_id(arguments.id)
     key = await rotate_key(tx, key_id, arguments.grace)
+    await _record(tx, "rotate_key", arguments.actor, f"{key_id}, to {id_of(key)}")
     print(f"Key {key_id} ends in {arguments.grace}. Its successor, shown once:", file=sys.stderr)
     return key
 
@@ -178,6 +206,7 @@ async def _revoke(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
     key_id = checked_key_id(arguments.id)
     if not await revoke_key(tx, key_id):
         return f"key {key_id} was revoked before"
+    await _record(tx, "revoke_key", arguments.actor, key_id)
     return (
         f"key {key_id} is revoked: refused everywhere within {REFRESH_SECONDS:.0f} s, and within"
         f" {LIFETIME_SECONDS:.0f} s by a process that cannot reach the database"

@@ -1,5 +1,7 @@
 """What operators did: who, when and why, written with what they did or not at all."""
 
+import getpass
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -10,8 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from payments_core.database import AnyRow
 from payments_core.tables import operator_actions
 
-ACTIONS = ("create", "replay", "discard")
 JOB_ACTIONS = ("replay", "discard")
+KEY_ACTIONS = ("create_key", "rotate_key", "revoke_key")
+ACTIONS = ("create", *JOB_ACTIONS, *KEY_ACTIONS)
 OPERATOR_MAX_CHARS = 200
 
 
@@ -22,6 +25,14 @@ class Operator:
     name: str
     key_name: str | None = None
     trace_id: str | None = None
+
+
+def this_user() -> str:
+    """Who runs this command: on record for what it does, unless another name is given."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"  # A container's user often has no name.
 
 
 async def record_action(

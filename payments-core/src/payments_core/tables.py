@@ -228,7 +228,10 @@ operator_actions = Table(
     Column("key_name", Text),
     Column("trace_id", Text),
     Column("payment_id", Uuid),
-    CheckConstraint("action IN ('create', 'replay', 'discard')", name="action_known"),
+    CheckConstraint(
+        "action IN ('create', 'replay', 'discard', 'create_key', 'rotate_key', 'revoke_key')",
+        name="action_known",
+    ),
     CheckConstraint("length(actor) BETWEEN 1 AND 200", name="actor_is_named"),
     CheckConstraint("length(reason) <= 1000", name="reason_has_1000_chars_at_most"),
 )

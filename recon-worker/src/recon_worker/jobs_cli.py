@@ -1,9 +1,7 @@
 """`recon-worker jobs`: look at jobs, replay or discard dead letters."""
 
 import argparse
-import getpass
 import json
-import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core import dead_letters
 from payments_core.database import AnyRow, transaction
 from payments_core.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
-from payments_core.operator_actions import Operator
+from payments_core.operator_actions import Operator, this_user
 
 LIST_LIMIT_MAX = 1_000
 JOB_ID_MAX = 2**63 - 1
@@ -40,7 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         reason = _text(1 if name == "discard" else 0, REASON_MAX_CHARS)
         action.add_argument("--reason", type=reason, required=name == "discard", default="")
         actor = _text(1, ACTOR_MAX_CHARS)
-        action.add_argument("--actor", type=actor, default=_user(), help="who is on record for it")
+        action.add_argument(
+            "--actor", type=actor, default=this_user(), help="who is on record for it"
+        )
         if name == "replay":
             action.add_argument("--all", action="store_true", help="every dead letter that matches")
             action.add_argument("--error-contains", help="with --all: only those with this error")
@@ -48,13 +48,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             limit = _number_up_to(dead_letters.REPLAY_JOBS_MAX)
             action.add_argument("--limit", type=limit, default=dead_letters.REPLAY_JOBS_MAX)
             action.add_argument("--dry-run", action="store_true", help="only say how many")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):
-        return f"uid {os.getuid()}"  # A container's user often has no name.
 
 
 def _number_up_to(most: int) -> Callable[[str], int]:

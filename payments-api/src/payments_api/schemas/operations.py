@@ -53,10 +53,13 @@ class OperatorAction(Shape):
 
 
 class OperatorRecord(Shape):
-    """Something an operator did: `jobIds` are decided dead letters, `paymentId` a payment made."""
+    """Something an operator did: `jobIds` are decided dead letters, `paymentId` a payment made.
+
+    What was done to an API key names it in `reason`.
+    """
 
     id: int
-    action: Literal["create", "replay", "discard"]
+    action: Literal["create", "replay", "discard", "create_key", "rotate_key", "revoke_key"]
     actor: str
     key_name: str | None
     reason: str

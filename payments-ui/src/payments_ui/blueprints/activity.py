@@ -6,7 +6,7 @@ from quart.typing import ResponseReturnValue
 from payments_ui.services import render, services
 
 ROWS = 50
-ACTIONS = ("create", "replay", "discard")
+ACTIONS = ("create", "replay", "discard", "create_key", "rotate_key", "revoke_key")
 
 blueprint = Blueprint("activity", __name__)
 
