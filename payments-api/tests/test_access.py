@@ -228,6 +228,34 @@ async def test_a_key_works_as_soon_as_it_is_made(kept: Quart, make_key: Keys) ->
         assert answer.status_code == 200
 
 
+async def test_a_key_made_while_the_first_keys_are_read_is_good(
+    api_url_of_database: str, make_key: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, loaded, go_on = key_ring.KeyRing._load, asyncio.Event(), asyncio.Event()
+
+    async def slow_load(ring: key_ring.KeyRing, now: float) -> Any:
+        keys = await load(ring, now)
+        loaded.set()
+        await go_on.wait()
+        return keys
+
+    monkeypatch.setattr(key_ring.KeyRing, "_load", slow_load)
+    engine = create_engine(api_url_of_database, application_name="test", pool_size=2)
+    ring = key_ring.KeyRing(engine)
+    running = asyncio.create_task(ring.run())
+    try:
+        await loaded.wait()
+        key = await make_key()
+        asking = asyncio.create_task(ring.caller_of(f"Bearer {key}"))
+        await asyncio.sleep(0)
+        go_on.set()
+        assert (await asking).key_id == id_of(key)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await engine.dispose()
+
+
 async def _status_becomes(client: TestClientProtocol, key: str, status: int) -> Any:
     async with asyncio.timeout(SECONDS_MAX):
         while True:

@@ -124,15 +124,19 @@ class KeyRing:
 
     async def _look_for(self, key_id: str, *, stale: bool) -> _Key | None:
         """Wait for the load that tells of the key, if there is room to wait."""
+        told = not stale
         if self._waiting < WAITING_MAX:
-            # Another load tells of a key made since; where none is recent enough, any will do.
-            load = self._done + 1 if stale else self._began + 1
-            if await self._look_again(load) and key_id not in self._keys:
-                if len(self._missing) >= MISSING_MAX:
-                    self._missing.clear()
-                self._missing[key_id] = None
-            stale = self._done < load
-        if stale:
+            began = self._began
+            # Where nothing recent is known, any load that knows the key will do. That it is not
+            # there is only told by one that began after it was asked for.
+            told = told or await self._look_again(self._done + 1)
+            if told and key_id not in self._keys:
+                told = await self._look_again(began + 1)
+                if told and key_id not in self._keys:
+                    if len(self._missing) >= MISSING_MAX:
+                        self._missing.clear()
+                    self._missing[key_id] = None
+        if not told:
             metrics.AUTH_REFUSALS.labels("unavailable").inc()
             raise DatabaseUnavailable("Whether the API key is good cannot be told for now.")
         return self._keys.get(key_id)
