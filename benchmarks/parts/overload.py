@@ -1,9 +1,10 @@
 """What the API does at twice what it can: how much still gets through, and how soon the rest knows.
 
 The most it can do is found first, with as many connections as suit it. Then several hundred clients
-offer twice that, each at its own pace whatever it is answered, and one more client looks on: it
-asks twenty times a second, before, meanwhile and afterwards, and notes what it was told, and when.
-The two take turns, so that what else the machine does hits both alike.
+offer twice that, and one more client looks on: it asks twenty times a second, before, meanwhile and
+afterwards, and notes what it was told, and when. The two take turns, so that what else the machine
+does hits both alike. A client asks again only once it was answered: so that what they offer is
+twice the most all the same, they pause the less the longer the last answers took.
 """
 
 import asyncio
@@ -33,6 +34,8 @@ CLIENTS = 600
 LOOK_SECONDS = 0.05
 QUIET_SECONDS = 2.0  # Before and after an overload, looked at too.
 TURNS = 5
+PACES_TRIED = 3  # Before the first of them.
+TIMES_THE_BEST = 2
 LOCK_SECONDS_MAX = 3  # Less than the API waits for a lock.
 HERE = Path(__file__).parents[1]
 
@@ -60,6 +63,12 @@ class Turn:
         """Payments created per second."""
         return self.counted["created"] / self.counted["seconds"]
 
+    @property
+    def answered(self) -> float:
+        """Requests answered per second, whatever the answer: what was offered."""
+        answers = (self.counted[name] for name in ("created", "refused", "other"))
+        return sum(answers) / self.counted["seconds"]
+
 
 def measure(effort: Effort) -> Figures:
     """Payments created per second at the best load and at twice that, and what was refused."""
@@ -79,18 +88,24 @@ async def _measure(url: str, wrk: str, seconds: int) -> Figures:
         watched = psutil.Process(running.pid)
         await _load(wrk, api, 2, SUITS_CONNECTIONS, 0)  # Warm.
         before = watched.memory_info().rss
-        for _ in range(TURNS):
+        pause = 0
+        for turn in range(TURNS):
             best = await _turn(watched, _load(wrk, api, seconds, SUITS_CONNECTIONS, 0))
             at_best.append(best)
+            for _ in range(0 if turn else PACES_TRIED):
+                tried = await _turn(watched, _load(wrk, api, 2, CLIENTS, pause))
+                pause = _pause(pause, tried.answered, best.rate)
             looking = asyncio.create_task(_look(api, seconds + 2 * QUIET_SECONDS))
             await asyncio.sleep(QUIET_SECONDS)
-            delay = round(1000 * CLIENTS / (2 * best.rate))
-            overloads.append(await _turn(watched, _load(wrk, api, seconds, CLIENTS, delay)))
+            over = await _turn(watched, _load(wrk, api, seconds, CLIENTS, pause))
+            overloads.append(over)
+            pause = _pause(pause, over.answered, best.rate)
             looks += await looking
         after = watched.memory_info().rss
     during = [look for look in looks if any(t.began + 1 < look.at < t.ended for t in overloads)]
     later = [look for look in looks if any(0.5 < look.at - t.ended < 3 for t in overloads)]
-    shares = [over.rate / best.rate for best, over in zip(at_best, overloads, strict=True)]
+    pairs = list(zip(at_best, overloads, strict=True))
+    shares = [over.rate / best.rate for best, over in pairs]
     told = {
         name: sum(turn.counted[name] for turn in overloads)
         for name in ("refused", "refused_with_retry_after", "other", "socket_errors")
@@ -99,7 +114,8 @@ async def _measure(url: str, wrk: str, seconds: int) -> Figures:
     return {
         "best_connections": SUITS_CONNECTIONS,
         "best_created_per_second": round(statistics.median(turn.rate for turn in at_best)),
-        "answered_per_second": round(statistics.median(map(_answered_per_second, overloads))),
+        "offered_per_second": round(statistics.median(over.answered for over in overloads)),
+        "offered_to_best": round(statistics.median(o.answered / b.rate for b, o in pairs), 2),
         "created_per_second": round(statistics.median(turn.rate for turn in overloads)),
         "share_of_best": round(statistics.median(shares), 3),
         "shares_of_best": [round(share, 3) for share in shares],
@@ -134,6 +150,12 @@ async def _turn(watched: psutil.Process, load: Coroutine[Any, Any, dict[str, flo
     return Turn(began, time.monotonic(), _cpu(watched) - cpu_began, counted)
 
 
+def _pause(pause: int, answered: float, best: float) -> int:
+    """The clients' next one, in milliseconds: less where answers took longer, never negative."""
+    answer = 1000 * CLIENTS / answered - pause
+    return max(0, round(1000 * CLIENTS / (TIMES_THE_BEST * best) - answer))
+
+
 def _cpu(process: psutil.Process) -> float:
     """Seconds of the processor that it has used."""
     times = process.cpu_times()
@@ -159,11 +181,6 @@ async def _load(
     (counted,) = (line for line in out.decode().splitlines() if line.startswith("counted "))
     found: dict[str, float] = json.loads(counted.removeprefix("counted "))
     return found
-
-
-def _answered_per_second(turn: Turn) -> float:
-    counted = turn.counted
-    return (counted["created"] + counted["refused"] + counted["other"]) / counted["seconds"]
 
 
 async def _look(api: str, seconds: float) -> list[Look]:

@@ -1,8 +1,10 @@
 """Postgres in a container, by testcontainers, where an engine answers."""
 
+import gc
 import json
 import os
 import subprocess
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -37,11 +39,18 @@ def image() -> str:
 
 def engine_problem() -> str | None:
     """Why no container can be had here; None when one can."""
+    problem = None
     try:
         client = docker.from_env(timeout=10)
         client.ping()
     except Exception as error:
-        return f"no container engine answers ({type(error).__name__})"
+        problem = f"no container engine answers ({type(error).__name__})"
+    if problem is not None:
+        # The library leaves open the socket on which nobody answered, for a later test to trip on.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
+        return problem
     try:
         client.images.get(image())
     except (OSError, subprocess.CalledProcessError):

@@ -50,6 +50,9 @@ def server_settings(application_name: str) -> dict[str, str]:
         "plan_cache_mode": "force_generic_plan",
         "random_page_cost": "1.1",
         "jit": "off",
+        # A plan for any value expects many rows: for a page of a large table it would start
+        # processes, which takes longer than the page, and the cores that payments need.
+        "max_parallel_workers_per_gather": "0",
     }
 
 
