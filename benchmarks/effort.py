@@ -5,7 +5,7 @@ from pathlib import Path
 
 # What a part takes beside its samples, in seconds: processes' starts, backlogs, audits. Measured.
 OVERHEAD_SECONDS_PER_SAMPLE = 6.0
-WORKER_SAMPLES, CREATE_SAMPLES, LATENCY_SAMPLES, GROWTH_SAMPLES = 17, 8, 3, 20
+WORKER_SAMPLES, CREATE_SAMPLES, LATENCY_SAMPLES, GROWTH_SAMPLES = 17, 8, 3, 22
 TUNE_SAMPLES, TUNE_SECONDS_PER_SAMPLE = 76, 6.0
 LOAD_SECONDS_PER_PAYMENT = 34e-6  # 5.6 minutes for ten million.
 JOBS_PER_SECOND = 8_000  # Of two workers beside their feeder.

@@ -101,6 +101,8 @@ OPERATIONS = {
     "post": "µs of Postgres a job",
     "list, first page": "requests/s",
     "list, deep": "requests/s",
+    "list, failed": "requests/s",
+    "list, discrepancies": "requests/s",
     "payments of an account": "requests/s",
     "balance": "requests/s",
     "balance at a moment": "requests/s",
@@ -147,6 +149,8 @@ def _reads(api: str) -> dict[str, str]:
     return {
         "list, first page": "/payments?limit=50",
         "list, deep": deep,
+        "list, failed": "/payments?limit=50&status=failed",
+        "list, discrepancies": "/payments?limit=50&discrepancy=true",
         "payments of an account": "/payments?limit=50&accountId=ACCOUNT",
         "balance": "/accounts/ACCOUNT/balance",
         "balance at a moment": f"/accounts/ACCOUNT/balance?at={moment}",

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, exists, select
+from sqlalchemy import ColumnElement, Select, Table, and_, exists, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.callers import LEDGER_READ, Caller
@@ -16,6 +16,7 @@ from payments_core.database import AnyRow
 from payments_core.money import amount_text
 from payments_core.payments import first_id_at, utc_text
 from payments_core.tables import (
+    constant,
     has_tenant,
     ledger_entries,
     payments,
@@ -55,63 +56,76 @@ class PaymentFilter:
     created_from: datetime | None = None
     created_to: datetime | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
-        """The WHERE terms over payments, each with an index behind it."""
+    def conditions(self, before: UUID | None = None) -> list[ColumnElement[bool]]:
+        """The WHERE terms over payments below `before`, each with an index behind it."""
         columns = payments.c
-        terms: list[ColumnElement[bool]] = []
+        terms = self._bounds(columns.id, before)
         if self.account_id is not None:
             terms.append(columns.account_id == self.account_id)
         elif self.tenant is not None:
             terms.extend((has_tenant, tenant_of == self.tenant))
         if self.status is not None:
-            terms.append(columns.status == self.status)
-            terms.extend(_rare_status(self.status))
+            terms.append(columns.status == constant(self.status))
+        rare = _RARE_STATUSES.get(self.status or "")
+        if rare is not None:
+            terms.append(self._is_among(*rare, before))
         if self.discrepancy:
-            terms.append(_has_result("completed_with_discrepancy"))
+            terms.append(self._is_among(reconciliation_results, _HAS_DISCREPANCY, before))
         if self.currency is not None:
             terms.append(columns.currency == self.currency)
         if self.created_from is not None:
             terms.append(columns.created_at >= self.created_from)
-            terms.append(columns.id >= first_id_at(self.created_from, -ID_SKEW))
         if self.created_to is not None:
             terms.append(columns.created_at < self.created_to)
-            terms.append(columns.id < first_id_at(self.created_to, ID_SKEW))
         return terms
 
+    def _bounds(
+        self, payment_id: ColumnElement[UUID], before: UUID | None
+    ) -> list[ColumnElement[bool]]:
+        """What is known of the payments' ids, for whichever column has them."""
+        terms = [] if before is None else [payment_id < before]
+        if self.created_from is not None:
+            terms.append(payment_id >= first_id_at(self.created_from, -ID_SKEW))
+        if self.created_to is not None:
+            terms.append(payment_id < first_id_at(self.created_to, ID_SKEW))
+        return terms
 
-def _has_result(status: str) -> ColumnElement[bool]:
-    results = reconciliation_results.c
-    found = exists().where(results.payment_id == payments.c.id, results.status == status)
-    # The list itself joins the results: without this, the subquery would take that row for its own.
-    return found.correlate(payments)
+    def _is_among(
+        self, table: Table, condition: ColumnElement[bool], before: UUID | None
+    ) -> ColumnElement[bool]:
+        """Of the few payments that a partial index of another table has: it is walked, not ours.
+
+        For that it needs the bounds too: no planner carries them over an equality.
+        """
+        ids = table.c.payment_id
+        found = exists().where(ids == payments.c.id, condition, *self._bounds(ids, before))
+        # The list itself joins the results: without this, this would take that row for its own.
+        return found.correlate(payments)
 
 
-def _rare_status(status: str) -> list[ColumnElement[bool]]:
-    """What finds the rare statuses by a partial index of an insert-only or small table.
-
-    An index over payments.status would cost every settling payment its HOT update.
-    """
-    if status == "pending":
-        jobs = recon_jobs.c
-        return [exists().where(jobs.payment_id == payments.c.id, jobs.status != "completed")]
-    return [_has_result("failed")] if status == "failed" else []
+_results = reconciliation_results.c
+_HAS_DISCREPANCY = _results.status == constant("completed_with_discrepancy")
+# Found by a partial index of an insert-only or small table: an index over payments.status would
+# cost every settling payment its HOT update.
+_RARE_STATUSES = {
+    "pending": (recon_jobs, recon_jobs.c.status != constant("completed")),
+    "failed": (reconciliation_results, _results.status == constant("failed")),
+}
 
 
 def _select_listed() -> Select[Any]:
-    return select(*_LISTED).join(
-        reconciliation_results, reconciliation_results.c.payment_id == payments.c.id, isouter=True
-    )
+    # Only a discrepancy has an amount: so a small index is asked, and not every result's row.
+    of_payment = and_(_results.payment_id == payments.c.id, _HAS_DISCREPANCY)
+    return select(*_LISTED).join(reconciliation_results, of_payment, isouter=True)
 
 
 async def list_payments(
     tx: AsyncConnection, which: PaymentFilter, limit: int, before: UUID | None
 ) -> Sequence[AnyRow]:
     """Payments newest first (by id, a UUIDv7), from below `before` on."""
-    query = _select_listed().where(*which.conditions())
-    if before is not None:
-        query = query.where(payments.c.id < before)
+    query = _select_listed().where(*which.conditions(before))
     rows: Sequence[AnyRow] = (
-        await tx.execute(query.order_by(payments.c.id.desc()).limit(limit))
+        await tx.execute(query.order_by(payments.c.id.desc()).limit(constant(limit)))
     ).all()
     return rows
 

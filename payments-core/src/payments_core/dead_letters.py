@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.database import AnyRow
 from payments_core.operator_actions import Operator, record_action
-from payments_core.tables import payments, recon_jobs, reconciliation_results
+from payments_core.tables import constant, payments, recon_jobs, reconciliation_results
 
 OPERATOR_RULE_VERSION = 0  # Not decided by a rule: the auditor does not decide it again.
 REPLAY_JOBS_MAX = 1_000
@@ -35,7 +35,7 @@ class DeadLetterFilter:
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """The WHERE terms over recon_jobs, for dead letters only."""
-        terms: list[ColumnElement[bool]] = [recon_jobs.c.status == "failed"]
+        terms: list[ColumnElement[bool]] = [recon_jobs.c.status == constant("failed")]
         if self.error_contains is not None:
             terms.append(recon_jobs.c.last_error.contains(self.error_contains, autoescape=True))
         if self.account_id is not None:
@@ -52,10 +52,10 @@ async def list_jobs(
     tx: AsyncConnection, status: str, limit: int, before_id: int | None = None
 ) -> Sequence[AnyRow]:
     """Jobs in a status, newest first, from below `before_id` on."""
-    query = select(recon_jobs).where(recon_jobs.c.status == status)
+    query = select(recon_jobs).where(recon_jobs.c.status == constant(status))
     if before_id is not None:
         query = query.where(recon_jobs.c.id < before_id)
-    return (await tx.execute(query.order_by(recon_jobs.c.id.desc()).limit(limit))).all()
+    return (await tx.execute(query.order_by(recon_jobs.c.id.desc()).limit(constant(limit)))).all()
 
 
 async def get_job(tx: AsyncConnection, job_id: int) -> AnyRow:
@@ -135,7 +135,7 @@ async def _make_pending(
     now = func.now()
     await tx.execute(
         update(recon_jobs)
-        .where(recon_jobs.c.id.in_(ids), recon_jobs.c.status == "failed")
+        .where(recon_jobs.c.id.in_(ids), recon_jobs.c.status == constant("failed"))
         .values(status="pending", attempts=0, run_at=now, updated_at=now)
     )
     await record_action(tx, "replay", operator, reason, ids)
