@@ -30,11 +30,11 @@ from benchmarks.load import wrk_path
 from benchmarks.processes import Absent, api_process
 
 SUITS_CONNECTIONS = 32
-CLIENTS = 600
+CLIENTS = 1_000
 LOOK_SECONDS = 0.05
 QUIET_SECONDS = 2.0  # Before and after an overload, looked at too.
 TURNS = 5
-PACES_TRIED = 3  # Before the first of them.
+PACES_TRIED = 8  # A second each, before the first of them.
 TIMES_THE_BEST = 2
 LOCK_SECONDS_MAX = 3  # Less than the API waits for a lock.
 HERE = Path(__file__).parents[1]
@@ -93,7 +93,7 @@ async def _measure(url: str, wrk: str, seconds: int) -> Figures:
             best = await _turn(watched, _load(wrk, api, seconds, SUITS_CONNECTIONS, 0))
             at_best.append(best)
             for _ in range(0 if turn else PACES_TRIED):
-                tried = await _turn(watched, _load(wrk, api, 2, CLIENTS, pause))
+                tried = await _turn(watched, _load(wrk, api, 1, CLIENTS, pause))
                 pause = _pause(pause, tried.answered, best.rate)
             looking = asyncio.create_task(_look(api, seconds + 2 * QUIET_SECONDS))
             await asyncio.sleep(QUIET_SECONDS)

@@ -28,6 +28,7 @@ from payments_core.problems import PROBLEM_TYPE, Problem
 LOAD = ("/payments", "/accounts/")
 STREAM = "/payments/events"  # Open for hours: bounded by its own number.
 WRITES_LEAST, READS_LEAST = 64, 32
+TURNS_UNTIL_ADMITTED = 4  # Of the event loop, from a request's bytes on; three with Hypercorn.
 CREATION = b"POST /payments HTTP/1.1\r\n"
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d{1,9})[ \t]*\r\n", re.IGNORECASE)
 # What changes where a request ends, or what comes after it.
@@ -48,6 +49,7 @@ class Admission:
         seconds, most = settings.latency_target_seconds, settings.requests_max
         self.writes = ConcurrencyLimit(seconds, WRITES_LEAST, most)
         self.reads = ConcurrencyLimit(seconds, READS_LEAST, most)
+        self._expected = _Expected()
         self._refusals = _Refusals()
 
     async def __call__(
@@ -67,6 +69,8 @@ class Admission:
         if limit is None:
             await self._inner(scope, receive, send)
             return
+        if limit is self.writes:
+            self._expected.came()
         began = limit.admit()
         if began is None:
             await self._refusals.answer(Overloaded(), scope, receive, send)
@@ -82,7 +86,10 @@ class Admission:
         For the server, which is spared reading it: that costs more than all the rest of a refusal,
         and at twice what can be done every other request is refused.
         """
-        if not data.startswith(CREATION) or not self.writes.is_full():
+        if not data.startswith(CREATION):
+            return None
+        if not self.writes.is_full(self._expected.number()):
+            self._expected.add()
             return None
         end = data.find(b"\r\n\r\n")
         length = CONTENT_LENGTH.search(data, 0, end + 2)
@@ -159,6 +166,43 @@ async def _discard_body(receive: ASGIReceiveCallable) -> None:
                     return
     except TimeoutError:
         return
+
+
+class _Expected:
+    """Creations that were let in unread and do not count as under way yet.
+
+    In one turn of the event loop come many, and each needs some turns until it is admitted:
+    without this, all would be let in where there is room for one, and be refused after the parser.
+    One that does not ask to be admitted, for whatever reason, is forgotten.
+    """
+
+    def __init__(self) -> None:
+        self._of_turn = [0] * TURNS_UNTIL_ADMITTED  # The youngest first.
+        self._turning = False
+
+    def add(self) -> None:
+        """One more was let in."""
+        self._of_turn[0] += 1
+        if not self._turning:
+            self._turning = True
+            asyncio.get_running_loop().call_soon(self._turn)
+
+    def came(self) -> None:
+        """One asks to be admitted: the oldest, as far as anybody can tell."""
+        for turn in range(TURNS_UNTIL_ADMITTED - 1, -1, -1):
+            if self._of_turn[turn]:
+                self._of_turn[turn] -= 1
+                return
+
+    def number(self) -> int:
+        """How many are on their way."""
+        return sum(self._of_turn) if self._turning else 0
+
+    def _turn(self) -> None:
+        self._of_turn = [0, *self._of_turn[:-1]]
+        self._turning = any(self._of_turn)
+        if self._turning:
+            asyncio.get_running_loop().call_soon(self._turn)
 
 
 class _Refusals:

@@ -50,10 +50,14 @@ class ConcurrencyLimit:
         self.under_way += 1
         return now
 
-    def is_full(self) -> bool:
-        """Whether another request would be refused now; asking is noted, as being refused is."""
-        full = self.under_way >= self.limit or (
-            self.under_way >= self._least and self._clock() > self._answered_at + STALLED_SECONDS
+    def is_full(self, expected: int = 0) -> bool:
+        """Whether another request would be refused now; asking is noted, as being refused is.
+
+        `expected` were let in and will ask to be admitted before it.
+        """
+        under_way = self.under_way + expected
+        full = under_way >= self.limit or (
+            under_way >= self._least and self._clock() > self._answered_at + STALLED_SECONDS
         )
         self._was_full |= full
         return full

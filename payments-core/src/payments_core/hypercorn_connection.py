@@ -88,7 +88,7 @@ class BoundedConnection(TCPServer):
                         data = await self.reader.read(MAX_RECV)
                 self._door.all_read = len(data) < MAX_RECV
                 # The door has not seen what came with the connection itself.
-                refusal = self._refusal_of(data)
+                refusal = None if self._door.let_in else self._refusal_of(data)
                 if refusal is not None:
                     await self.protocol_send(RawData(refusal))
                     continue
@@ -167,6 +167,7 @@ class _Door(asyncio.Protocol):
         self._writable = True
         # Whether the stream holds nothing, so that what comes now is next.
         self.all_read = True
+        self.let_in = False  # Whether the stream got anything from here.
         transport.set_protocol(self)
 
     def data_received(self, data: bytes) -> None:
@@ -177,7 +178,7 @@ class _Door(asyncio.Protocol):
             if refusal is not None:
                 self._transport.write(refusal)
                 return
-        self.all_read = False
+        self.all_read, self.let_in = False, True
         self._stream.data_received(data)
 
     def eof_received(self) -> bool | None:
