@@ -108,7 +108,7 @@ WORKER = board(
             (
                 lines(
                     "Jobs in a batch",
-                    "Near RECON_WORKER_BATCH_SIZE (1,000) the workers are busy all the time.",
+                    "Near RECON_WORKER_BATCH_SIZE (2,000) the workers are busy all the time.",
                     "short",
                     Query(mean("recon_batch_jobs"), "mean"),
                     Query(quantile(0.95, "recon_batch_jobs_bucket"), "p95"),

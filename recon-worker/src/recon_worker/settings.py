@@ -23,8 +23,8 @@ class WorkerSettings(DatabaseSettings, LogSettings):
 
     host: str = Field(default="127.0.0.1", description="where the control server listens")
     port: Port = Field(default=3002, description="the control server's port")
-    batch_size: Annotated[int, Field(ge=1, le=2000)] = Field(
-        default=1000, description="jobs claimed and posted together"
+    batch_size: Annotated[int, Field(ge=1, le=5000)] = Field(
+        default=2000, description="jobs claimed and posted together"
     )
     concurrency: Annotated[int, Field(ge=1, le=16)] = Field(
         default=1, description="batches under way at once, each on a connection of its own"
