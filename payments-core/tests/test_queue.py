@@ -64,6 +64,26 @@ async def test_a_payment_never_gets_a_second_job(sql: Sql, database_url: str) ->
         await sql.execute("INSERT INTO recon_jobs (payment_id) VALUES ($1)", stored[0].id)
 
 
+async def test_a_claim_behind_a_place_takes_what_comes_after_it_in_the_order_of_claiming(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_simple(sql, 6)
+    await sql.execute("UPDATE recon_jobs SET run_at = now() - interval '1 h' WHERE id IN (1, 2)")
+    await sql.execute("UPDATE recon_jobs SET run_at = now() - interval '2 h' WHERE id = 3")
+    await sql.execute("UPDATE recon_jobs SET priority = 1 WHERE id = 4")
+    lease = queue.new_lease("worker", 60)
+    async with single_statement(engine) as connection:
+        (third, first) = sorted(
+            await queue.claim(connection, lease, 2), key=lambda job: job.run_at
+        )
+        assert (third.id, first.id) == (3, 1)
+        await queue.hand_back(connection, lease, [third.id, first.id])
+        behind = await queue.claim(connection, queue.new_lease("worker", 60), 9, first.place)
+        assert sorted(job.id for job in behind) == [2, 4, 5, 6]
+        rest = await queue.claim(connection, queue.new_lease("worker", 60), 9)
+        assert sorted(job.id for job in rest) == [1, 3]
+
+
 async def test_a_claim_takes_the_oldest_ready_jobs_of_the_most_urgent_priority(
     sql: Sql, engine: AsyncEngine
 ) -> None:

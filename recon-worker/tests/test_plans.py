@@ -29,7 +29,7 @@ IDS = f"'{{{','.join(map(str, range(1, 501)))}}}'"
 PAYMENT_IDS = f"'{{{','.join(str(UUID(int=n)) for n in range(1, 501))}}}'"
 OUTCOMES = f"'{{{','.join('1' * 500)}}}'"
 STATEMENTS = {
-    "claim": (queue.CLAIM.format(limit=500), f"{TOKEN}, 'worker', 10"),
+    "claim": (queue.CLAIM.format(limit=500), f"{TOKEN}, 'worker', 10, 0, '-infinity', 0"),
     "complete": (queue.COMPLETE, f"{IDS}, {TOKEN}"),
     "renew": (queue.RENEW, f"{IDS}, {TOKEN}, 10"),
     "hand back": (queue.HAND_BACK, f"{IDS}, {TOKEN}"),

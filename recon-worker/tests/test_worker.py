@@ -52,6 +52,31 @@ async def test_a_notification_wakes_an_idle_worker_at_once(
     await _until_done(sql, 3, seconds=2)
 
 
+async def test_what_comes_in_behind_a_busy_worker_does_not_wait_for_the_backlogs_end(
+    sql: Sql, start_worker: StartWorker
+) -> None:
+    await add_simple(sql, 3000)
+    await sql.execute(
+        "UPDATE recon_jobs SET run_at = now() + interval '1 h' WHERE id IN (2999, 3000)"
+    )
+    await start_worker(batch_size=5, poll_seconds_listening=60)
+
+    async def begun() -> bool:
+        return (await status_counts(sql)).get("completed", 0) > 50
+
+    await until(begun)
+    # As one whose transaction began long ago and commits only now, and as an urgent one.
+    await sql.execute("UPDATE recon_jobs SET run_at = now() - interval '1 h' WHERE id = 2999")
+    await sql.execute("UPDATE recon_jobs SET run_at = now(), priority = -1 WHERE id = 3000")
+
+    async def both_done() -> bool:
+        query = "SELECT count(*) FROM recon_jobs WHERE id >= 2999 AND status = 'completed'"
+        return bool(await sql.fetchval(query) == 2)
+
+    await until(both_done)
+    assert (await status_counts(sql)).get("pending", 0) > 1000
+
+
 async def test_a_worker_that_only_polls_needs_no_notification(
     sql: Sql, start_worker: StartWorker
 ) -> None:

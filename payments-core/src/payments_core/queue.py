@@ -13,9 +13,9 @@ its work is rolled back, however late it comes.
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -32,10 +32,14 @@ ENQUEUE = "INSERT INTO recon_jobs (payment_id, traceparent) SELECT id, tracepare
 # The ids go through an array: against a join the planner may choose to read whole tables,
 # since it cannot know how few rows a batch has. FOR UPDATE sits in a CTE of its own, because
 # a LIMIT in a sub-select may be evaluated again and lock more rows than it says.
+#
+# $4 to $6 are a Place. Under a snapshot that somebody holds, an index keeps its entries of all
+# jobs claimed since, and who begins at the front passes them again each time.
 CLAIM = """
 WITH ready AS MATERIALIZED (
     SELECT id FROM recon_jobs
     WHERE status = 'pending' AND run_at <= now()
+      AND (priority, run_at, id) > ($4::smallint, $5::timestamptz, $6::bigint)
     ORDER BY priority, run_at, id
     LIMIT {limit}
     FOR UPDATE SKIP LOCKED
@@ -44,10 +48,10 @@ WITH ready AS MATERIALIZED (
     SET status = 'processing', attempts = attempts + 1, lease_token = $1, locked_by = $2,
         locked_at = now(), locked_until = now() + make_interval(secs => $3), updated_at = now()
     WHERE id = ANY (ARRAY(SELECT id FROM ready))
-    RETURNING id, payment_id, attempts, max_attempts, traceparent
+    RETURNING id, payment_id, attempts, max_attempts, traceparent, priority, run_at
 )
 SELECT claimed.id, payment_id, attempts, max_attempts, claimed.traceparent,
-       amount, payments.status, payments.created_at
+       amount, payments.status, payments.created_at, priority, run_at
 FROM claimed JOIN payments ON payments.id = payment_id
 WHERE payments.id = ANY (ARRAY(SELECT payment_id FROM claimed))
 ORDER BY claimed.id"""
@@ -113,6 +117,24 @@ class ClaimedJob:
     amount: Decimal
     payment_status: str
     payment_created_at: datetime
+    priority: int
+    run_at: datetime
+
+    @property
+    def place(self) -> "Place":
+        """Where it stood."""
+        return Place(self.priority, self.run_at, self.id)
+
+
+class Place(NamedTuple):
+    """Where a job stands in the order in which jobs are claimed."""
+
+    priority: int
+    run_at: datetime
+    job_id: int
+
+
+FRONT = Place(-(2**15), datetime.min.replace(tzinfo=UTC), 0)  # Before every job.
 
 
 def new_lease(worker_id: str, seconds: float) -> Lease:
@@ -127,15 +149,17 @@ async def enqueue(tx: AsyncConnection, payment_ids: Sequence[UUID]) -> None:
     await tx.exec_driver_sql(f"SELECT pg_notify('{JOBS_CHANNEL}', '')")
 
 
-async def claim(connection: AsyncConnection, lease: Lease, limit: int) -> list[ClaimedJob]:
-    """Take up to `limit` ready jobs; commits by itself on an autocommit connection.
+async def claim(
+    connection: AsyncConnection, lease: Lease, limit: int, after: Place = FRONT
+) -> list[ClaimedJob]:
+    """Take the first `limit` ready jobs behind a place; commits by itself in autocommit mode.
 
     Jobs that another worker is claiming are skipped, never waited for.
     """
     result = await connection.exec_driver_sql(
         # A literal limit: as a parameter it would be planned as a tenth of the table.
         CLAIM.format(limit=int(limit)),
-        (lease.token, lease.worker_id, lease.seconds),
+        (lease.token, lease.worker_id, lease.seconds, *after),
     )
     return [ClaimedJob(*tuple(row)) for row in result.all()]
 

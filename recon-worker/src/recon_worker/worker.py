@@ -19,6 +19,7 @@ from payments_core.queue import ClaimedJob, Lease
 from payments_core.schema import schema_problem
 from payments_core.serving import Lifecycle
 from recon_worker import metrics, presence, spans
+from recon_worker.claiming import PAUSE_AFTER_A_LOOK, BatchSize, ClaimOrder
 from recon_worker.fault_points import reach
 from recon_worker.post_batch import clearing_account
 from recon_worker.presence import Settled
@@ -134,11 +135,13 @@ class Worker:
     async def _lane(self, lane: int) -> None:
         clearing = clearing_account(f"{self.id}/{lane}", self.settings.clearing_shards)
         reconciler = Reconciler(self.engine, clearing, lambda: self.lifecycle.draining)
+        order, size = ClaimOrder(), BatchSize(self.settings.batch_size)
         poll = self.settings.poll_seconds_min
         pause = 0.05
         while not self.lifecycle.draining:
+            limit, began = size.jobs, monotonic()
             try:
-                found = await self._claim_and_settle(reconciler)
+                found = await self._claim_and_settle(reconciler, order, limit)
             except Exception as error:
                 if not is_unavailable(error):
                     # Whatever it is, the next batch may be fine, and the lease runs out.
@@ -150,10 +153,12 @@ class Worker:
                 await self._sleep(pause)
                 continue
             self.reachable, pause = True, 0.05
-            if found == self.settings.batch_size:
+            size.settled(found, monotonic() - began)
+            if found == limit:
                 continue
             poll = self.settings.poll_seconds_min if found else self._slower(poll)
-            await self._sleep(poll)
+            behind = order.seconds_to_front()
+            await self._sleep(min(poll, behind) if behind else poll)
 
     def _slower(self, poll: float) -> float:
         # With LISTEN at work the poll is only what stands behind it.
@@ -173,14 +178,18 @@ class Worker:
                 await self.wake.wait()
         self.wake.clear()
 
-    async def _claim_and_settle(self, reconciler: Reconciler) -> int:
+    async def _claim_and_settle(
+        self, reconciler: Reconciler, order: ClaimOrder, limit: int
+    ) -> int:
         lease = queue.new_lease(self.id, self.settings.lease_seconds)
         async with single_statement(self.engine) as connection:
             await self._hand_back_interrupted(connection)
             claim_began = time_ns()
             reach("before_claim")
+            place, began = order.next_place(), monotonic()
             with metrics.CLAIM_SECONDS.time():
-                jobs = await queue.claim(connection, lease, self.settings.batch_size)
+                jobs = await queue.claim(connection, lease, limit, place)
+            order.claimed(place, jobs, limit, monotonic() - began)
         if not jobs:
             return 0
         reach("after_claim")
@@ -227,6 +236,7 @@ class Worker:
                     log.warning("lease_not_renewed", extra={"error": reason_of(error)})
 
     async def _rescue(self) -> None:
+        began = monotonic()
         async with single_statement(self.engine) as connection:
             freed, dead = await queue_upkeep.rescue_expired(connection)
         if freed or dead:
@@ -235,6 +245,8 @@ class Worker:
             log.warning("leases_expired", extra={"freed": freed, "dead": dead})
             self._be_restless()
             self.wake.set()
+        # Under a held snapshot it passes every lease since: not all the time.
+        await asyncio.sleep(PAUSE_AFTER_A_LOOK * (monotonic() - began))
 
     async def _prune(self) -> None:
         retention_seconds = self.settings.retention_days * 86_400

@@ -1,0 +1,84 @@
+"""From where a lane claims, and how many at once."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+from set_clock import Clock
+
+from payments_core.queue import FRONT, ClaimedJob
+from recon_worker.claiming import (
+    LARGEST_TO_USUAL,
+    PAUSE_AFTER_A_LOOK,
+    SLOW_SECONDS,
+    BatchSize,
+    ClaimOrder,
+)
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def _jobs(*seconds: int) -> list[ClaimedJob]:
+    return [
+        ClaimedJob(
+            second, uuid4(), 1, 10, None, Decimal(1), "pending", NOON, 0,
+            NOON + timedelta(seconds=second),
+        )
+        for second in seconds
+    ]  # fmt: skip
+
+
+def test_a_lane_without_a_backlog_always_looks_from_the_front() -> None:
+    clock = Clock()
+    order = ClaimOrder(clock)
+    for _ in range(3):
+        assert order.next_place() == FRONT
+        order.claimed(FRONT, _jobs(1), 2, SLOW_SECONDS)
+        assert order.seconds_to_front() == 0
+
+
+def test_with_a_backlog_it_goes_on_where_it_was_and_looks_again_after_a_while() -> None:
+    clock = Clock()
+    order = ClaimOrder(clock)
+    jobs = _jobs(3, 1, 2)
+    order.claimed(FRONT, jobs, 3, 0.05)
+    assert order.next_place() == jobs[0].place
+    clock.now += PAUSE_AFTER_A_LOOK * 0.05 / 2
+    order.claimed(jobs[0].place, _jobs(4, 5, 6), 3, 0.01)
+    assert order.next_place() == (0, NOON + timedelta(seconds=6), 6)
+    assert order.seconds_to_front() > 0
+    clock.now += PAUSE_AFTER_A_LOOK * 0.05 / 2 + 0.001
+    assert order.next_place() == FRONT
+
+
+def test_a_slow_look_that_found_little_is_not_repeated_at_once_either() -> None:
+    order = ClaimOrder(Clock())
+    order.claimed(FRONT, _jobs(1), 1000, 2 * SLOW_SECONDS)
+    assert order.next_place() != FRONT
+    order = ClaimOrder(Clock())
+    order.claimed(FRONT, [], 1000, 2 * SLOW_SECONDS)
+    assert order.next_place() == FRONT, "nothing was claimed, so there is no other place"
+
+
+def test_batches_grow_while_jobs_are_dear_and_shrink_when_they_are_cheap_again() -> None:
+    size = BatchSize(100)
+    size.settled(100, 1.0)
+    assert size.jobs == 100
+    for expected in (200, 400, 500, 500):
+        size.settled(size.jobs, 0.02 * size.jobs)
+        assert size.jobs == expected
+    for expected in (250, 125, 100, 100):
+        size.settled(size.jobs, 0.01 * size.jobs)
+        assert size.jobs == expected
+    assert size.jobs <= LARGEST_TO_USUAL * 100
+
+
+def test_without_a_backlog_batches_are_as_set() -> None:
+    size = BatchSize(100)
+    size.settled(100, 1.0)
+    size.settled(100, 9.0)
+    assert size.jobs == 200
+    size.settled(150, 9.0)
+    assert size.jobs == 100
+    size.settled(0, 9.0)
+    assert size.jobs == 100
