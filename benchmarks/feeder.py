@@ -9,7 +9,7 @@ import asyncpg
 from benchmarks.databases import FILL
 
 ACCOUNTS = 1_000
-WAITING_MIN = 10_000  # Payments that wait for the workers, so that these never do.
+WAITING_MIN = 40_000  # Payments that wait for the workers, so that these never do.
 ADDED_AT_ONCE = 10_000
 LOOK_SECONDS = 2.0
 

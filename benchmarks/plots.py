@@ -207,7 +207,7 @@ def snapshot() -> plt.Figure:
         "snapshot held", (held[0], 0), xycoords=("data", "axes fraction"), xytext=(6, 8),
         textcoords="offset points",
     )  # fmt: skip
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
     kept = figures["kept_of_throughput"] or 0
     axes.set_title(f"Two workers while a snapshot is held open: {kept:.2f} of the throughput stays")
     axes.set_xlabel("minutes")

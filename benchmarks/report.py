@@ -102,6 +102,37 @@ def latency() -> list[str]:
     return [*lines, *skipped(figures)]
 
 
+def overload() -> list[str]:
+    """What is left of the best rate, and what those who look on are told."""
+    figures = figures_of("overload")
+    accepted, refused = figures["accepted_milliseconds"], figures["refused_milliseconds"]
+    lines = [
+        "| the most that is created | offered | created meanwhile | share of the most |",
+        "| --- | --- | --- | --- |",
+        f"| {figures['best_created_per_second']:,.0f}/s | {figures['offered_per_second']:,.0f}/s,"
+        f" {figures['offered_to_best']:.2f} times as much"
+        f" | {figures['created_per_second']:,.0f}/s | {figures['share_of_best']:.2f} |",
+        "",
+        f"Refused: {figures['refused']:,} with 503, {figures['refused_with_retry_after']:,} of them"
+        f" with Retry-After; any other answer: {figures['other']}, broken connections:"
+        f" {figures['socket_errors']}.",
+    ]
+    for what, told in (("a 201", accepted), ("a 503", refused)):
+        if "p50" in told:
+            lines[-1] += (
+                f" An onlooker waits {told['p50']:.0f} ms for {what} (p99 {told['p99']:.0f} ms)."
+            )
+    after = figures["after_it"]
+    lines[-1] += (
+        f" Of what it asks from half a second after the overload on, {after['created']} of"
+        f" {after['answers']} are created. A refusal takes"
+        f" {figures['cpu_microseconds_of_a_refusal']:.0f} microseconds of the API's processor time,"
+        f" a creation {figures['cpu_microseconds_of_a_creation']}. Over all of it the API's memory"
+        f" grew by {figures['memory_grew_megabytes']:.0f} MB."
+    )
+    return lines
+
+
 def idle() -> list[str]:
     """What idleness costs."""
     figures = figures_of("idle")
@@ -200,6 +231,7 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "ahead": ahead,
     "batch": batch,
     "latency": latency,
+    "overload": overload,
     "idle": idle,
     "memory": memory,
     "growth": growth,

@@ -73,9 +73,7 @@ async def test_a_claim_behind_a_place_takes_what_comes_after_it_in_the_order_of_
     await sql.execute("UPDATE recon_jobs SET priority = 1 WHERE id = 4")
     lease = queue.new_lease("worker", 60)
     async with single_statement(engine) as connection:
-        (third, first) = sorted(
-            await queue.claim(connection, lease, 2), key=lambda job: job.run_at
-        )
+        (third, first) = sorted(await queue.claim(connection, lease, 2), key=lambda job: job.run_at)
         assert (third.id, first.id) == (3, 1)
         await queue.hand_back(connection, lease, [third.id, first.id])
         behind = await queue.claim(connection, queue.new_lease("worker", 60), 9, first.place)

@@ -39,9 +39,7 @@ class ClaimOrder:
         """How long a lane may sleep that found nothing behind its place; 0 if it may for long."""
         return max(0.0, self._front_at - self._clock())
 
-    def claimed(
-        self, place: Place, jobs: Sequence[ClaimedJob], limit: int, seconds: float
-    ) -> None:
+    def claimed(self, place: Place, jobs: Sequence[ClaimedJob], limit: int, seconds: float) -> None:
         """Note what a claim behind the place found, and how long it took."""
         if jobs:
             self._last = max(job.place for job in jobs)

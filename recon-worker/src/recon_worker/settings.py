@@ -23,8 +23,10 @@ class WorkerSettings(DatabaseSettings, LogSettings):
 
     host: str = Field(default="127.0.0.1", description="where the control server listens")
     port: Port = Field(default=3002, description="the control server's port")
-    batch_size: Annotated[int, Field(ge=1, le=5000)] = Field(
-        default=2000, description="jobs claimed and posted together"
+    batch_size: Annotated[int, Field(ge=1, le=2000)] = Field(
+        default=2000,
+        description="jobs claimed and posted together; up to five times as many while a batch"
+        " by itself costs much",
     )
     concurrency: Annotated[int, Field(ge=1, le=16)] = Field(
         default=1, description="batches under way at once, each on a connection of its own"

@@ -178,9 +178,7 @@ class Worker:
                 await self.wake.wait()
         self.wake.clear()
 
-    async def _claim_and_settle(
-        self, reconciler: Reconciler, order: ClaimOrder, limit: int
-    ) -> int:
+    async def _claim_and_settle(self, reconciler: Reconciler, order: ClaimOrder, limit: int) -> int:
         lease = queue.new_lease(self.id, self.settings.lease_seconds)
         async with single_statement(self.engine) as connection:
             await self._hand_back_interrupted(connection)
