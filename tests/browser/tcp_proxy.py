@@ -16,18 +16,20 @@ class TcpProxy:
         self.delay_seconds = 0.0  # Before each piece of an answer is passed on.
         self._cut = False
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._lock = threading.Lock()  # No connection is let in while the line is being cut.
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
         """End every connection, and every new one at once."""
-        self._cut = True
-        for pair in self._pairs:
-            for end in pair:
-                with suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
-        self._pairs.clear()
+        with self._lock:
+            self._cut = True
+            for pair in self._pairs:
+                for end in pair:
+                    with suppress(OSError):
+                        end.shutdown(socket.SHUT_RDWR)
+            self._pairs.clear()
 
     def mend(self) -> None:
         """Pass everything on again, without delay."""
@@ -45,18 +47,23 @@ class TcpProxy:
             except OSError:
                 return
             try:
-                if self._cut:
-                    raise ConnectionRefusedError
-                server = socket.create_connection(("127.0.0.1", self.target_port), timeout=5)
+                server = self._connect(client)
             except OSError:
                 client.close()
                 continue
-            server.settimeout(None)
-            self._pairs.append((client, server))
             for source, target, slow in ((client, server, False), (server, client, True)):
                 threading.Thread(
                     target=self._pass_on, args=(source, target, slow), daemon=True
                 ).start()
+
+    def _connect(self, client: socket.socket) -> socket.socket:
+        with self._lock:
+            if self._cut:
+                raise ConnectionRefusedError
+            server = socket.create_connection(("127.0.0.1", self.target_port), timeout=5)
+            server.settimeout(None)
+            self._pairs.append((client, server))
+        return server
 
     def _pass_on(self, source: socket.socket, target: socket.socket, slow: bool) -> None:
         with suppress(OSError):
