@@ -63,7 +63,7 @@ def about(effort: Effort | None = None) -> dict[str, Any]:
             **{package: version(package) for package in PACKAGES},
             **_locked(),
         },
-        "effort": asdict(effort) if effort else None,
+        "effort": _sizes(effort) if effort else None,
     }
 
 
@@ -101,3 +101,8 @@ def _processor() -> str:
 def _said(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return done.stdout.strip()
+
+
+def _sizes(effort: Effort) -> dict[str, Any]:
+    """All of it but where the grown database is kept, which says nothing of a figure."""
+    return {name: size for name, size in asdict(effort).items() if name != "grown_data"}
