@@ -145,7 +145,7 @@ def tables(measured: Measured) -> str:
         ),
         ("payments settled by one worker", rounded(measured.settle_per_second), "/s", "worker"),
         (
-            "the same, all on one account",
+            "payments settled by two workers, all on one account",
             rounded(measured.hot_account_per_second),
             "/s",
             "worker",

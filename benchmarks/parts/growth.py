@@ -211,14 +211,12 @@ def _load(folder: Path, sizes: list[Sized]) -> dict[str, float]:
         for size in sizes:
             url = with_database(server.url, size.name)
             begun = time.perf_counter()
-            if one_value(server.url, "SELECT 1 FROM pg_database WHERE datname = $1", size.name):
-                asyncio.run(migrate(url))
-                asyncio.run(_seal(url))
-                continue
-            asyncio.run(_make(server.url, size))
+            there = one_value(server.url, "SELECT 1 FROM pg_database WHERE datname = $1", size.name)
+            asyncio.run(migrate(url) if there else _make(server.url, size))
             asyncio.run(_seal(url))
-            took[f"{size.payments:,} payments, seconds"] = time.perf_counter() - begun
-            print(f"  {size.payments:,} payments loaded", flush=True)
+            if not there:
+                took[f"{size.payments:,} payments, seconds"] = time.perf_counter() - begun
+                print(f"  {size.payments:,} payments loaded", flush=True)
     os.sync()  # The load did not wait for the disk.
     return took
 
