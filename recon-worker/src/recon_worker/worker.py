@@ -28,7 +28,7 @@ from recon_worker.settings import WorkerSettings
 
 PRESENCE_SECONDS = 5.0
 SCHEMA_POLL_SECONDS = 0.5
-PRUNE_INTERVAL_SECONDS = 60.0
+PRUNE_INTERVAL_SECONDS_MIN, PRUNE_INTERVAL_SECONDS_MAX = 5.0, 60.0
 PRUNE_ROUNDS_MAX = 200  # A million jobs a minute: more than can have been finished.
 PRUNE_PAUSE_SECONDS = 0.1
 LEAVE_SECONDS_MAX = 2.0  # For each of the last things a stopping worker does.
@@ -37,6 +37,15 @@ UNAVAILABLE_PAUSE_SECONDS_MAX = 2.0  # Postgres is back: work goes on within thi
 RESTLESS_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
+
+
+def prune_interval_seconds(retention_seconds: float) -> float:
+    """How long after one look for old finished jobs to wait for the next.
+
+    A quarter of what they are kept for, so that a short retention keeps the table short too.
+    """
+    quarter = retention_seconds / 4
+    return min(max(quarter, PRUNE_INTERVAL_SECONDS_MIN), PRUNE_INTERVAL_SECONDS_MAX)
 
 
 def new_worker_id() -> str:
@@ -61,6 +70,7 @@ class Worker:
         self.lifecycle = lifecycle
         self.version = version
         self.id = new_worker_id()
+        self._retention_seconds = settings.retention_days * 86_400
         self.notifier = Notifier(engine)
         self.wake = asyncio.Event()
         self.listening = False
@@ -85,7 +95,7 @@ class Worker:
                 asyncio.create_task(self._every(seconds, work))
                 for seconds, work in (
                     (self.settings.rescue_interval_seconds, self._rescue),
-                    (PRUNE_INTERVAL_SECONDS, self._prune),
+                    (prune_interval_seconds(self._retention_seconds), self._prune),
                     (PRESENCE_SECONDS, self._show_presence),
                 )
             ),
@@ -247,10 +257,9 @@ class Worker:
         await asyncio.sleep(PAUSE_AFTER_A_LOOK * (monotonic() - began))
 
     async def _prune(self) -> None:
-        retention_seconds = self.settings.retention_days * 86_400
         async with single_statement(self.engine) as connection:
             for _ in range(PRUNE_ROUNDS_MAX):
-                if not await queue_upkeep.prune_finished(connection, retention_seconds):
+                if not await queue_upkeep.prune_finished(connection, self._retention_seconds):
                     break
                 await asyncio.sleep(PRUNE_PAUSE_SECONDS)
             await presence.forget_old(connection)

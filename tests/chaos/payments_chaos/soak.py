@@ -17,7 +17,7 @@ from payments_chaos.samples import PREPARE_BLOAT, Sampler
 from payments_chaos.services import Service, python_service
 from payments_chaos.steady_load import SteadyLoad
 from payments_chaos.trends import trends
-from recon_worker.worker import PRUNE_INTERVAL_SECONDS
+from recon_worker.worker import prune_interval_seconds
 
 CAPACITY_SHARE = 0.8
 CAPACITY_SECONDS = 15.0
@@ -30,7 +30,9 @@ RETENTION_SECONDS = 120.0
 AUTOVACUUM_NAP_SECONDS = 60.0  # Postgres' default.
 # Until the first jobs were kept for so long, pruned, and their room was swept and used again,
 # their table can only grow; an emptied page of an index is free at the second sweep.
-WARM_UP_SECONDS_MIN = RETENTION_SECONDS + PRUNE_INTERVAL_SECONDS + 2 * AUTOVACUUM_NAP_SECONDS
+WARM_UP_SECONDS_MIN = (
+    RETENTION_SECONDS + prune_interval_seconds(RETENTION_SECONDS) + 2 * AUTOVACUUM_NAP_SECONDS
+)
 WORKER_ENVIRON = {
     "RECON_WORKER_RETENTION_DAYS": str(RETENTION_SECONDS / 86_400),
     "RECON_WORKER_AUDIT_INTERVAL_SECONDS": "10",
