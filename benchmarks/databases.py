@@ -6,10 +6,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import MappingProxyType
 
 import asyncpg
 
@@ -31,11 +30,9 @@ TEMPLATE = "payments"
 
 
 @contextmanager
-def durable_postgres(
-    folder: Path | None = None, settings: Mapping[str, str] = MappingProxyType({})
-) -> Iterator[EmbeddedPostgres]:
+def durable_postgres(folder: Path | None = None) -> Iterator[EmbeddedPostgres]:
     """A server that waits for its disk; its database `payments` is migrated and stays empty."""
-    with running_postgres(folder, durable=True, settings={**SETTINGS, **settings}) as server:
+    with running_postgres(folder, durable=True, settings=SETTINGS) as server:
         asyncio.run(migrate(server.url))
         yield server
 

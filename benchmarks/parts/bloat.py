@@ -1,7 +1,6 @@
 """The hot tables' and indexes' sizes while millions of jobs go through, pruned as in production.
 
-A retention of seconds stands for one of days: what matters is that jobs come and go. Vacuum looks
-for work every quarter of a minute, and not every minute: two millions take two to four minutes.
+A retention of seconds stands for one of days: what matters is that jobs come and go.
 """
 
 import asyncio
@@ -15,13 +14,12 @@ from benchmarks.parts.snapshot import AUDITED_PAYMENTS_MAX
 from benchmarks.processes import running_worker
 
 RETENTION_SECONDS = 20
-VACUUM_LOOKS = {"autovacuum_naptime": "15s"}
 WORKERS = 2
 
 
 def measure(effort: Effort) -> Figures:
     """Megabytes of each, over the number of jobs."""
-    with durable_postgres(settings=VACUUM_LOOKS) as server:
+    with durable_postgres() as server:
         url = fresh_database(server.url, "bench")
         with ExitStack() as stack:
             for _ in range(WORKERS):

@@ -261,6 +261,28 @@ async def test_an_error_nobody_expected_does_not_end_the_worker(
     await _until_done(sql, 2, seconds=3)
 
 
+async def test_old_jobs_go_soon_after_a_short_retention_and_a_long_one_asks_for_little(
+    sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = 86_400.0
+    assert [worker_module.prune_interval_seconds(kept) for kept in (0.01, 4, 120, day)] == [
+        5.0,
+        5.0,
+        30.0,
+        60.0,
+    ]
+    monkeypatch.setattr(worker_module, "PRUNE_INTERVAL_SECONDS_MIN", 0.05)
+    await start_worker(retention_days=0.2 / day)
+    await add_simple(sql, 5)
+    await sql.execute(f"NOTIFY {queue.JOBS_CHANNEL}")
+
+    async def settled_and_gone() -> bool:
+        results = await sql.fetchval("SELECT count(*) FROM reconciliation_results")
+        return results == 5 and not await status_counts(sql)
+
+    await until(settled_and_gone, 5)
+
+
 async def test_a_worker_shows_that_it_lives_and_what_it_settled(
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

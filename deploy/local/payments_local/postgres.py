@@ -33,6 +33,7 @@ SETTINGS: Mapping[str, str] = {
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
+    "autovacuum_naptime": "15s",  # A job's row dies twice within moments.
     "synchronous_commit": "on",  # What was answered survives a crash, here as in production.
     "max_logical_replication_workers": "0",  # None is used: one process and two lines less.
     "jit": "off",  # Compiling costs more than these short queries take.
