@@ -17,7 +17,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 
-from benchmarks.databases import durable_postgres, fill
+from benchmarks.backlog import UNSETTLED
+from benchmarks.databases import durable_postgres, fill, until_false
 from benchmarks.processes import running_worker
 from benchmarks.results import figures_of, save
 
@@ -211,9 +212,7 @@ async def _measure(url: str, pgdata: Path, payments: int) -> dict[str, float]:
         busy_before = _busy_seconds(pid)
         await fill(url, payments, 1_000)
         with running_worker(url):
-            unsettled = "SELECT EXISTS (SELECT FROM recon_jobs WHERE status <> 'completed')"
-            while await connection.fetchval(unsettled):  # noqa: ASYNC110 - another process does it
-                await asyncio.sleep(0.05)
+            await until_false(url, UNSETTLED, pause_seconds=0.05)
         busy = _busy_seconds(pid) - busy_before
         log = await connection.fetchval(
             "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1::pg_lsn)::float8", before

@@ -17,6 +17,7 @@ from payments_chaos.samples import PREPARE_BLOAT, Sampler
 from payments_chaos.services import Service, python_service
 from payments_chaos.steady_load import SteadyLoad
 from payments_chaos.trends import trends
+from payments_local.postgres import SETTINGS as POSTGRES_SETTINGS
 from recon_worker.worker import prune_interval_seconds
 
 CAPACITY_SHARE = 0.8
@@ -27,7 +28,7 @@ DRAINED_SECONDS_MAX = 300.0
 # Finished jobs go after two minutes, so that pruning is part of what is watched, and the
 # auditor looks every ten seconds.
 RETENTION_SECONDS = 120.0
-AUTOVACUUM_NAP_SECONDS = 15.0  # As payments_local.postgres has it.
+AUTOVACUUM_NAP_SECONDS = float(POSTGRES_SETTINGS["autovacuum_naptime"].removesuffix("s"))
 # Until the first jobs were kept for so long, pruned, and their room was swept and used again,
 # their table can only grow; an emptied page of an index is free at the second sweep.
 WARM_UP_SECONDS_MIN = (
