@@ -4,6 +4,7 @@ FAKE_API, FAKE_WORKER, FAKE_UI and FAKE_MIGRATE hold a misbehaviour of fake_serv
 """
 
 import os
+import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -34,5 +35,7 @@ def _fake(spec: ChildSpec, port: int) -> ChildSpec:
 
 
 if __name__ == "__main__":
+    # Tests under `nohup` hand on that SIGHUP is ignored, and a run obeys that.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     setattr(command, "plan", fake_plan)  # noqa: B010 - the name is private to that module.
     sys.exit(command.main())
