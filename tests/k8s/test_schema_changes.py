@@ -6,11 +6,9 @@ it to that; here the services really run on a schema that is ahead of them.
 """
 
 import asyncio
-import io
 import os
 import subprocess
 import sys
-import tarfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -19,8 +17,8 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from k8s_manifests import ROOT
 from own_system import migrated_postgres, running_worker, worker_url
+from payments_chaos.earlier_release import git, newest_release, unpack
 from processes import ProcessPart
 from quart import Quart
 from quart.typing import TestClientProtocol
@@ -131,25 +129,18 @@ async def test_a_schema_that_is_behind_is_waited_for(own_server: EmbeddedPostgre
 # --- the release before this one, from git --------------------------------------------------------
 
 
-def git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
-    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
-
-
 def last_release() -> str:
     """The newest tag that is behind us. Before the first: HEAD, so that the way there is tested."""
-    listed = git("tag", "--list", "v[0-9]*", "--sort=-v:refname", "--merged", "HEAD")
-    if listed.returncode or git("rev-parse", "--verify", "HEAD").returncode:
+    if git("rev-parse", "--verify", "HEAD").returncode:
         pytest.skip("not a git clone: there is no earlier release to run")
-    tags = [str(tag) for tag in listed.stdout.decode().split()]
-    return tags[0] if tags else "HEAD"
+    return newest_release() or "HEAD"
 
 
 @contextmanager
-def old_processes(tree: Path, url: str) -> Iterator[str]:
+def old_processes(tree: Path, pythonpath: str, url: str) -> Iterator[str]:
     """The API and a worker of another source tree; yields the API's address."""
-    paths = [str(tree / name / "src") for name in ("payments-core", "payments-api", "recon-worker")]
     environ = {
-        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPATH": pythonpath,
         "LOG_FORMAT": "json",
         "PAYMENTS_API_AUTH": "off",
     }
@@ -175,11 +166,7 @@ def old_processes(tree: Path, url: str) -> Iterator[str]:
 
 def test_the_last_release_runs_on_this_schema(tmp_path: Path) -> None:
     """Its own code, from its tag, as processes; this release's seven checks look at it."""
-    release = last_release()
-    archive = git("archive", release, "payments-core/src", "payments-api/src", "recon-worker/src")
-    assert archive.returncode == 0, archive.stderr.decode()
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-        tar.extractall(tmp_path, filter="data")
+    pythonpath = unpack(last_release(), tmp_path)
     with running_postgres() as server:
         this_release = {**os.environ, "DATABASE_URL": server.url}
 
@@ -195,5 +182,5 @@ def test_the_last_release_runs_on_this_schema(tmp_path: Path) -> None:
             assert done.returncode == 0, done.stdout + done.stderr
 
         run("migrate")
-        with old_processes(tmp_path, server.url) as api_url:
+        with old_processes(tmp_path, pythonpath, server.url) as api_url:
             run("validate", "--api-url", api_url)

@@ -3,7 +3,7 @@
 import io
 import os
 import subprocess
-import tarfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
@@ -11,27 +11,33 @@ PACKAGES = ("payments-core", "payments-api", "recon-worker")
 COMMITS_BACK = 40
 
 
-def _git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+def git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
+    """What git says of this repository; its status is for the caller to judge."""
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
 
 
+def newest_release() -> str | None:
+    """The newest release's tag behind us."""
+    tags = git("tag", "--list", "v[0-9]*", "--sort=-v:refname", "--merged", "HEAD").stdout
+    return next(iter(tags.decode().split()), None)
+
+
 def earlier_commit() -> str | None:
-    """EARLIER from the environment, or the newest release's tag behind us.
+    """EARLIER from the environment, or the newest release.
 
     Before the first release: what stood some commits ago. None where git knows of neither.
     """
-    tags = _git("tag", "--list", "v[0-9]*", "--sort=-v:refname", "--merged", "HEAD").stdout
-    newest = tags.decode().split()[:1]
-    commit = os.environ.get("EARLIER") or (newest[0] if newest else f"HEAD~{COMMITS_BACK}")
-    missing = _git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}").returncode
+    commit = os.environ.get("EARLIER") or newest_release() or f"HEAD~{COMMITS_BACK}"
+    missing = git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}").returncode
     return None if missing else commit
 
 
 def unpack(commit: str, folder: Path) -> str:
     """Put that commit's source there; returns the PYTHONPATH under which its modules run."""
     sources = [f"{package}/src" for package in PACKAGES]
-    archive = _git("archive", commit, *sources)
+    # Not tar: Debian 12's Python has no safe way to unpack it.
+    archive = git("archive", "--format=zip", commit, *sources)
     archive.check_returncode()
-    with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as tar:
-        tar.extractall(folder, filter="data")
+    with zipfile.ZipFile(io.BytesIO(archive.stdout)) as files:
+        files.extractall(folder)
     return os.pathsep.join(str(folder / source) for source in sources)
