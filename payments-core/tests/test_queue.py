@@ -241,6 +241,27 @@ async def test_a_job_handed_back_is_claimable_at_once_with_all_its_attempts(
     assert [job.attempts for job in jobs] == [1, 1]
 
 
+async def test_leases_are_handed_back_whole_without_a_word_of_what_they_took(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_simple(sql, 5)
+    claims = [await _claim(engine, 1) for _ in range(4)]
+    (first, (done,)), (second, _), (third, _), _ = claims
+    nothing_taken = queue.new_lease("worker", 60)
+    async with transaction(engine) as tx:
+        await queue.complete(tx, first, [done.id])
+    async with single_statement(engine) as connection:
+        leases = {first, second, third, nothing_taken}
+        assert await queue.hand_back_leases(connection, leases) == 2
+    assert [(job["status"], job["attempts"]) for job in await job_rows(sql)] == [
+        ("completed", 1),
+        ("pending", 0),
+        ("pending", 0),
+        ("processing", 1),
+        ("pending", 0),
+    ]
+
+
 async def test_a_failed_job_waits_for_its_backoff_with_its_error(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
@@ -35,35 +36,43 @@ def own_postgres() -> Iterator[EmbeddedPostgres]:
         yield server
 
 
+@asynccontextmanager
+async def _connected(server: EmbeddedPostgres) -> AsyncIterator[Sql]:
+    sql = await asyncpg.connect(server.url)
+    try:
+        yield sql
+    finally:
+        await sql.close(timeout=1)
+
+
 @pytest.mark.parametrize("end", ["stop", "crash"])
 async def test_a_restart_of_postgres_needs_no_restart_of_the_worker(
     own_postgres: EmbeddedPostgres, end: str
 ) -> None:
-    sql = await asyncpg.connect(own_postgres.url)
-    before: int = await sql.fetchval("SELECT count(*) FROM payments")
-    await add_simple(sql, 2000)
-    async with running_worker(worker_url(own_postgres), batch_size=20) as worker:
+    async with _connected(own_postgres) as sql:
+        before: int = await sql.fetchval("SELECT count(*) FROM payments")
+        await add_simple(sql, 2000)
+    async with running_worker(worker_url(own_postgres), batch_size=20, lease_seconds=60) as worker:
+        async with _connected(own_postgres) as sql:
 
-        async def begun() -> bool:
-            return (await status_counts(sql)).get("completed", 0) > before
+            async def begun() -> bool:
+                return (await status_counts(sql)).get("completed", 0) > before
 
-        await until(begun)
-        getattr(own_postgres, end)()
-        await sql.close(timeout=1)
+            await until(begun)
+            getattr(own_postgres, end)()
 
         async def noticed() -> bool:
             return not worker.reachable
 
         await until(noticed)
         own_postgres.start()
-        sql = await asyncpg.connect(own_postgres.url)
-        # Well before a lease of 10 seconds could run out, all of it is done.
-        await _until_done(sql, before + 2000, seconds=9)
-        await _until_listening(worker)
-        await assert_audit_is_clean(worker.engine)
-        attempts = await sql.fetchval("SELECT max(attempts) FROM recon_jobs")
-        assert attempts <= 2
-    await sql.close()
+        async with _connected(own_postgres) as sql:
+            # Well before a lease could run out, all of it is done.
+            await _until_done(sql, before + 2000)
+            await _until_listening(worker)
+            await assert_audit_is_clean(worker.engine)
+            attempts = await sql.fetchval("SELECT max(attempts) FROM recon_jobs")
+            assert attempts <= 2
 
 
 async def test_a_worker_may_start_before_its_database(own_postgres: EmbeddedPostgres) -> None:

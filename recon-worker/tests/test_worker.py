@@ -11,7 +11,7 @@ from head_rows import held_head_row, until_somebody_waits
 from ledger_model import assert_audit_is_clean, assert_ledger_is_of
 from own_system import running_worker
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from waiting import until
 
 from payments_core import queue
@@ -243,6 +243,25 @@ async def test_the_jobs_of_a_dead_worker_are_settled_by_another_within_seconds(
     await start_worker(rescue_interval_seconds=0.1)
     await _until_done(sql, 5, seconds=5)
     await assert_ledger_is_of(sql, stored)
+
+
+async def test_a_claim_whose_answer_was_lost_waits_for_no_lease_to_run_out(
+    sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim, losses = queue.claim, iter([True])
+
+    async def lose_one_answer(connection: AsyncConnection, *arguments: Any) -> Any:
+        jobs = await claim(connection, *arguments)
+        if jobs and next(losses, False):
+            await connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        return jobs
+
+    monkeypatch.setattr(queue, "claim", lose_one_answer)
+    await add_simple(sql, 5)
+    await start_worker(lease_seconds=60, **FAST)
+    await _until_done(sql, 5, seconds=5)
+    assert next(losses, None) is None, "no answer was lost"
+    assert {job["attempts"] for job in await job_rows(sql)} == {1}
 
 
 async def test_an_error_nobody_expected_does_not_end_the_worker(

@@ -11,7 +11,7 @@ its work is rolled back, however late it comes.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -75,11 +75,16 @@ WITH held AS MATERIALIZED (
 UPDATE recon_jobs SET locked_until = now() + make_interval(secs => $3)
 WHERE id = ANY (ARRAY(SELECT id FROM held))"""
 
-HAND_BACK = f"""
+_HANDED_BACK = """
 UPDATE recon_jobs
 SET status = 'pending', attempts = attempts - 1, lease_token = NULL, locked_until = NULL,
-    locked_by = NULL, locked_at = NULL, updated_at = now()
-WHERE {_HELD}"""
+    locked_by = NULL, locked_at = NULL, updated_at = now()"""
+
+HAND_BACK = f"{_HANDED_BACK} WHERE {_HELD}"
+
+# Walks all leased jobs, which a worker that has just found its database again can afford.
+HAND_BACK_LEASES = f"""{_HANDED_BACK}
+WHERE status = 'processing' AND lease_token = ANY ($1::uuid[])"""
 
 # Full jitter, so that what failed together does not come back together.
 RETRY_OR_BURY = f"""
@@ -188,6 +193,16 @@ async def renew(connection: AsyncConnection, lease: Lease, job_ids: Sequence[int
 async def hand_back(connection: AsyncConnection, lease: Lease, job_ids: Sequence[int]) -> int:
     """Make jobs that were not begun claimable at once, without burning an attempt."""
     return await _fenced(connection, HAND_BACK, job_ids, lease)
+
+
+async def hand_back_leases(connection: AsyncConnection, leases: Collection[Lease]) -> int:
+    """Hand back all that these leases hold; returns how many jobs that was.
+
+    For claims whose answer was lost on the way: committed or not, nobody knows what they took.
+    """
+    tokens = [lease.token for lease in leases]
+    result = await connection.exec_driver_sql(HAND_BACK_LEASES, (tokens,))
+    return result.rowcount
 
 
 async def retry_or_bury(

@@ -79,7 +79,7 @@ class Worker:
         self.schema_found = asyncio.Event()
         self.not_ready_because = "The worker has not reached the queue yet."
         self._held: dict[Lease, list[ClaimedJob]] = {}
-        self._interrupted: dict[Lease, list[ClaimedJob]] = {}
+        self._interrupted: set[Lease] = set()
         self._settled = Settled()
 
     async def run(self) -> None:
@@ -195,8 +195,13 @@ class Worker:
             claim_began = time_ns()
             reach("before_claim")
             place, began = order.next_place(), monotonic()
-            with metrics.CLAIM_SECONDS.time():
-                jobs = await queue.claim(connection, lease, limit, place)
+            try:
+                with metrics.CLAIM_SECONDS.time():
+                    jobs = await queue.claim(connection, lease, limit, place)
+            except BaseException:
+                # It may be committed, and only its answer lost.
+                self._interrupted.add(lease)
+                raise
             order.claimed(place, jobs, limit, monotonic() - began)
         if not jobs:
             return 0
@@ -213,7 +218,7 @@ class Worker:
         except BaseException as error:
             # No fault of the jobs: they need not wait for their lease to run out.
             if isinstance(error, asyncio.CancelledError) or is_unavailable(error):
-                self._interrupted[lease] = jobs
+                self._interrupted.add(lease)
             raise
         finally:
             del self._held[lease]
@@ -226,9 +231,12 @@ class Worker:
         return len(jobs)
 
     async def _hand_back_interrupted(self, connection: AsyncConnection) -> None:
-        for lease, jobs in list(self._interrupted.items()):
-            freed = await queue.hand_back(connection, lease, [job.id for job in jobs])
-            self._interrupted.pop(lease, None)
+        interrupted = frozenset(self._interrupted)
+        if not interrupted:
+            return
+        freed = await queue.hand_back_leases(connection, interrupted)
+        self._interrupted -= interrupted
+        if freed:
             log.info("jobs_handed_back", extra={"jobs": freed})
 
     async def _renew(self) -> None:
