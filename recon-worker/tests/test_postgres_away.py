@@ -25,7 +25,7 @@ async def _until_done(sql: Sql, completed: int, seconds: float = 20) -> None:
 
 async def _until_listening(worker: Worker) -> None:
     async def listening() -> bool:
-        return worker.listening and worker.reachable
+        return worker.polling.listening and worker.reachable
 
     await until(listening)
 

@@ -34,7 +34,7 @@ async def _until_done(sql: Sql, completed: int, seconds: float = 20) -> None:
 
 async def _until_listening(worker: Worker) -> None:
     async def listening() -> bool:
-        return worker.listening and worker.reachable
+        return worker.polling.listening and worker.reachable
 
     await until(listening)
 
@@ -83,7 +83,7 @@ async def test_a_worker_that_only_polls_needs_no_notification(
     worker = await start_worker(poll_only=True, **FAST)
     await add_simple(sql, 3)
     await _until_done(sql, 3, seconds=2)
-    assert not worker.listening
+    assert not worker.polling.listening
     listeners = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'listen'"
     assert await sql.fetchval(listeners) == 0
 
@@ -95,10 +95,10 @@ async def test_the_poll_slows_down_to_its_bound_and_at_once_with_listen_at_work(
     worker = await start_worker(poll_only=True, poll_seconds_min=0.05, poll_seconds_max=1)
     polls = [0.05]
     while len(polls) < 8:
-        polls.append(worker._slower(polls[-1]))
+        polls.append(worker.polling.slower(polls[-1]))
     assert polls == [0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 1]
-    worker.listening = True
-    assert worker._slower(0.05) == worker.settings.poll_seconds_listening == 5
+    worker.polling.listening = True
+    assert worker.polling.slower(0.05) == worker.settings.poll_seconds_listening == 5
 
 
 async def test_jobs_that_were_put_back_are_found_when_due_though_no_notice_tells(
@@ -131,7 +131,7 @@ async def test_a_lost_listen_makes_the_worker_poll_again(
     )
 
     async def lost() -> bool:
-        return not worker.listening
+        return not worker.polling.listening
 
     await until(lost)
     await add_simple(sql, 1)

@@ -9,18 +9,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic, time_ns
 
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core import queue, queue_upkeep
-from payments_core.database import asyncpg_dsn, is_unavailable, reason_of, single_statement
-from payments_core.listening import listen
+from payments_core.database import is_unavailable, reason_of, single_statement
 from payments_core.notices import Notifier
-from payments_core.queue import ClaimedJob, Lease
 from payments_core.schema import schema_problem
 from payments_core.serving import Lifecycle
 from recon_worker import metrics, presence, spans
 from recon_worker.claiming import PAUSE_AFTER_A_LOOK, BatchSize, ClaimOrder
 from recon_worker.fault_points import reach
+from recon_worker.leases import Leases
+from recon_worker.polling import Polling
 from recon_worker.post_batch import clearing_account
 from recon_worker.presence import Settled
 from recon_worker.reconcile_batch import Reconciler, Tally
@@ -33,8 +33,6 @@ PRUNE_ROUNDS_MAX = 200  # A million jobs a minute: more than can have been finis
 PRUNE_PAUSE_SECONDS = 0.1
 LEAVE_SECONDS_MAX = 2.0  # For each of the last things a stopping worker does.
 UNAVAILABLE_PAUSE_SECONDS_MAX = 2.0  # Postgres is back: work goes on within this time.
-# After jobs were put back no notice tells when they are due: most are within this time.
-RESTLESS_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -72,14 +70,11 @@ class Worker:
         self.id = new_worker_id()
         self._retention_seconds = settings.retention_days * 86_400
         self.notifier = Notifier(engine)
-        self.wake = asyncio.Event()
-        self.listening = False
-        self._restless_until = 0.0
+        self.polling = Polling(settings, lifecycle)
         self.reachable = False
         self.schema_found = asyncio.Event()
         self.not_ready_because = "The worker has not reached the queue yet."
-        self._held: dict[Lease, list[ClaimedJob]] = {}
-        self._interrupted: set[Lease] = set()
+        self._leases = Leases()
         self._settled = Settled()
 
     async def run(self) -> None:
@@ -101,7 +96,7 @@ class Worker:
             ),
         ]
         if not self.settings.poll_only:
-            upkeep.append(asyncio.create_task(self._listen()))
+            upkeep.append(asyncio.create_task(self.polling.listen(self.dsn)))
         lanes = [asyncio.create_task(self._lane(lane)) for lane in range(self.settings.concurrency)]
         try:
             await self._until_stopped(lanes)
@@ -135,7 +130,7 @@ class Worker:
         await asyncio.wait({stopping, *lanes}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         self.lifecycle.stopping.set()
-        self.wake.set()
+        self.polling.wake()
         done, late = await asyncio.wait(lanes, timeout=self.settings.drain_seconds)
         if late:
             log.warning("drain_timed_out", extra={"lanes": len(late)})
@@ -160,48 +155,25 @@ class Worker:
                     log.warning("database_unavailable", extra={"error": reason_of(error)})
                 self.reachable = False
                 pause = min(pause * 2, UNAVAILABLE_PAUSE_SECONDS_MAX)
-                await self._sleep(pause)
+                await self.polling.sleep(pause)
                 continue
             self.reachable, pause = True, 0.05
             size.settled(found, monotonic() - began)
             if found == limit:
                 continue
-            poll = self.settings.poll_seconds_min if found else self._slower(poll)
+            poll = self.settings.poll_seconds_min if found else self.polling.slower(poll)
             behind = order.seconds_to_front()
-            await self._sleep(min(poll, behind) if behind else poll)
-
-    def _slower(self, poll: float) -> float:
-        # With LISTEN at work the poll is only what stands behind it.
-        if self.listening and monotonic() >= self._restless_until:
-            return self.settings.poll_seconds_listening
-        return min(poll * 2, self.settings.poll_seconds_max)
-
-    def _be_restless(self) -> None:
-        self._restless_until = monotonic() + RESTLESS_SECONDS
-
-    async def _sleep(self, seconds: float) -> None:
-        if self.lifecycle.draining:
-            return  # Another lane may have used up the wake-up that came with the stop.
-        with suppress(TimeoutError):
-            # Not wait_for: before Python 3.12 it may swallow a cancellation.
-            async with asyncio.timeout(seconds):
-                await self.wake.wait()
-        self.wake.clear()
+            await self.polling.sleep(min(poll, behind) if behind else poll)
 
     async def _claim_and_settle(self, reconciler: Reconciler, order: ClaimOrder, limit: int) -> int:
         lease = queue.new_lease(self.id, self.settings.lease_seconds)
         async with single_statement(self.engine) as connection:
-            await self._hand_back_interrupted(connection)
+            await self._leases.hand_back_interrupted(connection)
             claim_began = time_ns()
             reach("before_claim")
             place, began = order.next_place(), monotonic()
-            try:
-                with metrics.CLAIM_SECONDS.time():
-                    jobs = await queue.claim(connection, lease, limit, place)
-            except BaseException:
-                # It may be committed, and only its answer lost.
-                self._interrupted.add(lease)
-                raise
+            with metrics.CLAIM_SECONDS.time(), self._leases.claiming(lease):
+                jobs = await queue.claim(connection, lease, limit, place)
             order.claimed(place, jobs, limit, monotonic() - began)
         if not jobs:
             return 0
@@ -211,45 +183,27 @@ class Worker:
                 await queue.hand_back(connection, lease, [job.id for job in jobs])
             return 0
         tally = Tally()
-        self._held[lease] = jobs
         try:
-            with metrics.batch(len(jobs)), spans.batch(jobs, self.id, claim_began):
+            with (
+                self._leases.holding(lease, jobs),
+                metrics.batch(len(jobs)),
+                spans.batch(jobs, self.id, claim_began),
+            ):
                 await reconciler.reconcile(lease, jobs, tally)
-        except BaseException as error:
-            # No fault of the jobs: they need not wait for their lease to run out.
-            if isinstance(error, asyncio.CancelledError) or is_unavailable(error):
-                self._interrupted.add(lease)
-            raise
         finally:
-            del self._held[lease]
             self._settled.add(tally)
             metrics.count(tally)
             if tally.retried or tally.handed_back:
-                self._be_restless()
+                self.polling.be_restless()
             reach("before_notice")
             self.notifier.payments_changed(tally.changed_payments())
         return len(jobs)
 
-    async def _hand_back_interrupted(self, connection: AsyncConnection) -> None:
-        interrupted = frozenset(self._interrupted)
-        if not interrupted:
-            return
-        freed = await queue.hand_back_leases(connection, interrupted)
-        self._interrupted -= interrupted
-        if freed:
-            log.info("jobs_handed_back", extra={"jobs": freed})
-
     async def _renew(self) -> None:
-        """Prolong every lease that is held, three times in its length."""
+        """Prolong what is held, three times in a lease's length."""
         while True:
             await asyncio.sleep(self.settings.lease_seconds / 3)
-            for lease, jobs in list(self._held.items()):
-                try:
-                    async with single_statement(self.engine) as connection:
-                        await queue.renew(connection, lease, [job.id for job in jobs])
-                    reach("after_renewal")
-                except Exception as error:  # Fenced: a lapsed lease costs time, not money.
-                    log.warning("lease_not_renewed", extra={"error": reason_of(error)})
+            await self._leases.renew(self.engine)
 
     async def _rescue(self) -> None:
         began = monotonic()
@@ -259,8 +213,8 @@ class Worker:
             reach("after_rescue")
             metrics.rescued(freed, dead)
             log.warning("leases_expired", extra={"freed": freed, "dead": dead})
-            self._be_restless()
-            self.wake.set()
+            self.polling.be_restless()
+            self.polling.wake()
         # Under a held snapshot it passes every lease since: not all the time.
         await asyncio.sleep(PAUSE_AFTER_A_LOOK * (monotonic() - began))
 
@@ -285,39 +239,20 @@ class Worker:
             raise
 
     async def _leave(self) -> None:
-        for last in (self._hand_back_last, self.notifier.flush, self._say_goodbye):
+        for last in (self._hand_back_interrupted, self.notifier.flush, self._say_goodbye):
             # What cannot be done now, time does: leases run out, a worker not seen is forgotten.
             with suppress(Exception):
                 async with asyncio.timeout(LEAVE_SECONDS_MAX):
                     await last()
 
-    async def _hand_back_last(self) -> None:
-        if self._interrupted:
-            async with single_statement(self.engine) as connection:
-                await self._hand_back_interrupted(connection)
+    async def _hand_back_interrupted(self) -> None:
+        async with single_statement(self.engine) as connection:
+            await self._leases.hand_back_interrupted(connection)
 
     async def _say_goodbye(self) -> None:
         await self._show_presence()
         async with single_statement(self.engine) as connection:
             await presence.leave(connection, self.id)
-
-    async def _listen(self) -> None:
-        def connected() -> None:
-            self.listening = True
-            self.wake.set()
-
-        def lost() -> None:
-            self.listening = False
-            self.wake.set()  # Look whether Postgres is there, and poll again.
-
-        await listen(
-            asyncpg_dsn(self.dsn),
-            queue.JOBS_CHANNEL,
-            lambda _payload: self.wake.set(),
-            connected,
-            "recon-worker-listen",
-            lost,
-        )
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:
