@@ -1,5 +1,9 @@
 """What rises is told from what only wavers."""
 
+from collections.abc import Callable
+from math import sin
+from random import Random
+
 import pytest
 from payments_chaos.trends import trend, trends
 
@@ -30,6 +34,34 @@ def test_a_line_is_flat_unless_it_rises_beyond_its_noise(
     name: str, points: list[tuple[float, float]], flat: bool
 ) -> None:
     found = trend(name, points)
+    assert found is not None
+    assert found.flat is flat
+
+
+def bursts(level: Callable[[int], float], hiccups: set[int]) -> list[tuple[float, float]]:
+    """Latencies that waver by a third; a hiccup takes five samples to catch up."""
+    chance = Random(7)
+    late = {n + k: 200.0 / (k + 1) for n in hiccups for k in range(5)}
+    return [(5.0 * n, level(n) * chance.uniform(0.7, 1.3) + late.get(n, 0)) for n in range(240)]
+
+
+@pytest.mark.parametrize(
+    ("points", "flat"),
+    [
+        (bursts(lambda _: 10, {70}), True),
+        (bursts(lambda _: 10, {225}), True),
+        (bursts(lambda _: 10, {190, 205, 225}), True),
+        (bursts(lambda n: 10 + 6 * sin(n / 13), {100, 225}), True),
+        (bursts(lambda n: 10 + n / 12, set()), False),
+        (bursts(lambda n: 10 + n / 12, {70, 100}), False),
+        (bursts(lambda n: 10 if n < 180 else 30, set()), False),
+    ],
+    ids=["hiccup early", "hiccup late", "hiccups late", "waves", "rise", "rise hid", "a step up"],
+)
+def test_a_hiccup_is_no_trend_of_latencies_and_hides_none(
+    points: list[tuple[float, float]], flat: bool
+) -> None:
+    found = trend("answered_milliseconds p50", points)
     assert found is not None
     assert found.flat is flat
 

@@ -17,6 +17,7 @@ PANELS = (
     ("Queue", "jobs", ("queue_depth",)),
     ("From request to answer", "ms", ("answered_milliseconds",)),
     ("From stored to settled", "ms", ("settled_milliseconds",)),
+    ("Processor time of a payment", "µs", ("processor_microseconds",)),
     ("Memory: services resident, Postgres private", "MB", ("memory_megabytes",)),
     ("Connections to Postgres, open files", "", ("connections", "open_files")),
     (

@@ -2,11 +2,11 @@
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import quantiles
-from typing import Any
+from statistics import mean, quantiles
 
 import psutil
 from backlog import Sql
@@ -18,7 +18,9 @@ STEADY = ("recon_jobs", "accounts")
 # These only grow, by so much for each payment.
 KEPT_FOR_EVER = ("payments", "reconciliation_results", "ledger_entries", "ledger_seals")
 MEGABYTE = 2**20
-BLOAT_EACH_SAMPLES = 6  # It reads whole indexes: twice a minute is enough.
+# To see bloat is to read whole indexes. What stays small is looked at twice a minute; what grows
+# for ever more seldom, since a look that cost more each time would be a rising load of ours.
+BLOAT_EACH_SAMPLES, KEPT_BLOAT_EACH_SAMPLES = 6, 18
 INDEX_BYTES_MIN = MEGABYTE  # The few pages of a smaller one say nothing.
 LOOK = """
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
@@ -39,7 +41,7 @@ SELECT indexrelname AS name, avg_leaf_density / 100 AS share
 FROM pg_stat_user_indexes, pgstatindex(indexrelid)
 WHERE relname = ANY ($1::text[]) AND pg_relation_size(indexrelid) >= $2::bigint"""
 SETTLED = """
-SELECT extract(epoch FROM settled_at - created_at)::float8 AS seconds
+SELECT id, extract(epoch FROM settled_at - created_at)::float8 AS seconds
 FROM payments WHERE id = ANY ($1::uuid[])"""
 
 
@@ -55,31 +57,57 @@ class Sampler:
     taken: list[dict[str, float]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     _accepted: int = 0
+    _used: dict[str, float] = field(default_factory=dict)
     _at: float = field(default_factory=time.monotonic)
 
     async def take(self) -> None:
         """Look once."""
         now = time.monotonic()
+        sample: dict[str, float] = {"seconds": now - self.begun}
+        sample |= self._rates(now)
+        latencies, self.load.latencies = self.load.latencies, []
+        sample |= _percentiles("answered_milliseconds", latencies)
+        sample |= _percentiles("settled_milliseconds", await self._settled_after())
         look = await self.sql.fetchrow(LOOK)
         assert look is not None
-        sample: dict[str, float] = {"seconds": now - self.begun}
         for name, pid in self.processes.items():
             process = psutil.Process(pid)
             sample[f"memory_megabytes {name}"] = process.memory_info().rss / MEGABYTE
             sample[f"open_files {name}"] = process.num_fds()
-        sample["memory_megabytes postgres"] = private_bytes(self.postgres_pid) / MEGABYTE
+        private = private_bytes(self.postgres_pid)
+        # The mean, since a pool may open one more connection at any time; those are counted too.
+        sample["memory_megabytes each postgres process"] = mean(private) / MEGABYTE
         sample["connections"] = look["connections"]
         sample["queue_depth"] = look["depth"]
         sample["oldest_job_seconds"] = look["oldest_seconds"]
         sample |= await self._sizes()
         if len(self.taken) % BLOAT_EACH_SAMPLES == 0:
-            sample |= await self._bloat()
-        latencies, self.load.latencies = self.load.latencies, []
-        sample |= _percentiles("answered_milliseconds", latencies)
-        sample |= _percentiles("settled_milliseconds", await self._settled_after())
-        sample["accepted_per_second"] = (self.load.accepted - self._accepted) / (now - self._at)
-        self._accepted, self._at = self.load.accepted, now
+            sample |= await self._bloat(STEADY)
+        if len(self.taken) % KEPT_BLOAT_EACH_SAMPLES == 0:
+            sample |= await self._bloat(KEPT_FOR_EVER)
         self.taken.append(sample)
+
+    def _rates(self, now: float) -> dict[str, float]:
+        """Since the last look: payments a second, and processor time for each."""
+        accepted, used = self.load.accepted, self._processor_seconds()
+        since = accepted - self._accepted
+        rates = {"accepted_per_second": since / (now - self._at)}
+        if self._used and since:
+            for name, seconds in used.items():
+                each = (seconds - self._used[name]) / since
+                rates[f"processor_microseconds {name}"] = each * 1e6
+        self._accepted, self._at, self._used = accepted, now, used
+        return rates
+
+    def _processor_seconds(self) -> dict[str, float]:
+        used = {name: spent_seconds(psutil.Process(pid)) for name, pid in self.processes.items()}
+        postmaster = psutil.Process(self.postgres_pid)
+        ended = postmaster.cpu_times()
+        used["postgres"] = ended.children_user + ended.children_system
+        for process in (postmaster, *postmaster.children(recursive=True)):
+            with suppress(psutil.Error):  # A session that has just ended.
+                used["postgres"] += spent_seconds(process)
+        return used
 
     async def _sizes(self) -> dict[str, float]:
         stored = max(1, self.accepted_before + self.load.accepted)
@@ -99,37 +127,43 @@ class Sampler:
                 sizes[f"dead_share {name}"] = row["dead"] / rows if rows else 0.0
         return sizes
 
-    async def _bloat(self) -> dict[str, float]:
-        """How much of the tables holds nothing, and how full the indexes' leaves are."""
-        names = list(STEADY + KEPT_FOR_EVER)
-        free = await self.sql.fetch(FREE, names)
-        density = await self.sql.fetch(DENSITY, names, INDEX_BYTES_MIN)
+    async def _bloat(self, tables: Sequence[str]) -> dict[str, float]:
+        """How much of the tables holds nothing, and how full their indexes' leaves are."""
+        free = await self.sql.fetch(FREE, tables)
+        density = await self.sql.fetch(DENSITY, tables, INDEX_BYTES_MIN)
         found = {f"free_share {row['relname']}": float(row["share"]) for row in free}
         return found | {f"leaf_density {row['name']}": float(row["share"]) for row in density}
 
     async def _settled_after(self) -> list[float]:
         """Of the followed payments: from stored to settled. Those still pending wait."""
         ids, self.load.followed = self.load.followed, []
-        rows: list[Any] = await self.sql.fetch(SETTLED, ids)
+        rows = await self.sql.fetch(SETTLED, ids)
+        self.load.followed += [str(row["id"]) for row in rows if row["seconds"] is None]
         return [row["seconds"] for row in rows if row["seconds"] is not None]
 
 
-def private_bytes(postmaster_pid: int) -> int:
-    """What Postgres' processes have for themselves, without the shared buffers.
+def spent_seconds(process: psutil.Process) -> float:
+    """Processor time of a process by itself."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def private_bytes(postmaster_pid: int) -> list[int]:
+    """What each of Postgres' processes has for itself, without the shared buffers.
 
     Not their unique set size: that counts a shared page as private as long as one process alone
     has touched it, and so rises until all the shared buffers have been in use.
     """
     postmaster = psutil.Process(postmaster_pid)
-    total = 0
+    private = []
     for process in (postmaster, *postmaster.children(recursive=True)):
         try:
             status = Path(f"/proc/{process.pid}/status").read_text()
         except (psutil.Error, OSError):
             continue  # A session that has just ended.
-        found = re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE)
-        total += int(found[1]) * 1024 if found else 0
-    return total
+        if found := re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE):
+            private.append(int(found[1]) * 1024)
+    return private
 
 
 def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:
