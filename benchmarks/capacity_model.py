@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
-import psutil
 
 from benchmarks.backlog import UNSETTLED
 from benchmarks.databases import durable_postgres, fill, until_false
-from benchmarks.processes import running_worker
+from benchmarks.processes import family_busy_seconds, running_worker
 from benchmarks.results import figures_of, save
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "scale.md"
@@ -209,11 +208,11 @@ async def _measure(url: str, pgdata: Path, payments: int) -> dict[str, float]:
         await connection.execute("CHECKPOINT")
         before = await connection.fetchval("SELECT pg_current_wal_lsn()")
         bytes_before = await connection.fetchval(size, list(TABLES))
-        busy_before = _busy_seconds(pid)
+        busy_before = family_busy_seconds(pid)
         await fill(url, payments, 1_000)
         with running_worker(url):
             await until_false(url, UNSETTLED, pause_seconds=0.05)
-        busy = _busy_seconds(pid) - busy_before
+        busy = family_busy_seconds(pid) - busy_before
         log = await connection.fetchval(
             "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), $1::pg_lsn)::float8", before
         )
@@ -226,21 +225,6 @@ async def _measure(url: str, pgdata: Path, payments: int) -> dict[str, float]:
         "wal_bytes_per_payment": log / payments,
         "postgres_seconds_per_payment": busy / payments,
     }
-
-
-def _busy_seconds(pid: int) -> float:
-    """Processor time of Postgres and all its processes, the ended ones too."""
-    postmaster = psutil.Process(pid)
-    total = 0.0
-    for process in (postmaster, *postmaster.children(recursive=True)):
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-        if process == postmaster:
-            total += times.children_user + times.children_system
-    return total
 
 
 def main() -> None:

@@ -155,6 +155,23 @@ def go(running: "subprocess.Popen[bytes]") -> None:
     running.stdin.flush()
 
 
+def busy_seconds(process: psutil.Process) -> float:
+    """Processor time of a process by itself."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def family_busy_seconds(pid: int) -> float:
+    """Processor time of a process and all that it has started, the ended ones too."""
+    parent = psutil.Process(pid)
+    ended = parent.cpu_times()
+    total = float(ended.children_user + ended.children_system)
+    for process in (parent, *parent.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):  # It has just ended.
+            total += busy_seconds(process)
+    return total
+
+
 class PeakMemory:
     """The most that processes, with their children, had in memory while the block ran."""
 

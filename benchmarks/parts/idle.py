@@ -7,7 +7,7 @@ import psutil
 from benchmarks.contest import Figures
 from benchmarks.databases import durable_postgres, fresh_database, one_value
 from benchmarks.effort import Effort
-from benchmarks.processes import api_process, running_worker
+from benchmarks.processes import api_process, busy_seconds, running_worker
 
 SETTLE_SECONDS = 5.0  # What a start does is not what idleness costs.
 OURS = """
@@ -27,12 +27,12 @@ def measure(effort: Effort) -> Figures:
         ):
             processes = {"api": psutil.Process(api.pid), "worker": psutil.Process(worker.pid)}
             time.sleep(min(SETTLE_SECONDS, effort.idle_seconds))
-            before = {name: _busy(process) for name, process in processes.items()}
+            before = {name: busy_seconds(process) for name, process in processes.items()}
             statements, begun = _statements(url), time.perf_counter()
             time.sleep(effort.idle_seconds)
             took = time.perf_counter() - begun
             percent = {
-                name: 100 * (_busy(process) - before[name]) / took
+                name: 100 * (busy_seconds(process) - before[name]) / took
                 for name, process in processes.items()
             }
             per_second = (_statements(url) - statements) / took
@@ -41,11 +41,6 @@ def measure(effort: Effort) -> Figures:
         "core_percent": {**percent, "together": sum(percent.values())},
         "statements_per_second": per_second,
     }
-
-
-def _busy(process: psutil.Process) -> float:
-    spent = process.cpu_times()
-    return float(spent.user + spent.system)
 
 
 def _statements(url: str) -> int:

@@ -27,7 +27,7 @@ from benchmarks.contest import Figures
 from benchmarks.databases import durable_postgres, fresh_database
 from benchmarks.effort import Effort
 from benchmarks.load import wrk_path
-from benchmarks.processes import Absent, api_process
+from benchmarks.processes import Absent, api_process, busy_seconds
 
 SUITS_CONNECTIONS = 32
 CLIENTS = 1_000
@@ -145,21 +145,15 @@ async def _cost_of_a_refusal(url: str, wrk: str) -> Figures:
 
 
 async def _turn(watched: psutil.Process, load: Coroutine[Any, Any, dict[str, float]]) -> Turn:
-    began, cpu_began = time.monotonic(), _cpu(watched)
+    began, cpu_began = time.monotonic(), busy_seconds(watched)
     counted = await load
-    return Turn(began, time.monotonic(), _cpu(watched) - cpu_began, counted)
+    return Turn(began, time.monotonic(), busy_seconds(watched) - cpu_began, counted)
 
 
 def _pause(pause: int, answered: float, best: float) -> int:
     """The clients' next one, in milliseconds: less where answers took longer, never negative."""
     answer = 1000 * CLIENTS / answered - pause
     return max(0, round(1000 * CLIENTS / (TIMES_THE_BEST * best) - answer))
-
-
-def _cpu(process: psutil.Process) -> float:
-    """Seconds of the processor that it has used."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 async def _load(

@@ -3,13 +3,13 @@
 import re
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, quantiles
 
 import psutil
 from backlog import Sql
+from benchmarks.processes import busy_seconds, family_busy_seconds
 
 from payments_chaos.steady_load import SteadyLoad
 
@@ -100,14 +100,8 @@ class Sampler:
         return rates
 
     def _processor_seconds(self) -> dict[str, float]:
-        used = {name: spent_seconds(psutil.Process(pid)) for name, pid in self.processes.items()}
-        postmaster = psutil.Process(self.postgres_pid)
-        ended = postmaster.cpu_times()
-        used["postgres"] = ended.children_user + ended.children_system
-        for process in (postmaster, *postmaster.children(recursive=True)):
-            with suppress(psutil.Error):  # A session that has just ended.
-                used["postgres"] += spent_seconds(process)
-        return used
+        used = {name: busy_seconds(psutil.Process(pid)) for name, pid in self.processes.items()}
+        return used | {"postgres": family_busy_seconds(self.postgres_pid)}
 
     async def _sizes(self) -> dict[str, float]:
         stored = max(1, self.accepted_before + self.load.accepted)
@@ -140,12 +134,6 @@ class Sampler:
         rows = await self.sql.fetch(SETTLED, ids)
         self.load.followed += [str(row["id"]) for row in rows if row["seconds"] is None]
         return [row["seconds"] for row in rows if row["seconds"] is not None]
-
-
-def spent_seconds(process: psutil.Process) -> float:
-    """Processor time of a process by itself."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 def private_bytes(postmaster_pid: int) -> list[int]:
