@@ -24,8 +24,7 @@ DELETE FROM pg_statistic WHERE starelid IN ('payments'::regclass, 'recon_jobs'::
 
 MOSTLY_DONE = "UPDATE recon_jobs SET status = 'completed' WHERE id % 100 <> 0"
 
-TOKEN_TEXT = "00000000-0000-0000-0000-000000000001"
-TOKEN = f"'{TOKEN_TEXT}'"
+TOKEN = "'00000000-0000-0000-0000-000000000001'"
 IDS = f"'{{{','.join(map(str, range(1, 501)))}}}'"
 PAYMENT_IDS = f"'{{{','.join(str(UUID(int=n)) for n in range(1, 501))}}}'"
 OUTCOMES = f"'{{{','.join('1' * 500)}}}'"
@@ -34,7 +33,7 @@ STATEMENTS = {
     "complete": (queue.COMPLETE, f"{IDS}, {TOKEN}"),
     "renew": (queue.RENEW, f"{IDS}, {TOKEN}, 10"),
     "hand back": (queue.HAND_BACK, f"{IDS}, {TOKEN}"),
-    "hand back leases": (queue.HAND_BACK_LEASES, f"'{{{TOKEN_TEXT}}}'"),
+    "hand back leases": (queue.HAND_BACK_LEASES, f"ARRAY[{TOKEN}]::uuid[]"),
     "retry or bury": (queue.RETRY_OR_BURY, f"{IDS}, {TOKEN}, 'error', 1"),
     "rescue": (queue_upkeep.RESCUE, ""),
     "post": (

@@ -7,27 +7,12 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
-from backlog import Sql, add_simple, status_counts
+from backlog import Sql, add_simple, status_counts, until_completed
 from ledger_model import assert_audit_is_clean
-from own_system import migrated_postgres, running_worker, worker_url
+from own_system import migrated_postgres, running_worker, until_listening, worker_url
 from waiting import until
 
 from payments_local.postgres import EmbeddedPostgres
-from recon_worker.worker import Worker
-
-
-async def _until_done(sql: Sql, completed: int, seconds: float = 20) -> None:
-    async def done() -> bool:
-        return await status_counts(sql) == {"completed": completed}
-
-    await until(done, seconds)
-
-
-async def _until_listening(worker: Worker) -> None:
-    async def listening() -> bool:
-        return worker.polling.listening and worker.reachable
-
-    await until(listening)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +53,8 @@ async def test_a_restart_of_postgres_needs_no_restart_of_the_worker(
         own_postgres.start()
         async with _connected(own_postgres) as sql:
             # Well before a lease could run out, all of it is done.
-            await _until_done(sql, before + 2000)
-            await _until_listening(worker)
+            await until_completed(sql, before + 2000)
+            await until_listening(worker)
             await assert_audit_is_clean(worker.engine)
             attempts = await sql.fetchval("SELECT max(attempts) FROM recon_jobs")
             assert attempts <= 2
@@ -81,7 +66,7 @@ async def test_a_worker_may_start_before_its_database(own_postgres: EmbeddedPost
         await asyncio.sleep(0.5)
         assert not worker.reachable
         own_postgres.start()
-        await _until_listening(worker)
+        await until_listening(worker)
 
 
 async def test_a_worker_whose_database_is_away_still_stops_in_time(
@@ -89,7 +74,7 @@ async def test_a_worker_whose_database_is_away_still_stops_in_time(
 ) -> None:
     began = time.monotonic()
     async with running_worker(worker_url(own_postgres)) as worker:
-        await _until_listening(worker)
+        await until_listening(worker)
         own_postgres.stop()
         began = time.monotonic()
     assert time.monotonic() - began < 8

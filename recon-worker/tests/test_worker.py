@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from backlog import Sql, add_simple, job_rows, status_counts
+from backlog import Sql, add_simple, job_rows, status_counts, until_completed
 from head_rows import held_head_row, until_somebody_waits
 from ledger_model import assert_audit_is_clean, assert_ledger_is_of
-from own_system import running_worker
+from own_system import running_worker, until_listening
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from waiting import until
@@ -19,37 +19,22 @@ from payments_core.serving import Lifecycle
 from recon_worker import worker as worker_module
 from recon_worker.app import create_control_app
 from recon_worker.reconcile_batch import Reconciler
-from recon_worker.worker import Worker
 
 StartWorker = Callable[..., Any]
 FAST = {"poll_seconds_min": 0.02, "poll_seconds_max": 0.1}
-
-
-async def _until_done(sql: Sql, completed: int, seconds: float = 20) -> None:
-    async def done() -> bool:
-        return await status_counts(sql) == {"completed": completed}
-
-    await until(done, seconds)
-
-
-async def _until_listening(worker: Worker) -> None:
-    async def listening() -> bool:
-        return worker.polling.listening and worker.reachable
-
-    await until(listening)
 
 
 async def test_a_notification_wakes_an_idle_worker_at_once(
     sql: Sql, start_worker: StartWorker
 ) -> None:
     worker = await start_worker(poll_seconds_min=60, poll_seconds_listening=60)
-    await _until_listening(worker)
+    await until_listening(worker)
     await asyncio.sleep(0.2)
     await add_simple(sql, 3)
     await asyncio.sleep(0.3)
     assert await status_counts(sql) == {"pending": 3}
     await sql.execute(f"NOTIFY {queue.JOBS_CHANNEL}")
-    await _until_done(sql, 3, seconds=2)
+    await until_completed(sql, 3, seconds=2)
 
 
 async def test_what_comes_in_behind_a_busy_worker_does_not_wait_for_the_backlogs_end(
@@ -82,7 +67,7 @@ async def test_a_worker_that_only_polls_needs_no_notification(
 ) -> None:
     worker = await start_worker(poll_only=True, **FAST)
     await add_simple(sql, 3)
-    await _until_done(sql, 3, seconds=2)
+    await until_completed(sql, 3, seconds=2)
     assert not worker.polling.listening
     listeners = "SELECT count(*) FROM pg_stat_activity WHERE application_name ~ 'listen'"
     assert await sql.fetchval(listeners) == 0
@@ -105,7 +90,7 @@ async def test_jobs_that_were_put_back_are_found_when_due_though_no_notice_tells
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = await start_worker(poll_seconds_listening=60)
-    await _until_listening(worker)
+    await until_listening(worker)
     post = Reconciler.post
 
     async def fails_once(*_: Any) -> None:
@@ -115,7 +100,7 @@ async def test_jobs_that_were_put_back_are_found_when_due_though_no_notice_tells
     monkeypatch.setattr(Reconciler, "post", fails_once)
     await add_simple(sql, 1)
     await sql.execute(f"NOTIFY {queue.JOBS_CHANNEL}")
-    await _until_done(sql, 1, seconds=5)
+    await until_completed(sql, 1, seconds=5)
     assert await sql.fetchval("SELECT attempts FROM recon_jobs") == 2
 
 
@@ -124,7 +109,7 @@ async def test_a_lost_listen_makes_the_worker_poll_again(
 ) -> None:
     monkeypatch.setattr("payments_core.listening.RECONNECT_SECONDS_MIN", 5.0)
     worker = await start_worker(**FAST)
-    await _until_listening(worker)
+    await until_listening(worker)
     await sql.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name = 'recon-worker-listen'"
@@ -135,12 +120,12 @@ async def test_a_lost_listen_makes_the_worker_poll_again(
 
     await until(lost)
     await add_simple(sql, 1)
-    await _until_done(sql, 1, seconds=2)
+    await until_completed(sql, 1, seconds=2)
 
 
 async def test_an_idle_worker_asks_for_little(start_worker: StartWorker) -> None:
     worker = await start_worker()
-    await _until_listening(worker)
+    await until_listening(worker)
     await asyncio.sleep(1)
     statements: list[str] = []
 
@@ -170,7 +155,7 @@ async def test_a_stop_finishes_the_batch_and_leaves_nothing_held(
     assert await sql.fetchval("SELECT count(*) FROM workers") == 0
 
     async with running_worker(worker_url_of_database):
-        await _until_done(sql, 3000)
+        await until_completed(sql, 3000)
     await assert_ledger_is_of(sql, stored)
     await assert_audit_is_clean(engine)
 
@@ -182,7 +167,7 @@ async def test_an_idle_worker_stops_at_once_however_long_its_poll(
     async with running_worker(
         worker_url_of_database, concurrency=4, poll_seconds_min=60, poll_seconds_listening=60
     ) as worker:
-        await _until_listening(worker)
+        await until_listening(worker)
     assert time.monotonic() - began < 3
 
 
@@ -229,7 +214,7 @@ async def test_a_long_batch_keeps_its_lease_while_others_look_for_expired_ones(
     await add_simple(sql, 5)
     for _ in range(2):
         await start_worker(lease_seconds=0.6, rescue_interval_seconds=0.1, **FAST)
-    await _until_done(sql, 5)
+    await until_completed(sql, 5)
     assert {job["attempts"] for job in await job_rows(sql)} == {1}
 
 
@@ -241,7 +226,7 @@ async def test_the_jobs_of_a_dead_worker_are_settled_by_another_within_seconds(
         await queue.claim(connection, queue.new_lease("dead", 0.5), 5)
         await connection.commit()
     await start_worker(rescue_interval_seconds=0.1)
-    await _until_done(sql, 5, seconds=5)
+    await until_completed(sql, 5, seconds=5)
     await assert_ledger_is_of(sql, stored)
 
 
@@ -259,7 +244,7 @@ async def test_a_claim_whose_answer_was_lost_waits_for_no_lease_to_run_out(
     monkeypatch.setattr(queue, "claim", lose_one_answer)
     await add_simple(sql, 5)
     await start_worker(lease_seconds=60, **FAST)
-    await _until_done(sql, 5, seconds=5)
+    await until_completed(sql, 5, seconds=5)
     assert next(losses, None) is None, "no answer was lost"
     assert {job["attempts"] for job in await job_rows(sql)} == {1}
 
@@ -277,7 +262,7 @@ async def test_an_error_nobody_expected_does_not_end_the_worker(
     monkeypatch.setattr(queue, "claim", fail_twice)
     await add_simple(sql, 2)
     await start_worker(**FAST)
-    await _until_done(sql, 2, seconds=3)
+    await until_completed(sql, 2, seconds=3)
 
 
 async def test_old_jobs_go_soon_after_a_short_retention_and_a_long_one_asks_for_little(

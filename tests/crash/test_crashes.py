@@ -12,7 +12,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from backlog import Sql, Stored, add_payments, add_simple, job_rows, status_counts
+from backlog import Sql, Stored, add_payments, add_simple, job_rows, status_counts, until_completed
 from head_rows import held_head_row, until_somebody_waits
 from ledger_model import assert_audit_is_clean, assert_ledger_is_of
 from own_system import migrated_postgres, worker_url
@@ -60,13 +60,6 @@ async def _audited(sql: Sql, engine: AsyncEngine) -> AsyncIterator[None]:
     await assert_audit_is_clean(engine)
 
 
-async def _until_done(sql: Sql, count: int, seconds: float = 20) -> None:
-    async def done() -> bool:
-        return await status_counts(sql) == {"completed": count}
-
-    await until(done, seconds)
-
-
 async def _until_held(sql: Sql) -> None:
     async def held() -> bool:
         return "processing" in await status_counts(sql)
@@ -85,7 +78,7 @@ async def test_a_worker_killed_between_claim_and_commit_leaves_its_jobs_to_anoth
     assert await sql.fetchval("SELECT count(*) FROM ledger_entries") == 0
 
     start_process()
-    await _until_done(sql, 40)
+    await until_completed(sql, 40)
     assert {job["attempts"] for job in await job_rows(sql)} == {2}
     await assert_ledger_is_of(sql, stored)
 
@@ -108,7 +101,7 @@ async def test_a_worker_paused_beyond_its_lease_is_fenced_off_when_it_goes_on(
     paused.send(signal.SIGSTOP)
 
     start_process()
-    await _until_done(sql, 40)
+    await until_completed(sql, 40)
     await assert_ledger_is_of(sql, stored)
     entries = await sql.fetch("SELECT * FROM ledger_entries ORDER BY id")
 
@@ -136,7 +129,7 @@ async def test_a_backend_terminated_in_the_middle_of_a_batch_costs_no_payment_an
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid IS NOT NULL"
         )
     # Well before the lease could run out: the worker hands back what was interrupted.
-    await _until_done(sql, 40, seconds=10)
+    await until_completed(sql, 40, seconds=10)
     assert {job["attempts"] for job in await job_rows(sql)} == {1}
     await assert_ledger_is_of(sql, stored)
     await worker.stop()
@@ -146,12 +139,12 @@ async def test_a_job_delivered_again_after_its_payment_settled_changes_nothing(
     sql: Sql, stored: list[Stored], start_process: StartProcess
 ) -> None:
     start_process()
-    await _until_done(sql, 40)
+    await until_completed(sql, 40)
     tables = ("ledger_entries", "reconciliation_results", "accounts", "payments")
     before = [await sql.fetch(f"SELECT * FROM {table} ORDER BY 1") for table in tables]
 
     await sql.execute("UPDATE recon_jobs SET status = 'pending', run_at = now()")
-    await _until_done(sql, 40)
+    await until_completed(sql, 40)
 
     assert [await sql.fetch(f"SELECT * FROM {table} ORDER BY 1") for table in tables] == before
     await assert_ledger_is_of(sql, stored)
@@ -176,12 +169,12 @@ async def test_a_worker_whose_port_is_taken_says_so_and_holds_nothing(
 ) -> None:
     running = start_process()
     await running.until_ready()
-    await _until_done(sql, 40)
+    await until_completed(sql, 40)
     await sql.execute("UPDATE recon_jobs SET status = 'pending', run_at = now()")
     second = start_process(RECON_WORKER_PORT=str(running.port))
     assert await asyncio.to_thread(second.process.wait, 30) == 1
     assert "cannot listen" in second.log.read_text()
-    await _until_done(sql, 40)
+    await until_completed(sql, 40)
     await assert_ledger_is_of(sql, stored)
 
 
@@ -198,7 +191,7 @@ async def test_workers_killed_again_and_again_under_load_settle_each_payment_onc
         workers.pop(0).kill()
         workers.append(start_process(**options))
         stored += await add_simple(sql, 500)
-    await _until_done(sql, len(stored), seconds=60)
+    await until_completed(sql, len(stored), seconds=60)
     await assert_ledger_is_of(sql, stored)
 
 
@@ -222,7 +215,7 @@ async def test_a_crash_of_postgres_under_load_loses_and_doubles_nothing(
     server.start()
     sql = await asyncpg.connect(server.url)
     stored += await add_simple(sql, 500)
-    await _until_done(sql, 3500, seconds=30)
+    await until_completed(sql, 3500, seconds=30)
     await assert_ledger_is_of(sql, stored)
     engine = create_engine(worker_url(server), application_name="test", pool_size=1)
     await assert_audit_is_clean(engine)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import uuid_utils.compat as uuid_utils
+from waiting import WAIT_SECONDS_MAX, until
 
 from payments_core.money import exact_amount
 from payments_core.payments import PaymentOrder
@@ -69,3 +70,12 @@ async def status_counts(sql: Sql) -> dict[str, int]:
     """How many jobs stand in each status that occurs."""
     rows = await sql.fetch("SELECT status, count(*) AS n FROM recon_jobs GROUP BY status")
     return {row["status"]: row["n"] for row in rows}
+
+
+async def until_completed(sql: Sql, count: int, seconds: float = WAIT_SECONDS_MAX) -> None:
+    """Return when there are so many jobs, all completed. Raises TimeoutError."""
+
+    async def completed() -> bool:
+        return await status_counts(sql) == {"completed": count}
+
+    await until(completed, seconds)

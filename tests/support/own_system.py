@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+from waiting import until
+
 from payments_api.migrate import migrate
 from payments_core.database import create_engine
 from payments_core.serving import Lifecycle
@@ -38,3 +40,12 @@ async def running_worker(url: str, **options: object) -> AsyncIterator[Worker]:
         worker.lifecycle.stopping.set()
         await running
         await engine.dispose()
+
+
+async def until_listening(worker: Worker) -> None:
+    """Return when it is woken by notices, and has reached the queue. Raises TimeoutError."""
+
+    async def listening() -> bool:
+        return worker.polling.listening and worker.reachable
+
+    await until(listening)
