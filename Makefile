@@ -80,6 +80,9 @@ check-lock: $(INSTALLED)
 	@diff requirements.lock .venv/requirements.lock \
 		|| $(call fail,requirements.lock is behind the pyproject files: run make lock)
 	@! grep -n '://' requirements.lock || $(call fail,requirements.lock names a host)
+	@twice=$$(sed -n 's/^\([a-z0-9._-]*\)==.*/\1/p' requirements.lock | sort | uniq -d | xargs); \
+		[ -z "$$twice" ] || $(call fail,requirements.lock has several versions of $$twice: \
+		choose one that every supported Python can run)
 	@echo "ok  lock"
 
 check-migrations: $(INSTALLED)

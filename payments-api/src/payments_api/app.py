@@ -44,7 +44,6 @@ from payments_core.logs import configure_logs
 from payments_core.metrics import show_build
 from payments_core.notices import Notifier
 from payments_core.observer import observe_system
-from payments_core.one_task import use_one_task
 from payments_core.problems import InternalError, install_problem_handlers
 from payments_core.schema import schema_problem
 from payments_core.serving import Lifecycle, ServeOptions, serve
@@ -64,7 +63,6 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     # Answers keep the order in which the documents name their fields.
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = BATCH_BODY_MAX_BYTES
-    use_one_task(app)
     here = _make_services(settings, lifecycle or Lifecycle())
     app.extensions[EXTENSION] = here
     cast(Any, app).asgi_app = QuickCreations(app.asgi_app, here)
