@@ -13,7 +13,7 @@ from pathlib import Path
 import asyncpg
 
 from payments_api.migrate import migrate
-from payments_core.queue import JOBS_CHANNEL
+from payments_core.queue.jobs import JOBS_CHANNEL
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 
 # The same for every contender. Nothing here trades durability for speed.

@@ -6,7 +6,7 @@ from pydantic_settings import BaseSettings
 
 from payments_api.__main__ import PAGE_KEY, ROLE_PASSWORDS, VALIDATE_KEY
 from payments_api.settings import ApiSettings
-from payments_core.settings import LogSettings, Variable, variables_of
+from payments_core.config import LogSettings, Variable, variables_of
 from payments_ui.settings import Settings as UiSettings
 from recon_worker.settings import WorkerSettings
 

@@ -29,7 +29,7 @@ from waiting import until
 
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
-from payments_core.database import create_engine
+from payments_core.db.engine import create_engine
 
 DECIMALS = {"USD": 2, "JPY": 0}
 CURES_NOTHING = "poison"  # The worker cannot settle this account's payments.

@@ -32,7 +32,7 @@ from benchmarks.effort import Effort
 from benchmarks.load import CREATE, READ, requests_per_second
 from benchmarks.processes import running_api
 from payments_api.migrate import migrate
-from payments_core.database import create_engine
+from payments_core.db.engine import create_engine
 from payments_local.postgres import running_postgres
 from recon_worker.audit import audit as look_at_news
 from recon_worker.seal_watch import Sealer

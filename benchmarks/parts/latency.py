@@ -29,7 +29,7 @@ from benchmarks.processes import (
     running_api,
     running_worker,
 )
-from payments_core.notices import PAYMENTS_CHANNEL
+from payments_core.queue.notify import PAYMENTS_CHANNEL
 
 RATE_PER_SECOND = 50
 SETTLE_SECONDS = 2.0

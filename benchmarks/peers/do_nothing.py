@@ -4,7 +4,7 @@ import sys
 
 from quart import Quart
 
-from payments_core.serving import Lifecycle, ServeOptions, run, serve
+from payments_core.server.run import Lifecycle, ServeOptions, run, serve
 
 
 def create_app() -> Quart:

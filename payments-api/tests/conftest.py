@@ -14,7 +14,7 @@ from quart import Quart
 
 from payments_api.app import create_app, serve_options
 from payments_api.settings import ApiSettings
-from payments_core.serving import Lifecycle, ServerName, serve
+from payments_core.server.run import Lifecycle, ServerName, serve
 
 ANSWER_SECONDS_MAX = 15.0
 

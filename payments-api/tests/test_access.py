@@ -26,8 +26,8 @@ from payments_api.callers import JOBS_ADMIN, LEDGER_READ, PAYMENTS_READ, PAYMENT
 from payments_api.openapi import document
 from payments_api.operations import OPERATIONS, PUBLIC, SCOPE_OF
 from payments_api.settings import ApiSettings
-from payments_core.database import create_engine, transaction
-from payments_core.serving import Lifecycle
+from payments_core.db.engine import create_engine, transaction
+from payments_core.server.run import Lifecycle
 from payments_local.ports import free_port
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"

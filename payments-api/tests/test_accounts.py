@@ -16,7 +16,7 @@ from quart.typing import TestClientProtocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.read_accounts import balance_of
-from payments_core.database import single_statement
+from payments_core.db.engine import single_statement
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 

@@ -20,9 +20,9 @@ from payments_api.create_payment import Creation, PaymentWriter
 from payments_api.errors import DatabaseUnavailable, IdempotencyKeyReused, Overloaded
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
-from payments_core.database import create_engine
-from payments_core.notices import Notifier
-from payments_core.payments import PaymentOrder
+from payments_core.db.engine import create_engine
+from payments_core.domain.payments import PaymentOrder
+from payments_core.queue.notify import Notifier
 
 ORDER = PaymentOrder("k", "acc_1", Decimal("1.00"), "USD", "")
 BODY = {"accountId": "acc_1", "amount": "1.00"}

@@ -16,8 +16,8 @@ import pytest
 from payments_api import event_feed
 from payments_api.blueprints import events
 from payments_api.event_feed import Event, EventFeed, Reader
-from payments_core import serving
-from payments_core.serving import ServerName
+from payments_core.server import run
+from payments_core.server.run import ServerName
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -273,7 +273,7 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
     serve_api: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     gc.collect()  # What earlier tests left, such as a connect cut short, would tell of itself here.
-    monkeypatch.setattr(serving, "STALLED_CLIENT_SECONDS_MAX", 1)
+    monkeypatch.setattr(run, "STALLED_CLIENT_SECONDS_MAX", 1)
     caplog.set_level("INFO")
     settled = await serve_api()
     feed = _feed(settled)

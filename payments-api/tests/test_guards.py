@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
-from payments_core.tables import metadata
+from payments_core.db.tables import metadata
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 

@@ -8,7 +8,7 @@ import pytest
 from quart.typing import TestClientProtocol
 
 from payments_api import request_body
-from payments_core.serving import ServerName
+from payments_core.server.run import ServerName
 
 GOOD = b'{"accountId": "acc_1", "amount": 1}'
 

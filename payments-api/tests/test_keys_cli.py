@@ -15,7 +15,7 @@ import pytest
 from payments_api import api_keys
 from payments_api.__main__ import main
 from payments_api.api_keys import KEY_PATTERN, hash_of, id_of, new_key
-from payments_core.operator_actions import this_user
+from payments_core.audit_log import this_user
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 Answer: TypeAlias = tuple[int, str, str]

@@ -18,7 +18,7 @@ from payments_api.app import create_app
 from payments_api.openapi import document
 from payments_api.operations import OPERATIONS
 from payments_api.settings import ApiSettings
-from payments_core.problems import PROBLEM_TYPE, Problem
+from payments_core.http.problems import PROBLEM_TYPE, Problem
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 

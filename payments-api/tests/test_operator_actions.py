@@ -10,7 +10,7 @@ from quart.typing import TestClientProtocol
 
 from payments_api.api_keys import KeyGrant, add_key, new_key
 from payments_api.callers import JOBS_ADMIN, PAYMENTS_WRITE
-from payments_core.database import create_engine, transaction
+from payments_core.db.engine import create_engine, transaction
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 ADA = {"Payments-Operator": "Ada%20L%C3%B6v%40example.com"}

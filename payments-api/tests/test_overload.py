@@ -16,8 +16,8 @@ from waiting import until
 from payments_api import overload
 from payments_api.app import ADMISSION
 from payments_api.overload import ConcurrencyLimit
-from payments_core import hypercorn_serving, serving, uvicorn_serving
-from payments_core.serving import ServerName
+from payments_core.server import hypercorn, run, uvicorn
+from payments_core.server.run import ServerName
 
 SECONDS_MAX = 15.0
 WAITS_FOR_A_LOCK = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
@@ -286,13 +286,13 @@ async def test_what_is_no_plain_request_is_left_to_the_server(full: Any, request
 async def test_a_client_that_takes_no_refusals_is_not_sent_ever_more(
     serve_api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_small_buffers(options: serving.ServeOptions) -> socket.socket:
+    def with_small_buffers(options: run.ServeOptions) -> socket.socket:
         listener = listening_socket(options)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         return listener
 
-    listening_socket = serving.listening_socket
-    monkeypatch.setattr(serving, "listening_socket", with_small_buffers)
+    listening_socket = run.listening_socket
+    monkeypatch.setattr(run, "listening_socket", with_small_buffers)
     served = await serve_api()
     served.app.extensions[ADMISSION].writes.limit = 0
     before = await _refusals(served)
@@ -317,7 +317,7 @@ async def _refusals(served: Any) -> float:
 async def test_to_be_refused_is_not_to_be_silent(
     serve_api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in (hypercorn_serving, uvicorn_serving):
+    for each in (hypercorn, uvicorn):
         monkeypatch.setattr(each, "KEEP_ALIVE_SECONDS", 1)
     served = await serve_api(requests_max=1, connections_max=2)
     served.app.extensions[ADMISSION].writes.limit = 0

@@ -17,7 +17,7 @@ from payments_api.errors import DatabaseUnavailable, Overloaded
 from payments_api.request_body import BODY_MAX_BYTES
 from payments_api.services import EXTENSION
 from payments_api.settings import ApiSettings
-from payments_core.database import create_engine, transaction
+from payments_core.db.engine import create_engine, transaction
 
 QUICK, LONG = "application/json", "application/json; charset=utf-8"
 BODY = {"accountId": "acc_1", "amount": "1.00", "description": "ä ☃"}

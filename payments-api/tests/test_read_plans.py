@@ -8,8 +8,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.read_payments import PaymentFilter, list_payments
-from payments_core.database import create_engine, single_statement
-from payments_core.dead_letters import list_jobs
+from payments_core.db.engine import create_engine, single_statement
+from payments_core.queue.dead_letters import list_jobs
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 

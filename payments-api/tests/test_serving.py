@@ -16,7 +16,7 @@ import asyncpg
 import httpx
 import pytest
 
-from payments_core.serving import ServerName
+from payments_core.server.run import ServerName
 
 by_each_server = pytest.mark.parametrize("server", get_args(ServerName))
 

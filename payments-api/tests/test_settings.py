@@ -10,7 +10,7 @@ import pytest
 
 from payments_api.__main__ import main
 from payments_api.settings import ApiSettings
-from payments_core.settings import read_settings, variables_of
+from payments_core.config import read_settings, variables_of
 
 ROOT = Path(__file__).parents[2]
 

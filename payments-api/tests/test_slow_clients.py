@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from payments_api import request_body
-from payments_core import connections, uvicorn_protocol
-from payments_core.serving import ServerName
+from payments_core.server import limits, uvicorn_protocol
+from payments_core.server.run import ServerName
 
 SECONDS_MAX = 15.0
 PING = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -71,7 +71,7 @@ async def _status(streams: Streams) -> int:
 async def test_headers_that_come_byte_by_byte_are_given_up(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connections, "HEADERS_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(limits, "HEADERS_SECONDS_MAX", 0.3)
     async with _connection(served) as streams:
         assert await _dribble(streams, PING[:-2] + b"X: y\r\n" * 1000) == b""
     async with _connection(served) as streams:

@@ -21,7 +21,7 @@ from payments_api import key_ring
 from payments_api.api_keys import KeyGrant, add_key, new_key
 from payments_api.callers import LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE, SCOPES
 from payments_api.event_feed import EventFeed, event_stream
-from payments_core.database import create_engine, transaction
+from payments_core.db.engine import create_engine, transaction
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 Keys: TypeAlias = Callable[..., Awaitable[str]]

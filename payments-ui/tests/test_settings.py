@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from payments_core.settings import read_settings
+from payments_core.config import read_settings
 from payments_ui.settings import Settings
 
 

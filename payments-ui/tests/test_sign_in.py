@@ -10,7 +10,7 @@ from oidc_provider import OidcProvider
 from quart import Quart
 from signing_in import PASSWORD, SECRET, Browser, app_with, oidc_app, password_app
 
-from payments_core.metrics import REGISTRY
+from payments_core.observability.metrics import REGISTRY
 from payments_ui.sign_in import guard, sessions, throttle
 from payments_ui.sign_in.next_page import next_page
 from payments_ui.sign_in.roles import ROUTES, Role

@@ -14,8 +14,8 @@ from prometheus_client import REGISTRY
 from settled_ledger import FAST, break_ledger, findings_of, until_all_settled
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.database import single_statement
-from payments_core.payments import first_id_at
+from payments_core.db.engine import single_statement
+from payments_core.domain.payments import first_id_at
 from recon_worker import audit as audit_module
 from recon_worker import watch
 from recon_worker.audit import audit, last_findings

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from set_clock import Clock
 
-from payments_core.queue import FRONT, ClaimedJob
+from payments_core.queue.jobs import FRONT, ClaimedJob
 from recon_worker.claiming import (
     LARGEST_TO_USUAL,
     PAUSE_AFTER_A_LOOK,

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 from backlog import Sql
 
-from payments_core import queue, queue_upkeep
-from payments_core.database import server_settings
+from payments_core.db.engine import server_settings
+from payments_core.queue import jobs, maintenance
 from recon_worker.post_batch import POST
 
 ROWS = 50_000
@@ -29,13 +29,13 @@ IDS = f"'{{{','.join(map(str, range(1, 501)))}}}'"
 PAYMENT_IDS = f"'{{{','.join(str(UUID(int=n)) for n in range(1, 501))}}}'"
 OUTCOMES = f"'{{{','.join('1' * 500)}}}'"
 STATEMENTS = {
-    "claim": (queue.CLAIM.format(limit=500), f"{TOKEN}, 'worker', 10, 0, '-infinity', 0"),
-    "complete": (queue.COMPLETE, f"{IDS}, {TOKEN}"),
-    "renew": (queue.RENEW, f"{IDS}, {TOKEN}, 10"),
-    "hand back": (queue.HAND_BACK, f"{IDS}, {TOKEN}"),
-    "hand back leases": (queue.HAND_BACK_LEASES, f"ARRAY[{TOKEN}]::uuid[]"),
-    "retry or bury": (queue.RETRY_OR_BURY, f"{IDS}, {TOKEN}, 'error', 1"),
-    "rescue": (queue_upkeep.RESCUE, ""),
+    "claim": (jobs.CLAIM.format(limit=500), f"{TOKEN}, 'worker', 10, 0, '-infinity', 0"),
+    "complete": (jobs.COMPLETE, f"{IDS}, {TOKEN}"),
+    "renew": (jobs.RENEW, f"{IDS}, {TOKEN}, 10"),
+    "hand back": (jobs.HAND_BACK, f"{IDS}, {TOKEN}"),
+    "hand back leases": (jobs.HAND_BACK_LEASES, f"ARRAY[{TOKEN}]::uuid[]"),
+    "retry or bury": (jobs.RETRY_OR_BURY, f"{IDS}, {TOKEN}, 'error', 1"),
+    "rescue": (maintenance.RESCUE, ""),
     "post": (
         POST,
         f"{PAYMENT_IDS}, {IDS}, {OUTCOMES},"
@@ -85,8 +85,8 @@ async def test_pruning_looks_at_no_more_jobs_than_it_may_delete(
 ) -> None:
     await sql.execute(MOSTLY_DONE)
     await sql.execute("ANALYZE recon_jobs")
-    await ours.execute(f"PREPARE prune AS {queue_upkeep.PRUNE}")
+    await ours.execute(f"PREPARE prune AS {maintenance.PRUNE}")
     plan = await ours.fetch("EXPLAIN (ANALYZE, TIMING off, FORMAT text) EXECUTE prune(3600)")
     scans = [row[0] for row in plan if "Scan using recon_jobs_pkey" in row[0]]
     assert scans
-    assert any(f"rows={queue_upkeep.PRUNE_JOBS_MAX}.00" in scan for scan in scans), plan
+    assert any(f"rows={maintenance.PRUNE_JOBS_MAX}.00" in scan for scan in scans), plan

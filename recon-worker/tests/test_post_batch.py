@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from ledger_model import assert_audit_is_clean, assert_ledger_is_of
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core import queue
-from payments_core.database import single_statement, transaction
-from payments_core.queue import ClaimedJob, Lease, LeaseLost
+from payments_core.db.engine import single_statement, transaction
+from payments_core.queue import jobs as queue
+from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.post_batch import Decided, clearing_account, post_batch
 from recon_worker.rules import decide
 

@@ -10,9 +10,10 @@ from head_rows import held_head_row, until_somebody_waits
 from ledger_model import assert_audit_is_clean, assert_ledger_is_of
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core import database, queue
-from payments_core.database import create_engine, is_unavailable, single_statement
-from payments_core.queue import ClaimedJob, Lease
+from payments_core.db import engine as database
+from payments_core.db.engine import create_engine, is_unavailable, single_statement
+from payments_core.queue import jobs as queue
+from payments_core.queue.jobs import ClaimedJob, Lease
 from recon_worker import reconcile_batch
 from recon_worker.post_batch import post_batch
 from recon_worker.reconcile_batch import Reconciler, Tally

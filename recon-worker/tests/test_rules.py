@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from payments_core.money import AMOUNT_LIMIT, DECIMALS_MAX, exact_amount
+from payments_core.domain.money import AMOUNT_LIMIT, DECIMALS_MAX, exact_amount
 from recon_worker.rules import (
     DISCREPANCY,
     MATCHED,

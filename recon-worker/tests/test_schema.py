@@ -6,7 +6,7 @@ from own_system import running_worker, worker_url
 from waiting import until
 
 from payments_api.migrate import head_revision, migrate
-from payments_core.schema import SCHEMA_REVISION
+from payments_core.db.schema_version import SCHEMA_REVISION
 from payments_local.postgres import running_postgres
 
 

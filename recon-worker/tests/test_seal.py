@@ -18,7 +18,7 @@ from sealed_ledger import (
 from settled_ledger import FAST
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.database import single_statement, transaction
+from payments_core.db.engine import single_statement, transaction
 from recon_worker import seal
 from recon_worker.seal import SEAL_ENTRIES_MAX, SEAL_LOCK_ID, is_final, seal_next, see_horizon
 

@@ -13,7 +13,7 @@ from sealed_ledger import add_entries, rewrite_chain, seal_all
 from settled_ledger import break_ledger
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.settings import read_settings
+from payments_core.config import read_settings
 from recon_worker import seal_cli
 from recon_worker.settings import WorkerSettings
 

@@ -19,7 +19,7 @@ from sealed_ledger import (
 from settled_ledger import break_ledger
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.database import single_statement
+from payments_core.db.engine import single_statement
 from recon_worker import seal_verify
 from recon_worker.seal import HeadUnsigned, seal_next, sign_head
 from recon_worker.seal_heads import check_heads

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from waiting import until
 from worker_process import WorkerProcess
 
-from payments_core.database import single_statement
+from payments_core.db.engine import single_statement
 from recon_worker import seal_watch
 from recon_worker.seal_heads import check_heads, read_heads
 from recon_worker.seal_watch import Sealer

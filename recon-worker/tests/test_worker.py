@@ -14,8 +14,8 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from waiting import until
 
-from payments_core import queue
-from payments_core.serving import Lifecycle
+from payments_core.queue import jobs as queue
+from payments_core.server.run import Lifecycle
 from recon_worker import worker as worker_module
 from recon_worker.app import create_control_app
 from recon_worker.reconcile_batch import Reconciler
@@ -107,7 +107,7 @@ async def test_jobs_that_were_put_back_are_found_when_due_though_no_notice_tells
 async def test_a_lost_listen_makes_the_worker_poll_again(
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("payments_core.listening.RECONNECT_SECONDS_MIN", 5.0)
+    monkeypatch.setattr("payments_core.db.listen.RECONNECT_SECONDS_MIN", 5.0)
     worker = await start_worker(**FAST)
     await until_listening(worker)
     await sql.execute(

@@ -21,7 +21,7 @@ from tcp_proxy import TcpProxy
 from waiting import until
 from worker_process import WorkerProcess
 
-from payments_core.database import create_engine
+from payments_core.db.engine import create_engine
 from payments_local.postgres import EmbeddedPostgres
 
 StartProcess = Callable[..., WorkerProcess]

@@ -11,8 +11,8 @@ from payments_api.api_keys import KeyGrant, add_key, new_key
 from payments_api.app import create_app
 from payments_api.callers import SCOPES
 from payments_api.settings import ApiSettings
-from payments_core.database import create_engine, transaction
-from payments_core.serving import Lifecycle, ServeOptions, serve
+from payments_core.db.engine import create_engine, transaction
+from payments_core.server.run import Lifecycle, ServeOptions, serve
 
 
 def _free_port() -> int:

@@ -13,8 +13,8 @@ from typing import Any
 
 import schemathesis
 
-from payments_core.problems import PROBLEM_TYPE
-from payments_core.tables import metadata
+from payments_core.db.tables import metadata
+from payments_core.http.problems import PROBLEM_TYPE
 
 CREATED_FILE = "FUZZ_CREATED_FILE"  # Names the file that gets a payment's id on each line.
 

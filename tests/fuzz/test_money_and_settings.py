@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from inputs import NUMBERS, TEXTS
 
 from payments_api.settings import ApiSettings
-from payments_core.database import asyncpg_dsn, dsn_with_password
-from payments_core.money import (
+from payments_core.config import read_settings, variables_of
+from payments_core.db.engine import asyncpg_dsn, dsn_with_password
+from payments_core.domain.money import (
     AMOUNT_LIMIT,
     MoneyError,
     amount_text,
@@ -21,7 +22,6 @@ from payments_core.money import (
     decimals_of,
     parse_amount,
 )
-from payments_core.settings import read_settings, variables_of
 from payments_ui.settings import Settings as UiSettings
 from recon_worker.settings import WorkerSettings
 

@@ -23,8 +23,8 @@ from payments_api.orders import parse_idempotency_key, parse_order
 from payments_api.query import Query, moment_of, uuid_or_none
 from payments_api.request_body import parse_json_object
 from payments_api.traceparent import traceparent_of
-from payments_core.money import amount_text
-from payments_core.problems import Problem
+from payments_core.domain.money import amount_text
+from payments_core.http.problems import Problem
 
 SIGNER = CursorSigner("a key of sixteen characters")
 KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)

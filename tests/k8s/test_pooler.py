@@ -19,7 +19,7 @@ from postgres_container import engine_problem
 from waiting import until
 
 from payments_api.migrate import migrate
-from payments_core.database import create_engine, server_settings
+from payments_core.db.engine import create_engine, server_settings
 from payments_local.ports import free_port
 from payments_local.postgres import running_postgres
 

@@ -11,8 +11,8 @@ from k8s_manifests import FULLEST, K8S, ROOT, build, combination, one, overlay
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.settings import ApiSettings
-from payments_core import queue
-from payments_core.database import server_settings, single_statement
+from payments_core.db.engine import server_settings, single_statement
+from payments_core.queue import jobs
 from recon_worker.settings import WorkerSettings
 
 OBJECTS = combination(FULLEST)
@@ -45,7 +45,7 @@ async def test_what_is_ready_and_what_is_held_count_and_what_waits_does_not(
     await add_simple(sql, 10)
     assert await backlog_by_keda(database_url) == 10
     async with single_statement(engine) as connection:
-        await queue.claim(connection, queue.new_lease("w", 10), 4)
+        await jobs.claim(connection, jobs.new_lease("w", 10), 4)
     assert await backlog_by_keda(database_url) == 10, "who holds jobs is not scaled away"
     await sql.execute(
         "UPDATE recon_jobs SET run_at = now() + interval '1 hour' WHERE status = 'pending'"

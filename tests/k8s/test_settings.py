@@ -13,9 +13,9 @@ from payments_api import __main__ as api_cli
 from payments_api.__main__ import PAGE_KEY, ROLE_PASSWORDS
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
-from payments_core.serving import Lifecycle
-from payments_core.settings import LogSettings, variables_of
-from payments_core.telemetry import TelemetrySettings
+from payments_core.config import LogSettings, variables_of
+from payments_core.observability.tracing import TelemetrySettings
+from payments_core.server.run import Lifecycle
 from payments_ui.app import create_app as create_page
 from payments_ui.settings import Settings as PageSettings
 from recon_worker import __main__ as worker_cli

@@ -10,8 +10,8 @@ import asyncpg
 import uuid_utils.compat as uuid_utils
 from waiting import WAIT_SECONDS_MAX, until
 
-from payments_core.money import exact_amount
-from payments_core.payments import PaymentOrder
+from payments_core.domain.money import exact_amount
+from payments_core.domain.payments import PaymentOrder
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 

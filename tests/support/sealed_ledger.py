@@ -11,7 +11,7 @@ from backlog import Sql
 from settled_ledger import break_ledger
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.database import single_statement
+from payments_core.db.engine import single_statement
 from recon_worker.seal import is_final, read_head, seal_next, see_horizon
 from recon_worker.seal_heads import KeptHead
 from recon_worker.seal_verify import SealFinding, Walk, never_handed_out, verify_chain

@@ -14,10 +14,10 @@ from payments_api import migrate
 from payments_api.api_keys import KeyRefused
 from payments_api.keys_cli import add_commands, register_page, run_keys
 from payments_api.settings import ApiSettings
-from payments_core.database import dsn_with_password, is_unavailable
-from payments_core.healthcheck import healthcheck
-from payments_core.serving import run
-from payments_core.settings import read_settings, settings_help
+from payments_core.config import read_settings, settings_help
+from payments_core.db.engine import dsn_with_password, is_unavailable
+from payments_core.http.healthcheck import healthcheck
+from payments_core.server.run import run
 
 # The variables from which `migrate` takes the passwords of the roles it makes.
 ROLE_PASSWORDS = {

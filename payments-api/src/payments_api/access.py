@@ -10,8 +10,8 @@ from payments_api.errors import Forbidden, RateLimited
 from payments_api.operations import SCOPE_OF
 from payments_api.request_body import discard_body
 from payments_api.services import EXTENSION, Services, services
-from payments_core.http_telemetry import KEY_ID
-from payments_core.problems import Problem
+from payments_core.http.problems import Problem
+from payments_core.http.telemetry import KEY_ID
 
 __all__ = ["Caller", "caller", "control_access"]
 

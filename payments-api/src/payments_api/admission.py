@@ -20,8 +20,8 @@ from payments_api.errors import Overloaded, RateLimited
 from payments_api.limit_settings import LimitSettings
 from payments_api.overload import ConcurrencyLimit
 from payments_api.rate_limits import Standing
-from payments_core.http_telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS
-from payments_core.problems import PROBLEM_TYPE, Problem
+from payments_core.http.problems import PROBLEM_TYPE, Problem
+from payments_core.http.telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS
 
 # What the load consists of. Probes, documents and operators' routes are never refused for it:
 # whoever looks why the API is overloaded must get in.

@@ -16,9 +16,9 @@ from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.callers import JOBS_ADMIN, SCOPES
-from payments_core.database import AnyRow
-from payments_core.payments import TENANT_PATTERN
-from payments_core.tables import api_keys
+from payments_core.db.engine import AnyRow
+from payments_core.db.tables import api_keys
+from payments_core.domain.payments import TENANT_PATTERN
 
 KEY_PATTERN = r"pay_[0-9a-z]{12}_[0-9A-Za-z]{43}"
 KEYS_MAX = 10_000  # Every process holds all of them in memory.

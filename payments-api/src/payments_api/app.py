@@ -30,24 +30,24 @@ from payments_api.request_body import BATCH_BODY_MAX_BYTES
 from payments_api.routing import IdentifierConverter
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
-from payments_core.control import control_blueprint
-from payments_core.database import (
+from payments_core.db.engine import (
     create_engine,
     dsn_with_password,
     is_unavailable,
     single_statement,
 )
-from payments_core.database_telemetry import show_pool
-from payments_core.database_tls import DatabaseTlsError, warn_without_tls
-from payments_core.http_telemetry import observe_http
-from payments_core.logs import configure_logs
-from payments_core.metrics import show_build
-from payments_core.notices import Notifier
-from payments_core.observer import observe_system
-from payments_core.problems import InternalError, install_problem_handlers
-from payments_core.schema import schema_problem
-from payments_core.serving import Lifecycle, ServeOptions, serve
-from payments_core.telemetry import tracing
+from payments_core.db.schema_version import schema_problem
+from payments_core.db.telemetry import show_pool
+from payments_core.db.tls import DatabaseTlsError, warn_without_tls
+from payments_core.http.control import control_blueprint
+from payments_core.http.problems import InternalError, install_problem_handlers
+from payments_core.http.telemetry import observe_http
+from payments_core.observability.logs import configure_logs
+from payments_core.observability.metrics import show_build
+from payments_core.observability.tracing import tracing
+from payments_core.queue.notify import Notifier
+from payments_core.queue.system_metrics import observe_system
+from payments_core.server.run import Lifecycle, ServeOptions, serve
 
 # Of the pool, besides a connection for each write lane: one for notices, one for the event feed
 # and the API keys, one for operators and readiness.

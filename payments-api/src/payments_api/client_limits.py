@@ -6,7 +6,7 @@ from typing import Any
 
 from payments_api.limit_settings import LimitSettings
 from payments_api.rate_limits import RateLimit, Standing
-from payments_core.client_address import ClientAddresses, is_within, limited_as
+from payments_core.http.client_address import ClientAddresses, is_within, limited_as
 
 STANDINGS = "payments.standings"  # In the ASGI scope, for the answer's headers.
 KEY = "payments.limited_key"  # There too: the API key that the request was counted for.

@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_api.create_payment import STATEMENT_SECONDS_MAX, Creation
 from payments_api.creation_sql import CREATE, FIND
 from payments_api.errors import IdempotencyKeyReused
-from payments_core.database import AnyRow, transaction
-from payments_core.notices import Notifier
-from payments_core.operator_actions import Operator, record_action
-from payments_core.payments import CreatedPayment, PaymentOrder
-from payments_core.telemetry import traceparent_of_span
+from payments_core.audit_log import Operator, record_action
+from payments_core.db.engine import AnyRow, transaction
+from payments_core.domain.payments import CreatedPayment, PaymentOrder
+from payments_core.observability.tracing import traceparent_of_span
+from payments_core.queue.notify import Notifier
 
 
 async def create_by_operator(

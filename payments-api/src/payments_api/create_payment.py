@@ -22,14 +22,14 @@ from payments_api.creation_sql import CREATE, FIND
 from payments_api.errors import DatabaseUnavailable, IdempotencyKeyReused, Overloaded
 from payments_api.metrics import statement_measured
 from payments_api.spans import Sent, sending, writing
-from payments_core.database import (
+from payments_core.db.engine import (
     driver_connection,
     is_connection_lost,
     is_unavailable,
     sqlstate_of,
 )
-from payments_core.notices import Notifier
-from payments_core.payments import CreatedPayment, PaymentOrder
+from payments_core.domain.payments import CreatedPayment, PaymentOrder
+from payments_core.queue.notify import Notifier
 
 SHARED_ORDERS_MAX = 1_000  # In one statement.
 # Turns of the event loop before a statement; so many without a new order, and it begins.

@@ -1,6 +1,6 @@
 """The statements that store payments with their jobs, and find those that are there already."""
 
-from payments_core import queue
+from payments_core.queue import jobs
 
 # Keys are inserted in one order by everybody, so two statements that share keys cannot wait
 # for each other. A key that is being inserted elsewhere is waited for, then left alone.
@@ -17,7 +17,7 @@ WITH asked AS (
     ON CONFLICT (idempotency_key) DO NOTHING
     RETURNING id, created_at, traceparent
 ), enqueued AS (
-    {queue.ENQUEUE.format(source="created")}
+    {jobs.ENQUEUE.format(source="created")}
 )
 SELECT id, created_at FROM created"""
 

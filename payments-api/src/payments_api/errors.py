@@ -1,7 +1,7 @@
 """The one tree of errors that clients of the API may see. A docstring is the title."""
 
 from payments_api.rate_limits import Standing
-from payments_core.problems import Problem
+from payments_core.http.problems import Problem
 
 
 class Unauthorized(Problem):

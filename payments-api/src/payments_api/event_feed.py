@@ -21,9 +21,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_api.errors import Overloaded, TooManyStreams
 from payments_api.read_payments import payment_json, payments_by_id
 from payments_api.tenants import is_of_tenant, shown_account
-from payments_core.database import asyncpg_dsn, reason_of, single_statement
-from payments_core.listening import listen
-from payments_core.notices import PAYMENTS_CHANNEL, TOO_MANY
+from payments_core.db.engine import asyncpg_dsn, reason_of, single_statement
+from payments_core.db.listen import listen
+from payments_core.queue.notify import PAYMENTS_CHANNEL, TOO_MANY
 
 KEPT_EVENTS_MAX = 1_000  # For readers that reconnect.
 WAITING_EVENTS_MAX = 256  # For one reader; a slower one is dropped, and may come back.

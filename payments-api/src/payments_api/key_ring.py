@@ -18,7 +18,7 @@ from payments_api import metrics
 from payments_api.api_keys import KEYS_MAX, hash_of, id_of
 from payments_api.callers import Caller
 from payments_api.errors import DatabaseUnavailable, Unauthorized
-from payments_core.database import driver_connection, reason_of
+from payments_core.db.engine import driver_connection, reason_of
 
 REFRESH_SECONDS = 2.0  # How soon a revocation takes effect.
 # How long what was read counts while Postgres cannot be asked: by then it is revoked here too.

@@ -27,13 +27,13 @@ from payments_api.api_keys import (
 )
 from payments_api.callers import SCOPES
 from payments_api.key_ring import LIFETIME_SECONDS, REFRESH_SECONDS
-from payments_core.database import AnyRow, create_engine, is_unavailable, reason_of, transaction
-from payments_core.operator_actions import (
+from payments_core.audit_log import (
     OPERATOR_MAX_CHARS,
     Operator,
     record_action,
     this_user,
 )
+from payments_core.db.engine import AnyRow, create_engine, is_unavailable, reason_of, transaction
 
 GRACE_DEFAULT = timedelta(hours=24)
 LIFE_MAX = timedelta(days=36_500)

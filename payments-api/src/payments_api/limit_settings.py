@@ -6,9 +6,9 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
 from payments_api.rate_limits import Quota
-from payments_core.client_address import ForwardedHeader, Network, networks_of
-from payments_core.serving import CONNECTIONS_MAX
-from payments_core.settings import Seconds
+from payments_core.config import Seconds
+from payments_core.http.client_address import ForwardedHeader, Network, networks_of
+from payments_core.server.run import CONNECTIONS_MAX
 
 
 def _quota(value: str | None) -> str | None:

@@ -6,7 +6,7 @@ from time import perf_counter
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from payments_core.problems import Problem
+from payments_core.http.problems import Problem
 
 CREATED = Counter("payments_created", "Payments recorded.")
 REPLAYED = Counter("payments_replayed", "Answers given again to a key that was known.")

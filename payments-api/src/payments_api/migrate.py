@@ -12,7 +12,7 @@ from sqlalchemy import Connection, make_url, text
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from payments_core.database import connect
+from payments_core.db.engine import connect
 
 # Any number, as long as every release uses the same: it keeps two migrations apart.
 MIGRATION_LOCK_ID = 7_021_781_953

@@ -16,7 +16,7 @@ from payments_api.api_keys import KEY_PATTERN
 from payments_api.callers import SCOPES
 from payments_api.links import LINKS
 from payments_api.operations import ANYWHERE, KEPT, OPERATIONS, PUBLIC, Operation
-from payments_core.problems import PROBLEM_TYPE, Problem
+from payments_core.http.problems import PROBLEM_TYPE, Problem
 
 _PLACEHOLDER = re.compile(r"<(?:\w+:)?(\w+)>")  # Of an address, as Quart writes it.
 

@@ -9,14 +9,14 @@ from payments_api import errors, schemas
 from payments_api.callers import JOBS_ADMIN, LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE
 from payments_api.operator_requests import ActionRequest, DiscardRequest, ReplayRequest
 from payments_api.query import LIMIT_DEFAULT, LIMIT_MAX
-from payments_core.money import currencies
-from payments_core.operator_actions import ACTIONS
-from payments_core.payments import (
+from payments_core.audit_log import ACTIONS
+from payments_core.domain.money import currencies
+from payments_core.domain.payments import (
     IDEMPOTENCY_KEY_MAX_CHARS,
     PAYMENT_STATUSES,
     STORED_ACCOUNT_ID_PATTERN,
 )
-from payments_core.problems import (
+from payments_core.http.problems import (
     InternalError,
     MethodIsNotAllowed,
     NotFound,

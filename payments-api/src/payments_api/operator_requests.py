@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from payments_api.errors import ValidationFailed
 from payments_api.query import MOMENT_EXPECTED, moment_of
-from payments_core.payments import ACCOUNT_ID_PATTERN
+from payments_core.domain.payments import ACCOUNT_ID_PATTERN
 
 _NO_NUL = r"^[^\u0000]*$"
 _SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # More than white space, which is stripped.

@@ -7,8 +7,8 @@ from quart import request
 from payments_api.access import caller
 from payments_api.callers import JOBS_ADMIN
 from payments_api.errors import Forbidden, ValidationFailed
-from payments_core.operator_actions import OPERATOR_MAX_CHARS, Operator
-from payments_core.telemetry import current_trace_id
+from payments_core.audit_log import OPERATOR_MAX_CHARS, Operator
+from payments_core.observability.tracing import current_trace_id
 
 OPERATOR_HEADER = "Payments-Operator"  # Percent-encoded UTF-8: a header's own text is ASCII.
 

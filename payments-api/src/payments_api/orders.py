@@ -7,8 +7,8 @@ from typing import Any
 from werkzeug.datastructures import Headers
 
 from payments_api.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, ValidationFailed
-from payments_core.money import MoneyError, decimals_of, parse_amount
-from payments_core.payments import (
+from payments_core.domain.money import MoneyError, decimals_of, parse_amount
+from payments_core.domain.payments import (
     ACCOUNT_ID_MAX_CHARS,
     DESCRIPTION_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,

@@ -8,8 +8,8 @@ from werkzeug.datastructures import MultiDict
 
 from payments_api.errors import ValidationFailed
 from payments_api.tenants import stored_account
-from payments_core.money import MoneyError, decimals_of
-from payments_core.payments import is_account_id, is_stored_account_id
+from payments_core.domain.money import MoneyError, decimals_of
+from payments_core.domain.payments import is_account_id, is_stored_account_id
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200

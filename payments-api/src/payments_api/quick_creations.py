@@ -24,8 +24,8 @@ from payments_api.request_body import BODY_MAX_BYTES, BODY_SECONDS_MAX, parse_js
 from payments_api.services import Services
 from payments_api.tenants import stored_order
 from payments_api.traceparent import valid_traceparent
-from payments_core.http_telemetry import KEY_ID, ROUTE
-from payments_core.problems import PROBLEM_TYPE, Problem
+from payments_core.http.problems import PROBLEM_TYPE, Problem
+from payments_core.http.telemetry import KEY_ID, ROUTE
 
 PATH = "/payments"
 ENDPOINT = "payments.post_payment"

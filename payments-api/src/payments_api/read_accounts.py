@@ -7,8 +7,8 @@ from decimal import Decimal
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_core.database import AnyRow
-from payments_core.tables import accounts, ledger_entries
+from payments_core.db.engine import AnyRow
+from payments_core.db.tables import accounts, ledger_entries
 
 # Time never goes back along an account's entries, so the last one of a moment is found by
 # halving: some thirty look-ups of one unique index, however long the account's history.

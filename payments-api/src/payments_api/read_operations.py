@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_core.payments import utc_text
-from payments_core.tables import THROUGHPUT_BUCKET_SECONDS
+from payments_core.db.tables import THROUGHPUT_BUCKET_SECONDS
+from payments_core.domain.payments import utc_text
 
 WORKERS_SHOWN_MAX = 500
 ALIVE_WITHIN_SECONDS = 20  # Three signs of life missed, and a little.

@@ -12,10 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.callers import LEDGER_READ, Caller
 from payments_api.tenants import is_of_tenant, shown_account, shown_key
-from payments_core.database import AnyRow
-from payments_core.money import amount_text
-from payments_core.payments import first_id_at, utc_text
-from payments_core.tables import (
+from payments_core.db.engine import AnyRow
+from payments_core.db.tables import (
     constant,
     has_tenant,
     ledger_entries,
@@ -24,6 +22,8 @@ from payments_core.tables import (
     reconciliation_results,
     tenant_of,
 )
+from payments_core.domain.money import amount_text
+from payments_core.domain.payments import first_id_at, utc_text
 
 # A payment's id holds the API's time at which it was asked for; its row's time is Postgres'.
 ID_SKEW = timedelta(minutes=10)

@@ -10,7 +10,7 @@ from quart import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from payments_api.errors import MalformedJson, RequestTooSlow, UnsupportedMediaType
-from payments_core.problems import PayloadTooLarge
+from payments_core.http.problems import PayloadTooLarge
 
 BODY_MAX_BYTES = 64 * 1024
 BATCH_BODY_MAX_BYTES = 1024 * 1024

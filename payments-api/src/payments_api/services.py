@@ -15,9 +15,9 @@ from payments_api.cursors import CursorSigner
 from payments_api.errors import Overloaded
 from payments_api.event_feed import EventFeed
 from payments_api.key_ring import KeyRing
-from payments_core.database import POOL_WAIT_SECONDS, single_statement, transaction
-from payments_core.notices import Notifier
-from payments_core.serving import Lifecycle
+from payments_core.db.engine import POOL_WAIT_SECONDS, single_statement, transaction
+from payments_core.queue.notify import Notifier
+from payments_core.server.run import Lifecycle
 
 EXTENSION = "payments_api"
 

@@ -6,9 +6,9 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from payments_api.limit_settings import LimitSettings
-from payments_core.client_address import is_loopback
-from payments_core.serving import ServerName
-from payments_core.settings import DatabaseSettings, LogSettings, Port, Seconds
+from payments_core.config import DatabaseSettings, LogSettings, Port, Seconds
+from payments_core.http.client_address import is_loopback
+from payments_core.server.run import ServerName
 
 
 class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):

@@ -21,9 +21,9 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from payments_core.database_telemetry import statement_attributes
-from payments_core.problems import Problem
-from payments_core.telemetry import JOBS_QUEUE, traceparent_of_span, tracer
+from payments_core.db.telemetry import statement_attributes
+from payments_core.http.problems import Problem
+from payments_core.observability.tracing import JOBS_QUEUE, traceparent_of_span, tracer
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ worker and auditor know nothing of it: docs/decisions/tenants.md.
 from dataclasses import replace
 
 from payments_api.errors import IdempotencyKeyInvalid, ValidationFailed
-from payments_core.payments import (
+from payments_core.domain.payments import (
     ACCOUNT_ID_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,
     TENANT_SEPARATOR,

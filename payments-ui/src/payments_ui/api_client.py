@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import httpx2
 
-from payments_core.client_telemetry import calling
+from payments_core.observability.http_client import calling
 from payments_ui import api_types as api
 from payments_ui.metrics import API_SECONDS
 from payments_ui.settings import Settings

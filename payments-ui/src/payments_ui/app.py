@@ -9,10 +9,10 @@ from datetime import timedelta
 import httpx2
 from quart import Quart
 
-from payments_core.control import control_blueprint
-from payments_core.http_telemetry import observe_http
-from payments_core.money import currencies
-from payments_core.serving import Lifecycle
+from payments_core.domain.money import currencies
+from payments_core.http.control import control_blueprint
+from payments_core.http.telemetry import observe_http
+from payments_core.server.run import Lifecycle
 from payments_ui import formatting
 from payments_ui.account_view import read_account
 from payments_ui.api_client import ApiClient

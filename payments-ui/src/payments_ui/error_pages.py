@@ -7,7 +7,7 @@ from quart import Quart, Response, redirect, request
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from payments_core.problems import Problem
+from payments_core.http.problems import Problem
 from payments_ui.api_client import ApiProblem, ApiUnavailable, KeyNotAccepted
 from payments_ui.blueprints.payments import draw_again_after_csrf
 from payments_ui.security import CsrfFailed

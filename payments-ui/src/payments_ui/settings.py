@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from payments_core.client_address import is_loopback
-from payments_core.settings import ExistingFile, Port
+from payments_core.config import ExistingFile, Port
+from payments_core.http.client_address import is_loopback
 from payments_ui.sign_in.settings import SignInSettings
 
 SECRET_MIN_CHARS = 16  # Shorter ones can be guessed; the cookies' signatures rest on it.

@@ -7,15 +7,15 @@ from collections.abc import Awaitable, Callable
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.database import (
+from payments_core.config import read_settings, settings_help
+from payments_core.db.engine import (
     STATEMENT_TIMEOUT_SECONDS,
     create_engine,
     dsn_with_password,
     is_unavailable,
 )
-from payments_core.healthcheck import healthcheck
-from payments_core.serving import run
-from payments_core.settings import read_settings, settings_help
+from payments_core.http.healthcheck import healthcheck
+from payments_core.server.run import run
 from recon_worker import jobs_cli, seal_cli
 from recon_worker.app import run_worker
 from recon_worker.audit import as_table, audit

@@ -5,16 +5,16 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from quart import Quart
 
-from payments_core.control import control_blueprint
-from payments_core.database import create_engine, dsn_with_password
-from payments_core.database_telemetry import show_pool
-from payments_core.database_tls import warn_without_tls
-from payments_core.http_telemetry import observe_http
-from payments_core.logs import configure_logs
-from payments_core.metrics import show_build
-from payments_core.problems import install_problem_handlers
-from payments_core.serving import Lifecycle, ServeOptions, serve
-from payments_core.telemetry import tracing
+from payments_core.db.engine import create_engine, dsn_with_password
+from payments_core.db.telemetry import show_pool
+from payments_core.db.tls import warn_without_tls
+from payments_core.http.control import control_blueprint
+from payments_core.http.problems import install_problem_handlers
+from payments_core.http.telemetry import observe_http
+from payments_core.observability.logs import configure_logs
+from payments_core.observability.metrics import show_build
+from payments_core.observability.tracing import tracing
+from payments_core.server.run import Lifecycle, ServeOptions, serve
 from recon_worker.seal_format import read_keys
 from recon_worker.seal_watch import Sealer
 from recon_worker.settings import WorkerSettings

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.payments import first_id_at
+from payments_core.domain.payments import first_id_at
 from recon_worker.invariants import INVARIANTS, OFFENDERS_SHOWN_MAX, Invariant, Window
 
 Mode = Literal["incremental", "full"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from payments_core.queue import FRONT, ClaimedJob, Place
+from payments_core.queue.jobs import FRONT, ClaimedJob, Place
 
 # A look from the front is followed by one only after so many times what it took...
 PAUSE_AFTER_A_LOOK = 10.0

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core import dead_letters
-from payments_core.database import AnyRow, transaction
-from payments_core.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
-from payments_core.operator_actions import Operator, this_user
+from payments_core.audit_log import Operator, this_user
+from payments_core.db.engine import AnyRow, transaction
+from payments_core.queue import dead_letters
+from payments_core.queue.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
 
 LIST_LIMIT_MAX = 1_000
 JOB_ID_MAX = 2**63 - 1

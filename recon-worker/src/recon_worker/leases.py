@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core import queue
-from payments_core.database import is_unavailable, reason_of, single_statement
-from payments_core.queue import ClaimedJob, Lease
+from payments_core.db.engine import is_unavailable, reason_of, single_statement
+from payments_core.queue import jobs as queue
+from payments_core.queue.jobs import ClaimedJob, Lease
 from recon_worker.fault_points import reach
 
 log = logging.getLogger(__name__)

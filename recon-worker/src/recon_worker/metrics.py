@@ -6,9 +6,9 @@ from time import time
 
 from prometheus_client import Counter, Gauge, Histogram
 
-from payments_core.metrics import BatchHistogram
-from payments_core.queue import ClaimedJob
-from payments_core.telemetry import is_sampled, trace_id_of
+from payments_core.observability.metrics import BatchHistogram
+from payments_core.observability.tracing import is_sampled, trace_id_of
+from payments_core.queue.jobs import ClaimedJob
 from recon_worker.reconcile_batch import Tally
 from recon_worker.rules import Outcome
 

@@ -4,10 +4,10 @@ import asyncio
 from contextlib import suppress
 from time import monotonic
 
-from payments_core.database import asyncpg_dsn
-from payments_core.listening import listen
-from payments_core.queue import JOBS_CHANNEL
-from payments_core.serving import Lifecycle
+from payments_core.db.engine import asyncpg_dsn
+from payments_core.db.listen import listen
+from payments_core.queue.jobs import JOBS_CHANNEL
+from payments_core.server.run import Lifecycle
 from recon_worker.settings import WorkerSettings
 
 # After jobs were put back no notice tells when they are due: most are within this time.

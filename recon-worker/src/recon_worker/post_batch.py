@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_core import queue
-from payments_core.payments import CLEARING_ACCOUNT_PREFIX
-from payments_core.queue import ClaimedJob, Lease, LeaseLost
+from payments_core.domain.payments import CLEARING_ACCOUNT_PREFIX
+from payments_core.queue import jobs
+from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.fault_points import reach
 from recon_worker.rules import RULE_VERSION, Outcome
 
@@ -116,7 +116,7 @@ async def post_batch(
     """
     job_ids = [decided.job.id for decided in batch]
     # The fence comes first: a lost lease is found before any other work is done.
-    await queue.complete(tx, lease, job_ids)
+    await jobs.complete(tx, lease, job_ids)
     reach("after_fence")
     outcomes = list({decided.outcome: None for decided in batch})
     place_of = {outcome: place for place, outcome in enumerate(outcomes, start=1)}

@@ -9,16 +9,16 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core import queue
-from payments_core.database import (
+from payments_core.db.engine import (
     is_unavailable,
     reason_of,
     single_statement,
     sqlstate_of,
     transaction,
 )
-from payments_core.payments import PENDING
-from payments_core.queue import ClaimedJob, Lease, LeaseLost
+from payments_core.domain.payments import PENDING
+from payments_core.queue import jobs as queue
+from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker import spans
 from recon_worker.fault_points import reach
 from recon_worker.post_batch import Decided, post_batch

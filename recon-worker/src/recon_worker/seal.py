@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.database import AnyRow, transaction
+from payments_core.db.engine import AnyRow, transaction
 from recon_worker.seal_format import (
     ENTRY_HASH,
     FORMAT_VERSION,

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.database import single_statement
+from payments_core.db.engine import single_statement
 from recon_worker.invariants import OFFENDERS_SHOWN_MAX
 from recon_worker.seal import LAST_ENTRY, read_head, sign_head
 from recon_worker.seal_format import GENESIS

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_core.database import AnyRow
+from payments_core.db.engine import AnyRow
 from recon_worker.seal_format import Seal
 from recon_worker.seal_verify import SealFinding
 

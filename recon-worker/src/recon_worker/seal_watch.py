@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.database import AnyRow, is_unavailable, reason_of, single_statement, transaction
+from payments_core.db.engine import AnyRow, is_unavailable, reason_of, single_statement, transaction
 from recon_worker import seal_metrics
 from recon_worker.seal import (
     LAST_SEAL,

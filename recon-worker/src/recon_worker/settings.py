@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
-from payments_core.settings import DatabaseSettings, ExistingFile, LogSettings, Port, Seconds
+from payments_core.config import DatabaseSettings, ExistingFile, LogSettings, Port, Seconds
 from recon_worker.seal_format import read_keys
 
 

@@ -26,8 +26,8 @@ from opentelemetry.trace import (
     use_span,
 )
 
-from payments_core.queue import ClaimedJob
-from payments_core.telemetry import JOBS_QUEUE, context_of, is_sampled, tracer
+from payments_core.observability.tracing import JOBS_QUEUE, context_of, is_sampled, tracer
+from payments_core.queue.jobs import ClaimedJob
 from recon_worker.post_batch import Decided
 
 _CLAIMED_AT = otel_context.create_key("recon-worker-claimed-at")

@@ -5,7 +5,7 @@ import logging
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.database import is_unavailable, single_statement
+from payments_core.db.engine import is_unavailable, single_statement
 from recon_worker import metrics
 from recon_worker.audit import audit, last_findings
 

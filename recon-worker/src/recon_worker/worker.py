@@ -11,11 +11,12 @@ from time import monotonic, time_ns
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core import queue, queue_upkeep
-from payments_core.database import is_unavailable, reason_of, single_statement
-from payments_core.notices import Notifier
-from payments_core.schema import schema_problem
-from payments_core.serving import Lifecycle
+from payments_core.db.engine import is_unavailable, reason_of, single_statement
+from payments_core.db.schema_version import schema_problem
+from payments_core.queue import jobs as queue
+from payments_core.queue import maintenance
+from payments_core.queue.notify import Notifier
+from payments_core.server.run import Lifecycle
 from recon_worker import metrics, presence, spans
 from recon_worker.claiming import PAUSE_AFTER_A_LOOK, BatchSize, ClaimOrder
 from recon_worker.fault_points import reach
@@ -208,7 +209,7 @@ class Worker:
     async def _rescue(self) -> None:
         began = monotonic()
         async with single_statement(self.engine) as connection:
-            freed, dead = await queue_upkeep.rescue_expired(connection)
+            freed, dead = await maintenance.rescue_expired(connection)
         if freed or dead:
             reach("after_rescue")
             metrics.rescued(freed, dead)
@@ -221,7 +222,7 @@ class Worker:
     async def _prune(self) -> None:
         async with single_statement(self.engine) as connection:
             for _ in range(PRUNE_ROUNDS_MAX):
-                if not await queue_upkeep.prune_finished(connection, self._retention_seconds):
+                if not await maintenance.prune_finished(connection, self._retention_seconds):
                     break
                 await asyncio.sleep(PRUNE_PAUSE_SECONDS)
             await presence.forget_old(connection)

@@ -18,7 +18,7 @@ from waiting import until
 
 from payments_chaos.promises import Promises
 from payments_chaos.system import POISONED, System
-from payments_core.database import create_engine
+from payments_core.db.engine import create_engine
 from recon_worker.audit import Finding, audit
 
 OPEN_TRANSACTION_SECONDS_MAX = 60.0  # Of ours; longer is beyond every timeout that we set.

@@ -9,8 +9,8 @@ from payments_api.query import Query, checked_account_id
 from payments_api.read_accounts import balance_of, currencies_of, entries_of
 from payments_api.read_payments import entry_json
 from payments_api.services import services
-from payments_core.money import amount_text
-from payments_core.payments import utc_text
+from payments_core.domain.money import amount_text
+from payments_core.domain.payments import utc_text
 
 accounts = Blueprint("accounts", __name__, url_prefix="/accounts/<account_id>")
 

@@ -20,11 +20,11 @@ from payments_api.read_operations import read_audit, read_throughput, read_worke
 from payments_api.read_payments import time_or_none
 from payments_api.request_body import read_json_object
 from payments_api.services import services
-from payments_core import dead_letters, queue_upkeep
-from payments_core.database import AnyRow
-from payments_core.dead_letters import DeadLetterFilter
-from payments_core.operator_actions import JOB_ACTIONS, Operator, list_actions
-from payments_core.payments import utc_text
+from payments_core.audit_log import JOB_ACTIONS, Operator, list_actions
+from payments_core.db.engine import AnyRow
+from payments_core.domain.payments import utc_text
+from payments_core.queue import dead_letters, maintenance
+from payments_core.queue.dead_letters import DeadLetterFilter
 
 JOB_STATUSES = ("pending", "processing", "completed", "failed")
 JOB_ID_MAX = 2**63 - 1
@@ -70,9 +70,9 @@ async def get_stats() -> ResponseReturnValue:
     """The queue's depth; counts stop at 10,000."""
     Query(request.args)
     async with services().read() as tx:
-        depth = await queue_upkeep.read_depth(tx)
+        depth = await maintenance.read_depth(tx)
     counts = {"pending": depth.pending, "processing": depth.processing, "failed": depth.failed}
-    capped = {f"{name}Capped": n >= queue_upkeep.COUNT_CAP for name, n in counts.items()}
+    capped = {f"{name}Capped": n >= maintenance.COUNT_CAP for name, n in counts.items()}
     return {**counts, **capped, "oldestReadyAgeSeconds": depth.oldest_ready_age_seconds}
 
 

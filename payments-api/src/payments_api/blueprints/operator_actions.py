@@ -7,9 +7,9 @@ from quart.typing import ResponseReturnValue
 
 from payments_api.query import Query
 from payments_api.services import services
-from payments_core.database import AnyRow
-from payments_core.operator_actions import ACTIONS, list_actions
-from payments_core.payments import utc_text
+from payments_core.audit_log import ACTIONS, list_actions
+from payments_core.db.engine import AnyRow
+from payments_core.domain.payments import utc_text
 
 operator_actions = Blueprint("operator_actions", __name__)
 

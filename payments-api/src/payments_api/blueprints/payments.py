@@ -21,8 +21,8 @@ from payments_api.request_body import BATCH_BODY_MAX_BYTES, read_json_object
 from payments_api.services import services
 from payments_api.tenants import stored_order
 from payments_api.traceparent import traceparent_of
-from payments_core.payments import PAYMENT_STATUSES
-from payments_core.problems import Problem
+from payments_core.domain.payments import PAYMENT_STATUSES
+from payments_core.http.problems import Problem
 
 BATCH_ITEMS_MAX = 1_000
 

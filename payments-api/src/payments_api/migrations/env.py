@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from payments_core.tables import metadata
+from payments_core.db.tables import metadata
 
 if context.is_offline_mode():
     context.configure(

@@ -7,8 +7,13 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
-from payments_core.money import AMOUNT_LIMIT, AMOUNT_TEXT_MAX_CHARS, AMOUNT_TEXT_PATTERN, currencies
-from payments_core.payments import (
+from payments_core.domain.money import (
+    AMOUNT_LIMIT,
+    AMOUNT_TEXT_MAX_CHARS,
+    AMOUNT_TEXT_PATTERN,
+    currencies,
+)
+from payments_core.domain.payments import (
     ACCOUNT_ID_PATTERN,
     DESCRIPTION_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,

@@ -5,7 +5,7 @@ from urllib.parse import quote
 from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
-from payments_core.payments import is_stored_account_id
+from payments_core.domain.payments import is_stored_account_id
 from payments_ui.account_view import AccountPlace, currencies_of
 from payments_ui.services import render, services
 from payments_ui.statement_csv import statement_lines

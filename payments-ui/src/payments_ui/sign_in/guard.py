@@ -6,7 +6,7 @@ from typing import cast
 
 from quart import Quart, Response, current_app, g, request
 
-from payments_core.client_address import ClientAddresses, networks_of
+from payments_core.http.client_address import ClientAddresses, networks_of
 from payments_ui.metrics import show_sign_ins
 from payments_ui.sign_in.next_page import HOME, next_page
 from payments_ui.sign_in.oidc import Provider

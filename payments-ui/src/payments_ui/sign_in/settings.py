@@ -8,7 +8,7 @@ from argon2.exceptions import InvalidHashError
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from payments_core.client_address import ForwardedHeader, is_loopback, networks_of
+from payments_core.http.client_address import ForwardedHeader, is_loopback, networks_of
 
 PASSWORD_MIN_CHARS = 16  # Of one that is not hashed: made by a machine, kept by a secret store.
 # Signed with a private key of the provider's: what our own client secret signs proves nothing.

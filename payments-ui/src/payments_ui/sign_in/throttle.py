@@ -4,7 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from time import monotonic
 
-from payments_core.client_address import limited_as
+from payments_core.http.client_address import limited_as
 
 PER_ADDRESS_TRIES = 5  # At once; after that one more every PER_ADDRESS_SECONDS.
 PER_ADDRESS_SECONDS = 60.0

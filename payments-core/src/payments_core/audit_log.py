@@ -1,0 +1,75 @@
+"""What operators did: who, when and why, written with what they did or not at all."""
+
+import getpass
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_core.db.engine import AnyRow
+from payments_core.db.tables import operator_actions
+
+JOB_ACTIONS = ("replay", "discard")
+KEY_ACTIONS = ("create_key", "rotate_key", "revoke_key")
+ACTIONS = ("create", *JOB_ACTIONS, *KEY_ACTIONS)
+OPERATOR_MAX_CHARS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Who acts. `key_name` names the API key by which they came, `trace_id` their request."""
+
+    name: str
+    key_name: str | None = None
+    trace_id: str | None = None
+
+
+def this_user() -> str:
+    """Who runs this command: on record for what it does, unless another name is given."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"uid {os.getuid()}"  # A container's user often has no name.
+
+
+async def record_action(
+    tx: AsyncConnection,
+    action: str,
+    operator: Operator,
+    reason: str = "",
+    job_ids: Sequence[int] = (),
+    payment_id: UUID | None = None,
+) -> None:
+    """Write it down, in the transaction of the action itself."""
+    await tx.execute(
+        insert(operator_actions).values(
+            action=action,
+            actor=operator.name,
+            key_name=operator.key_name,
+            trace_id=operator.trace_id,
+            reason=reason,
+            job_ids=list(job_ids),
+            payment_id=payment_id,
+        )
+    )
+
+
+async def list_actions(
+    tx: AsyncConnection,
+    limit: int,
+    before_id: int | None = None,
+    actions: Sequence[str] = ACTIONS,
+    actor: str | None = None,
+) -> Sequence[AnyRow]:
+    """What operators did, newest first, from below `before_id` on."""
+    query = select(operator_actions)
+    if set(actions) != set(ACTIONS):
+        query = query.where(operator_actions.c.action.in_(actions))
+    if actor is not None:
+        query = query.where(operator_actions.c.actor == actor)
+    if before_id is not None:
+        query = query.where(operator_actions.c.id < before_id)
+    return (await tx.execute(query.order_by(operator_actions.c.id.desc()).limit(limit))).all()

@@ -1,0 +1,134 @@
+"""How every service reads its settings: once, at start, from the environment."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field, PostgresDsn, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from payments_core.db.tls import checked_tls
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+# Values of such variables are never printed: a database's URL may hold a password.
+SECRET_WORDS = ("DATABASE_URL", "KEY", "SECRET", "PASSWORD")
+
+
+def _file(path: Path) -> Path:
+    # pydantic's own FilePath lets a name that is too long for the system end the process.
+    try:
+        if path.is_file():
+            return path
+    except (OSError, ValueError):
+        pass
+    raise ValueError("must be the path of a file")
+
+
+ExistingFile = Annotated[Path, AfterValidator(_file)]
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+class LogSettings(BaseSettings):
+    """What every process reads for its log."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    log_level: Annotated[
+        str,
+        Field(
+            validation_alias="LOG_LEVEL",
+            pattern="^(DEBUG|INFO|WARNING|ERROR)$",
+            description="DEBUG to ERROR",
+        ),
+    ] = "INFO"
+    log_format: Annotated[
+        str,
+        Field(
+            validation_alias="LOG_FORMAT",
+            pattern="^(auto|json|console)$",
+            description="auto: readable on a terminal, else one JSON object a line",
+        ),
+    ] = "auto"
+
+
+def _checked_url(url: PostgresDsn) -> PostgresDsn:
+    # pydantic takes libpq's lists of hosts too, which SQLAlchemy then cannot read.
+    if len(url.hosts()) != 1:
+        raise ValueError("must name one host")
+    # A / ? or # that stands in a password as it is ends the host, and the real one comes after it.
+    if any("@" in (part or "") for part in (url.path, url.query, url.fragment)):
+        raise ValueError("must have / ? # and @ in user and password written as %2F %3F %23 %40")
+    checked_tls(str(url))
+    return url
+
+
+class DatabaseSettings(BaseSettings):
+    """What the services with a database connection read for it."""
+
+    database_url: Annotated[PostgresDsn, AfterValidator(_checked_url)] = Field(
+        default=PostgresDsn("postgresql://postgres@localhost:5432/payments"),
+        validation_alias="DATABASE_URL",
+        description="postgresql://user:password@host:port/database, and over a network"
+        " ?sslmode=verify-full&sslrootcert=FILE",
+    )
+    database_password_file: ExistingFile | None = Field(
+        default=None,
+        validation_alias="DATABASE_PASSWORD_FILE",
+        description="a file that holds the password, in place of the URL's",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable as people read of it; default is '' when there is none."""
+
+    name: str
+    default: str
+    description: str
+
+
+def variables_of(settings: type[BaseSettings]) -> list[Variable]:
+    """What the settings read from the environment, in their order."""
+    prefix = settings.model_config.get("env_prefix", "")
+    variables = []
+    for field_name, field in settings.model_fields.items():
+        alias = field.validation_alias
+        name = alias if isinstance(alias, str) else f"{prefix}{field_name}".upper()
+        default = "" if field.default is None else str(field.default)
+        if isinstance(field.default, bool):
+            default = default.lower()
+        variables.append(Variable(name, default, field.description or ""))
+    return variables
+
+
+def settings_help(settings: type[BaseSettings]) -> str:
+    """The variables for the end of a command's --help."""
+    lines = ["environment variables:"]
+    for variable in variables_of(settings):
+        default = f" (default: {variable.default})" if variable.default else ""
+        lines += [f"  {variable.name}", f"      {variable.description}{default}"]
+    return "\n".join(lines)
+
+
+def read_settings(settings: type[SettingsT]) -> SettingsT:
+    """The settings, or the end of the process with one line for each wrong variable."""
+    try:
+        return settings()
+    except ValidationError as error:
+        prefix = settings.model_config.get("env_prefix", "")
+        for problem in error.errors(include_url=False):
+            if not problem["loc"]:
+                # Of several together. The message names them; the input would be all of them,
+                # secrets too.
+                print(problem["ctx"]["error"], file=sys.stderr)
+                continue
+            field = str(problem["loc"][0])
+            name = field if field.isupper() else f"{prefix}{field}".upper()
+            secret = any(word in name for word in SECRET_WORDS)
+            got = "" if secret else f" (got {problem['input']!r})"
+            print(f"{name}: {problem['msg']}{got}", file=sys.stderr)
+        raise SystemExit(2) from None

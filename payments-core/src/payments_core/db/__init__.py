@@ -1,0 +1,1 @@
+"""Postgres: connections, TLS, notifications, the schema."""

@@ -1,0 +1,216 @@
+"""Connections to Postgres: one engine a process, every wait on it bounded."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from pydantic import PostgresDsn
+from sqlalchemy import Row, make_url
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from payments_core.db.telemetry import MeasuredPool, trace_statements
+from payments_core.db.tls import tls_problem
+
+# A row whose columns the type checker does not know.
+AnyRow = Row[*tuple[Any, ...]]
+
+LOCK_TIMEOUT_SECONDS = 5  # Longer than any batch holds a head row, shorter than a lease.
+STATEMENT_TIMEOUT_SECONDS = 30
+IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 15  # A stalled process frees its locks by itself.
+CONNECT_TIMEOUT_SECONDS = 5
+POOL_WAIT_SECONDS = 5
+# A peer that fell silent is given up after some 20 seconds, also where nobody waits for it.
+TCP_OPTIONS = {
+    "TCP_KEEPIDLE": 10,
+    "TCP_KEEPINTVL": 3,
+    "TCP_KEEPCNT": 3,
+    "TCP_USER_TIMEOUT": 15_000,  # Milliseconds: what was sent and not acknowledged.
+}
+
+# What a caller may see while Postgres restarts, is unreachable, or all connections are busy.
+_UNAVAILABLE_SQLSTATES = ("08", "53", "57P", "25006", "55P03", "57014")
+
+
+def server_settings(application_name: str) -> dict[str, str]:
+    """The settings that every connection of ours starts with."""
+    return {
+        "application_name": application_name,
+        "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
+        "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
+        "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_SECONDS}s",
+        "timezone": "UTC",
+        # One plan for every batch, made for index look-ups: at a custom plan's estimate, or
+        # at the price of a spinning disk, the planner hash-joins a batch with whole tables.
+        "plan_cache_mode": "force_generic_plan",
+        "random_page_cost": "1.1",
+        "jit": "off",
+        # A plan for any value expects many rows: for a page of a large table it would start
+        # processes, which takes longer than the page, and the cores that payments need.
+        "max_parallel_workers_per_gather": "0",
+    }
+
+
+def dsn_with_password(url: PostgresDsn, password_file: Path | None) -> str:
+    """The connection URL, its password taken from the file when one is named.
+
+    Raises OSError when the file cannot be read.
+    """
+    if password_file is None:
+        return str(url)
+    password = password_file.read_text().strip()
+    return make_url(str(url)).set(password=password).render_as_string(hide_password=False)
+
+
+def asyncpg_dsn(url: str) -> str:
+    """The URL as asyncpg itself takes it."""
+    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+async def connect(url: str, **options: Any) -> "asyncpg.Connection[Any]":
+    """asyncpg.connect to the URL, with its `options`; every connection of ours begins here.
+
+    Raises DatabaseTlsError, and what asyncpg raises.
+    """
+    try:
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(asyncpg_dsn(url), **options)
+    except (OSError, asyncpg.PostgresError) as error:
+        parsed = make_url(url)
+        problem = tls_problem(error, f"{parsed.host or 'localhost'}:{parsed.port or 5432}")
+        if problem is None:
+            raise
+        raise problem from error
+    _notice_a_dead_peer(connection)
+    return connection
+
+
+def _notice_a_dead_peer(connection: "asyncpg.Connection[Any]") -> None:
+    """Let the kernel end a connection whose other end went without a word."""
+    # asyncpg has no public way to its socket.
+    transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
+    opened = transport.get_extra_info("socket")
+    if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in TCP_OPTIONS.items():
+        if hasattr(socket, name):  # Not every system has each.
+            opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
+def create_engine(
+    url: str,
+    *,
+    application_name: str,
+    pool_size: int,
+    statement_seconds: float = STATEMENT_TIMEOUT_SECONDS,
+) -> AsyncEngine:
+    """An engine with a bounded pool; url is postgresql://user:password@host:port/database."""
+    settings = server_settings(application_name)
+    settings["statement_timeout"] = f"{statement_seconds:.0f}s"
+    engine = create_async_engine(
+        make_url(url).set(drivername="postgresql+asyncpg"),
+        hide_parameters=True,  # They hold keys and descriptions, and errors go to the log.
+        poolclass=MeasuredPool,
+        pool_size=pool_size,
+        max_overflow=0,
+        pool_timeout=POOL_WAIT_SECONDS,
+        pool_recycle=1800,
+        # asyncpg reads the URL itself: it knows sslmode, sslrootcert and several hosts.
+        async_creator=lambda: connect(
+            url,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=statement_seconds + 5,  # Where the server cannot even say so.
+            server_settings=settings,
+        ),
+    )
+    trace_statements(engine)
+    return engine
+
+
+@asynccontextmanager
+async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """One READ COMMITTED transaction: committed when the block ends, rolled back if it raises."""
+    async with engine.begin() as tx:
+        yield tx
+
+
+@asynccontextmanager
+async def single_statement(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection on which each statement is its own transaction: one round trip each."""
+    async with engine.connect() as connection:
+        yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+
+
+@asynccontextmanager
+async def driver_connection(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """The same, as asyncpg itself has it: for the few statements that every payment waits for.
+
+    SQLAlchemy's way through a greenlet costs some 400 microseconds a statement more. Errors are
+    asyncpg's own; a connection that broke is taken out of the pool.
+    """
+    async with single_statement(engine) as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert isinstance(driver, asyncpg.Connection), "the engine's dialect is asyncpg's"
+        try:
+            yield driver
+        except (TimeoutError, asyncpg.InternalClientError):
+            # Nobody knows what it is still doing, or whether anybody is there.
+            driver.terminate()
+            raise
+        finally:
+            if driver.is_closed():
+                await connection.invalidate()
+
+
+def reason_of(error: BaseException) -> str:
+    """The error's name and text in one line, as the database gave it.
+
+    SQLAlchemy's own text quotes the statement and its parameters, which help nobody who reads a
+    log or a dead letter.
+    """
+    cause: BaseException = error
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        cause = error.orig.__cause__ or error.orig
+    return " ".join(f"{type(cause).__name__}: {cause}".split())
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The five characters Postgres gave for the error, if it came from Postgres."""
+    cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
+    while cause is not None:
+        sqlstate = getattr(cause, "sqlstate", None)
+        if isinstance(sqlstate, str):
+            return sqlstate
+        cause = cause.__cause__
+    return None
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database could not answer for now, so that trying again later is right."""
+    if isinstance(error, OSError | asyncio.TimeoutError | PoolTimeoutError):
+        return True
+    if isinstance(error, asyncpg.InternalClientError):
+        return True  # The server's goodbye came while asyncpg was about to send.
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    sqlstate = sqlstate_of(error)
+    if sqlstate is None:
+        # asyncpg's own complaints, such as a connection closed in the middle. The text of the
+        # SQLAlchemy error would quote the statement and its parameters too.
+        reason = error.orig if isinstance(error, DBAPIError) else error
+        ours = isinstance(error, SQLAlchemyError | asyncpg.InterfaceError)
+        return ours and "connection" in str(reason)
+    return sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
+
+
+def is_connection_lost(error: BaseException) -> bool:
+    """Whether this connection died, so that another one may do better at once."""
+    if isinstance(error, TimeoutError):
+        return False  # It may be as silent for the next one, and somebody is waiting.
+    sqlstate = sqlstate_of(error)
+    return is_unavailable(error) and (sqlstate is None or sqlstate.startswith(("08", "57P")))

@@ -1,0 +1,1 @@
+"""The domain: money, payments. It imports nothing else of ours."""

@@ -1,0 +1,1 @@
+"""What every service answers over HTTP: problems, health, telemetry."""

@@ -1,0 +1,1 @@
+"""Logs, traces and metrics that every service shares."""

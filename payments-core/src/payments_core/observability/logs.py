@@ -1,0 +1,161 @@
+"""Logs: one JSON object a line for machines, a readable line for a terminal.
+
+A message is the event's name; what belongs to it goes into `extra`. Trace and span ids are
+added here. No description, key or secret is ever given to a log call, and what Postgres
+quotes of a row in its errors is cut out here, since that may hold any of them.
+"""
+
+import json
+import logging
+import re
+import sys
+import time
+from typing import Any
+
+from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
+
+TELEMETRY_LOG_INTERVAL_SECONDS = 60.0
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_COLOURS = {"DEBUG": 2, "INFO": 36, "WARNING": 33, "ERROR": 31, "CRITICAL": 35}
+# json.dumps with arguments makes a new encoder for every line. A record holds no cycles.
+_encode = json.JSONEncoder(default=str, ensure_ascii=False, check_circular=False).encode
+# "DETAIL:  Failing row contains (...)", "[parameters: (...)]": whole rows and keys.
+_QUOTED_ROW = re.compile(
+    r"(DETAIL:\s*|Failing row contains|\[parameters: )"
+    r"[\s\S]*?(?=\n(?:HINT|CONTEXT|Traceback|During|The above|  File|\[SQL)|\Z)"
+)
+
+
+def without_rows(text: str) -> str:
+    """The text without what Postgres or SQLAlchemy quote in it of a row or of parameters."""
+    if "DETAIL" not in text and "row contains" not in text and "[parameters" not in text:
+        return text
+    return _QUOTED_ROW.sub("(row not shown)", text)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    fields = {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    for key, value in fields.items():
+        if type(value) is str:
+            fields[key] = without_rows(value)
+    return fields
+
+
+def _ids() -> dict[str, str]:
+    context = get_current_span().get_span_context()
+    if not context.is_valid:
+        return {}
+    return {
+        "trace_id": format_trace_id(context.trace_id),
+        "span_id": format_span_id(context.span_id),
+    }
+
+
+class _Formatter(logging.Formatter):
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's own name
+        return without_rows(super().formatException(ei))
+
+
+class JsonFormatter(_Formatter):
+    """{"time","level","service","event", ...}: the event's name, then what `extra` gave."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self.service = service
+        self._second, self._second_text = 0, ""
+
+    def _time(self, record: logging.LogRecord) -> str:
+        second = int(record.created)
+        if second != self._second:
+            self._second_text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = second
+        return f"{self._second_text}.{int(record.msecs):03d}Z"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever the message holds."""
+        line: dict[str, Any] = {
+            "time": self._time(record),
+            "level": record.levelname.lower(),
+            "service": self.service,
+            "logger": record.name,
+            "event": without_rows(record.getMessage()),
+            **_fields(record),
+            **_ids(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return _encode(line)
+
+
+class ConsoleFormatter(_Formatter):
+    """12:30:59 INFO event key=value: for people."""
+
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self.colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, and the traceback below it."""
+        at = time.strftime("%H:%M:%S", time.localtime(record.created))
+        level = f"{record.levelname:<7}"
+        if self.colours:
+            level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{level}\x1b[0m"
+        details = " ".join(f"{key}={value}" for key, value in _fields(record).items())
+        trace = _ids().get("trace_id", "")
+        if trace:
+            details = f"{details} trace={trace}"
+        line = f"{at} {level} {without_rows(record.getMessage())} {details}".rstrip()
+        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+
+
+class TelemetryOnceAMinute(logging.Filter):
+    """Of all that telemetry says about its own troubles, one line a minute, without traceback."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._quiet_until = 0.0
+        self._left_out = 0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the record is logged; it is then named telemetry_trouble."""
+        if not record.name.startswith("opentelemetry"):
+            return True
+        now = time.monotonic()
+        if now < self._quiet_until:
+            self._left_out += 1
+            return False
+        said = record.getMessage()
+        if record.exc_info and record.exc_info[1]:
+            said = f"{said}: {record.exc_info[1]}"
+        record.msg, record.args, record.exc_info = "telemetry_trouble", (), None
+        record.error, record.left_out = said[:300], self._left_out
+        self._quiet_until, self._left_out = now + TELEMETRY_LOG_INTERVAL_SECONDS, 0
+        return True
+
+
+def configure_logs(service: str, level: str, log_format: str) -> None:
+    """Send everything to standard output, once, in the format asked for."""
+    terminal = sys.stdout.isatty()
+    as_json = log_format == "json" or (log_format == "auto" and not terminal)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter(service) if as_json else ConsoleFormatter(colours=terminal))
+    handler.addFilter(TelemetryOnceAMinute())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # httpx2 logs every request; Authlib at DEBUG logs what proves a sign-in to its provider.
+    for noisy in (
+        "hypercorn.error",
+        "uvicorn.error",
+        "httpx2",
+        "httpcore2",
+        "authlib",
+        "alembic",
+        "urllib3",
+    ):
+        logging.getLogger(noisy).setLevel("WARNING")
+    # SQLAlchemy logs a pool by its class's module: that one was disposed of is no news.
+    logging.getLogger("payments_core.db.telemetry").setLevel("WARNING")
+    # Told for every span that its queue has no place for, on the path of a request.
+    logging.getLogger("opentelemetry.sdk._shared_internal").setLevel("ERROR")
+    # Looked up for each record, and shown in none.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

@@ -1,0 +1,254 @@
+"""Traces: where spans go, and which ones are recorded. Off unless OTEL_* asks for them.
+
+An exporter that is down, slow or refusing costs payments nothing: spans wait in a bounded
+queue that a thread of its own empties, what does not fit is dropped, and logs.py lets one
+line a minute through.
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import Getter
+from opentelemetry.sdk.resources import (
+    SERVICE_NAME,
+    SERVICE_VERSION,
+    OTELResourceDetector,
+    Resource,
+)
+from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import (
+    Link,
+    Span,
+    SpanKind,
+    Tracer,
+    TraceState,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+)
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.util.types import Attributes
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from payments_core.config import read_settings
+
+DEFAULT_SAMPLED_RATIO = 0.01  # One payment in a hundred tells how all of them fare.
+BATCH_LINKS_MAX = 2_000  # A worker's batch span links every job it may hold.
+FLUSH_SECONDS_MAX = 2.0  # At the end: a stop must not wait for an exporter that is down.
+
+JOBS_QUEUE = "recon_jobs"  # messaging.destination.name, where jobs are sent and processed.
+
+PROPAGATOR = TraceContextTextMapPropagator()
+_ODD = tuple("13579bdf")  # The last digit of the flags, of which the lowest bit is "sampled".
+_CERTIFICATES = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE")
+_SAMPLERS = "always_on|always_off|traceidratio"
+
+
+class TelemetrySettings(BaseSettings):
+    """The OTEL_* that we read ourselves; the SDK reads the rest, such as headers and limits."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    sdk_disabled: bool = Field(
+        default=False, validation_alias="OTEL_SDK_DISABLED", description="true: no traces at all"
+    )
+    traces_exporter: Annotated[str, Field(pattern="^(otlp|none)$")] = Field(
+        default="otlp", validation_alias="OTEL_TRACES_EXPORTER", description="otlp or none"
+    )
+    endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_ENDPOINT",
+        description="where traces are sent, such as http://localhost:4318; unset: nowhere",
+    )
+    traces_endpoint: str | None = Field(
+        default=None,
+        validation_alias="OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        description="the same, with its full path, for traces alone",
+    )
+    protocol: Annotated[str, Field(pattern="^(grpc|http/protobuf)$")] = Field(
+        default="http/protobuf",
+        validation_alias="OTEL_EXPORTER_OTLP_PROTOCOL",
+        description="grpc or http/protobuf",
+    )
+    sampler: Annotated[str, Field(pattern=f"^(parentbased_)?({_SAMPLERS})$")] | None = Field(
+        default=None,
+        validation_alias="OTEL_TRACES_SAMPLER",
+        description="which traces are recorded (default: parentbased_traceidratio)",
+    )
+    sampler_arg: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=DEFAULT_SAMPLED_RATIO,
+        validation_alias="OTEL_TRACES_SAMPLER_ARG",
+        description="the ratio of the traceidratio samplers",
+    )
+
+    @property
+    def exports(self) -> bool:
+        """Whether there is somewhere to send spans to."""
+        return self.traces_exporter == "otlp" and bool(self.endpoint or self.traces_endpoint)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether to trace. A sampler without an endpoint still gives rows and logs their ids."""
+        return not self.sdk_disabled and (self.exports or self.sampler is not None)
+
+
+class LinkedOr(Sampler):
+    """Records a root span that links a recorded one, whatever `other` says.
+
+    A worker's batch span begins a trace of its own: without this, the payment that is traced
+    would seldom find the batch that settled it.
+    """
+
+    def __init__(self, other: Sampler) -> None:
+        self._other = other
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Record when any link is recorded; else as the other sampler decides."""
+        if links and any(link.context.trace_flags.sampled for link in links):
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes)
+        return self._other.should_sample(
+            parent_context, trace_id, name, kind, attributes, links, trace_state
+        )
+
+    def get_description(self) -> str:
+        """For the SDK's debug output."""
+        return f"LinkedOr{{{self._other.get_description()}}}"
+
+
+@dataclass(slots=True)
+class _Process:
+    tracer: Tracer | None = None
+
+
+_process = _Process()
+
+
+def tracer() -> Tracer | None:
+    """The process's tracer; None when nobody asked for traces."""
+    return _process.tracer
+
+
+@contextmanager
+def tracing(
+    service: str, version: str, processors: Sequence[SpanProcessor] | None = None
+) -> Iterator[None]:
+    """Trace, as the OTEL_* settings say, for as long as the block runs; then flush, briefly.
+
+    `processors` stand in for the exporter in tests.
+    """
+    settings = read_settings(TelemetrySettings)
+    if not settings.wanted and processors is None:
+        yield
+        return
+    provider = TracerProvider(
+        sampler=_sampler(settings),
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over what we say.
+        resource=Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version}).merge(
+            OTELResourceDetector().detect()
+        ),
+        span_limits=SpanLimits(max_links=BATCH_LINKS_MAX),
+        shutdown_on_exit=False,
+    )
+    if processors is None:
+        processors = [BatchSpanProcessor(_exporter(settings))] if settings.exports else []
+    for processor in processors:
+        provider.add_span_processor(processor)
+    _process.tracer = provider.get_tracer("payments", version)
+    try:
+        yield
+    finally:
+        _process.tracer = None
+        # The SDK's own bound is half a minute, its exporters' retries are longer still.
+        flush = threading.Thread(target=provider.shutdown, daemon=True)
+        flush.start()
+        flush.join(FLUSH_SECONDS_MAX)
+
+
+def _sampler(settings: TelemetrySettings) -> Sampler:
+    name = settings.sampler or "parentbased_traceidratio"
+    plain = name.removeprefix("parentbased_")
+    root: Sampler = {"always_on": ALWAYS_ON, "always_off": ALWAYS_OFF}.get(
+        plain, LinkedOr(TraceIdRatioBased(settings.sampler_arg))
+    )
+    return root if plain == name else ParentBased(root)
+
+
+def _exporter(settings: TelemetrySettings) -> SpanExporter:
+    """The exporter that is asked for; the other one is not even imported (each takes 0.1 s)."""
+    if settings.protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc_exporter
+
+        return grpc_exporter.OTLPSpanExporter()
+    from opentelemetry.exporter.otlp.proto.http import trace_exporter as http_exporter
+    from requests import Session
+
+    session = Session()
+    # Its REQUESTS_CA_BUNDLE, which many sites set for everything, would win over the certificate
+    # that is meant for the collector.
+    session.trust_env = not any(os.environ.get(name) for name in _CERTIFICATES)
+    return http_exporter.OTLPSpanExporter(session=session)
+
+
+class _DictGetter(Getter[Mapping[str, str]]):
+    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
+        value = carrier.get(key)
+        return None if value is None else [value]
+
+    def keys(self, carrier: Mapping[str, str]) -> list[str]:
+        return list(carrier)
+
+
+_GETTER = _DictGetter()
+
+
+def context_of(traceparent: str) -> Context:
+    """The context that a W3C traceparent names; an empty one when it names none."""
+    return PROPAGATOR.extract({"traceparent": traceparent}, Context(), _GETTER)
+
+
+def traceparent_of_span(span: Span) -> str:
+    """The W3C traceparent (level 1) that makes others continue this span's trace."""
+    context = span.get_span_context()
+    ids = f"{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}"
+    return f"00-{ids}-{context.trace_flags.sampled:02x}"
+
+
+def is_sampled(traceparent: str) -> bool:
+    """Whether the trace is recorded, from the text alone: a batch asks this of every job."""
+    return traceparent.endswith(_ODD)
+
+
+def trace_id_of(traceparent: str) -> str:
+    """The trace's id, from the text alone."""
+    return traceparent[3:35]
+
+
+def current_trace_id() -> str | None:
+    """The id of the trace that is being recorded here, for exemplars; None if none is."""
+    context = get_current_span().get_span_context()
+    return format_trace_id(context.trace_id) if context.trace_flags.sampled else None

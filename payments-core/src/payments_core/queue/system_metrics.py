@@ -1,0 +1,223 @@
+"""What the system as a whole tells of itself: queue, ledger audit, Postgres; read every 5 s.
+
+The API runs it, since it is there when no worker is. However often and by however many
+/metrics is scraped, Postgres is asked once an interval, and nothing it is asked takes longer
+as history grows. What is older than half a minute is not shown: no figure is better than a
+false one, and an alert that needs it sees that it is absent.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from prometheus_client import REGISTRY, Gauge
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from payments_core.db.engine import reason_of, single_statement
+from payments_core.queue.maintenance import DEPTH, QueueDepth
+
+OBSERVE_INTERVAL_SECONDS = 5.0
+SHOWN_SECONDS_MAX = 30.0
+WORKER_ALIVE_SECONDS = 20  # Three signs of life missed, and a little.
+HOT_TABLES = "accounts", "ledger_entries", "payments", "recon_jobs", "reconciliation_results"
+
+# One statement, so that being watched costs an idle database next to nothing.
+STATE = f"""
+SELECT
+    depth.*,
+    oldest_transaction_age_seconds() AS oldest_transaction,
+    (SELECT count(*) FROM workers
+     WHERE seen_at > now() - interval '{WORKER_ALIVE_SECONDS} s') AS workers,
+    (SELECT extract(epoch FROM max(checked_at))::float8 FROM audit_findings) AS audited_at,
+    (SELECT coalesce(max(id), 0) FROM ledger_entries)
+        - (SELECT entries_verified_to FROM audit_progress) AS unaudited,
+    (SELECT jsonb_object_agg(invariant, offending) FROM audit_findings)::text AS findings,
+    (SELECT coalesce(max(id), 0) FROM ledger_entries) - sealed.to_entry_id AS unsealed,
+    (SELECT extract(epoch FROM now() - created_at)::float8 FROM ledger_entries
+     WHERE id > sealed.to_entry_id ORDER BY id LIMIT 1) AS unsealed_age,
+    (SELECT problem IS NULL FROM seal_verification) AS seals_hold,
+    (SELECT jsonb_agg(to_jsonb(hot) ORDER BY relname) FROM (
+        SELECT relname, n_live_tup, n_dead_tup, pg_total_relation_size(relid) AS bytes
+        FROM pg_stat_user_tables
+        WHERE schemaname = 'public' AND relname IN {HOT_TABLES}) AS hot)::text AS tables,
+    xact_commit, xact_rollback, blks_hit, blks_read, deadlocks, numbackends
+FROM pg_stat_database, ({DEPTH}) AS depth, (
+    SELECT coalesce((SELECT to_entry_id FROM ledger_seals ORDER BY seq DESC LIMIT 1), 0)
+        AS to_entry_id) AS sealed
+WHERE datname = current_database()"""
+
+OBSERVING_SECONDS = Gauge(
+    "payments_observing_seconds", "What reading the system's figures took, the last time."
+)
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """The system at one moment; `at` is of the monotonic clock."""
+
+    at: float
+    depth: QueueDepth
+    state: Any
+    tables: list[dict[str, Any]]
+    findings: dict[str, int]
+
+
+class Observer(Collector):
+    """Reads on a timer, and shows the last observation to whoever scrapes."""
+
+    def __init__(self) -> None:
+        self.last: Observation | None = None
+
+    async def run(self, engine: AsyncEngine, interval_seconds: float) -> None:
+        """Observe for ever; a database that is away leaves a gap in the figures."""
+        while True:
+            try:
+                async with single_statement(engine) as connection:
+                    self.last = await _observe(connection)
+                OBSERVING_SECONDS.set(monotonic() - self.last.at)
+            except Exception as error:  # Whatever it is, payments do not depend on it.
+                log.warning("not_observed", extra={"error": reason_of(error)})
+            await asyncio.sleep(interval_seconds)
+
+    def collect(self) -> Iterable[Metric]:
+        """The families of the last observation, while it is fresh."""
+        seen = self.last
+        if seen is None or monotonic() - seen.at > SHOWN_SECONDS_MAX:
+            return
+        yield from _queue_families(seen)
+        yield from _ledger_families(seen)
+        yield from _postgres_families(seen)
+
+
+async def observe_system(engine: AsyncEngine) -> None:
+    """Show the figures and keep them fresh, for ever."""
+    observer = Observer()
+    REGISTRY.register(observer)
+    await observer.run(engine, OBSERVE_INTERVAL_SECONDS)
+
+
+async def _observe(connection: AsyncConnection) -> Observation:
+    at = monotonic()
+    state = (await connection.exec_driver_sql(STATE)).one()
+    depth = QueueDepth(
+        state.pending, state.processing, state.failed, state.oldest_ready_age_seconds
+    )
+    tables = json.loads(state.tables or "[]")
+    return Observation(at, depth, state, tables, json.loads(state.findings or "{}"))
+
+
+def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(name, documentation, value=value)
+
+
+def _labelled(
+    name: str, documentation: str, label: str, values: Iterable[tuple[str, float]]
+) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, documentation, labels=[label])
+    for labelled, value in values:
+        family.add_metric([labelled], value)
+    return family
+
+
+def _queue_families(seen: Observation) -> Iterable[Metric]:
+    depth = seen.depth
+    yield _labelled(
+        "payments_queue_jobs",
+        "Jobs by status, counted up to 10,000; failed is a dead letter.",
+        "status",
+        [
+            ("pending", depth.pending),
+            ("processing", depth.processing),
+            ("failed", depth.failed),
+        ],
+    )
+    yield _gauge(
+        "payments_queue_oldest_ready_age_seconds",
+        "How long the oldest job that may be claimed has waited; 0 when none waits.",
+        max(0.0, depth.oldest_ready_age_seconds or 0.0),
+    )
+    yield _gauge(
+        "payments_workers_alive",
+        f"Workers that gave a sign of life within {WORKER_ALIVE_SECONDS} s.",
+        seen.state.workers,
+    )
+
+
+def _ledger_families(seen: Observation) -> Iterable[Metric]:
+    yield _labelled(
+        "payments_ledger_invariant_holds",
+        "1 when the auditor found no offending row.",
+        "invariant",
+        [(name, 0 if offending else 1) for name, offending in sorted(seen.findings.items())],
+    )
+    yield _gauge(
+        "payments_ledger_unaudited_entries",
+        "Ledger entries that the auditor has not looked at yet.",
+        max(0, seen.state.unaudited),
+    )
+    yield _gauge(
+        "payments_ledger_unsealed_entries",
+        "Ledger entries that no seal covers yet, gaps in their ids included.",
+        max(0, seen.state.unsealed),
+    )
+    yield _gauge(
+        "payments_ledger_unsealed_age_seconds",
+        "How long ago the oldest entry that no seal covers was posted; 0 when all are sealed.",
+        max(0.0, seen.state.unsealed_age or 0.0),
+    )
+    yield _gauge(
+        "payments_ledger_seals_hold",
+        "0 from the moment that an entry or seal was found to be not as sealed, until cleared.",
+        0 if seen.state.seals_hold is False else 1,
+    )
+    if seen.state.audited_at is not None:
+        yield _gauge(
+            "payments_audit_last_timestamp_seconds",
+            "When the last audit ended, in Unix time.",
+            seen.state.audited_at,
+        )
+
+
+def _postgres_families(seen: Observation) -> Iterable[Metric]:
+    state = seen.state
+    yield _gauge(
+        "payments_postgres_oldest_transaction_age_seconds",
+        "Age of the oldest open transaction: what died since cannot be vacuumed.",
+        max(0.0, state.oldest_transaction),
+    )
+    yield _gauge("payments_postgres_backends", "Connections to the database.", state.numbackends)
+    for name, documentation, column in (
+        ("payments_postgres_table_live_rows", "Live rows, estimated.", "n_live_tup"),
+        ("payments_postgres_table_dead_rows", "Dead rows, estimated.", "n_dead_tup"),
+        ("payments_postgres_table_bytes", "Size with indexes and TOAST.", "bytes"),
+    ):
+        rows = [(table["relname"], float(table[column])) for table in seen.tables]
+        yield _labelled(name, documentation, "table", rows)
+    for name, documentation, label, values in (
+        (
+            "payments_postgres_transactions",
+            "Transactions ended, by how.",
+            "end",
+            [("commit", state.xact_commit), ("rollback", state.xact_rollback)],
+        ),
+        (
+            "payments_postgres_blocks_read",
+            "Blocks read, by where they were found.",
+            "source",
+            [("cache", state.blks_hit), ("disk", state.blks_read)],
+        ),
+    ):
+        family = CounterMetricFamily(name, documentation, labels=[label])
+        for labelled, value in values:
+            family.add_metric([labelled], value)
+        yield family
+    yield CounterMetricFamily(
+        "payments_postgres_deadlocks", "Deadlocks that Postgres broke.", value=state.deadlocks
+    )

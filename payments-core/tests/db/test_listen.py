@@ -1,0 +1,137 @@
+"""LISTEN: what comes is heard, and a lost connection is replaced and made known."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+from backlog import Sql
+from tcp_proxy import TcpProxy
+from waiting import until
+
+from payments_core.db import listen as listening
+from payments_core.db.listen import listen
+from payments_local.postgres import EmbeddedPostgres
+
+CHANNEL = "heard"
+
+
+@dataclass
+class Heard:
+    """What a listener was told."""
+
+    payloads: list[str] = field(default_factory=list)
+    connected: int = 0
+    lost: int = 0
+    task: "asyncio.Task[None] | None" = None
+
+    def start(self, dsn: str) -> None:
+        """Listen in the background."""
+
+        def on_connected() -> None:
+            self.connected += 1
+
+        def on_lost() -> None:
+            self.lost += 1
+
+        self.task = asyncio.create_task(
+            listen(dsn, CHANNEL, self.payloads.append, on_connected, "test-listen", on_lost)
+        )
+
+    async def until_connected(self, times: int) -> None:
+        """Wait for the so many-th connection."""
+
+        async def so_often() -> bool:
+            return self.connected >= times
+
+        await until(so_often)
+
+    async def until_payloads(self, payloads: list[str]) -> None:
+        """Wait until exactly these were heard."""
+
+        async def heard() -> bool:
+            return self.payloads == payloads
+
+        await until(heard)
+
+
+@pytest.fixture
+async def heard() -> AsyncIterator[Heard]:
+    heard = Heard()
+    yield heard
+    assert heard.task is not None
+    assert not heard.task.done()
+    heard.task.cancel()
+    await asyncio.gather(heard.task, return_exceptions=True)
+
+
+async def _terminate_listeners(sql: Sql) -> None:
+    await sql.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = 'test-listen'"
+    )
+
+
+async def test_every_notification_is_heard_in_order(
+    sql: Sql, database_url: str, heard: Heard
+) -> None:
+    heard.start(database_url)
+    await heard.until_connected(1)
+    for text in ("one", "", "three"):
+        await sql.execute("SELECT pg_notify($1, $2)", CHANNEL, text)
+    await heard.until_payloads(["one", "", "three"])
+
+
+async def test_a_connection_that_is_cut_is_replaced_and_the_reader_told_to_look(
+    sql: Sql, database_url: str, heard: Heard
+) -> None:
+    heard.start(database_url)
+    for times in (1, 2, 3):
+        await heard.until_connected(times)
+        assert heard.lost == times - 1
+        await sql.execute("SELECT pg_notify($1, $2)", CHANNEL, str(times))
+        await heard.until_payloads([str(n) for n in range(1, times + 1)])
+        await _terminate_listeners(sql)
+
+
+async def test_a_half_open_connection_is_found_by_its_heartbeat(
+    postgres: EmbeddedPostgres,
+    database_url: str,
+    heard: Heard,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(listening, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(listening, "CONNECT_TIMEOUT_SECONDS", 0.5)
+    proxy = TcpProxy(postgres.port)
+    heard.start(database_url.replace(str(postgres.port), str(proxy.port)))
+    await heard.until_connected(1)
+    proxy.delay_seconds = 2.0  # No answer arrives in time, and no end of the connection either.
+
+    async def lost() -> bool:
+        return heard.lost >= 1
+
+    await until(lost, seconds=5)
+    proxy.mend()
+    await heard.until_connected(2)
+    proxy.close()
+
+
+async def test_a_server_that_refuses_is_asked_again_with_growing_pauses(
+    database_url: str, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def count(seconds: float) -> None:
+        if seconds >= listening.RECONNECT_SECONDS_MIN:
+            pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", count)
+    heard.start(database_url.replace("/payments", "/nowhere"))
+
+    async def enough() -> bool:
+        return len(pauses) >= 8
+
+    await until(enough)
+    assert pauses[:8] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]

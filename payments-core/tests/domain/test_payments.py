@@ -1,0 +1,138 @@
+"""What a payment is: which accounts it may name, what makes two orders the same request."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from payments_core.domain.payments import (
+    CreatedPayment,
+    PaymentOrder,
+    is_account_id,
+    is_system_account,
+    utc_text,
+)
+
+ORDER = PaymentOrder("key", "acc_1", Decimal("100.00"), "USD", "Invoice 7")
+
+ACCOUNT_IDS = [
+    ("acc_1", True),
+    ("ACC-1", True),
+    ("7", True),
+    ("_", True),
+    ("user+tag@example.org", True),
+    ("sys:clearing:usd", True),  # It is one; orders.py refuses to pay into it.
+    ("a" * 128, True),
+    ("a" * 129, False),
+    ("", False),
+    (" ", False),
+    ("acc 1", False),
+    (" acc", False),
+    ("acc\n", False),
+    ("-acc", False),
+    ("../acc", False),
+    ("a/b", False),
+    ("a%2Fb", False),
+    ("a\0b", False),
+    ("=1+1", False),
+    ("é", False),
+    ("\U0001f600", False),
+    ("<b>", False),
+    ("'; DROP TABLE payments; --", False),
+]
+
+descriptions = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+orders = st.builds(
+    PaymentOrder,
+    idempotency_key=st.just("key"),
+    account_id=st.from_regex(r"\A[a-z0-9_][a-z0-9_.:@+-]{0,20}\Z"),
+    amount=st.decimals(-1000, 1000, places=2),
+    currency=st.sampled_from(["USD", "EUR"]),
+    description=descriptions,
+)
+
+
+@pytest.mark.parametrize(("text", "expected"), ACCOUNT_IDS)
+def test_an_account_id_is_plain_ascii(text: str, expected: bool) -> None:
+    assert is_account_id(text) is expected
+
+
+@pytest.mark.parametrize("account_id", ["sys:clearing:00", "SYS:x", "Sys:", "sYs:a"])
+def test_the_system_accounts_are_known_in_any_case(account_id: str) -> None:
+    assert is_system_account(account_id)
+    assert not is_system_account(account_id[1:])
+
+
+def test_the_key_is_no_part_of_the_fingerprint() -> None:
+    assert replace(ORDER, idempotency_key="other").fingerprint() == ORDER.fingerprint()
+
+
+@pytest.mark.parametrize("amount", ["100", "1e2", "100.0", "100.00"])
+def test_spellings_of_an_amount_have_one_fingerprint(amount: str) -> None:
+    assert replace(ORDER, amount=Decimal(amount)).fingerprint() == ORDER.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(ORDER, account_id="acc_2"),
+        replace(ORDER, account_id="ACC_1"),
+        replace(ORDER, amount=Decimal("100.01")),
+        replace(ORDER, amount=Decimal("-100.00")),
+        replace(ORDER, currency="EUR"),
+        replace(ORDER, description="Invoice 8"),
+        replace(ORDER, description="Invoice 7 "),
+        replace(ORDER, description=""),
+    ],
+)
+def test_any_other_field_makes_another_fingerprint(other: PaymentOrder) -> None:
+    assert other.fingerprint() != ORDER.fingerprint()
+
+
+@given(orders, orders)
+def test_two_orders_share_a_fingerprint_only_if_they_are_equal(
+    one: PaymentOrder, other: PaymentOrder
+) -> None:
+    assert (one.fingerprint() == other.fingerprint()) == (one == other)
+
+
+@given(orders)
+def test_composed_and_decomposed_letters_are_two_descriptions(order: PaymentOrder) -> None:
+    composed, decomposed = replace(order, description="é"), replace(order, description="e\u0301")
+    assert composed.fingerprint() != decomposed.fingerprint()
+
+
+def test_an_answer_is_always_the_pending_payment() -> None:
+    made = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
+    payment = CreatedPayment(UUID(int=7), "acc_1", Decimal(100), "USD", "é", made)
+    assert payment.json_text("acc_1") == (
+        '{"id": "00000000-0000-0000-0000-000000000007", "accountId": "acc_1",'
+        ' "amount": "100.00", "currency": "USD", "description": "é", "status": "pending",'
+        ' "createdAt": "2026-01-31T12:00:00.000005Z"}'
+    )
+
+
+@given(st.text())
+def test_an_answer_written_by_hand_is_what_an_encoder_writes(description: str) -> None:
+    payment = CreatedPayment(
+        UUID(int=7), "acc_1", Decimal(1), "JPY", description, datetime.now(UTC)
+    )
+    text = payment.json_text("acc_1")
+    assert json.dumps(json.loads(text), ensure_ascii=False) == text
+    assert json.loads(text)["description"] == description
+
+
+def test_one_moment_is_told_alike_whatever_its_zone() -> None:
+    at = datetime(2026, 1, 31, 12, tzinfo=UTC)
+    there = at.astimezone(timezone(timedelta(hours=2)))
+    assert utc_text(there) == utc_text(at) == "2026-01-31T12:00:00.000000Z"
+
+
+@given(st.datetimes(timezones=st.just(UTC)))
+def test_times_are_told_to_the_microsecond(at: datetime) -> None:
+    assert datetime.fromisoformat(utc_text(at)) == at

@@ -1,0 +1,55 @@
+"""A line is one JSON object, and holds nothing that Postgres quotes of a row."""
+
+import json
+import logging
+
+import pytest
+
+from payments_core.observability.logs import JsonFormatter, TelemetryOnceAMinute, without_rows
+
+
+def record(name: str, message: str, **extra: object) -> logging.LogRecord:
+    """As a logger would have made it."""
+    made = logging.LogRecord(name, logging.WARNING, "", 0, message, None, None)
+    made.__dict__.update(extra)
+    return made
+
+
+@pytest.mark.parametrize(
+    "quoting",
+    [
+        "duplicate key\nDETAIL:  Key (idempotency_key)=(hidden) already exists.",
+        "violates check\nDETAIL:  Failing row contains (1, hidden,\nhidden too).\nHINT:  kept",
+        "boom\n[SQL: INSERT]\n[parameters: ('hidden', 'hidden')]",
+    ],
+)
+def test_what_postgres_quotes_of_a_row_is_cut_out(quoting: str) -> None:
+    assert "hidden" not in without_rows(quoting)
+    line = JsonFormatter("a").format(record("x", "failed", error=quoting))
+    assert "hidden" not in line
+    try:
+        raise ValueError(quoting)
+    except ValueError as error:
+        made = record("x", "failed")
+        made.exc_info = (type(error), error, error.__traceback__)
+    line = JsonFormatter("a").format(made)
+    assert "hidden" not in line
+    assert "ValueError" in json.loads(line)["exception"]
+
+
+def test_a_line_is_one_object_whatever_it_holds() -> None:
+    line = JsonFormatter("a").format(record("x", 'new\nline "quoted" é', amount=object()))
+    assert "\n" not in line
+    assert json.loads(line)["event"] == 'new\nline "quoted" é'
+
+
+def test_telemetry_says_one_line_a_minute_about_itself() -> None:
+    once = TelemetryOnceAMinute()
+    first = record("opentelemetry.exporter.otlp", "Failed to export")
+    assert once.filter(first)
+    assert (first.getMessage(), first.__dict__["error"]) == (
+        "telemetry_trouble",
+        "Failed to export",
+    )
+    assert not any(once.filter(record("opentelemetry.sdk.trace", "again")) for _ in range(100))
+    assert once.filter(record("payments_api.app", "ours"))

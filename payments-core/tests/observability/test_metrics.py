@@ -1,0 +1,31 @@
+"""The histogram that takes whole batches counts as prometheus_client's own does."""
+
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
+from prometheus_client.openmetrics import exposition
+
+from payments_core.observability.metrics import BatchHistogram
+
+BUCKETS = (0.01, 0.1, 1.0, 10.0)
+VALUES = (0.0, 0.01, 0.010001, 0.5, 1.0, 9.99, 10.0, 11.0, 3600.0)
+
+
+def test_a_batch_counts_as_its_values_one_by_one() -> None:
+    ours, theirs = CollectorRegistry(), CollectorRegistry()
+    BatchHistogram("lag_seconds", "How long.", BUCKETS, ours).observe(VALUES)
+    one_by_one = Histogram("lag_seconds", "How long.", buckets=BUCKETS, registry=theirs)
+    for value in VALUES:
+        one_by_one.observe(value)
+    assert sorted(generate_latest(ours).splitlines()) == sorted(
+        generate_latest(theirs).splitlines()
+    )
+
+
+def test_an_exemplar_stands_at_the_bucket_of_its_value() -> None:
+    registry = CollectorRegistry()
+    histogram = BatchHistogram("lag_seconds", "How long.", BUCKETS, registry)
+    histogram.observe(VALUES)
+    histogram.show_example(0.5, "0af7651916cd43dd8448eb211c80319c")
+    lines = exposition.generate_latest(registry).decode().splitlines()
+    with_exemplar = [line for line in lines if "trace_id" in line]
+    assert len(with_exemplar) == 1
+    assert with_exemplar[0].startswith('lag_seconds_bucket{le="1.0"} 5.0 # {trace_id=')

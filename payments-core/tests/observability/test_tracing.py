@@ -1,0 +1,107 @@
+"""Where spans go, which are recorded, and what a batch says of its payments."""
+
+import pytest
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import Link, get_current_span
+
+from payments_core.db.telemetry import summary_of
+from payments_core.observability import tracing
+from payments_core.queue.jobs import CLAIM, ENQUEUE
+
+RECORDED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+NOT_RECORDED = RECORDED[:-1] + "0"
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SDK_DISABLED", "TRACES_EXPORTER", "TRACES_SAMPLER", "TRACES_SAMPLER_ARG"):
+        monkeypatch.delenv(f"OTEL_{name}", raising=False)
+    monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
+
+
+def test_nothing_is_traced_when_nobody_asks_for_it() -> None:
+    with tracing.tracing("a-service", "1"):
+        assert tracing.tracer() is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("OTEL_SDK_DISABLED", "true"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "")],
+)
+def test_traces_can_be_switched_off(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    if name == "OTEL_SDK_DISABLED":
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+    monkeypatch.setenv(name, value)
+    with tracing.tracing("a-service", "1"):
+        assert tracing.tracer() is None
+
+
+def test_a_sampler_without_an_endpoint_gives_ids_and_sends_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+    with tracing.tracing("a-service", "1"):
+        tracer = tracing.tracer()
+        assert tracer is not None
+        assert tracer.start_span("here").is_recording()
+    assert tracing.tracer() is None
+
+
+def test_a_wrong_setting_ends_the_start_with_a_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "sometimes")
+    with pytest.raises(SystemExit), tracing.tracing("a-service", "1"):
+        pass
+    assert capsys.readouterr().err.startswith("OTEL_TRACES_SAMPLER: ")
+
+
+def test_one_in_a_hundred_is_recorded_by_default_and_callers_are_followed() -> None:
+    with tracing.tracing("a-service", "1", [SimpleSpanProcessor(InMemorySpanExporter())]):
+        tracer = tracing.tracer()
+        assert tracer is not None
+        recorded = sum(tracer.start_span("x").is_recording() for _ in range(10_000))
+        assert 40 < recorded < 200
+        for traceparent, expected in ((RECORDED, True), (NOT_RECORDED, False)):
+            span = tracer.start_span("x", context=tracing.context_of(traceparent))
+            assert span.is_recording() is expected
+            assert tracing.traceparent_of_span(span)[:35] == traceparent[:35]
+
+
+def test_a_batch_is_recorded_when_one_of_its_payments_is() -> None:
+    with tracing.tracing("a-service", "1", [SimpleSpanProcessor(InMemorySpanExporter())]):
+        tracer = tracing.tracer()
+        assert tracer is not None
+        linked = get_current_span(tracing.context_of(RECORDED)).get_span_context()
+        assert all(
+            tracer.start_span("batch", links=[Link(linked)]).is_recording() for _ in range(100)
+        )
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "00-short-01", "00-" + "0" * 32 + "-1-01"])
+def test_a_traceparent_that_is_none_is_taken_for_no_trace(text: str) -> None:
+    context = tracing.context_of(text)
+    assert not get_current_span(context).get_span_context().is_valid
+    tracing.is_sampled(text)
+
+
+def test_sampling_is_read_from_the_text() -> None:
+    assert tracing.is_sampled(RECORDED)
+    assert not tracing.is_sampled(NOT_RECORDED)
+    assert tracing.trace_id_of(RECORDED) == "0af7651916cd43dd8448eb211c80319c"
+
+
+@pytest.mark.parametrize(
+    ("statement", "summary"),
+    [
+        (CLAIM, "UPDATE recon_jobs"),
+        (ENQUEUE, "INSERT recon_jobs"),
+        ("SELECT * FROM payments WHERE id = $1", "SELECT payments"),
+        ("WITH a AS (SELECT 1) SELECT * FROM a", "SELECT a"),
+        ("BEGIN", "BEGIN"),
+        ("", "SQL"),
+    ],
+)
+def test_a_statements_summary_names_what_it_does_to_what(statement: str, summary: str) -> None:
+    assert summary_of(statement)[1] == summary
