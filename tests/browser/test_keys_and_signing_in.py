@@ -17,7 +17,7 @@ from test_list import pay_elsewhere
 from test_operating import make_dead_letters
 from whole_system import Service, WholeSystem, guarded_page, whole_system
 
-from payments_api.api_keys import id_of, new_key
+from payments_api.auth.keys import id_of, new_key
 
 SEND_FORM = """async ([path, fields]) => {
   const token = document.querySelector("input[name=csrf]").value;

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from payments_api.api_keys import KeyGrant, add_key, new_key
 from payments_api.app import create_app
-from payments_api.callers import SCOPES
+from payments_api.auth.caller import SCOPES
+from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
 from payments_core.server.run import Lifecycle, ServeOptions, serve

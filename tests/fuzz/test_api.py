@@ -13,7 +13,7 @@ from settled_ledger import FAST, until_all_settled
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.app import create_app
-from payments_api.openapi import document
+from payments_api.openapi.document import document
 from payments_api.settings import ApiSettings
 from recon_worker.worker import Worker
 

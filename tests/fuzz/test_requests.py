@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 from inputs import BODIES, JSON_VALUES, TEXTS, orders
 from werkzeug.datastructures import Headers, MultiDict
 
-from payments_api.cursors import CursorSigner
-from payments_api.errors import InvalidCursor, MalformedJson
-from payments_api.operator_requests import (
+from payments_api.http.errors import InvalidCursor, MalformedJson
+from payments_api.http.json_body import parse_json_object
+from payments_api.http.pagination import CursorSigner
+from payments_api.http.query_params import Query, moment_of, uuid_or_none
+from payments_api.operations.requests import (
     ActionRequest,
     DiscardRequest,
     ReplayRequest,
     parse_model,
 )
-from payments_api.orders import parse_idempotency_key, parse_order
-from payments_api.query import Query, moment_of, uuid_or_none
-from payments_api.request_body import parse_json_object
-from payments_api.traceparent import traceparent_of
+from payments_api.payments.parsing import parse_idempotency_key, parse_order
+from payments_api.payments.traceparent import traceparent_of
 from payments_core.domain.money import amount_text
 from payments_core.http.problems import Problem
 

@@ -19,7 +19,7 @@ from typing import Any, ClassVar
 import pytest
 from k8s_manifests import FULLEST, K8S, OVERLAYS, all_workloads, combination, one, overlay
 
-from payments_api.api_keys import KEY_PATTERN
+from payments_api.auth.keys import KEY_PATTERN
 
 SCRIPT = K8S / "components" / "generated-secrets" / "make_secrets.py"
 # Made by an operator, or given by the site.

@@ -11,8 +11,8 @@ from alembic.util import CommandError
 from sqlalchemy.exc import SQLAlchemyError
 
 from payments_api import migrate
-from payments_api.api_keys import KeyRefused
-from payments_api.keys_cli import add_commands, register_page, run_keys
+from payments_api.auth.cli import add_commands, register_page, run_keys
+from payments_api.auth.keys import KeyRefused
 from payments_api.settings import ApiSettings
 from payments_core.config import read_settings, settings_help
 from payments_core.db.engine import dsn_with_password, is_unavailable
@@ -44,7 +44,7 @@ def main() -> None:
         sys.exit(healthcheck(settings.host, settings.port))
     elif arguments.command == "openapi":
         from payments_api.app import create_app
-        from payments_api.openapi import document
+        from payments_api.openapi.document import document
 
         print(json.dumps(document(create_app(settings)), indent=2))
     elif arguments.command == "validate":

@@ -11,23 +11,23 @@ from quart.typing import ResponseTypes
 from sqlalchemy.exc import SQLAlchemyError
 
 from payments_api import metrics
-from payments_api.access import control_access
-from payments_api.admission import admit_requests
-from payments_api.blueprints.accounts import accounts
-from payments_api.blueprints.documents import documents
-from payments_api.blueprints.events import events
-from payments_api.blueprints.jobs import jobs
-from payments_api.blueprints.operator_actions import operator_actions
-from payments_api.blueprints.payments import payments
-from payments_api.client_limits import ClientLimits
-from payments_api.create_payment import PaymentWriter
-from payments_api.cursors import CursorSigner
-from payments_api.errors import DatabaseUnavailable
-from payments_api.event_feed import EventFeed
-from payments_api.key_ring import KeyRing
-from payments_api.quick_creations import QuickCreations
-from payments_api.request_body import BATCH_BODY_MAX_BYTES
-from payments_api.routing import IdentifierConverter
+from payments_api.accounts.routes import accounts
+from payments_api.auth.key_cache import KeyRing
+from payments_api.auth.middleware import control_access
+from payments_api.events.feed import EventFeed
+from payments_api.events.routes import events
+from payments_api.http.converters import IdentifierConverter
+from payments_api.http.errors import DatabaseUnavailable
+from payments_api.http.json_body import BATCH_BODY_MAX_BYTES
+from payments_api.http.pagination import CursorSigner
+from payments_api.limits.admission import admit_requests
+from payments_api.limits.client_limits import ClientLimits
+from payments_api.openapi.routes import documents
+from payments_api.operations.activity import operator_actions
+from payments_api.operations.routes import jobs
+from payments_api.payments.fast_path import QuickCreations
+from payments_api.payments.routes import payments
+from payments_api.payments.writer import PaymentWriter
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import (
@@ -52,7 +52,7 @@ from payments_core.server.run import Lifecycle, ServeOptions, serve
 # Of the pool, besides a connection for each write lane: one for notices, one for the event feed
 # and the API keys, one for operators and readiness.
 RESERVED_CONNECTIONS = 3
-ADMISSION = "payments_api.admission"  # In the app's extensions.
+ADMISSION = "payments_api.limits.admission"  # In the app's extensions.
 
 
 def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Quart:

@@ -9,12 +9,12 @@ from typing import cast
 from quart import current_app
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_api.client_limits import ClientLimits
-from payments_api.create_payment import PaymentWriter
-from payments_api.cursors import CursorSigner
-from payments_api.errors import Overloaded
-from payments_api.event_feed import EventFeed
-from payments_api.key_ring import KeyRing
+from payments_api.auth.key_cache import KeyRing
+from payments_api.events.feed import EventFeed
+from payments_api.http.errors import Overloaded
+from payments_api.http.pagination import CursorSigner
+from payments_api.limits.client_limits import ClientLimits
+from payments_api.payments.writer import PaymentWriter
 from payments_core.db.engine import POOL_WAIT_SECONDS, single_statement, transaction
 from payments_core.queue.notify import Notifier
 from payments_core.server.run import Lifecycle

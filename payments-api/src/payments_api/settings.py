@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from payments_api.limit_settings import LimitSettings
+from payments_api.limits.settings import LimitSettings
 from payments_core.config import DatabaseSettings, LogSettings, Port, Seconds
 from payments_core.http.client_address import is_loopback
 from payments_core.server.run import ServerName

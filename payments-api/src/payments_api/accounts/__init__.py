@@ -1,0 +1,1 @@
+"""Accounts: balance, statement, currencies."""

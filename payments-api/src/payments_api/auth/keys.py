@@ -1,0 +1,194 @@
+"""API keys: how they look, and how they are made, listed, rotated and revoked.
+
+A key is `pay_<id>_<secret>`: a prefix that secret scanners look for, a public id, and 256
+random bits. Only a SHA-256 of it is stored: docs/decisions/api-keys.md.
+"""
+
+import hashlib
+import re
+import secrets
+import string
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_api.auth.caller import JOBS_ADMIN, SCOPES
+from payments_core.db.engine import AnyRow
+from payments_core.db.tables import api_keys
+from payments_core.domain.payments import TENANT_PATTERN
+
+KEY_PATTERN = r"pay_[0-9a-z]{12}_[0-9A-Za-z]{43}"
+KEYS_MAX = 10_000  # Every process holds all of them in memory.
+NAME_MAX_CHARS = 100
+_ID_CHARS, _ID_LENGTH = string.digits + string.ascii_lowercase, 12
+# 43 of 62 characters are 256 bits. No _ or -, so that a double click selects the whole key.
+_SECRET_CHARS, _SECRET_LENGTH = string.digits + string.ascii_letters, 43
+_KEY = re.compile(KEY_PATTERN)
+_ID = re.compile(rf"[0-9a-z]{{{_ID_LENGTH}}}")
+_TENANT = re.compile(TENANT_PATTERN)
+
+
+class KeyRefused(ValueError):
+    """What is wrong with what was asked, in one line for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyGrant:
+    """What a key is to be: checked, so that the table takes it. Raises KeyRefused."""
+
+    name: str
+    scopes: frozenset[str]
+    tenant: str | None = None
+    expires_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if not 1 <= len(self.name) <= NAME_MAX_CHARS or not self.name.isprintable():
+            raise KeyRefused(f"a name has 1 to {NAME_MAX_CHARS} printable characters")
+        unknown = self.scopes - SCOPES.keys()
+        if unknown or not self.scopes:
+            wrong = f"{', '.join(sorted(unknown))}: no such scope" if unknown else "no scope given"
+            raise KeyRefused(f"{wrong}; there are {', '.join(SCOPES)}")
+        if self.tenant is not None:
+            if not _TENANT.fullmatch(self.tenant):
+                raise KeyRefused(
+                    "a tenant has 1 to 32 characters of a-z, 0-9 and -, and does not start with -"
+                )
+            if JOBS_ADMIN in self.scopes:
+                raise KeyRefused(
+                    f"{JOBS_ADMIN} is for operators of the whole system: not with a tenant"
+                )
+
+
+def new_key() -> str:
+    """A fresh key, to be shown once."""
+    key_id = "".join(secrets.choice(_ID_CHARS) for _ in range(_ID_LENGTH))
+    return f"pay_{key_id}_" + "".join(secrets.choice(_SECRET_CHARS) for _ in range(_SECRET_LENGTH))
+
+
+def id_of(key: str) -> str | None:
+    """The public id in a key; None if the text is no key."""
+    return key[4 : 4 + _ID_LENGTH] if _KEY.fullmatch(key) else None
+
+
+def hash_of(key: str) -> bytes:
+    """What is stored of a key. It is random enough that nothing slower is needed."""
+    return hashlib.sha256(key.encode()).digest()
+
+
+def in_order(scopes: Iterable[str]) -> list[str]:
+    """The scopes as people list them."""
+    return [scope for scope in SCOPES if scope in scopes]
+
+
+async def add_key(
+    tx: AsyncConnection, key: str, grant: KeyGrant, replaces: str | None = None
+) -> None:
+    """Store a key that was just made. Raises KeyRefused when there are too many."""
+    active = select(func.count()).select_from(api_keys).where(api_keys.c.revoked_at.is_(None))
+    if (await tx.execute(active)).scalar_one() >= KEYS_MAX:
+        raise KeyRefused(f"there are {KEYS_MAX} keys: revoke those that nobody uses")
+    await tx.execute(
+        insert(api_keys).values(
+            id=id_of(key),
+            secret_hash=hash_of(key),
+            name=grant.name,
+            scopes=in_order(grant.scopes),
+            tenant=grant.tenant,
+            expires_at=grant.expires_at,
+            replaces=replaces,
+        )
+    )
+
+
+async def ensure_key(tx: AsyncConnection, key: str, grant: KeyGrant) -> bool:
+    """Store a key that was made elsewhere; True if it is new, False if it was there already.
+
+    Name and scopes of one that is there become those given; its end stays, for whoever set it
+    meant it. Raises KeyRefused for what is no key, was revoked, or belongs to another tenant.
+    """
+    key_id = id_of(key)
+    if key_id is None:
+        raise KeyRefused(f"that is no API key: it must match {KEY_PATTERN}")
+    query = select(api_keys).where(api_keys.c.id == key_id).with_for_update()
+    there = (await tx.execute(query)).one_or_none()
+    if there is None:
+        await add_key(tx, key, grant)
+        return True
+    if there.secret_hash != hash_of(key):
+        raise KeyRefused(f"key {key_id} is there with another secret: make another key")
+    if there.revoked_at is not None:
+        raise KeyRefused(f"key {key_id} was revoked, which is for ever: make another key")
+    if there.tenant != grant.tenant:
+        raise KeyRefused(f"key {key_id} belongs to another tenant: make another key")
+    await tx.execute(
+        update(api_keys)
+        .where(api_keys.c.id == key_id)
+        .values(name=grant.name, scopes=in_order(grant.scopes))
+    )
+    return False
+
+
+async def list_keys(tx: AsyncConnection, *, ended_too: bool) -> Sequence[AnyRow]:
+    """The keys, oldest first, without their hashes; `ended_too`: also revoked and expired ones."""
+    shown = [column for column in api_keys.c if column.name != "secret_hash"]
+    query = select(*shown)
+    if not ended_too:
+        query = query.where(
+            api_keys.c.revoked_at.is_(None),
+            or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.now()),
+        )
+    return (await tx.execute(query.order_by(api_keys.c.created_at, api_keys.c.id))).all()
+
+
+async def rotate_key(tx: AsyncConnection, key_id: str, grace: timedelta) -> str:
+    """A successor that may do the same; the old key ends after the grace. Raises KeyRefused.
+
+    A key that was to expire hands its whole life on: the successor's begins now.
+    """
+    old = await _active(tx, key_id)
+    key = new_key()
+    now = (await tx.execute(select(func.now()))).scalar_one()
+    life = None if old.expires_at is None else now + (old.expires_at - old.created_at)
+    await add_key(tx, key, KeyGrant(old.name, frozenset(old.scopes), old.tenant, life), key_id)
+    ends = now + grace if old.expires_at is None else min(old.expires_at, now + grace)
+    await tx.execute(update(api_keys).where(api_keys.c.id == key_id).values(expires_at=ends))
+    return key
+
+
+async def revoke_key(tx: AsyncConnection, key_id: str) -> bool:
+    """End a key for ever; False if it was revoked before. Raises KeyRefused."""
+    if (await _key(tx, key_id)).revoked_at is not None:
+        return False
+    revoked = update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=func.now())
+    await tx.execute(revoked)
+    return True
+
+
+async def _active(tx: AsyncConnection, key_id: str) -> AnyRow:
+    row = await _key(tx, key_id)
+    now = (await tx.execute(select(func.now()))).scalar_one()
+    if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
+        raise KeyRefused(f"key {key_id} has ended: create another one")
+    return row
+
+
+async def _key(tx: AsyncConnection, key_id: str) -> AnyRow:
+    query = select(api_keys).where(api_keys.c.id == key_id).with_for_update()
+    row = (await tx.execute(query)).one_or_none()
+    if row is None:
+        raise KeyRefused(f"there is no key {key_id}")
+    return row
+
+
+def checked_key_id(text: str) -> str:
+    """The id that the text is, or is a key of. Raises KeyRefused, never quoting a key."""
+    if _ID.fullmatch(text):
+        return text
+    key_id = id_of(text)
+    if key_id is None:
+        raise KeyRefused("give a key's id, its 12 characters after pay_, as `keys list` shows it")
+    return key_id

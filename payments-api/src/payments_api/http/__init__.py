@@ -1,0 +1,1 @@
+"""HTTP details: errors, bodies, query parameters, pagination."""

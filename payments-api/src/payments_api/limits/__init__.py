@@ -1,0 +1,1 @@
+"""Limits: admission control and rate limits."""

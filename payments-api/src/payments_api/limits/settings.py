@@ -1,0 +1,89 @@
+"""The settings of what one client, and all of them together, may ask of the API."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_settings import BaseSettings
+
+from payments_api.limits.rate_limit import Quota
+from payments_core.config import Seconds
+from payments_core.http.client_address import ForwardedHeader, Network, networks_of
+from payments_core.server.run import CONNECTIONS_MAX
+
+
+def _quota(value: str | None) -> str | None:
+    if value is None or not value.strip():
+        return None
+    Quota.parse(value)
+    return value
+
+
+def _networks(value: str) -> str:
+    networks_of(value)
+    return value
+
+
+QuotaText = Annotated[str | None, AfterValidator(_quota)]
+NetworksText = Annotated[str, AfterValidator(_networks)]
+
+
+class LimitSettings(BaseSettings):
+    """Part of ApiSettings."""
+
+    connections_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=CONNECTIONS_MAX,
+        description="open connections, before the longest idle one is closed for a new one",
+    )
+    requests_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=512, description="requests for payments and accounts under way before more get 503"
+    )
+    latency_target_seconds: Seconds = Field(
+        default=0.2,
+        description="when even the quickest request takes longer, fewer are let in at once",
+    )
+    event_readers_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=1_000, description="event streams open at once"
+    )
+    event_readers_per_address_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=100, description="event streams that one address may have open"
+    )
+    rate_limit_per_key: QuotaText = Field(
+        default=None,
+        description="requests of one API key, such as 200/second or 5000/hour, for each process"
+        " (default: no limit)",
+    )
+    rate_limit_per_address: QuotaText = Field(
+        default=None,
+        description="the same for one client address, or one IPv6 network of 64 bits",
+    )
+    rate_limit_exempt: NetworksText = Field(
+        default="",
+        description="networks without a limit by address, such as 10.0.0.0/8,::1: the page's, say",
+    )
+    trusted_proxies: NetworksText = Field(
+        default="", description="networks of proxies whose forwarding header is believed"
+    )
+    forwarded_header: ForwardedHeader = Field(
+        default="x-forwarded-for",
+        description="the header that trusted proxies set: x-forwarded-for or forwarded",
+    )
+
+    @property
+    def key_quota(self) -> Quota | None:
+        """The quota of one API key."""
+        return Quota.parse(self.rate_limit_per_key) if self.rate_limit_per_key else None
+
+    @property
+    def address_quota(self) -> Quota | None:
+        """The quota of one address."""
+        return Quota.parse(self.rate_limit_per_address) if self.rate_limit_per_address else None
+
+    @property
+    def exempt_networks(self) -> tuple[Network, ...]:
+        """Whose addresses are not limited."""
+        return networks_of(self.rate_limit_exempt)
+
+    @property
+    def trusted_networks(self) -> tuple[Network, ...]:
+        """Where trusted proxies are."""
+        return networks_of(self.trusted_proxies)

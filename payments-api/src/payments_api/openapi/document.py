@@ -1,0 +1,155 @@
+"""The OpenAPI 3.1 document, put together from the routes, their docstrings and schemas."""
+
+import re
+from functools import lru_cache
+from importlib.metadata import version
+from inspect import getdoc
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.alias_generators import to_camel
+from pydantic.json_schema import models_json_schema
+from quart import Quart
+
+from payments_api.auth.caller import SCOPES
+from payments_api.auth.keys import KEY_PATTERN
+from payments_api.openapi import schemas
+from payments_api.openapi.links import LINKS
+from payments_api.openapi.route_specs import ANYWHERE, KEPT, OPERATIONS, PUBLIC, Operation
+from payments_core.http.problems import PROBLEM_TYPE, Problem
+
+_PLACEHOLDER = re.compile(r"<(?:\w+:)?(\w+)>")  # Of an address, as Quart writes it.
+
+API_KEY = "apiKey"  # The security scheme's name.
+_IDEMPOTENCY_REPLAYED = {
+    "description": "true when the key was known: this is the first answer again.",
+    "schema": {"type": "string", "enum": ["true"]},
+}
+_LOCATION = {"description": "The payment's address.", "schema": {"type": "string"}}
+_DESCRIPTION = """\
+Payments, their reconciliation and a double-entry ledger.
+
+Money is exact: amounts and balances are strings with the currency's own number of decimals.
+Every error is an RFC 9457 problem document with a stable `code`."""
+
+
+@lru_cache(maxsize=4)
+def document(app: Quart) -> dict[str, Any]:
+    """The document of this app, as a JSON object; every route must be described."""
+    described = {operation.endpoint: operation for operation in OPERATIONS}
+    paths: dict[str, dict[str, Any]] = {}
+    for rule in app.url_map.iter_rules():
+        if rule.endpoint == "static":
+            continue
+        operation = described[rule.endpoint]
+        path = _PLACEHOLDER.sub(lambda name: f"{{{to_camel(name[1])}}}", rule.rule)
+        text = getdoc(app.view_functions[rule.endpoint]) or ""
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
+            paths.setdefault(path, {})[method.lower()] = _operation(operation, text, path)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Payments API",
+            "version": version("payments-api"),
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name} for name in ("payments", "accounts", "operations", "control")],
+        "paths": paths,
+        "components": {
+            "schemas": _component_schemas(),
+            "securitySchemes": {API_KEY: _security_scheme()},
+        },
+    }
+
+
+def _operation(operation: Operation, text: str, path: str) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "operationId": operation.endpoint.replace(".", "_") + ("" if path != "/livez" else "_live"),
+        "tags": [operation.tag],
+        "summary": text.split("\n", 1)[0],
+        "security": [] if operation.scope is PUBLIC else [{API_KEY: [operation.scope]}],
+        "responses": _responses(operation),
+    }
+    if operation.parameters:
+        described["parameters"] = list(operation.parameters)
+    if operation.takes:
+        content = {"application/json": _content(operation.takes)}
+        described["requestBody"] = {"required": True, "content": content}
+    return described
+
+
+def _security_scheme() -> dict[str, str]:
+    allows = "\n".join(f"- `{scope}`: {text}" for scope, text in SCOPES.items())
+    return {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": f"^{KEY_PATTERN}$",
+        "description": f"An API key, made by `payments-api keys create`. Its scopes:\n{allows}",
+    }
+
+
+def _responses(operation: Operation) -> dict[str, Any]:
+    answer = operation.answer
+    if isinstance(answer, str):
+        schema = {} if answer == "application/json" else {"type": "string"}
+        success: dict[str, Any] = {"description": answer, "content": {answer: {"schema": schema}}}
+    else:
+        text = (getdoc(answer) or "").split("\n", 1)[0]
+        success = {"description": text, "content": {"application/json": _content(answer)}}
+    if operation.status == 201:
+        success["headers"] = {
+            "Idempotency-Replayed": _IDEMPOTENCY_REPLAYED,
+            "Location": _LOCATION,
+        }
+    if operation.endpoint in LINKS:
+        success["links"] = LINKS[operation.endpoint]
+    responses: dict[str, Any] = {str(operation.status): success}
+    by_status: dict[int, list[type[Problem]]] = {}
+    kept = () if operation.scope is PUBLIC else KEPT
+    for problem in (*operation.problems, *kept, *ANYWHERE):
+        by_status.setdefault(problem.status, []).append(problem)
+    for status, problems in sorted(by_status.items()):
+        responses[str(status)] = {
+            "description": " Or: ".join(problem.title() for problem in problems),
+            "content": {
+                PROBLEM_TYPE: {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "examples": {problem.code: _example(problem) for problem in problems},
+                }
+            },
+        }
+    return responses
+
+
+def _example(problem: type[Problem]) -> dict[str, Any]:
+    value = {
+        "type": f"urn:payments:problem:{problem.code}",
+        "title": problem.title(),
+        "status": problem.status,
+        "code": problem.code,
+    }
+    return {"summary": problem.title(), "value": value}
+
+
+def _content(model: type[BaseModel]) -> dict[str, Any]:
+    content: dict[str, Any] = {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}
+    extra = model.model_config.get("json_schema_extra")
+    examples = extra.get("examples") if isinstance(extra, dict) else None
+    if isinstance(examples, list) and examples:
+        content["example"] = examples[0]
+    return content
+
+
+def _component_schemas() -> dict[str, Any]:
+    models = {o.answer for o in OPERATIONS if not isinstance(o.answer, str)}
+    models |= {o.takes for o in OPERATIONS if o.takes} | {schemas.Problem}
+    ordered = sorted(models, key=lambda model: model.__name__)
+    _, generated = models_json_schema(
+        [(model, "validation") for model in ordered],
+        by_alias=True,
+        ref_template="#/components/schemas/{model}",
+    )
+    definitions: dict[str, Any] = generated["$defs"]
+    return definitions

@@ -1,0 +1,1 @@
+"""Operations: the queue, dead letters, workers, audit findings."""

@@ -1,0 +1,97 @@
+"""What operators send, as models: checked by pydantic, told back in the API's own words."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from payments_api.http.errors import ValidationFailed
+from payments_api.http.query_params import MOMENT_EXPECTED, moment_of
+from payments_core.domain.payments import ACCOUNT_ID_PATTERN
+
+_NO_NUL = r"^[^\u0000]*$"
+_SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # More than white space, which is stripped.
+Actor = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_SOMETHING)
+]
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=_NO_NUL)]
+
+
+def _whole(value: object) -> object:
+    # pydantic would expand 1e99999999, which takes minutes; nothing here has ten digits.
+    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) > 9:
+        raise PydanticCustomError("whole", "must be a much smaller number")
+    return value
+
+
+def _moment(value: object) -> datetime:
+    try:
+        return moment_of(value if isinstance(value, str) else "")
+    except ValueError:
+        raise PydanticCustomError("moment", MOMENT_EXPECTED) from None
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True)
+
+
+class ActionRequest(_Request):
+    """Who acts, and why: it stays on record. Who need not be said twice: see operators.py."""
+
+    actor: Actor | None = None
+    reason: Reason = ""
+
+
+class DiscardRequest(ActionRequest):
+    """Who gives a payment up, and why: it becomes the payment's note."""
+
+    reason: Annotated[Reason, Field(min_length=1, pattern=_SOMETHING)]
+
+
+class ReplayRequest(ActionRequest):
+    """Which dead letters to replay; what is left out does not narrow."""
+
+    error_contains: Annotated[str, Field(max_length=500, pattern=_NO_NUL)] | None = None
+    # Checked by the handler; said here for whoever reads the document.
+    account_id: (
+        Annotated[str, WithJsonSchema({"type": "string", "pattern": ACCOUNT_ID_PATTERN})] | None
+    ) = None
+    created_from: Moment | None = None
+    created_to: Moment | None = None
+    # In this order: the bounds belong to the number, and so get into the document.
+    limit: Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)] = 1000
+    dry_run: StrictBool = False
+
+
+def parse_model(model: type[ModelT], body: Mapping[str, Any]) -> ModelT:
+    """The body as the model. Raises ValidationFailed, naming every wrong field."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        errors = [
+            {
+                "field": ".".join(map(str, problem["loc"]))[:100] or "body",
+                "detail": problem["msg"],
+            }
+            for problem in error.errors(include_url=False, include_input=False)
+        ]
+        fields = ", ".join(problem["field"] for problem in errors)
+        raise ValidationFailed(f"Correct {fields} and try again.", errors=errors) from None

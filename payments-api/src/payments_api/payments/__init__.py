@@ -1,0 +1,1 @@
+"""Payments: create, read, list."""

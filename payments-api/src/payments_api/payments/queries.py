@@ -1,0 +1,241 @@
+"""Read payments: one whole, or a page of them, newest first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Select, Table, and_, exists, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_api.auth.caller import LEDGER_READ, Caller
+from payments_api.auth.tenants import is_of_tenant, shown_account, shown_key
+from payments_core.db.engine import AnyRow
+from payments_core.db.tables import (
+    constant,
+    has_tenant,
+    ledger_entries,
+    payments,
+    recon_jobs,
+    reconciliation_results,
+    tenant_of,
+)
+from payments_core.domain.money import amount_text
+from payments_core.domain.payments import first_id_at, utc_text
+
+# A payment's id holds the API's time at which it was asked for; its row's time is Postgres'.
+ID_SKEW = timedelta(minutes=10)
+
+_LISTED = (
+    payments.c.id,
+    payments.c.account_id,
+    payments.c.amount,
+    payments.c.currency,
+    payments.c.description,
+    payments.c.status,
+    payments.c.created_at,
+    payments.c.settled_at,
+    reconciliation_results.c.discrepancy_amount,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFilter:
+    """Which payments; what is None does not narrow. created_from is included, created_to not.
+
+    account_id is the stored one, and so the tenant's own where there is a tenant.
+    """
+
+    tenant: str | None = None
+    account_id: str | None = None
+    status: str | None = None
+    currency: str | None = None
+    discrepancy: bool = False
+    created_from: datetime | None = None
+    created_to: datetime | None = None
+
+    def conditions(self, before: UUID | None = None) -> list[ColumnElement[bool]]:
+        """The WHERE terms over payments below `before`, each with an index behind it."""
+        columns = payments.c
+        terms = self._bounds(columns.id, before)
+        if self.account_id is not None:
+            terms.append(columns.account_id == self.account_id)
+        elif self.tenant is not None:
+            terms.extend((has_tenant, tenant_of == self.tenant))
+        if self.status is not None:
+            terms.append(columns.status == constant(self.status))
+        rare = _RARE_STATUSES.get(self.status or "")
+        if rare is not None:
+            terms.append(self._is_among(*rare, before))
+        if self.discrepancy:
+            terms.append(self._is_among(reconciliation_results, _HAS_DISCREPANCY, before))
+        if self.currency is not None:
+            terms.append(columns.currency == self.currency)
+        if self.created_from is not None:
+            terms.append(columns.created_at >= self.created_from)
+        if self.created_to is not None:
+            terms.append(columns.created_at < self.created_to)
+        return terms
+
+    def _bounds(
+        self, payment_id: ColumnElement[UUID], before: UUID | None
+    ) -> list[ColumnElement[bool]]:
+        """What is known of the payments' ids, for whichever column has them."""
+        terms = [] if before is None else [payment_id < before]
+        if self.created_from is not None:
+            terms.append(payment_id >= first_id_at(self.created_from, -ID_SKEW))
+        if self.created_to is not None:
+            terms.append(payment_id < first_id_at(self.created_to, ID_SKEW))
+        return terms
+
+    def _is_among(
+        self, table: Table, condition: ColumnElement[bool], before: UUID | None
+    ) -> ColumnElement[bool]:
+        """Of the few payments that a partial index of another table has: it is walked, not ours.
+
+        For that it needs the bounds too: no planner carries them over an equality.
+        """
+        ids = table.c.payment_id
+        found = exists().where(ids == payments.c.id, condition, *self._bounds(ids, before))
+        # The list itself joins the results: without this, this would take that row for its own.
+        return found.correlate(payments)
+
+
+_results = reconciliation_results.c
+_HAS_DISCREPANCY = _results.status == constant("completed_with_discrepancy")
+# Found by a partial index of an insert-only or small table: an index over payments.status would
+# cost every settling payment its HOT update.
+_RARE_STATUSES = {
+    "pending": (recon_jobs, recon_jobs.c.status != constant("completed")),
+    "failed": (reconciliation_results, _results.status == constant("failed")),
+}
+
+
+def _select_listed() -> Select[Any]:
+    # Only a discrepancy has an amount: so a small index is asked, and not every result's row.
+    of_payment = and_(_results.payment_id == payments.c.id, _HAS_DISCREPANCY)
+    return select(*_LISTED).join(reconciliation_results, of_payment, isouter=True)
+
+
+async def list_payments(
+    tx: AsyncConnection, which: PaymentFilter, limit: int, before: UUID | None
+) -> Sequence[AnyRow]:
+    """Payments newest first (by id, a UUIDv7), from below `before` on."""
+    query = _select_listed().where(*which.conditions(before))
+    rows: Sequence[AnyRow] = (
+        await tx.execute(query.order_by(payments.c.id.desc()).limit(constant(limit)))
+    ).all()
+    return rows
+
+
+async def payments_by_id(tx: AsyncConnection, ids: Sequence[UUID]) -> Sequence[AnyRow]:
+    """These payments, oldest first, as the list shows them."""
+    query = _select_listed().where(payments.c.id.in_(ids)).order_by(payments.c.id)
+    rows: Sequence[AnyRow] = (await tx.execute(query)).all()
+    return rows
+
+
+async def get_payment(tx: AsyncConnection, payment_id: UUID, who: Caller) -> dict[str, Any] | None:
+    """A payment as GET /payments/{id} shows it; None when there is none that they may see.
+
+    Ledger entries need their own scope. The job is the operators' matter, and numbered across
+    all tenants: none of them sees it.
+    """
+    query = select(payments).where(payments.c.id == payment_id)
+    payment = (await tx.execute(query)).one_or_none()
+    tenant = who.tenant
+    if payment is None or not is_of_tenant(payment.account_id, tenant):
+        return None
+    results, jobs, entries = reconciliation_results, recon_jobs, ledger_entries
+    result = (
+        await tx.execute(select(results).where(results.c.payment_id == payment_id))
+    ).one_or_none()
+    job = (await tx.execute(select(jobs).where(jobs.c.payment_id == payment_id))).one_or_none()
+    legs = await tx.execute(
+        select(entries).where(entries.c.payment_id == payment_id).order_by(entries.c.id)
+    )
+    currency = payment.currency
+    discrepancy = result.discrepancy_amount if result else None
+    return {
+        **payment_json(payment._asdict() | {"discrepancy_amount": discrepancy}, tenant),
+        "idempotencyKey": shown_key(payment.idempotency_key, tenant),
+        "traceparent": payment.traceparent,
+        "updatedAt": utc_text(payment.updated_at),
+        "job": _job_in_payment(job) if job and tenant is None else None,
+        "reconciliation": _reconciliation_json(result, currency) if result else None,
+        "ledgerEntries": [entry_json(leg, tenant) for leg in legs]
+        if LEDGER_READ in who.scopes
+        else None,
+    }
+
+
+def payment_json(payment: Mapping[str, Any], tenant: str | None = None) -> dict[str, Any]:
+    """A payment as lists and events show it to the tenant."""
+    currency = payment["currency"]
+    return {
+        "id": str(payment["id"]),
+        "accountId": shown_account(payment["account_id"], tenant),
+        "amount": amount_text(payment["amount"], currency),
+        "currency": currency,
+        "description": payment["description"],
+        "status": payment["status"],
+        "createdAt": utc_text(payment["created_at"]),
+        "settledAt": time_or_none(payment["settled_at"]),
+        "discrepancyAmount": _discrepancy_text(payment["discrepancy_amount"], currency),
+    }
+
+
+def entry_json(entry: AnyRow, tenant: str | None = None) -> dict[str, Any]:
+    """A ledger entry, but for the payment it belongs to.
+
+    What is counted or summed across all tenants is None for each of them.
+    """
+    own = is_of_tenant(entry.account_id, tenant)
+    return {
+        "id": entry.id if tenant is None else None,
+        "accountId": shown_account(entry.account_id, tenant),
+        "currency": entry.currency,
+        "entryType": entry.entry_type,
+        "direction": entry.direction,
+        "amount": amount_text(entry.amount, entry.currency),
+        "accountSeq": entry.account_seq if own else None,
+        "balanceAfter": amount_text(entry.balance_after, entry.currency) if own else None,
+        "createdAt": utc_text(entry.created_at),
+    }
+
+
+def time_or_none(at: datetime | None) -> str | None:
+    """The time as the API writes it."""
+    return None if at is None else utc_text(at)
+
+
+def _discrepancy_text(discrepancy: Decimal | None, currency: str) -> str | None:
+    return None if discrepancy is None else amount_text(discrepancy, currency)
+
+
+def _reconciliation_json(result: AnyRow, currency: str) -> dict[str, Any]:
+    return {
+        "status": result.status,
+        "matched": result.matched,
+        "discrepancyAmount": _discrepancy_text(result.discrepancy_amount, currency),
+        "notes": result.notes,
+        "ruleVersion": result.rule_version,
+        "createdAt": utc_text(result.created_at),
+    }
+
+
+def _job_in_payment(job: AnyRow) -> dict[str, Any]:
+    return {
+        "id": job.id,
+        "status": job.status,
+        "attempts": job.attempts,
+        "maxAttempts": job.max_attempts,
+        "createdAt": utc_text(job.created_at),
+        "lockedAt": time_or_none(job.locked_at),
+        "lockedBy": job.locked_by,
+        "runAt": utc_text(job.run_at),
+        "lastError": job.last_error,
+        "updatedAt": utc_text(job.updated_at),
+    }

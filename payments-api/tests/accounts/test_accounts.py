@@ -1,0 +1,281 @@
+"""What an account holds, held, and how it came to that: against a naive model of the ledger."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, TypeAlias
+from urllib.parse import urlencode
+from uuid import UUID
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from quart.typing import TestClientProtocol
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_api.accounts.queries import balance_of
+from payments_core.db.engine import single_statement
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+
+
+async def _post_entries(sql: Sql, account: str, entries: list[tuple[datetime, Decimal]]) -> None:
+    """Payments of these moments and amounts, as a worker would have posted them."""
+    clearing = f"sys:clearing:{account}"
+    rows = []
+    balance = Decimal(0)
+    for seq, (at, amount) in enumerate(entries, start=1):
+        balance += amount
+        rows.append(
+            (UUID(int=int.from_bytes(f"{account}{seq}".encode())), seq, amount, balance, at)
+        )
+    async with sql.transaction():
+        await sql.executemany(
+            "INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,"
+            " currency, description, status, created_at, updated_at, settled_at)"
+            " VALUES ($1, $2, $3, $4, $5, 'USD', '', 'completed', $6, $6, $6)",
+            [(r[0], f"{account}-{r[1]}", bytes(32), account, r[2], r[4]) for r in rows],
+        )
+        await sql.executemany(
+            "WITH legs AS (VALUES ('payment', 'credit', $2, $5::numeric),"
+            " ('clearing', 'debit', $3, -$5::numeric))"
+            " INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction,"
+            " amount, account_seq, balance_after, created_at)"
+            " SELECT $1, column3, 'USD', column1, column2, $4, $6, column4, $7 FROM legs",
+            [(r[0], account, clearing, r[2], r[3], r[1], r[4]) for r in rows],
+        )
+        for name, debited, credited in ((account, 0, balance), (clearing, balance, 0)):
+            await sql.execute(
+                "INSERT INTO accounts (account_id, currency, balance, seq, debits, credits)"
+                " VALUES ($1, 'USD', $2, $3, $4, $5)",
+                name,
+                credited - debited,
+                len(rows),
+                debited,
+                credited,
+            )
+
+
+async def _get(client: TestClientProtocol, address: str, **query: Any) -> Any:
+    answer = await client.get(f"{address}?{urlencode(query)}" if query else address)
+    assert answer.status_code == 200
+    return await answer.get_json()
+
+
+@pytest.mark.parametrize("query", [{}, {"at": "2026-01-01T00:00:00Z"}, {"currency": "JPY"}])
+async def test_an_account_never_paid_into_holds_nothing(
+    client: TestClientProtocol, query: dict[str, str]
+) -> None:
+    found = await _get(client, "/accounts/nobody/balance", **query)
+    assert found["balance"] == ("0" if "currency" in query else "0.00")
+    assert await _get(client, "/accounts/nobody/entries") == {"entries": [], "nextCursor": None}
+    assert await _get(client, "/accounts/nobody/currencies") == {"currencies": []}
+
+
+async def test_a_payment_that_waits_is_not_in_the_balance(client: TestClientProtocol) -> None:
+    body = {"accountId": "acc_1", "amount": 1}
+    await client.post("/payments", json=body, headers={"Idempotency-Key": "k"})
+    assert (await _get(client, "/accounts/acc_1/balance"))["balance"] == "0.00"
+
+
+async def test_a_balance_beyond_what_floats_can_hold_is_exact(
+    client: TestClientProtocol, sql: Sql
+) -> None:
+    most = Decimal("999999999999999.99")
+    await _post_entries(sql, "acc_1", [(START, most)] * 20)
+    found = await _get(client, "/accounts/acc_1/balance")
+    assert found == {"accountId": "acc_1", "balance": "19999999999999999.80", "currency": "USD"}
+
+
+BOUNDARIES = [
+    # microseconds after the entries' first moment, what was held
+    (-1, "0.00"),
+    (0, "1.00"),
+    (1, "1.00"),
+    (999_999, "1.00"),
+    (1_000_000, "7.00"),  # Two entries of one moment count together.
+    (1_000_001, "7.00"),
+    (5_000_000, "15.00"),
+    (10**15, "15.00"),
+]
+
+
+@pytest.mark.parametrize(("after", "held"), BOUNDARIES)
+async def test_an_entry_counts_from_its_own_moment_on(
+    client: TestClientProtocol, sql: Sql, after: int, held: str
+) -> None:
+    seconds = (0, 1, 1, 5)
+    amounts = (Decimal(1), Decimal(2), Decimal(4), Decimal(8))
+    entries = [
+        (START + timedelta(seconds=s), amount) for s, amount in zip(seconds, amounts, strict=True)
+    ]
+    await _post_entries(sql, "acc_1", entries)
+    at = (START + after * MICROSECOND).isoformat()
+    found = await _get(client, "/accounts/acc_1/balance", at=at)
+    assert found["balance"] == held
+    assert datetime.fromisoformat(found["at"]) == datetime.fromisoformat(at)
+
+
+async def test_every_moment_has_the_balance_of_a_naive_sum(engine: AsyncEngine, sql: Sql) -> None:
+    loop = asyncio.get_running_loop()
+    number = 0
+
+    async def compare(steps: list[tuple[int, int]], looks: list[int]) -> None:
+        nonlocal number
+        number += 1
+        account = f"model-{number}"
+        at, entries = START, []
+        for gap, cents in steps:
+            at += gap * MICROSECOND
+            entries.append((at, Decimal(cents) / 100))
+        await _post_entries(sql, account, entries)
+        async with single_statement(engine) as tx:
+            for look in looks:
+                when = START + look * MICROSECOND
+                naive = sum((amount for at, amount in entries if at <= when), Decimal(0))
+                assert await balance_of(tx, account, "USD", when) == naive
+            assert await balance_of(tx, account, "USD", None) == sum(a for _, a in entries)
+
+    @settings(
+        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(
+        st.lists(st.tuples(st.integers(0, 3), st.integers(1, 10**6)), min_size=1, max_size=25),
+        st.lists(st.integers(-2, 80), min_size=1, max_size=8),
+    )
+    def agrees(steps: list[tuple[int, int]], looks: list[int]) -> None:
+        asyncio.run_coroutine_threadsafe(compare(steps, looks), loop).result()
+
+    await asyncio.to_thread(agrees)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 9, 10, 11])
+async def test_a_statement_tells_every_entry_once_newest_first(
+    client: TestClientProtocol, sql: Sql, limit: int
+) -> None:
+    await _post_entries(sql, "acc_1", [(START, Decimal(n)) for n in range(1, 11)])
+    seqs: list[int] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await _get(client, "/accounts/acc_1/entries", limit=limit, **cursor)
+        assert 1 <= len(page["entries"]) <= limit
+        seqs += [entry["accountSeq"] for entry in page["entries"]]
+        if page["nextCursor"] is None:
+            break
+        cursor = {"cursor": page["nextCursor"]}
+    assert seqs == list(range(10, 0, -1))
+
+
+async def test_a_statement_stays_whole_while_payments_arrive(
+    client: TestClientProtocol, start_worker: Callable[..., Any]
+) -> None:
+    await start_worker()
+
+    paid = 0
+
+    async def pay(count: int) -> None:
+        nonlocal paid
+        items = [
+            {"idempotencyKey": f"{paid + n}", "accountId": "acc_1", "amount": 1}
+            for n in range(count)
+        ]
+        paid += count
+        await client.post("/payments/batch", json={"payments": items})
+        for _ in range(500):
+            balance = (await _get(client, "/accounts/acc_1/balance"))["balance"]
+            if Decimal(balance) == paid:
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError(f"the balance is {balance} after 5 s, expected {paid}")
+
+    await pay(20)
+    seqs: list[int] = []
+    balances: list[Decimal] = []
+    cursor: dict[str, str] = {}
+    while True:
+        page = await _get(client, "/accounts/acc_1/entries", limit=6, **cursor)
+        seqs += [entry["accountSeq"] for entry in page["entries"]]
+        balances += [Decimal(entry["balanceAfter"]) for entry in page["entries"]]
+        if page["nextCursor"] is None:
+            break
+        cursor = {"cursor": page["nextCursor"]}
+        await pay(3)
+    assert seqs == list(range(20, 0, -1))
+    assert balances == [Decimal(seq) for seq in seqs]
+
+
+async def test_each_currency_is_an_account_of_its_own(
+    client: TestClientProtocol, start_worker: Callable[..., Any]
+) -> None:
+    for currency, amount in (("USD", "1.50"), ("JPY", "7"), ("BHD", "0.125"), ("USD", "2")):
+        body = {"accountId": "acc_1", "amount": amount, "currency": currency}
+        headers = {"Idempotency-Key": f"{currency}{amount}"}
+        await client.post("/payments", json=body, headers=headers)
+    await start_worker()
+    for _ in range(500):
+        if (await _get(client, "/jobs/stats"))["pending"] == 0:
+            break
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.1)
+    balances = {
+        currency: (await _get(client, "/accounts/acc_1/balance", currency=currency))["balance"]
+        for currency in ("USD", "JPY", "BHD", "EUR")
+    }
+    assert balances == {"USD": "3.50", "JPY": "7", "BHD": "0.125", "EUR": "0.00"}
+    found = await _get(client, "/accounts/acc_1/currencies")
+    assert found == {"currencies": ["BHD", "JPY", "USD"]}
+    entries = (await _get(client, "/accounts/acc_1/entries", currency="BHD"))["entries"]
+    assert [(e["amount"], e["balanceAfter"]) for e in entries] == [("0.125", "0.125")]
+
+
+BAD_QUERIES = [
+    ("/accounts/acc_1/balance?at=2026-01-01", "at"),
+    ("/accounts/acc_1/balance?at=2026-01-01T00:00:00", "at"),
+    ("/accounts/acc_1/balance?at=yesterday", "at"),
+    ("/accounts/acc_1/balance?at=", "at"),
+    ("/accounts/acc_1/balance?at=0001-01-01T00:00:00%2B23:59", "at"),
+    ("/accounts/acc_1/balance?currency=", "currency"),
+    ("/accounts/acc_1/balance?currency=usd", "currency"),
+    ("/accounts/acc_1/balance?limit=1", "limit"),
+    ("/accounts/acc_1/balance?currency=USD&currency=EUR", "currency"),
+    ("/accounts/acc_1/entries?limit=0", "limit"),
+    ("/accounts/acc_1/entries?at=2026-01-01T00:00:00Z", "at"),
+    ("/accounts/acc_1/currencies?currency=USD", "currency"),
+]
+
+
+@pytest.mark.parametrize(("address", "named"), BAD_QUERIES)
+async def test_each_bad_query_is_refused_by_name(
+    client: TestClientProtocol, address: str, named: str
+) -> None:
+    answer = await client.get(address)
+    assert answer.status_code == 422
+    assert [error["field"] for error in (await answer.get_json())["errors"]] == [named]
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
+async def test_the_first_and_the_last_year_are_moments_too(
+    client: TestClientProtocol, at: str
+) -> None:
+    assert (await _get(client, "/accounts/acc_1/balance", at=at))["balance"] == "0.00"
+
+
+async def test_a_statements_cursor_is_bound_to_its_account_and_currency(
+    client: TestClientProtocol, sql: Sql
+) -> None:
+    for account in ("acc_1", "acc_2"):
+        await _post_entries(sql, account, [(START, Decimal(1))] * 3)
+    cursor = (await _get(client, "/accounts/acc_1/entries", limit=1))["nextCursor"]
+    for address in (
+        f"/accounts/acc_2/entries?cursor={cursor}",
+        f"/accounts/acc_1/entries?currency=EUR&cursor={cursor}",
+        f"/payments?cursor={cursor}",
+    ):
+        answer = await client.get(address)
+        assert answer.status_code == 400
+        assert (await answer.get_json())["code"] == "invalid_cursor"

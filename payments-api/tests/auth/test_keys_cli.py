@@ -1,0 +1,281 @@
+"""payments-api keys: a key is shown once, and every mistake is one line."""
+
+import asyncio
+import io
+import json
+import re
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+from payments_api.__main__ import main
+from payments_api.auth import keys as api_keys
+from payments_api.auth.keys import KEY_PATTERN, hash_of, id_of, new_key
+from payments_core.audit_log import this_user
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
+Answer: TypeAlias = tuple[int, str, str]
+Command: TypeAlias = Callable[..., Awaitable[Answer]]
+
+
+@pytest.fixture
+def keys(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database_url: str
+) -> Command:
+    """`payments-api keys ...` as the owner, in this process: exit status, output and error."""
+
+    async def run(*arguments: str, **environ: str) -> Answer:
+        command = () if arguments[0] == "migrate" else ("keys",)
+        monkeypatch.setattr(sys, "argv", ["payments-api", *command, *arguments])
+        for name, value in {"DATABASE_URL": database_url, **environ}.items():
+            monkeypatch.setenv(name, value)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            await asyncio.to_thread(main)
+        said = capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    return run
+
+
+CREATE = ("create", "--name", "shop")
+
+
+async def test_a_new_key_is_the_whole_output_and_never_seen_again(keys: Command, sql: Sql) -> None:
+    status, out, err = await keys(*CREATE, "--scopes", "payments:read,payments:write")
+    assert status == 0, err
+    key = out.removesuffix("\n")
+    assert re.fullmatch(KEY_PATTERN, key)
+    assert key not in err
+    row = await sql.fetchrow("SELECT * FROM api_keys")
+    assert row is not None
+    assert (row["id"], row["secret_hash"]) == (id_of(key), hash_of(key))
+    assert (row["name"], row["tenant"], row["expires_at"]) == ("shop", None, None)
+    assert row["scopes"] == ["payments:write", "payments:read"]
+    for how in ([], ["--all"], ["--json"]):
+        _, out, err = await keys("list", *how)
+        assert id_of(key) or "" in out
+        assert key.rpartition("_")[2] not in out + err
+        assert hash_of(key).hex() not in out + err
+
+
+async def test_the_list_says_all_of_each_key(keys: Command, sql: Sql) -> None:
+    await keys(*CREATE, "--scopes", "ledger:read", "--tenant", "acme", "--expires-in", "90d")
+    await keys("create", "--name", "ops", "--scopes", "all")
+    await sql.execute("UPDATE api_keys SET last_used_at = '2026-02-03 04:05Z' WHERE name = 'ops'")
+    _, out, err = await keys("list")
+    assert err == ""
+    head, first, second = out.splitlines()
+    assert head.split("  ")[0] == "id"
+    assert "shop" in first
+    assert "ledger:read" in first
+    assert "acme" in first
+    assert "payments:write,payments:read,ledger:read,jobs:admin" in second
+    assert "2026-02-03 04:05" in second
+    _, out, _ = await keys("list", "--json")
+    shop, ops = map(json.loads, out.splitlines())
+    assert (shop["tenant"], ops["tenant"]) == ("acme", None)
+    assert (shop["expires_at"] is None, ops["expires_at"]) == (False, None)
+
+
+async def test_ended_keys_are_listed_on_request(keys: Command) -> None:
+    _, out, _ = await keys(*CREATE, "--scopes", "all")
+    key_id = id_of(out.strip()) or ""
+    assert (await keys("revoke", key_id))[0] == 0
+    assert key_id not in (await keys("list"))[1]
+    assert key_id in (await keys("list", "--all"))[1]
+
+
+async def test_a_leaked_key_can_be_given_whole_to_be_revoked(keys: Command, sql: Sql) -> None:
+    _, out, _ = await keys(*CREATE, "--scopes", "all")
+    status, said, err = await keys("revoke", out.strip())
+    assert status == 0
+    assert "is revoked" in said
+    assert out.strip() not in said + err
+    assert await sql.fetchval("SELECT count(*) FROM api_keys WHERE revoked_at IS NULL") == 0
+    again = await keys("revoke", id_of(out.strip()) or "")
+    assert again[0] == 0
+    assert "before" in again[1]
+
+
+async def test_a_successor_may_do_the_same_and_the_old_key_gets_an_end(
+    keys: Command, sql: Sql
+) -> None:
+    _, out, _ = await keys(*CREATE, "--scopes", "ledger:read", "--tenant", "acme")
+    old = id_of(out.strip()) or ""
+    status, out, err = await keys("rotate", old, "--grace", "2h")
+    assert status == 0, err
+    assert "2:00:00" in err
+    rows = {
+        row["id"]: row
+        for row in await sql.fetch(
+            "SELECT *, expires_at BETWEEN now() + interval '119 min'"
+            " AND now() + interval '2 h' AS in_2_hours FROM api_keys"
+        )
+    }
+    new = rows[id_of(out.strip())]
+    assert (new["name"], new["scopes"], new["tenant"]) == ("shop", ["ledger:read"], "acme")
+    assert (new["replaces"], new["expires_at"]) == (old, None)
+    assert rows[old]["in_2_hours"]
+    await keys("revoke", old)
+    assert (await keys("rotate", old))[0] == 1
+
+
+async def test_a_key_made_elsewhere_is_registered_once(
+    keys: Command, sql: Sql, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    key = new_key()
+    (tmp_path / "key").write_text(f"{key}\n")
+    ui = ("create", "--name", "ui", "--scopes")
+    status, out, err = await keys(*ui, "payments:read", "--from-env", "UI_KEY", UI_KEY=key)
+    assert (status, out, err) == (0, f"key {id_of(key)} is registered\n", "")
+    status, out, _ = await keys(*ui, "all", "--from-file", str(tmp_path / "key"))
+    assert (status, out) == (0, f"key {id_of(key)} is there already\n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(key))
+    assert (await keys(*ui, "all", "--from-file", "-"))[0] == 0
+    (row,) = await sql.fetch("SELECT name, cardinality(scopes), secret_hash FROM api_keys")
+    assert tuple(row) == ("ui", 4, hash_of(key))
+
+
+async def test_registering_a_key_again_does_not_take_its_end_away(keys: Command, sql: Sql) -> None:
+    key = new_key()
+    given = (*CREATE, "--scopes", "payments:read", "--from-env", "KEY")
+    await keys(*given, KEY=key)
+    await keys("rotate", id_of(key) or "", "--grace", "1h")
+    end = "SELECT expires_at FROM api_keys WHERE id = $1"
+    before = await sql.fetchval(end, id_of(key))
+    assert before is not None
+    assert (await keys(*given, KEY=key))[0] == 0
+    assert await sql.fetchval(end, id_of(key)) == before
+
+
+async def test_a_key_made_elsewhere_may_not_be_another_or_an_ended_one(keys: Command) -> None:
+    key = new_key()
+    given = (*CREATE, "--scopes", "payments:read", "--from-env", "KEY")
+    await keys(*given, KEY=key)
+    other = key[:-1] + ("a" if key[-1] != "a" else "b")
+    refused = [await keys(*given, KEY=other), await keys(*given, "--tenant", "acme", KEY=key)]
+    await keys("revoke", id_of(key) or "")
+    refused += [await keys(*given, KEY=key), await keys(*given, KEY="secret-of-mine")]
+    refused += [await keys(*given, KEY="")]
+    for status, out, err in refused:
+        assert (status, out, err.count("\n")) == (1, "", 1)
+        assert "make another key" in err or "no API key" in err or "holds nothing" in err
+        assert key not in err
+        assert "secret-of-mine" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ((*CREATE, "--scopes", ""), 1),
+        ((*CREATE, "--scopes", "payments:delete"), 1),
+        ((*CREATE, "--scopes", "jobs:admin", "--tenant", "acme"), 1),
+        ((*CREATE, "--scopes", "all", "--tenant", "acme"), 1),
+        ((*CREATE, "--scopes", "payments:read", "--tenant", "Acme"), 1),
+        ((*CREATE, "--scopes", "payments:read", "--tenant=-acme"), 1),
+        ((*CREATE, "--scopes", "payments:read", "--tenant", "a" * 33), 1),
+        ((*CREATE, "--scopes", "payments:read", "--tenant", ""), 1),
+        (("create", "--name", "", "--scopes", "all"), 1),
+        (("create", "--name", "n" * 101, "--scopes", "all"), 1),
+        (("create", "--name", "two\nlines", "--scopes", "all"), 1),
+        ((*CREATE, "--scopes", "all", "--from-file", "/nowhere/key"), 1),
+        ((*CREATE, "--scopes", "all", "--expires-in", "soon"), 2),
+        ((*CREATE, "--scopes", "all", "--expires-in", "999999d"), 2),
+        (("revoke", "nosuchkey123"), 1),
+        (("revoke", "not an id"), 1),
+        (("rotate", "nosuchkey123"), 1),
+    ],
+)
+async def test_what_cannot_be_is_refused_and_nothing_is_made(
+    keys: Command, sql: Sql, arguments: tuple[str, ...], status: int
+) -> None:
+    found, out, err = await keys(*arguments)
+    assert (found, out) == (status, "")
+    assert err
+    if status == 1 and "/nowhere/key" not in arguments:
+        assert err.startswith("keys: ")
+        assert err.count("\n") == 1
+    assert await sql.fetchval("SELECT count(*) FROM api_keys") == 0
+
+
+async def test_a_key_is_generated_without_a_database(keys: Command) -> None:
+    nowhere = "postgresql://postgres@127.0.0.1:1/payments"
+    status, out, err = await keys("generate", DATABASE_URL=nowhere)
+    assert (status, err) == (0, "")
+    assert re.fullmatch(KEY_PATTERN, out.removesuffix("\n"))
+
+
+async def test_the_migration_makes_the_pages_key_known_each_time(
+    keys: Command, sql: Sql, tmp_path: Path
+) -> None:
+    key = new_key()
+    (tmp_path / "api-key").write_text(key)
+    for said in ("registered", "there already"):
+        status, out, err = await keys("migrate", PAYMENTS_UI_API_KEY_FILE=str(tmp_path / "api-key"))
+        assert (status, err) == (0, "")
+        assert out.endswith(f"key {id_of(key)} of the page is {said}\n")
+    row = await sql.fetchrow("SELECT name, tenant, cardinality(scopes) FROM api_keys")
+    assert row is not None
+    assert tuple(row) == ("payments-ui", None, 4)
+    (tmp_path / "api-key").write_text("no key")
+    status, _, err = await keys("migrate", PAYMENTS_UI_API_KEY_FILE=str(tmp_path / "api-key"))
+    assert status == 1
+    assert err.startswith("migrate: PAYMENTS_UI_API_KEY: ")
+    assert err.count("\n") == 1
+
+
+async def test_the_apis_own_role_makes_no_keys(keys: Command, api_url_of_database: str) -> None:
+    status, out, err = await keys(*CREATE, "--scopes", "all", DATABASE_URL=api_url_of_database)
+    assert (status, out) == (1, "")
+    assert "permission denied" in err
+
+
+async def test_a_database_that_is_away_is_another_status(keys: Command) -> None:
+    nowhere = "postgresql://postgres@127.0.0.1:1/payments"
+    assert (await keys("list", DATABASE_URL=nowhere))[0] == 2
+
+
+async def test_there_are_no_more_keys_than_a_process_holds(
+    keys: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api_keys, "KEYS_MAX", 1)
+    assert (await keys(*CREATE, "--scopes", "all"))[0] == 0
+    assert (await keys(*CREATE, "--scopes", "all"))[0] == 1
+
+
+def test_no_two_keys_are_alike() -> None:
+    made = {new_key() for _ in range(1_000)}
+    assert len({key.rpartition("_")[2] for key in made}) == 1_000
+    assert len({id_of(key) for key in made}) == 1_000
+
+
+async def test_what_is_done_to_keys_is_on_record(keys: Command, sql: Sql) -> None:
+    _, out, _ = await keys(*CREATE, "--scopes", "payments:read", "--actor", "ann")
+    first = id_of(out.strip())
+    _, out, _ = await keys("rotate", str(first), "--actor", "bob")
+    second = id_of(out.strip())
+    await keys("revoke", str(second))
+    await keys("revoke", str(second))  # Changes nothing.
+    given = new_key()
+    await keys(*CREATE, "--scopes", "all", "--from-env", "GIVEN", GIVEN=given)
+    rows = await sql.fetch("SELECT action, actor, reason FROM operator_actions ORDER BY id")
+    assert [tuple(row) for row in rows] == [
+        ("create_key", "ann", f"{first}, shop"),
+        ("rotate_key", "bob", f"{first}, to {second}"),
+        ("revoke_key", this_user(), second),
+        ("create_key", this_user(), f"{id_of(given)}, shop"),
+    ]
+    assert given not in str(rows)
+
+
+@pytest.mark.parametrize("actor", ["", "a" * 201])
+async def test_who_is_on_record_has_a_name(keys: Command, sql: Sql, actor: str) -> None:
+    status, _, err = await keys(*CREATE, "--scopes", "all", "--actor", actor)
+    assert status == 2
+    assert "1 to 200 characters" in err
+    assert await sql.fetchval("SELECT count(*) FROM api_keys") == 0

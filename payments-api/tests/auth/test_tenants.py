@@ -1,0 +1,387 @@
+"""Tenants share the system and see nothing of one another: no payment, account, entry or event."""
+
+import asyncio
+import json
+import random
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, TypeAlias, cast
+from urllib.parse import unquote
+
+import asyncpg
+import httpx
+import pytest
+from quart import Quart
+from quart.typing import TestClientProtocol
+
+from payments_api.auth import key_cache
+from payments_api.auth.caller import LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE, SCOPES
+from payments_api.auth.keys import KeyGrant, add_key, new_key
+from payments_api.events.feed import EventFeed, event_stream
+from payments_core.db.engine import create_engine, transaction
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
+Keys: TypeAlias = Callable[..., Awaitable[str]]
+
+SECONDS_MAX = 20.0
+ALL_OF_A_TENANT = (PAYMENTS_WRITE, PAYMENTS_READ, LEDGER_READ)
+ACCOUNTS = ["acc_1", "acc_2", "acme-corp"]
+STEPS = 40
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are read again soon."""
+    monkeypatch.setattr(key_cache, "LOOK_AGAIN_SECONDS", 0.05)
+
+
+@pytest.fixture
+async def make_key(database_url: str) -> AsyncIterator[Keys]:
+    """`await make_key(tenant, *scopes)`: a fresh key."""
+    engine = create_engine(database_url, application_name="test", pool_size=1)
+
+    async def make(tenant: str | None, *scopes: str) -> str:
+        key = new_key()
+        allowed = scopes or (SCOPES if tenant is None else ALL_OF_A_TENANT)
+        async with transaction(engine) as tx:
+            await add_key(tx, key, KeyGrant("of a test", frozenset(allowed), tenant))
+        return key
+
+    yield make
+    await engine.dispose()
+
+
+@dataclass
+class Party:
+    """Somebody with a key, and what that key must show: no more, no less."""
+
+    client: TestClientProtocol
+    key: str
+    tenant: str | None
+    made: dict[str, dict[str, Any]] = field(default_factory=dict)  # By idempotency key.
+    foreign: set[str] = field(default_factory=set)  # Ids that others made.
+    heard: str = ""
+
+    async def ask(self, address: str, **more: Any) -> tuple[int, Any]:
+        """Status and JSON of an answer, which never names another tenant."""
+        headers = {"Authorization": f"Bearer {self.key}", **more.pop("headers", {})}
+        method = "POST" if "json" in more else "GET"
+        answer = await self.client.open(address, method=method, headers=headers, **more)
+        text = await answer.get_data(as_text=True)
+        # What it asked for itself is no news to it.
+        self.check(text.replace(unquote(address.partition("?")[0]), "ASKED"))
+        return answer.status_code, json.loads(text)
+
+    def check(self, text: str) -> None:
+        """No separator, no tenant's name, no id of somebody else's payment."""
+        if self.tenant is not None:
+            assert "~" not in text, text
+            for other in ("blue", "green"):
+                assert f'"{other} ' not in text, text
+            assert not [found for found in self.foreign if found in text], text
+
+    async def pay(self, key: str, account: str, amount: str) -> None:
+        """A payment, or its replay, or a refusal: whatever this party itself did before."""
+        body = {"accountId": account, "amount": amount}
+        status, told = await self.ask("/payments", json=body, headers={"Idempotency-Key": key})
+        before = self.made.get(key)
+        if before is None:
+            assert (status, told["accountId"]) == (201, account)
+            self.made[key] = told
+        elif (before["accountId"], before["amount"]) == (account, amount):
+            assert (status, told) == (201, before)
+        else:
+            assert (status, told["code"]) == (422, "idempotency_key_reused")
+
+    async def pages(self, address: str, rows: str) -> list[dict[str, Any]]:
+        """All rows of a list, in pages of three."""
+        found: list[dict[str, Any]] = []
+        cursor = ""
+        while True:
+            _, page = await self.ask(f"{address}limit=3{cursor}")
+            found += page[rows]
+            if page["nextCursor"] is None:
+                return found
+            cursor = f"&cursor={page['nextCursor']}"
+
+    def ids(self, account: str | None = None) -> list[str]:
+        """What the list must show, newest first."""
+        mine = [m["id"] for m in self.made.values() if account in (None, m["accountId"])]
+        return sorted(mine, reverse=True)
+
+
+async def _listen(kept: Quart, party: Party) -> None:
+    feed: EventFeed = kept.extensions["payments_api"].events
+
+    async def never() -> None:
+        await asyncio.Event().wait()
+
+    stream = event_stream(feed, None, None, party.tenant, "test", never, 60)
+    async with aclosing(stream) as texts:
+        async for text in texts:
+            party.heard += text
+
+
+async def _settle(sql: Sql, start_worker: Any) -> None:
+    await start_worker()
+    async with asyncio.timeout(SECONDS_MAX):
+        for pause in iter(lambda: 0.05, None):
+            if not await sql.fetchval("SELECT count(*) FROM payments WHERE status = 'pending'"):
+                return
+            await asyncio.sleep(pause)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_each_tenant_sees_exactly_its_own_whatever_the_others_do(
+    kept: Quart, make_key: Keys, sql: Sql, start_worker: Any, seed: int
+) -> None:
+    chance = random.Random(seed)
+    blue, green, house = [
+        Party(kept.test_client(), await make_key(tenant), tenant)
+        for tenant in ("blue", "green", None)
+    ]
+    parties = [blue, green, house]
+    listening = [asyncio.create_task(_listen(kept, party)) for party in parties]
+    for _ in range(STEPS):
+        party = chance.choice(parties)
+        amount = chance.choice(["1.00", "2.50", "7.13", "0.00"])
+        await party.pay(f"key-{chance.randrange(12)}", chance.choice(ACCOUNTS), amount)
+    for party in parties:
+        party.foreign = {i for other in parties if other is not party for i in other.ids()}
+    await _settle(sql, start_worker)
+    for tenant in (blue, green):
+        await _sees_its_own(tenant)
+        await _sees_nothing_of(tenant, blue if tenant is green else green)
+    everything = {i for party in parties for i in party.ids()}
+    assert {p["id"] for p in await house.pages("/payments?", "payments")} == everything
+    stored = await house.pages("/payments?accountId=blue~acc_1&", "payments")
+    assert {p["id"] for p in stored} == set(blue.ids("acc_1"))
+    for party in (blue, green):
+        party.check(party.heard)
+        async with asyncio.timeout(SECONDS_MAX):
+            while not all(i in party.heard for i in party.ids()):
+                if "resync" in party.heard:
+                    break  # Too much at once to tell one by one.
+                await asyncio.sleep(0.05)
+    for task in listening:
+        task.cancel()
+    await asyncio.gather(*listening, return_exceptions=True)
+
+
+async def _sees_its_own(party: Party) -> None:
+    listed = await party.pages("/payments?", "payments")
+    assert [p["id"] for p in listed] == party.ids()
+    assert all(p["accountId"] in ACCOUNTS for p in listed)
+    for query, wanted in (
+        ("discrepancy=true", "7.13"),
+        ("status=failed", "0.00"),
+    ):
+        found = await party.pages(f"/payments?{query}&", "payments")
+        those = [m["id"] for m in party.made.values() if m["amount"] == wanted]
+        assert [p["id"] for p in found] == sorted(those, reverse=True)
+    for account in ACCOUNTS:
+        found = await party.pages(f"/payments?accountId={account}&", "payments")
+        assert [p["id"] for p in found] == party.ids(account)
+        posted = [
+            m for m in party.made.values() if m["accountId"] == account and Decimal(m["amount"]) > 0
+        ]
+        _, balance = await party.ask(f"/accounts/{account}/balance")
+        assert balance["accountId"] == account
+        assert Decimal(balance["balance"]) == sum(Decimal(m["amount"]) for m in posted)
+        entries = await party.pages(f"/accounts/{account}/entries?", "entries")
+        assert {e["paymentId"] for e in entries} == {m["id"] for m in posted}
+        assert [e["accountSeq"] for e in entries] == list(range(len(posted), 0, -1))
+        assert {e["id"] for e in entries} <= {None}
+        _, currencies = await party.ask(f"/accounts/{account}/currencies")
+        assert currencies == {"currencies": ["USD"] if posted else []}
+    for key, made in party.made.items():
+        status, detail = await party.ask(f"/payments/{made['id']}")
+        assert (status, detail["idempotencyKey"]) == (200, key)
+        assert detail["accountId"] == made["accountId"]
+        # What is counted or summed over all tenants is nobody's to see.
+        assert detail["job"] is None
+        for leg in detail["ledgerEntries"]:
+            assert leg["id"] is None
+            own = leg["entryType"] == "payment"
+            assert (leg["accountId"] == made["accountId"]) == own
+            assert (leg["balanceAfter"] is not None) == own
+            assert (leg["accountSeq"] is not None) == own
+
+
+async def _sees_nothing_of(party: Party, other: Party) -> None:
+    for payment_id in party.foreign:
+        assert (await party.ask(f"/payments/{payment_id}"))[0] == 404
+    for name in (f"{other.tenant}~acc_1", f"{party.tenant}~acc_1", "sys%3Aclearing~x"):
+        assert (await party.ask(f"/payments?accountId={name}"))[0] == 422
+        assert (await party.ask(f"/accounts/{name}/balance"))[0] == 422
+        assert (await party.ask(f"/payments/events?accountId={name}"))[0] == 422
+        body = {"accountId": name, "amount": "1.00"}
+        answer = await party.ask("/payments", json=body, headers={"Idempotency-Key": "new"})
+        assert answer[0] == 422
+    # A page of another's list leads nowhere, whatever the list.
+    _, page = await other.ask("/payments?limit=1")
+    assert (await party.ask(f"/payments?limit=1&cursor={page['nextCursor']}"))[0] == 400
+    _, page = await other.ask("/accounts/acc_1/entries?limit=1")
+    if page["nextCursor"] is not None:
+        address = f"/accounts/acc_1/entries?limit=1&cursor={page['nextCursor']}"
+        assert (await party.ask(address))[0] == 400
+    for address in ("/accounts/sys:clearing:USD/balance", "/accounts/sys:clearing:0:USD/balance"):
+        status, told = await party.ask(address)
+        assert (status, told["balance"]) == (200, "0.00")
+    for address in ("/jobs", "/jobs/1", "/jobs/stats", "/jobs/actions", "/workers", "/audit"):
+        assert (await party.ask(address))[0] == 403
+
+
+async def test_a_batch_is_the_tenants_too(kept: Quart, make_key: Keys, sql: Sql) -> None:
+    items = [
+        {"idempotencyKey": key, "accountId": "acc_1", "amount": "1.00"} for key in ("k", "k", "j")
+    ]
+    answers = []
+    for tenant in ("blue", "green", None):
+        party = Party(kept.test_client(), await make_key(tenant), tenant)
+        status, told = await party.ask("/payments/batch", json={"payments": items})
+        assert status == 200
+        assert [item["replayed"] for item in told["payments"]] == [False, True, False]
+        assert {item["payment"]["accountId"] for item in told["payments"]} == {"acc_1"}
+        answers += [item["payment"]["id"] for item in told["payments"]]
+    assert len(set(answers)) == 6
+    stored = await sql.fetch("SELECT account_id, idempotency_key FROM payments ORDER BY id")
+    assert {tuple(row) for row in stored} == {
+        *(("blue~acc_1", "blue k"), ("blue~acc_1", "blue j")),
+        *(("green~acc_1", "green k"), ("green~acc_1", "green j")),
+        *(("acc_1", "k"), ("acc_1", "j")),
+    }
+
+
+async def test_nobody_without_a_tenant_can_write_into_one(kept: Quart, make_key: Keys) -> None:
+    house = Party(kept.test_client(), await make_key(None), None)
+    body = {"accountId": "blue~acc_1", "amount": "1.00"}
+    assert (await house.ask("/payments", json=body, headers={"Idempotency-Key": "k"}))[0] == 422
+    body["accountId"] = "acc_1"
+    for key in ("blue k", '"blue k"'):
+        answer = await house.ask("/payments", json=body, headers={"Idempotency-Key": key})
+        assert answer[0] == 400
+
+
+async def test_the_longest_names_fit_and_longer_ones_say_how_long(
+    kept: Quart, make_key: Keys
+) -> None:
+    tenant = "t" * 32
+    party = Party(kept.test_client(), await make_key(tenant), tenant)
+    account, key = "a" * 95, "k" * 222
+    await party.pay(key, account, "1.00")
+    body = {"accountId": "a" * 96, "amount": "1.00"}
+    status, told = await party.ask("/payments", json=body, headers={"Idempotency-Key": "k"})
+    assert (status, told["code"]) == (422, "validation_error")
+    assert "95 characters" in told["detail"]
+    body["accountId"] = "acc_1"
+    sent = {"Idempotency-Key": "k" * 223}
+    status, told = await party.ask("/payments", json=body, headers=sent)
+    assert (status, told["code"]) == (400, "idempotency_key_invalid")
+    assert "222 characters" in told["detail"]
+
+
+async def test_entries_need_the_ledgers_scope_within_a_payment_too(
+    kept: Quart, make_key: Keys
+) -> None:
+    party = Party(kept.test_client(), await make_key(None), None)
+    await party.pay("k", "acc_1", "1.00")
+    (payment_id,) = party.ids()
+    for scopes, wanted in (((PAYMENTS_READ,), None), ((PAYMENTS_READ, LEDGER_READ), [])):
+        reader = Party(kept.test_client(), await make_key(None, *scopes), None)
+        assert (await reader.ask(f"/payments/{payment_id}"))[1]["ledgerEntries"] == wanted
+
+
+async def test_a_tenant_that_comes_back_is_told_what_it_missed_and_no_count_of_others() -> None:
+    feed = EventFeed(cast("Any", None), "", 10, 10)
+
+    def publish(*accounts: str) -> None:
+        for account in accounts:
+            feed._publish("payment", {"accountId": account}, account)
+
+    async def missed(seen: str, tenant: str = "blue") -> list[dict[str, str]]:
+        async with feed.reader(seen, None, tenant, "test") as reader:
+            texts = [event.as_text(tenant) for event in reader.waiting]
+        fields = [dict(line.split(": ", 1) for line in t.strip().splitlines()) for t in texts]
+        assert all(re.fullmatch("[0-9a-f]{16}", told["id"]) for told in fields)
+        return fields
+
+    publish("green~acc_1")
+    (resync,) = await missed("0123456789abcdef")
+    assert resync["event"] == "resync"
+    assert await missed(resync["id"]) == []
+    publish("blue~acc_1", "green~acc_2", "acc_3", "blue~acc_4")
+    first, second = await missed(resync["id"])
+    assert [json.loads(told["data"]) for told in (first, second)] == [
+        {"accountId": "acc_1"},
+        {"accountId": "acc_4"},
+    ]
+    assert await missed(first["id"]) == [second]
+    assert [told["event"] for told in await missed(f"{feed._epoch}-1")] == ["resync"]
+    # Others' events fill no place in a tenant's queue.
+    publish(*["green~acc_1"] * 300)
+    assert await missed(first["id"]) == [second]
+    publish(*["blue~acc_1"] * 300)
+    assert [told["event"] for told in await missed(first["id"])] == ["resync"]
+
+
+async def test_a_tenants_open_stream_tells_of_its_own_payments_alone(
+    serve_api: Any, make_key: Keys
+) -> None:
+    served = await serve_api(auth="on")
+    headers = {
+        tenant: {"Authorization": f"Bearer {await make_key(tenant)}"}
+        for tenant in ("blue", "green")
+    }
+    async with (
+        httpx.AsyncClient(base_url=served.url, timeout=SECONDS_MAX) as http,
+        http.stream("GET", "/payments/events", headers=headers["blue"]) as stream,
+        asyncio.timeout(SECONDS_MAX),
+    ):
+        lines = stream.aiter_lines()
+        while await anext(lines):  # The first words: the reader is registered.
+            pass
+        made = {}
+        for tenant in ("green", "blue"):
+            answer = await http.post(
+                "/payments",
+                json={"accountId": "acc_1", "amount": "1.00"},
+                headers={**headers[tenant], "Idempotency-Key": "k"},
+            )
+            made[tenant] = answer.json()["id"]
+        async for line in lines:
+            name, _, told = line.partition(": ")
+            if name == "data" and told != "{}":  # A resync names nothing.
+                break
+        payment = json.loads(told)
+        assert (payment["id"], payment["accountId"]) == (made["blue"], "acc_1")
+
+
+async def test_a_tenants_pages_are_found_by_the_index_of_tenants(sql: Sql) -> None:
+    await sql.execute("SET plan_cache_mode = force_generic_plan")
+    await sql.execute(
+        """INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,
+                                 currency, description)
+           SELECT gen_random_uuid(), 'k' || n, sha256(n::text::bytea),
+                  CASE WHEN n % 10 = 0 THEN 'blue~acc' WHEN n % 10 = 1 THEN 'green~acc'
+                       ELSE 'acc' END || n, 1, 'USD', '' FROM generate_series(1, 5000) AS n"""
+    )
+    await sql.execute("ANALYZE payments")
+    await sql.execute(
+        """PREPARE page (text, uuid) AS SELECT id FROM payments
+           WHERE strpos(payments.account_id, '~') > 0
+             AND split_part(payments.account_id, '~', 1) = $1 AND id < $2
+           ORDER BY id DESC LIMIT 50"""
+    )
+    top = "'blue', 'ffffffff-ffff-ffff-ffff-ffffffffffff'"
+    plan = "\n".join(row[0] for row in await sql.fetch(f"EXPLAIN EXECUTE page ({top})"))
+    await sql.execute("DEALLOCATE page")
+    assert "payments_by_tenant" in plan, plan
+    assert "Sort" not in plan, plan
+    entries = await sql.fetchval(
+        "SELECT reltuples FROM pg_class WHERE relname = 'payments_by_tenant'"
+    )
+    assert entries == 1000  # Payments without a tenant are not in it.

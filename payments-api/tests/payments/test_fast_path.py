@@ -1,0 +1,281 @@
+"""The quick way gives the answers of the long one, and takes nothing that is unusual."""
+
+import asyncio
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from quart import Quart
+from quart.typing import TestClientProtocol
+
+from payments_api.app import create_app
+from payments_api.auth.caller import PAYMENTS_WRITE
+from payments_api.auth.keys import KeyGrant, add_key, new_key
+from payments_api.http.errors import DatabaseUnavailable, Overloaded
+from payments_api.http.json_body import BODY_MAX_BYTES
+from payments_api.payments import fast_path
+from payments_api.services import EXTENSION
+from payments_api.settings import ApiSettings
+from payments_core.db.engine import create_engine, transaction
+
+QUICK, LONG = "application/json", "application/json; charset=utf-8"
+BODY = {"accountId": "acc_1", "amount": "1.00", "description": "ä ☃"}
+SECONDS_MAX = 5.0
+
+LongWay = list[str]
+
+
+@pytest.fixture
+def long_way(app: Quart, monkeypatch: pytest.MonkeyPatch) -> LongWay:
+    """The paths of all requests that Quart gets to see."""
+    return _watched(app, monkeypatch)
+
+
+def _watched(app: Quart, monkeypatch: pytest.MonkeyPatch) -> LongWay:
+    paths: LongWay = []
+    handle = app.handle_request
+
+    async def watched(request: Any) -> Any:
+        paths.append(request.path)
+        return await handle(request)
+
+    monkeypatch.setattr(app, "handle_request", watched)
+    return paths
+
+
+async def _answer(
+    client: TestClientProtocol, content_type: str, data: bytes, **headers: str
+) -> tuple[int, dict[str, str], dict[str, Any]]:
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    response = await client.post(
+        "/payments", data=data, headers={"Content-Type": content_type, **sent}
+    )
+    body = json.loads(await response.get_data())
+    told = {name.lower(): value for name, value in response.headers.items()}
+    # What differs from one payment to the next.
+    for own in ("id", "createdAt"):
+        if own in body:
+            body[own] = "..."
+    if "location" in told:
+        told["location"] = told["location"][:10]
+    return response.status_code, told, body
+
+
+SAME = [
+    pytest.param(BODY, {}, 201, id="created"),
+    pytest.param(BODY, {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01"}, 201, id="traced"),
+    pytest.param(BODY | {"amount": "1.001"}, {}, 422, id="too many decimals"),
+    pytest.param(BODY | {"acc": "\ud800", "currency": 1}, {}, 422, id="wrong fields"),
+    pytest.param([], {}, 400, id="not an object"),
+    pytest.param(BODY, {"Idempotency_Key": ""}, 400, id="empty key"),
+    pytest.param(BODY, {"Idempotency_Key": '"a"b"'}, 400, id="broken key"),
+    pytest.param(BODY | {"description": "x" * BODY_MAX_BYTES}, {}, 413, id="too long"),
+]
+
+
+@pytest.mark.parametrize(("body", "headers", "status"), SAME)
+async def test_both_ways_answer_alike(
+    client: TestClientProtocol, long_way: LongWay, body: object, headers: Any, status: int
+) -> None:
+    data = json.dumps(body).encode()
+    quick = await _answer(client, QUICK, data, **{"Idempotency_Key": "quick", **headers})
+    assert bool(long_way) == (status == 413)
+    long_way.clear()
+    long = await _answer(client, LONG, data, **{"Idempotency_Key": "long", **headers})
+    assert long_way
+    assert quick == long
+    assert quick[0] == status
+
+
+async def test_without_a_key_or_with_broken_json_both_ways_answer_alike(
+    client: TestClientProtocol, long_way: LongWay
+) -> None:
+    for data in (json.dumps(BODY).encode(), b'{"a": 1, "a": 1}', b"\xff", b""):
+        quick = await _answer(client, QUICK, data)
+        assert not long_way
+        assert quick == await _answer(client, LONG, data)
+        assert quick[0] == 400
+        long_way.clear()
+
+
+async def test_a_replay_and_a_reused_key_are_the_same_both_ways(
+    client: TestClientProtocol, long_way: LongWay
+) -> None:
+    first = await client.post("/payments", json=BODY, headers={"Idempotency-Key": "k"})
+    assert not long_way
+    replays = []
+    for content_type in (QUICK, LONG):
+        headers = {"Idempotency-Key": "k", "Content-Type": content_type}
+        again = await client.post("/payments", data=json.dumps(BODY), headers=headers)
+        replays.append(sorted(again.headers.items()))
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert await again.get_data() == await first.get_data()
+        reused = await _answer(client, content_type, b'{"accountId":"b","amount":1}', **headers)
+        assert (reused[0], reused[2]["code"]) == (422, "idempotency_key_reused")
+    assert replays[0] == replays[1]
+
+
+@pytest.mark.parametrize("error", [Overloaded("Full."), DatabaseUnavailable()])
+async def test_a_refusal_by_the_writer_is_the_same_both_ways(
+    app: Quart,
+    client: TestClientProtocol,
+    long_way: LongWay,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    monkeypatch.setattr(app.extensions[EXTENSION].writer, "create", _raising(error))
+    data = json.dumps(BODY).encode()
+    quick = await _answer(client, QUICK, data, Idempotency_Key="k")
+    assert not long_way
+    assert quick == await _answer(client, LONG, data, Idempotency_Key="k")
+    assert quick[0] == 503
+
+
+def _raising(*errors: Exception) -> Callable[..., Any]:
+    left = list(errors)
+
+    async def create(*_: object) -> None:
+        raise left.pop(0) if len(left) > 1 else left[0]
+
+    return create
+
+
+async def test_an_error_that_is_no_refusal_is_quarts_to_answer(
+    app: Quart, client: TestClientProtocol, long_way: LongWay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.extensions[EXTENSION].writer, "create", _raising(ValueError("secret")))
+    status, _, body = await _answer(client, QUICK, json.dumps(BODY).encode(), Idempotency_Key="k")
+    assert (status, body["code"]) == (500, "internal_error")
+    assert long_way == ["/payments"]
+
+
+UNUSUAL = [
+    {"Content-Encoding": "identity"},
+    {"Payments-Operator": "ada"},
+    {"Content-Type": "text/plain"},
+    {"Content-Type": "Application/JSON"},
+]
+
+
+@pytest.mark.parametrize("headers", UNUSUAL)
+async def test_what_is_unusual_goes_the_long_way(
+    client: TestClientProtocol, long_way: LongWay, headers: dict[str, str]
+) -> None:
+    sent = {"Content-Type": QUICK, "Idempotency-Key": "k", **headers}
+    await client.post("/payments", data=json.dumps(BODY), headers=sent)
+    assert long_way == ["/payments"]
+
+
+async def _send(
+    app: Quart, messages: Sequence[dict[str, Any]], *headers: tuple[bytes, bytes]
+) -> list[dict[str, Any]]:
+    """What the app sends to a client that says just this, and then nothing."""
+    queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+    for message in messages:
+        queue.put_nowait(message)
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "scheme": "http",
+        "path": "/payments",
+        "query_string": b"",
+        "headers": [(b"host", b"a"), (b"content-type", QUICK.encode()), *headers],
+    }
+    answered: Any = app.asgi_app(scope, queue.get, send)  # type: ignore[arg-type]
+    await asyncio.wait_for(answered, SECONDS_MAX)
+    return sent
+
+
+def _part(data: bytes, *, more: bool = True) -> dict[str, Any]:
+    return {"type": "http.request", "body": data, "more_body": more}
+
+
+async def test_a_key_that_is_sent_twice_is_refused(app: Quart, long_way: LongWay) -> None:
+    keys = [(b"idempotency-key", b"k")] * 2
+    sent = await _send(app, [_part(json.dumps(BODY).encode(), more=False)], *keys)
+    assert sent[0]["status"] == 400
+    assert long_way == ["/payments"]
+
+
+async def test_a_body_in_parts_is_read_as_one(app: Quart, long_way: LongWay) -> None:
+    parts = [_part(bytes([byte])) for byte in json.dumps(BODY).encode()]
+    sent = await _send(app, [*parts, _part(b"", more=False)], (b"idempotency-key", b"k"))
+    assert sent[0]["status"] == 201
+    assert not long_way
+
+
+async def test_who_leaves_within_the_body_is_not_answered(app: Quart, sql: Any) -> None:
+    sent = await _send(
+        app, [_part(b'{"acc'), {"type": "http.disconnect"}], (b"idempotency-key", b"k")
+    )
+    assert sent == []
+    assert await sql.fetchval("SELECT count(*) FROM payments") == 0
+
+
+async def test_a_body_that_does_not_come_is_given_up(
+    app: Quart, long_way: LongWay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fast_path, "BODY_SECONDS_MAX", 0.05)
+    sent = await _send(app, [_part(b'{"acc')], (b"idempotency-key", b"k"))
+    assert sent[0]["status"] == 408
+    assert json.loads(sent[1]["body"])["code"] == "request_timeout"
+    assert not long_way
+
+
+async def test_an_error_on_the_long_way_is_not_tried_again(
+    app: Quart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    async def broken(request: Any) -> Any:
+        tried.append(request.path)
+        raise ValueError("broken")
+
+    monkeypatch.setattr(app, "handle_request", broken)
+    with pytest.raises(ValueError, match="broken"):
+        await _send(app, [_part(b"x" * (BODY_MAX_BYTES + 1))], (b"idempotency-key", b"k"))
+    assert tried == ["/payments"]
+
+
+@pytest.fixture
+async def key(database_url: str) -> str:
+    """A key that may create, and nothing else."""
+    engine = create_engine(database_url, application_name="test", pool_size=2)
+    try:
+        key = new_key()
+        async with transaction(engine) as tx:
+            await add_key(tx, key, KeyGrant("shop", frozenset({PAYMENTS_WRITE}), tenant="acme"))
+        return key
+    finally:
+        await engine.dispose()
+
+
+async def test_a_known_key_goes_the_quick_way_and_is_counted_once(
+    api_url_of_database: str, key: str, sql: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"DATABASE_URL": api_url_of_database, "rate_limit_per_key": "3/hour"}
+    app = create_app(ApiSettings.model_validate(settings))
+    long_way = _watched(app, monkeypatch)
+    async with app.test_app():
+        client = app.test_client()
+        data, authorization = json.dumps(BODY).encode(), f"Bearer {key}"
+        answers = [
+            await _answer(client, QUICK, data, Authorization=authorization, Idempotency_Key=f"k{n}")
+            for n in range(4)
+        ]
+        unknown = await _answer(client, QUICK, data, Authorization="Bearer x", Idempotency_Key="k")
+    assert [status for status, _, _ in answers] == [201, 201, 201, 429]
+    lefts = [told["ratelimit"].split(";")[1] for _, told, _ in answers]
+    assert lefts == ["r=2", "r=1", "r=0", "r=0"]
+    assert answers[0][2]["accountId"] == "acc_1"
+    assert await sql.fetchval("SELECT DISTINCT account_id FROM payments") == "acme~acc_1"
+    # The first asks the database who that is, unless the keys are there by then.
+    assert long_way in (["/payments"], ["/payments", "/payments"])
+    assert unknown[0] == 401
