@@ -18,7 +18,7 @@ from payments_core.db.engine import create_engine
 from payments_core.server.run import Lifecycle
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 from recon_worker.settings import WorkerSettings
-from recon_worker.worker import Worker
+from recon_worker.worker.loop import Worker
 
 DATA_TABLES = (
     "ledger_entries",

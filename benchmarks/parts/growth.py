@@ -34,8 +34,8 @@ from benchmarks.processes import running_api
 from payments_api.migrate import migrate
 from payments_core.db.engine import create_engine
 from payments_local.postgres import running_postgres
-from recon_worker.audit import audit as look_at_news
-from recon_worker.seal_watch import Sealer
+from recon_worker.audit.auditor import audit as look_at_news
+from recon_worker.sealing.background import Sealer
 
 SMALL, GROWN = "small_template", "grown"
 SMALL_PAYMENTS = 10_000

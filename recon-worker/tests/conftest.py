@@ -4,11 +4,11 @@ import pytest
 from backlog import Sql
 from settled_ledger import settle_four
 
-from recon_worker import audit
+from recon_worker.audit import auditor
 
 
 @pytest.fixture
 async def settled(sql: Sql, worker_url_of_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Four payments, settled in order; the auditor looks at the youngest payments too."""
-    monkeypatch.setattr(audit, "PAYMENT_SETTLES_IN_SECONDS", -60)
+    monkeypatch.setattr(auditor, "PAYMENT_SETTLES_IN_SECONDS", -60)
     await settle_four(sql, worker_url_of_database)

@@ -10,7 +10,7 @@ from backlog import Sql
 
 from payments_core.db.engine import server_settings
 from payments_core.queue import jobs, maintenance
-from recon_worker.post_batch import POST
+from recon_worker.reconciliation.post import POST
 
 ROWS = 50_000
 SEED = f"""

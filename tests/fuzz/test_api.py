@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_api.app import create_app
 from payments_api.openapi.document import document
 from payments_api.settings import ApiSettings
-from recon_worker.worker import Worker
+from recon_worker.worker.loop import Worker
 
 # Phases, and how much: the coverage phase alone sends 1,200 requests.
 BOUNDED = ("--max-examples=6", "--generation-deterministic")

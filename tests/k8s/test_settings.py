@@ -21,7 +21,7 @@ from payments_ui.settings import Settings as PageSettings
 from recon_worker import __main__ as worker_cli
 from recon_worker.app import create_control_app
 from recon_worker.settings import WorkerSettings
-from recon_worker.worker import Worker
+from recon_worker.worker.loop import Worker
 
 ALL = [workload for workload in all_workloads() if workload.name != "postgres"]
 READS: dict[str, tuple[type[BaseSettings], ...]] = {

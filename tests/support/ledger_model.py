@@ -9,7 +9,7 @@ from backlog import Sql, Stored
 from sealed_ledger import assert_seals_hold
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from recon_worker.audit import audit
+from recon_worker.audit.auditor import audit
 
 ENTRIES = "SELECT * FROM ledger_entries ORDER BY account_id, currency, account_seq"
 RESULTS = "SELECT payment_id, status, discrepancy_amount FROM reconciliation_results"

@@ -12,9 +12,9 @@ from settled_ledger import break_ledger
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
-from recon_worker.seal import is_final, read_head, seal_next, see_horizon
-from recon_worker.seal_heads import KeptHead
-from recon_worker.seal_verify import SealFinding, Walk, never_handed_out, verify_chain
+from recon_worker.sealing.chain import is_final, read_head, seal_next, see_horizon
+from recon_worker.sealing.heads import KeptHead
+from recon_worker.sealing.verify import SealFinding, Walk, never_handed_out, verify_chain
 
 ADD_ENTRIES = """
 INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction, amount,

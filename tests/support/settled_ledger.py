@@ -5,7 +5,7 @@ from own_system import running_worker
 from sqlalchemy.ext.asyncio import AsyncEngine
 from waiting import until
 
-from recon_worker.audit import Finding, Mode, audit
+from recon_worker.audit.auditor import Finding, Mode, audit
 
 WANTED = [("a", "5", "USD"), ("a", "6.13", "USD"), ("b", "7", "USD"), ("b", "-1", "USD")]
 FAST = {"poll_seconds_min": 0.02, "poll_seconds_max": 0.1}

@@ -16,10 +16,11 @@ from payments_core.db.engine import (
 )
 from payments_core.http.healthcheck import healthcheck
 from payments_core.server.run import run
-from recon_worker import jobs_cli, seal_cli
+from recon_worker import jobs_cli
 from recon_worker.app import run_worker
-from recon_worker.audit import as_table, audit
-from recon_worker.seal_format import read_keys
+from recon_worker.audit.auditor import as_table, audit
+from recon_worker.sealing import cli
+from recon_worker.sealing.format import read_keys
 from recon_worker.settings import WorkerSettings
 
 FULL_AUDIT_STATEMENT_SECONDS = 3600  # Some of its statements read a whole ledger.
@@ -30,15 +31,15 @@ def main() -> None:
     parser = _parser()
     arguments = parser.parse_args()
     if arguments.command == "audit":
-        seal_cli.refuse_nonsense(parser, arguments)
+        cli.refuse_nonsense(parser, arguments)
     settings = read_settings(WorkerSettings)
     if arguments.command == "run":
         run(lambda: run_worker(settings))
     elif arguments.command == "healthcheck":
         sys.exit(healthcheck(settings.host, settings.port))
-    elif arguments.command == "audit" and seal_cli.is_wanted(arguments):
+    elif arguments.command == "audit" and cli.is_wanted(arguments):
         keys = read_keys(settings.seal_key_file)
-        work = _with_engine(settings, lambda e: seal_cli.run(e, arguments, keys))
+        work = _with_engine(settings, lambda e: cli.run(e, arguments, keys))
         sys.exit(asyncio.run(work))
     elif arguments.command == "audit":
         seconds = FULL_AUDIT_STATEMENT_SECONDS if arguments.full else STATEMENT_TIMEOUT_SECONDS
@@ -62,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
         "audit", help="check every invariant, or the chain of seals; exit 1 if one is broken"
     )
     auditing.add_argument("--full", action="store_true", help="from the first row on")
-    seal_cli.add_arguments(auditing)
+    cli.add_arguments(auditing)
     jobs_cli.add_arguments(commands.add_parser("jobs", help="look at jobs, handle dead letters"))
     return parser
 

@@ -15,11 +15,11 @@ from payments_core.observability.logs import configure_logs
 from payments_core.observability.metrics import show_build
 from payments_core.observability.tracing import tracing
 from payments_core.server.run import Lifecycle, ServeOptions, serve
-from recon_worker.seal_format import read_keys
-from recon_worker.seal_watch import Sealer
+from recon_worker.audit.scheduler import watch
+from recon_worker.sealing.background import Sealer
+from recon_worker.sealing.format import read_keys
 from recon_worker.settings import WorkerSettings
-from recon_worker.watch import watch
-from recon_worker.worker import Worker
+from recon_worker.worker.loop import Worker
 
 CONTROL_DRAIN_SECONDS = 1.0
 

@@ -9,8 +9,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from payments_core.observability.metrics import BatchHistogram
 from payments_core.observability.tracing import is_sampled, trace_id_of
 from payments_core.queue.jobs import ClaimedJob
-from recon_worker.reconcile_batch import Tally
-from recon_worker.rules import Outcome
+from recon_worker.reconciliation.reconcile import Tally
+from recon_worker.reconciliation.rules import Outcome
 
 JOBS_CLAIMED = Counter("recon_jobs_claimed", "Jobs claimed by this worker.")
 JOBS_HELD = Gauge("recon_jobs_held", "Jobs that this worker holds a lease on now.")

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from payments_core.config import DatabaseSettings, ExistingFile, LogSettings, Port, Seconds
-from recon_worker.seal_format import read_keys
+from recon_worker.sealing.format import read_keys
 
 
 def _with_keys(path: Path) -> Path:

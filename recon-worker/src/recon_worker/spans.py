@@ -28,7 +28,7 @@ from opentelemetry.trace import (
 
 from payments_core.observability.tracing import JOBS_QUEUE, context_of, is_sampled, tracer
 from payments_core.queue.jobs import ClaimedJob
-from recon_worker.post_batch import Decided
+from recon_worker.reconciliation.post import Decided
 
 _CLAIMED_AT = otel_context.create_key("recon-worker-claimed-at")
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from payments_chaos.postgres_faults import held_account
 from payments_chaos.services import Service
 from payments_chaos.system import LEASE_SECONDS, System
-from recon_worker.fault_points import POINTS, VARIABLE
+from recon_worker.worker.failpoints import POINTS, VARIABLE
 
 REACHED_SECONDS_MAX = 15.0  # Some points may not be reached at all.
 

@@ -18,7 +18,7 @@ from payments_chaos.services import Service, python_service
 from payments_chaos.steady_load import SteadyLoad
 from payments_chaos.trends import trends
 from payments_local.postgres import SETTINGS as POSTGRES_SETTINGS
-from recon_worker.worker import prune_interval_seconds
+from recon_worker.worker.loop import prune_interval_seconds
 
 CAPACITY_SHARE = 0.8
 CAPACITY_SECONDS = 60.0  # Vacuum, auditor and a whole round of the pages are in it.

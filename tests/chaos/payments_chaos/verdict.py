@@ -19,7 +19,7 @@ from waiting import until
 from payments_chaos.promises import Promises
 from payments_chaos.system import POISONED, System
 from payments_core.db.engine import create_engine
-from recon_worker.audit import Finding, audit
+from recon_worker.audit.auditor import Finding, audit
 
 OPEN_TRANSACTION_SECONDS_MAX = 60.0  # Of ours; longer is beyond every timeout that we set.
 QUIET_SECONDS_MAX = 30.0

@@ -163,7 +163,7 @@ reconciliation_results = Table(
     Column("matched", Boolean, nullable=False),
     Column("discrepancy_amount", Numeric),
     Column("notes", Text, nullable=False),
-    # 0 is an operator's decision; from 1 on, the rules of recon_worker/rules.py.
+    # 0 is an operator's decision; from 1 on, the rules of recon_worker/reconciliation/rules.py.
     Column("rule_version", Integer, nullable=False),
     _time("created_at", default_now=True),
     UniqueConstraint("payment_id"),

@@ -10,10 +10,11 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import single_statement
-from recon_worker.invariants import OFFENDERS_SHOWN_MAX
-from recon_worker.seal import LAST_ENTRY, read_head, sign_head
-from recon_worker.seal_format import GENESIS
-from recon_worker.seal_heads import (
+from recon_worker.audit.invariants import OFFENDERS_SHOWN_MAX
+from recon_worker.sealing.background import record_problem
+from recon_worker.sealing.chain import LAST_ENTRY, read_head, sign_head
+from recon_worker.sealing.format import GENESIS
+from recon_worker.sealing.heads import (
     KeptHead,
     NoHead,
     check_heads,
@@ -21,14 +22,13 @@ from recon_worker.seal_heads import (
     head_fields,
     read_heads,
 )
-from recon_worker.seal_verify import (
+from recon_worker.sealing.verify import (
     SealFinding,
     Walk,
     never_handed_out,
     verify_chain,
     walk_before,
 )
-from recon_worker.seal_watch import record_problem
 
 CLEAR_PROBLEM = """
 UPDATE seal_verification

@@ -19,8 +19,14 @@ from settled_ledger import FAST
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement, transaction
-from recon_worker import seal
-from recon_worker.seal import SEAL_ENTRIES_MAX, SEAL_LOCK_ID, is_final, seal_next, see_horizon
+from recon_worker.sealing import chain
+from recon_worker.sealing.chain import (
+    SEAL_ENTRIES_MAX,
+    SEAL_LOCK_ID,
+    is_final,
+    seal_next,
+    see_horizon,
+)
 
 SEALS = "SELECT * FROM ledger_seals ORDER BY seq"
 
@@ -80,7 +86,7 @@ async def test_entries_are_the_same_to_a_seal_however_a_session_shows_them(
         ):
             await connection.exec_driver_sql(f"SET {setting}")
         try:
-            rows = await connection.exec_driver_sql(f"{seal.GATHER}", (0, 3))
+            rows = await connection.exec_driver_sql(f"{chain.GATHER}", (0, 3))
             kept = await sql.fetchval("SELECT entries_hash FROM ledger_seals")
             assert rows.one().entries_hash == kept
         finally:
@@ -178,7 +184,7 @@ async def test_a_seal_that_fails_halfway_leaves_nothing_and_frees_its_lock(
         raise ConnectionResetError
 
     with monkeypatch.context() as patch:
-        patch.setattr(seal, "_append", die)
+        patch.setattr(chain, "_append", die)
         with pytest.raises(ConnectionResetError):
             await seal_next(engine, 3)
     assert await sql.fetchval("SELECT count(*) FROM ledger_seals") == 0

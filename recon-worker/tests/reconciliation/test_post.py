@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import single_statement, transaction
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
-from recon_worker.post_batch import Decided, clearing_account, post_batch
-from recon_worker.rules import decide
+from recon_worker.reconciliation.post import Decided, clearing_account, post_batch
+from recon_worker.reconciliation.rules import decide
 
 EMPTY = """
 SET session_replication_role = replica;

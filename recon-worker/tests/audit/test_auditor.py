@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from payments_core.domain.payments import first_id_at
-from recon_worker import audit as audit_module
-from recon_worker import watch
-from recon_worker.audit import audit, last_findings
-from recon_worker.invariants import INVARIANTS
+from recon_worker.audit import auditor as audit_module
+from recon_worker.audit import scheduler
+from recon_worker.audit.auditor import audit, last_findings
+from recon_worker.audit.invariants import INVARIANTS
 
 
 @pytest.mark.usefixtures("settled")
@@ -48,14 +48,14 @@ async def test_a_broken_invariant_shows_in_its_gauge_until_a_full_audit_clears_i
 
     balance = await sql.fetchval("SELECT balance FROM accounts WHERE account_id = 'b'")
     await break_ledger(sql, "UPDATE accounts SET balance = 1, credits = 1 WHERE account_id = 'b'")
-    await watch._look(engine, 0)
+    await scheduler._look(engine, 0)
     assert gauge() == 0
     repair = f"UPDATE accounts SET balance = {balance}, credits = {balance}"
     await break_ledger(sql, f"{repair} WHERE account_id = 'b'")
-    await watch._look(engine, 0)
+    await scheduler._look(engine, 0)
     assert gauge() == 0, "an incremental audit does not look at that row again"
     await findings_of(engine, "full")
-    await watch._look(engine, 3600)
+    await scheduler._look(engine, 3600)
     assert gauge() == 1
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.tables import THROUGHPUT_BUCKET_SECONDS
-from recon_worker.reconcile_batch import Tally
+from recon_worker.reconciliation.reconcile import Tally
 
 KEPT_SECONDS = 24 * 3600  # Throughput and workers not seen for longer are forgotten.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import AnyRow, transaction
-from recon_worker.seal_format import (
+from recon_worker.sealing.format import (
     ENTRY_HASH,
     FORMAT_VERSION,
     GENESIS,

@@ -14,9 +14,9 @@ from waiting import until
 from worker_process import WorkerProcess
 
 from payments_core.db.engine import single_statement
-from recon_worker import seal_watch
-from recon_worker.seal_heads import check_heads, read_heads
-from recon_worker.seal_watch import Sealer
+from recon_worker.sealing import background
+from recon_worker.sealing.background import Sealer
+from recon_worker.sealing.heads import check_heads, read_heads
 
 PROBLEM = "SELECT problem, problem_seq, problem_entry_id FROM seal_verification"
 
@@ -46,7 +46,7 @@ async def test_a_round_seals_what_is_new_and_shows_it(sql: Sql, engine: AsyncEng
 async def test_a_backlog_shows_until_it_is_sealed(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seal_watch, "HORIZON_LOOKS_MAX", 2)
+    monkeypatch.setattr(background, "HORIZON_LOOKS_MAX", 2)
     rounds = sealer(engine)
     await add_entries(sql, 10)
     async with sql.transaction():

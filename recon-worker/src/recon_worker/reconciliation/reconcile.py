@@ -20,9 +20,9 @@ from payments_core.domain.payments import PENDING
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker import spans
-from recon_worker.fault_points import reach
-from recon_worker.post_batch import Decided, post_batch
-from recon_worker.rules import Outcome, decide
+from recon_worker.reconciliation.post import Decided, post_batch
+from recon_worker.reconciliation.rules import Outcome, decide
+from recon_worker.worker.failpoints import reach
 
 log = logging.getLogger(__name__)
 

@@ -9,13 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from recon_worker import fault_points
-from recon_worker.fault_points import POINTS, VARIABLE, FaultPoint
+from recon_worker.worker import failpoints
+from recon_worker.worker.failpoints import POINTS, VARIABLE, FaultPoint
 
 ROOT = Path(__file__).parents[2]
-SOURCE = Path(fault_points.__file__).parent
+SOURCE = Path(failpoints.__file__).parent
 # Where the variable may be named: here, where it is read, and where the fault suite tells of it.
-MAY_NAME_IT = ("recon-worker/src/recon_worker/fault_points.py", "tests/", "docs/reliability.md")
+MAY_NAME_IT = (
+    "recon-worker/src/recon_worker/worker/failpoints.py",
+    "tests/",
+    "docs/reliability.md",
+)
 CACHES = {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", "__pycache__"}
 NOT_OURS = {".git", ".venv", ".cache", ".data", "node_modules", *CACHES}
 

@@ -16,9 +16,9 @@ from waiting import until
 
 from payments_core.queue import jobs as queue
 from payments_core.server.run import Lifecycle
-from recon_worker import worker as worker_module
 from recon_worker.app import create_control_app
-from recon_worker.reconcile_batch import Reconciler
+from recon_worker.reconciliation.reconcile import Reconciler
+from recon_worker.worker import loop as worker_module
 
 StartWorker = Callable[..., Any]
 FAST = {"poll_seconds_min": 0.02, "poll_seconds_max": 0.1}

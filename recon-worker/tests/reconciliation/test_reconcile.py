@@ -14,10 +14,10 @@ from payments_core.db import engine as database
 from payments_core.db.engine import create_engine, is_unavailable, single_statement
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease
-from recon_worker import reconcile_batch
-from recon_worker.post_batch import post_batch
-from recon_worker.reconcile_batch import Reconciler, Tally
-from recon_worker.rules import decide
+from recon_worker.reconciliation import reconcile
+from recon_worker.reconciliation.post import post_batch
+from recon_worker.reconciliation.reconcile import Reconciler, Tally
+from recon_worker.reconciliation.rules import decide
 
 CLEARING = "sys:clearing:00"
 
@@ -109,7 +109,7 @@ async def test_a_rule_that_raises_costs_its_own_payment_only(
             raise ValueError("five\0\ud800")
         return decide(amount)
 
-    monkeypatch.setattr(reconcile_batch, "decide", raise_for_five)
+    monkeypatch.setattr(reconcile, "decide", raise_for_five)
     tally = await _reconcile(engine, *await _claim(engine))
     assert (len(tally.settled), tally.retried) == (7, 1)
     assert (await job_rows(sql))[4]["last_error"] == "ValueError: five?"
@@ -201,7 +201,7 @@ async def test_contention_is_tried_again_before_anything_is_halved(
         if len(sizes) < 3:
             await tx.exec_driver_sql("DO $$ BEGIN RAISE deadlock_detected; END $$")
 
-    monkeypatch.setattr(reconcile_batch, "post_batch", deadlock_twice)
+    monkeypatch.setattr(reconcile, "post_batch", deadlock_twice)
     tally = await _reconcile(engine, *await _claim(engine))
     assert sizes == [4, 4, 4]
     assert len(tally.settled) == 4

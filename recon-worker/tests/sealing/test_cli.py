@@ -14,7 +14,7 @@ from settled_ledger import break_ledger
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.config import read_settings
-from recon_worker import seal_cli
+from recon_worker.sealing import cli
 from recon_worker.settings import WorkerSettings
 
 KEY = b"k" * 32
@@ -26,13 +26,13 @@ def audit(engine: AsyncEngine, capsys: pytest.CaptureFixture[str]) -> Audit:
     """`await audit("--seal", ...)`: exit status, stdout and stderr of the command."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--full", action="store_true")
-    seal_cli.add_arguments(parser)
+    cli.add_arguments(parser)
 
     async def run(*words: str, keys: tuple[bytes, ...] = ()) -> tuple[int, str, str]:
         arguments = parser.parse_args(words)
-        seal_cli.refuse_nonsense(parser, arguments)
+        cli.refuse_nonsense(parser, arguments)
         capsys.readouterr()
-        status = await seal_cli.run(engine, arguments, keys)
+        status = await cli.run(engine, arguments, keys)
         output = capsys.readouterr()
         return status, output.out, output.err
 

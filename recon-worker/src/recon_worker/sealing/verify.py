@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import AnyRow
-from recon_worker.seal_format import (
+from recon_worker.sealing.format import (
     DIGEST_BYTES,
     ENTRY_HASH,
     FORMAT_VERSION,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments_core.domain.money import AMOUNT_LIMIT, DECIMALS_MAX, exact_amount
-from recon_worker.rules import (
+from recon_worker.reconciliation.rules import (
     DISCREPANCY,
     MATCHED,
     NEGATIVE,

@@ -7,7 +7,7 @@ from uuid import uuid4
 from set_clock import Clock
 
 from payments_core.queue.jobs import FRONT, ClaimedJob
-from recon_worker.claiming import (
+from recon_worker.worker.claims import (
     LARGEST_TO_USUAL,
     PAUSE_AFTER_A_LOOK,
     SLOW_SECONDS,

@@ -17,15 +17,16 @@ from payments_core.queue import jobs as queue
 from payments_core.queue import maintenance
 from payments_core.queue.notify import Notifier
 from payments_core.server.run import Lifecycle
-from recon_worker import metrics, presence, spans
-from recon_worker.claiming import PAUSE_AFTER_A_LOOK, BatchSize, ClaimOrder
-from recon_worker.fault_points import reach
-from recon_worker.leases import Leases
-from recon_worker.polling import Polling
-from recon_worker.post_batch import clearing_account
-from recon_worker.presence import Settled
-from recon_worker.reconcile_batch import Reconciler, Tally
+from recon_worker import metrics, spans
+from recon_worker.reconciliation.post import clearing_account
+from recon_worker.reconciliation.reconcile import Reconciler, Tally
 from recon_worker.settings import WorkerSettings
+from recon_worker.worker import heartbeat
+from recon_worker.worker.claims import PAUSE_AFTER_A_LOOK, BatchSize, ClaimOrder
+from recon_worker.worker.failpoints import reach
+from recon_worker.worker.heartbeat import Settled
+from recon_worker.worker.leases import Leases
+from recon_worker.worker.wakeups import Polling
 
 PRESENCE_SECONDS = 5.0
 SCHEMA_POLL_SECONDS = 0.5
@@ -225,14 +226,14 @@ class Worker:
                 if not await maintenance.prune_finished(connection, self._retention_seconds):
                     break
                 await asyncio.sleep(PRUNE_PAUSE_SECONDS)
-            await presence.forget_old(connection)
+            await heartbeat.forget_old(connection)
 
     async def _show_presence(self) -> None:
         settled, self._settled = self._settled, Settled()
         try:
             async with single_statement(self.engine) as connection:
                 host = socket.gethostname()
-                await presence.show_presence(connection, self.id, host, self.version, settled)
+                await heartbeat.show_presence(connection, self.id, host, self.version, settled)
         except BaseException:
             self._settled.completed += settled.completed
             self._settled.failed += settled.failed
@@ -253,7 +254,7 @@ class Worker:
     async def _say_goodbye(self) -> None:
         await self._show_presence()
         async with single_statement(self.engine) as connection:
-            await presence.leave(connection, self.id)
+            await heartbeat.leave(connection, self.id)
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while True:

@@ -20,10 +20,10 @@ from settled_ledger import break_ledger
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
-from recon_worker import seal_verify
-from recon_worker.seal import HeadUnsigned, seal_next, sign_head
-from recon_worker.seal_heads import check_heads
-from recon_worker.seal_verify import SealFinding, verify_step, walk_before
+from recon_worker.sealing import verify
+from recon_worker.sealing.chain import HeadUnsigned, seal_next, sign_head
+from recon_worker.sealing.heads import check_heads
+from recon_worker.sealing.verify import SealFinding, verify_step, walk_before
 
 KEY, OLD_KEY = b"k" * 32, b"o" * 32
 
@@ -246,7 +246,7 @@ async def test_a_forged_digest_does_not_hide_an_alteration(
     await break_ledger(sql, "UPDATE ledger_entries SET amount = 1000000 WHERE id = 8")
     same = "SELECT id, substr(entry_digests, (id - 7)::int * 8 + 1, 8) AS digest"
     tables = "FROM ledger_entries, ledger_seals WHERE seq = 2 AND id BETWEEN $1 AND $2"
-    monkeypatch.setattr(seal_verify, "FOUND_DIGESTS", f"{same} {tables}")
+    monkeypatch.setattr(verify, "FOUND_DIGESTS", f"{same} {tables}")
     assert named(await verify_all(engine)) == [("altered", 2, None)]
 
 

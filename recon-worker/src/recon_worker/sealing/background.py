@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import AnyRow, is_unavailable, reason_of, single_statement, transaction
-from recon_worker import seal_metrics
-from recon_worker.seal import (
+from recon_worker.sealing import metrics
+from recon_worker.sealing.chain import (
     LAST_SEAL,
     HeadUnsigned,
     Horizon,
@@ -16,9 +16,9 @@ from recon_worker.seal import (
     seal_next,
     see_horizon,
 )
-from recon_worker.seal_format import GENESIS, Head, Seal
-from recon_worker.seal_heads import KeptHead, check_heads, head_fields
-from recon_worker.seal_verify import SealFinding, verify_step, walk_before
+from recon_worker.sealing.format import GENESIS, Head, Seal
+from recon_worker.sealing.heads import KeptHead, check_heads, head_fields
+from recon_worker.sealing.verify import SealFinding, verify_step, walk_before
 
 HORIZON_LOOK_SECONDS = 0.05
 HORIZON_LOOKS_MAX = 20  # In one round; the same horizon is looked at again in the next.
@@ -138,7 +138,7 @@ class Sealer:
         try:
             while made := await self._seal_next(final_to):
                 self._seen = made.head()
-                seal_metrics.ENTRIES_SEALED.inc(made.entry_count)
+                metrics.ENTRIES_SEALED.inc(made.entry_count)
                 # Whoever keeps the logs is a witness to the chain.
                 log.info("ledger_sealed", extra={**head_fields(made), "entries": made.entry_count})
         except HeadUnsigned as error:
@@ -148,7 +148,7 @@ class Sealer:
         return True
 
     async def _seal_next(self, final_to: int) -> Seal | None:
-        with seal_metrics.SEAL_SECONDS.time():
+        with metrics.SEAL_SECONDS.time():
             return await seal_next(self.engine, final_to, self.keys)
 
     async def _verify(self) -> None:
@@ -168,7 +168,7 @@ class Sealer:
                 await self._accuse(tx, found)
             next_seq = walk.head.seq if more else 0
             await tx.exec_driver_sql(STEP_DONE, (next_seq, begins, not more))
-        seal_metrics.ENTRIES_VERIFIED.inc(walk.entries)
+        metrics.ENTRIES_VERIFIED.inc(walk.entries)
 
 
 def _head_of(seen: AnyRow) -> Head:
@@ -177,13 +177,13 @@ def _head_of(seen: AnyRow) -> Head:
 
 def _show(seen: AnyRow) -> None:
     head = _head_of(seen)
-    seal_metrics.HEAD_SEQ.set(head.seq)
-    seal_metrics.BACKLOG_ENTRIES.set(max(0, (seen.last_id or 0) - head.to_entry_id))
-    seal_metrics.BACKLOG_AGE_SECONDS.set(max(0.0, seen.unsealed_age_seconds or 0.0))
-    seal_metrics.CHAIN_HOLDS.set(1 if seen.problem is None else 0)
-    seal_metrics.VERIFIED_SEQ.set(seen.verified_seq)
+    metrics.HEAD_SEQ.set(head.seq)
+    metrics.BACKLOG_ENTRIES.set(max(0, (seen.last_id or 0) - head.to_entry_id))
+    metrics.BACKLOG_AGE_SECONDS.set(max(0.0, seen.unsealed_age_seconds or 0.0))
+    metrics.CHAIN_HOLDS.set(1 if seen.problem is None else 0)
+    metrics.VERIFIED_SEQ.set(seen.verified_seq)
     if seen.pass_completed_at is not None:
-        seal_metrics.PASS_COMPLETED.set(seen.pass_completed_at)
+        metrics.PASS_COMPLETED.set(seen.pass_completed_at)
 
 
 def _is_due(mark: AnyRow, interval_seconds: float) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.domain.payments import first_id_at
-from recon_worker.invariants import INVARIANTS, OFFENDERS_SHOWN_MAX, Invariant, Window
+from recon_worker.audit.invariants import INVARIANTS, OFFENDERS_SHOWN_MAX, Invariant, Window
 
 Mode = Literal["incremental", "full"]
 

@@ -1,0 +1,1 @@
+"""The auditor: invariants of the books, checked continuously."""

@@ -1,0 +1,1 @@
+"""Reconciliation: rules, and posting what they decide."""

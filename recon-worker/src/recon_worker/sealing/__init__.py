@@ -1,0 +1,1 @@
+"""Sealing: a chain of hashes over the ledger, and its verification."""

@@ -1,0 +1,1 @@
+"""The worker: claim jobs under leases, wake up, report its heartbeat."""
