@@ -9,7 +9,7 @@ import httpx
 import psutil
 from whole_system import WholeSystem
 
-from payments_ui.sse import EventReader
+from payments_ui.live.sse import EventReader
 
 PAGES = 200
 PAYMENTS_PER_SECOND = 50

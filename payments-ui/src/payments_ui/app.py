@@ -13,21 +13,26 @@ from payments_core.domain.money import currencies
 from payments_core.http.control import control_blueprint
 from payments_core.http.telemetry import observe_http
 from payments_core.server.run import Lifecycle
-from payments_ui import formatting
-from payments_ui.account_view import read_account
-from payments_ui.api_client import ApiClient
-from payments_ui.api_types import Payment, PaymentPage
-from payments_ui.assets import install_assets
-from payments_ui.blueprints import accounts, activity, live, operate, payments, sign_in
-from payments_ui.error_pages import install_error_pages
-from payments_ui.forms import STATUSES
-from payments_ui.live_feed import LiveFeed, Render
-from payments_ui.overview import read_overview
-from payments_ui.security import protect
+from payments_ui.accounts import routes as accounts
+from payments_ui.accounts.view import read_account
+from payments_ui.activity import routes as activity
+from payments_ui.api.client import ApiClient
+from payments_ui.api.shared_read import SharedRead, SharedReads
+from payments_ui.api.types import Payment, PaymentPage
+from payments_ui.live import routes as live
+from payments_ui.live.feed import LiveFeed, Render
+from payments_ui.operate import routes as operate
+from payments_ui.operate.view import read_overview
+from payments_ui.payments import routes as payments
+from payments_ui.payments.forms import STATUSES
 from payments_ui.services import Services
 from payments_ui.settings import Settings
-from payments_ui.shared_read import SharedRead, SharedReads
+from payments_ui.sign_in import routes as sign_in
 from payments_ui.sign_in.guard import SignIn, guard
+from payments_ui.web import formatting
+from payments_ui.web.assets import install_assets
+from payments_ui.web.csrf import protect
+from payments_ui.web.errors import install_error_pages
 
 FORM_BYTES_MAX = 64 * 1024
 REMEMBERED_DAYS = 90  # The operator's name.

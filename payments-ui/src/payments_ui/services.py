@@ -6,13 +6,13 @@ from typing import Any, cast
 
 from quart import Response, current_app, make_response, redirect, render_template, request
 
-from payments_ui.account_view import AccountPlace, AccountView
-from payments_ui.api_client import ApiClient
-from payments_ui.api_types import PaymentPage
-from payments_ui.live_feed import LiveFeed
-from payments_ui.overview import Overview
+from payments_ui.accounts.view import AccountPlace, AccountView
+from payments_ui.api.client import ApiClient
+from payments_ui.api.shared_read import SharedRead, SharedReads
+from payments_ui.api.types import PaymentPage
+from payments_ui.live.feed import LiveFeed
+from payments_ui.operate.view import Overview
 from payments_ui.settings import Settings
-from payments_ui.shared_read import SharedRead, SharedReads
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Self
 from uuid import UUID, uuid4
 
-from payments_ui.formatting import parse_time
+from payments_ui.web.formatting import parse_time
 
 FIELD_NAMES = {
     "accountId": "Account",

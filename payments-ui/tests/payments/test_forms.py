@@ -2,7 +2,7 @@
 
 import pytest
 
-from payments_ui.forms import Filters, PayForm, as_sentence, is_uuid
+from payments_ui.payments.forms import Filters, PayForm, as_sentence, is_uuid
 
 KEY = "5f0c9f5e-3a44-4e55-9d0e-0d5f0c9f5e3a"
 

@@ -8,12 +8,12 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from payments_core.http.problems import Problem
-from payments_ui.api_client import ApiProblem, ApiUnavailable, KeyNotAccepted
-from payments_ui.blueprints.payments import draw_again_after_csrf
-from payments_ui.security import CsrfFailed
+from payments_ui.api.client import ApiProblem, ApiUnavailable, KeyNotAccepted
+from payments_ui.payments.routes import draw_again_after_csrf
 from payments_ui.services import from_htmx, render
 from payments_ui.sign_in.guard import NotAllowed, SignedOut, current_session, wanted_page
 from payments_ui.sign_in.next_page import sign_in_path
+from payments_ui.web.csrf import CsrfFailed
 
 RETRY_SECONDS = 5  # When a page that the API could not fill asks again.
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import httpx2
 
 from payments_core.observability.http_client import calling
-from payments_ui import api_types as api
+from payments_ui.api import types as api
 from payments_ui.metrics import API_SECONDS
 from payments_ui.settings import Settings
 

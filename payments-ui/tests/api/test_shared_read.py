@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from payments_ui.shared_read import SharedRead, SharedReads
+from payments_ui.api.shared_read import SharedRead, SharedReads
 
 
 class Counted:

@@ -6,13 +6,13 @@ from urllib.parse import quote
 from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 
-from payments_ui.api_client import ApiProblem, ApiUnavailable
-from payments_ui.api_types import PaymentPage
-from payments_ui.formatting import trace_id
-from payments_ui.forms import Filters, PayForm, is_uuid
+from payments_ui.api.client import ApiProblem, ApiUnavailable
+from payments_ui.api.types import PaymentPage
+from payments_ui.payments.forms import Filters, PayForm, is_uuid
+from payments_ui.payments.view import timeline
 from payments_ui.services import from_htmx, render, services
 from payments_ui.sign_in.guard import operator_name
-from payments_ui.timeline import timeline
+from payments_ui.web.formatting import trace_id
 
 PAGE_ROWS = 25
 

@@ -9,10 +9,10 @@ from typing import Any
 import httpx2
 import pytest
 
-from payments_ui import live_feed
-from payments_ui.api_types import Payment
-from payments_ui.live_feed import LiveFeed
-from payments_ui.sse import Event, EventReader
+from payments_ui.api.types import Payment
+from payments_ui.live import feed as live_feed
+from payments_ui.live.feed import LiveFeed
+from payments_ui.live.sse import Event, EventReader
 
 
 class Upstream(httpx2.AsyncByteStream):

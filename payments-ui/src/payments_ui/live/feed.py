@@ -20,15 +20,15 @@ from time import monotonic
 
 import httpx2
 
-from payments_ui.api_client import STREAM_SILENCE_SECONDS_MAX
-from payments_ui.api_types import Payment
+from payments_ui.api.client import STREAM_SILENCE_SECONDS_MAX
+from payments_ui.api.types import Payment
+from payments_ui.live.sse import Event, EventReader, StreamTooLong, encode_event
 from payments_ui.metrics import (
     LIVE_PAGES,
     LIVE_PAGES_CUT_OFF,
     STREAM_CONNECTED,
     STREAM_CONNECTS,
 )
-from payments_ui.sse import Event, EventReader, StreamTooLong, encode_event
 
 RING_FRAMES_MAX = 240  # Two minutes at two frames a second: a page that blinked catches up.
 RING_BYTES_MAX = 4 << 20  # And never more than this, however large the frames are.

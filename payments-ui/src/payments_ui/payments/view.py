@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from payments_ui.api_types import Job, PaymentDetail
-from payments_ui.formatting import elapsed, money
+from payments_ui.api.types import Job, PaymentDetail
+from payments_ui.web.formatting import elapsed, money
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from payments_ui.api_client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
-from payments_ui.api_types import AuditReport, QueueStats, Worker
-from payments_ui.charts import BarChart, throughput_chart
+from payments_ui.api.client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
+from payments_ui.api.types import AuditReport, QueueStats, Worker
+from payments_ui.web.charts import BarChart, throughput_chart
 
 THROUGHPUT_MINUTES = 15
 T = TypeVar("T")

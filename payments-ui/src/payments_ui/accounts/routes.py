@@ -6,9 +6,9 @@ from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.payments import is_stored_account_id
-from payments_ui.account_view import AccountPlace, currencies_of
+from payments_ui.accounts.statement_csv import statement_lines
+from payments_ui.accounts.view import AccountPlace, currencies_of
 from payments_ui.services import render, services
-from payments_ui.statement_csv import statement_lines
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/accounts")
 

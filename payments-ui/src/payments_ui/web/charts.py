@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil, floor, log10
 
-from payments_ui.api_types import LedgerEntry, Throughput
-from payments_ui.formatting import parse_time
+from payments_ui.api.types import LedgerEntry, Throughput
+from payments_ui.web.formatting import parse_time
 
 WIDTH, HEIGHT = 1000.0, 100.0
 TICKS = 4  # Lines on the vertical axis, about.

@@ -9,7 +9,7 @@ import pytest
 from certificates import Authority, server_context
 from pydantic import SecretStr
 
-from payments_ui.api_client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
+from payments_ui.api.client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
 from payments_ui.settings import Settings
 
 PAYMENT = {"id": "p", "status": "pending"}

@@ -5,8 +5,8 @@ import io
 import re
 from collections.abc import AsyncIterator, Iterable
 
-from payments_ui.api_client import ApiClient
-from payments_ui.api_types import LedgerEntry
+from payments_ui.api.client import ApiClient
+from payments_ui.api.types import LedgerEntry
 
 PAGE_ENTRIES = 200  # The API's own limit for one page.
 ENTRIES_MAX = 200_000  # Fits a spreadsheet, and bounds one download's work.

@@ -2,7 +2,15 @@
 
 import pytest
 
-from payments_ui.formatting import duration, elapsed, money, outcome, parse_time, time_tag, trace_id
+from payments_ui.web.formatting import (
+    duration,
+    elapsed,
+    money,
+    outcome,
+    parse_time,
+    time_tag,
+    trace_id,
+)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import asyncio
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from payments_ui.api_client import ApiClient, Params
-from payments_ui.api_types import EntryPage
-from payments_ui.charts import StepChart, balance_chart
-from payments_ui.forms import now_text
+from payments_ui.api.client import ApiClient, Params
+from payments_ui.api.types import EntryPage
+from payments_ui.payments.forms import now_text
+from payments_ui.web.charts import StepChart, balance_chart
 
 STATEMENT_ROWS = 25
 CHART_ENTRIES = 200  # The API's limit for one page, and as much as a chart can show.

@@ -7,9 +7,9 @@ from typing import Any
 from quart import Blueprint, Response, redirect, request, session
 from quart.typing import ResponseReturnValue
 
-from payments_ui.api_client import ApiProblem, ApiUnavailable
-from payments_ui.forms import Filters, as_sentence
-from payments_ui.overview import or_none
+from payments_ui.api.client import ApiProblem, ApiUnavailable
+from payments_ui.operate.view import or_none
+from payments_ui.payments.forms import Filters, as_sentence
 from payments_ui.services import from_htmx, render, services
 from payments_ui.sign_in.guard import operator_name
 

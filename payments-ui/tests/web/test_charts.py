@@ -2,8 +2,8 @@
 
 import pytest
 
-from payments_ui.api_types import LedgerEntry
-from payments_ui.charts import HEIGHT, WIDTH, balance_chart, nice_ticks, throughput_chart
+from payments_ui.api.types import LedgerEntry
+from payments_ui.web.charts import HEIGHT, WIDTH, balance_chart, nice_ticks, throughput_chart
 
 
 @pytest.mark.parametrize(

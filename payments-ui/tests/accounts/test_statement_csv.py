@@ -5,8 +5,8 @@ import io
 
 import pytest
 
-from payments_ui.api_types import LedgerEntry
-from payments_ui.statement_csv import COLUMNS, csv_line, entry_line, safe_cell
+from payments_ui.accounts.statement_csv import COLUMNS, csv_line, entry_line, safe_cell
+from payments_ui.api.types import LedgerEntry
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ from typing import Any, cast
 
 import pytest
 
-from payments_ui.api_types import PaymentDetail
-from payments_ui.timeline import timeline
+from payments_ui.api.types import PaymentDetail
+from payments_ui.payments.view import timeline
 
 AT = "2026-11-22T20:00:00.000000Z"
 JOB = {

@@ -2,7 +2,7 @@
 
 import pytest
 
-from payments_ui.sse import LINE_MAX_BYTES, Event, EventReader, StreamTooLong, encode_event
+from payments_ui.live.sse import LINE_MAX_BYTES, Event, EventReader, StreamTooLong, encode_event
 
 STREAM = (
     b"retry: 1000\n: connected\n\n"

@@ -1,0 +1,1 @@
+"""Pages: an account, its balance and statement."""

@@ -1,1 +1,0 @@
-"""What the page answers, a module for each part of it."""

@@ -1,0 +1,1 @@
+"""Live updates: the API's event stream, fanned out to open pages."""

@@ -1,0 +1,1 @@
+"""Pages: the state of the system, and dead letters."""

@@ -1,0 +1,1 @@
+"""Pages: pay, list payments, show one."""
