@@ -23,7 +23,7 @@ from payments_core.http.problems import PROBLEM_TYPE, Problem
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 DOCUMENT = document(create_app(ApiSettings()))
-COMMITTED = Path(__file__).parents[2] / "docs" / "openapi.json"
+COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"
 ROUTES = [(method, path) for path, operations in DOCUMENT["paths"].items() for method in operations]
 
 

@@ -91,7 +91,7 @@ async def test_sign_ins_are_on_record(browser: Browser, caplog: pytest.LogCaptur
         await browser.sign_in("wrong wrong wrong")
         await browser.sign_in()
         await browser.send("/sign-out", "/operate/replay")
-    said = [record for record in caplog.records if record.name.endswith("blueprints.sign_in")]
+    said = [record for record in caplog.records if record.name.endswith("sign_in.routes")]
     assert [record.message for record in said] == [
         "sign_in_failed",
         "sign_in_succeeded",

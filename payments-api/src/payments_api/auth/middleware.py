@@ -47,7 +47,7 @@ def control_access(app: Quart) -> None:
         # The request itself: each look through the proxy takes as long as the rest.
         asked: Request = request._get_current_object()  # type: ignore[attr-defined]  # Its own.
         if CALLER in cast(dict[str, Any], asked.scope):
-            return  # Checked by quick_creations.py, and counted.
+            return  # Checked by fast_path.py, and counted.
         rule = asked.url_rule
         # What has no route has no endpoint either: its answer is 404 or 405, for everybody.
         scope = None if rule is None else needed.get(rule.endpoint)

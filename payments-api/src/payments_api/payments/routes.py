@@ -33,7 +33,7 @@ payments = Blueprint("payments", __name__)
 async def post_payment() -> ResponseReturnValue:
     """Record a payment; the same key and body again give the same answer.
 
-    The usual request never gets here: quick_creations.py answers it.
+    The usual request never gets here: fast_path.py answers it.
     """
     with metrics.refusals_counted():
         body = await read_json_object(request)

@@ -326,7 +326,7 @@ api_keys = Table(
     ),
 )
 
-# Each seal holds the hash of a range of entries and of the seal before it: recon_worker/seal*.py.
+# Each seal holds the hash of a range of entries and of the seal before it: recon_worker/sealing/.
 ledger_seals = Table(
     "ledger_seals",
     metadata,

@@ -1,4 +1,4 @@
-"""Whether a service on this machine is ready: python -m payments_core.healthcheck PAYMENTS_API
+"""Whether a service on this machine is ready: python -m payments_core.http.healthcheck PAYMENTS_API
 
 An engine asks this every few seconds, so it imports next to nothing: a tenth of a second instead of
 the whole service's one. PREFIX_HOST and PREFIX_PORT say where the service listens.
