@@ -37,6 +37,7 @@ from payments_core.db.engine import (
     single_statement,
 )
 from payments_core.db.schema_version import schema_problem
+from payments_core.db.sessions import DatabaseReadOnly, prove_writable
 from payments_core.db.telemetry import show_pool
 from payments_core.db.tls import DatabaseTlsError, warn_without_tls
 from payments_core.http.control import control_blueprint
@@ -107,9 +108,12 @@ def _readiness(here: Services) -> Any:
     async def not_ready_because() -> str | None:
         try:
             async with single_statement(here.engine) as connection:
+                await prove_writable(connection)
                 problem = await schema_problem(connection)
         except DatabaseTlsError as error:
             return f"The database is not connected to: {error}."
+        except DatabaseReadOnly as error:
+            return str(error)
         except Exception as error:  # Whatever it is, this process cannot serve for now.
             return f"The database does not answer: {type(error).__name__}."
         if problem is not None:

@@ -135,3 +135,23 @@ async def test_a_server_that_refuses_is_asked_again_with_growing_pauses(
 
     await until(enough)
     assert pauses[:8] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
+
+
+async def test_a_server_that_was_demoted_is_left_by_its_listener(
+    sql: Sql, database_url: str, heard: Heard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "HEARTBEAT_SECONDS", 0.1)
+    heard.start(database_url)
+    await heard.until_connected(1)
+    await sql.execute("ALTER SYSTEM SET default_transaction_read_only = on")
+    try:
+        await sql.execute("SELECT pg_reload_conf()")
+
+        async def lost() -> bool:
+            return heard.lost >= 1
+
+        await until(lost, seconds=5)
+    finally:
+        await sql.execute("ALTER SYSTEM RESET default_transaction_read_only")
+        await sql.execute("SELECT pg_reload_conf()")
+    await heard.until_connected(2)

@@ -14,6 +14,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from payments_core.db.sessions import (
+    doubt_sessions,
+    is_session_over,
+    refuse_read_only,
+    watch_sessions,
+)
 from payments_core.db.telemetry import MeasuredPool, trace_statements
 from payments_core.db.tls import tls_problem
 
@@ -73,10 +79,12 @@ def asyncpg_dsn(url: str) -> str:
 
 
 async def connect(url: str, **options: Any) -> "asyncpg.Connection[Any]":
-    """asyncpg.connect to the URL, with its `options`; every connection of ours begins here.
+    """Call asyncpg.connect with the URL and `options`; every connection of ours begins here.
 
     Raises DatabaseTlsError, and what asyncpg raises.
     """
+    # What asyncpg compares with target_session_attrs may be a pooler's old report.
+    options["target_session_attrs"] = "any"
     try:
         connection: asyncpg.Connection[Any] = await asyncpg.connect(asyncpg_dsn(url), **options)
     except (OSError, asyncpg.PostgresError) as error:
@@ -86,6 +94,20 @@ async def connect(url: str, **options: Any) -> "asyncpg.Connection[Any]":
             raise
         raise problem from error
     _notice_a_dead_peer(connection)
+    return connection
+
+
+async def connect_to_primary(url: str, **options: Any) -> "asyncpg.Connection[Any]":
+    """Connect to a server that takes writes.
+
+    Raises DatabaseReadOnly, DatabaseTlsError, and what asyncpg raises.
+    """
+    connection = await connect(url, **options)
+    try:
+        await refuse_read_only(connection, CONNECT_TIMEOUT_SECONDS)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 
@@ -121,13 +143,14 @@ def create_engine(
         pool_timeout=POOL_WAIT_SECONDS,
         pool_recycle=1800,
         # asyncpg reads the URL itself: it knows sslmode, sslrootcert and several hosts.
-        async_creator=lambda: connect(
+        async_creator=lambda: connect_to_primary(
             url,
             timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=statement_seconds + 5,  # Where the server cannot even say so.
             server_settings=settings,
         ),
     )
+    watch_sessions(engine)
     trace_statements(engine)
     return engine
 
@@ -148,10 +171,10 @@ async def single_statement(engine: AsyncEngine) -> AsyncIterator[AsyncConnection
 
 @asynccontextmanager
 async def driver_connection(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """The same, as asyncpg itself has it: for the few statements that every payment waits for.
+    """Yield asyncpg's own connection, for the few statements that every payment waits for.
 
-    SQLAlchemy's way through a greenlet costs some 400 microseconds a statement more. Errors are
-    asyncpg's own; a connection that broke is taken out of the pool.
+    SQLAlchemy's greenlet costs some 400 microseconds a statement more. Errors are asyncpg's own;
+    a connection that broke, or whose session is over, leaves the pool.
     """
     async with single_statement(engine) as connection:
         driver = (await connection.get_raw_connection()).driver_connection
@@ -159,8 +182,13 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conne
         try:
             yield driver
         except (TimeoutError, asyncpg.InternalClientError):
-            # Nobody knows what it is still doing, or whether anybody is there.
+            # The statement may still run, or the peer may be gone.
             driver.terminate()
+            raise
+        except asyncpg.PostgresError as error:
+            if is_session_over(error):
+                doubt_sessions(engine)
+                driver.terminate()
             raise
         finally:
             if driver.is_closed():
@@ -209,8 +237,10 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Whether this connection died, so that another one may do better at once."""
-    if isinstance(error, TimeoutError):
-        return False  # It may be as silent for the next one, and somebody is waiting.
+    """Whether the session is over and its work undone or safe to repeat: a new one may succeed."""
+    if isinstance(error, TimeoutError | PoolTimeoutError):
+        return False  # The next one may be as silent, and a client waits.
     sqlstate = sqlstate_of(error)
-    return is_unavailable(error) and (sqlstate is None or sqlstate.startswith(("08", "57P")))
+    return is_unavailable(error) and (
+        sqlstate is None or sqlstate.startswith(("08", "57P", "25006"))
+    )

@@ -8,9 +8,14 @@ from typing import Any
 
 import asyncpg
 
-from payments_core.db.engine import CONNECT_TIMEOUT_SECONDS, connect, server_settings
+from payments_core.db.engine import (
+    CONNECT_TIMEOUT_SECONDS,
+    connect_to_primary,
+    server_settings,
+)
+from payments_core.db.sessions import refuse_read_only
 
-HEARTBEAT_SECONDS = 10.0  # Finds a half-open connection, on which nothing would ever come.
+HEARTBEAT_SECONDS = 10.0  # Finds a half-open connection, and a server that was demoted.
 RECONNECT_SECONDS_MIN = 0.1
 RECONNECT_SECONDS_MAX = 5.0
 
@@ -36,7 +41,7 @@ async def listen(
     pause = RECONNECT_SECONDS_MIN
     while True:
         try:
-            connection = await connect(
+            connection = await connect_to_primary(
                 dsn,
                 timeout=CONNECT_TIMEOUT_SECONDS,
                 server_settings=server_settings(application_name),
@@ -80,5 +85,6 @@ async def _follow(
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 await closed.wait()
         except TimeoutError:
-            await connection.execute("SELECT 1", timeout=CONNECT_TIMEOUT_SECONDS)
+            # A server that was demoted hears no notification any more.
+            await refuse_read_only(connection, CONNECT_TIMEOUT_SECONDS)
     raise ConnectionResetError("the server closed the connection")

@@ -30,7 +30,12 @@ _FROM = re.compile(r"\bFROM\s+([a-z_]+)", re.IGNORECASE)
 
 
 class MeasuredPool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's pool, that says how long it let its callers wait."""
+    """SQLAlchemy's pool, its waits measured.
+
+    Sessions opened up to `doubted_at`, of the monotonic clock, are replaced before their next use.
+    """
+
+    doubted_at = float("-inf")
 
     def connect(self) -> PoolProxiedConnection:
         """A connection of the pool. Raises sqlalchemy.exc.TimeoutError."""

@@ -1,0 +1,94 @@
+"""Sessions of the pool: each leads to a server that takes writes, or leaves the pool.
+
+A session outlives a failover: it may lead to a server that was demoted, or that is shutting
+down. Postgres reports a changed role to idle sessions too, so most are found without a query.
+"""
+
+from time import monotonic
+from typing import Any
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from payments_core.db.telemetry import MeasuredPool
+
+# read_only_sql_transaction; admin_shutdown, crash_shutdown, cannot_connect_now.
+SESSION_OVER_SQLSTATES = ("25006", "57P01", "57P02", "57P03")
+
+READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
+
+_OPENED, _REPORTED = "payments_opened", "payments_reported"  # In a pooled connection's info.
+
+
+class DatabaseReadOnly(ConnectionError):
+    """The server takes no writes: it is a standby, or default_transaction_read_only is on."""
+
+    def __init__(self) -> None:
+        super().__init__(self.__doc__)
+
+
+async def refuse_read_only(connection: "asyncpg.Connection[Any]", seconds: float) -> None:
+    """Raise DatabaseReadOnly unless the session takes writes."""
+    # Not what the server reports at the start of a session: a pooler repeats an old report.
+    if await connection.fetchval(READ_ONLY, timeout=seconds):
+        raise DatabaseReadOnly
+
+
+async def prove_writable(connection: AsyncConnection) -> None:
+    """Raise DatabaseReadOnly, and discard the session, unless it takes writes."""
+    if (await connection.exec_driver_sql(READ_ONLY)).scalar_one():
+        doubt_sessions(connection.engine)
+        await connection.invalidate()
+        raise DatabaseReadOnly
+
+
+def is_session_over(error: BaseException) -> bool:
+    """Whether Postgres says that this session is of no more use."""
+    return getattr(error, "sqlstate", None) in SESSION_OVER_SQLSTATES
+
+
+def watch_sessions(engine: AsyncEngine) -> None:
+    """Let the engine's pool discard the sessions that are over."""
+
+    def connected(connection: Any, record: Any) -> None:
+        record.info[_OPENED] = monotonic()
+        record.info[_REPORTED] = _reported_role(connection.driver_connection)
+
+    def checked_out(connection: Any, record: Any, _proxy: Any) -> None:
+        driver = connection.driver_connection
+        if (
+            driver.is_closed()
+            or record.info[_OPENED] <= _pool_of(engine).doubted_at
+            or _reported_role(driver) != record.info[_REPORTED]
+        ):
+            raise DisconnectionError("The session is over.")  # The pool opens another.
+
+    def failed(context: Any) -> None:
+        if is_session_over(context.original_exception):
+            context.is_disconnect = True
+            doubt_sessions(engine)
+
+    event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "checkout", checked_out)
+    event.listen(engine.sync_engine, "handle_error", failed)
+
+
+def doubt_sessions(engine: AsyncEngine) -> None:
+    """Have every session that is open now replaced before it is used again."""
+    _pool_of(engine).doubted_at = monotonic()
+
+
+def _pool_of(engine: AsyncEngine) -> MeasuredPool:
+    assert isinstance(engine.pool, MeasuredPool), "create_engine made it"
+    return engine.pool
+
+
+def _reported_role(driver: "asyncpg.Connection[Any]") -> tuple[object, object]:
+    """What the server last reported of its role; None each before PostgreSQL 14."""
+    settings = driver.get_settings()
+    return (
+        getattr(settings, "in_hot_standby", None),
+        getattr(settings, "default_transaction_read_only", None),
+    )

@@ -1,0 +1,125 @@
+"""A session that is over leaves the pool, and takes those of its age with it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+
+import asyncpg
+import pytest
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.db.engine import (
+    create_engine,
+    driver_connection,
+    is_connection_lost,
+    is_unavailable,
+    single_statement,
+    transaction,
+)
+from payments_core.db.sessions import (
+    SESSION_OVER_SQLSTATES,
+    DatabaseReadOnly,
+    prove_writable,
+)
+
+POOL_SIZE = 4
+FAIL = "DO $$ BEGIN RAISE EXCEPTION 'as a server would' USING ERRCODE = '{}'; END $$"
+
+
+async def _in_transaction(engine: AsyncEngine, statement: str) -> None:
+    async with transaction(engine) as tx:
+        await tx.exec_driver_sql(statement)
+
+
+async def _by_itself(engine: AsyncEngine, statement: str) -> None:
+    async with single_statement(engine) as connection:
+        await connection.exec_driver_sql(statement)
+
+
+async def _by_the_driver(engine: AsyncEngine, statement: str) -> None:
+    async with driver_connection(engine) as connection:
+        await connection.execute(statement)
+
+
+@pytest.fixture
+async def small_pool(database_url: str) -> AsyncIterator[AsyncEngine]:
+    engine = create_engine(database_url, application_name="sessions", pool_size=POOL_SIZE)
+    yield engine
+    await engine.dispose()
+
+
+async def _pids(engine: AsyncEngine) -> set[int]:
+    """The backends of all the pool's sessions."""
+    everyone_has_one = asyncio.Barrier(POOL_SIZE)
+
+    async def pid() -> int:
+        async with driver_connection(engine) as connection:
+            await everyone_has_one.wait()
+            return connection.get_server_pid()
+
+    return set(await asyncio.gather(*(pid() for _ in range(POOL_SIZE))))
+
+
+@pytest.mark.parametrize("sqlstate", [*SESSION_OVER_SQLSTATES, "P0001"])
+@pytest.mark.parametrize("run", [_in_transaction, _by_itself, _by_the_driver])
+async def test_an_error_that_ends_a_session_replaces_the_whole_pool(
+    small_pool: AsyncEngine, sqlstate: str, run: Callable[..., Awaitable[None]]
+) -> None:
+    before = await _pids(small_pool)
+    with pytest.raises((DBAPIError, asyncpg.PostgresError)) as caught:
+        await run(small_pool, FAIL.format(sqlstate))
+    over = sqlstate in SESSION_OVER_SQLSTATES
+    assert (is_unavailable(caught.value), is_connection_lost(caught.value)) == (over, over)
+    after = await _pids(small_pool)
+    assert len(after) == POOL_SIZE
+    assert (not after & before) if over else after == before
+
+
+async def test_sessions_that_the_server_closed_are_replaced_unseen(small_pool: AsyncEngine) -> None:
+    await _pids(small_pool)
+    with suppress(DBAPIError):  # Its own session is among them.
+        await _by_itself(
+            small_pool,
+            "SELECT pg_terminate_backend(pid, 1000) FROM pg_stat_activity"
+            " WHERE application_name = 'sessions' ORDER BY pid = pg_backend_pid()",
+        )
+    await asyncio.sleep(0.1)
+    assert len(await _pids(small_pool)) == POOL_SIZE
+
+
+async def test_a_pooler_whose_server_was_demoted_is_found_by_readiness(
+    small_pool: AsyncEngine,
+) -> None:
+    before = await _pids(small_pool)
+
+    async def prove(first: str) -> None:
+        async with transaction(small_pool) as tx:
+            await tx.exec_driver_sql(first)
+            await prove_writable(tx)
+
+    await prove("SELECT 1")
+    with pytest.raises(DatabaseReadOnly):
+        # Of this transaction alone, so that nothing is reported, as behind a pooler.
+        await prove("SET TRANSACTION READ ONLY")
+    assert not await _pids(small_pool) & before
+
+
+async def test_a_session_whose_role_changes_while_it_is_idle_is_replaced(
+    small_pool: AsyncEngine,
+) -> None:
+    before = await _pids(small_pool)
+    async with driver_connection(small_pool) as connection:
+        changed = connection.get_server_pid()
+        await connection.execute("SET default_transaction_read_only = on")
+    after = await _pids(small_pool)
+    assert after & before == before - {changed}
+
+
+async def test_a_server_that_takes_no_writes_is_not_connected_to(database_url: str) -> None:
+    url = f"{database_url}?options=-c%20default_transaction_read_only%3Don"
+    engine = create_engine(url, application_name="sessions", pool_size=1)
+    with pytest.raises(DatabaseReadOnly) as caught:
+        await _by_itself(engine, "SELECT 1")
+    assert is_unavailable(caught.value)
+    await engine.dispose()
