@@ -20,6 +20,7 @@ from payments_api.http.converters import IdentifierConverter
 from payments_api.http.errors import DatabaseUnavailable
 from payments_api.http.json_body import BATCH_BODY_MAX_BYTES
 from payments_api.http.pagination import CursorSigner
+from payments_api.http.read_again import retry_reads
 from payments_api.limits.admission import admit_requests
 from payments_api.limits.client_limits import ClientLimits
 from payments_api.openapi.routes import documents
@@ -71,6 +72,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     for blueprint in (payments, events, accounts, jobs, operator_actions, documents):
         app.register_blueprint(blueprint)
     app.register_blueprint(control_blueprint(here.lifecycle, _readiness(here)))
+    retry_reads(app)
     control_access(app)
     install_problem_handlers(app)
     _install_database_errors(app)

@@ -5,6 +5,7 @@ its shared statement, which records nobody.
 """
 
 import asyncio
+from uuid import UUID
 
 import uuid_utils.compat as uuid_utils
 from opentelemetry.trace import get_current_span
@@ -14,7 +15,7 @@ from payments_api.http.errors import IdempotencyKeyReused
 from payments_api.payments.store import CREATE, FIND
 from payments_api.payments.writer import STATEMENT_SECONDS_MAX, Creation
 from payments_core.audit_log import Operator, record_action
-from payments_core.db.engine import AnyRow, transaction
+from payments_core.db.engine import AnyRow, is_connection_lost, transaction
 from payments_core.domain.payments import CreatedPayment, PaymentOrder
 from payments_core.observability.tracing import traceparent_of_span
 from payments_core.queue.notify import Notifier
@@ -29,10 +30,29 @@ async def create_by_operator(
 ) -> Creation:
     """Store payment, job and record, or find what the key stored before.
 
-    A replay is no action: whoever made the payment stays on record for it. Raises
-    IdempotencyKeyReused, and what `is_unavailable` knows.
+    A replay is no action: the operator who made the payment stays on record for it. A lost
+    session is retried once, which the key makes safe. Raises IdempotencyKeyReused, and what
+    `is_unavailable` knows.
     """
-    made, fingerprint = uuid_utils.uuid7(), order.fingerprint()
+    made = uuid_utils.uuid7()
+    async with asyncio.timeout(STATEMENT_SECONDS_MAX):
+        try:
+            return await _create(engine, notifier, order, traceparent, operator, made)
+        except Exception as error:
+            if not is_connection_lost(error):
+                raise
+        return await _create(engine, notifier, order, traceparent, operator, made)
+
+
+async def _create(
+    engine: AsyncEngine,
+    notifier: Notifier,
+    order: PaymentOrder,
+    traceparent: str | None,
+    operator: Operator,
+    made: UUID,
+) -> Creation:
+    fingerprint = order.fingerprint()
     span = get_current_span()
     if span.get_span_context().is_valid:
         traceparent = traceparent_of_span(span)
@@ -40,7 +60,7 @@ async def create_by_operator(
     values = (made, order.idempotency_key, fingerprint, *stored, traceparent)
     columns = tuple([value] for value in values)
     row: AnyRow | None
-    async with asyncio.timeout(STATEMENT_SECONDS_MAX), transaction(engine) as tx:
+    async with transaction(engine) as tx:
         row = (await tx.exec_driver_sql(CREATE, columns)).one_or_none()
         if row is None:
             # A statement of its own sees what the first one had to wait for.
@@ -54,4 +74,6 @@ async def create_by_operator(
     _, known, *found = existing
     if known != fingerprint:
         raise IdempotencyKeyReused("Use a fresh key for another payment.")
-    return Creation(CreatedPayment(*found), replayed=True)
+    payment = CreatedPayment(*found)
+    # Ours after all: the first attempt committed, and its answer was lost.
+    return Creation(payment, replayed=payment.id != made)

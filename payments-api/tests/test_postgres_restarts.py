@@ -1,0 +1,119 @@
+"""After a restart of Postgres the first requests are answered, as if it had not been away."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from own_system import migrated_postgres
+from quart import Quart
+from quart.typing import TestClientProtocol
+
+from payments_api.app import create_app
+from payments_api.auth.operator import OPERATOR_HEADER
+from payments_api.settings import ApiSettings
+from payments_local.postgres import EmbeddedPostgres
+
+OPERATOR = {OPERATOR_HEADER: "ann"}
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    with migrated_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def own_app(own_postgres: EmbeddedPostgres) -> AsyncIterator[Quart]:
+    url = own_postgres.url.replace("postgres@", "payments_api@")
+    app = create_app(ApiSettings.model_validate({"auth": "off", "DATABASE_URL": url}))
+    async with app.test_app():
+        yield app
+
+
+async def _create(client: TestClientProtocol, **headers: str) -> Any:
+    body = {"accountId": "acc_1", "amount": "1.00"}
+    key = {"Idempotency-Key": str(uuid4())}
+    return await client.post("/payments", json=body, headers={**key, **headers})
+
+
+async def _use_all_sessions(client: TestClientProtocol) -> None:
+    await asyncio.gather(*(client.get("/payments") for _ in range(30)))
+    await asyncio.gather(*(_create(client) for _ in range(30)))
+
+
+@pytest.mark.parametrize("end", ["stop", "crash"])
+async def test_the_first_requests_after_a_restart_are_answered(
+    own_postgres: EmbeddedPostgres, own_app: Quart, end: str
+) -> None:
+    client = own_app.test_client()
+    await _use_all_sessions(client)
+    getattr(own_postgres, end)()
+    own_postgres.start()
+    reads = [client.get(path) for path in ("/payments", "/jobs", "/accounts/acc_1/balance") * 5]
+    creates = [_create(client), _create(client, **OPERATOR)]
+    answers = await asyncio.gather(*reads, *creates, client.get("/readyz"))
+    assert {answer.status_code for answer in answers} == {200, 201}
+
+
+@asynccontextmanager
+async def _connected(server: EmbeddedPostgres) -> "AsyncIterator[asyncpg.Connection[Any]]":
+    sql = await asyncpg.connect(server.url)
+    try:
+        yield sql
+    finally:
+        await sql.close(timeout=1)
+
+
+async def _until_waiting(sql: "asyncpg.Connection[Any]") -> int:
+    """The backend that waits for a lock of ours."""
+    async with asyncio.timeout(5):
+        while True:
+            pid: int | None = await sql.fetchval(
+                "SELECT pid FROM pg_stat_activity"
+                " WHERE wait_event_type = 'Lock' AND application_name = 'payments-api'"
+            )
+            if pid is not None:
+                return pid
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("what", ["read", "create", "create by an operator"])
+async def test_a_session_lost_in_the_middle_costs_no_503(
+    own_postgres: EmbeddedPostgres, own_app: Quart, what: str
+) -> None:
+    client = own_app.test_client()
+    ask = {
+        "read": lambda: client.get("/payments"),
+        "create": lambda: _create(client),
+        "create by an operator": lambda: _create(client, **OPERATOR),
+    }[what]
+    async with _connected(own_postgres) as sql, _connected(own_postgres) as locker:
+        stored = await sql.fetchval("SELECT count(*) FROM payments")
+        async with locker.transaction():
+            await locker.execute("LOCK TABLE payments IN ACCESS EXCLUSIVE MODE")
+            asking = asyncio.create_task(ask())
+            await sql.execute("SELECT pg_terminate_backend($1, 1000)", await _until_waiting(sql))
+            await _until_waiting(sql)
+        answer = await asking
+        assert answer.status_code == (200 if what == "read" else 201)
+        assert "Idempotency-Replayed" not in answer.headers
+        made = await sql.fetchval("SELECT count(*) FROM payments") - stored
+        assert made == (0 if what == "read" else 1)
+
+
+async def test_a_database_that_stays_away_is_still_a_503(
+    own_postgres: EmbeddedPostgres, own_app: Quart
+) -> None:
+    client = own_app.test_client()
+    await _use_all_sessions(client)
+    own_postgres.stop()
+    try:
+        answers = [await client.get("/payments"), await _create(client)]
+        answers.append(await _create(client, **OPERATOR))
+        assert [answer.status_code for answer in answers] == [503, 503, 503]
+    finally:
+        own_postgres.start()
