@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from deployment import Database, Deployment, service_settings
+from deployment import Database, Deployment, service_commands, service_settings
 from leftovers import LABEL, mark
 from postgres_container import ContainerDatabase
 from processes import ROLE_PASSWORD, ROLE_PASSWORDS, WORKERS
@@ -131,7 +131,7 @@ def deployed_images(database: Database, folder: Path) -> Iterator[Deployment]:
                 part.start()
             yield deployment
         finally:
-            for part in reversed(parts):
+            for part in (*reversed(parts), deployment.keyed_api):
                 part.kill()
     finally:
         docker("network", "disconnect", "--force", network, database.container_id, check=False)
@@ -159,22 +159,19 @@ def _deployment(database: ContainerDatabase, network: str, folder: Path) -> Depl
 
     api = part("payments-api")
     api_url = f"http://{api.host}:{PORTS[api.image]}"
+    keyed_api = part("payments-api", 2, PAYMENTS_API_AUTH="on")
     ui = part("payments-ui", PAYMENTS_UI_API_URL=api_url)
-    commands = {
-        "migrate": ("payments-api", "migrate"),
-        "audit": ("recon-worker", "audit", "--full"),
-        "audit-seal": ("recon-worker", "audit", "--seal"),
-        "validate": ("payments-api", "validate", "--api-url", api_url),
-    }
+    commands = service_commands(api_url)
     _, _, password = database.url.partition("@")[0].rpartition(":")
     owner = {"DATABASE_URL": f"postgresql://postgres:{password}@postgres/payments"}
 
-    def run_command(name: str) -> "subprocess.CompletedProcess[str]":
+    def run_command(name: str, *more: str) -> "subprocess.CompletedProcess[str]":
         image, *arguments = commands[name]
         environ = [f"--env={key}={value}" for key, value in {**ROLE_PASSWORDS, **owner}.items()]
         options = ("--rm", "--label", f"{LABEL}={mark()}", "--network", network)
         return docker(
-            "run", *options, *CONFINED, *environ, f"{image}:{TAG}", *arguments, check=False
+            *("run", *options, *CONFINED, *environ, f"{image}:{TAG}", *arguments, *more),
+            check=False,
         )
 
     def psql(text: str) -> str:
@@ -184,9 +181,11 @@ def _deployment(database: ContainerDatabase, network: str, folder: Path) -> Depl
     return Deployment(
         database=database,
         api=api,
+        keyed_api=keyed_api,
         workers=[part("recon-worker", number) for number in range(1, WORKERS + 1)],
         ui=ui,
         api_url=f"http://127.0.0.1:{api.port}",
+        keyed_api_url=f"http://127.0.0.1:{keyed_api.port}",
         ui_url=f"http://127.0.0.1:{ui.port}",
         psql=psql,
         run_command=run_command,

@@ -33,28 +33,36 @@ class Part(Protocol):
 
 
 class Database(Protocol):
-    """The Postgres server. `url` is the superuser's, as this machine reaches it."""
+    """The Postgres server, running. `url` is the superuser's, as this machine reaches it."""
 
     @property
     def url(self) -> str:
         """postgresql://user:password@host:port/payments"""
 
-    def restart(self) -> None:
-        """Stop it at once, cutting every connection, and start it again on the same data."""
+    def kill(self) -> None:
+        """Stop it at once, cutting every connection."""
+
+    def start(self) -> None:
+        """Start it again at the same address, on the same data."""
 
 
 @dataclass
 class Deployment:
-    """Everything a scenario needs."""
+    """Everything a scenario needs.
+
+    `keyed_api` is a second API on the same database that requires API keys. It is not started.
+    """
 
     database: Database
     api: Part
+    keyed_api: Part
     workers: list[Part]
     ui: Part
     api_url: str
+    keyed_api_url: str
     ui_url: str
     psql: Callable[[str], str]
-    run_command: Callable[[str], "subprocess.CompletedProcess[str]"]
+    run_command: Callable[..., "subprocess.CompletedProcess[str]"]
 
     def client(self) -> httpx.Client:
         """An HTTP client of the API."""
@@ -63,6 +71,12 @@ class Deployment:
     def sql(self, text: str) -> str:
         """The last answer of the SQL, run as the superuser, as bare text."""
         return self.psql(text)
+
+    def make_key(self, scope: str) -> str:
+        """Create an API key with the scope."""
+        made = self.run_command("make-key", scope)
+        assert made.returncode == 0, made.stderr
+        return made.stdout.strip()
 
     def audit(self) -> None:
         """Assert that every invariant of the ledger holds, from the first row on, and its seals."""
@@ -136,8 +150,19 @@ def balance(client: httpx.Client, account_id: str) -> str:
     return text
 
 
+def service_commands(api_url: str) -> dict[str, tuple[str, ...]]:
+    """The commands of `Deployment.run_command`: the service, then its arguments."""
+    return {
+        "migrate": ("payments-api", "migrate"),
+        "make-key": ("payments-api", "keys", "create", "--name", "e2e", "--scopes"),
+        "validate": ("payments-api", "validate", "--api-url", api_url),
+        "audit": ("recon-worker", "audit", "--full"),
+        "audit-seal": ("recon-worker", "audit", "--seal"),
+    }
+
+
 def service_settings(url_of_role: Callable[[str], str]) -> dict[str, Mapping[str, str]]:
-    """What each service is told, besides where it listens."""
+    """Each service's environment, apart from its address and port."""
     return {
         "payments-api": {
             "DATABASE_URL": url_of_role("payments_api"),

@@ -82,11 +82,13 @@ class ContainerDatabase:
         assert found is not None, "it has been started"
         return found
 
-    def restart(self) -> None:
-        """Kill the container's server and start the container again on the same data."""
-        wrapped = self._container.get_wrapped_container()
-        wrapped.kill()
-        wrapped.start()
+    def kill(self) -> None:
+        """Kill the container's processes. The container and its data stay."""
+        self._container.get_wrapped_container().kill()
+
+    def start(self) -> None:
+        """Start the container again."""
+        self._container.get_wrapped_container().start()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployment import Database, Deployment, service_settings
+from deployment import Database, Deployment, service_commands, service_settings
 from readiness import is_ready
 
 from payments_local.ports import free_port
@@ -18,6 +18,7 @@ from payments_local.postgres import BIN, EmbeddedPostgres
 
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 40.0
+COMMAND_SECONDS_MAX = 180.0
 WORKERS = 2
 ROLE_PASSWORD = "of-a-role"
 # The embedded server asks nobody for a password, the one in a container everybody.
@@ -80,9 +81,12 @@ class EmbeddedDatabase:
         """Of the superuser."""
         return self._server.url
 
-    def restart(self) -> None:
-        """An immediate shutdown, then recovery from the log."""
+    def kill(self) -> None:
+        """Shut it down without a checkpoint."""
         self._server.crash()
+
+    def start(self) -> None:
+        """Start it. It recovers from its log."""
         self._server.start()
 
 
@@ -91,25 +95,14 @@ def deployed_processes(database: Database, folder: Path) -> Iterator[Deployment]
     """The system, migrated and ready, until the block ends."""
     deployment = _deployment(database, folder)
     parts = [deployment.api, *deployment.workers, deployment.ui]
-    _run("payments_api", "migrate", database.url).check_returncode()
+    deployment.run_command("migrate").check_returncode()
     try:
         for part in parts:
             part.start()
         yield deployment
     finally:
-        for part in reversed(parts):
+        for part in (*reversed(parts), deployment.keyed_api):
             part.kill()
-
-
-def _run(module: str, arguments: str, url: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", module, *arguments.split()],
-        env={**os.environ, **ROLE_PASSWORDS, "DATABASE_URL": url},
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
 
 
 def _deployment(database: Database, folder: Path) -> Deployment:
@@ -127,25 +120,33 @@ def _deployment(database: Database, folder: Path) -> Deployment:
 
     api = part("payments-api", "serve")
     api_url = f"http://127.0.0.1:{api.port}"
+    keyed_api = part("payments-api", "serve", 2, PAYMENTS_API_AUTH="on")
     ui = part("payments-ui", "serve", PAYMENTS_UI_API_URL=api_url)
+    commands = service_commands(api_url)
 
     def psql(text: str) -> str:
         command = [str(BIN / "psql"), database.url, "-XAtqv", "ON_ERROR_STOP=1", "-c", text]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
-    def run_command(name: str) -> "subprocess.CompletedProcess[str]":
-        if name == "audit":
-            return _run("recon_worker", "audit --full", database.url)
-        if name == "audit-seal":
-            return _run("recon_worker", "audit --seal", database.url)
-        return _run("payments_api", f"validate --api-url {api_url}", database.url)
+    def run_command(name: str, *more: str) -> "subprocess.CompletedProcess[str]":
+        service, *arguments = commands[name]
+        return subprocess.run(
+            [sys.executable, "-m", service.replace("-", "_"), *arguments, *more],
+            env={**os.environ, **ROLE_PASSWORDS, "DATABASE_URL": database.url},
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS_MAX,
+            check=False,
+        )
 
     return Deployment(
         database=database,
         api=api,
+        keyed_api=keyed_api,
         workers=[part("recon-worker", "run", number) for number in range(1, WORKERS + 1)],
         ui=ui,
         api_url=api_url,
+        keyed_api_url=f"http://127.0.0.1:{keyed_api.port}",
         ui_url=f"http://127.0.0.1:{ui.port}",
         psql=psql,
         run_command=run_command,

@@ -117,7 +117,11 @@ def test_clients_that_retry_lose_nothing_while_the_api_is_replaced(
 
 
 def test_postgres_may_restart_under_load(deployment: Deployment) -> None:
-    accepted = _pay_while(deployment, deployment.database.restart)
+    def restart() -> None:
+        deployment.database.kill()
+        deployment.database.start()
+
+    accepted = _pay_while(deployment, restart)
     # Nothing of ours was restarted; all of it works again.
     _assert_exactly_once(deployment, accepted)
 
