@@ -6,7 +6,7 @@ from pathlib import Path
 
 from quart import Quart, Response, request
 
-STATIC = Path(__file__).parent / "static"
+STATIC = Path(__file__).parents[1] / "static"
 YEAR_SECONDS = 365 * 24 * 3600
 WEEK_SECONDS = 7 * 24 * 3600
 
