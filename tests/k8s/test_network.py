@@ -45,7 +45,7 @@ class Arrow:
 
 
 def names_of(selector: Object) -> list[str]:
-    """The pods that a selector takes, by the names used in docs/network.md."""
+    """The pods that a selector takes, by the names used in docs/operations/network.md."""
     labels = list(selector.get("matchLabels", {}).items())
     for expression in selector.get("matchExpressions", []):
         if expression["operator"] == "NotIn":
@@ -100,9 +100,9 @@ def arrows(objects: tuple[Object, ...]) -> tuple[set[Arrow], set[Arrow]]:
 
 
 def table() -> dict[str, set[Arrow]]:
-    """docs/network.md's arrows, by the component that brings each ("base" among them)."""
+    """The arrows of docs/operations/network.md by component, "base" among them."""
     found: dict[str, set[Arrow]] = {}
-    for line in (ROOT / "docs" / "network.md").read_text().splitlines():
+    for line in (ROOT / "docs/operations/network.md").read_text().splitlines():
         cells = [cell.strip(" `") for cell in line.strip().strip("|").split("|")]
         if len(cells) == 5 and re.fullmatch(r"\d+ (TCP|UDP)", cells[2]):
             port, protocol = cells[2].split()

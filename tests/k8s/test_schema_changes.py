@@ -1,8 +1,8 @@
 """Expand and contract: the release that runs now works on, on the schema of the next one.
 
 A migration runs before the rollout, so for some minutes (or, after a rollback, for longer) the old
-code meets the new schema. docs/migrations.md says what a revision may do; test_revisions.py holds
-it to that; here the services really run on a schema that is ahead of them.
+code meets the new schema. docs/operations/migrations.md says what a revision may do, and
+test_revisions.py enforces it; here the services run on a schema that is ahead of them.
 """
 
 import asyncio

@@ -95,7 +95,7 @@ def _microseconds(at: datetime) -> int:
 
 
 def entry_hash(entry: asyncpg.Record) -> bytes:
-    """An entry's hash, as docs/decisions/tamper-evidence.md describes it."""
+    """An entry's hash, as docs/decisions/0024-tamper-evidence.md describes it."""
     text = _text(
         "entry",
         1,

@@ -1,7 +1,7 @@
 """API keys: how they look, and how they are made, listed, rotated and revoked.
 
 A key is `pay_<id>_<secret>`: a prefix that secret scanners look for, a public id, and 256
-random bits. Only a SHA-256 of it is stored: docs/decisions/api-keys.md.
+random bits. Only a SHA-256 of it is stored: docs/decisions/0016-api-keys.md.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 An account of the tenant `acme` is stored as `acme~acc_42`, an idempotency key as `acme KEY`. No
 client can send either separator in such a name, so neither can reach into another's. Ledger,
-worker and auditor know nothing of it: docs/decisions/tenants.md.
+worker and auditor know nothing of it: docs/decisions/0025-tenants.md.
 """
 
 from dataclasses import replace

@@ -1,7 +1,7 @@
 """How often one client may ask: a quota for each, refilled evenly, kept by this process alone.
 
 By throttled-py's generic cell rate algorithm (ITU-T I.371): of each client one number is kept, the
-moment at which its quota would be full again. Why this one: docs/decisions/rate-limits.md.
+moment at which its quota would be full again. Why this one: docs/decisions/0021-rate-limits.md.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The usual creation of a payment, answered without Quart: docs/decisions/quick-creations.md.
+"""The usual creation of a payment, answered without Quart: docs/decisions/0026-quick-creations.md.
 
 An ASGI layer right around Quart's app, within metrics, traces and admission. It takes a
 POST /payments as nearly all clients send it, and creates and answers with the functions that the

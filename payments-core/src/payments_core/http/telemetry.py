@@ -2,7 +2,7 @@
 
 Labels are bounded by construction: a route is one of the app's own rules or `unmatched`, a
 method one of HTTP's or `other`, a status what the app answered. An unrecorded request pays
-for two counters, a sampling decision and its log line: docs/decisions/own-instrumentation.md.
+for two counters, a sampling decision and its log line: docs/decisions/0010-own-instrumentation.md.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Serve one app in this process, and stop without dropping a request.
 
 What every server shares: the socket, the signals, the bounds. Which one serves is a choice of
-`ServeOptions`: docs/decisions/asgi-server.md.
+`ServeOptions`: docs/decisions/0017-asgi-server.md.
 """
 
 import asyncio

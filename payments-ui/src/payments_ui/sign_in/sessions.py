@@ -1,7 +1,7 @@
 """The session of somebody who signed in: one encrypted cookie.
 
 Nothing of it is kept here, so any replica that has the secret key reads what another wrote. What
-that means for taking a session back stands in docs/decisions/page-sessions.md.
+that means for taking a session back stands in docs/decisions/0020-page-sessions.md.
 """
 
 import base64

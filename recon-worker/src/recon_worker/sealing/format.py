@@ -1,4 +1,4 @@
-"""What a seal is a hash of, to the byte: format 1, described in docs/decisions/tamper-evidence.md.
+"""The bytes that a seal hashes, format 1: docs/decisions/0024-tamper-evidence.md.
 
 A record is a text of fields, each as `LENGTH:VALUE,` with the length in bytes of UTF-8 (which is
 the database's encoding), or `-,` for NULL: no two different records have the same text. Entries

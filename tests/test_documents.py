@@ -1,0 +1,63 @@
+"""The documents: links lead somewhere, and decisions are numbered, dated and listed."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+STATUS = re.compile(r"^\*(Accepted|Superseded), \d{4}-\d{2}-\d{2}\b")
+DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
+
+
+def markdown_files() -> list[str]:
+    """Every committed Markdown file, as a path from the root."""
+    listing = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [path for path in listing.stdout.split() if (ROOT / path).exists()]
+
+
+def anchors(markdown: str) -> set[str]:
+    """The anchors of a page's headings, formed as GitHub forms them."""
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading).lower()).replace(
+            " ", "-"
+        )
+        for heading in HEADING.findall(markdown)
+    }
+
+
+@pytest.mark.parametrize("path", markdown_files())
+def test_every_relative_link_leads_to_a_file_and_its_heading(path: str) -> None:
+    page = ROOT / path
+    broken = []
+    for link in LINK.findall(page.read_text()):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name) if name else page
+        if not target.exists() or (
+            anchor and target.suffix == ".md" and anchor not in anchors(target.read_text())
+        ):
+            broken.append(link)
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", DECISIONS, ids=lambda page: str(page.name)[:4])
+def test_a_decision_has_a_status_a_date_and_a_line_in_the_index(page: Path) -> None:
+    lines = page.read_text().splitlines()
+    assert STATUS.match(lines[2])
+    row = f"| {page.name[:4]} | [{lines[0][2:]}]({page.name}) | {lines[2].strip('*.')} |"
+    assert row in (page.parent / "README.md").read_text()
+
+
+def test_decisions_are_numbered_without_gaps() -> None:
+    assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
