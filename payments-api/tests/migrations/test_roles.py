@@ -130,7 +130,9 @@ async def test_no_role_is_more_than_it_must_be(sql: Sql) -> None:
         "SELECT rolname, rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
         " FROM pg_roles WHERE rolname LIKE 'payments%'"
     )
-    assert dict(map(tuple, rows)) == dict.fromkeys([*EVERYBODY, "payments_owner"], False)
+    assert dict(map(tuple, rows)) == dict.fromkeys(
+        [*EVERYBODY, "payments_owner", "payments_observer"], False
+    )
 
 
 async def test_every_table_belongs_to_the_owner(sql: Sql) -> None:
