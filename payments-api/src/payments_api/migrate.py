@@ -1,4 +1,4 @@
-"""The schema's revisions: applied by one command before a rollout, never by a server's start."""
+"""The schema's revisions: one command applies them before a rollout, never a server's start."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,13 +9,13 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, make_url, text
-from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from payments_core.db.engine import connect
+from payments_api.role_passwords import set_passwords
+from payments_core.db.engine import connect, sqlstate_of
 
-# Any number, as long as every release uses the same: it keeps two migrations apart.
-MIGRATION_LOCK_ID = 7_021_781_953
 LOCK_WAIT_SECONDS = 120
 # A table that is in use for longer lets the migration fail, to be run again, before the
 # queue behind its lock stops the running release.
@@ -42,21 +42,14 @@ def offline_sql() -> None:
 
 
 async def migrate(url: str, revision: str = "head", passwords: dict[str, str] | None = None) -> str:
-    """Bring the schema to a revision and set the roles' passwords; returns the revision.
+    """Bring the schema to a revision, set the roles' passwords, return the revision.
 
-    Safe beside another migration (the second waits, then finds nothing to do). `revision` may
+    Safe beside another migration: the second waits, then finds nothing to do. `revision` may
     be older than the database's: then it downgrades.
     """
     async with _migration_connection(url) as connection:
         await connection.run_sync(_to_revision, revision)
-        for role, password in (passwords or {}).items():
-            # DDL takes no parameters: format() quotes the password on the server.
-            statement = await connection.scalar(
-                text("SELECT format('ALTER ROLE %I LOGIN PASSWORD %L', :r ::text, :p ::text)"),
-                {"r": role, "p": password},
-            )
-            assert isinstance(statement, str)
-            await connection.exec_driver_sql(statement)
+        await set_passwords(connection, passwords or {})
         at = await connection.scalar(text("SELECT version_num FROM alembic_version"))
         return str(at) if at else "base"
 
@@ -91,9 +84,32 @@ def _to_revision(connection: Connection, revision: str) -> None:
         command.upgrade(_config(connection), revision)
 
 
+# As Alembic makes it. Its owner alone can lock it, and it is there before the first revision.
+VERSION_TABLE = """
+CREATE TABLE IF NOT EXISTS alembic_version (
+    version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
+)"""
+# Lets readiness probes read on, and keeps every other migration out: also an earlier release's,
+# which has an advisory lock of its own, from where it first writes its revision down.
+LOCK = "LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"
+_MADE_BY_ANOTHER = ("23505", "42P07")  # unique_violation, duplicate_table: made at the same moment.
+
+
+async def _make_version_table(engine: AsyncEngine) -> None:
+    """Make the table that migrations lock, in a transaction of its own."""
+    try:
+        async with engine.begin() as connection:
+            there = await connection.scalar(text("SELECT to_regclass('alembic_version')"))
+            if there is None:
+                await connection.exec_driver_sql(VERSION_TABLE)
+    except DBAPIError as error:
+        if sqlstate_of(error) not in _MADE_BY_ANOTHER:
+            raise
+
+
 @asynccontextmanager
 async def _migration_connection(url: str) -> AsyncIterator[AsyncConnection]:
-    """One transaction that holds the migration lock: all of it is applied, or nothing."""
+    """Open one transaction that excludes other migrations: all of it is applied, or nothing."""
     engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
         poolclass=NullPool,
@@ -102,11 +118,10 @@ async def _migration_connection(url: str) -> AsyncIterator[AsyncConnection]:
         ),
     )
     try:
+        await _make_version_table(engine)
         async with engine.begin() as connection:
             await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'")
-            await connection.execute(
-                text("SELECT pg_advisory_xact_lock(:id)"), {"id": MIGRATION_LOCK_ID}
-            )
+            await connection.exec_driver_sql(LOCK)
             await connection.exec_driver_sql(
                 f"SET LOCAL lock_timeout = '{TABLE_LOCK_TIMEOUT_SECONDS}s'"
             )

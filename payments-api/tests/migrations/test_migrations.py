@@ -121,6 +121,28 @@ async def test_migrations_at_once_wait_for_each_other(empty_url: str) -> None:
     assert await _rows(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
+EARLIER_RELEASES_LOCK_ID = 7_021_781_953
+
+
+@pytest.mark.parametrize("role", ["payments_api", "payments_worker", "payments_readonly"])
+async def test_no_other_role_can_keep_a_migration_waiting(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch, role: str
+) -> None:
+    monkeypatch.setattr(migrations, "LOCK_WAIT_SECONDS", 2)
+    await migrate(empty_url)
+    other = await asyncpg.connect(empty_url.replace("postgres@", f"{role}@"))
+    try:
+        await other.execute("BEGIN")
+        await other.execute(f"SELECT pg_advisory_lock({EARLIER_RELEASES_LOCK_ID})")
+        await other.execute("SELECT * FROM alembic_version")
+        assert await migrate(empty_url) == HEAD
+        for mode in ("ROW SHARE", "SHARE", "ACCESS EXCLUSIVE"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await other.execute(f"ROLLBACK; LOCK TABLE alembic_version IN {mode} MODE")
+    finally:
+        await other.close()
+
+
 async def test_a_migration_that_fails_leaves_nothing_half_done(empty_url: str) -> None:
     await migrate(empty_url, REVISIONS[0])
     await _rows(empty_url, "CREATE FUNCTION refuse_unbalanced() RETURNS int RETURN 1")
