@@ -229,6 +229,22 @@ async def test_the_migration_makes_the_pages_key_known_each_time(
     assert err.count("\n") == 1
 
 
+async def test_the_migration_succeeds_again_after_the_pages_key_was_revoked(
+    keys: Command, sql: Sql
+) -> None:
+    key = new_key()
+    assert (await keys("migrate", PAYMENTS_UI_API_KEY=key))[0] == 0
+    assert (await keys("revoke", id_of(key) or ""))[0] == 0
+    status, out, err = await keys("migrate", PAYMENTS_UI_API_KEY=key)
+    assert (status, err) == (0, "")
+    assert out.endswith(
+        f"the page has no valid key: key {id_of(key)} was revoked, which is final:"
+        " make another key\n"
+    )
+    assert key not in out
+    assert await sql.fetchval("SELECT revoked_at IS NOT NULL FROM api_keys")
+
+
 async def test_the_apis_own_role_makes_no_keys(keys: Command, api_url_of_database: str) -> None:
     status, out, err = await keys(*CREATE, "--scopes", "all", DATABASE_URL=api_url_of_database)
     assert (status, out) == (1, "")

@@ -18,6 +18,7 @@ from payments_api.auth.key_cache import LIFETIME_SECONDS, REFRESH_SECONDS
 from payments_api.auth.keys import (
     KeyGrant,
     KeyRefused,
+    KeyRevoked,
     add_key,
     checked_key_id,
     ensure_key,
@@ -105,7 +106,11 @@ def run_keys(dsn: str, arguments: argparse.Namespace) -> int:
 
 
 async def register_page(dsn: str, key: str) -> str:
-    """Make the page's own key known, or leave it so; says what happened. Raises KeyRefused."""
+    """Store the page's own key unless it is there; return what happened. Raises KeyRefused.
+
+    A key that was revoked stays so, and is no failure: the migration runs again with the Secret
+    that is there, and a page without a key must not keep the schema from its release.
+    """
     grant = KeyGrant(PAGE_KEY_NAME, frozenset(SCOPES))
     engine = create_engine(dsn, application_name="payments-keys", pool_size=1)
     try:
@@ -114,6 +119,8 @@ async def register_page(dsn: str, key: str) -> str:
             if new:
                 await _record(tx, "create_key", this_user(), f"{id_of(key)}, {grant.name}")
         return f"key {id_of(key)} of the page is {'registered' if new else 'there already'}"
+    except KeyRevoked as error:
+        return f"the page has no valid key: {error}"
     finally:
         await engine.dispose()
 

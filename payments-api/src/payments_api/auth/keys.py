@@ -35,6 +35,13 @@ class KeyRefused(ValueError):
     """What is wrong with what was asked, in one line for a person."""
 
 
+class KeyRevoked(KeyRefused):
+    """A revoked key stays revoked."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"key {key_id} was revoked, which is final: make another key")
+
+
 @dataclass(frozen=True, slots=True)
 class KeyGrant:
     """What a key is to be: checked, so that the table takes it. Raises KeyRefused."""
@@ -105,10 +112,10 @@ async def add_key(
 
 
 async def ensure_key(tx: AsyncConnection, key: str, grant: KeyGrant) -> bool:
-    """Store a key that was made elsewhere; True if it is new, False if it was there already.
+    """Store a key that was made elsewhere; return whether it is new.
 
-    Name and scopes of one that is there become those given; its end stays, for whoever set it
-    meant it. Raises KeyRefused for what is no key, was revoked, or belongs to another tenant.
+    A key that is there takes the name and scopes given and keeps its end. Raises KeyRevoked, and
+    KeyRefused for a text that is no key or a key of another tenant.
     """
     key_id = id_of(key)
     if key_id is None:
@@ -121,7 +128,7 @@ async def ensure_key(tx: AsyncConnection, key: str, grant: KeyGrant) -> bool:
     if there.secret_hash != hash_of(key):
         raise KeyRefused(f"key {key_id} is there with another secret: make another key")
     if there.revoked_at is not None:
-        raise KeyRefused(f"key {key_id} was revoked, which is for ever: make another key")
+        raise KeyRevoked(key_id)
     if there.tenant != grant.tenant:
         raise KeyRefused(f"key {key_id} belongs to another tenant: make another key")
     await tx.execute(
