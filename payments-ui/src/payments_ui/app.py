@@ -14,20 +14,21 @@ from payments_core.http.control import control_blueprint
 from payments_core.http.telemetry import observe_http
 from payments_core.server.run import Lifecycle
 from payments_ui.accounts import routes as accounts
-from payments_ui.accounts.view import read_account
+from payments_ui.accounts.view import account_views, read_account
 from payments_ui.activity import routes as activity
-from payments_ui.api.client import ApiClient
+from payments_ui.api.client import ApiClient, api_client
 from payments_ui.api.shared_read import SharedRead, SharedReads
 from payments_ui.api.types import Payment, PaymentPage
 from payments_ui.live import routes as live
-from payments_ui.live.feed import LiveFeed, Render
+from payments_ui.live.feed import LiveFeed, Render, live_feed
 from payments_ui.operate import routes as operate
-from payments_ui.operate.view import read_overview
+from payments_ui.operate.view import read_overview, shared_overview
 from payments_ui.payments import routes as payments
 from payments_ui.payments.forms import STATUSES
-from payments_ui.services import Services
+from payments_ui.payments.view import newest_payments
 from payments_ui.settings import Settings
 from payments_ui.sign_in import routes as sign_in
+from payments_ui.sign_in.errors import install_sign_in_errors
 from payments_ui.sign_in.guard import SignIn, guard
 from payments_ui.web import formatting
 from payments_ui.web.assets import install_assets
@@ -55,19 +56,21 @@ def create_app(
     observe_http(app)
     _configure(app, settings)
     client = ApiClient(settings, transport)
-    feed = LiveFeed(client.http, _row_renderer(app), settings.live_interval_seconds)
+    feed = LiveFeed(
+        client.http, _row_renderer(app), settings.live_interval_seconds, settings.live_pages_max
+    )
 
     async def read_newest() -> tuple[str, PaymentPage]:
         position = feed.position  # Before the read: what happens meanwhile is streamed.
         return position, await client.payments({"limit": payments.PAGE_ROWS})
 
-    app.extensions["payments_ui"] = Services(
-        settings=settings,
-        client=client,
-        feed=feed,
-        newest=SharedRead(read_newest, NEWEST_FRESH_SECONDS),
-        overview=SharedRead(lambda: read_overview(client), OVERVIEW_FRESH_SECONDS),
-        accounts=SharedReads(
+    api_client.install(app, client)
+    live_feed.install(app, feed)
+    newest_payments.install(app, SharedRead(read_newest, NEWEST_FRESH_SECONDS))
+    shared_overview.install(app, SharedRead(lambda: read_overview(client), OVERVIEW_FRESH_SECONDS))
+    account_views.install(
+        app,
+        SharedReads(
             lambda place: read_account(client, feed.position, place),
             NEWEST_FRESH_SECONDS,
             ACCOUNTS_KEPT_MAX,
@@ -80,10 +83,19 @@ def create_app(
     app.register_blueprint(live.blueprint)  # /live
     app.register_blueprint(sign_in.blueprint)  # /sign-in, its callback, /sign-out /signed-out
     app.register_blueprint(control_blueprint(lifecycle, _ready))  # /health /readyz /metrics
-    guard(app, SignIn.made(settings, str(app.secret_key), secure=settings.cookie_secure))
+    guard(
+        app,
+        SignIn.made(
+            settings,
+            str(app.secret_key),
+            secure=settings.cookie_secure,
+            on_sign_out=feed.end_session,
+        ),
+    )
     protect(app)
     install_assets(app)
     install_error_pages(app)
+    install_sign_in_errors(app)
     _run_feed(app, feed, client, lifecycle)
     return app
 
@@ -116,7 +128,10 @@ def _configure(app: Quart, settings: Settings) -> None:
         outcome=formatting.outcome,
     )
     app.jinja_env.globals.update(
-        statuses=STATUSES, common_currencies=COMMON_CURRENCIES, all_currencies=currencies()
+        statuses=STATUSES,
+        common_currencies=COMMON_CURRENCIES,
+        all_currencies=currencies(),
+        trace_url=settings.trace_url,
     )
 
 

@@ -1,23 +1,16 @@
 """What the page is told at its start, by environment variables; read once, then frozen."""
 
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from payments_core.config import ExistingFile, Port
+from payments_core.config import Port
 from payments_core.http.client_address import is_loopback
+from payments_ui.api.settings import ApiClientSettings, http_url
 from payments_ui.sign_in.settings import SignInSettings
 
 SECRET_MIN_CHARS = 16  # Shorter ones can be guessed; the cookies' signatures rest on it.
-
-
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be an http:// or https:// address")
-    return value.rstrip("/")
 
 
 def _trace_url(value: str | None) -> str | None:
@@ -25,7 +18,7 @@ def _trace_url(value: str | None) -> str | None:
         return None
     if "{trace_id}" not in value:
         raise ValueError("must hold {trace_id} where the trace's id belongs")
-    return _http_url(value)
+    return http_url(value)
 
 
 def _secret(value: SecretStr | None) -> SecretStr | None:
@@ -36,39 +29,13 @@ def _secret(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-def _api_key(value: SecretStr | None) -> SecretStr | None:
-    if value is None or not value.get_secret_value():
-        return None
-    if not value.get_secret_value().isascii() or not value.get_secret_value().isprintable():
-        raise ValueError("must be an API key, as payments-api keys create prints it")
-    return value
-
-
-class Settings(SignInSettings):
+class Settings(SignInSettings, ApiClientSettings):
     """Every value has a default that works on one machine."""
 
     model_config = SettingsConfigDict(env_prefix="PAYMENTS_UI_", frozen=True, extra="ignore")
 
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[Port, Field(description="port to listen on")] = 3000
-    api_url: Annotated[
-        str, AfterValidator(_http_url), Field(description="where payments-api answers")
-    ] = "http://127.0.0.1:3001"
-    api_ca_file: Annotated[
-        ExistingFile | None,
-        Field(
-            description="certificates of the authorities that an https:// API may have its own"
-            " from (default: the well-known ones)"
-        ),
-    ] = None
-    api_timeout_seconds: Annotated[
-        float, Field(gt=0, le=60, description="longest wait for one answer of payments-api")
-    ] = 5.0
-    api_key: Annotated[
-        SecretStr | None,
-        AfterValidator(_api_key),
-        Field(description="the page's own key to payments-api, where that asks for keys"),
-    ] = None
     trace_url: Annotated[
         str | None,
         AfterValidator(_trace_url),

@@ -44,7 +44,7 @@ async def running_feed(interval_seconds: float = 0.01) -> AsyncIterator[tuple[Li
     upstream = Upstream()
     transport = httpx2.MockTransport(upstream.answer)
     async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
-        feed = LiveFeed(http, render, interval_seconds)
+        feed = LiveFeed(http, render, interval_seconds, pages_max=100)
         task = asyncio.create_task(feed.run())
         await until(lambda: feed.live)
         try:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from payments_ui.payments.forms import Filters, PayForm, as_sentence, is_uuid
+from payments_ui.payments.forms import Filters, PayForm, is_uuid
+from payments_ui.web.forms import as_sentence
 
 KEY = "5f0c9f5e-3a44-4e55-9d0e-0d5f0c9f5e3a"
 
@@ -49,7 +50,7 @@ def test_errors_of_unknown_fields_do_not_vanish() -> None:
     [
         ("must not be empty", "Amount must not be empty."),
         ("A currency is a code.", "A currency is a code."),
-        ("", "Amount is not right."),
+        ("", "Amount is not valid."),
     ],
 )
 def test_an_error_reads_as_a_sentence(detail: str, sentence: str) -> None:

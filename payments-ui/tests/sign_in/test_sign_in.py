@@ -11,7 +11,9 @@ from quart import Quart
 from signing_in import PASSWORD, SECRET, Browser, app_with, oidc_app, password_app
 
 from payments_core.observability.metrics import REGISTRY
+from payments_ui.live.feed import live_feed
 from payments_ui.sign_in import guard, sessions, throttle
+from payments_ui.sign_in.guard import sign_in
 from payments_ui.sign_in.next_page import next_page
 from payments_ui.sign_in.roles import ROUTES, Role
 from payments_ui.sign_in.sessions import Person, SealedCookies, Session, Sessions
@@ -211,7 +213,7 @@ async def test_a_session_ends_at_last_whatever_is_clicked(
 
 
 def session_of(app: Quart) -> str:
-    return app.extensions["payments_ui.sign_in"].sessions.write(
+    return sign_in.of(app).sessions.write(
         Session.begin(Person("ada", "ada", Role.OPERATOR, "password"))
     )
 
@@ -237,14 +239,14 @@ async def test_what_is_no_session_opens_nothing(content: object) -> None:
     for forged in (
         "x",
         session_of(app)[:-4] + "AAA=",
-        app.extensions["payments_ui.sign_in"].sessions._cookies.seal(content),
+        sign_in.of(app).sessions._cookies.seal(content),
         SealedCookies(SECRET, "id token").seal(content),
     ):
         assert not await opens(app, forged)
 
 
 def test_a_session_tells_nobody_what_is_in_it() -> None:
-    settings = password_app().extensions["payments_ui"].settings
+    settings = sign_in.of(password_app()).settings
     written = Sessions(settings, SECRET).write(
         Session.begin(Person("subject-of-ada", "ada", Role.VIEWER, "oidc"))
     )
@@ -325,7 +327,7 @@ async def test_a_stream_ends_with_its_session(
     browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await browser.sign_in()
-    feed = browser.client.app.extensions["payments_ui"].feed
+    feed = live_feed.of(browser.client.app)
     frames = feed.frames(None, "of ada", 3600.0)
     others = feed.frames(None, "of grace", 3600.0)
     for stream in (frames, others):
@@ -343,7 +345,7 @@ async def test_the_live_stream_asks_who_listens(
     at_provider: Browser, provider: OidcProvider
 ) -> None:
     assert (await at_provider.get("/live", **{"HX-Request": "true"})).status_code == 401
-    assert oidc_app(provider).extensions["payments_ui.sign_in"].on
+    assert sign_in.of(oidc_app(provider)).on
 
 
 def hash_of(typed: str) -> subprocess.CompletedProcess[str]:

@@ -7,8 +7,9 @@ from quart.typing import ResponseReturnValue
 
 from payments_core.domain.payments import is_stored_account_id
 from payments_ui.accounts.statement_csv import statement_lines
-from payments_ui.accounts.view import AccountPlace, currencies_of
-from payments_ui.services import render, services
+from payments_ui.accounts.view import AccountPlace, account_views, currencies_of
+from payments_ui.api.client import api_client
+from payments_ui.web.responses import render
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/accounts")
 
@@ -37,7 +38,7 @@ async def show(account_id: str) -> ResponseReturnValue:
     if not is_stored_account_id(account_id):
         return await _not_an_account(account_id)
     place = _place(account_id)
-    view = await services().accounts.get(place)
+    view = await account_views().get(place)
     return await render(
         "account.html",
         account_id=account_id,
@@ -52,7 +53,7 @@ async def statement_csv(account_id: str) -> ResponseReturnValue:
     """The whole statement as a file."""
     if not is_stored_account_id(account_id):
         return await _not_an_account(account_id)
-    client = services().client
+    client = api_client()
     _, currency = await currencies_of(client, _place(account_id))
     response = Response(
         statement_lines(client, account_id, currency), content_type="text/csv; charset=utf-8"

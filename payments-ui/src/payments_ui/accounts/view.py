@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from payments_ui.api.client import ApiClient, Params
+from payments_ui.api.shared_read import SharedReads
 from payments_ui.api.types import EntryPage
-from payments_ui.payments.forms import now_text
+from payments_ui.per_app import PerApp
 from payments_ui.web.charts import StepChart, balance_chart
+from payments_ui.web.formatting import now_text
 
 STATEMENT_ROWS = 25
 CHART_ENTRIES = 200  # The API's limit for one page, and as much as a chart can show.
@@ -34,6 +36,9 @@ class AccountView:
     statement: EntryPage
     chart: StepChart | None
     chart_entries: int
+
+
+account_views = PerApp[SharedReads[AccountPlace, AccountView]]("account_views")
 
 
 async def currencies_of(client: ApiClient, place: AccountPlace) -> tuple[list[str], str]:

@@ -3,7 +3,8 @@
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
-from payments_ui.services import render, services
+from payments_ui.api.client import api_client
+from payments_ui.web.responses import render
 
 ROWS = 50
 ACTIONS = ("create", "replay", "discard", "create_key", "rotate_key", "revoke_key")
@@ -18,7 +19,7 @@ async def index() -> ResponseReturnValue:
     action = chosen if chosen in ACTIONS else ""
     actor = request.args.get("actor", "").strip()[:200]
     cursor = request.args.get("cursor", "")
-    page = await services().client.actions(
+    page = await api_client().actions(
         {"action": action, "actor": actor, "cursor": cursor, "limit": ROWS}
     )
     return await render(

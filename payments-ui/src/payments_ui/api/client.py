@@ -12,8 +12,9 @@ import httpx2
 
 from payments_core.observability.http_client import calling
 from payments_ui.api import types as api
+from payments_ui.api.settings import ApiClientSettings
 from payments_ui.metrics import API_SECONDS
-from payments_ui.settings import Settings
+from payments_ui.per_app import PerApp
 
 CONNECT_TIMEOUT_SECONDS = 2.0  # A host that does not answer by then is as good as down.
 POOL_TIMEOUT_SECONDS = 2.0  # A page waits no longer than this for its turn.
@@ -57,7 +58,7 @@ class ApiClient:
     """Asks payments-api. Every method raises ApiUnavailable or ApiProblem."""
 
     def __init__(
-        self, settings: Settings, transport: httpx2.AsyncBaseTransport | None = None
+        self, settings: ApiClientSettings, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
         """Make a client; `transport` stands in for the network in unit tests."""
         limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=16)
@@ -196,7 +197,10 @@ class ApiClient:
         return response
 
 
-def _authorities(settings: Settings) -> ssl.SSLContext | bool:
+api_client = PerApp[ApiClient]("api_client")
+
+
+def _authorities(settings: ApiClientSettings) -> ssl.SSLContext | bool:
     """Whom an https:// API may have its certificate from; True: the well-known authorities."""
     if settings.api_ca_file is None:
         return True

@@ -29,6 +29,7 @@ from payments_ui.metrics import (
     STREAM_CONNECTED,
     STREAM_CONNECTS,
 )
+from payments_ui.per_app import PerApp
 
 RING_FRAMES_MAX = 240  # Two minutes at two frames a second: a page that blinked catches up.
 RING_BYTES_MAX = 4 << 20  # And never more than this, however large the frames are.
@@ -67,6 +68,7 @@ class LiveFeed:
     http: httpx2.AsyncClient
     render: Render
     interval_seconds: float
+    pages_max: int
     pages: set[Page] = field(default_factory=set)
     live: bool = False  # Whether the API's stream is connected.
     closing: bool = False
@@ -77,6 +79,11 @@ class LiveFeed:
     _changed: dict[str, Payment] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _to_flush: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further page may listen."""
+        return self.closing or len(self.pages) >= self.pages_max
 
     @property
     def position(self) -> str:
@@ -251,3 +258,6 @@ class LiveFeed:
                 log.warning("live_page_cut_off")
                 if page.task:
                     page.task.cancel()
+
+
+live_feed = PerApp[LiveFeed]("live_feed")

@@ -5,7 +5,7 @@ from time import time
 from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
-from payments_ui.services import services
+from payments_ui.live.feed import live_feed
 from payments_ui.sign_in.guard import current_session, sign_in
 
 # A stream that somebody's session is behind asks for it again this often: a session may have been
@@ -18,8 +18,8 @@ blueprint = Blueprint("live", __name__)
 @blueprint.get("/live")
 async def live() -> ResponseReturnValue:
     """Server-sent events: payments (rows as HTML), resync, state (live or behind) and beat."""
-    feed = services().feed
-    if feed.closing or len(feed.pages) >= services().settings.live_pages_max:
+    feed = live_feed()
+    if feed.full:
         return Response("too many open pages", 503, {"Retry-After": "5"})
     since = request.headers.get("Last-Event-ID") or request.args.get("since")
     session = current_session()

@@ -7,11 +7,12 @@ from typing import Any
 from quart import Blueprint, Response, redirect, request, session
 from quart.typing import ResponseReturnValue
 
-from payments_ui.api.client import ApiProblem, ApiUnavailable
-from payments_ui.operate.view import or_none
-from payments_ui.payments.forms import Filters, as_sentence
-from payments_ui.services import from_htmx, render, services
+from payments_ui.api.client import ApiProblem, ApiUnavailable, api_client
+from payments_ui.live.feed import live_feed
+from payments_ui.operate.view import or_none, shared_overview
 from payments_ui.sign_in.guard import operator_name
+from payments_ui.web.forms import api_time, as_sentence
+from payments_ui.web.responses import from_htmx, render
 
 DEAD_LETTER_ROWS = 20
 ACTION_ROWS = 10
@@ -74,11 +75,11 @@ class ConfirmForm:
 @blueprint.get("/")
 async def overview() -> ResponseReturnValue:
     """Queue, throughput, workers, invariants, dead letters and the audit record."""
-    client = services().client
-    position = services().feed.position
+    client = api_client()
+    position = live_feed().position
     cursor = request.args.get("cursor", "")
     glance, dead, actions = await asyncio.gather(
-        services().overview.get(),
+        shared_overview().get(),
         or_none(client.jobs({"status": "failed", "limit": DEAD_LETTER_ROWS, "cursor": cursor})),
         or_none(client.actions({"limit": ACTION_ROWS})),
     )
@@ -97,7 +98,7 @@ async def overview() -> ResponseReturnValue:
 @blueprint.get("/jobs/<job_id>/<any(replay, discard):action>")
 async def ask(job_id: str, action: str) -> ResponseReturnValue:
     """Asks before anything is done."""
-    job = await services().client.job(job_id)
+    job = await api_client().job(job_id)
     form = _empty_form()
     return await render("confirm_job.html", job=job, action=action, form=form)
 
@@ -109,14 +110,12 @@ async def act(job_id: str, action: str) -> ResponseReturnValue:
     status = 422
     if not form.errors:
         try:
-            await services().client.settle_dead_letter(
-                job_id, action, form.as_body(), operator_name()
-            )
+            await api_client().settle_dead_letter(job_id, action, form.as_body(), operator_name())
         except (ApiProblem, ApiUnavailable) as error:
             status = form.take_error(error)
         else:
             return _done(form.actor, f"{ACTIONS[action]} dead letter {job_id}.")
-    job = await or_none(services().client.job(job_id))
+    job = await or_none(api_client().job(job_id))
     return await render("confirm_job.html", status, job=job, action=action, form=form)
 
 
@@ -135,19 +134,17 @@ async def replay_by_filter() -> ResponseReturnValue:
     if form.errors:
         return await _replay_page(form, chosen, 422)
     confirmed = sent.get("confirmed") == "yes"
-    times = Filters.read({"start": chosen["start"], "end": chosen["end"]}).api_params()
     body: dict[str, Any] = {
         **form.as_body(),
         "errorContains": chosen["error"],
         "accountId": chosen["account"],
         "limit": REPLAY_MAX,
-        **times,
+        "createdFrom": api_time(chosen["start"]),
+        "createdTo": api_time(chosen["end"]),
     }
     body = {name: value for name, value in body.items() if value}
     try:
-        count = await services().client.replay_jobs(
-            body | {"dryRun": not confirmed}, operator_name()
-        )
+        count = await api_client().replay_jobs(body | {"dryRun": not confirmed}, operator_name())
     except (ApiProblem, ApiUnavailable) as error:
         return await _replay_page(form, chosen, form.take_error(error))
     if confirmed:

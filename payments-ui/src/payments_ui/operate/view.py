@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from payments_ui.api.client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
+from payments_ui.api.shared_read import SharedRead
 from payments_ui.api.types import AuditReport, QueueStats, Worker
+from payments_ui.per_app import PerApp
 from payments_ui.web.charts import BarChart, throughput_chart
 
 THROUGHPUT_MINUTES = 15
@@ -26,6 +28,9 @@ class Overview:
     def unavailable(self) -> bool:
         """Whether nothing at all could be had."""
         return not any((self.queue, self.chart, self.workers is not None, self.audit))
+
+
+shared_overview = PerApp[SharedRead[Overview]]("overview")
 
 
 async def or_none(answer: Awaitable[T]) -> T | None:

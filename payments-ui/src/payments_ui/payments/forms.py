@@ -5,11 +5,10 @@ payments-api is the judge of a payment; here only what it cannot know is decided
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Self
 from uuid import UUID, uuid4
 
-from payments_ui.web.formatting import parse_time
+from payments_ui.web.forms import api_time, as_sentence, text_of, utc_minute
 
 FIELD_NAMES = {
     "accountId": "Account",
@@ -18,11 +17,6 @@ FIELD_NAMES = {
     "description": "Description",
 }
 STATUSES = ("pending", "completed", "discrepancy", "failed")
-TEXT_MAX_CHARS = 1000  # Cut before it is sent on; the API's own limits are below.
-
-
-def _text(form: Mapping[str, str], name: str) -> str:
-    return form.get(name, "").strip()[:TEXT_MAX_CHARS]
 
 
 @dataclass
@@ -44,10 +38,10 @@ class PayForm:
     def read(cls, form: Mapping[str, str]) -> Self:
         """The form as submitted; a missing or foreign key is replaced by a new one."""
         read = cls(
-            account_id=_text(form, "accountId"),
-            amount=_text(form, "amount"),
-            currency=_text(form, "currency") or "USD",
-            description=_text(form, "description"),
+            account_id=text_of(form, "accountId"),
+            amount=text_of(form, "amount"),
+            currency=text_of(form, "currency") or "USD",
+            description=text_of(form, "description"),
         )
         if is_uuid(form.get("idempotencyKey", "")):
             read.idempotency_key = form["idempotencyKey"]
@@ -74,14 +68,6 @@ class PayForm:
         return bool(fields) and all(name in FIELD_NAMES for name in fields)
 
 
-def as_sentence(label: str, detail: str) -> str:
-    """ "must not be empty" becomes "Amount must not be empty."; full sentences stay."""
-    text = detail.strip().rstrip(".")
-    if not text:
-        return f"{label} is not right."
-    return f"{text}." if text[0].isupper() else f"{label} {text}."
-
-
 @dataclass(frozen=True)
 class Filters:
     """What the list of payments is narrowed to; empty values do not narrow."""
@@ -95,13 +81,13 @@ class Filters:
     @classmethod
     def read(cls, args: Mapping[str, str]) -> Self:
         """The filters of an address; a status that is none is left out."""
-        status = _text(args, "status")
+        status = text_of(args, "status")
         return cls(
-            account=_text(args, "account"),
+            account=text_of(args, "account"),
             status=status if status in STATUSES else "",
-            currency=_text(args, "currency").upper(),
-            start=_minute(_text(args, "start")),
-            end=_minute(_text(args, "end")),
+            currency=text_of(args, "currency").upper(),
+            start=utc_minute(text_of(args, "start")),
+            end=utc_minute(text_of(args, "end")),
         )
 
     def __bool__(self) -> bool:
@@ -113,8 +99,8 @@ class Filters:
         params = {
             "accountId": self.account,
             "currency": self.currency,
-            "createdFrom": _utc(self.start),
-            "createdTo": _utc(self.end),
+            "createdFrom": api_time(self.start),
+            "createdTo": api_time(self.end),
         }
         if self.status == "discrepancy":
             params["discrepancy"] = "true"
@@ -132,23 +118,6 @@ class Filters:
             "end": self.end,
         }
         return {name: value for name, value in (mine | more).items() if value}
-
-
-def _minute(text: str) -> str:
-    """A time of the address bar as "2026-11-22T20:00" in UTC, or nothing."""
-    at = parse_time(text) if text else None
-    # Not strftime: its %Y writes the year 999 with three digits, which no parser takes.
-    return at.replace(tzinfo=None).isoformat(timespec="minutes") if at else ""
-
-
-def _utc(text: str) -> str:
-    at = parse_time(text) if text else None
-    return at.replace(tzinfo=None).isoformat(timespec="seconds") + "Z" if at else ""
-
-
-def now_text() -> str:
-    """The present time as the API writes it."""
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def is_uuid(text: str) -> bool:

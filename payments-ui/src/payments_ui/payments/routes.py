@@ -6,13 +6,15 @@ from urllib.parse import quote
 from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 
-from payments_ui.api.client import ApiProblem, ApiUnavailable
+from payments_ui.api.client import ApiProblem, ApiUnavailable, api_client
 from payments_ui.api.types import PaymentPage
+from payments_ui.live.feed import live_feed
 from payments_ui.payments.forms import Filters, PayForm, is_uuid
-from payments_ui.payments.view import timeline
-from payments_ui.services import from_htmx, render, services
+from payments_ui.payments.view import newest_payments, timeline
 from payments_ui.sign_in.guard import operator_name
+from payments_ui.web.csrf import CsrfFailed
 from payments_ui.web.formatting import trace_id
+from payments_ui.web.responses import from_htmx, render
 
 PAGE_ROWS = 25
 
@@ -38,7 +40,7 @@ async def pay() -> ResponseReturnValue:
     if form.errors:
         return await _form_again(form, 422)
     try:
-        payment, replayed = await services().client.create_payment(
+        payment, replayed = await api_client().create_payment(
             form.order(), form.idempotency_key, operator_name()
         )
     except ApiUnavailable as error:
@@ -68,8 +70,9 @@ async def _form_again(form: PayForm, status: int, **notices: Any) -> Response:
     return await _index(form, status, **notices)
 
 
-async def draw_again_after_csrf() -> Response:
-    """The form as typed, with a valid token, where the old one had expired."""
+@blueprint.errorhandler(CsrfFailed)
+async def form_expired(_: CsrfFailed) -> ResponseReturnValue:
+    """Show the form as typed, with a valid token."""
     return await _form_again(PayForm.read(await request.form), 403, expired=True)
 
 
@@ -78,14 +81,14 @@ async def _index(form: PayForm, status: int = 200, **notices: Any) -> Response:
     cursor = request.args.get("cursor", "")
     page: PaymentPage | None = None
     trouble: ApiUnavailable | ApiProblem | None = None
-    position = services().feed.position
+    position = live_feed().position
     try:
         if filters or cursor:
-            page = await services().client.payments(
+            page = await api_client().payments(
                 filters.api_params() | {"cursor": cursor, "limit": str(PAGE_ROWS)}
             )
         else:
-            position, page = await services().newest.get()
+            position, page = await newest_payments().get()
     except (ApiUnavailable, ApiProblem) as error:
         trouble = error
     if trouble is not None and status == 200:
@@ -107,17 +110,15 @@ async def _index(form: PayForm, status: int = 200, **notices: Any) -> Response:
 @blueprint.get("/payments/<payment_id>")
 async def show(payment_id: str) -> ResponseReturnValue:
     """One payment: what happened to it, and where its money went."""
-    position = services().feed.position
-    payment = await services().client.payment(payment_id)
+    position = live_feed().position
+    payment = await api_client().payment(payment_id)
     trace = trace_id(payment["traceparent"])
-    template = services().settings.trace_url
     return await render(
         "payment.html",
         payment=payment,
         steps=timeline(payment),
         made=request.args.get("made", ""),
         trace=trace,
-        trace_url=template.replace("{trace_id}", trace) if template and trace else None,
         position=position,
     )
 

@@ -2,8 +2,13 @@
 
 from dataclasses import dataclass
 
-from payments_ui.api.types import Job, PaymentDetail
+from payments_ui.api.shared_read import SharedRead
+from payments_ui.api.types import Job, PaymentDetail, PaymentPage
+from payments_ui.per_app import PerApp
 from payments_ui.web.formatting import elapsed, money
+
+# Where the live stream stood before the read, and the newest payments.
+newest_payments = PerApp[SharedRead[tuple[str, PaymentPage]]]("newest_payments")
 
 
 @dataclass(frozen=True)

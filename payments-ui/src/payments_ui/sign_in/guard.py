@@ -1,13 +1,15 @@
 """Before every request: who asks, and whether the route is open to them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import time
 from typing import cast
 
-from quart import Quart, Response, current_app, g, request
+from quart import Quart, Response, g, request
 
 from payments_core.http.client_address import ClientAddresses, networks_of
 from payments_ui.metrics import show_sign_ins
+from payments_ui.per_app import PerApp
 from payments_ui.sign_in.next_page import HOME, next_page
 from payments_ui.sign_in.oidc import Provider
 from payments_ui.sign_in.password import PasswordCheck
@@ -41,9 +43,17 @@ class SignIn:
     password: PasswordCheck | None
     provider: Provider | None
     secure: bool
+    on_sign_out: Callable[[str], None]  # Told the id of a session that has ended.
 
     @classmethod
-    def made(cls, settings: SignInSettings, secret: str, *, secure: bool) -> "SignIn":
+    def made(
+        cls,
+        settings: SignInSettings,
+        secret: str,
+        *,
+        secure: bool,
+        on_sign_out: Callable[[str], None],
+    ) -> "SignIn":
         """As the settings ask for it."""
         way = settings.sign_in
         return cls(
@@ -56,6 +66,7 @@ class SignIn:
             PasswordCheck(settings) if way == "password" else None,
             Provider(settings) if way == "oidc" else None,
             secure,
+            on_sign_out,
         )
 
     @property
@@ -69,9 +80,7 @@ class SignIn:
         return f"__Host-{SESSION_COOKIE}" if self.secure else SESSION_COOKIE
 
 
-def sign_in() -> SignIn:
-    """That of the app that handles the present request."""
-    return cast("SignIn", current_app.extensions["payments_ui.sign_in"])
+sign_in = PerApp[SignIn]("sign_in")
 
 
 def current_session() -> Session | None:
@@ -154,7 +163,7 @@ def clear_session(response: Response) -> None:
 
 def guard(app: Quart, here: SignIn) -> None:
     """Put the guard on the app; before anything else that looks at a request."""
-    app.extensions["payments_ui.sign_in"] = here
+    sign_in.install(app, here)
     show_sign_ins(here.settings.sign_in)
     app.before_request(admit)
     app.after_request(renew)

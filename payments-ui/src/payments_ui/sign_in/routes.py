@@ -7,7 +7,6 @@ from quart import Blueprint, Response, request, session
 from quart.typing import ResponseReturnValue
 
 from payments_ui.metrics import SIGN_INS, SIGN_OUTS
-from payments_ui.services import render, see_other, services
 from payments_ui.sign_in.guard import (
     SignIn,
     clear_session,
@@ -25,6 +24,7 @@ from payments_ui.sign_in.oidc import (
 from payments_ui.sign_in.people import NoRole, person_of
 from payments_ui.sign_in.roles import Role
 from payments_ui.sign_in.sessions import Person, Session
+from payments_ui.web.responses import render, see_other
 
 TRANSACTION_COOKIE = "payments_ui_oidc"
 TRANSACTION_SECONDS = 600  # As long as somebody may take at the provider.
@@ -262,7 +262,7 @@ async def sign_out() -> ResponseReturnValue:
     if ending is not None:
         SIGN_OUTS.inc()
         log.info("signed_out", extra={"operator": ending.person.name, "session": ending.id})
-        services().feed.end_session(ending.id)
+        here.on_sign_out(ending.id)
     session.clear()
     elsewhere = await _sign_out_elsewhere(here) if ending is not None else None
     if elsewhere is None:

@@ -3,17 +3,14 @@
 import logging
 from http import HTTPStatus
 
-from quart import Quart, Response, redirect, request
+from quart import Quart, Response
 from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from payments_core.http.problems import Problem
 from payments_ui.api.client import ApiProblem, ApiUnavailable, KeyNotAccepted
-from payments_ui.payments.routes import draw_again_after_csrf
-from payments_ui.services import from_htmx, render
-from payments_ui.sign_in.guard import NotAllowed, SignedOut, current_session, wanted_page
-from payments_ui.sign_in.next_page import sign_in_path
 from payments_ui.web.csrf import CsrfFailed
+from payments_ui.web.responses import render
 
 RETRY_SECONDS = 5  # When a page that the API could not fill asks again.
 log = logging.getLogger(__name__)
@@ -57,34 +54,8 @@ def install_error_pages(app: Quart) -> None:
         title = titles.get(problem.code, problem.title.rstrip("."))
         return await error_page(problem.status, title, problem.detail)
 
-    @app.errorhandler(SignedOut)
-    async def signed_out(_: SignedOut) -> ResponseReturnValue:
-        where = sign_in_path(wanted_page())
-        if from_htmx():
-            return Response("", 401, {"HX-Redirect": where})
-        return redirect(where, 303)
-
-    @app.errorhandler(NotAllowed)
-    async def not_allowed(_: NotAllowed) -> ResponseReturnValue:
-        session = current_session()
-        log.warning(
-            "not_allowed",
-            extra={
-                "operator": session.person.name if session else None,
-                "endpoint": request.endpoint,
-            },
-        )
-        return await error_page(
-            403,
-            "Only operators may do this",
-            "You are signed in as a viewer: you see everything and change nothing. "
-            "Nothing was changed.",
-        )
-
     @app.errorhandler(CsrfFailed)
     async def forged(_: CsrfFailed) -> ResponseReturnValue:
-        if request.endpoint == "payments.pay":
-            return await draw_again_after_csrf()
         return await error_page(
             403,
             "This form has expired",

@@ -19,6 +19,11 @@ def money(amount: str | None) -> str:
     return f"{MINUS if sign else ''}{int(whole):,}{decimals or ''}"
 
 
+def now_text() -> str:
+    """Return the current time as the API writes it."""
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
 def parse_time(value: str) -> datetime | None:
     """A time of the API as UTC, or None where it is none."""
     try:
