@@ -1,4 +1,4 @@
-"""The tables of docs/performance.md and README.md, made from results/*.json.
+"""The tables of docs/performance.md, made from results/*.json.
 
 python -m benchmarks.report           print them
 python -m benchmarks.report --write   write them between their marks
@@ -15,7 +15,7 @@ from benchmarks.contest import Figures
 from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, figures_of, kept
 
-DOCUMENTS = (ROOT / "docs/performance.md", ROOT / "README.md")
+DOCUMENTS = (ROOT / "docs/performance.md",)
 MARKED = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- bench: end -->)", re.DOTALL)
 TIMES_SLOWER_MAX = 1.3
 IMAGES = ROOT / "docs/images"
