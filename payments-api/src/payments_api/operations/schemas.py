@@ -1,7 +1,7 @@
 """The queue, its workers and the audit: what operators are answered."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
 from payments_api.payments.schemas import Cursor, JobOfPayment, Shape
@@ -103,11 +103,29 @@ class Workers(Shape):
     workers: list[Worker]
 
 
+class ThroughputBucket(Shape):
+    """Payments settled in the `bucketSeconds` from `start` on; `completed` without discrepancy."""
+
+    start: datetime
+    completed: int
+    failed: int
+    discrepancy: int
+
+
 class Throughput(Shape):
     """Payments settled in each bucket of time, oldest first."""
 
     bucket_seconds: int
-    buckets: list[dict[str, Any]]
+    buckets: list[ThroughputBucket]
+
+
+class Invariant(Shape):
+    """A promise that the auditor checks; `offending` counts the rows that break it."""
+
+    name: str
+    title: str
+    ok: bool
+    offending: int
 
 
 class Audit(Shape):
@@ -115,7 +133,7 @@ class Audit(Shape):
 
     checked_at: datetime | None
     mode: Literal["incremental", "full"] | None
-    invariants: list[dict[str, Any]]
+    invariants: list[Invariant]
 
 
 class Status(Shape):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from payments_ui.api.client import ApiClient, Params
 from payments_ui.api.shared_read import SharedReads
-from payments_ui.api.types import EntryPage
+from payments_ui.api.types import Statement
 from payments_ui.per_app import PerApp
 from payments_ui.web.charts import StepChart, balance_chart
 from payments_ui.web.formatting import now_text
@@ -33,7 +33,7 @@ class AccountView:
     currency: str
     balance: str
     postings: int
-    statement: EntryPage
+    statement: Statement
     chart: StepChart | None
     chart_entries: int
 
@@ -66,8 +66,8 @@ async def read_account(client: ApiClient, position: str, place: AccountPlace) ->
         position=position,
         currencies=currencies,
         currency=currency,
-        balance=top[0]["balanceAfter"] if top else balance["balance"],
-        postings=top[0]["accountSeq"] if top else 0,
+        balance=(top[0]["balanceAfter"] if top else None) or balance["balance"],
+        postings=(top[0]["accountSeq"] if top else None) or 0,
         statement=statement,
         chart=balance_chart(entries, now_text()),
         chart_entries=len(entries),

@@ -87,12 +87,12 @@ class ApiClient:
 
     async def create_payment(
         self, order: Mapping[str, str], idempotency_key: str, operator: str | None = None
-    ) -> tuple[api.Payment, bool]:
+    ) -> tuple[api.CreatedPayment, bool]:
         """Pay, once for each key: the payment, and whether it had been made before."""
         headers = {"Idempotency-Key": idempotency_key, **_operator(operator)}
         response = await self._send("POST", "/payments", body=order, headers=headers)
         replayed = response.headers.get("Idempotency-Replayed", "").lower() == "true"
-        return cast("api.Payment", _json(response)), replayed
+        return cast("api.CreatedPayment", _json(response)), replayed
 
     async def payments(self, params: Params) -> api.PaymentPage:
         """Payments, newest first, narrowed by the API's query parameters."""
@@ -112,10 +112,10 @@ class ApiClient:
         path = f"/accounts/{_segment(account_id)}/balance"
         return cast("api.Balance", await self._get(path, {"currency": currency}))
 
-    async def entries(self, account_id: str, params: Params) -> api.EntryPage:
+    async def entries(self, account_id: str, params: Params) -> api.Statement:
         """The account's statement, newest first."""
         path = f"/accounts/{_segment(account_id)}/entries"
-        return cast("api.EntryPage", await self._get(path, params))
+        return cast("api.Statement", await self._get(path, params))
 
     async def queue_stats(self) -> api.QueueStats:
         """How full the queue is."""
@@ -129,9 +129,9 @@ class ApiClient:
         """Workers and the leases they hold."""
         return cast("list[api.Worker]", (await self._get("/workers"))["workers"])
 
-    async def audit(self) -> api.AuditReport:
+    async def audit(self) -> api.Audit:
         """The auditor's last word on each invariant."""
-        return cast("api.AuditReport", await self._get("/audit"))
+        return cast("api.Audit", await self._get("/audit"))
 
     async def jobs(self, params: Params) -> api.JobPage:
         """Jobs, newest first."""
@@ -141,9 +141,9 @@ class ApiClient:
         """One job."""
         return cast("api.Job", await self._get(f"/jobs/{_segment(job_id)}"))
 
-    async def actions(self, params: Params) -> api.ActionPage:
+    async def actions(self, params: Params) -> api.OperatorRecordPage:
         """What operators did, newest first."""
-        return cast("api.ActionPage", await self._get("/operator-actions", params))
+        return cast("api.OperatorRecordPage", await self._get("/operator-actions", params))
 
     async def settle_dead_letter(
         self, job_id: str, action: str, body: Mapping[str, str], operator: str | None = None
@@ -155,10 +155,10 @@ class ApiClient:
 
     async def replay_jobs(
         self, body: Mapping[str, Any], operator: str | None = None
-    ) -> api.ReplayCount:
+    ) -> api.Replayed:
         """Replay the dead letters a filter matches; with dryRun only count them."""
         response = await self._send("POST", "/jobs/replay", body=body, headers=_operator(operator))
-        return cast("api.ReplayCount", _json(response))
+        return cast("api.Replayed", _json(response))
 
     async def _get(self, path: str, params: Params | None = None) -> dict[str, Any]:
         given = {name: value for name, value in (params or {}).items() if value not in (None, "")}

@@ -1,33 +1,52 @@
-"""The shapes in which payments-api answers: JSON objects, money as text, times as RFC 3339."""
+"""The JSON that payments-api answers with: money as text, times as RFC 3339.
+
+Generated from docs/openapi.json by `make api-types`: change the API, not this file.
+"""
 
 from typing import Literal, NotRequired, TypedDict
 
-PaymentStatus = Literal["pending", "completed", "failed"]
 
-
-class Payment(TypedDict):
-    """A payment as lists and events show it. discrepancyAmount: see its reconciliation."""
+class CreatedPayment(TypedDict):
+    """The payment as it was recorded; a replay gives the same bytes."""
 
     id: str
     accountId: str
     amount: str
     currency: str
-    description: str | None
-    status: PaymentStatus
+    description: str
+    status: Literal["pending"]
     createdAt: str
-    settledAt: NotRequired[str | None]
-    discrepancyAmount: NotRequired[str | None]
 
 
-class Job(TypedDict):
-    """The work of reconciling one payment. failed: a dead letter."""
+class Payment(TypedDict):
+    """A payment as it stands."""
 
-    id: int | str
-    paymentId: NotRequired[str]
+    id: str
+    accountId: str
+    amount: str
+    currency: str
+    description: str
+    status: Literal["pending", "completed", "failed"]
+    createdAt: str
+    settledAt: str | None
+    discrepancyAmount: str | None
+
+
+class PaymentPage(TypedDict):
+    """Payments, newest first."""
+
+    payments: list[Payment]
+    nextCursor: str | None
+
+
+class JobOfPayment(TypedDict):
+    """The job that reconciles the payment."""
+
+    id: int
     status: Literal["pending", "processing", "completed", "failed"]
     attempts: int
     maxAttempts: int
-    runAt: str | None
+    runAt: str
     lockedBy: str | None
     lockedAt: str | None
     lastError: str | None
@@ -36,106 +55,117 @@ class Job(TypedDict):
 
 
 class Reconciliation(TypedDict):
-    """What the rules said."""
+    """What the rules made of the payment. ruleVersion 0 is an operator's decision."""
 
     status: Literal["completed", "completed_with_discrepancy", "failed"]
     matched: bool
     discrepancyAmount: str | None
-    notes: str | None
-    ruleVersion: int | str
+    notes: str
+    ruleVersion: int
     createdAt: str
 
 
 class LedgerEntry(TypedDict):
-    """One leg of a posting; balanceAfter is its account's running balance."""
+    """One leg of a posting, with its account's balance after it."""
 
-    id: int | str
-    paymentId: NotRequired[str]
+    id: int | None
     accountId: str
     currency: str
     entryType: Literal["payment", "clearing"]
     direction: Literal["credit", "debit"]
     amount: str
-    accountSeq: int
-    balanceAfter: str
+    accountSeq: int | None
+    balanceAfter: str | None
     createdAt: str
 
 
-class PaymentDetail(Payment):
-    """A payment with everything that is known of it."""
+class PaymentDetail(TypedDict):
+    """A payment with all that became of it."""
 
+    id: str
+    accountId: str
+    amount: str
+    currency: str
+    description: str
+    status: Literal["pending", "completed", "failed"]
+    createdAt: str
+    settledAt: str | None
+    discrepancyAmount: str | None
     idempotencyKey: str
     traceparent: str | None
     updatedAt: str
-    job: Job | None
+    job: JobOfPayment | None
     reconciliation: Reconciliation | None
-    ledgerEntries: list[LedgerEntry]
-
-
-class PaymentPage(TypedDict):
-    """Newest first; nextCursor leads to older ones."""
-
-    payments: list[Payment]
-    nextCursor: str | None
-
-
-class EntryPage(TypedDict):
-    """An account's statement, newest first."""
-
-    entries: list[LedgerEntry]
-    nextCursor: str | None
+    ledgerEntries: list[LedgerEntry] | None
 
 
 class Balance(TypedDict):
-    """An account's balance in one currency."""
+    """What an account holds; one never paid into holds 0.00."""
 
     accountId: str
     balance: str
     currency: str
+    at: NotRequired[str | None]
 
 
-class JobPage(TypedDict):
-    """Dead letters, newest first."""
+class Currencies(TypedDict):
+    """The currencies in which an account has entries."""
 
-    jobs: list[Job]
-    nextCursor: str | None
+    currencies: list[str]
 
 
-class Action(TypedDict):
-    """Something an operator did: a payment made, or dead letters decided."""
+class StatementEntry(TypedDict):
+    """A leg, and the payment that it belongs to."""
 
-    id: int
-    action: str
-    actor: str
-    keyName: str | None
-    reason: str
-    jobIds: list[int]
-    paymentId: str | None
-    traceId: str | None
+    id: int | None
+    accountId: str
+    currency: str
+    entryType: Literal["payment", "clearing"]
+    direction: Literal["credit", "debit"]
+    amount: str
+    accountSeq: int | None
+    balanceAfter: str | None
     createdAt: str
+    paymentId: str
 
 
-class ActionPage(TypedDict):
-    """The audit record, newest first."""
+class Statement(TypedDict):
+    """An account's entries in a currency, newest first."""
 
-    actions: list[Action]
+    entries: list[StatementEntry]
     nextCursor: str | None
 
 
 class QueueStats(TypedDict):
-    """How full the queue is. Capped: there are at least that many."""
+    """The queue's depth. A count that is capped says at least that many."""
 
     pending: int
     processing: int
     failed: int
+    pendingCapped: bool
+    processingCapped: bool
+    failedCapped: bool
     oldestReadyAgeSeconds: float | None
-    pendingCapped: NotRequired[bool]
-    processingCapped: NotRequired[bool]
-    failedCapped: NotRequired[bool]
+
+
+class ThroughputBucket(TypedDict):
+    """Payments settled in the `bucketSeconds` from `start` on; `completed` without discrepancy."""
+
+    start: str
+    completed: int
+    failed: int
+    discrepancy: int
+
+
+class Throughput(TypedDict):
+    """Payments settled in each bucket of time, oldest first."""
+
+    bucketSeconds: int
+    buckets: list[ThroughputBucket]
 
 
 class Worker(TypedDict):
-    """A worker's sign of life and what it holds."""
+    """A worker seen within a day."""
 
     id: str
     host: str
@@ -148,24 +178,14 @@ class Worker(TypedDict):
     completedTotal: int
 
 
-class Bucket(TypedDict):
-    """What was finished in the bucketSeconds from start on."""
+class Workers(TypedDict):
+    """All workers seen within a day."""
 
-    start: str
-    completed: int
-    failed: int
-    discrepancy: int
-
-
-class Throughput(TypedDict):
-    """Oldest first, no gaps."""
-
-    bucketSeconds: int
-    buckets: list[Bucket]
+    workers: list[Worker]
 
 
 class Invariant(TypedDict):
-    """One promise that the auditor checks; offending counts the rows that break it."""
+    """A promise that the auditor checks; `offending` counts the rows that break it."""
 
     name: str
     title: str
@@ -173,16 +193,62 @@ class Invariant(TypedDict):
     offending: int
 
 
-class AuditReport(TypedDict):
-    """The auditor's last word."""
+class Audit(TypedDict):
+    """What the auditor found last; never audited is no invariant and no time."""
 
     checkedAt: str | None
-    mode: str | None
+    mode: Literal["incremental", "full"] | None
     invariants: list[Invariant]
 
 
-class ReplayCount(TypedDict):
-    """How many dead letters a filter matches, and how many were sent back to the queue."""
+class Job(TypedDict):
+    """A job of the queue. failed is a dead letter."""
+
+    id: int
+    status: Literal["pending", "processing", "completed", "failed"]
+    attempts: int
+    maxAttempts: int
+    runAt: str
+    lockedBy: str | None
+    lockedAt: str | None
+    lastError: str | None
+    createdAt: str
+    updatedAt: str
+    paymentId: str
+    priority: int
+    lockedUntil: str | None
+
+
+class JobPage(TypedDict):
+    """Jobs, newest first."""
+
+    jobs: list[Job]
+    nextCursor: str | None
+
+
+class OperatorRecord(TypedDict):
+    """Something an operator did: `jobIds` are decided dead letters, `paymentId` a payment made."""
+
+    id: int
+    action: Literal["create", "replay", "discard", "create_key", "rotate_key", "revoke_key"]
+    actor: str
+    keyName: str | None
+    reason: str
+    jobIds: list[int]
+    paymentId: str | None
+    traceId: str | None
+    createdAt: str
+
+
+class OperatorRecordPage(TypedDict):
+    """What operators did, newest first."""
+
+    actions: list[OperatorRecord]
+    nextCursor: str | None
+
+
+class Replayed(TypedDict):
+    """How many dead letters matched, and how many were replayed."""
 
     matched: int
     replayed: int

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from payments_ui.api.client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
 from payments_ui.api.shared_read import SharedRead
-from payments_ui.api.types import AuditReport, QueueStats, Worker
+from payments_ui.api.types import Audit, QueueStats, Worker
 from payments_ui.per_app import PerApp
 from payments_ui.web.charts import BarChart, throughput_chart
 
@@ -22,7 +22,7 @@ class Overview:
     queue: QueueStats | None
     chart: BarChart | None
     workers: list[Worker] | None
-    audit: AuditReport | None
+    audit: Audit | None
 
     @property
     def unavailable(self) -> bool:

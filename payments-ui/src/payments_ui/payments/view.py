@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from payments_ui.api.shared_read import SharedRead
-from payments_ui.api.types import Job, PaymentDetail, PaymentPage
+from payments_ui.api.types import JobOfPayment, PaymentDetail, PaymentPage
 from payments_ui.per_app import PerApp
 from payments_ui.web.formatting import elapsed, money
 
@@ -34,7 +34,7 @@ def timeline(payment: PaymentDetail) -> list[Step]:
     return steps
 
 
-def _job_steps(job: Job) -> list[Step]:
+def _job_steps(job: JobOfPayment) -> list[Step]:
     tries = f"Attempt {job['attempts']} of {job['maxAttempts']}"
     if job["status"] == "failed":
         return [

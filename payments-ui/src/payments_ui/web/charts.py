@@ -4,7 +4,7 @@ Coordinates run from 0 to WIDTH and, downwards, from 0 to HEIGHT; the drawing is
 its box, and labels stand beside it in HTML so that text keeps its shape.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil, floor, log10
@@ -136,30 +136,25 @@ def _stack(counts: dict[str, int], scale: float) -> tuple[Segment, ...]:
 
 
 def balance_chart(newest_first: Sequence[LedgerEntry], now: str) -> StepChart | None:
-    """The balance after each of the entries, up to now; None where there is too little."""
-    entries = list(reversed(newest_first))
+    """Return the balance after each entry up to `now`; None with fewer than two entries."""
+    known = [
+        (at, balance, entry["createdAt"])
+        for entry in reversed(newest_first)
+        if (at := parse_time(entry["createdAt"])) and (balance := entry["balanceAfter"])
+    ]
     end = parse_time(now)
-    times = [parse_time(entry["createdAt"]) for entry in entries]
-    if len(entries) < 2 or end is None or None in times:
+    if len(known) < 2 or end is None:
         return None
-    # Each entry is at least as late as the one before it, whatever two workers' clocks say.
-    seconds = list(accumulate((at.timestamp() for at in times if at is not None), max))
-    first, last = seconds[0], max(end.timestamp(), seconds[-1])
-    values = [float(entry["balanceAfter"]) for entry in entries]  # For drawing only.
+    # The clocks of two workers may differ: an entry is drawn no earlier than the one before it.
+    seconds = list(accumulate((at.timestamp() for at, _, _ in known), max))
+    values = [float(balance) for _, balance, _ in known]  # For drawing only.
     ticks = nice_ticks(min(0.0, *values), max(0.0, *values))
-    low, span, time_span = ticks[0], ticks[-1] - ticks[0], (last - first) or 1.0
-
-    def y_of(value: float) -> float:
-        return round(HEIGHT - (value - low) / span * HEIGHT, 2)
-
+    last = max(end.timestamp(), seconds[-1])
+    x_of = _scale(seconds[0], last, 0.0, WIDTH)
+    y_of = _scale(ticks[0], ticks[-1], HEIGHT, 0.0)
     points = tuple(
-        Point(
-            round((at - first) / time_span * WIDTH, 2),
-            y_of(value),
-            e["createdAt"],
-            e["balanceAfter"],
-        )
-        for at, value, e in zip(seconds, values, entries, strict=True)
+        Point(x_of(at), y_of(value), created_at, balance)
+        for at, value, (_, balance, created_at) in zip(seconds, values, known, strict=True)
     )
     steps = "".join(f"H{point.x}V{point.y}" for point in points[1:])
     line = f"M{points[0].x} {points[0].y}{steps}H{WIDTH}"
@@ -168,6 +163,12 @@ def balance_chart(newest_first: Sequence[LedgerEntry], now: str) -> StepChart | 
         area=f"{line}V{y_of(0)}H{points[0].x}Z",
         points=points,
         ticks=tuple(Tick(y_of(tick), tick) for tick in ticks),
-        start=entries[0]["createdAt"],
+        start=points[0].at,
         end=now,
     )
+
+
+def _scale(low: float, high: float, at_low: float, at_high: float) -> Callable[[float], float]:
+    """Return the linear function that maps low to at_low and high to at_high."""
+    span = (high - low) or 1.0
+    return lambda value: round(at_low + (value - low) / span * (at_high - at_low), 2)
