@@ -13,7 +13,7 @@ from inputs import NUMBERS, TEXTS
 
 from payments_api.settings import ApiSettings
 from payments_core.config import read_settings, variables_of
-from payments_core.db.engine import asyncpg_dsn, dsn_with_password
+from payments_core.db.url import dsn_with_password, read_url
 from payments_core.domain.money import (
     AMOUNT_LIMIT,
     MoneyError,
@@ -100,7 +100,7 @@ def test_any_database_url_is_taken_or_refused_in_a_line_without_its_secret(url: 
         assert said.getvalue().startswith("DATABASE_URL: ")
         assert SECRET not in said.getvalue()
     else:
-        assert asyncpg_dsn(dsn_with_password(settings.database_url, None))
+        assert read_url(dsn_with_password(settings.database_url, None)).dsn
 
 
 SERVICES = (ApiSettings, WorkerSettings, UiSettings)

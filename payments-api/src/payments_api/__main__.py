@@ -15,7 +15,8 @@ from payments_api.auth.cli import add_commands, register_page, run_keys
 from payments_api.auth.keys import KeyRefused
 from payments_api.settings import ApiSettings
 from payments_core.config import read_settings, settings_help
-from payments_core.db.engine import dsn_with_password, is_unavailable
+from payments_core.db.engine import is_unavailable
+from payments_core.db.url import dsn_with_password
 from payments_core.http.healthcheck import healthcheck
 from payments_core.server.run import run
 

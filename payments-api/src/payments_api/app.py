@@ -33,7 +33,6 @@ from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import (
     create_engine,
-    dsn_with_password,
     is_unavailable,
     single_statement,
 )
@@ -41,6 +40,7 @@ from payments_core.db.schema_version import schema_problem
 from payments_core.db.sessions import DatabaseReadOnly, prove_writable
 from payments_core.db.telemetry import show_pool
 from payments_core.db.tls import DatabaseTlsError, warn_without_tls
+from payments_core.db.url import dsn_with_password
 from payments_core.http.control import control_blueprint
 from payments_core.http.problems import InternalError, install_problem_handlers
 from payments_core.http.telemetry import observe_http

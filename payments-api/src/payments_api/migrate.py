@@ -8,13 +8,13 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 
 from payments_api.role_passwords import set_passwords
-from payments_core.db.engine import connect, sqlstate_of
+from payments_core.db.engine import connect_to_primary, sqlstate_of
 
 LOCK_WAIT_SECONDS = 120
 # A table that is in use for longer lets the migration fail, to be run again, before the
@@ -111,10 +111,10 @@ async def _make_version_table(engine: AsyncEngine) -> None:
 async def _migration_connection(url: str) -> AsyncIterator[AsyncConnection]:
     """Open one transaction that excludes other migrations: all of it is applied, or nothing."""
     engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
+        "postgresql+asyncpg://",
         poolclass=NullPool,
-        async_creator=lambda: connect(
-            url, timeout=10, server_settings={"application_name": "payments-migrate"}
+        async_creator=lambda: connect_to_primary(
+            url, server_settings={"application_name": "payments-migrate"}
         ),
     )
     try:

@@ -141,7 +141,7 @@ async def validate(api_url: str, dsn: str, api_key: str | None = None) -> int:
     """
     print(f"Validating {api_url}\n")
     try:
-        database = await connect(dsn, timeout=5, command_timeout=10)
+        database = await connect(dsn, command_timeout=10)
     except (OSError, asyncpg.PostgresError) as error:
         print(f"❌ no connection to the database: {error}\n")
         return _summary({})

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AfterValidator, Field, PostgresDsn, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from payments_core.db.tls import checked_tls
+from payments_core.db.url import checked_url
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -55,22 +56,16 @@ class LogSettings(BaseSettings):
     ] = "auto"
 
 
-def _checked_url(url: PostgresDsn) -> PostgresDsn:
-    # pydantic takes libpq's lists of hosts too, which SQLAlchemy then cannot read.
-    if len(url.hosts()) != 1:
-        raise ValueError("must name one host")
-    # A / ? or # that stands in a password as it is ends the host, and the real one comes after it.
-    if any("@" in (part or "") for part in (url.path, url.query, url.fragment)):
-        raise ValueError("must have / ? # and @ in user and password written as %2F %3F %23 %40")
-    checked_tls(str(url))
+def _checked_url(url: str) -> str:
+    checked_tls(checked_url(url))
     return url
 
 
 class DatabaseSettings(BaseSettings):
     """What the services with a database connection read for it."""
 
-    database_url: Annotated[PostgresDsn, AfterValidator(_checked_url)] = Field(
-        default=PostgresDsn("postgresql://postgres@localhost:5432/payments"),
+    database_url: Annotated[str, AfterValidator(_checked_url)] = Field(
+        default="postgresql://postgres@localhost:5432/payments",
         validation_alias="DATABASE_URL",
         description="postgresql://user:password@host:port/database, and over a network"
         " ?sslmode=verify-full&sslrootcert=FILE",

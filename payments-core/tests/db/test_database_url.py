@@ -1,13 +1,28 @@
-"""DATABASE_URL may say what libpq's URLs say."""
+"""DATABASE_URL says what libpq's URLs say: each part works, or is refused by its name."""
+
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import asyncpg
 import pytest
+from sqlalchemy.exc import DBAPIError
 
-from payments_core.db.engine import create_engine, single_statement
+from payments_core.db.engine import connect, create_engine, single_statement
+from payments_core.db.url import checked_url, dsn_with_password, read_url
+from payments_local.postgres import EmbeddedPostgres, running_postgres
+
+# Each character that means something in a URL, or to a shell, or is not ASCII.
+ODD = "o/d?d #:@%41[]&=+é'"
+PASSWORD = "p:/?#[]@%41 +&='é"
 
 
-@pytest.mark.parametrize("query", ["", "?sslmode=disable", "?sslmode=prefer"])
-async def test_the_url_may_name_an_sslmode(database_url: str, query: str) -> None:
+@pytest.mark.parametrize(
+    "query", ["", "?sslmode=disable", "?sslmode=prefer", "?channel_binding=prefer&keepalives=1"]
+)
+async def test_the_url_may_say_what_is_done_anyway(database_url: str, query: str) -> None:
     engine = create_engine(database_url + query, application_name="url", pool_size=1)
     async with single_statement(engine) as connection:
         name = (await connection.exec_driver_sql("SHOW application_name")).scalar()
@@ -23,3 +38,142 @@ async def test_a_server_without_tls_is_refused_where_the_url_asks_for_it(
         async with single_statement(engine):
             pass
     await engine.dispose()
+
+
+async def test_timeouts_keepalives_and_options_are_what_the_url_says(database_url: str) -> None:
+    url = (
+        f"{database_url}?connect_timeout=7&keepalives_idle=33&keepalives_interval=4"
+        "&keepalives_count=5&tcp_user_timeout=9000&options=-c%20work_mem%3D7MB"
+        "&target_session_attrs=read-write"
+    )
+    assert read_url(url).timeout_seconds == 7
+    connection = await connect(url)
+    try:
+        assert await connection.fetchval("SHOW work_mem") == "7MB"
+        opened = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+        for name, value in (
+            ("TCP_KEEPIDLE", 33),
+            ("TCP_KEEPINTVL", 4),
+            ("TCP_KEEPCNT", 5),
+            ("TCP_USER_TIMEOUT", 9000),
+        ):
+            assert opened.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
+    finally:
+        await connection.close()
+
+
+@pytest.fixture(scope="module")
+def odd_server() -> Iterator[EmbeddedPostgres]:
+    """A server that asks for passwords, and has a socket."""
+    with running_postgres(settings={"unix_socket_directories": "."}) as server:
+        rules = server.pgdata / "pg_hba.conf"
+        rules.write_text(
+            f'host all "{ODD}" all scram-sha-256\nlocal all all trust\n{rules.read_text()}'
+        )
+        server.stop()
+        server.start()
+        yield server
+
+
+@pytest.fixture
+async def odd_role(odd_server: EmbeddedPostgres) -> AsyncIterator[None]:
+    """A role and a database whose names and password hold everything that URLs escape."""
+    sql = await asyncpg.connect(odd_server.url)
+    name = '"' + ODD + '"'
+    await sql.execute(
+        f"CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD.replace(chr(39), chr(39) * 2)}'"
+    )
+    await sql.execute(f"CREATE DATABASE {name} OWNER {name}")
+    yield
+    await sql.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await sql.execute(f"DROP ROLE {name}")
+    await sql.close()
+
+
+async def _who(url: str) -> tuple[Any, ...]:
+    engine = create_engine(checked_url(url), application_name="url", pool_size=1)
+    async with single_statement(engine) as connection:
+        row = (
+            await connection.exec_driver_sql("SELECT current_user::text, current_database()::text")
+        ).one()
+    await engine.dispose()
+    return tuple(row)
+
+
+@pytest.mark.usefixtures("odd_role")
+async def test_percent_encoded_names_and_passwords_work(
+    odd_server: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    name, password = quote(ODD, safe=""), quote(PASSWORD, safe="")
+    at = f"127.0.0.1:{odd_server.port}/{name}"
+    assert await _who(f"postgresql://{name}:{password}@{at}") == (ODD, ODD)
+    assert await _who(f"postgres://{name}:{password}@{at}") == (ODD, ODD)
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    assert await _who(dsn_with_password(f"postgresql://{name}@{at}", file)) == (ODD, ODD)
+    assert await _who(dsn_with_password(f"postgresql://{name}:wrong@{at}", file)) == (ODD, ODD)
+    with pytest.raises(DBAPIError, match="password authentication failed"):
+        await _who(f"postgresql://{name}:wrong@{at}")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "postgresql://postgres@{encoded}:{port}/payments",
+        "postgresql://postgres@/payments?host={folder}&port={port}",
+        "postgresql:///payments?host={encoded}&port={port}&user=postgres",
+        "postgresql:///?host={encoded}&port={port}&user=postgres&dbname=payments",
+    ],
+)
+async def test_a_socket_may_stand_in_each_place_that_libpq_reads(
+    odd_server: EmbeddedPostgres, form: str
+) -> None:
+    folder = str(odd_server.pgdata)
+    url = form.format(folder=folder, encoded=quote(folder, safe=""), port=odd_server.port)
+    assert await _who(url) == ("postgres", "payments")
+    assert read_url(url).where == f"{folder}:{odd_server.port}"
+
+
+AT = "postgresql://u:hidden@h/d"
+REFUSED = [
+    # url, what the message must name
+    (f"{AT}?application_name=x", "application_name"),
+    (f"{AT}?connect_timeout=0", "connect_timeout"),
+    (f"{AT}?connect_timeout=ten", "connect_timeout"),
+    (f"{AT}?connect_timeout=61", "connect_timeout"),
+    (f"{AT}?keepalives=0", "keepalives"),
+    (f"{AT}?keepalives_idle=-1", "keepalives_idle"),
+    (f"{AT}?channel_binding=require", "channel_binding"),
+    (f"{AT}?gssencmode=require", "gssencmode"),
+    (f"{AT}?target_session_attrs=standby", "target_session_attrs"),
+    (f"{AT}?target_session_attrs=prefer-standby", "target_session_attrs"),
+    (f"{AT}?client_encoding=latin1", "client_encoding"),
+    (f"{AT}?search_path=x", "search_path"),
+    (f"{AT}?pgbouncer=true", "pgbouncer"),
+    (f"{AT}?options=", "options"),
+    (f"{AT}?sslmode", "?name=value"),
+    ("postgresql://u:hidden@one,two/d", "one host"),
+    ("postgresql://u:hidden@one:1,two:2/d", "one host"),
+    ("postgresql://u:hidden@one%2Ctwo/d", "one host"),
+    ("postgresql://u:hidden@/d?host=one,two", "one host"),
+    ("postgresql://u:hidden@/d?host=one&port=1,2", "one host"),
+    ("postgresql://u:hidden@h:0/d", "port"),
+    ("postgresql://u:hidden@h:65536/d", "port"),
+    ("postgresql://u:hid@den@h/d", "%40"),
+    ("postgresql://u:hid/den@h/d", "%2F"),
+    ("postgresql://u:hidden@h/d/e", "postgresql://"),
+    ("postgresql://u:hidden@h/d#e", "postgresql://"),
+    ("postgresql://u:hidden@[::1/d", "postgresql://"),
+    ("mysql://u:hidden@h/d", "postgresql://"),
+    (" postgresql://u:hidden@h/d", "postgresql://"),
+]
+
+
+@pytest.mark.parametrize(("url", "named"), REFUSED, ids=[url for url, _ in REFUSED])
+def test_what_cannot_work_is_refused_by_name_and_tells_no_secret(url: str, named: str) -> None:
+    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - its text is looked at
+        checked_url(url)
+    said = str(refusal.value)
+    assert named in said
+    assert "hid" not in said
+    assert "\n" not in said

@@ -11,9 +11,9 @@ from payments_core.config import read_settings, settings_help
 from payments_core.db.engine import (
     STATEMENT_TIMEOUT_SECONDS,
     create_engine,
-    dsn_with_password,
     is_unavailable,
 )
+from payments_core.db.url import dsn_with_password
 from payments_core.http.healthcheck import healthcheck
 from payments_core.server.run import run
 from recon_worker import jobs_cli

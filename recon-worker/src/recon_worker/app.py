@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from quart import Quart
 
-from payments_core.db.engine import create_engine, dsn_with_password
+from payments_core.db.engine import create_engine
 from payments_core.db.telemetry import show_pool
 from payments_core.db.tls import warn_without_tls
+from payments_core.db.url import dsn_with_password
 from payments_core.http.control import control_blueprint
 from payments_core.http.problems import install_problem_handlers
 from payments_core.http.telemetry import observe_http

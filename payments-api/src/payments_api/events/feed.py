@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_api.auth.tenants import is_of_tenant, shown_account
 from payments_api.http.errors import Overloaded, TooManyStreams
 from payments_api.payments.queries import payment_json, payments_by_id
-from payments_core.db.engine import asyncpg_dsn, reason_of, single_statement
+from payments_core.db.engine import reason_of, single_statement
 from payments_core.db.listen import listen
 from payments_core.queue.notify import PAYMENTS_CHANNEL, TOO_MANY
 
@@ -122,8 +122,9 @@ class EventFeed:
             tasks.create_task(self._publish_changes())
 
     async def _listen(self) -> None:
-        dsn = asyncpg_dsn(self._dsn)
-        await listen(dsn, PAYMENTS_CHANNEL, self._notice, self._look_again, "payments-api-listen")
+        await listen(
+            self._dsn, PAYMENTS_CHANNEL, self._notice, self._look_again, "payments-api-listen"
+        )
 
     def _notice(self, payload: str) -> None:
         if payload == TOO_MANY or len(self._changed) > CHANGES_MAX:

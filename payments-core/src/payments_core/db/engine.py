@@ -2,14 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import asyncpg
-from pydantic import PostgresDsn
-from sqlalchemy import Row, make_url
+from sqlalchemy import URL, Row
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -22,6 +20,7 @@ from payments_core.db.sessions import (
 )
 from payments_core.db.telemetry import MeasuredPool, trace_statements
 from payments_core.db.tls import tls_problem
+from payments_core.db.url import CONNECT_TIMEOUT_SECONDS, read_url
 
 # A row whose columns the type checker does not know.
 AnyRow = Row[*tuple[Any, ...]]
@@ -29,16 +28,7 @@ AnyRow = Row[*tuple[Any, ...]]
 LOCK_TIMEOUT_SECONDS = 5  # Longer than any batch holds a head row, shorter than a lease.
 STATEMENT_TIMEOUT_SECONDS = 30
 IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 15  # A stalled process frees its locks by itself.
-CONNECT_TIMEOUT_SECONDS = 5
 POOL_WAIT_SECONDS = 5
-# A peer that fell silent is given up after some 20 seconds, also where nobody waits for it.
-TCP_OPTIONS = {
-    "TCP_KEEPIDLE": 10,
-    "TCP_KEEPINTVL": 3,
-    "TCP_KEEPCNT": 3,
-    "TCP_USER_TIMEOUT": 15_000,  # Milliseconds: what was sent and not acknowledged.
-}
-
 # What a caller may see while Postgres restarts, is unreachable, or all connections are busy.
 _UNAVAILABLE_SQLSTATES = ("08", "53", "57P", "25006", "55P03", "57014")
 
@@ -62,38 +52,21 @@ def server_settings(application_name: str) -> dict[str, str]:
     }
 
 
-def dsn_with_password(url: PostgresDsn, password_file: Path | None) -> str:
-    """The connection URL, its password taken from the file when one is named.
-
-    Raises OSError when the file cannot be read.
-    """
-    if password_file is None:
-        return str(url)
-    password = password_file.read_text().strip()
-    return make_url(str(url)).set(password=password).render_as_string(hide_password=False)
-
-
-def asyncpg_dsn(url: str) -> str:
-    """The URL as asyncpg itself takes it."""
-    return make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
-
-
 async def connect(url: str, **options: Any) -> "asyncpg.Connection[Any]":
     """Call asyncpg.connect with the URL and `options`; every connection of ours begins here.
 
     Raises DatabaseTlsError, and what asyncpg raises.
     """
-    # What asyncpg compares with target_session_attrs may be a pooler's old report.
-    options["target_session_attrs"] = "any"
+    to = read_url(url)
+    options.setdefault("timeout", to.timeout_seconds)
     try:
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(asyncpg_dsn(url), **options)
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(to.dsn, **options)
     except (OSError, asyncpg.PostgresError) as error:
-        parsed = make_url(url)
-        problem = tls_problem(error, f"{parsed.host or 'localhost'}:{parsed.port or 5432}")
+        problem = tls_problem(error, to.where)
         if problem is None:
             raise
         raise problem from error
-    _notice_a_dead_peer(connection)
+    _notice_a_dead_peer(connection, to.tcp_options)
     return connection
 
 
@@ -111,15 +84,17 @@ async def connect_to_primary(url: str, **options: Any) -> "asyncpg.Connection[An
     return connection
 
 
-def _notice_a_dead_peer(connection: "asyncpg.Connection[Any]") -> None:
-    """Let the kernel end a connection whose other end went without a word."""
+def _notice_a_dead_peer(
+    connection: "asyncpg.Connection[Any]", tcp_options: Mapping[str, int]
+) -> None:
+    """Let the kernel end a connection whose peer vanished."""
     # asyncpg has no public way to its socket.
     transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
     opened = transport.get_extra_info("socket")
     if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
         return
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in TCP_OPTIONS.items():
+    for name, value in tcp_options.items():
         if hasattr(socket, name):  # Not every system has each.
             opened.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
@@ -131,21 +106,21 @@ def create_engine(
     pool_size: int,
     statement_seconds: float = STATEMENT_TIMEOUT_SECONDS,
 ) -> AsyncEngine:
-    """An engine with a bounded pool; url is postgresql://user:password@host:port/database."""
+    """Return an engine with a bounded pool; the url is DATABASE_URL's."""
     settings = server_settings(application_name)
     settings["statement_timeout"] = f"{statement_seconds:.0f}s"
+    to = read_url(url)
     engine = create_async_engine(
-        make_url(url).set(drivername="postgresql+asyncpg"),
+        # For traces alone; asyncpg reads the URL itself.
+        URL.create("postgresql+asyncpg", host=to.host, port=to.port, database=to.database),
         hide_parameters=True,  # They hold keys and descriptions, and errors go to the log.
         poolclass=MeasuredPool,
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=POOL_WAIT_SECONDS,
         pool_recycle=1800,
-        # asyncpg reads the URL itself: it knows sslmode, sslrootcert and several hosts.
         async_creator=lambda: connect_to_primary(
             url,
-            timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=statement_seconds + 5,  # Where the server cannot even say so.
             server_settings=settings,
         ),

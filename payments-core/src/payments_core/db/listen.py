@@ -8,12 +8,9 @@ from typing import Any
 
 import asyncpg
 
-from payments_core.db.engine import (
-    CONNECT_TIMEOUT_SECONDS,
-    connect_to_primary,
-    server_settings,
-)
+from payments_core.db.engine import connect_to_primary, server_settings
 from payments_core.db.sessions import refuse_read_only
+from payments_core.db.url import CONNECT_TIMEOUT_SECONDS
 
 HEARTBEAT_SECONDS = 10.0  # Finds a half-open connection, and a server that was demoted.
 RECONNECT_SECONDS_MIN = 0.1
@@ -43,7 +40,6 @@ async def listen(
         try:
             connection = await connect_to_primary(
                 dsn,
-                timeout=CONNECT_TIMEOUT_SECONDS,
                 server_settings=server_settings(application_name),
             )
         except _LOST as error:

@@ -4,7 +4,6 @@ import asyncio
 from contextlib import suppress
 from time import monotonic
 
-from payments_core.db.engine import asyncpg_dsn
 from payments_core.db.listen import listen
 from payments_core.queue.jobs import JOBS_CHANNEL
 from payments_core.server.run import Lifecycle
@@ -61,7 +60,7 @@ class Polling:
             self.wake()  # Look whether Postgres is there, and poll again.
 
         await listen(
-            asyncpg_dsn(dsn),
+            dsn,
             JOBS_CHANNEL,
             lambda _payload: self.wake(),
             connected,
