@@ -16,6 +16,7 @@ import pytest
 from payments_api.events import feed as event_feed
 from payments_api.events import routes as events
 from payments_api.events.feed import Event, EventFeed, Reader
+from payments_core.queue.notify import PAYMENTS_CHANNEL
 from payments_core.server import run
 from payments_core.server.run import ServerName
 
@@ -254,6 +255,28 @@ async def test_a_stream_that_cannot_be_is_refused(served: Any, query: str) -> No
     async with httpx.AsyncClient(base_url=served.url) as http:
         refused = await http.get(f"/payments/events{query}")
     assert (refused.status_code, refused.json()["code"]) == (422, "validation_error")
+
+
+GARBAGE = ["garbage", "'; DROP TABLE payments; --", "{}", "0" * 31, "\u202e\U0001f4a5", "\x01" * 7_999]
+
+
+@pytest.mark.parametrize("role", ["payments_api", "payments_worker", "payments_readonly"])
+async def test_a_malformed_notice_of_any_role_makes_readers_look_again(
+    settled: Any, database_url: str, caplog: pytest.LogCaptureFixture, role: str
+) -> None:
+    other = await asyncpg.connect(database_url.replace("postgres@", f"{role}@"))
+    try:
+        async with _open(settled) as stream:
+            await stream.block()
+            for payload in GARBAGE:
+                await other.execute("SELECT pg_notify($1, $2)", PAYMENTS_CHANNEL, payload)
+            await stream.event("resync")
+            paid = await _pay(settled)
+            assert (await stream.event())["id"] == paid["id"], "the feed goes on"
+    finally:
+        await other.close()
+    assert caplog.messages.count("notices_malformed") == 1, "one line for all of them"
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 @by_each_server

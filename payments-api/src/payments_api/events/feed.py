@@ -1,8 +1,8 @@
 """One LISTEN a process, fanned out to every reader of GET /payments/events.
 
-Notices name payments; the feed reads them once, whoever listens, and keeps the last events
-for readers that come back. When it cannot say what changed (too many at once, the connection
-was lost, the reader was away too long), it sends a resync: fetch again what you show.
+Notices name payments. The feed reads each payment once for all readers and keeps the last events
+for readers that return. When it cannot tell what changed (too many at once, a lost connection, a
+malformed notice, a reader that was away too long), it sends a resync: fetch again what you show.
 """
 
 import asyncio
@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,7 @@ WAITING_EVENTS_MAX = 256  # For one reader; a slower one is dropped, and may com
 CHANGES_MAX = 500  # Gathered while the last were read; more than that is a resync.
 REMEMBER_SECONDS = 60.0  # After the last reader left: it may be reconnecting.
 RESYNC_PAUSE_SECONDS = 0.5  # Refetching everything many times a second helps nobody.
+MALFORMED_LOG_SECONDS = 60.0  # Between two lines about notices that cannot be read.
 GATHER_SECONDS = 0.02  # Changes within this time are read together.
 
 log = logging.getLogger(__name__)
@@ -108,6 +110,8 @@ class EventFeed:
         self._last_reader_left = float("-inf")
         self._changed: dict[UUID, None] = {}
         self._resync = False
+        self._malformed = 0  # Since the last line about them.
+        self._tell_malformed_at = float("-inf")
         self._wake = asyncio.Event()
 
     @property
@@ -130,8 +134,22 @@ class EventFeed:
         if payload == TOO_MANY or len(self._changed) > CHANGES_MAX:
             self._look_again()
             return
-        self._changed.update((UUID(text), None) for text in payload.split())
+        try:
+            changed = [UUID(text) for text in payload.split()]
+        except ValueError:
+            self._count_malformed()
+            self._look_again()
+            return
+        self._changed.update(dict.fromkeys(changed))
         self._wake.set()
+
+    def _count_malformed(self) -> None:
+        """Count a notice that is none of ours: every role of the database may send one."""
+        self._malformed += 1
+        now = monotonic()
+        if now >= self._tell_malformed_at:
+            log.warning("notices_malformed", extra={"count": self._malformed})
+            self._malformed, self._tell_malformed_at = 0, now + MALFORMED_LOG_SECONDS
 
     def _look_again(self) -> None:
         self._resync = True

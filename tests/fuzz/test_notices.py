@@ -1,0 +1,27 @@
+"""Any role may NOTIFY anything: the feed reads it, or tells its readers to look again."""
+
+from typing import Any
+from uuid import UUID
+
+from exploring import explored
+from hypothesis import strategies as st
+
+from payments_api.events.feed import EventFeed
+
+# What Postgres carries: no NUL, no half of a surrogate pair, less than 8,000 bytes.
+PAYLOADS = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=1_900
+) | st.lists(
+    st.uuids().map(str) | st.sampled_from(["*", "{}", "-" * 36, "0" * 32, "urn:uuid:", "٠" * 32]),
+    max_size=200,
+).map(" ".join)
+
+
+@explored(PAYLOADS)
+def test_any_notice_names_payments_or_asks_for_a_resync(payload: str) -> None:
+    engine: Any = None  # Reading a notice needs no database.
+    feed = EventFeed(engine, "postgresql://nowhere/payments", 1, 1)
+    feed._notice(payload)
+    assert all(isinstance(changed, UUID) for changed in feed._changed)
+    assert not (feed._resync and feed._changed)
+    assert feed._resync or len(feed._changed) <= len(payload.split())
