@@ -85,7 +85,7 @@ def test_at_full_scale_the_connections_suffice() -> None:
 
 
 def test_the_pooler_takes_every_worker() -> None:
-    each = WorkerSettings().concurrency + 7  # recon_worker.app makes its pool of this size.
+    each = WorkerSettings().concurrency + 8  # recon_worker.app makes its pool of this size.
     clients = (SCALED["maxReplicaCount"] + 1) * each
     assert clients <= int(POOLER["pgbouncer"]["parameters"]["max_client_conn"])
 
@@ -96,7 +96,7 @@ def test_the_embedded_postgres_takes_what_the_local_overlay_runs() -> None:
     (most,) = (a for a in container["args"] if a.startswith("max_connections="))
     api = one(objects, "Deployment", "payments-api")["spec"]["replicas"] + 1
     worker = one(objects, "Deployment", "recon-worker")["spec"]["replicas"] + 1
-    used = api * (ApiSettings().pool_size + 1) + worker * (WorkerSettings().concurrency + 7)
+    used = api * (ApiSettings().pool_size + 1) + worker * (WorkerSettings().concurrency + 8)
     assert used + CONNECTIONS_KEPT <= int(most.partition("=")[2])
 
 
@@ -121,7 +121,7 @@ def test_behind_the_pooler_nothing_listens_and_nothing_holds_a_session() -> None
     values = {item["name"]: item.get("value") for item in worker["containers"][0]["env"]}
     assert "@payments-db-pooler:" in str(values["DATABASE_URL"])
     assert values["RECON_WORKER_POLL_ONLY"] == "true"
-    assert values["RECON_WORKER_AUDIT_INTERVAL_SECONDS"] == "0"  # Its lock is a session's.
+    assert values["RECON_WORKER_AUDIT_INTERVAL_SECONDS"] == "0"  # It plans as its session says.
     for name in ("payments-api", "audit", "seal-audit", "migrate"):
         for item in OBJECTS:
             if item["metadata"]["labels"].get("app.kubernetes.io/name") == name:

@@ -257,7 +257,14 @@ async def test_a_stream_that_cannot_be_is_refused(served: Any, query: str) -> No
     assert (refused.status_code, refused.json()["code"]) == (422, "validation_error")
 
 
-GARBAGE = ["garbage", "'; DROP TABLE payments; --", "{}", "0" * 31, "\u202e\U0001f4a5", "\x01" * 7_999]
+GARBAGE = [
+    "garbage",
+    "'; DROP TABLE payments; --",
+    "{}",
+    "0" * 31,
+    "\u202e\U0001f4a5",
+    "\x01" * 7_999,
+]
 
 
 @pytest.mark.parametrize("role", ["payments_api", "payments_worker", "payments_readonly"])

@@ -72,8 +72,8 @@ async def _run(settings: WorkerSettings, version: str) -> None:
     dsn = dsn_with_password(settings.database_url, settings.database_password_file)
     warn_without_tls(dsn)
     keys = read_keys(settings.seal_key_file)
-    # A lane each, and beside them renewal, rescue, pruning, presence, notices, auditor and sealer.
-    engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 7)
+    # One for each lane, renewal, rescue, pruning, presence, notices, sealer; two for the auditor.
+    engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 8)
     show_pool(engine)
     lifecycle = Lifecycle()
     worker = Worker(settings, engine, dsn, lifecycle, version)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from audit_command import audit_command
 from backlog import Sql, add_payments
@@ -14,11 +15,13 @@ from prometheus_client import REGISTRY
 from settled_ledger import FAST, break_ledger, findings_of, until_all_settled
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.db.engine import single_statement
+from payments_core.db import engine as db_engine
+from payments_core.db.engine import create_engine, single_statement
 from payments_core.domain.payments import first_id_at
 from recon_worker.audit import auditor as audit_module
 from recon_worker.audit import scheduler
 from recon_worker.audit.auditor import audit, last_findings
+from recon_worker.audit.exclusion import alone
 from recon_worker.audit.invariants import INVARIANTS
 
 
@@ -173,10 +176,56 @@ async def test_a_large_ledger_is_walked_in_chunks_that_leave_nothing_out(
 
 
 async def test_two_audits_at_once_are_one(sql: Sql, engine: AsyncEngine) -> None:
-    await sql.execute(f"SELECT pg_advisory_lock({audit_module.AUDIT_LOCK_ID})")
-    assert await audit(engine, "incremental") is None
-    await sql.execute(f"SELECT pg_advisory_unlock({audit_module.AUDIT_LOCK_ID})")
+    async with alone(engine) as locked:
+        assert locked
+        assert await audit(engine, "incremental") is None
     await assert_audit_is_clean(engine)
+
+
+EARLIER_RELEASES_LOCK_ID = 7_021_781_954
+
+
+@pytest.mark.parametrize("role", ["payments_api", "payments_readonly"])
+async def test_no_other_role_can_stop_the_auditor(
+    engine: AsyncEngine, database_url: str, role: str
+) -> None:
+    squatter = await asyncpg.connect(database_url.replace("postgres@", f"{role}@"))
+    try:
+        await squatter.execute("BEGIN")
+        await squatter.execute(f"SELECT pg_advisory_lock({EARLIER_RELEASES_LOCK_ID})")
+        await squatter.execute("SELECT * FROM audit_progress")
+        await assert_audit_is_clean(engine)
+        for mode in ("ROW SHARE", "SHARE UPDATE EXCLUSIVE", "ACCESS EXCLUSIVE"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await squatter.execute(f"ROLLBACK; LOCK TABLE audit_progress IN {mode} MODE")
+    finally:
+        await squatter.close()
+
+
+async def test_the_lock_holds_back_neither_vacuum_nor_writers(
+    engine: AsyncEngine, sql: Sql
+) -> None:
+    async with alone(engine) as locked:
+        assert locked
+        held = await sql.fetch(
+            "SELECT mode, backend_xid, backend_xmin FROM pg_locks JOIN pg_stat_activity USING (pid)"
+            " WHERE relation = 'audit_progress'::regclass"
+        )
+        assert [tuple(row) for row in held] == [("ShareUpdateExclusiveLock", None, None)]
+        await sql.execute("UPDATE audit_progress SET updated_at = now()")
+
+
+async def test_the_lock_outlasts_the_timeout_of_idle_transactions(
+    worker_url_of_database: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(db_engine, "IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", 1)
+    impatient = create_engine(worker_url_of_database, application_name="test", pool_size=1)
+    locks = "SELECT count(*) FROM pg_locks WHERE relation = 'audit_progress'::regclass"
+    async with alone(impatient):
+        await asyncio.sleep(1.5)
+        assert await sql.fetchval(locks) == 1
+    assert await sql.fetchval(locks) == 0
+    await impatient.dispose()
 
 
 @pytest.mark.usefixtures("settled")
@@ -250,7 +299,8 @@ async def test_an_audit_leaves_the_pools_connections_as_they_were(engine: AsyncE
     await assert_audit_is_clean(engine)
     async with single_statement(engine) as connection:
         mode = (await connection.exec_driver_sql("SHOW plan_cache_mode")).scalar()
+        idle = await connection.exec_driver_sql("SHOW idle_in_transaction_session_timeout")
         locks = await connection.exec_driver_sql(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
+            "SELECT count(*) FROM pg_locks WHERE relation = 'audit_progress'::regclass"
         )
-        assert (mode, locks.scalar()) == ("force_generic_plan", 0)
+        assert (mode, idle.scalar(), locks.scalar()) == ("force_generic_plan", "15s", 0)

@@ -16,17 +16,18 @@ from sealed_ledger import (
     verify_all,
 )
 from settled_ledger import FAST
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement, transaction
 from recon_worker.sealing import chain
 from recon_worker.sealing.chain import (
     SEAL_ENTRIES_MAX,
-    SEAL_LOCK_ID,
     is_final,
     seal_next,
     see_horizon,
 )
+from recon_worker.sealing.format import GENESIS
 
 SEALS = "SELECT * FROM ledger_seals ORDER BY seq"
 
@@ -105,10 +106,48 @@ async def test_a_backlog_is_sealed_in_bounded_seals(sql: Sql, engine: AsyncEngin
 async def test_one_seals_at_a_time(sql: Sql, engine: AsyncEngine) -> None:
     await add_entries(sql, 3)
     async with transaction(engine) as tx:
-        await tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SEAL_LOCK_ID})")
+        await tx.exec_driver_sql("SELECT FROM seal_verification FOR UPDATE")
         assert await seal_next(engine, 3) is None
     made = await asyncio.gather(*(seal_next(engine, 3) for _ in range(5)))
     assert len([one for one in made if one]) == 1
+
+
+EARLIER_RELEASES_LOCK_ID = 7_021_781_955
+
+
+@pytest.mark.parametrize("role", ["payments_api", "payments_readonly"])
+async def test_no_other_role_can_stop_the_sealer(
+    sql: Sql, engine: AsyncEngine, database_url: str, role: str
+) -> None:
+    await add_entries(sql, 3)
+    squatter = await asyncpg.connect(database_url.replace("postgres@", f"{role}@"))
+    try:
+        await squatter.execute("BEGIN")
+        await squatter.execute(f"SELECT pg_advisory_lock({EARLIER_RELEASES_LOCK_ID})")
+        await squatter.execute("SELECT * FROM seal_verification, ledger_seals")
+        assert await seal_next(engine, 3) is not None
+        for strength in ("UPDATE", "KEY SHARE"):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await squatter.execute(f"ROLLBACK; SELECT FROM seal_verification FOR {strength}")
+    finally:
+        await squatter.close()
+
+
+async def test_a_sealer_of_an_earlier_release_may_seal_at_the_same_time(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_entries(sql, 3)
+    async with transaction(engine) as earlier:
+        await earlier.exec_driver_sql(f"SELECT pg_advisory_xact_lock({EARLIER_RELEASES_LOCK_ID})")
+        found = (await earlier.exec_driver_sql(chain.GATHER, (0, 3))).one()
+        await chain._append(earlier, GENESIS, 3, found, ())
+        ours = asyncio.create_task(seal_next(engine, 3))
+        await asyncio.sleep(0.3)
+        assert not ours.done(), "it waits for the number that is being taken"
+    with pytest.raises(IntegrityError, match="ledger_seals"):
+        await ours
+    assert await seal_next(engine, 3) is None
+    assert await verify_all(engine) == []
 
 
 async def test_a_posting_that_commits_late_is_waited_for(

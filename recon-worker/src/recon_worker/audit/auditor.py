@@ -11,11 +11,11 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.domain.payments import first_id_at
+from recon_worker.audit.exclusion import alone
 from recon_worker.audit.invariants import INVARIANTS, OFFENDERS_SHOWN_MAX, Invariant, Window
 
 Mode = Literal["incremental", "full"]
 
-AUDIT_LOCK_ID = 7_021_781_954  # One auditor at a time is enough.
 CHUNK_ROWS = 20_000  # Looked at by one statement, so that none runs long.
 HORIZON_WAIT_SECONDS = 20.0  # Our own transactions end sooner: database.py bounds them.
 # A payment's id is made before its row. One that takes longer, or whose id was made by a clock
@@ -41,27 +41,26 @@ class Finding:
 
 
 async def audit(engine: AsyncEngine, mode: Mode) -> list[Finding] | None:
-    """Check every invariant; None when another auditor is at it.
+    """Check every invariant; return None if another audit is running.
 
     Incremental: what was posted, settled or created since the last audit. Full: everything,
     from the first row on. The findings are stored for the page and the metrics.
     """
-    async with engine.connect() as plain:
-        connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
-        locked = await connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({AUDIT_LOCK_ID})")
-        if not locked.scalar():
+    async with alone(engine) as locked:
+        if not locked:
             return None
-        try:
-            # Its windows have very different sizes: here one plan for all would be the trap.
-            await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
-            findings = await _audit(connection, mode)
-            await connection.exec_driver_sql("RESET plan_cache_mode")
-            await connection.exec_driver_sql(f"SELECT pg_advisory_unlock({AUDIT_LOCK_ID})")
-        except BaseException:
-            # Closed, not given back: the lock must not stay with a connection of the pool.
-            await plain.invalidate()
-            raise
-        return findings
+        async with engine.connect() as plain:
+            connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
+            try:
+                # Its windows have very different sizes: here one plan for all would be the trap.
+                await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
+                findings = await _audit(connection, mode)
+                await connection.exec_driver_sql("RESET plan_cache_mode")
+            except BaseException:
+                # Closed, not returned: its plan mode must not stay with a connection of the pool.
+                await plain.invalidate()
+                raise
+            return findings
 
 
 @dataclass(frozen=True, slots=True)

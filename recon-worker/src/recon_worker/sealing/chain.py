@@ -24,8 +24,11 @@ from recon_worker.sealing.format import (
     runs_of,
 )
 
-SEAL_LOCK_ID = 7_021_781_955  # One sealer at a time; next to the auditor's.
 SEAL_ENTRIES_MAX = 10_000  # 60 ms of Postgres' time, 80 kB of digests.
+
+# One sealer at a time, or a verifier: a row's lock needs UPDATE on it, an advisory one nothing.
+# A sealer of an earlier release has its advisory lock; then the second insert of a number fails.
+ALONE = "SELECT true FROM seal_verification FOR UPDATE SKIP LOCKED"
 
 LAST_SEAL = "SELECT seq, seal_hash, to_entry_id FROM ledger_seals ORDER BY seq DESC LIMIT 1"
 MAC_OF_SEAL = "SELECT mac FROM ledger_seals WHERE seq = $1"
@@ -168,8 +171,7 @@ async def _append(
 
 
 async def _alone(tx: AsyncConnection) -> bool:
-    lock = await tx.exec_driver_sql(f"SELECT pg_try_advisory_xact_lock({SEAL_LOCK_ID})")
-    return bool(lock.scalar())
+    return bool((await tx.exec_driver_sql(ALONE)).scalar())
 
 
 async def _writers(connection: AsyncConnection) -> Sequence[AnyRow]:

@@ -1,0 +1,42 @@
+"""One audit at a time, by a lock that only a role with UPDATE on the bookmark can take.
+
+Every role may take any advisory lock, and so could keep all audits from running. A row's lock
+needs a transaction number, for which vacuum and the audit's own horizon would wait until its
+end. This lock of the table needs none, lets rows be read and written, and is freed when its
+session ends.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.db.engine import sqlstate_of
+
+LOCK = "LOCK TABLE audit_progress IN SHARE UPDATE EXCLUSIVE MODE"
+LOCK_NOT_AVAILABLE = "55P03"
+# A second suffices to wait for an autovacuum of the table, which takes the same lock. The
+# transaction idles for as long as the audit takes; keepalive ends that of a host that is gone.
+SETTINGS = """
+SELECT set_config('lock_timeout', '1s', true),
+       set_config('idle_in_transaction_session_timeout', '0', true),
+       set_config('tcp_keepalives_idle', '10', true),
+       set_config('tcp_keepalives_interval', '3', true),
+       set_config('tcp_keepalives_count', '3', true)"""
+
+
+@asynccontextmanager
+async def alone(engine: AsyncEngine) -> AsyncIterator[bool]:
+    """Hold the right to audit while the block runs; yield False if another session has it."""
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql(SETTINGS)
+        try:
+            await connection.exec_driver_sql(LOCK)
+        except DBAPIError as error:
+            if sqlstate_of(error) != LOCK_NOT_AVAILABLE:
+                raise
+            locked = False
+        else:
+            locked = True
+        yield locked
