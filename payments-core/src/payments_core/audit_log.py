@@ -11,11 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import AnyRow
 from payments_core.db.tables import operator_actions
-
-JOB_ACTIONS = ("replay", "discard")
-KEY_ACTIONS = ("create_key", "rotate_key", "revoke_key")
-ACTIONS = ("create", *JOB_ACTIONS, *KEY_ACTIONS)
-OPERATOR_MAX_CHARS = 200
+from payments_core.domain.statuses import OPERATOR_ACTIONS, OperatorAction
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ def this_user() -> str:
 
 async def record_action(
     tx: AsyncConnection,
-    action: str,
+    action: OperatorAction,
     operator: Operator,
     reason: str = "",
     job_ids: Sequence[int] = (),
@@ -61,12 +57,12 @@ async def list_actions(
     tx: AsyncConnection,
     limit: int,
     before_id: int | None = None,
-    actions: Sequence[str] = ACTIONS,
+    actions: Sequence[str] = OPERATOR_ACTIONS,
     actor: str | None = None,
 ) -> Sequence[AnyRow]:
     """What operators did, newest first, from below `before_id` on."""
     query = select(operator_actions)
-    if set(actions) != set(ACTIONS):
+    if set(actions) != set(OPERATOR_ACTIONS):
         query = query.where(operator_actions.c.action.in_(actions))
     if actor is not None:
         query = query.where(operator_actions.c.actor == actor)

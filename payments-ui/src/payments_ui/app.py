@@ -9,7 +9,13 @@ from datetime import timedelta
 import httpx2
 from quart import Quart
 
-from payments_core.domain.money import currencies
+from payments_core.domain.money import AMOUNT_TEXT_MAX_CHARS, currencies
+from payments_core.domain.payments import ACCOUNT_ID_MAX_CHARS, DESCRIPTION_MAX_CHARS
+from payments_core.domain.statuses import (
+    ERROR_FILTER_MAX_CHARS,
+    OPERATOR_MAX_CHARS,
+    REASON_MAX_CHARS,
+)
 from payments_core.http.control import control_blueprint
 from payments_core.http.telemetry import observe_http
 from payments_core.server.run import Lifecycle
@@ -24,7 +30,7 @@ from payments_ui.live.feed import LiveFeed, Render, live_feed
 from payments_ui.operate import routes as operate
 from payments_ui.operate.view import read_overview, shared_overview
 from payments_ui.payments import routes as payments
-from payments_ui.payments.forms import STATUSES
+from payments_ui.payments.forms import OUTCOMES
 from payments_ui.payments.view import newest_payments
 from payments_ui.settings import Settings
 from payments_ui.sign_in import routes as sign_in
@@ -41,6 +47,16 @@ NEWEST_FRESH_SECONDS = 0.3  # A flock of refetching pages costs the API one read
 OVERVIEW_FRESH_SECONDS = 1.0
 ACCOUNTS_KEPT_MAX = 256  # Answers that accounts' pages share; each is some 50 KB.
 COMMON_CURRENCIES = ("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "SEK")
+
+# Characters that a form's fields take: the API's own limits.
+TEXT_LIMITS = {
+    "account_id": ACCOUNT_ID_MAX_CHARS,
+    "amount": AMOUNT_TEXT_MAX_CHARS,
+    "description": DESCRIPTION_MAX_CHARS,
+    "operator": OPERATOR_MAX_CHARS,
+    "reason": REASON_MAX_CHARS,
+    "error_filter": ERROR_FILTER_MAX_CHARS,
+}
 
 log = logging.getLogger(__name__)
 
@@ -128,9 +144,10 @@ def _configure(app: Quart, settings: Settings) -> None:
         outcome=formatting.outcome,
     )
     app.jinja_env.globals.update(
-        statuses=STATUSES,
+        outcomes=OUTCOMES,
         common_currencies=COMMON_CURRENCIES,
         all_currencies=currencies(),
+        limits=TEXT_LIMITS,
         trace_url=settings.trace_url,
     )
 

@@ -9,22 +9,19 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator, this_user
 from payments_core.db.engine import AnyRow, transaction
+from payments_core.domain.statuses import JOB_STATUSES, OPERATOR_MAX_CHARS, REASON_MAX_CHARS
 from payments_core.queue import dead_letters
 from payments_core.queue.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
 
 LIST_LIMIT_MAX = 1_000
 JOB_ID_MAX = 2**63 - 1
-ACTOR_MAX_CHARS = 200
-REASON_MAX_CHARS = 1_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `recon-worker jobs` understands."""
     actions = parser.add_subparsers(dest="action", required=True)
     listing = actions.add_parser("list", help="jobs in a status, newest first")
-    listing.add_argument(
-        "--status", default="failed", choices=["pending", "processing", "completed", "failed"]
-    )
+    listing.add_argument("--status", default="failed", choices=JOB_STATUSES)
     listing.add_argument("--limit", type=_number_up_to(LIST_LIMIT_MAX), default=50)
     show = actions.add_parser("show", help="one job, whole, as JSON")
     show.add_argument("id", type=_number_up_to(JOB_ID_MAX))
@@ -37,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("id", type=job_id, nargs="?" if name == "replay" else None)
         reason = _text(1 if name == "discard" else 0, REASON_MAX_CHARS)
         action.add_argument("--reason", type=reason, required=name == "discard", default="")
-        actor = _text(1, ACTOR_MAX_CHARS)
+        actor = _text(1, OPERATOR_MAX_CHARS)
         action.add_argument(
             "--actor", type=actor, default=this_user(), help="who is on record for it"
         )

@@ -6,6 +6,7 @@ from time import time
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from payments_core.domain.statuses import RESULT_STATUSES
 from payments_core.observability.metrics import BatchHistogram
 from payments_core.observability.tracing import is_sampled, trace_id_of
 from payments_core.queue.jobs import ClaimedJob
@@ -56,11 +57,10 @@ AUDIT_AGE_SECONDS = Gauge(
 )
 
 ENDS = ("completed", "retried", "dead", "lease_lost", "handed_back")
-OUTCOMES = ("completed", "completed_with_discrepancy", "failed")
 # From the start on, so that the first dead letter is an increase and not a new series.
 for _end in ENDS:
     JOBS_FINISHED.labels(_end)
-for _outcome in OUTCOMES:
+for _outcome in RESULT_STATUSES:
     PAYMENTS_RECONCILED.labels(_outcome)
 for _end in ("claimable", "dead"):
     LEASES_EXPIRED.labels(_end)

@@ -29,12 +29,12 @@ from payments_api.auth.keys import (
     rotate_key,
 )
 from payments_core.audit_log import (
-    OPERATOR_MAX_CHARS,
     Operator,
     record_action,
     this_user,
 )
 from payments_core.db.engine import AnyRow, create_engine, is_unavailable, reason_of, transaction
+from payments_core.domain.statuses import OPERATOR_MAX_CHARS, OperatorAction
 
 GRACE_DEFAULT = timedelta(hours=24)
 LIFE_MAX = timedelta(days=36_500)
@@ -156,7 +156,7 @@ async def _create(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
     return f"key {id_of(given)} is {'registered' if new else 'there already'}"
 
 
-async def _record(tx: AsyncConnection, action: str, actor: str, which: str) -> None:
+async def _record(tx: AsyncConnection, action: OperatorAction, actor: str, which: str) -> None:
     """With what was done, or not at all; a key's id is no secret."""
     await record_action(tx, action, Operator(actor), which)
 

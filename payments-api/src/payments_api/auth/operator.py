@@ -7,7 +7,8 @@ from quart import request
 from payments_api.auth.caller import JOBS_ADMIN
 from payments_api.auth.middleware import caller
 from payments_api.http.errors import Forbidden, ValidationFailed
-from payments_core.audit_log import OPERATOR_MAX_CHARS, Operator
+from payments_core.audit_log import Operator
+from payments_core.domain.statuses import OPERATOR_MAX_CHARS
 from payments_core.observability.tracing import current_trace_id
 
 OPERATOR_HEADER = "Payments-Operator"  # Percent-encoded UTF-8: a header's own text is ASCII.

@@ -10,13 +10,12 @@ from payments_api.http import errors
 from payments_api.http.query_params import LIMIT_DEFAULT, LIMIT_MAX
 from payments_api.openapi import schemas
 from payments_api.operations.requests import ActionRequest, DiscardRequest, ReplayRequest
-from payments_core.audit_log import ACTIONS
 from payments_core.domain.money import currencies
 from payments_core.domain.payments import (
     IDEMPOTENCY_KEY_MAX_CHARS,
-    PAYMENT_STATUSES,
     STORED_ACCOUNT_ID_PATTERN,
 )
+from payments_core.domain.statuses import JOB_STATUSES, OPERATOR_ACTIONS, PAYMENT_STATUSES
 from payments_core.http.problems import (
     InternalError,
     MethodIsNotAllowed,
@@ -86,10 +85,10 @@ _JOB_STATUS = _query(
     "status",
     "Jobs in this status; dead letters are failed.",
     type="string",
-    enum=["pending", "processing", "completed", "failed"],
+    enum=list(JOB_STATUSES),
     default="failed",
 )
-_ACTION = _query("action", "Only these.", type="string", enum=list(ACTIONS))
+_ACTION = _query("action", "Only these.", type="string", enum=list(OPERATOR_ACTIONS))
 _ACTOR = _query("actor", "Only this operator's.", type="string")
 _OPERATOR = {
     "name": "Payments-Operator",

@@ -21,13 +21,23 @@ from pydantic_core import PydanticCustomError
 from payments_api.http.errors import ValidationFailed
 from payments_api.http.query_params import MOMENT_EXPECTED, moment_of
 from payments_core.domain.payments import ACCOUNT_ID_PATTERN
+from payments_core.domain.statuses import (
+    ERROR_FILTER_MAX_CHARS,
+    OPERATOR_MAX_CHARS,
+    REASON_MAX_CHARS,
+)
 
 _NO_NUL = r"^[^\u0000]*$"
 _SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # More than white space, which is stripped.
 Actor = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200, pattern=_SOMETHING)
+    str,
+    StringConstraints(
+        strip_whitespace=True, min_length=1, max_length=OPERATOR_MAX_CHARS, pattern=_SOMETHING
+    ),
 ]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000, pattern=_NO_NUL)]
+Reason = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=REASON_MAX_CHARS, pattern=_NO_NUL)
+]
 
 
 def _whole(value: object) -> object:
@@ -69,7 +79,9 @@ class DiscardRequest(ActionRequest):
 class ReplayRequest(ActionRequest):
     """Which dead letters to replay; what is left out does not narrow."""
 
-    error_contains: Annotated[str, Field(max_length=500, pattern=_NO_NUL)] | None = None
+    error_contains: (
+        Annotated[str, Field(max_length=ERROR_FILTER_MAX_CHARS, pattern=_NO_NUL)] | None
+    ) = None
     # Checked by the handler; said here for whoever reads the document.
     account_id: (
         Annotated[str, WithJsonSchema({"type": "string", "pattern": ACCOUNT_ID_PATTERN})] | None

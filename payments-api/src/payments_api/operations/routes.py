@@ -20,13 +20,13 @@ from payments_api.operations.requests import (
 )
 from payments_api.payments.queries import time_or_none
 from payments_api.services import services
-from payments_core.audit_log import JOB_ACTIONS, Operator, list_actions
+from payments_core.audit_log import Operator, list_actions
 from payments_core.db.engine import AnyRow
 from payments_core.domain.payments import utc_text
+from payments_core.domain.statuses import JOB_ACTIONS, JOB_STATUSES
 from payments_core.queue import dead_letters, maintenance
 from payments_core.queue.dead_letters import DeadLetterFilter
 
-JOB_STATUSES = ("pending", "processing", "completed", "failed")
 JOB_ID_MAX = 2**63 - 1
 
 Act = Callable[[AsyncConnection, int, Operator, str], Awaitable[AnyRow]]

@@ -5,6 +5,8 @@ from typing import Literal
 from uuid import UUID
 
 from payments_api.payments.schemas import Cursor, JobOfPayment, Shape
+from payments_core.domain import statuses
+from payments_core.domain.statuses import JobAction
 
 
 class Job(JobOfPayment):
@@ -45,7 +47,7 @@ class OperatorAction(Shape):
     """Something an operator did to dead letters."""
 
     id: int
-    action: Literal["replay", "discard"]
+    action: JobAction
     actor: str
     reason: str
     job_ids: list[int]
@@ -59,7 +61,7 @@ class OperatorRecord(Shape):
     """
 
     id: int
-    action: Literal["create", "replay", "discard", "create_key", "rotate_key", "revoke_key"]
+    action: statuses.OperatorAction
     actor: str
     key_name: str | None
     reason: str

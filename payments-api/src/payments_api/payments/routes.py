@@ -21,7 +21,7 @@ from payments_api.payments.responses import JSON_TYPE, created_headers, created_
 from payments_api.payments.traceparent import traceparent_of
 from payments_api.payments.writer import Creation
 from payments_api.services import services
-from payments_core.domain.payments import PAYMENT_STATUSES
+from payments_core.domain.statuses import PAYMENT_STATUSES
 from payments_core.http.problems import Problem
 
 BATCH_ITEMS_MAX = 1_000

@@ -18,6 +18,7 @@ from payments_core.domain.payments import (
     DESCRIPTION_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,
 )
+from payments_core.domain.statuses import JobStatus, PaymentStatus, ResultStatus
 
 PAYMENT_ID = "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f"
 NOW = "2026-01-31T12:00:00.000000Z"
@@ -54,7 +55,6 @@ KnownCurrency = Annotated[
 ]
 AccountId = Annotated[str, Field(pattern=ACCOUNT_ID_PATTERN, examples=["acc_42"])]
 Cursor = Annotated[str | None, Field(description="For the next page; null on the last.")]
-PaymentStatus = Literal["pending", "completed", "failed"]
 
 
 class Shape(BaseModel):
@@ -219,7 +219,7 @@ class Statement(Shape):
 class Reconciliation(Shape):
     """What the rules made of the payment. ruleVersion 0 is an operator's decision."""
 
-    status: Literal["completed", "completed_with_discrepancy", "failed"]
+    status: ResultStatus
     matched: bool
     discrepancy_amount: Amount | None
     notes: str
@@ -231,7 +231,7 @@ class JobOfPayment(Shape):
     """The job that reconciles the payment."""
 
     id: int
-    status: Literal["pending", "processing", "completed", "failed"]
+    status: JobStatus
     attempts: int
     max_attempts: int
     run_at: datetime

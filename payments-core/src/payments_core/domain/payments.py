@@ -11,9 +11,7 @@ from functools import lru_cache
 from uuid import UUID
 
 from payments_core.domain.money import amount_text
-
-PENDING, COMPLETED, FAILED = "pending", "completed", "failed"
-PAYMENT_STATUSES = (PENDING, COMPLETED, FAILED)
+from payments_core.domain.statuses import PENDING
 
 SYSTEM_ACCOUNT_PREFIX = "sys:"
 CLEARING_ACCOUNT_PREFIX = "sys:clearing:"

@@ -3,11 +3,11 @@
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
+from payments_core.domain.statuses import OPERATOR_ACTIONS, OPERATOR_MAX_CHARS
 from payments_ui.api.client import api_client
 from payments_ui.web.responses import render
 
 ROWS = 50
-ACTIONS = ("create", "replay", "discard", "create_key", "rotate_key", "revoke_key")
 
 blueprint = Blueprint("activity", __name__)
 
@@ -16,12 +16,17 @@ blueprint = Blueprint("activity", __name__)
 async def index() -> ResponseReturnValue:
     """The record, newest first; of one kind of action, or of one operator."""
     chosen = request.args.get("action", "")
-    action = chosen if chosen in ACTIONS else ""
-    actor = request.args.get("actor", "").strip()[:200]
+    action = chosen if chosen in OPERATOR_ACTIONS else ""
+    actor = request.args.get("actor", "").strip()[:OPERATOR_MAX_CHARS]
     cursor = request.args.get("cursor", "")
     page = await api_client().actions(
         {"action": action, "actor": actor, "cursor": cursor, "limit": ROWS}
     )
     return await render(
-        "activity.html", page=page, action=action, actor=actor, cursor=cursor, actions=ACTIONS
+        "activity.html",
+        page=page,
+        action=action,
+        actor=actor,
+        cursor=cursor,
+        actions=OPERATOR_ACTIONS,
     )

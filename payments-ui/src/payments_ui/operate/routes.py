@@ -7,6 +7,7 @@ from typing import Any
 from quart import Blueprint, Response, redirect, request, session
 from quart.typing import ResponseReturnValue
 
+from payments_core.domain.statuses import OPERATOR_MAX_CHARS, REASON_MAX_CHARS
 from payments_ui.api.client import ApiProblem, ApiUnavailable, api_client
 from payments_ui.live.feed import live_feed
 from payments_ui.operate.view import or_none, shared_overview
@@ -16,8 +17,6 @@ from payments_ui.web.responses import from_htmx, render
 
 DEAD_LETTER_ROWS = 20
 ACTION_ROWS = 10
-ACTOR_MAX_CHARS = 200
-REASON_MAX_CHARS = 1000
 REPLAY_MAX = 1000  # What one replay by filter sends back to the queue at most.
 ACTIONS = {"replay": "Replayed", "discard": "Discarded"}
 
@@ -41,8 +40,8 @@ class ConfirmForm:
         form = cls(actor, sent.get("reason", "").strip())
         if not form.actor:
             form.errors["actor"] = "Your name is needed for the audit record."
-        if len(form.actor) > ACTOR_MAX_CHARS:
-            form.errors["actor"] = f"At most {ACTOR_MAX_CHARS} characters, please."
+        if len(form.actor) > OPERATOR_MAX_CHARS:
+            form.errors["actor"] = f"At most {OPERATOR_MAX_CHARS} characters, please."
         if reason_needed and not form.reason:
             form.errors["reason"] = "Say why: the reason is kept with the payment."
         if len(form.reason) > REASON_MAX_CHARS:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self
 from uuid import UUID, uuid4
 
+from payments_core.domain.statuses import COMPLETED, FAILED, PENDING
 from payments_ui.web.forms import api_time, as_sentence, text_of, utc_minute
 
 FIELD_NAMES = {
@@ -16,7 +17,8 @@ FIELD_NAMES = {
     "currency": "Currency",
     "description": "Description",
 }
-STATUSES = ("pending", "completed", "discrepancy", "failed")
+# As badges and the filter show them: a completed payment with a discrepancy is its own kind.
+OUTCOMES = (PENDING, COMPLETED, "discrepancy", FAILED)
 
 
 @dataclass
@@ -84,7 +86,7 @@ class Filters:
         status = text_of(args, "status")
         return cls(
             account=text_of(args, "account"),
-            status=status if status in STATUSES else "",
+            status=status if status in OUTCOMES else "",
             currency=text_of(args, "currency").upper(),
             start=utc_minute(text_of(args, "start")),
             end=utc_minute(text_of(args, "end")),

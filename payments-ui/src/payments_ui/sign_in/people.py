@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from payments_core.domain.statuses import OPERATOR_MAX_CHARS
 from payments_ui.sign_in.oidc import claim_values
 from payments_ui.sign_in.roles import Role
-from payments_ui.sign_in.sessions import NAME_MAX_CHARS, SUBJECT_MAX_CHARS, Person
+from payments_ui.sign_in.sessions import SUBJECT_MAX_CHARS, Person
 from payments_ui.sign_in.settings import SignInSettings, words
 
 EVERYBODY = "*"
@@ -24,7 +25,9 @@ def person_of(settings: SignInSettings, claims: Mapping[str, Any]) -> Person:
     subject = str(claims["sub"])[:SUBJECT_MAX_CHARS]
     named = claim_values(claims, settings.oidc_name_claim)
     # Goes into records and a header: what does not print has no place there.
-    name = "".join(c for c in (named or [subject])[0] if c.isprintable()).strip()[:NAME_MAX_CHARS]
+    name = "".join(c for c in (named or [subject])[0] if c.isprintable()).strip()[
+        :OPERATOR_MAX_CHARS
+    ]
     values = set(claim_values(claims, settings.oidc_role_claim))
     viewers = words(settings.oidc_viewers)
     if values & set(words(settings.oidc_operators)):
@@ -33,4 +36,4 @@ def person_of(settings: SignInSettings, claims: Mapping[str, Any]) -> Person:
         role = Role.VIEWER
     else:
         raise NoRole(name or subject)
-    return Person(subject, name or subject[:NAME_MAX_CHARS], role, "oidc")
+    return Person(subject, name or subject[:OPERATOR_MAX_CHARS], role, "oidc")

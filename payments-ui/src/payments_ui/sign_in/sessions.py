@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from payments_ui.sign_in.roles import Role
 from payments_ui.sign_in.settings import SignInSettings
 
-NAME_MAX_CHARS = 200  # As the API takes an operator's name.
 SUBJECT_MAX_CHARS = 255  # OpenID Connect's own limit for `sub`.
 RENEW_SECONDS_MAX = 60  # A click moves the idle end no more often than this: fewer cookies.
 

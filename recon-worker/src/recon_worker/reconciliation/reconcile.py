@@ -16,7 +16,7 @@ from payments_core.db.engine import (
     sqlstate_of,
     transaction,
 )
-from payments_core.domain.payments import PENDING
+from payments_core.domain.statuses import PENDING
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker import spans

@@ -1,0 +1,30 @@
+"""Statuses, operators' actions and the lengths of operators' texts: each defined once.
+
+The types and the tuples of the same name hold the same words, in the order of a life.
+"""
+
+from typing import Literal, get_args
+
+PENDING, PROCESSING, COMPLETED, FAILED = "pending", "processing", "completed", "failed"
+
+PaymentStatus = Literal["pending", "completed", "failed"]
+PAYMENT_STATUSES: tuple[PaymentStatus, ...] = get_args(PaymentStatus)
+
+JobStatus = Literal["pending", "processing", "completed", "failed"]  # failed: a dead letter.
+JOB_STATUSES: tuple[JobStatus, ...] = get_args(JobStatus)
+
+ResultStatus = Literal["completed", "completed_with_discrepancy", "failed"]
+RESULT_STATUSES: tuple[ResultStatus, ...] = get_args(ResultStatus)
+
+JobAction = Literal["replay", "discard"]
+JOB_ACTIONS: tuple[JobAction, ...] = get_args(JobAction)
+
+KeyAction = Literal["create_key", "rotate_key", "revoke_key"]
+KEY_ACTIONS: tuple[KeyAction, ...] = get_args(KeyAction)
+
+OperatorAction = Literal["create", "replay", "discard", "create_key", "rotate_key", "revoke_key"]
+OPERATOR_ACTIONS: tuple[OperatorAction, ...] = get_args(OperatorAction)
+
+OPERATOR_MAX_CHARS = 200
+REASON_MAX_CHARS = 1000
+ERROR_FILTER_MAX_CHARS = 500  # Of the text by which dead letters are chosen.
