@@ -8,9 +8,11 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PACKAGES := payments-core payments-api recon-worker payments-ui
 MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
+# Installed for work on the project, never in an image; their dependencies are the group dev.
+TOOLS := deploy/local tests/testkit
 INSTALLED := .venv/.installed
 UV := .venv/bin/uv
-LOCAL := env PYTHONPATH=deploy/local .venv/bin/python -m payments_local
+LOCAL := .venv/bin/python -m payments_local
 CHECKS := check-format check-lint check-types check-boundaries check-lock check-migrations
 comma := ,
 # One line each, for people; make adds its own line naming the target.
@@ -104,15 +106,15 @@ ifneq ($(VENV_STATE),)
 .PHONY: $(UV)
 endif
 
-# hatchling builds the four packages without a download, so it has to be there first. Bytecode is
+# hatchling builds our packages without a download, so it has to be there first. Bytecode is
 # written now, once, and not by the first start of each program (or, as some machines are set, never).
-$(INSTALLED): requirements.lock pyproject.toml $(MANIFESTS) $(UV)
+$(INSTALLED): requirements.lock pyproject.toml $(MANIFESTS) $(TOOLS:%=%/pyproject.toml) $(UV)
 	@echo "Installing into .venv what requirements.lock names ..."
 	@[ -x .venv/bin/hatchling ] \
 		|| $(UV) pip sync --quiet --compile-bytecode --python .venv/bin/python \
 			--require-hashes requirements.lock
 	@$(UV) pip install --quiet --python .venv/bin/python --exact --no-deps --no-build-isolation \
-		--compile-bytecode --requirements requirements.lock $(PACKAGES:%=--editable ./%)
+		--compile-bytecode --requirements requirements.lock $(PACKAGES:%=--editable ./%) $(TOOLS:%=--editable ./%)
 	@printf '%s\n' "$(CURDIR)" >$@
 
 # uv itself comes from the lock too, checked by its hash before it runs.

@@ -1,5 +1,5 @@
 # What is measured beside us has dependencies of its own: in no lock, venv or image of ours.
-BENCHMARKS := env PYTHONPATH=deploy/local .venv/bin/python -m benchmarks
+BENCHMARKS := .venv/bin/python -m benchmarks
 BENCHMARK_TOOLS := .cache/tools/benchmarks
 NODE_PEERS := benchmarks/peers/node
 CHECKS += check-benchmarks
@@ -17,7 +17,7 @@ bench-quick: benchmark-peers ## Try every benchmark out, in two minutes at the m
 bench-report: $(BENCHMARK_TOOLS)/.done ## Draw the plots and write the tables of the last figures into the documents
 	@$(BENCHMARK_TOOLS)/bin/python -m benchmarks.plots
 	@$(BENCHMARKS).report --write
-	@PYTHONPATH=deploy/local .venv/bin/python -m benchmarks.capacity_model --write
+	@.venv/bin/python -m benchmarks.capacity_model --write
 
 flamegraph: benchmark-peers ## Record API and worker at full load: docs/images/flamegraph-*.svg
 	@$(BENCHMARKS).flamegraph

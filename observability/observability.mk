@@ -1,5 +1,5 @@
-AS_CODE := env PYTHONPATH=observability .venv/bin/python -m as_code
-DEMO := env PYTHONPATH=observability:deploy/local .venv/bin/python -m demo
+AS_CODE := .venv/bin/python -m as_code
+DEMO := .venv/bin/python -m demo
 PAINTER := .cache/tools/painter
 CHECKS += check-observability
 

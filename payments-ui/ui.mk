@@ -1,7 +1,7 @@
 ##@ Page
 .PHONY: screenshots
 screenshots: $(INSTALLED) ## Take pictures of every page into docs/images (needs Chromium)
-	@PYTHONPATH=deploy/local:tests/browser:tests/support .venv/bin/python tests/browser/screenshots.py
+	@.venv/bin/python -m testkit.browser.screenshots
 
 .PHONY: api-types check-api-types
 api-types: $(INSTALLED) ## Write the page's API types from docs/openapi.json

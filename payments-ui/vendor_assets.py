@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 PAGE_ASSETS = HERE / "src/payments_ui/static/vendor"
-TEST_ASSETS = HERE.parent / "tests/browser/vendor"
+TEST_ASSETS = HERE.parent / "tests/testkit/src/testkit/browser/vendor"
 
 
 @dataclass(frozen=True)

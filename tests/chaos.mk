@@ -1,6 +1,6 @@
 # The fault suite: see docs/reliability.md.
 
-CHAOS := env PYTHONPATH=tests/chaos:tests/support:deploy/local .venv/bin/python -m payments_chaos
+CHAOS := .venv/bin/python -m testkit.chaos
 # Not SECONDS itself: some shells have a variable of that name.
 chaos_options = $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) \
 	$(if $(RUNS),--runs $(RUNS)) $(if $(FAULTS),--faults $(FAULTS))
@@ -15,5 +15,5 @@ recovery: $(INSTALLED) ## Measure how long it takes to work again: benchmarks/re
 
 soak: $(INSTALLED) $(PAINTER)/.installed ## A steady load at 80 % of capacity, and what grows under it (MINUTES=20, RATE)
 	@$(CHAOS) soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)); status=$$?; \
-	$(PAINTER)/bin/python tests/chaos/payments_chaos/paint_soak.py \
+	$(PAINTER)/bin/python tests/testkit/src/testkit/chaos/soak/paint.py \
 		benchmarks/results/soak.json docs/images/soak.png && exit $$status

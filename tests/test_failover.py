@@ -9,14 +9,14 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from own_system import running_worker
 from quart.typing import TestClientProtocol
-from standby import Pair, primary_and_standby
-from waiting import until
 
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
 from payments_local.postgres import EmbeddedPostgres
+from testkit.database.standby import Pair, primary_and_standby
+from testkit.waiting import until
+from testkit.worker.own_system import running_worker
 
 BACK_WITHIN_SECONDS = 5.0
 

@@ -22,14 +22,14 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from ledger_model import assert_audit_is_clean, expected_result
-from own_system import running_worker
 from quart.typing import TestClientProtocol
-from waiting import until
 
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine
+from testkit.database.ledger_model import assert_audit_is_clean, expected_result
+from testkit.waiting import until
+from testkit.worker.own_system import running_worker
 
 DECIMALS = {"USD": 2, "JPY": 0}
 CURES_NOTHING = "poison"  # The worker cannot settle this account's payments.

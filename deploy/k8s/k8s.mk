@@ -24,8 +24,8 @@ k8s-secrets: .cache/tools/kubernetes/.done ## Make the secrets that a cluster la
 	@"$(PYTHON)" deploy/k8s/components/generated-secrets/make_secrets.py kubectl "$${NAMESPACE:-payments}"
 
 capacity: $(INSTALLED) ## Measure one payment's footprint, write the tables of docs/scale.md
-	@PYTHONPATH=deploy/local .venv/bin/python -m benchmarks.capacity_model --measure
-	@PYTHONPATH=deploy/local .venv/bin/python -m benchmarks.capacity_model --write
+	@.venv/bin/python -m benchmarks.capacity_model --measure
+	@.venv/bin/python -m benchmarks.capacity_model --write
 
 # Every combination of components, where `make test` takes every two.
 check-k8s: $(INSTALLED) .cache/tools/kubernetes/.done ## Build and validate every combination of components

@@ -1,6 +1,6 @@
 # What automations.yaml calls: each service on its own, in an environment that starts them all at once.
 
-ONA := env PYTHONPATH=deploy/local:deploy/ona .venv/bin/python -m payments_ona
+ONA := .venv/bin/python -m payments_ona
 
 ##@ Development environment
 .PHONY: install-deps migrate start-postgres start-api start-ui start-worker \
@@ -26,7 +26,7 @@ stop-postgres stop-api stop-ui stop-worker:
 	@$(ONA) stop $(@:stop-%=%)
 
 devcontainer: install-deps ## What a new development container needs: all of it, psql and pg_isready on PATH
-	@bin=$$(env PYTHONPATH=deploy/local .venv/bin/python -c \
+	@bin=$$(.venv/bin/python -c \
 		'from payments_local.postgres import BIN; print(BIN)'); \
 	mkdir -p "$$HOME/.local/bin"; \
 	for tool in psql pg_isready; do \
@@ -34,4 +34,4 @@ devcontainer: install-deps ## What a new development container needs: all of it,
 	done
 
 ona: install-deps ## Run automations.yaml here as Ona would, until Ctrl-C (ARGS="--then validate": then stop)
-	@exec env PYTHONPATH=deploy/local:deploy/ona .venv/bin/python -m payments_ona.as_ona $(ARGS)
+	@exec .venv/bin/python -m payments_ona.as_ona $(ARGS)

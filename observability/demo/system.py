@@ -57,7 +57,7 @@ class Running:
 @contextmanager
 def running_system(environ: Mapping[str, str]) -> Iterator[Running]:
     """The local system with `EXTRA_WORKERS` more workers; everything ends with the block."""
-    environ = {**os.environ, **environ, "PYTHONPATH": str(REPOSITORY / "deploy/local")}
+    environ = {**os.environ, **environ}
     settings = LocalSettings.from_environ(environ)
     command = [sys.executable, "-m", "payments_local", "up", "--stop-with-parent"]
     up = subprocess.Popen(command, env=environ, cwd=REPOSITORY)  # noqa: S603 - our own

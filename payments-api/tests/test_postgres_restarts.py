@@ -8,7 +8,6 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from own_system import migrated_postgres
 from quart import Quart
 from quart.typing import TestClientProtocol
 
@@ -16,6 +15,7 @@ from payments_api.app import create_app
 from payments_api.auth.operator import OPERATOR_HEADER
 from payments_api.settings import ApiSettings
 from payments_local.postgres import EmbeddedPostgres
+from testkit.worker.own_system import migrated_postgres
 
 OPERATOR = {OPERATOR_HEADER: "ann"}
 

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from oidc_provider import OidcProvider, running_provider
 from quart import Quart
-from signing_in import Browser, oidc_app, password_app
+
+from testkit.sign_in.oidc_provider import OidcProvider, running_provider
+from testkit.sign_in.page_browser import Browser, oidc_app, password_app
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """What several tests of the worker stand on."""
 
 import pytest
-from backlog import Sql
-from settled_ledger import settle_four
 
 from recon_worker.audit import auditor
+from testkit.database.backlog import Sql
+from testkit.database.settled_ledger import settle_four
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Awaitable, Callable
 
 import pytest
-from backlog import Sql, add_payments, add_simple, status_counts
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recon_worker import __main__ as command_line
 from recon_worker import jobs_cli
+from testkit.database.backlog import Sql, add_payments, add_simple, status_counts
 
 Jobs = Callable[..., Awaitable[tuple[int, str, str]]]
 

@@ -6,11 +6,11 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from backlog import Sql
 
 from payments_core.db.engine import server_settings
 from payments_core.queue import jobs, maintenance
 from recon_worker.reconciliation.post import POST
+from testkit.database.backlog import Sql
 
 ROWS = 50_000
 SEED = f"""

@@ -2,12 +2,11 @@
 
 import asyncio
 
-from own_system import running_worker, worker_url
-from waiting import until
-
 from payments_api.migrate import head_revision, migrate
 from payments_core.db.schema_version import SCHEMA_REVISION
 from payments_local.postgres import running_postgres
+from testkit.waiting import until
+from testkit.worker.own_system import running_worker, worker_url
 
 
 def test_the_worker_knows_the_newest_revision() -> None:

@@ -1,21 +1,14 @@
 """A real browser before the real page, API, worker and Postgres."""
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from chromium import Visitor, launched_chromium
 from playwright.sync_api import Browser, sync_playwright
-from whole_system import WholeSystem, whole_system
 
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
-
-
-def find_chromium() -> str | None:
-    """Where a Chromium is, if there is one."""
-    return next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
+from testkit.browser.chromium import Visitor, find_chromium, launched_chromium
+from testkit.browser.whole_system import WholeSystem, whole_system
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -4,10 +4,11 @@ import csv
 import io
 import re
 
-from chromium import Visitor
 from playwright.sync_api import expect
-from test_list import pay_elsewhere
-from whole_system import TRACE_URL, WholeSystem
+
+from testkit.browser.actions import pay_elsewhere
+from testkit.browser.chromium import Visitor
+from testkit.browser.whole_system import TRACE_URL, WholeSystem
 
 
 def test_a_payments_page_tells_its_whole_story(visitor: Visitor, system: WholeSystem) -> None:

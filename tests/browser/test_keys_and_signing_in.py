@@ -10,14 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from chromium import Visitor
-from oidc_provider import OidcProvider, provider_settings, running_provider
 from playwright.sync_api import Browser, Error, Response, expect
-from test_list import pay_elsewhere
-from test_operating import make_dead_letters
-from whole_system import Service, WholeSystem, guarded_page, whole_system
 
 from payments_api.auth.keys import id_of, new_key
+from testkit.browser.actions import make_dead_letters, pay_elsewhere
+from testkit.browser.chromium import Visitor
+from testkit.browser.whole_system import Service, WholeSystem, guarded_page, whole_system
+from testkit.sign_in.oidc_provider import OidcProvider, provider_settings, running_provider
 
 SEND_FORM = """async ([path, fields]) => {
   const token = document.querySelector("input[name=csrf]").value;

@@ -1,28 +1,13 @@
 """The list of payments: live, filtered, paged, and searched."""
 
-import json
-import urllib.request
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
 
-from chromium import Visitor
 from playwright.sync_api import expect
-from whole_system import WholeSystem
 
-
-def pay_elsewhere(system: WholeSystem, account: str, amount: str, currency: str = "USD") -> str:
-    """A payment that some other client makes; its id."""
-    headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
-    if system.api_key is not None:
-        headers["Authorization"] = f"Bearer {system.api_key}"
-    request = urllib.request.Request(
-        f"{system.api_url}/payments",
-        json.dumps({"accountId": account, "amount": amount, "currency": currency}).encode(),
-        headers,
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return str(json.load(answer)["id"])
+from testkit.browser.actions import pay_elsewhere
+from testkit.browser.chromium import Visitor
+from testkit.browser.whole_system import WholeSystem
 
 
 def test_payments_of_others_appear_and_settle_by_themselves(

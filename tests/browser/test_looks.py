@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import pytest
-from chromium import PHONE, Visitor
 from playwright.sync_api import expect
-from test_list import pay_elsewhere
-from whole_system import WholeSystem
+
+from testkit.browser.actions import pay_elsewhere
+from testkit.browser.chromium import PHONE, Visitor
+from testkit.browser.whole_system import WholeSystem
 
 
 @pytest.fixture(scope="module")

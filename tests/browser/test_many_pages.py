@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import httpx
 import psutil
-from whole_system import WholeSystem
 
 from payments_ui.live.sse import EventReader
+from testkit.browser.whole_system import WholeSystem
 
 PAGES = 200
 PAYMENTS_PER_SECOND = 50

@@ -1,52 +1,10 @@
 """Operating: dead letters are seen, decided on, and written down."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from chromium import Visitor
 from playwright.sync_api import expect
-from test_list import pay_elsewhere
-from whole_system import WholeSystem
 
-
-@contextmanager
-def posting_fails(
-    system: WholeSystem, account: str, error: str = "the vault is shut"
-) -> Iterator[None]:
-    """Until the block ends, the database refuses every posting on the account."""
-    name = f"refuse_{account}"
-    system.sql(
-        f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
-        f" IF NEW.account_id = '{account}' THEN RAISE EXCEPTION '{error}'; END IF;"
-        " RETURN NEW; END $$;"
-        f"CREATE TRIGGER {name} BEFORE INSERT ON ledger_entries"
-        f" FOR EACH ROW EXECUTE FUNCTION {name}()"
-    )
-    try:
-        yield
-    finally:
-        system.sql(f"DROP TRIGGER {name} ON ledger_entries; DROP FUNCTION {name}()")
-
-
-def make_dead_letters(
-    system: WholeSystem, account: str, count: int, error: str = "the vault is shut"
-) -> list[str]:
-    """Payments whose jobs the worker has given up; their job ids."""
-    with posting_fails(system, account, error):
-        system.worker.stop()
-        try:
-            ids = [pay_elsewhere(system, account, f"{number + 1}.00") for number in range(count)]
-            listed = ", ".join(f"'{each}'" for each in ids)
-            system.sql(f"UPDATE recon_jobs SET max_attempts = 1 WHERE payment_id IN ({listed})")
-        finally:
-            system.worker.start()
-        query = f"SELECT id FROM recon_jobs WHERE status = 'failed' AND payment_id IN ({listed})"
-        for _ in range(100):
-            found = system.sql(query).split()
-            if len(found) == count:
-                return found
-            system.sql("SELECT pg_sleep(0.1)")
-    raise AssertionError("the worker has not given up")
+from testkit.browser.actions import make_dead_letters, pay_elsewhere
+from testkit.browser.chromium import Visitor
+from testkit.browser.whole_system import WholeSystem
 
 
 def test_a_dead_letter_is_replayed_and_its_payment_completes(

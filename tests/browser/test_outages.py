@@ -4,12 +4,12 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from chromium import Visitor
 from playwright.sync_api import expect
-from test_list import pay_elsewhere
-from whole_system import WholeSystem
 
 from payments_ui.app import NEWEST_FRESH_SECONDS
+from testkit.browser.actions import pay_elsewhere
+from testkit.browser.chromium import Visitor
+from testkit.browser.whole_system import WholeSystem
 
 
 @pytest.fixture(autouse=True)

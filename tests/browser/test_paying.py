@@ -4,9 +4,10 @@ import re
 from collections.abc import Callable
 
 import pytest
-from chromium import Visitor
 from playwright.sync_api import expect
-from whole_system import WholeSystem
+
+from testkit.browser.chromium import Visitor
+from testkit.browser.whole_system import WholeSystem
 
 
 def payments_of(system: WholeSystem, account: str) -> int:

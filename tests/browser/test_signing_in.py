@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from chromium import PHONE, Visitor
-from oidc_provider import OidcProvider, provider_settings, running_provider
 from playwright.sync_api import Browser, expect
-from test_list import pay_elsewhere
-from test_operating import make_dead_letters
-from whole_system import Service, WholeSystem, guarded_page
+
+from testkit.browser.actions import make_dead_letters, pay_elsewhere
+from testkit.browser.chromium import PHONE, Visitor
+from testkit.browser.whole_system import Service, WholeSystem, guarded_page
+from testkit.sign_in.oidc_provider import OidcProvider, provider_settings, running_provider
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,11 @@ import time
 from pathlib import Path
 
 import pytest
-from payments_chaos.faults import FAULTS
-from payments_chaos.report import as_text
-from payments_chaos.run import Options, Plan, plan, run
-from payments_chaos.system import Cast, absent, skewed
+
+from testkit.chaos.faults.catalogue import FAULTS
+from testkit.chaos.report import as_text
+from testkit.chaos.run import Options, Plan, plan, run
+from testkit.chaos.system.running import Cast, absent, skewed
 
 # One of each place at which it hurts; short ones, since this runs with every change.
 BRIEF = (

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 import pytest
-from payments_chaos.line import Line
+
+from testkit.chaos.system.line import Line
 
 ANSWER_SECONDS_MAX = 10.0
 SILENCE_SECONDS = 0.2

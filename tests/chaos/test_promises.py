@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from payments_chaos.promises import PromiseLog, read_promises
+
+from testkit.chaos.promises import PromiseLog, read_promises
 
 ORDER = {"accountId": "acc_1", "amount": "1.00", "currency": "USD"}
 

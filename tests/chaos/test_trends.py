@@ -5,7 +5,8 @@ from math import sin
 from random import Random
 
 import pytest
-from payments_chaos.trends import trend, trends
+
+from testkit.chaos.soak.trends import trend, trends
 
 
 def line(start: float, per_sample: float, count: int = 40) -> list[tuple[float, float]]:

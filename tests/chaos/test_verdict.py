@@ -6,15 +6,15 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from backlog import Sql, add_payments
-from own_system import running_worker
-from payments_chaos.database import Database
-from payments_chaos.promises import Promises
-from payments_chaos.system import System
-from payments_chaos.verdict import Verdict, judge
-from settled_ledger import break_ledger, until_all_settled
 
 from payments_local.postgres import EmbeddedPostgres
+from testkit.chaos.promises import Promises
+from testkit.chaos.system.database import Database
+from testkit.chaos.system.running import System
+from testkit.chaos.verdict import Verdict, judge
+from testkit.database.backlog import Sql, add_payments
+from testkit.database.settled_ledger import break_ledger, until_all_settled
+from testkit.worker.own_system import running_worker
 
 WANTED = [("acc_1", "5.00", "USD"), ("acc_2", "6.13", "USD"), ("acc_1", "-1.00", "USD")]
 
@@ -110,7 +110,7 @@ async def test_damage_to_the_tables_is_found(settled: Settled, damage: str, says
 async def test_a_transaction_left_open_is_found(
     settled: Settled, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("payments_chaos.verdict.QUIET_SECONDS_MAX", 0.2)
+    monkeypatch.setattr("testkit.chaos.verdict.QUIET_SECONDS_MAX", 0.2)
     forgotten = await asyncpg.connect(database_url)
     await forgotten.execute("BEGIN; SELECT 1")
     wrong = (await settled.judged()).wrong

@@ -2,15 +2,12 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent
-# Scripts outside a package: what Dockerfiles and automations.yaml run.
-sys.path[:0] = [str(HERE), str(ROOT / "deploy/images"), str(ROOT / "deploy/ona")]
 
 ANSWER_SECONDS_MAX = 20
 BUILD_SECONDS_MAX = 600

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import yaml
-from composed import free_ports
+
+from testkit.deployments.composed import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "automations.yaml"

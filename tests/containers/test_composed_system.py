@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from composed import ROOT, Composed, composed, eventually
+
+from payments_local.settings import REPOSITORY
+from testkit.deployments.composed import Composed, composed, eventually
 
 pytestmark = pytest.mark.engine
 
@@ -153,7 +155,7 @@ def test_down_keeps_the_data_and_down_v_does_not(system: Composed) -> None:
 
 
 def test_given_passwords_are_used_as_they_are(images: str) -> None:
-    given = ROOT / ".cache/test-secrets"
+    given = REPOSITORY / ".cache/test-secrets"
     given.mkdir(parents=True, exist_ok=True)
     for role in ("owner", "api", "worker", "readonly"):
         (given / role).write_text(f"given-{role}-password")

@@ -12,17 +12,25 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from backlog import Sql, Stored, add_payments, add_simple, job_rows, status_counts, until_completed
-from head_rows import held_head_row, until_somebody_waits
-from ledger_model import assert_audit_is_clean, assert_ledger_is_of
-from own_system import migrated_postgres, worker_url
 from sqlalchemy.ext.asyncio import AsyncEngine
-from tcp_proxy import TcpProxy
-from waiting import until
-from worker_process import WorkerProcess
 
 from payments_core.db.engine import create_engine
 from payments_local.postgres import EmbeddedPostgres
+from testkit.database.backlog import (
+    Sql,
+    Stored,
+    add_payments,
+    add_simple,
+    job_rows,
+    status_counts,
+    until_completed,
+)
+from testkit.database.head_rows import held_head_row, until_somebody_waits
+from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
+from testkit.network.tcp_proxy import TcpProxy
+from testkit.waiting import until
+from testkit.worker.own_system import migrated_postgres, worker_url
+from testkit.worker.worker_process import WorkerProcess
 
 StartProcess = Callable[..., WorkerProcess]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from built_images import deployed_images
-from deployment import Database, Deployment
-from postgres_container import engine_problem, image, postgres_container
-from processes import EmbeddedDatabase, deployed_processes
 
 from payments_local.postgres import running_postgres
+from testkit.deployments.built_images import deployed_images
+from testkit.deployments.deployment import Database, Deployment
+from testkit.deployments.postgres_container import engine_problem, image, postgres_container
+from testkit.deployments.processes import EmbeddedDatabase, deployed_processes
 
 POSTGRES = pytest.StashKey[str]()
 WAYS = {"0": ["processes"], "1": ["images"], "both": ["processes", "images"]}

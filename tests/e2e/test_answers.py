@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from asks import (
+
+from testkit.deployments.asks import (
     ASKS,
     BALANCE,
     JSON,
@@ -24,7 +25,7 @@ from asks import (
     assert_answer,
     batch,
 )
-from deployment import Deployment, pay, pay_stubbornly, settled
+from testkit.deployments.deployment import Deployment, pay, pay_stubbornly, settled
 
 REPLAYED = "Idempotency-Replayed"
 SECRET_CHARS = 8  # Some of an API key's last characters, which belong to its secret.

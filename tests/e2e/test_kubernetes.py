@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from k8s_manifests import K8S, kubectl
 
 from payments_local.ports import free_port
+from testkit.deployments.k8s_manifests import K8S, kubectl
 
 pytestmark = [pytest.mark.k8s, pytest.mark.timeout(1200)]
 

@@ -8,7 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
-from deployment import (
+
+from testkit.deployments.deployment import (
     Deployment,
     balance,
     pay,

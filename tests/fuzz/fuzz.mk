@@ -12,7 +12,7 @@ fuzz: $(INSTALLED) ## Throw odd requests and inputs at everything that reads the
 		tests/fuzz --ignore=tests/fuzz/test_api.py -q -o timeout=0
 	@if $(MAKE) .cache/tools/atheris/.done >/dev/null 2>&1; then \
 		PYTHONPATH=tests/fuzz:.cache/tools/atheris/packages \
-			.venv/bin/python tests/fuzz/guided.py $$(( $(SECONDS) / 3 )) $(FUZZ_SEED); \
+			.venv/bin/python -m testkit.fuzz.guided $$(( $(SECONDS) / 3 )) $(FUZZ_SEED); \
 	else echo "--  led by coverage: no atheris for this Python or machine"; fi
 
 # Imported beside our own packages, so a folder and not a venv.

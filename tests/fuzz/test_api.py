@@ -4,18 +4,18 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from backlog import Sql, add_simple
-from exploring import SECONDS, SEED
-from fuzzed_api import fuzz_api
-from ledger_model import assert_audit_is_clean
-from schemathesis_hooks import internals_in
-from settled_ledger import FAST, until_all_settled
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.app import create_app
 from payments_api.openapi.document import document
 from payments_api.settings import ApiSettings
 from recon_worker.worker.loop import Worker
+from testkit.database.backlog import Sql, add_simple
+from testkit.database.ledger_model import assert_audit_is_clean
+from testkit.database.settled_ledger import FAST, until_all_settled
+from testkit.fuzz.exploring import SECONDS, SEED
+from testkit.fuzz.fuzzed_api import fuzz_api
+from testkit.fuzz.schemathesis_hooks import internals_in
 
 # Phases, and how much: the coverage phase alone sends 1,200 requests.
 BOUNDED = ("--max-examples=6", "--generation-deterministic")

@@ -7,9 +7,7 @@ from decimal import Decimal
 from unittest.mock import patch
 
 import pytest
-from exploring import explored
 from hypothesis import strategies as st
-from inputs import NUMBERS, TEXTS
 
 from payments_api.settings import ApiSettings
 from payments_core.config import read_settings, variables_of
@@ -24,6 +22,8 @@ from payments_core.domain.money import (
 )
 from payments_ui.settings import Settings as UiSettings
 from recon_worker.settings import WorkerSettings
+from testkit.fuzz.exploring import explored
+from testkit.fuzz.inputs import NUMBERS, TEXTS
 
 SECRET = "hunter2-XYZZY"
 _JSON_NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?")

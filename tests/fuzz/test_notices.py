@@ -3,10 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from exploring import explored
 from hypothesis import strategies as st
 
 from payments_api.events.feed import EventFeed
+from testkit.fuzz.exploring import explored
 
 # What Postgres carries: no NUL, no half of a surrogate pair, less than 8,000 bytes.
 PAYLOADS = st.text(

@@ -5,15 +5,15 @@ import io
 import json
 from urllib.parse import urljoin, urlsplit
 
-from exploring import explored
 from hypothesis import strategies as st
-from inputs import TEXTS
 
 from payments_ui.accounts.statement_csv import csv_line, safe_cell
 from payments_ui.payments.forms import Filters, PayForm, is_uuid
 from payments_ui.sign_in.next_page import next_page
 from payments_ui.web.formatting import money, parse_time, time_tag, trace_id
 from payments_ui.web.forms import as_sentence
+from testkit.fuzz.exploring import explored
+from testkit.fuzz.inputs import TEXTS
 
 # A form's text is decoded with replacement characters: it holds no half of a surrogate pair.
 TYPED = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)

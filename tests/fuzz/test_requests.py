@@ -6,9 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from exploring import explored
 from hypothesis import strategies as st
-from inputs import BODIES, JSON_VALUES, TEXTS, orders
 from werkzeug.datastructures import Headers, MultiDict
 
 from payments_api.http.errors import InvalidCursor, MalformedJson
@@ -25,6 +23,8 @@ from payments_api.payments.parsing import parse_idempotency_key, parse_order
 from payments_api.payments.traceparent import traceparent_of
 from payments_core.domain.money import amount_text
 from payments_core.http.problems import Problem
+from testkit.fuzz.exploring import explored
+from testkit.fuzz.inputs import BODIES, JSON_VALUES, TEXTS, orders
 
 SIGNER = CursorSigner("a key of sixteen characters")
 KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=255)

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import yaml
-from k8s_manifests import (
+
+from payments_local.settings import REPOSITORY
+from testkit.deployments.k8s_manifests import (
     FULLEST,
     K8S,
     OVERLAYS,
-    ROOT,
     Object,
     build,
     build_all,
@@ -26,7 +27,7 @@ from k8s_manifests import (
 )
 
 OLDEST_KUBERNETES = "1.29"
-HERE = ROOT / "tests" / "k8s"
+HERE = REPOSITORY / "tests" / "k8s"
 
 
 @lru_cache

@@ -5,7 +5,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from k8s_manifests import FULLEST, K8S, build_text, combination_folder, tool
+from testkit.deployments.k8s_manifests import FULLEST, K8S, build_text, combination_folder, tool
 
 # Check and resource, as checkov prints them without the namespace, and why it may fail.
 EXCEPTIONS = {

@@ -3,12 +3,12 @@
 import re
 from dataclasses import dataclass
 
-from k8s_manifests import (
+from payments_local.settings import REPOSITORY
+from testkit.deployments.k8s_manifests import (
     EXCLUSIVE,
     FREE,
     FULLEST,
     OVERLAYS,
-    ROOT,
     Object,
     combination,
     overlay,
@@ -102,7 +102,7 @@ def arrows(objects: tuple[Object, ...]) -> tuple[set[Arrow], set[Arrow]]:
 def table() -> dict[str, set[Arrow]]:
     """The arrows of docs/operations/network.md by component, "base" among them."""
     found: dict[str, set[Arrow]] = {}
-    for line in (ROOT / "docs/operations/network.md").read_text().splitlines():
+    for line in (REPOSITORY / "docs/operations/network.md").read_text().splitlines():
         cells = [cell.strip(" `") for cell in line.strip().strip("|").split("|")]
         if len(cells) == 5 and re.fullmatch(r"\d+ (TCP|UDP)", cells[2]):
             port, protocol = cells[2].split()

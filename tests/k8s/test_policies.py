@@ -5,7 +5,16 @@ import re
 from typing import Any
 
 import pytest
-from k8s_manifests import FULLEST, OVERLAYS, Object, Workload, all_workloads, combination, overlay
+
+from testkit.deployments.k8s_manifests import (
+    FULLEST,
+    OVERLAYS,
+    Object,
+    Workload,
+    all_workloads,
+    combination,
+    overlay,
+)
 
 ALL = all_workloads()
 SERVING = [workload for workload in ALL if workload.serves]

@@ -10,21 +10,22 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from backlog import add_simple
-from k8s_manifests import FULLEST, ROOT, combination, one
-from ledger_model import assert_audit_is_clean
-from own_system import running_worker
-from pgbouncer import write_pgbouncer
-from postgres_container import engine_problem
-from waiting import until
 
 from payments_api.migrate import migrate
 from payments_core.db.engine import create_engine, server_settings
 from payments_local.ports import free_port
 from payments_local.postgres import running_postgres
+from payments_local.settings import REPOSITORY
+from testkit.database.backlog import add_simple
+from testkit.database.ledger_model import assert_audit_is_clean
+from testkit.database.pgbouncer import write_pgbouncer
+from testkit.deployments.k8s_manifests import FULLEST, combination, one
+from testkit.deployments.postgres_container import engine_problem
+from testkit.waiting import until
+from testkit.worker.own_system import running_worker
 
 IMAGE = "payments-airgap/pgbouncer:test"
-DOCKERFILE = ROOT / "tests" / "k8s" / "pgbouncer.Dockerfile"
+DOCKERFILE = REPOSITORY / "tests" / "k8s" / "pgbouncer.Dockerfile"
 PAYMENTS = 2_000
 
 OBJECTS = combination(FULLEST)

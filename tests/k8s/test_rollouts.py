@@ -1,10 +1,18 @@
 """A release rolls out without a lost request, and applying it again changes nothing."""
 
 import pytest
-from k8s_manifests import FULLEST, OVERLAYS, Workload, all_workloads, combination, one, overlay
 
 from payments_api.migrate import head_revision
 from recon_worker.app import CONTROL_DRAIN_SECONDS
+from testkit.deployments.k8s_manifests import (
+    FULLEST,
+    OVERLAYS,
+    Workload,
+    all_workloads,
+    combination,
+    one,
+    overlay,
+)
 
 ALL = all_workloads()
 SPARE_SECONDS = 5  # For what no setting names: closing connections, the last lines of a log.

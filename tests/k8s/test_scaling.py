@@ -6,14 +6,15 @@ from typing import Any
 
 import asyncpg
 import pytest
-from backlog import Sql, add_simple
-from k8s_manifests import FULLEST, K8S, ROOT, build, combination, one, overlay
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import server_settings, single_statement
 from payments_core.queue import jobs
+from payments_local.settings import REPOSITORY
 from recon_worker.settings import WorkerSettings
+from testkit.database.backlog import Sql, add_simple
+from testkit.deployments.k8s_manifests import FULLEST, K8S, build, combination, one, overlay
 
 OBJECTS = combination(FULLEST)
 SCALED = one(OBJECTS, "ScaledObject", "recon-worker")["spec"]
@@ -160,7 +161,7 @@ def test_the_restore_reads_what_the_backup_writes() -> None:
 
 
 def test_monitors_find_the_services_under_the_jobs_that_the_rules_name() -> None:
-    rules = (ROOT / "observability" / "prometheus-rule.yaml").read_text()
+    rules = (REPOSITORY / "observability" / "prometheus-rule.yaml").read_text()
     named = set(re.findall(r'job="([\w-]+)"', rules))
     services = {
         item["metadata"]["labels"]["app.kubernetes.io/name"]: item["spec"]

@@ -17,18 +17,18 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
-from own_system import migrated_postgres, running_worker, worker_url
-from payments_chaos.earlier_release import git, newest_release, unpack
-from processes import ProcessPart
 from quart import Quart
 from quart.typing import TestClientProtocol
-from waiting import until
 
 from payments_api.app import create_app
 from payments_api.migrate import head_revision
 from payments_api.settings import ApiSettings
 from payments_local.ports import free_port
 from payments_local.postgres import EmbeddedPostgres, running_postgres
+from testkit.chaos.earlier_release import git, newest_release, unpack
+from testkit.deployments.processes import ProcessPart
+from testkit.waiting import until
+from testkit.worker.own_system import migrated_postgres, running_worker, worker_url
 
 # What a next release may well do to the schema of this one.
 NEXT_RELEASE = """

@@ -17,9 +17,17 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 import pytest
-from k8s_manifests import FULLEST, K8S, OVERLAYS, all_workloads, combination, one, overlay
 
 from payments_api.auth.keys import KEY_PATTERN
+from testkit.deployments.k8s_manifests import (
+    FULLEST,
+    K8S,
+    OVERLAYS,
+    all_workloads,
+    combination,
+    one,
+    overlay,
+)
 
 SCRIPT = K8S / "components" / "generated-secrets" / "make_secrets.py"
 # Made by an operator, or given by the site.

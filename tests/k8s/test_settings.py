@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from k8s_manifests import OVERLAYS, ROOT, Workload, all_workloads, one, overlay
 from pydantic_settings import BaseSettings
 
 from payments_api import __main__ as api_cli
@@ -16,12 +15,14 @@ from payments_api.settings import ApiSettings
 from payments_core.config import LogSettings, variables_of
 from payments_core.observability.tracing import TelemetrySettings
 from payments_core.server.run import Lifecycle
+from payments_local.settings import REPOSITORY
 from payments_ui.app import create_app as create_page
 from payments_ui.settings import Settings as PageSettings
 from recon_worker import __main__ as worker_cli
 from recon_worker.app import create_control_app
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
+from testkit.deployments.k8s_manifests import OVERLAYS, Workload, all_workloads, one, overlay
 
 ALL = [workload for workload in all_workloads() if workload.name != "postgres"]
 READS: dict[str, tuple[type[BaseSettings], ...]] = {
@@ -234,7 +235,7 @@ def test_probes_ask_paths_and_ports_that_the_code_has(service: str) -> None:
 
 @pytest.mark.parametrize("service", sorted(PORTS))
 def test_an_image_listens_where_the_manifests_say(service: str) -> None:
-    dockerfile = (ROOT / service / "Dockerfile").read_text()
+    dockerfile = (REPOSITORY / service / "Dockerfile").read_text()
     prefix = service.upper().replace("-", "_")
     assert re.search(rf"\b{prefix}_HOST=0\.0\.0\.0\b", dockerfile)
     assert re.search(rf"^EXPOSE {PORTS[service]}$", dockerfile, re.M)
@@ -246,7 +247,7 @@ def test_an_image_listens_where_the_manifests_say(service: str) -> None:
 
 def compose() -> dict[str, Any]:
     """deploy/compose/compose.yaml, its ${NAME:-default} replaced by the defaults."""
-    text = (ROOT / "deploy" / "compose" / "compose.yaml").read_text()
+    text = (REPOSITORY / "deploy" / "compose" / "compose.yaml").read_text()
     text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text).replace("$$", "$")
     services: dict[str, Any] = yaml.safe_load(text)["services"]
     return services

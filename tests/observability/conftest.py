@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from observed_system import Observed, observed_system
-from otlp_endpoint import otlp_endpoint
+
+from testkit.observability.observed_system import Observed, observed_system
+from testkit.observability.otlp_endpoint import otlp_endpoint
 
 
 @pytest.fixture(scope="session")

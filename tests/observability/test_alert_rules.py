@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from prometheus_server import OBSERVABILITY, require
+
+from testkit.observability.prometheus_server import OBSERVABILITY, require
 
 ROOT = OBSERVABILITY.parent
 RULES = sorted((OBSERVABILITY / "prometheus/rules").glob("*.yaml"))

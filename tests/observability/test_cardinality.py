@@ -5,8 +5,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
-from load import pay
-from observed_system import Observed
+
+from testkit.observability.load import pay
+from testkit.observability.observed_system import Observed
 
 FLOOD = 12  # Rounds of eight requests, each of them new.
 

@@ -1,7 +1,6 @@
 """What Grafana is given: valid by its own schema, complete, and as the code says."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,8 @@ import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
-from prometheus_server import OBSERVABILITY
+
+from testkit.observability.prometheus_server import OBSERVABILITY
 
 PATHS = sorted((OBSERVABILITY / "grafana/dashboards").glob("*.json"))
 
@@ -79,7 +79,6 @@ def test_latency_panels_show_exemplars() -> None:
 def test_files_are_as_the_code_says() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "as_code", "--check"],
-        env={**os.environ, "PYTHONPATH": str(OBSERVABILITY)},
         check=False,
         capture_output=True,
         text=True,

@@ -9,8 +9,9 @@ from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
-from load import pay
-from observed_system import Observed, Process
+
+from testkit.observability.load import pay
+from testkit.observability.observed_system import Observed, Process
 
 PAYMENTS = 60
 STOP_SECONDS_MAX = 12.0  # Two for the flush; the rest is a busy machine's.

@@ -4,7 +4,8 @@ import time
 import uuid
 
 import httpx
-from observed_system import Observed, ObservedSystem, Process
+
+from testkit.observability.observed_system import Observed, ObservedSystem, Process
 
 CANARY = "canary-4711"
 WAIT_SECONDS_MAX = 15.0

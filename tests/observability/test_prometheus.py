@@ -9,12 +9,17 @@ from collections.abc import Iterator
 import httpx
 import pytest
 import yaml
-from load import POISON, POISON_SQL, pay, some_of_everything
-from observed_system import Observed
-from prometheus_server import OBSERVABILITY, Prometheus, prometheus_server, require
 
 from payments_local.ports import free_port
 from payments_ui.metrics import SIGN_INS
+from testkit.observability.load import POISON, POISON_SQL, pay, some_of_everything
+from testkit.observability.observed_system import Observed
+from testkit.observability.prometheus_server import (
+    OBSERVABILITY,
+    Prometheus,
+    prometheus_server,
+    require,
+)
 
 DASHBOARDS = sorted((OBSERVABILITY / "grafana/dashboards").glob("*.json"))
 RULES = sorted((OBSERVABILITY / "prometheus/rules").glob("*.yaml"))

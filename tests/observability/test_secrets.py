@@ -14,11 +14,11 @@ import httpx
 import psutil
 import pytest
 from argon2 import PasswordHasher
-from observed_system import ObservedSystem, Process, observed_system
-from oidc_provider import CLIENT_SECRET, provider_settings, running_provider
-from otlp_endpoint import OtlpEndpoint, otlp_endpoint
 
 from payments_local.ports import free_port
+from testkit.observability.observed_system import ObservedSystem, Process, observed_system
+from testkit.observability.otlp_endpoint import OtlpEndpoint, otlp_endpoint
+from testkit.sign_in.oidc_provider import CLIENT_SECRET, provider_settings, running_provider
 
 DATABASE_PASSWORD = "canary-of-the-database"
 CURSOR_KEY = "canary-of-cursors-key"

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
-from load import POISON, POISON_SQL, pay
-from observed_system import Observed
-from otlp_endpoint import Received
+
+from testkit.observability.load import POISON, POISON_SQL, pay
+from testkit.observability.observed_system import Observed
+from testkit.observability.otlp_endpoint import Received
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
 WAIT_SECONDS_MAX = 20.0

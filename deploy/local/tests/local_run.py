@@ -29,7 +29,6 @@ class LocalRun:
         self.environ = {
             **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
             **{name: str(free_port()) for name in names},
-            "PYTHONPATH": str(REPOSITORY / "deploy" / "local"),
             "DATA_DIR": str(data_dir),
             **environ,
         }

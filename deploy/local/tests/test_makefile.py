@@ -37,9 +37,11 @@ def clone(tmp_path: Path) -> Path:
     """As much of a clone as make reads before anything is installed."""
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    for manifest in REPOSITORY.glob("*/pyproject.toml"):
-        (tmp_path / manifest.parent.name).mkdir()
-        shutil.copy(manifest, tmp_path / manifest.parent.name)
+    for pattern in ("*/pyproject.toml", "deploy/local/pyproject.toml", "tests/*/pyproject.toml"):
+        for manifest in REPOSITORY.glob(pattern):
+            copy = tmp_path / manifest.relative_to(REPOSITORY)
+            copy.parent.mkdir(parents=True)
+            shutil.copy(manifest, copy)
     (tmp_path / "benchmarks").mkdir()
     shutil.copy(REPOSITORY / "benchmarks/benchmarks.mk", tmp_path / "benchmarks")
     return tmp_path

@@ -17,7 +17,6 @@ from payments_local import data_folder, postgres
 from payments_local.errors import LocalError
 from payments_local.ports import free_port
 from payments_local.postgres import BIN, EmbeddedPostgres, running_postgres
-from payments_local.settings import REPOSITORY
 
 AMBIENT_DAC_OVERRIDE = "CapAmb:\t0000000000000002"
 AMBIENT_NOTHING = "CapAmb:\t0000000000000000"
@@ -140,7 +139,6 @@ def test_a_server_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         [sys.executable, "-c", script, str(tmp_path)],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY / "deploy" / "local")},
     )
     assert parent.stdout is not None
     with closing(parent.stdout):

@@ -10,14 +10,14 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
-from set_clock import Clock
-from waiting import until
 
 from payments_api.app import ADMISSION
 from payments_api.limits import concurrency
 from payments_api.limits.concurrency import ConcurrencyLimit
 from payments_core.server import hypercorn, run, uvicorn
 from payments_core.server.run import ServerName
+from testkit.clock import Clock
+from testkit.waiting import until
 
 SECONDS_MAX = 15.0
 WAITS_FOR_A_LOCK = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"

@@ -7,10 +7,10 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from set_clock import Clock
 
 from payments_api.limits import rate_limit
 from payments_api.limits.rate_limit import Quota, RateLimit
+from testkit.clock import Clock
 
 BODY = {"accountId": "acc_1", "amount": 1}
 

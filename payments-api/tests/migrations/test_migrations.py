@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 from alembic.util import CommandError
-from certificates import Authority
 from sqlalchemy.exc import DBAPIError
 
 from payments_api import migrate as migrations
 from payments_api.__main__ import main
 from payments_api.migrate import check, head_revision, migrate
 from payments_local.postgres import BIN, EmbeddedPostgres
+from testkit.network.certificates import Authority
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 

@@ -6,11 +6,11 @@ from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
-from waiting import until
 
 from payments_api.migrate import migrate
 from payments_api.role_passwords import scram_verifier
 from payments_local.postgres import EmbeddedPostgres, running_postgres
+from testkit.waiting import until
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 

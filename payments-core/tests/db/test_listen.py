@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
 import pytest
-from backlog import Sql
-from tcp_proxy import TcpProxy
-from waiting import until
 
 from payments_core.db import listen as listening
 from payments_core.db.listen import listen
 from payments_local.postgres import EmbeddedPostgres
+from testkit.database.backlog import Sql
+from testkit.network.tcp_proxy import TcpProxy
+from testkit.waiting import until
 
 CHANNEL = "heard"
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import asyncpg
 import pytest
-from certificates import Authority, Signed, server_context
 from sqlalchemy import make_url
-from tls_front import tls_front
 
 from payments_core.db.engine import connect, create_engine, single_statement
 from payments_core.db.listen import listen
 from payments_core.db.tls import DatabaseTlsError, checked_tls, tls_mode, warn_without_tls
 from payments_core.db.url import TCP_OPTIONS
+from testkit.network.certificates import Authority, Signed, server_context
+from testkit.network.tls_front import tls_front
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from certificates import Authority
-from otlp_endpoint import otlp_endpoint
 
 from payments_core.observability import tracing
+from testkit.network.certificates import Authority
+from testkit.observability.otlp_endpoint import otlp_endpoint
 
 PROTOCOLS = ("grpc", "http/protobuf")
 

@@ -5,14 +5,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from backlog import Sql, add_payments, add_simple, job_rows, status_counts
-from ledger_model import assert_audit_is_clean
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.audit_log import Operator, list_actions
 from payments_core.db.engine import single_statement, transaction
 from payments_core.queue import dead_letters, jobs
 from payments_core.queue.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
+from testkit.database.backlog import Sql, add_payments, add_simple, job_rows, status_counts
+from testkit.database.ledger_model import assert_audit_is_clean
 
 EVERY_DEAD_LETTER = DeadLetterFilter()
 HOUR = timedelta(hours=1)

@@ -5,7 +5,6 @@ from typing import Any
 
 import asyncpg
 import pytest
-from backlog import Sql, add_simple, job_rows, status_counts
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -13,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import create_engine, single_statement, transaction
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
+from testkit.database.backlog import Sql, add_simple, job_rows, status_counts
 
 
 async def _claim(engine: AsyncEngine, limit: int = 100, seconds: float = 60) -> Any:

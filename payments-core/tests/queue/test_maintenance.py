@@ -1,11 +1,11 @@
 """What keeps the queue going by itself: rescue, pruning, and the look from outside."""
 
 import pytest
-from backlog import Sql, add_simple, job_rows, status_counts
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from payments_core.queue import jobs, maintenance
+from testkit.database.backlog import Sql, add_simple, job_rows, status_counts
 
 
 async def _claim_all_and_expire(sql: Sql, engine: AsyncEngine) -> None:

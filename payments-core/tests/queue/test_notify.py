@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from uuid import UUID
 
 import pytest
-from backlog import Sql
 from sqlalchemy.ext.asyncio import AsyncEngine
-from waiting import until
 
 from payments_core.db.engine import create_engine
 from payments_core.queue.jobs import JOBS_CHANNEL
 from payments_core.queue.notify import IDS_PER_NOTICE_MAX, PAYMENTS_CHANNEL, TOO_MANY, Notifier
+from testkit.database.backlog import Sql
+from testkit.waiting import until
 
 Heard = list[tuple[str, str]]
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from certificates import Authority, server_context
 from pydantic import SecretStr
 
 from payments_ui.api.client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
 from payments_ui.settings import Settings
+from testkit.network.certificates import Authority, server_context
 
 PAYMENT = {"id": "p", "status": "pending"}
 

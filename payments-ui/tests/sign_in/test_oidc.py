@@ -5,9 +5,10 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from oidc_provider import SLOW_SECONDS, OidcProvider, new_key, running_provider
 from quart import Quart
-from signing_in import Browser, oidc_app
+
+from testkit.sign_in.oidc_provider import SLOW_SECONDS, OidcProvider, new_key, running_provider
+from testkit.sign_in.page_browser import Browser, oidc_app
 
 
 async def page_of(browser: Browser) -> str:

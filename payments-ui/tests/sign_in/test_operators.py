@@ -3,10 +3,10 @@
 import json
 
 import httpx2
-from signing_in import HASH, SECRET, Browser
 
 from payments_ui.app import create_app
 from payments_ui.settings import Settings
+from testkit.sign_in.page_browser import HASH, SECRET, Browser
 
 PAYMENT = {"id": "p", "accountId": "a", "amount": "5.00", "currency": "USD", "status": "pending"}
 PAYMENT |= {"description": "", "createdAt": "2026-11-22T20:00:00Z"}

@@ -6,9 +6,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from oidc_provider import OidcProvider
 from quart import Quart
-from signing_in import PASSWORD, SECRET, Browser, app_with, oidc_app, password_app
 
 from payments_core.observability.metrics import REGISTRY
 from payments_ui.live.feed import live_feed
@@ -18,6 +16,8 @@ from payments_ui.sign_in.next_page import next_page
 from payments_ui.sign_in.roles import ROUTES, Role
 from payments_ui.sign_in.sessions import Person, SealedCookies, Session, Sessions
 from payments_ui.sign_in.throttle import Throttle
+from testkit.sign_in.oidc_provider import OidcProvider
+from testkit.sign_in.page_browser import PASSWORD, SECRET, Browser, app_with, oidc_app, password_app
 
 PATHS = {
     "payments.show": "/payments/x",

@@ -7,12 +7,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from audit_command import audit_command
-from backlog import Sql, add_payments
-from ledger_model import assert_audit_is_clean
-from own_system import running_worker
 from prometheus_client import REGISTRY
-from settled_ledger import FAST, break_ledger, findings_of, until_all_settled
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db import engine as db_engine
@@ -23,6 +18,11 @@ from recon_worker.audit import scheduler
 from recon_worker.audit.auditor import audit, last_findings
 from recon_worker.audit.exclusion import alone
 from recon_worker.audit.invariants import INVARIANTS
+from testkit.database.audit_command import audit_command
+from testkit.database.backlog import Sql, add_payments
+from testkit.database.ledger_model import assert_audit_is_clean
+from testkit.database.settled_ledger import FAST, break_ledger, findings_of, until_all_settled
+from testkit.worker.own_system import running_worker
 
 
 @pytest.mark.usefixtures("settled")

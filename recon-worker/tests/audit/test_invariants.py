@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 import pytest
-from backlog import Sql
-from settled_ledger import WANTED, break_ledger, findings_of
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recon_worker.audit.auditor import Mode
 from recon_worker.audit.invariants import INVARIANTS
+from testkit.database.backlog import Sql
+from testkit.database.settled_ledger import WANTED, break_ledger, findings_of
 
 # The four payments by the order of their jobs: 5, 6.13, 7 and -1.
 PAYMENT = "(SELECT payment_id FROM reconciliation_results WHERE recon_job_id = {})"

@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
-from backlog import Sql, add_payments, add_simple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ledger_model import assert_audit_is_clean, assert_ledger_is_of
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement, transaction
@@ -16,6 +14,8 @@ from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.reconciliation.post import Decided, clearing_account, post_batch
 from recon_worker.reconciliation.rules import decide
+from testkit.database.backlog import Sql, add_payments, add_simple
+from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
 
 EMPTY = """
 SET session_replication_role = replica;

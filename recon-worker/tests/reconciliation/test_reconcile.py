@@ -5,9 +5,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from backlog import Sql, Stored, add_payments, add_simple, job_rows, status_counts
-from head_rows import held_head_row, until_somebody_waits
-from ledger_model import assert_audit_is_clean, assert_ledger_is_of
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db import engine as database
@@ -18,6 +15,9 @@ from recon_worker.reconciliation import reconcile
 from recon_worker.reconciliation.post import post_batch
 from recon_worker.reconciliation.reconcile import Reconciler, Tally
 from recon_worker.reconciliation.rules import decide
+from testkit.database.backlog import Sql, Stored, add_payments, add_simple, job_rows, status_counts
+from testkit.database.head_rows import held_head_row, until_somebody_waits
+from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
 
 CLEARING = "sys:clearing:00"
 

@@ -5,18 +5,18 @@ import logging
 from pathlib import Path
 
 import pytest
-from backlog import Sql
 from prometheus_client import REGISTRY
-from sealed_ledger import add_entries, rewrite_chain, seal_all, verify_all
-from settled_ledger import break_ledger
 from sqlalchemy.ext.asyncio import AsyncEngine
-from waiting import until
-from worker_process import WorkerProcess
 
 from payments_core.db.engine import single_statement
 from recon_worker.sealing import background
 from recon_worker.sealing.background import Sealer
 from recon_worker.sealing.heads import check_heads, read_heads
+from testkit.database.backlog import Sql
+from testkit.database.sealed_ledger import add_entries, rewrite_chain, seal_all, verify_all
+from testkit.database.settled_ledger import break_ledger
+from testkit.waiting import until
+from testkit.worker.worker_process import WorkerProcess
 
 PROBLEM = "SELECT problem, problem_seq, problem_entry_id FROM seal_verification"
 

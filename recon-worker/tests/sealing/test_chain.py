@@ -5,17 +5,6 @@ from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
-from backlog import Sql, add_payments
-from own_system import running_worker
-from sealed_ledger import (
-    ADD_ENTRIES,
-    add_entries,
-    leave_gap,
-    seal_all,
-    seal_hash,
-    verify_all,
-)
-from settled_ledger import FAST
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,6 +17,17 @@ from recon_worker.sealing.chain import (
     see_horizon,
 )
 from recon_worker.sealing.format import GENESIS
+from testkit.database.backlog import Sql, add_payments
+from testkit.database.sealed_ledger import (
+    ADD_ENTRIES,
+    add_entries,
+    leave_gap,
+    seal_all,
+    seal_hash,
+    verify_all,
+)
+from testkit.database.settled_ledger import FAST
+from testkit.worker.own_system import running_worker
 
 SEALS = "SELECT * FROM ledger_seals ORDER BY seq"
 

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from audit_command import audit_command
-from backlog import Sql
-from sealed_ledger import add_entries, rewrite_chain, seal_all
-from settled_ledger import break_ledger
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.config import read_settings
 from recon_worker.sealing import cli
 from recon_worker.settings import WorkerSettings
+from testkit.database.audit_command import audit_command
+from testkit.database.backlog import Sql
+from testkit.database.sealed_ledger import add_entries, rewrite_chain, seal_all
+from testkit.database.settled_ledger import break_ledger
 
 KEY = b"k" * 32
 Audit = Callable[..., Coroutine[Any, Any, tuple[int, str, str]]]

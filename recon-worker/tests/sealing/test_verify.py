@@ -5,18 +5,8 @@ import random
 from typing import Any
 
 import pytest
-from backlog import Sql
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from sealed_ledger import (
-    add_entries,
-    last_head,
-    leave_gap,
-    rewrite_chain,
-    seal_all,
-    verify_all,
-)
-from settled_ledger import break_ledger
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
@@ -24,6 +14,16 @@ from recon_worker.sealing import verify
 from recon_worker.sealing.chain import HeadUnsigned, seal_next, sign_head
 from recon_worker.sealing.heads import check_heads
 from recon_worker.sealing.verify import SealFinding, verify_step, walk_before
+from testkit.database.backlog import Sql
+from testkit.database.sealed_ledger import (
+    add_entries,
+    last_head,
+    leave_gap,
+    rewrite_chain,
+    seal_all,
+    verify_all,
+)
+from testkit.database.settled_ledger import break_ledger
 
 KEY, OLD_KEY = b"k" * 32, b"o" * 32
 

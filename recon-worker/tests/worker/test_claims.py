@@ -4,8 +4,6 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
-from set_clock import Clock
-
 from payments_core.queue.jobs import FRONT, ClaimedJob
 from recon_worker.worker.claims import (
     LARGEST_TO_USUAL,
@@ -14,6 +12,7 @@ from recon_worker.worker.claims import (
     BatchSize,
     ClaimOrder,
 )
+from testkit.clock import Clock
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 

@@ -6,19 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from backlog import Sql, add_simple, job_rows, status_counts, until_completed
-from head_rows import held_head_row, until_somebody_waits
-from ledger_model import assert_audit_is_clean, assert_ledger_is_of
-from own_system import running_worker, until_listening
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-from waiting import until
 
 from payments_core.queue import jobs as queue
 from payments_core.server.run import Lifecycle
 from recon_worker.app import create_control_app
 from recon_worker.reconciliation.reconcile import Reconciler
 from recon_worker.worker import loop as worker_module
+from testkit.database.backlog import Sql, add_simple, job_rows, status_counts, until_completed
+from testkit.database.head_rows import held_head_row, until_somebody_waits
+from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
+from testkit.waiting import until
+from testkit.worker.own_system import running_worker, until_listening
 
 StartWorker = Callable[..., Any]
 FAST = {"poll_seconds_min": 0.02, "poll_seconds_max": 0.1}

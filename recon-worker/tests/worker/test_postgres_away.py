@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
-from backlog import Sql, add_simple, status_counts, until_completed
-from ledger_model import assert_audit_is_clean
-from own_system import migrated_postgres, running_worker, until_listening, worker_url
-from waiting import until
 
 from payments_local.postgres import EmbeddedPostgres
+from testkit.database.backlog import Sql, add_simple, status_counts, until_completed
+from testkit.database.ledger_model import assert_audit_is_clean
+from testkit.waiting import until
+from testkit.worker.own_system import migrated_postgres, running_worker, until_listening, worker_url
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Chromium before a whole system, and the screenshots of the documents."""

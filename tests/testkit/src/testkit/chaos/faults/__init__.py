@@ -1,0 +1,1 @@
+"""The faults: of processes, of Postgres, of the network."""

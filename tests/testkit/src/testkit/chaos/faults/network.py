@@ -1,0 +1,69 @@
+"""Lines are cut, silent, late, and torn in the middle of what they carry."""
+
+import asyncio
+import random
+
+from testkit.chaos.system.line import Line
+from testkit.chaos.system.running import System
+
+
+def _some_line(system: System, chance: random.Random) -> tuple[str, Line]:
+    """A line between clients and an API, an API and Postgres, or a worker and Postgres."""
+    lines = {f"clients to {a.name}": n for a, n in zip(system.apis, system.api_lines, strict=True)}
+    lines |= {f"{name} to Postgres": line for name, line in system.postgres_lines.items()}
+    name = chance.choice(sorted(lines))
+    return name, lines[name]
+
+
+async def cut_line(system: System, chance: random.Random) -> str:
+    """Every connection is reset, and for a while no new one is possible."""
+    name, line = _some_line(system, chance)
+    line.cut()
+    await asyncio.sleep(chance.uniform(0.2, 4))
+    line.mend()
+    return name
+
+
+async def stall_line(system: System, chance: random.Random) -> str:
+    """The network goes silent: nothing arrives and nothing ends. Then it goes on."""
+    name, line = _some_line(system, chance)
+    line.stall()
+    await asyncio.sleep(chance.choice((0.5, 2, 5, 9)))
+    line.mend()
+    return name
+
+
+async def delay_line(system: System, chance: random.Random) -> str:
+    """Everything arrives, late."""
+    name, line = _some_line(system, chance)
+    delay_seconds = chance.choice((0.01, 0.05, 0.3))
+    line.delay(delay_seconds)
+    await asyncio.sleep(chance.uniform(1, 4))
+    line.mend()
+    return f"{name}, {delay_seconds * 1000:.0f} ms"
+
+
+async def lose_answers(system: System, chance: random.Random) -> str:
+    """Requests arrive and are carried out; the answers never come."""
+    name, line = _some_line(system, chance)
+    line.lose_answers()
+    await asyncio.sleep(chance.uniform(0.2, 3))
+    line.mend()
+    return name
+
+
+async def reset_connections(system: System, chance: random.Random) -> str:
+    """Some connections are reset in the middle of whatever they carry, again and again."""
+    name, line = _some_line(system, chance)
+    for _ in range(chance.randint(1, 8)):
+        line.reset(chance.choice((0.3, 1.0)), chance)
+        await asyncio.sleep(chance.uniform(0, 0.3))
+    return name
+
+
+async def half_close_connections(system: System, chance: random.Random) -> str:
+    """One side is told that nothing more comes, while the other still listens."""
+    name, line = _some_line(system, chance)
+    line.half_close(chance.choice((0.3, 1.0)), chance)
+    await asyncio.sleep(chance.uniform(0.2, 2))
+    return name

@@ -1,0 +1,140 @@
+"""Processes are killed, frozen and replaced: at any moment, or between two steps of a batch."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from recon_worker.worker.failpoints import POINTS, VARIABLE
+from testkit.chaos.faults.postgres import held_account
+from testkit.chaos.system.running import LEASE_SECONDS, System
+from testkit.chaos.system.services import Service
+
+REACHED_SECONDS_MAX = 15.0  # Some points may not be reached at all.
+
+
+@asynccontextmanager
+async def _one_of(services: list[Service], chance: random.Random) -> AsyncIterator[Service]:
+    """One of them, left alone by other faults meanwhile."""
+    service = chance.choice(services)
+    async with service.busy:
+        yield service
+
+
+def _of_this_release(system: System) -> list[Service]:
+    return [worker for worker in system.workers if not worker.name.endswith("earlier")]
+
+
+async def kill_api(system: System, chance: random.Random) -> str:
+    """kill -9 of an API, back after a moment."""
+    async with _one_of(system.apis, chance) as api:
+        api.kill()
+        await asyncio.sleep(chance.uniform(0, 1))
+        api.start()
+        await api.until_ready()
+    return api.name
+
+
+async def kill_worker(system: System, chance: random.Random) -> str:
+    """kill -9 of a worker at any moment, back after a while in which others take over."""
+    async with _one_of(system.workers, chance) as worker:
+        worker.kill()
+        await asyncio.sleep(chance.uniform(0, 3))
+        worker.start()
+        await worker.until_ready()
+    return worker.name
+
+
+async def kill_worker_at_point(system: System, chance: random.Random) -> str:
+    """kill -9 of a worker exactly between two steps of a batch."""
+    point, times = chance.choice(POINTS), chance.choice((1, 1, 2, 3))
+    async with _one_of(_of_this_release(system), chance) as worker:
+        worker.kill()
+        worker.start(**{VARIABLE: f"kill {point} {times}"})
+        async with (
+            # A batch that takes long has its lease renewed, or loses it when its worker freezes.
+            held_account(system, point in ("after_renewal", "after_rescue")),
+            _others_frozen(system, worker, point == "after_rescue"),
+        ):
+            reached = await worker.until_killed(REACHED_SECONDS_MAX)
+        worker.kill()
+        worker.start()
+        await worker.until_ready()
+    return f"{worker.name}, {point} {'reached' if reached else 'not reached'}"
+
+
+@asynccontextmanager
+async def _others_frozen(system: System, worker: Service, wanted: bool) -> AsyncIterator[None]:
+    """Leases of the others run out, and only this worker is there to notice."""
+    others = [other for other in system.workers if other is not worker and not other.busy.locked()]
+    await asyncio.sleep(1.0 if wanted else 0.0)  # By now they hold something.
+    async with AsyncExitStack() as stack:
+        for other in others if wanted else ():
+            await stack.enter_async_context(other.busy)
+            other.send(signal.SIGSTOP)
+            stack.callback(other.send, signal.SIGCONT)
+        yield
+
+
+async def freeze_worker(system: System, chance: random.Random) -> str:
+    """SIGSTOP of a worker until its lease has expired and its jobs are elsewhere, then SIGCONT."""
+    async with _one_of(system.workers, chance) as worker:
+        worker.send(signal.SIGSTOP)
+        await asyncio.sleep(LEASE_SECONDS + chance.uniform(1, 3))
+        worker.send(signal.SIGCONT)
+    return worker.name
+
+
+async def freeze_worker_at_point(system: System, chance: random.Random) -> str:
+    """The same, exactly between two steps of a batch."""
+    point = chance.choice(("after_claim", "after_fence", "after_posting", "after_commit"))
+    async with _one_of(_of_this_release(system), chance) as worker:
+        worker.kill()
+        worker.start(**{VARIABLE: f"stop {point} 1"})
+        frozen = await worker.until_frozen(REACHED_SECONDS_MAX)
+        if frozen:
+            await asyncio.sleep(LEASE_SECONDS + chance.uniform(1, 3))
+            worker.send(signal.SIGCONT)
+        else:
+            worker.kill()  # It would freeze later, when nobody wakes it.
+            worker.start()
+        await worker.until_ready()
+    return f"{worker.name}, {point} {'reached' if frozen else 'not reached'}"
+
+
+async def freeze_api(system: System, chance: random.Random) -> str:
+    """SIGSTOP of an API while its clients wait, then SIGCONT."""
+    async with _one_of(system.apis, chance) as api:
+        api.send(signal.SIGSTOP)
+        await asyncio.sleep(chance.uniform(0.5, 5))
+        api.send(signal.SIGCONT)
+    return api.name
+
+
+async def restart_worker(system: System, chance: random.Random) -> str:
+    """SIGTERM: a rollout. It must drain and end with status 0."""
+    return await _restart_one_of(system.workers, chance)
+
+
+async def restart_api(system: System, chance: random.Random) -> str:
+    """SIGTERM: a rollout."""
+    return await _restart_one_of(system.apis, chance)
+
+
+async def _restart_one_of(services: list[Service], chance: random.Random) -> str:
+    async with _one_of(services, chance) as service:
+        await service.stop()
+        service.start()
+        await service.until_ready()
+    return service.name
+
+
+async def kill_pooler(system: System, chance: random.Random) -> str:
+    """kill -9 of PgBouncer, back after a moment."""
+    assert system.pooler is not None
+    async with system.pooler.busy:
+        system.pooler.kill()
+        await asyncio.sleep(chance.uniform(0, 2))
+        system.pooler.start()
+    return "pooler"

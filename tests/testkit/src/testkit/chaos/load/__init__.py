@@ -1,0 +1,1 @@
+"""The load during a run: customers, readers of the page, a steady rate."""

@@ -1,0 +1,160 @@
+"""One run: the system, its customers, a seed's faults one after another, and the verdict."""
+
+import asyncio
+import random
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testkit.chaos.faults.catalogue import FAULTS, Fault, possible
+from testkit.chaos.load.customers import Customers
+from testkit.chaos.promises import PromiseLog, read_promises
+from testkit.chaos.system.running import Cast, System, absent, running_system, until_idle
+from testkit.chaos.verdict import Verdict, judge
+from testkit.waiting import until
+
+STRIKE_SECONDS_MAX = 150.0
+RECOVERED_SECONDS_MAX = 60.0
+OUTCOME_SECONDS_MAX = 120.0
+IDLE_SECONDS_MAX = 180.0  # Jobs whose workers died again and again wait out their backoff.
+TWO_AT_ONCE = 0.3
+
+
+@dataclass(frozen=True)
+class Options:
+    """What replays a run: the same options give the same faults in the same order."""
+
+    seed: int
+    seconds: float
+    faults: Sequence[str] = ()  # All, where none is named.
+    cast: Cast = field(default_factory=Cast)
+
+
+@dataclass(frozen=True)
+class Struck:
+    """A fault that happened, and how long after its end a new payment was settled."""
+
+    fault: str
+    what: str
+    recovered_seconds: float
+
+
+@dataclass
+class Result:
+    """A run's outcome. `wrong` is empty if everything held."""
+
+    options: Options
+    missing: list[str] = field(default_factory=list)  # What this machine cannot have, and why.
+    struck: list[Struck] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
+
+    @property
+    def wrong(self) -> list[str]:
+        """Every complaint, in words."""
+        return self.verdict.wrong
+
+
+def plan(seed: int, faults: Sequence[Fault]) -> "Plan":
+    """The faults of this seed, endlessly, in the order in which they strike."""
+    return Plan(random.Random(f"plan/{seed}"), list(faults), seed)
+
+
+class Plan:
+    """Draws what strikes next. Every fault comes once before any comes again."""
+
+    def __init__(self, chance: random.Random, faults: list[Fault], seed: int) -> None:
+        self._chance = chance
+        self._faults = faults
+        self._seed = seed
+        self._deck: list[Fault] = []
+        self._drawn = 0
+
+    def next(self) -> list[tuple[Fault, random.Random]]:
+        """One fault or two, each with a chance of its own."""
+        together = 2 if self._chance.random() < TWO_AT_ONCE else 1
+        return [self._draw() for _ in range(together)]
+
+    def _draw(self) -> tuple[Fault, random.Random]:
+        if not self._deck:
+            self._deck = [fault for fault in self._faults for _ in range(fault.weight)]
+            self._chance.shuffle(self._deck)
+        self._drawn += 1
+        return self._deck.pop(), random.Random(f"strike/{self._seed}/{self._drawn}")
+
+
+async def run(options: Options, folder: Path, say: Callable[[str], None] = print) -> Result:
+    """Carry a run out. Logs and the promises stay in the folder."""
+    cast, missing = absent(options.cast)
+    result = Result(options, missing)
+    async with AsyncExitStack() as stack:
+        system = await stack.enter_async_context(running_system(cast, folder))
+        log = PromiseLog(folder / "promises.jsonl")
+        stack.push_async_callback(log.close)
+        addresses = [f"http://127.0.0.1:{line.port}" for line in system.api_lines]
+        customers = Customers(addresses, system.api_key, log, str(options.seed))
+        paying = asyncio.create_task(customers.run())
+        try:
+            await _strike_until(options, system, customers, result, say)
+            system.mend_all()
+            customers.stopping = True
+            async with asyncio.timeout(OUTCOME_SECONDS_MAX):
+                await asyncio.shield(paying)
+            await until_idle(system, IDLE_SECONDS_MAX)
+            system.assert_running()
+            result.verdict = await judge(system, read_promises(log.path))
+            for service in (*system.workers, *system.apis):
+                await service.stop()
+        except (AssertionError, TimeoutError) as error:
+            # Where it was when it gave up tells more than a timeout's empty message.
+            where = traceback.extract_tb(error.__traceback__)
+            steps = " < ".join(step.name for step in reversed(where))
+            result.wrong.append(f"{type(error).__name__} in {steps}: {error}")
+        finally:
+            paying.cancel()
+            await asyncio.gather(paying, return_exceptions=True)
+        result.wrong.extend(f"a client was told: {text}" for text in customers.surprises)
+        result.verdict.figures.update(customers.counts)
+    return result
+
+
+async def _strike_until(
+    options: Options,
+    system: System,
+    customers: Customers,
+    result: Result,
+    say: Callable[[str], None],
+) -> None:
+    wanted = [fault for fault in possible(system) if fault.name in (options.faults or FAULTS)]
+    if not wanted:
+        raise AssertionError("none of the faults that were asked for is possible here")
+    coming = plan(options.seed, wanted)
+    begun = time.monotonic()
+    probing = random.Random(f"probe/{options.seed}")
+    await _settle_one(system, customers, probing)  # The system works to begin with.
+    while time.monotonic() - begun < options.seconds:
+        striking = coming.next()
+        async with asyncio.timeout(STRIKE_SECONDS_MAX):
+            done = await asyncio.gather(*(fault.strike(system, own) for fault, own in striking))
+        mended = time.monotonic()
+        await _settle_one(system, customers, probing)
+        recovered_seconds = time.monotonic() - mended
+        for (fault, _), what in zip(striking, done, strict=True):
+            result.struck.append(Struck(fault.name, what, recovered_seconds))
+            say(f"  {fault.name:<24} {what:<44} settling again after {recovered_seconds:.2f} s")
+        system.assert_running()
+
+
+async def _settle_one(system: System, customers: Customers, chance: random.Random) -> None:
+    """Pay once, as any customer does, and return when that payment is settled."""
+    async with asyncio.timeout(RECOVERED_SECONDS_MAX):
+        payment_id = await customers.pay_once(chance)
+        async with system.database.connection() as sql:
+
+            async def settled() -> bool:
+                query = "SELECT status <> 'pending' FROM payments WHERE id = $1"
+                return bool(await sql.fetchval(query, payment_id))
+
+            await until(settled, RECOVERED_SECONDS_MAX)

@@ -1,0 +1,1 @@
+"""A long steady load, and what grows under it."""

@@ -1,0 +1,161 @@
+"""What the system looks like from outside at one moment: memory, sizes, bloat, queue, latencies."""
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean, quantiles
+
+import psutil
+from benchmarks.processes import busy_seconds, family_busy_seconds
+
+from testkit.chaos.load.steady import SteadyLoad
+from testkit.database.backlog import Sql
+
+# Finished jobs are pruned and head rows updated: what they take has to stay as it is.
+STEADY = ("recon_jobs", "accounts")
+# These only grow, by so much for each payment.
+KEPT_FOR_EVER = ("payments", "reconciliation_results", "ledger_entries", "ledger_seals")
+MEGABYTE = 2**20
+# To see bloat is to read whole indexes. What stays small is looked at twice a minute; what grows
+# for ever more seldom, since a look that cost more each time would be a rising load of ours.
+BLOAT_EACH_SAMPLES, KEPT_BLOAT_EACH_SAMPLES = 6, 18
+INDEX_BYTES_MIN = MEGABYTE  # The few pages of a smaller one say nothing.
+LOOK = """
+SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
+        AND application_name <> 'chaos') AS connections,
+       (SELECT count(*) FROM recon_jobs WHERE status IN ('pending', 'processing')) AS depth,
+       coalesce((SELECT extract(epoch FROM now() - min(run_at)) FROM recon_jobs
+        WHERE status = 'pending'), 0)::float8 AS oldest_seconds"""
+SIZES = """
+SELECT relname, pg_table_size(relid) AS table_bytes, pg_indexes_size(relid) AS index_bytes,
+       n_live_tup AS live, n_dead_tup AS dead
+FROM pg_stat_user_tables"""
+PREPARE_BLOAT = "CREATE EXTENSION IF NOT EXISTS pgstattuple"
+FREE = """
+SELECT relname, (approx_free_percent + dead_tuple_percent) / 100 AS share
+FROM pg_stat_user_tables, pgstattuple_approx(relid) WHERE relname = ANY ($1::text[])"""
+DENSITY = """
+SELECT indexrelname AS name, avg_leaf_density / 100 AS share
+FROM pg_stat_user_indexes, pgstatindex(indexrelid)
+WHERE relname = ANY ($1::text[]) AND pg_relation_size(indexrelid) >= $2::bigint"""
+SETTLED = """
+SELECT id, extract(epoch FROM settled_at - created_at)::float8 AS seconds
+FROM payments WHERE id = ANY ($1::uuid[])"""
+
+
+@dataclass
+class Sampler:
+    """Samples gather in `taken`, one flat mapping of numbers each; times are from `begun`."""
+
+    sql: Sql
+    load: SteadyLoad
+    processes: Mapping[str, int]  # pid by the service's name.
+    postgres_pid: int
+    accepted_before: int  # Payments that were there when the load began.
+    taken: list[dict[str, float]] = field(default_factory=list)
+    begun: float = field(default_factory=time.monotonic)
+    _accepted: int = 0
+    _used: dict[str, float] = field(default_factory=dict)
+    _at: float = field(default_factory=time.monotonic)
+
+    async def take(self) -> None:
+        """Look once."""
+        now = time.monotonic()
+        sample: dict[str, float] = {"seconds": now - self.begun}
+        sample |= self._rates(now)
+        latencies, self.load.latencies = self.load.latencies, []
+        sample |= _percentiles("answered_milliseconds", latencies)
+        sample |= _percentiles("settled_milliseconds", await self._settled_after())
+        look = await self.sql.fetchrow(LOOK)
+        assert look is not None
+        for name, pid in self.processes.items():
+            process = psutil.Process(pid)
+            sample[f"memory_megabytes {name}"] = process.memory_info().rss / MEGABYTE
+            sample[f"open_files {name}"] = process.num_fds()
+        private = private_bytes(self.postgres_pid)
+        # The mean, since a pool may open one more connection at any time; those are counted too.
+        sample["memory_megabytes each postgres process"] = mean(private) / MEGABYTE
+        sample["connections"] = look["connections"]
+        sample["queue_depth"] = look["depth"]
+        sample["oldest_job_seconds"] = look["oldest_seconds"]
+        sample |= await self._sizes()
+        if len(self.taken) % BLOAT_EACH_SAMPLES == 0:
+            sample |= await self._bloat(STEADY)
+        if len(self.taken) % KEPT_BLOAT_EACH_SAMPLES == 0:
+            sample |= await self._bloat(KEPT_FOR_EVER)
+        self.taken.append(sample)
+
+    def _rates(self, now: float) -> dict[str, float]:
+        """Since the last look: payments a second, and processor time for each."""
+        accepted, used = self.load.accepted, self._processor_seconds()
+        since = accepted - self._accepted
+        rates = {"accepted_per_second": since / (now - self._at)}
+        if self._used and since:
+            for name, seconds in used.items():
+                each = (seconds - self._used[name]) / since
+                rates[f"processor_microseconds {name}"] = each * 1e6
+        self._accepted, self._at, self._used = accepted, now, used
+        return rates
+
+    def _processor_seconds(self) -> dict[str, float]:
+        used = {name: busy_seconds(psutil.Process(pid)) for name, pid in self.processes.items()}
+        return used | {"postgres": family_busy_seconds(self.postgres_pid)}
+
+    async def _sizes(self) -> dict[str, float]:
+        stored = max(1, self.accepted_before + self.load.accepted)
+        sizes = {"megabytes of other tables": 0.0}
+        for row in await self.sql.fetch(SIZES):
+            name, table, index = row["relname"], row["table_bytes"], row["index_bytes"]
+            if name in STEADY:
+                sizes[f"table_megabytes {name}"] = table / MEGABYTE
+                sizes[f"index_megabytes {name}"] = index / MEGABYTE
+            elif name in KEPT_FOR_EVER:
+                sizes[f"table_bytes_per_payment {name}"] = table / stored
+                sizes[f"index_bytes_per_payment {name}"] = index / stored
+            else:
+                sizes["megabytes of other tables"] += (table + index) / MEGABYTE
+            if name in STEADY + KEPT_FOR_EVER:
+                rows = row["live"] + row["dead"]
+                sizes[f"dead_share {name}"] = row["dead"] / rows if rows else 0.0
+        return sizes
+
+    async def _bloat(self, tables: Sequence[str]) -> dict[str, float]:
+        """How much of the tables holds nothing, and how full their indexes' leaves are."""
+        free = await self.sql.fetch(FREE, tables)
+        density = await self.sql.fetch(DENSITY, tables, INDEX_BYTES_MIN)
+        found = {f"free_share {row['relname']}": float(row["share"]) for row in free}
+        return found | {f"leaf_density {row['name']}": float(row["share"]) for row in density}
+
+    async def _settled_after(self) -> list[float]:
+        """Of the followed payments: from stored to settled. Those still pending wait."""
+        ids, self.load.followed = self.load.followed, []
+        rows = await self.sql.fetch(SETTLED, ids)
+        self.load.followed += [str(row["id"]) for row in rows if row["seconds"] is None]
+        return [row["seconds"] for row in rows if row["seconds"] is not None]
+
+
+def private_bytes(postmaster_pid: int) -> list[int]:
+    """What each of Postgres' processes has for itself, without the shared buffers.
+
+    Not their unique set size: that counts a shared page as private as long as one process alone
+    has touched it, and so rises until all the shared buffers have been in use.
+    """
+    postmaster = psutil.Process(postmaster_pid)
+    private = []
+    for process in (postmaster, *postmaster.children(recursive=True)):
+        try:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+        except (psutil.Error, OSError):
+            continue  # A session that has just ended.
+        if found := re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE):
+            private.append(int(found[1]) * 1024)
+    return private
+
+
+def _percentiles(name: str, seconds: list[float]) -> dict[str, float]:
+    if len(seconds) < 2:
+        return {}
+    cuts = quantiles(seconds, n=100)
+    return {f"{name} p50": cuts[49] * 1000, f"{name} p99": cuts[98] * 1000}

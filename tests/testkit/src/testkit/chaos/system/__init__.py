@@ -1,0 +1,1 @@
+"""The system under faults: database, pooler, services, and the lines between them."""

@@ -1,0 +1,157 @@
+"""The Postgres under test: crashed and restarted, its sessions ended, its disk filled."""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import asyncpg
+
+from payments_api.migrate import migrate
+from payments_local.errors import LocalError
+from payments_local.ports import free_port
+from payments_local.postgres import EmbeddedPostgres
+from testkit.database.backlog import Sql
+from testkit.waiting import until
+
+DISK_BYTES = 700 * 2**20
+BALLAST_CHUNK = bytes(2**20)
+# So little log that the small disk is not full by itself.
+SMALL = {"max_wal_size": "96MB", "min_wal_size": "32MB", "shared_buffers": "128MB"}
+
+
+class Database:
+    """One server for one run. It lives on a small disk of its own where `small_disk` says so."""
+
+    def __init__(self, server: EmbeddedPostgres, disk: Path | None) -> None:
+        self.server = server
+        self.disk = disk
+        self.busy = asyncio.Lock()
+        # Postgres dies with the thread that started it, and starting it blocks.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgres")
+
+    async def start(self) -> None:
+        """Return when it answers."""
+        await self._in_thread(self.server.start)
+
+    async def crash(self) -> None:
+        """Immediate shutdown: nothing is flushed, every session ends."""
+        await self._in_thread(self.server.crash)
+
+    async def stop(self) -> None:
+        """For good."""
+        await self._in_thread(self.server.stop)
+        self._thread.shutdown()
+
+    async def start_if_it_died(self) -> bool:
+        """As whatever supervises it would do; returns whether it was needed."""
+        child = self.server.child
+        if child is not None and child.exit_status is None:
+            return False
+        await self.start()
+        return True
+
+    async def new_api_key(self) -> str:
+        """A key that may do everything, made as an operator makes one."""
+        made = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "payments_api", "keys", "create"),
+            *("--name", "chaos", "--scopes", "all"),
+            env={**os.environ, "DATABASE_URL": self.server.url},
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        key, words = await made.communicate()
+        assert made.returncode == 0, words.decode()
+        return key.decode().strip()
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Sql]:
+        """The superuser's, past every line."""
+        connection = await asyncpg.connect(
+            self.server.url, timeout=10, server_settings={"application_name": "chaos"}
+        )
+        try:
+            yield connection
+        finally:
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                await connection.close(timeout=2)
+
+    async def until_it_answers(self, seconds: float) -> None:
+        """Return when it takes connections and writes; it may be recovering by itself."""
+
+        async def answers() -> bool:
+            try:
+                async with self.connection() as sql:
+                    await sql.execute("CREATE TEMP TABLE written (n int)")
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+                return False
+            return True
+
+        await until(answers, seconds)
+
+    def fill_disk(self) -> Path:
+        """Write ballast until the disk is full; returns its file, to be deleted."""
+        assert self.disk is not None, "there is no small disk"
+        ballast = self.disk / "ballast"
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(BALLAST_CHUNK)
+        with ballast.open("ab", buffering=0) as file, suppress(OSError):
+            while True:
+                file.write(b"\0" * 512)
+        return ballast
+
+
+def small_disk_problem() -> str | None:
+    """Why there can be no small disk; None if there can."""
+    if os.geteuid() != 0:
+        return "mounting a small disk needs root"
+    return None if shutil.which("mount") else "there is no mount program"
+
+
+@contextmanager
+def _disk(*, small: bool) -> Iterator[Path]:
+    """A throw-away folder; where it shall be small, a file system of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="payments-chaos-"))
+    folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+    disk = folder / "disk"
+    disk.mkdir(mode=0o711)
+    try:
+        if small:
+            options = f"size={DISK_BYTES},mode=0711"
+            command = ["mount", "-t", "tmpfs", "-o", options, "payments-chaos", str(disk)]
+            subprocess.run(command, check=True)
+        yield disk
+    finally:
+        if small:
+            subprocess.run(["umount", "--lazy", str(disk)], check=False)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@asynccontextmanager
+async def running_database(*, durable: bool, small_disk: bool) -> AsyncIterator[Database]:
+    """A migrated server of its own, on a throw-away folder."""
+    with _disk(small=small_disk) as disk:
+        server = EmbeddedPostgres(
+            disk / "postgres",
+            free_port(),
+            durable=durable,
+            settings=SMALL if small_disk else None,
+        )
+        database = Database(server, disk if small_disk else None)
+        try:
+            await database.start()
+            await migrate(server.url)
+            yield database
+        finally:
+            with suppress(LocalError):
+                await database.stop()

@@ -1,0 +1,208 @@
+"""The system under faults: a Postgres, APIs and workers of several kinds, lines between them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from testkit.chaos.earlier_release import earlier_commit, unpack
+from testkit.chaos.system.database import Database, running_database, small_disk_problem
+from testkit.chaos.system.line import Line
+from testkit.chaos.system.pooler import Pooler, pooler, pooler_problem, role_statements
+from testkit.chaos.system.services import Service, python_service
+from testkit.waiting import until
+
+LEASE_SECONDS = 2.0
+WORKER_ENVIRON = {
+    # Short, so that a run sees many leases expire.
+    "RECON_WORKER_LEASE_SECONDS": str(LEASE_SECONDS),
+    "RECON_WORKER_RESCUE_INTERVAL_SECONDS": "0.5",
+    "RECON_WORKER_BATCH_SIZE": "25",  # Many batches, so that faults meet some under way.
+    "RECON_WORKER_DRAIN_SECONDS": "15",
+    "RECON_WORKER_AUDIT_INTERVAL_SECONDS": "3",
+}
+# A payment to this account cannot be settled: what it takes to have dead letters.
+POISONED = "poisoned"
+POISON = f"""
+CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'poisoned payment'; END $$;
+CREATE TRIGGER poison BEFORE UPDATE ON payments FOR EACH ROW
+WHEN (NEW.account_id = '{POISONED}') EXECUTE FUNCTION poison();
+CREATE FUNCTION few_attempts() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    IF (SELECT account_id FROM payments WHERE id = NEW.payment_id) = '{POISONED}' THEN
+        NEW.max_attempts := 2;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER few_attempts BEFORE INSERT ON recon_jobs FOR EACH ROW
+EXECUTE FUNCTION few_attempts()"""
+LIBFAKETIME = "*/faketime/libfaketime.so.1"  # In /usr/lib, of Debian's package libfaketime.
+
+
+@dataclass(frozen=True)
+class Cast:
+    """Who takes part. Kinds of worker: this, pooled, skewed, earlier; of API: this, earlier."""
+
+    apis: Sequence[str] = ("this", "earlier")
+    workers: Sequence[str] = ("this", "pooled", "skewed", "earlier")
+    small_disk: bool = True
+    durable: bool = True
+
+
+@dataclass
+class System:
+    """Everything a fault can get hold of. Lines are named by the service that they serve."""
+
+    database: Database
+    api_key: str = ""  # The clients'; it may do everything.
+    apis: list[Service] = field(default_factory=list)
+    workers: list[Service] = field(default_factory=list)
+    pooler: Pooler | None = None
+    api_lines: list[Line] = field(default_factory=list)  # From the clients to each API.
+    postgres_lines: dict[str, Line] = field(default_factory=dict)  # From each service.
+
+    @property
+    def services(self) -> list[Service]:
+        """All processes of ours; Postgres is not one of them."""
+        return [*self.apis, *self.workers, *([self.pooler] if self.pooler else [])]
+
+    def kill_all(self) -> None:
+        """End every process of ours."""
+        for service in self.services:
+            service.kill()
+
+    def mend_all(self) -> None:
+        """No line is disturbed any more."""
+        for line in (*self.api_lines, *self.postgres_lines.values()):
+            line.mend()
+
+    def assert_running(self) -> None:
+        """Raise AssertionError when a part ended that no fault ended."""
+        for service in self.services:
+            service.assert_running()
+
+
+def absent(cast: Cast) -> tuple[Cast, list[str]]:
+    """The cast as this machine can have it, and why it is not the whole.
+
+    Another of this release takes the place of one that cannot be.
+    """
+    problems = {
+        "pooled": pooler_problem() if "pooled" in cast.workers else None,
+        "skewed": None if _libfaketime() else "libfaketime is not installed",
+        "earlier": None if earlier_commit() else "git has no earlier release",
+    }
+    reasons = [
+        f"no {kind} {what}: {problems[kind]}"
+        for what, kinds in (("API", cast.apis), ("worker", cast.workers))
+        for kind in kinds
+        if problems.get(kind)
+    ]
+    disk_problem = small_disk_problem() if cast.small_disk else None
+    if disk_problem:
+        reasons.append(f"no full disk: {disk_problem}")
+    present = Cast(
+        apis=["this" if problems.get(kind) else kind for kind in cast.apis],
+        workers=["this" if problems.get(kind) else kind for kind in cast.workers],
+        small_disk=cast.small_disk and not disk_problem,
+        durable=cast.durable,
+    )
+    return present, reasons
+
+
+def skewed(by: str) -> dict[str, str]:
+    """What makes a process live at another time of day; a second stays a second."""
+    return {
+        "LD_PRELOAD": str(_libfaketime()),
+        "FAKETIME": by,
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    }
+
+
+def _libfaketime() -> Path | None:
+    return next(Path("/usr/lib").glob(LIBFAKETIME), None)
+
+
+@asynccontextmanager
+async def running_system(cast: Cast, folder: Path) -> AsyncIterator[System]:
+    """The system, ready; logs go to the folder. All of it ends with the block."""
+    async with AsyncExitStack() as stack:
+        database = await stack.enter_async_context(
+            running_database(durable=cast.durable, small_disk=cast.small_disk)
+        )
+        async with database.connection() as sql:
+            await sql.execute(POISON)
+            for statement in role_statements() if "pooled" in cast.workers else ():
+                await sql.execute(statement)
+        system = System(database, await database.new_api_key())
+        stack.callback(system.kill_all)
+        earlier = folder / "earlier"
+        commit = earlier_commit()
+        kinds = {*cast.apis, *cast.workers}
+        old_path = unpack(commit, earlier) if commit and "earlier" in kinds else ""
+        for kind in cast.apis:
+            await _add_api(system, kind, folder, old_path, stack)
+        for number, kind in enumerate(cast.workers, start=1):
+            await _add_worker(system, kind, number, folder, old_path, stack)
+        for service in system.services:
+            service.start()
+        await asyncio.gather(*(part.until_ready() for part in (*system.apis, *system.workers)))
+        yield system
+
+
+async def _line(target_port: int, stack: AsyncExitStack) -> Line:
+    line = Line(target_port)
+    await line.open()
+    stack.push_async_callback(line.close)
+    return line
+
+
+def _url(role: str, port: int) -> str:
+    return f"postgresql://{role}@127.0.0.1:{port}/payments"
+
+
+async def _add_api(
+    system: System, kind: str, folder: Path, old_path: str, stack: AsyncExitStack
+) -> None:
+    name = f"api-{len(system.apis) + 1}-{kind}"
+    line = await _line(system.database.server.port, stack)
+    system.postgres_lines[name] = line
+    environ = {"DATABASE_URL": _url("payments_api", line.port)}
+    environ |= {"PYTHONPATH": old_path} if kind == "earlier" else {}
+    service = python_service(name, "payments_api", "serve", folder, environ)
+    system.apis.append(service)
+    system.api_lines.append(await _line(service.port, stack))
+
+
+async def _add_worker(
+    system: System, kind: str, number: int, folder: Path, old_path: str, stack: AsyncExitStack
+) -> None:
+    name = f"worker-{number}-{kind}"
+    port = system.database.server.port
+    environ = dict(WORKER_ENVIRON)
+    if kind == "pooled":
+        system.pooler = pooler(folder, port)
+        port = system.pooler.port
+        environ["RECON_WORKER_POLL_ONLY"] = "true"
+        environ["RECON_WORKER_AUDIT_INTERVAL_SECONDS"] = "0"  # It holds a session's lock.
+    elif kind == "skewed":
+        environ |= skewed("+1h" if number % 2 else "-1h")
+    elif kind == "earlier":
+        environ["PYTHONPATH"] = old_path
+    line = await _line(port, stack)
+    system.postgres_lines[name] = line
+    environ["DATABASE_URL"] = _url("payments_worker", line.port)
+    system.workers.append(python_service(name, "recon_worker", "run", folder, environ))
+
+
+async def until_idle(system: System, seconds: float) -> None:
+    """Return when no job is left to do. Raises TimeoutError."""
+    query = "SELECT count(*) FROM recon_jobs WHERE status IN ('pending', 'processing')"
+
+    async def idle() -> bool:
+        async with system.database.connection() as sql:
+            return not await sql.fetchval(query)
+
+    await until(idle, seconds)

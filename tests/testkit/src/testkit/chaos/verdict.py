@@ -1,0 +1,174 @@
+"""After the storm: is everything that was promised there, once, and does nothing hang?
+
+What must be there is worked out from the clients' own log and the rules as the README states
+them, by none of the product's code; the auditor then looks for itself.
+"""
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+from uuid import UUID
+
+import asyncpg
+import httpx
+
+from payments_core.db.engine import create_engine
+from recon_worker.audit.auditor import Finding, audit
+from testkit.chaos.promises import Promises
+from testkit.chaos.system.running import POISONED, System
+from testkit.database.backlog import Sql, Stored
+from testkit.database.ledger_model import assert_ledger_is_of
+from testkit.waiting import until
+
+OPEN_TRANSACTION_SECONDS_MAX = 60.0  # Of ours; longer is beyond every timeout that we set.
+QUIET_SECONDS_MAX = 30.0
+AUDIT_SECONDS_MAX = 60.0
+DIFFERENCES_SHOWN_MAX = 5
+
+PAYMENTS = """
+SELECT p.idempotency_key, p.id, p.account_id, p.amount, p.currency, p.description, p.status,
+       j.status AS job, j.last_error,
+       (SELECT count(*) FROM recon_jobs WHERE payment_id = p.id) AS jobs
+FROM payments p LEFT JOIN recon_jobs j ON j.payment_id = p.id"""
+# Everybody is idle: nobody may be in the middle of anything, or wait for a lock.
+HANGING = """
+SELECT pid, application_name, state, wait_event, now() - xact_start AS open_for, query
+FROM pg_stat_activity
+WHERE backend_type = 'client backend' AND application_name <> 'chaos'
+  AND (state LIKE 'idle in transaction%'
+       OR xact_start < now() - make_interval(secs => $1)
+       OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_stat_activity.pid AND NOT granted))"""
+
+
+@dataclass
+class Verdict:
+    """What was wrong, in words; nothing if all is well. `figures`: what was counted."""
+
+    wrong: list[str] = field(default_factory=list)
+    figures: Counter[str] = field(default_factory=Counter)
+
+    def differ(self, what: str, found: set[str]) -> None:
+        """Note each of these as wrong, but not at any length."""
+        if found:
+            some = ", ".join(sorted(found)[:DIFFERENCES_SHOWN_MAX])
+            self.wrong.append(f"{len(found)} {what}: {some}")
+
+
+async def judge(system: System, promises: Promises) -> Verdict:
+    """Compare the system, at rest and still running, with what it promised."""
+    verdict = Verdict()
+    async with system.database.connection() as sql:
+        rows = {row["idempotency_key"]: row for row in await sql.fetch(PAYMENTS)}
+        _each_accepted_once(verdict, promises, rows)
+        settled = _each_job_finished(verdict, rows)
+        try:
+            await assert_ledger_is_of(sql, settled)
+        except (AssertionError, KeyError) as error:
+            verdict.wrong.append(f"the ledger is not the model's: {str(error)[:1000]}")
+        await _balances_agree(verdict, system, settled)
+        await _nothing_hangs(verdict, sql)
+    await _auditor_agrees(verdict, system.database.server.url)
+    return verdict
+
+
+def _each_accepted_once(
+    verdict: Verdict, promises: Promises, rows: dict[str, asyncpg.Record]
+) -> None:
+    verdict.differ("keys without an outcome", promises.open_keys)
+    verdict.differ("accepted payments are lost", promises.answers.keys() - rows.keys())
+    verdict.differ("refused payments are there", promises.refused.keys() & rows.keys())
+    verdict.differ("payments nobody sent", rows.keys() - promises.orders.keys())
+    ids = Counter(row["id"] for row in rows.values())
+    verdict.differ("ids used twice", {str(n) for n, times in ids.items() if times > 1})
+    for key, text in promises.answers.items():
+        if key not in rows:
+            continue
+        order, answer, row = promises.orders[key], json.loads(text), rows[key]
+        amount, description = Decimal(order["amount"]), order.get("description", "")
+        asked = (order["accountId"], amount, order["currency"], description)
+        stored = (row["account_id"], row["amount"], row["currency"], row["description"])
+        if stored != asked or str(row["id"]) != answer["id"]:
+            verdict.wrong.append(f"{key} was {asked}, answered {answer}, and is {dict(row)}")
+    verdict.figures["payments accepted"] = len(promises.answers)
+    verdict.figures["payments refused"] = len(promises.refused)
+
+
+def _each_job_finished(verdict: Verdict, rows: dict[str, asyncpg.Record]) -> list[Stored]:
+    """The payments that must be settled: all but those whose job is a dead letter."""
+    settled, dead = [], 0
+    for key, row in rows.items():
+        if row["jobs"] != 1:
+            verdict.wrong.append(f"{key} has {row['jobs']} jobs")
+        if row["job"] == "failed":
+            dead += 1
+            if not row["last_error"] or row["status"] != "pending":
+                verdict.wrong.append(f"{key} is dead without a reason: {dict(row)}")
+        elif row["job"] != "completed":
+            verdict.wrong.append(f"{key} is not finished: {dict(row)}")
+        elif row["account_id"] == POISONED:
+            verdict.wrong.append(f"{key} cannot have been settled: {dict(row)}")
+        else:
+            settled.append(
+                Stored(UUID(str(row["id"])), row["account_id"], row["amount"], row["currency"])
+            )
+    verdict.figures["dead letters"] = dead
+    poisoned = sum(row["account_id"] == POISONED for row in rows.values())
+    verdict.figures["of them poisoned"] = poisoned
+    return settled
+
+
+async def _balances_agree(verdict: Verdict, system: System, settled: list[Stored]) -> None:
+    """As each API tells them, past the lines."""
+    expected: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for payment in settled:
+        expected[payment.account_id, payment.currency] += max(payment.amount, Decimal(0))
+    authorization = {"Authorization": f"Bearer {system.api_key}"}
+    async with httpx.AsyncClient(timeout=30, headers=authorization) as client:
+        for api in system.apis:
+            for (account, currency), balance in expected.items():
+                url = f"http://127.0.0.1:{api.port}/accounts/{account}/balance"
+                answer = await client.get(url, params={"currency": currency})
+                told = answer.json().get("balance", answer.text)
+                if answer.status_code != 200 or Decimal(told) != balance:
+                    what = f"{api.name} says {told} {currency} for {account}, not {balance}"
+                    verdict.wrong.append(what)
+    verdict.figures["balances compared"] = len(expected) * len(system.apis)
+
+
+async def _auditor_agrees(verdict: Verdict, url: str) -> None:
+    """A full audit, as soon as the workers' own auditor lets us."""
+    engine = create_engine(url, application_name="chaos", pool_size=2)
+    findings: list[Finding] | None = None
+
+    async def audited() -> bool:
+        nonlocal findings
+        findings = await audit(engine, "full")
+        return findings is not None
+
+    try:
+        await until(audited, AUDIT_SECONDS_MAX)
+    finally:
+        await engine.dispose()
+    for finding in findings or ():
+        if finding.offending:
+            verdict.wrong.append(
+                f"the auditor finds {finding.offending} against {finding.invariant.name}:"
+                f" {finding.offenders[:DIFFERENCES_SHOWN_MAX]}"
+            )
+    verdict.figures["invariants that hold"] = sum(not f.offending for f in findings or ())
+
+
+async def _nothing_hangs(verdict: Verdict, sql: Sql) -> None:
+    """What hangs at one moment is a statement under way; what hangs on is wrong."""
+    hanging: list[asyncpg.Record] = []
+
+    async def quiet() -> bool:
+        nonlocal hanging
+        hanging = await sql.fetch(HANGING, OPEN_TRANSACTION_SECONDS_MAX)
+        return not hanging
+
+    try:
+        await until(quiet, QUIET_SECONDS_MAX)
+    except TimeoutError:
+        verdict.wrong.extend(f"this hangs: {dict(row)}" for row in hanging)

@@ -1,0 +1,1 @@
+"""Backlogs, settled and sealed ledgers, a pooler, and a model of the ledger."""

@@ -1,0 +1,81 @@
+"""Payments and their jobs put into the database directly, as the API would have put them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any, TypeAlias
+from uuid import UUID
+
+import asyncpg
+import uuid_utils.compat as uuid_utils
+
+from payments_core.domain.money import exact_amount
+from payments_core.domain.payments import PaymentOrder
+from testkit.waiting import WAIT_SECONDS_MAX, until
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
+
+ADD = """
+WITH added AS (
+    INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,
+                          currency, description)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::numeric[],
+                         $6::text[], $7::text[])
+    RETURNING id
+)
+INSERT INTO recon_jobs (payment_id) SELECT unnest($1::uuid[])"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A payment in the database; its job has the place in the order of adding as its id."""
+
+    id: UUID
+    account_id: str
+    amount: Decimal
+    currency: str
+
+
+async def add_payments(sql: Sql, wanted: Iterable[tuple[str, str | Decimal, str]]) -> list[Stored]:
+    """Store a pending payment and its job for each (account, amount, currency)."""
+    stored = [
+        Stored(uuid_utils.uuid7(), account, exact_amount(Decimal(amount), currency), currency)
+        for account, amount, currency in wanted
+    ]
+    orders = [PaymentOrder(f"key-{p.id}", p.account_id, p.amount, p.currency, "") for p in stored]
+    await sql.execute(
+        ADD,
+        [payment.id for payment in stored],
+        [order.idempotency_key for order in orders],
+        [order.fingerprint() for order in orders],
+        [order.account_id for order in orders],
+        [order.amount for order in orders],
+        [order.currency for order in orders],
+        [order.description for order in orders],
+    )
+    return stored
+
+
+async def add_simple(sql: Sql, count: int) -> list[Stored]:
+    """Store `count` payments of 1.00 USD, spread over ten accounts."""
+    return await add_payments(sql, ((f"acc_{n % 10}", "1.00", "USD") for n in range(count)))
+
+
+async def job_rows(sql: Sql) -> list[asyncpg.Record]:
+    """All jobs, in the order they were added."""
+    return await sql.fetch("SELECT * FROM recon_jobs ORDER BY id")
+
+
+async def status_counts(sql: Sql) -> dict[str, int]:
+    """How many jobs stand in each status that occurs."""
+    rows = await sql.fetch("SELECT status, count(*) AS n FROM recon_jobs GROUP BY status")
+    return {row["status"]: row["n"] for row in rows}
+
+
+async def until_completed(sql: Sql, count: int, seconds: float = WAIT_SECONDS_MAX) -> None:
+    """Return when there are so many jobs, all completed. Raises TimeoutError."""
+
+    async def completed() -> bool:
+        return await status_counts(sql) == {"completed": count}
+
+    await until(completed, seconds)

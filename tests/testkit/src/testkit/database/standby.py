@@ -1,0 +1,90 @@
+"""A primary and a streaming standby, and the one address that clients know."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+
+from payments_local import programs, run_as
+from payments_local.data_folder import postgres_dir
+from payments_local.ports import free_port
+from payments_local.postgres import BIN, EmbeddedPostgres
+from testkit.network.tcp_proxy import TcpProxy
+from testkit.waiting import until
+from testkit.worker.own_system import migrated_postgres
+
+
+@dataclass(slots=True)
+class Pair:
+    """The primary streams to the standby; `address` leads to the primary until it is moved."""
+
+    primary: EmbeddedPostgres
+    standby: EmbeddedPostgres
+    address: TcpProxy
+
+    def url(self, role: str) -> str:
+        """The database at the address that moves."""
+        return f"postgresql://{role}@127.0.0.1:{self.address.port}/payments"
+
+    def move_address_to(self, server: EmbeddedPostgres, *, keep_sessions: bool = False) -> None:
+        """Lead new connections to the server; those that are open stay where they are, or end."""
+        self.address.target_port = server.port
+        if not keep_sessions:
+            self.address.cut()
+            self.address.mend()
+
+    async def until_caught_up(self) -> None:
+        """Wait until the standby has replayed what the primary has written."""
+        primary = await asyncpg.connect(self.primary.url)
+        standby = await asyncpg.connect(self.standby.url)
+        try:
+            written = await primary.fetchval("SELECT pg_current_wal_lsn()::text")
+
+            async def replayed() -> bool:
+                caught_up: bool = await standby.fetchval(
+                    "SELECT pg_last_wal_replay_lsn() >= $1::text::pg_lsn", written
+                )
+                return caught_up
+
+            await until(replayed)
+        finally:
+            await primary.close()
+            await standby.close()
+
+    async def promote(self) -> None:
+        """Make the standby a primary; returns once it takes writes."""
+        standby = await asyncpg.connect(self.standby.url)
+        try:
+            assert await standby.fetchval("SELECT pg_promote()")
+        finally:
+            await standby.close()
+
+
+@contextmanager
+def primary_and_standby() -> Iterator[Pair]:
+    """Both at the schema's head."""
+    with migrated_postgres() as primary, tempfile.TemporaryDirectory() as folder:
+        standby = _standby_of(primary, Path(folder))
+        address = TcpProxy(primary.port)
+        try:
+            standby.start()
+            yield Pair(primary, standby, address)
+        finally:
+            address.cut()
+            address.close()
+            standby.stop()
+
+
+def _standby_of(primary: EmbeddedPostgres, folder: Path) -> EmbeddedPostgres:
+    folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+    pgdata = postgres_dir(folder)
+    user = run_as.unprivileged(pgdata, must_reach=(pgdata.parent, BIN / "postgres"))
+    pgdata.mkdir(mode=0o700)
+    run_as.give(pgdata, user)
+    copy = [str(BIN / "pg_basebackup"), "-D", str(pgdata), "-h", "127.0.0.1", "-U", "postgres"]
+    copy += ["-p", str(primary.port), "-X", "stream", "-R", "--checkpoint=fast", "--no-sync"]
+    programs.run_to_end(copy, user, "")
+    return EmbeddedPostgres(pgdata, free_port(), durable=False)

@@ -1,0 +1,1 @@
+"""The system as processes, images, a compose project or rendered manifests."""

@@ -1,0 +1,144 @@
+"""A composed system of a test's own: its project, its ports, its volumes, and its end."""
+
+import json
+import os
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import httpx
+import psutil
+
+from payments_local.settings import REPOSITORY
+
+UP_SECONDS_MAX = 120
+COMMAND_SECONDS_MAX = 120
+PREFIX = "payments-test-"
+
+
+def own_mark() -> str:
+    """This process, so that no later one of the same number is taken for it."""
+    return f"{os.getpid()}-{int(psutil.Process().create_time())}"
+
+
+def sweep() -> None:
+    """Takes apart what a run left that was killed: its services would restart for ever."""
+    listed = subprocess.run(
+        ["docker", "compose", "ls", "--all", "--format", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for project in (found["Name"] for found in json.loads(listed.stdout)):
+        if project.startswith(PREFIX):
+            pid, began, *_ = project.removeprefix(PREFIX).split("-")
+            with suppress(psutil.NoSuchProcess):
+                if int(psutil.Process(int(pid)).create_time()) == int(began):
+                    continue
+            down = ["docker", "compose", "--project-name", project, "down", "--volumes"]
+            subprocess.run(down, capture_output=True, check=False)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports free at this moment, all different."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    try:
+        return [int(one.getsockname()[1]) for one in sockets]
+    finally:
+        for one in sockets:
+            one.close()
+
+
+class Composed:
+    """`docker compose` for one project, and clients for what it publishes."""
+
+    def __init__(self, tag: str) -> None:
+        self.project = f"{PREFIX}{own_mark()}-{uuid.uuid4().hex[:6]}"
+        self.pg_port, self.api_port, self.worker_port, self.ui_port = free_ports(4)
+        self.up_seconds = 0.0
+        self.environ = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": self.project,
+            "IMAGE_TAG": tag,
+            "PG_PORT": str(self.pg_port),
+            "API_PORT": str(self.api_port),
+            "WORKER_PORT": str(self.worker_port),
+            "UI_PORT": str(self.ui_port),
+        }
+        self.api_url = f"http://127.0.0.1:{self.api_port}"
+
+    def compose(self, *arguments: str, check: bool = True) -> str:
+        """Standard output; a failure shows what compose said."""
+        return self.run("docker", "compose", *arguments, check=check)
+
+    def run(self, *command: str, check: bool = True) -> str:
+        done = subprocess.run(
+            command,
+            cwd=REPOSITORY,
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS_MAX,
+            check=False,
+        )
+        assert not check or done.returncode == 0, (
+            f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
+        )
+        return done.stdout
+
+    def up(self, *arguments: str) -> float:
+        """Returns the seconds until every service is healthy."""
+        started = time.monotonic()
+        self.compose("up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS_MAX), *arguments)
+        return time.monotonic() - started
+
+    def containers(self, service: str) -> list[dict[str, Any]]:
+        """What the engine knows of a service's containers."""
+        ids = self.compose("ps", "--all", "--quiet", service).split()
+        found: list[dict[str, Any]] = json.loads(self.run("docker", "inspect", *ids))
+        return found
+
+    def sql(self, statement: str) -> str:
+        """The one value a statement gives, asked as the owner inside the container."""
+        psql = ("psql", "-U", "postgres", "-d", "payments", "-tAc", statement)
+        return self.compose("exec", "-T", "postgres", *psql).strip()
+
+    def post(self, account: str, amount: str, key: str | None = None) -> httpx.Response:
+        return httpx.post(
+            f"{self.api_url}/payments",
+            json={"accountId": account, "amount": amount},
+            headers={"Idempotency-Key": key or uuid.uuid4().hex},
+            timeout=10,
+        )
+
+    def balance(self, account: str) -> str:
+        answer = httpx.get(f"{self.api_url}/accounts/{account}/balance", timeout=10)
+        return str(answer.raise_for_status().json()["balance"])
+
+
+def eventually(what: str, condition: Callable[[], bool], seconds_max: float = 60.0) -> None:
+    """Waits for it; an answer that cannot be had yet counts as no."""
+    deadline = time.monotonic() + seconds_max
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except (httpx.HTTPError, AssertionError):
+            pass
+        time.sleep(0.3)
+    raise AssertionError(f"{what} did not happen within {seconds_max:.0f} s")
+
+
+@contextmanager
+def composed(tag: str) -> Iterator[Composed]:
+    """Nothing of it is left, whatever the test did."""
+    sweep()
+    system = Composed(tag)
+    try:
+        yield system
+    finally:
+        system.compose("--profile", "*", "down", "--volumes", "--timeout", "5", check=False)

@@ -1,0 +1,196 @@
+"""What `kubectl apply -k` would apply, built offline by the kubectl of a pinned wheel."""
+
+import fcntl
+import os
+import subprocess
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from payments_local.settings import REPOSITORY
+
+K8S = REPOSITORY / "deploy" / "k8s"
+TOOLS = REPOSITORY / ".cache" / "tools"
+SCRATCH = REPOSITORY / ".cache" / "k8s"  # Kustomize takes relative paths only, so not in /tmp.
+
+Object = dict[str, Any]
+
+OVERLAYS = ("local", "production", "airgap")
+# A site takes one of each of these at most ...
+EXCLUSIVE = (("generated-secrets", "external-secrets"), ("ingress", "gateway"))
+# ... and any of these.
+FREE = ("cloudnative-pg", "autoscaling", "keda", "monitoring", "cert-manager")
+# Last in every overlay: writes names.
+RELEASE_NAMES = "release-names"
+# Everything at once, for rules that look at all there is.
+FULLEST = ("generated-secrets", "ingress", *FREE)
+
+
+def tool(name: str, program: str) -> Path:
+    """A program of `.cache/tools/NAME`, whose venv make makes when it is not there."""
+    path = TOOLS / name / "bin" / program
+    lock_file = REPOSITORY / "deploy" / "tools" / f"{name}.lock"
+    stamp = TOOLS / name / ".done"
+    if stamp.exists() and stamp.stat().st_mtime >= lock_file.stat().st_mtime:
+        return path
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    # Several pytest at once: one makes it, the others wait.
+    with (TOOLS / f".{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        command = ["make", f".cache/tools/{name}/.done"]
+        made = subprocess.run(command, cwd=REPOSITORY, check=False, capture_output=True, text=True)
+    assert made.returncode == 0, f"{' '.join(command)} failed: {made.stderr}"
+    return path
+
+
+@lru_cache
+def kubectl() -> Path:
+    """The pinned kubectl."""
+    return tool("kubernetes", "kubectl")
+
+
+def build_text(folder: Path) -> str:
+    """What `kubectl kustomize` prints for the folder; its own error where it refuses."""
+    built = subprocess.run(
+        [str(kubectl()), "kustomize", str(folder)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        # It would look for a cluster's settings in the home folder.
+        env={"PATH": os.environ.get("PATH", ""), "HOME": str(SCRATCH)},
+    )
+    assert built.returncode == 0, f"{folder.relative_to(REPOSITORY)}: {built.stderr}"
+    assert not built.stderr, f"{folder.relative_to(REPOSITORY)} warns: {built.stderr}"
+    return built.stdout
+
+
+@lru_cache
+def build(folder: Path) -> tuple[Object, ...]:
+    """The folder's objects."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return tuple(yaml.load_all(build_text(folder), Loader=loader))
+
+
+def overlay(name: str) -> tuple[Object, ...]:
+    """The objects of one overlay."""
+    return build(K8S / "overlays" / name)
+
+
+def combination_folder(components: Sequence[str]) -> Path:
+    """A kustomization of the base and these components, in this order."""
+    folder = SCRATCH / ("+".join(components) or "base")
+    folder.mkdir(parents=True, exist_ok=True)
+    above = os.path.relpath(K8S, folder)
+    content = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "namespace": "payments",
+        "resources": [f"{above}/base"],
+        "components": [f"{above}/components/{name}" for name in (*components, RELEASE_NAMES)],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    return folder
+
+
+def combination(components: Sequence[str]) -> tuple[Object, ...]:
+    """The objects of the base with these components."""
+    return build(combination_folder(components))
+
+
+def build_all(several: Sequence[Sequence[str]]) -> list[tuple[Object, ...]]:
+    """Combinations side by side: each is a process of its own."""
+    kubectl()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(combination, several))
+
+
+def every_combination() -> Iterator[tuple[str, ...]]:
+    """Each that a site may choose: 288 of them."""
+    chosen = product(*((None, *group) for group in EXCLUSIVE))
+    for group, size in product(list(chosen), range(len(FREE) + 1)):
+        for free in combinations(FREE, size):
+            yield (*(name for name in group if name), *free)
+
+
+def every_pair() -> Iterator[tuple[str, ...]]:
+    """None, each alone, each two, and all at once in both orders."""
+    yield ()
+    names = [*(name for group in EXCLUSIVE for name in group), *FREE]
+    yield from ((name,) for name in names)
+    for pair in combinations(names, 2):
+        if pair not in EXCLUSIVE:
+            yield pair
+    yield FULLEST
+    yield FULLEST[::-1]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Something that makes pods, with what its pods are made of."""
+
+    overlay: str
+    object: Object
+
+    def __str__(self) -> str:
+        return f"{self.overlay}/{self.kind}/{self.name}"
+
+    @property
+    def kind(self) -> str:
+        """Deployment, StatefulSet, Job or CronJob."""
+        return str(self.object["kind"])
+
+    @property
+    def name(self) -> str:
+        """As its pods' label says: a Job's own name carries the release's version."""
+        return str(self.object["metadata"]["labels"]["app.kubernetes.io/name"])
+
+    @cached_property
+    def template(self) -> Object:
+        """The pod template."""
+        spec = self.object["spec"]
+        return dict((spec["jobTemplate"]["spec"] if self.kind == "CronJob" else spec)["template"])
+
+    @property
+    def pod(self) -> Object:
+        """The pod's spec."""
+        return dict(self.template["spec"])
+
+    @property
+    def container(self) -> Object:
+        """Its only container."""
+        (only,) = self.pod["containers"]
+        return dict(only)
+
+    @property
+    def serves(self) -> bool:
+        """Whether it runs for good, instead of to an end."""
+        return self.kind in ("Deployment", "StatefulSet")
+
+
+def workloads(overlay_name: str, objects: Sequence[Object]) -> list[Workload]:
+    """All that make pods among the objects."""
+    kinds = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicaSet", "Pod")
+    return [Workload(overlay_name, item) for item in objects if item["kind"] in kinds]
+
+
+@lru_cache
+def all_workloads() -> tuple[Workload, ...]:
+    """Those of every overlay, and of everything at once."""
+    built = {name: overlay(name) for name in OVERLAYS}
+    built["everything"] = combination(FULLEST)
+    return tuple(found for name, objects in built.items() for found in workloads(name, objects))
+
+
+def one(objects: Sequence[Object], kind: str, name: str) -> Object:
+    """The object of that kind and name."""
+    (found,) = (
+        item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name
+    )
+    return found

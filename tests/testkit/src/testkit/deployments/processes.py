@@ -1,0 +1,152 @@
+"""The system as processes of this checkout, on a Postgres in a container or embedded."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from payments_local.ports import free_port
+from payments_local.postgres import BIN, EmbeddedPostgres
+from testkit.deployments.deployment import Database, Deployment, service_commands, service_settings
+from testkit.network.readiness import is_ready
+
+READY_SECONDS_MAX = 60.0
+STOP_SECONDS_MAX = 40.0
+COMMAND_SECONDS_MAX = 180.0
+WORKERS = 2
+ROLE_PASSWORD = "of-a-role"
+# The embedded server asks nobody for a password, the one in a container everybody.
+ROLE_PASSWORDS = {
+    "PAYMENTS_DB_API_PASSWORD": ROLE_PASSWORD,
+    "PAYMENTS_DB_WORKER_PASSWORD": ROLE_PASSWORD,
+}
+
+
+@dataclass
+class ProcessPart:
+    """One service as a process; it comes back on the same port."""
+
+    module: str
+    command: str
+    environ: Mapping[str, str]
+    port: int
+    log: Path
+    process: "subprocess.Popen[bytes] | None" = None
+
+    def start(self) -> None:
+        """Start it and wait until /readyz answers 200."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", self.module, self.command],
+                env={**os.environ, **self.environ},
+                stdout=log,
+                stderr=log,
+            )
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while not is_ready(self.port):
+            assert self.process.poll() is None, self.log.read_text()[-2000:]
+            assert time.monotonic() < deadline, f"{self.module} is not ready"
+            time.sleep(0.05)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait: it must end by itself, with status 0."""
+        if self.process is not None:
+            self.process.terminate()
+            status = self.process.wait(STOP_SECONDS_MAX)
+            self.process = None
+            assert status == 0, f"{self.module} ended with {status}: {self.log.read_text()[-2000:]}"
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+class EmbeddedDatabase:
+    """The embedded Postgres as the database under test."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self._server = server
+
+    @property
+    def url(self) -> str:
+        """Of the superuser."""
+        return self._server.url
+
+    def kill(self) -> None:
+        """Shut it down without a checkpoint."""
+        self._server.crash()
+
+    def start(self) -> None:
+        """Start it. It recovers from its log."""
+        self._server.start()
+
+
+@contextmanager
+def deployed_processes(database: Database, folder: Path) -> Iterator[Deployment]:
+    """The system, migrated and ready, until the block ends."""
+    deployment = _deployment(database, folder)
+    parts = [deployment.api, *deployment.workers, deployment.ui]
+    deployment.run_command("migrate").check_returncode()
+    try:
+        for part in parts:
+            part.start()
+        yield deployment
+    finally:
+        for part in (*reversed(parts), deployment.keyed_api):
+            part.kill()
+
+
+def _deployment(database: Database, folder: Path) -> Deployment:
+    def url_of_role(role: str) -> str:
+        _, _, address = database.url.rpartition("@")
+        return f"postgresql://{role}:{ROLE_PASSWORD}@{address}"
+
+    settings = service_settings(url_of_role)
+
+    def part(name: str, command: str, number: int = 1, **more: str) -> ProcessPart:
+        port = free_port()
+        environ = {f"{name.upper().replace('-', '_')}_PORT": str(port), **settings[name], **more}
+        log = folder / f"{name}-{number}.log"
+        return ProcessPart(name.replace("-", "_"), command, environ, port, log)
+
+    api = part("payments-api", "serve")
+    api_url = f"http://127.0.0.1:{api.port}"
+    keyed_api = part("payments-api", "serve", 2, PAYMENTS_API_AUTH="on")
+    ui = part("payments-ui", "serve", PAYMENTS_UI_API_URL=api_url)
+    commands = service_commands(api_url)
+
+    def psql(text: str) -> str:
+        command = [str(BIN / "psql"), database.url, "-XAtqv", "ON_ERROR_STOP=1", "-c", text]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def run_command(name: str, *more: str) -> "subprocess.CompletedProcess[str]":
+        service, *arguments = commands[name]
+        return subprocess.run(
+            [sys.executable, "-m", service.replace("-", "_"), *arguments, *more],
+            env={**os.environ, **ROLE_PASSWORDS, "DATABASE_URL": database.url},
+            capture_output=True,
+            text=True,
+            timeout=COMMAND_SECONDS_MAX,
+            check=False,
+        )
+
+    return Deployment(
+        database=database,
+        api=api,
+        keyed_api=keyed_api,
+        workers=[part("recon-worker", "run", number) for number in range(1, WORKERS + 1)],
+        ui=ui,
+        api_url=api_url,
+        keyed_api_url=f"http://127.0.0.1:{keyed_api.port}",
+        ui_url=f"http://127.0.0.1:{ui.port}",
+        psql=psql,
+        run_command=run_command,
+    )

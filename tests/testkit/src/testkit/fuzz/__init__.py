@@ -1,0 +1,1 @@
+"""Properties over any input, and schemathesis against a running API."""

@@ -1,0 +1,1 @@
+"""A system whose telemetry is collected: load, OTLP endpoint, Prometheus."""

@@ -1,0 +1,1 @@
+"""An OpenID Connect provider, and a browser's cookies before the page."""

@@ -1,0 +1,78 @@
+"""The page's app, and a browser before it, as somebody who signs in meets them."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx2
+from argon2 import PasswordHasher
+from quart import Quart, Response
+from quart.typing import TestClientProtocol
+
+from payments_ui.app import create_app
+from payments_ui.settings import Settings
+from testkit.sign_in.oidc_provider import OidcProvider, provider_settings
+
+SECRET = "k" * 20
+PUBLIC_URL = "http://localhost"  # As Quart's test client calls itself.
+ORIGIN = {"Origin": PUBLIC_URL}
+PASSWORD = "correct horse battery staple"
+HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)  # A quick one.
+
+
+def app_with(**settings: Any) -> Quart:
+    """An app whose API is nowhere: these tests look at what happens before it is asked."""
+    given = {"api_url": "http://127.0.0.1:9", "secret_key": SECRET, **settings}
+    return create_app(Settings(**given))
+
+
+def password_app(**settings: Any) -> Quart:
+    """An app for one user, with a password."""
+    given = {"sign_in": "password", "password_hash": HASH, "password_user": "ada", **settings}
+    return app_with(**given)
+
+
+@dataclass
+class Browser:
+    """A client that keeps cookies, as browsers do, and fills in the page's forms."""
+
+    client: TestClientProtocol
+
+    async def get(self, path: str, **headers: str) -> Response:
+        """Ask for a page."""
+        return await self.client.get(path, headers=headers)
+
+    async def send(self, path: str, page: str, **form: str) -> Response:
+        """Send a form as it stands on the page at `page`."""
+        drawn = await (await self.client.get(page)).get_data(as_text=True)
+        token = re.search(r'name="csrf" value="([^"]+)"', drawn)
+        assert token, f"{page} has no form"
+        headers = {**ORIGIN, "X-Forwarded-For": form.pop("seen", "")}
+        scope = {"client": ("127.0.0.1", 50_000)}  # By the nearest of the proxies, if any.
+        return await self.client.post(
+            path, form={"csrf": token[1], **form}, headers=headers, scope_base=scope
+        )
+
+    async def sign_in(self, password: str = PASSWORD, user: str = "ada", **form: str) -> Response:
+        """By password."""
+        return await self.send("/sign-in", "/sign-in", user=user, password=password, **form)
+
+    async def sign_in_as(self, user: str, wanted: str = "/") -> Response:
+        """By the provider, which asks no more than who it is."""
+        begun = await self.client.get("/sign-in/start", query_string={"next": wanted})
+        if begun.status_code != 303:
+            return begun
+        async with httpx2.AsyncClient(verify=False) as http:
+            answer = await http.get(begun.headers["Location"] + f"&user={user}")
+        back = urlsplit(answer.headers["Location"])
+        return await self.client.get(f"{back.path}?{back.query}")
+
+
+def oidc_app(provider: OidcProvider, **settings: Any) -> Quart:
+    """An app that asks the provider."""
+    given = {
+        name.removeprefix("PAYMENTS_UI_").lower(): value
+        for name, value in provider_settings(provider, PUBLIC_URL).items()
+    }
+    return app_with(**{**given, **settings})

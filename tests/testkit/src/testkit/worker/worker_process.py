@@ -1,0 +1,86 @@
+"""`recon-worker run` as a process of its own, to be killed, paused and asked."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from payments_local.ports import free_port
+from testkit.waiting import until
+
+# So short that a dead worker's jobs are free within a test's patience.
+IMPATIENT = {
+    "RECON_WORKER_LEASE_SECONDS": "1",
+    "RECON_WORKER_RESCUE_INTERVAL_SECONDS": "0.2",
+    "RECON_WORKER_POLL_SECONDS_MAX": "0.2",
+    "RECON_WORKER_AUDIT_INTERVAL_SECONDS": "0",
+    "RECON_WORKER_SEAL_INTERVAL_SECONDS": "0.2",
+    "LOG_FORMAT": "json",
+}
+
+
+class WorkerProcess:
+    """Started at once; `stop` or `kill` it, whatever the test did."""
+
+    def __init__(self, url: str, log: Path, **environ: str) -> None:
+        self.port = free_port()
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "recon_worker", "run"],
+                env={
+                    **os.environ,
+                    **IMPATIENT,
+                    "DATABASE_URL": url,
+                    "RECON_WORKER_PORT": str(self.port),
+                    **environ,
+                },
+                stdout=output,
+                stderr=output,
+            )
+
+    def send(self, signum: signal.Signals) -> None:
+        """Send it a signal, such as SIGSTOP."""
+        self.process.send_signal(signum)
+
+    def kill(self) -> None:
+        """End it as a power cut would; harmless if it has ended."""
+        self.process.kill()
+        self.process.wait()
+
+    async def until_ready(self) -> None:
+        """Wait until it says that it is ready."""
+
+        async def ready() -> bool:
+            assert self.process.poll() is None, self.log.read_text()[-2000:]
+            return await self._get("/readyz") is not None
+
+        await until(ready, 40)
+
+    async def stop(self) -> None:
+        """Let it drain. Its exit status must be 0."""
+        self.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(self.process.wait, 30) == 0, self.log.read_text()[-2000:]
+
+    async def finished(self, end: str) -> float:
+        """How many attempts ended so: completed, lease_lost, handed_back, ..."""
+        text = await self._get("/metrics") or ""
+        pattern = rf'^recon_jobs_finished_total{{end="{end}"}} (\S+)'
+        found = re.search(pattern, text, re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    async def _get(self, path: str) -> str | None:
+        def get() -> str | None:
+            try:
+                url = f"http://127.0.0.1:{self.port}{path}"
+                with urllib.request.urlopen(url, timeout=2) as answer:
+                    text: str = answer.read().decode()
+                    return text
+            except OSError:
+                return None
+
+        return await asyncio.to_thread(get)
