@@ -6,14 +6,14 @@ from pydantic_settings import BaseSettings
 
 from payments_api.__main__ import PAGE_KEY, ROLE_PASSWORDS, VALIDATE_KEY
 from payments_api.settings import ApiSettings
-from payments_core.config import LogSettings, Variable, variables_of
+from payments_core.config import Variable, variables_of
 from payments_ui.settings import Settings as UiSettings
 from recon_worker.settings import WorkerSettings
 
 SERVICES: dict[str, tuple[type[BaseSettings], ...]] = {
     "payments-api": (ApiSettings,),
     "recon-worker": (WorkerSettings,),
-    "payments-ui": (LogSettings, UiSettings),
+    "payments-ui": (UiSettings,),
 }
 PAGE = Path(__file__).with_name("settings.md")
 INTRODUCTION = """\

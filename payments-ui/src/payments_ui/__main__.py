@@ -1,9 +1,9 @@
-"""payments-ui: serve the page, or ask whether it is ready."""
+"""payments-ui: serve, healthcheck, hash-password."""
 
 import argparse
 import sys
 
-from payments_core.config import LogSettings, read_settings
+from payments_core.config import read_settings, settings_help
 from payments_core.http.healthcheck import healthcheck
 from payments_core.observability.logs import configure_logs
 from payments_core.observability.metrics import show_build
@@ -13,48 +13,49 @@ from payments_ui.app import create_app
 from payments_ui.settings import Settings
 from payments_ui.sign_in.password import hash_password
 
-COMMANDS = ("serve", "healthcheck", "hash-password")
-
-
-def _help() -> str:
-    lines = [
-        f"  PAYMENTS_UI_{name.upper():<24} {field.description} (default: {field.default})"
-        for name, field in Settings.model_fields.items()
-    ]
-    return "settings, from the environment:\n" + "\n".join(lines)
+NAME = "payments-ui"
 
 
 def main() -> None:
-    """Read the settings, then do what the command says."""
-    parser = argparse.ArgumentParser(
-        prog="payments-ui",
-        description="The web page of the payments system.",
-        epilog=_help(),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("command", nargs="?", default="serve", choices=COMMANDS)
-    command = parser.parse_args().command
+    """Run the command; without one, serve."""
+    command = _parser().parse_args().command or "serve"
     if command == "hash-password":
         sys.exit(hash_password())
     settings = read_settings(Settings)
     if command == "healthcheck":
         sys.exit(healthcheck(settings.host, settings.port))
-    logs = read_settings(LogSettings)
-    configure_logs("payments-ui", logs.log_level, logs.log_format)
+    configure_logs(NAME, settings.log_level, settings.log_format)
+    run(lambda: _serve(settings))
 
-    async def body() -> None:
-        lifecycle = Lifecycle()
-        options = ServeOptions(
-            settings.host,
-            settings.port,
-            settings.drain_seconds,
-            settings.shutdown_delay_seconds,
-            settings.connections_max,
-        )
-        with tracing("payments-ui", show_build("payments-ui")):
-            await serve(create_app(settings, lifecycle), options, lifecycle)
 
-    run(body)
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=NAME,
+        description="The web page of the payments system.",
+        epilog=settings_help(Settings),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("serve", help="serve until SIGTERM, then drain (the default)")
+    commands.add_parser("healthcheck", help="exit 0 if the running page is ready")
+    commands.add_parser(
+        "hash-password",
+        help="read a password, twice from a terminal or once from standard input; print its hash",
+    )
+    return parser
+
+
+async def _serve(settings: Settings) -> None:
+    lifecycle = Lifecycle()
+    options = ServeOptions(
+        settings.host,
+        settings.port,
+        settings.drain_seconds,
+        settings.shutdown_delay_seconds,
+        settings.connections_max,
+    )
+    with tracing(NAME, show_build(NAME)):
+        await serve(create_app(settings, lifecycle), options, lifecycle)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from payments_core.config import Port
+from payments_core.config import LogSettings, Port
 from payments_core.http.client_address import is_loopback
 from payments_ui.api.settings import ApiClientSettings, http_url
 from payments_ui.sign_in.settings import SignInSettings
@@ -29,7 +29,7 @@ def _secret(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
-class Settings(SignInSettings, ApiClientSettings):
+class Settings(SignInSettings, ApiClientSettings, LogSettings):
     """Every value has a default that works on one machine."""
 
     model_config = SettingsConfigDict(env_prefix="PAYMENTS_UI_", frozen=True, extra="ignore")

@@ -112,7 +112,7 @@ async def test_sign_ins_are_on_record(browser: Browser, caplog: pytest.LogCaptur
 
 
 async def test_tries_are_counted_and_the_right_password_counts_no_more(browser: Browser) -> None:
-    for _ in range(throttle.PER_ADDRESS_TRIES):
+    for _ in range(throttle.PER_ADDRESS_ATTEMPTS):
         assert (await browser.sign_in("wrong wrong wrong")).status_code == 403
     refused = await browser.sign_in()
     assert refused.status_code == 429
@@ -121,11 +121,13 @@ async def test_tries_are_counted_and_the_right_password_counts_no_more(browser: 
 
 def test_one_address_cannot_use_up_the_tries_of_all() -> None:
     tries = Throttle()
-    for _ in range(throttle.ALL_TRIES * 2):
+    for _ in range(throttle.ALL_ATTEMPTS * 2):
         tries.take("10.0.0.1")
     assert tries.take("10.0.0.2") == 0
-    used = sum(tries.take(f"10.1.{n // 250}.{n % 250}") == 0 for n in range(throttle.ALL_TRIES * 2))
-    assert used <= throttle.ALL_TRIES + 2
+    used = sum(
+        tries.take(f"10.1.{n // 250}.{n % 250}") == 0 for n in range(throttle.ALL_ATTEMPTS * 2)
+    )
+    assert used <= throttle.ALL_ATTEMPTS + 2
 
 
 def test_addresses_are_forgotten_before_they_fill_the_memory(
@@ -135,14 +137,25 @@ def test_addresses_are_forgotten_before_they_fill_the_memory(
     tries = Throttle()
     for n in range(50):
         tries.take(f"10.0.0.{n}")
-    assert len(tries._addresses) == 10
+    assert len(tries._address_store._backend.get_client()) == 10
+
+
+def test_an_address_waits_for_its_next_attempt_and_starts_afresh_after_the_right_password() -> None:
+    limit = Throttle()
+    address = "10.0.0.1"
+    attempts = [limit.take(address) for _ in range(throttle.PER_ADDRESS_ATTEMPTS + 1)]
+    assert attempts[:-1] == [0.0] * throttle.PER_ADDRESS_ATTEMPTS
+    assert 0 < attempts[-1] <= throttle.PER_ADDRESS_SECONDS
+    limit.reset(address)
+    again = [limit.take(address) for _ in range(throttle.PER_ADDRESS_ATTEMPTS)]
+    assert again == [0.0] * throttle.PER_ADDRESS_ATTEMPTS
 
 
 async def test_each_address_behind_a_proxy_has_its_own_tries(
     browser_of: Callable[[Quart], Browser],
 ) -> None:
     browser = browser_of(password_app(trusted_proxies="127.0.0.0/8"))
-    for _ in range(throttle.PER_ADDRESS_TRIES + 1):
+    for _ in range(throttle.PER_ADDRESS_ATTEMPTS + 1):
         refused = await browser.sign_in("wrong wrong wrong", seen="10.0.0.1")
     assert refused.status_code == 429
     assert (await browser.sign_in(seen="10.0.0.2")).status_code == 303

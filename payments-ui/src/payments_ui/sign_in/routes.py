@@ -105,7 +105,7 @@ async def by_password() -> ResponseReturnValue:
         return await _sign_in_page(
             wanted, 403, user=user, wrong="Name and password do not belong together."
         )
-    here.throttle.give_back(address)
+    here.throttle.reset(address)
     name = here.settings.password_user
     return _signed_in(Person(name, name, Role.OPERATOR, "password"), wanted)
 

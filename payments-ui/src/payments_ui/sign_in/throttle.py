@@ -1,70 +1,60 @@
-"""How often passwords may be tried: by each address, and by all together."""
+"""Limits of password attempts: for each address, and for all addresses together.
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from time import monotonic
+By throttled-py's generic cell rate algorithm, as the API limits its clients. Kept in this process:
+several replicas allow that many times as much.
+"""
+
+from datetime import timedelta
+
+from throttled import MemoryStore, RateLimiterType, Throttled, rate_limiter
 
 from payments_core.http.client_address import limited_as
 
-PER_ADDRESS_TRIES = 5  # At once; after that one more every PER_ADDRESS_SECONDS.
+PER_ADDRESS_ATTEMPTS = 5  # At once; then one every PER_ADDRESS_SECONDS.
 PER_ADDRESS_SECONDS = 60.0
-ALL_TRIES = 50  # Slows down those who own many addresses, and bounds the work of hashing.
+ALL_ATTEMPTS = 50  # Slows an attacker with many addresses, and bounds the work of hashing.
 ALL_SECONDS = 1.0
-ADDRESSES_MAX = 10_000  # Remembered, those that tried last; a forgotten one starts afresh.
+ADDRESSES_MAX = 10_000  # The most recent ones; an address that is forgotten starts afresh.
+# An attempt costs so many units, and one unit more than the quota is allowed: the library sums
+# fractions of seconds, whose rounding must not refuse the last attempt.
+ATTEMPT_UNITS = 100
+ALL_ADDRESSES = "all"
+ALGORITHM = RateLimiterType.GCRA.value
 
 
-@dataclass(slots=True)
-class Bucket:
-    """Holds tries; they come back one by one."""
-
-    tries_max: int
-    seconds_each: float
-    tries: float = field(init=False)
-    counted_at: float = field(default_factory=monotonic)
-
-    def __post_init__(self) -> None:
-        self.tries = self.tries_max
-
-    def take(self) -> float:
-        """Take a try: 0.0, or the seconds until there is one."""
-        now = monotonic()
-        back = (now - self.counted_at) / self.seconds_each
-        self.tries, self.counted_at = min(self.tries_max, self.tries + back), now
-        if self.tries < 1:
-            return (1 - self.tries) * self.seconds_each
-        self.tries -= 1
-        return 0.0
-
-    def give_back(self) -> None:
-        """The try was a good one: it does not count."""
-        self.tries = min(self.tries_max, self.tries + 1)
+def _limiter(name: str, attempts: int, seconds_each: float, store: MemoryStore) -> Throttled:
+    units = attempts * ATTEMPT_UNITS
+    period = timedelta(seconds=attempts * seconds_each)
+    quota = rate_limiter.per_duration(period, units, units + 1)
+    return Throttled(using=ALGORITHM, quota=quota, store=store, key_prefix=name)
 
 
 class Throttle:
-    """Of one process: several replicas let through that many times as much."""
+    """Counts attempts before the password is checked: concurrent ones cannot slip through."""
 
     def __init__(self) -> None:
-        """Nobody has tried yet."""
-        self._all = Bucket(ALL_TRIES, ALL_SECONDS)
-        self._addresses: OrderedDict[str, Bucket] = OrderedDict()
+        """Start with no attempt counted."""
+        self._address_store = MemoryStore(options={"MAX_SIZE": ADDRESSES_MAX})
+        self._of_address = _limiter(
+            "address", PER_ADDRESS_ATTEMPTS, PER_ADDRESS_SECONDS, self._address_store
+        )
+        self._of_all = _limiter(ALL_ADDRESSES, ALL_ATTEMPTS, ALL_SECONDS, MemoryStore())
 
     def take(self, address: str) -> float:
-        """Take a try for the address: 0.0, or the seconds to wait. Those refused cost the
-        others nothing: one address alone cannot use up what all share."""
-        network = limited_as(address)
-        bucket = self._addresses.get(network)
-        if bucket is None:
-            bucket = self._addresses[network] = Bucket(PER_ADDRESS_TRIES, PER_ADDRESS_SECONDS)
-        self._addresses.move_to_end(network)
-        if len(self._addresses) > ADDRESSES_MAX:
-            self._addresses.popitem(last=False)
-        if seconds := bucket.take():
-            return seconds
-        if seconds := self._all.take():
-            bucket.give_back()
-        return seconds
+        """Count an attempt and return 0.0; without one left, return the seconds to wait.
 
-    def give_back(self, address: str) -> None:
-        """The password was right: the address may start afresh."""
-        self._addresses.pop(limited_as(address), None)
-        self._all.give_back()
+        A refused attempt is not counted: one address cannot use up what all share.
+        """
+        left = self._of_all.peek(ALL_ADDRESSES).remaining
+        if left < ATTEMPT_UNITS:
+            return (1 - left / ATTEMPT_UNITS) * ALL_SECONDS
+        attempt = self._of_address.limit(limited_as(address), cost=ATTEMPT_UNITS)
+        if attempt.limited:
+            return attempt.state.retry_after
+        self._of_all.limit(ALL_ADDRESSES, cost=ATTEMPT_UNITS)
+        return 0.0
+
+    def reset(self, address: str) -> None:
+        """Forget the attempts of an address that knew the password."""
+        # The library has no such call; the store's value is the time when all attempts are back.
+        self._address_store.set(f"address:v1:{ALGORITHM}:{limited_as(address)}", 0, timeout=1)
