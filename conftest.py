@@ -15,7 +15,7 @@ from payments_api.app import create_app
 from payments_api.migrate import migrate
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker

@@ -4,7 +4,8 @@ import sys
 
 from quart import Quart
 
-from payments_core.server.run import Lifecycle, ServeOptions, run, serve
+from payments_core.server.options import Lifecycle, ServeOptions
+from payments_core.server.run import run, serve
 
 
 def create_app() -> Quart:

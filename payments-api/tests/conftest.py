@@ -14,7 +14,8 @@ from quart import Quart
 
 from payments_api.app import create_app, serve_options
 from payments_api.settings import ApiSettings
-from payments_core.server.run import Lifecycle, ServerName, serve
+from payments_core.server.options import Lifecycle
+from payments_core.server.run import serve
 
 ANSWER_SECONDS_MAX = 15.0
 
@@ -135,13 +136,7 @@ ServeApi = Callable[..., Awaitable[Served]]
 
 
 @pytest.fixture
-def server() -> ServerName:
-    """What serves; a module that tests what servers promise asks each of them."""
-    return "hypercorn"
-
-
-@pytest.fixture
-async def serve_api(api_url_of_database: str, server: ServerName) -> AsyncIterator[ServeApi]:
+async def serve_api(api_url_of_database: str) -> AsyncIterator[ServeApi]:
     """Serves APIs over HTTP; `await serve_api(pool_size=4)` returns once it answers.
 
     Its keywords are ApiSettings' fields. All are stopped at the end.
@@ -158,7 +153,7 @@ async def serve_api(api_url_of_database: str, server: ServerName) -> AsyncIterat
         settings = ApiSettings.model_validate(values)
         lifecycle, port = Lifecycle(), free_port()
         app = create_app(settings, lifecycle)
-        listen = replace(serve_options(settings, app), host="127.0.0.1", port=port, server=server)
+        listen = replace(serve_options(settings, app), host="127.0.0.1", port=port)
         served = Served(app, port, lifecycle, asyncio.create_task(serve(app, listen, lifecycle)))
         started.append(served)
         async with httpx.AsyncClient(base_url=served.url) as http:

@@ -11,7 +11,7 @@ from quart.typing import TestClientProtocol
 from payments_api.app import create_app
 from payments_api.migrate import head_revision
 from payments_api.settings import ApiSettings
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 

@@ -9,16 +9,12 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, get_args
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import httpx
 import pytest
-
-from payments_core.server.run import ServerName
-
-by_each_server = pytest.mark.parametrize("server", get_args(ServerName))
 
 BODY = {"accountId": "acc_1", "amount": 1}
 
@@ -65,17 +61,13 @@ async def _pay(http: httpx.AsyncClient, key: str | None = None) -> httpx.Respons
     return await http.post("/payments", json=BODY, headers={"Idempotency-Key": key or str(uuid4())})
 
 
-@by_each_server
-async def test_a_taken_port_is_one_line_and_status_1(
-    api_url_of_database: str, server: ServerName
-) -> None:
+async def test_a_taken_port_is_one_line_and_status_1(api_url_of_database: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = await _launch(
             "serve",
             DATABASE_URL=api_url_of_database,
             PAYMENTS_API_PORT=port,
-            PAYMENTS_API_SERVER=server,
         )
         _, said = await asyncio.wait_for(process.communicate(), 20)
     assert process.returncode == 1
@@ -95,22 +87,14 @@ async def test_the_healthcheck_tells_ready_from_not(api_url_of_database: str) ->
     assert said.decode().count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    ("server", "signum"),
-    [
-        ("hypercorn", signal.SIGTERM),
-        ("hypercorn", signal.SIGINT),
-        ("uvicorn", signal.SIGTERM),
-    ],
-)
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stop_drops_no_request_of_those_who_mind_readiness(
     api_url_of_database: str,
     sql: "asyncpg.Connection[Any]",
-    server: ServerName,
     signum: signal.Signals,
 ) -> None:
     port = _free_port()
-    delay = {"PAYMENTS_API_SHUTDOWN_DELAY_SECONDS": "2", "PAYMENTS_API_SERVER": server}
+    delay = {"PAYMENTS_API_SHUTDOWN_DELAY_SECONDS": "2"}
     async with _running(api_url_of_database, port, **delay) as process:
         created: list[str] = []
         ready = True
@@ -159,15 +143,13 @@ async def test_readiness_fails_first_and_requests_are_taken_for_a_while(
     assert process.returncode == 0
 
 
-@by_each_server
 async def test_a_request_that_does_not_end_does_not_stop_the_stop(
     api_url_of_database: str,
     database_url: str,
     sql: "asyncpg.Connection[Any]",
-    server: ServerName,
 ) -> None:
     port = _free_port()
-    drain = {"PAYMENTS_API_DRAIN_SECONDS": "0.5", "PAYMENTS_API_SERVER": server}
+    drain = {"PAYMENTS_API_DRAIN_SECONDS": "0.5"}
     blocker = await asyncpg.connect(database_url)
     await blocker.execute("BEGIN; LOCK TABLE payments")
     async with (
@@ -194,8 +176,8 @@ async def test_processes_that_ask_for_it_share_a_port(api_url_of_database: str) 
         return next(line for line in lines if line.startswith("process_start_time_seconds "))
 
     async with (
-        _running(api_url_of_database, port, PAYMENTS_API_SERVER="hypercorn", **shared),
-        _running(api_url_of_database, port, PAYMENTS_API_SERVER="uvicorn", **shared),
+        _running(api_url_of_database, port, **shared),
+        _running(api_url_of_database, port, **shared),
     ):
         answering: set[str] = set()
         async with asyncio.timeout(20):

@@ -80,7 +80,6 @@ def test_each_variable_is_read_under_the_name_that_is_told(
         "DATABASE_URL": "postgresql://u@h/d",
         "DATABASE_PASSWORD_FILE": str(password),
         "PAYMENTS_API_HOST": "0.0.0.0",
-        "PAYMENTS_API_SERVER": "uvicorn",
         "PAYMENTS_API_REUSE_PORT": "True",
         "PAYMENTS_API_AUTH": "on",
         "PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK": "True",

@@ -12,7 +12,8 @@ from payments_api.auth.caller import SCOPES
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
-from payments_core.server.run import Lifecycle, ServeOptions, serve
+from payments_core.server.options import Lifecycle, ServeOptions
+from payments_core.server.run import serve
 
 
 def _free_port() -> int:

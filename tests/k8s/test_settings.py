@@ -14,7 +14,7 @@ from payments_api.app import create_app
 from payments_api.settings import ApiSettings
 from payments_core.config import LogSettings, variables_of
 from payments_core.observability.tracing import TelemetrySettings
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 from payments_local.settings import REPOSITORY
 from payments_ui.app import create_app as create_page
 from payments_ui.settings import Settings as PageSettings
@@ -40,7 +40,6 @@ DEFAULT_IS_RIGHT = {
     "PAYMENTS_API_POOL_SIZE": "autoscaling counts on it: see test_scaling",
     "PAYMENTS_API_WRITE_LANES": "measured: see docs/scale.md",
     "PAYMENTS_API_WAITING_CREATES_MAX": "a process's own bound, whatever runs it",
-    "PAYMENTS_API_SERVER": "a choice: docs/decisions/0017-asgi-server.md",
     "PAYMENTS_API_REUSE_PORT": "one process in each container",
     "PAYMENTS_API_CONNECTIONS_MAX": "a process's own bound",
     "PAYMENTS_UI_CONNECTIONS_MAX": "a process's own bound",

@@ -49,7 +49,8 @@ from payments_core.observability.metrics import show_build
 from payments_core.observability.tracing import tracing
 from payments_core.queue.notify import Notifier
 from payments_core.queue.system_metrics import observe_system
-from payments_core.server.run import Lifecycle, ServeOptions, serve
+from payments_core.server.options import Lifecycle, ServeOptions
+from payments_core.server.run import serve
 
 # Of the pool, besides a connection for each write lane: one for notices, one for the event feed
 # and the API keys, one for operators and readiness.
@@ -178,8 +179,6 @@ def serve_options(settings: ApiSettings, app: Quart) -> ServeOptions:
         settings.drain_seconds,
         settings.shutdown_delay_seconds,
         settings.connections_max,
-        app.extensions[ADMISSION].refuse_unread,
-        settings.server,
         settings.reuse_port,
     )
 

@@ -17,7 +17,7 @@ from payments_api.limits.client_limits import ClientLimits
 from payments_api.payments.writer import PaymentWriter
 from payments_core.db.engine import POOL_WAIT_SECONDS, single_statement, transaction
 from payments_core.queue.notify import Notifier
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 
 EXTENSION = "payments_api"
 

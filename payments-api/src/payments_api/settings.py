@@ -8,7 +8,6 @@ from pydantic_settings import SettingsConfigDict
 from payments_api.limits.settings import LimitSettings
 from payments_core.config import DatabaseSettings, LogSettings, Port, Seconds
 from payments_core.http.client_address import is_loopback
-from payments_core.server.run import ServerName
 
 
 class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
@@ -18,10 +17,6 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
 
     host: str = Field(default="127.0.0.1", description="where the API listens")
     port: Port = Field(default=3001, description="the API's port")
-    server: ServerName = Field(
-        default="hypercorn",
-        description="what speaks HTTP: hypercorn, or uvicorn, with which a request costs less",
-    )
     reuse_port: bool = Field(
         default=False,
         description="let several processes listen on this port; the kernel spreads connections",

@@ -28,7 +28,7 @@ from payments_api.openapi.document import document
 from payments_api.openapi.route_specs import OPERATIONS, PUBLIC, SCOPE_OF
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 from payments_local.ports import free_port
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"

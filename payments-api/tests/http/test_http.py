@@ -1,14 +1,13 @@
 """HTTP itself: methods, addresses, and requests that are no proper HTTP, over a real socket."""
 
 import asyncio
-from typing import Any, get_args
+from typing import Any
 
 import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
 from payments_api.http import json_body
-from payments_core.server.run import ServerName
 
 GOOD = b'{"accountId": "acc_1", "amount": 1}'
 
@@ -103,23 +102,11 @@ RAW: dict[str, tuple[bytes, int, str | None]] = {
 }
 
 
-# llhttp knows its methods and encodings, and cannot tell the others from no HTTP at all.
-OF_UVICORN = {"an unknown method": (400, None), "an unknown transfer encoding": (400, None)}
-
-
-@pytest.fixture(params=get_args(ServerName))
-def server(request: pytest.FixtureRequest) -> Any:
-    """Each server there is: they promise the same."""
-    return request.param
-
-
 @pytest.mark.parametrize("name", RAW)
 async def test_each_raw_request_has_its_answer(
-    served: Any, sql: "asyncpg.Connection[Any]", name: str, server: ServerName
+    served: Any, sql: "asyncpg.Connection[Any]", name: str
 ) -> None:
     request, status, code = RAW[name]
-    if server == "uvicorn":
-        status, code = OF_UVICORN.get(name, (status, code))
     answer = await served.send_raw(request)
     assert answer.status == status
     if code is not None:

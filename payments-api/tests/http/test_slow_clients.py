@@ -5,14 +5,13 @@ import socket
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, get_args
+from typing import Any
 
 import httpx
 import pytest
 
 from payments_api.http import json_body
-from payments_core.server import limits, uvicorn_protocol
-from payments_core.server.run import ServerName
+from payments_core.server import limits
 
 SECONDS_MAX = 15.0
 PING = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -23,12 +22,6 @@ POST = (
 )
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
-
-
-@pytest.fixture(params=get_args(ServerName))
-def server(request: pytest.FixtureRequest) -> Any:
-    """Each server there is: they promise the same."""
-    return request.param
 
 
 @asynccontextmanager
@@ -154,7 +147,7 @@ async def test_trailers_that_come_with_their_headers_end_with_the_time_of_a_body
 async def test_what_is_left_of_a_body_after_its_answer_is_not_read_for_long(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uvicorn_protocol, "LINGER_SECONDS_MAX", 0.3)
+    monkeypatch.setattr(limits, "LINGER_SECONDS_MAX", 0.3)
     async with _connection(served) as streams:
         streams[1].write(POST % (b"k", 2_000_000))
         answer = await _dribble(streams, b" " * 10_000)
@@ -225,11 +218,7 @@ async def test_when_all_connections_are_at_work_a_new_one_is_refused_at_once(
     ],
     ids=["knowing", "upgrading", "unheard of"],
 )
-async def test_nothing_but_http_1_is_spoken(
-    served: Any, request_: bytes, status: int, server: ServerName
-) -> None:
-    if status == 505 and server == "uvicorn":
-        status = 400  # llhttp takes a version unknown to it for no HTTP at all.
+async def test_nothing_but_http_1_is_spoken(served: Any, request_: bytes, status: int) -> None:
     async with _connection(served) as streams:
         streams[1].write(request_)
         assert await _status(streams) == status

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import time
 from contextlib import suppress
-from typing import Any, get_args
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -14,8 +14,8 @@ import pytest
 from payments_api.app import ADMISSION
 from payments_api.limits import concurrency
 from payments_api.limits.concurrency import ConcurrencyLimit
-from payments_core.server import hypercorn, run, uvicorn
-from payments_core.server.run import ServerName
+from payments_core.server import limits as bounds
+from payments_core.server import options, run
 from testkit.clock import Clock
 from testkit.waiting import until
 
@@ -76,12 +76,6 @@ def test_a_silent_night_is_no_stall() -> None:
     _serve(limit, clock, 0.01)
     clock.now += 86_400
     assert [limit.admit() is not None for _ in range(5)] == [True] * 5
-
-
-@pytest.fixture(params=get_args(ServerName))
-def server(request: pytest.FixtureRequest) -> Any:
-    """Each server there is: they promise the same."""
-    return request.param
 
 
 async def _post(http: httpx.AsyncClient) -> httpx.Response:
@@ -228,33 +222,6 @@ async def test_a_refusal_leaves_the_connection_as_it_was(full: Any, sql: Any) ->
     assert await sql.fetchval("SELECT count(*) FROM payments") == 21
 
 
-async def test_what_is_refused_unread_reaches_neither_parser_nor_app(
-    full: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    served, let_go = full
-    reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    writer.write(WHOLE[:90])  # Read, so that what follows it is read after a request's end.
-    await asyncio.sleep(0.05)
-    writer.write(WHOLE[90:])
-    await _refused(reader)
-
-    async def unreached(*_: Any) -> None:
-        raise AssertionError("the app was asked")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(served.app, "asgi_app", unreached)
-        for _ in range(20):
-            writer.write(WHOLE)
-            await _refused(reader)
-        for _ in range(20):
-            fresh_reader, fresh = await asyncio.open_connection("127.0.0.1", served.port)
-            fresh.write(WHOLE)
-            await _refused(fresh_reader)
-            fresh.close()
-    writer.close()
-    assert await let_go() == {201}
-
-
 async def test_a_refusal_never_overtakes_the_answer_before_it(full: Any, sql: Any) -> None:
     served, let_go = full
     writes = served.app.extensions[ADMISSION].writes
@@ -286,7 +253,7 @@ async def test_what_is_no_plain_request_is_left_to_the_server(full: Any, request
 async def test_a_client_that_takes_no_refusals_is_not_sent_ever_more(
     serve_api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def with_small_buffers(options: run.ServeOptions) -> socket.socket:
+    def with_small_buffers(options: options.ServeOptions) -> socket.socket:
         listener = listening_socket(options)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)
         return listener
@@ -317,8 +284,7 @@ async def _refusals(served: Any) -> float:
 async def test_to_be_refused_is_not_to_be_silent(
     serve_api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for each in (hypercorn, uvicorn):
-        monkeypatch.setattr(each, "KEEP_ALIVE_SECONDS", 1)
+    monkeypatch.setattr(bounds, "KEEP_ALIVE_SECONDS", 1)
     served = await serve_api(requests_max=1, connections_max=2)
     served.app.extensions[ADMISSION].writes.limit = 0
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)

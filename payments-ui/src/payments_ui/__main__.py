@@ -8,7 +8,8 @@ from payments_core.http.healthcheck import healthcheck
 from payments_core.observability.logs import configure_logs
 from payments_core.observability.metrics import show_build
 from payments_core.observability.tracing import tracing
-from payments_core.server.run import Lifecycle, ServeOptions, run, serve
+from payments_core.server.options import Lifecycle, ServeOptions
+from payments_core.server.run import run, serve
 from payments_ui.app import create_app
 from payments_ui.settings import Settings
 from payments_ui.sign_in.password import hash_password

@@ -18,7 +18,7 @@ from payments_core.domain.statuses import (
 )
 from payments_core.http.control import control_blueprint
 from payments_core.http.telemetry import observe_http
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 from payments_ui.accounts import routes as accounts
 from payments_ui.accounts.view import account_views, read_account
 from payments_ui.activity import routes as activity

@@ -15,7 +15,8 @@ from payments_core.http.telemetry import observe_http
 from payments_core.observability.logs import configure_logs
 from payments_core.observability.metrics import show_build
 from payments_core.observability.tracing import tracing
-from payments_core.server.run import Lifecycle, ServeOptions, serve
+from payments_core.server.options import Lifecycle, ServeOptions
+from payments_core.server.run import serve
 from recon_worker.audit.scheduler import watch
 from recon_worker.sealing.background import Sealer
 from recon_worker.sealing.format import read_keys

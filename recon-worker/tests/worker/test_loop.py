@@ -10,7 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.queue import jobs as queue
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 from recon_worker.app import create_control_app
 from recon_worker.reconciliation.reconcile import Reconciler
 from recon_worker.worker import loop as worker_module

@@ -8,7 +8,7 @@ from pydantic_settings import BaseSettings
 from payments_api.limits.rate_limit import Quota
 from payments_core.config import Seconds
 from payments_core.http.client_address import ForwardedHeader, Network, networks_of
-from payments_core.server.run import CONNECTIONS_MAX
+from payments_core.server.options import CONNECTIONS_MAX
 
 
 def _quota(value: str | None) -> str | None:

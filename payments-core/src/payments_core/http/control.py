@@ -7,7 +7,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from quart import Blueprint, Response, request
 
 from payments_core.http.problems import NotReady
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 
 ReadyCheck = Callable[[], Awaitable[str | None]]
 

@@ -16,7 +16,7 @@ from payments_core.db.schema_version import schema_problem
 from payments_core.queue import jobs as queue
 from payments_core.queue import maintenance
 from payments_core.queue.notify import Notifier
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 from recon_worker import metrics, spans
 from recon_worker.reconciliation.post import clearing_account
 from recon_worker.reconciliation.reconcile import Reconciler, Tally

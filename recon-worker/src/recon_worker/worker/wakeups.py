@@ -6,7 +6,7 @@ from time import monotonic
 
 from payments_core.db.listen import listen
 from payments_core.queue.jobs import JOBS_CHANNEL
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 from recon_worker.settings import WorkerSettings
 
 # After jobs were put back no notice tells when they are due: most are within this time.

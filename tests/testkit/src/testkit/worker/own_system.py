@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from payments_api.migrate import migrate
 from payments_core.db.engine import create_engine
-from payments_core.server.run import Lifecycle
+from payments_core.server.options import Lifecycle
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
