@@ -145,7 +145,6 @@ def configure_logs(service: str, level: str, log_format: str) -> None:
     # httpx2 logs every request; Authlib at DEBUG logs what proves a sign-in to its provider.
     for noisy in (
         "hypercorn.error",
-        "uvicorn.error",
         "httpx2",
         "httpcore2",
         "authlib",
