@@ -106,7 +106,7 @@ def _alert(
         "labels": {"severity": severity},
         "annotations": {
             "summary": f"{slo.promise}: at this rate {means}",
-            "description": "Of late {{ $value | humanizePercentage }} were not.",
+            "description": "Recently {{ $value | humanizePercentage }} were not.",
             "runbook": f"docs/runbooks/{slo.name}.md",
         },
     }
