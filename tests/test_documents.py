@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
-STATUS = re.compile(r"^\*(Accepted|Superseded), \d{4}-\d{2}-\d{2}\b")
+STATUS = re.compile(r"^\*(Accepted|Superseded by \[\d{4}\]\(\d{4}-.+\.md\)), \d{4}-\d{2}-\d{2}\b")
 DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
 
 
