@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from argon2 import PasswordHasher, Type
 
 from payments_core.config import read_settings
 from payments_ui.settings import Settings
@@ -108,8 +109,83 @@ def test_a_page_without_sign_in_is_not_open_to_a_network_by_mistake(
     monkeypatch.setenv("PAYMENTS_UI_SIGN_IN", sign_in)
     monkeypatch.setenv("PAYMENTS_UI_SIGN_IN_OFF_BEYOND_LOOPBACK", twice)
     monkeypatch.setenv("PAYMENTS_UI_PASSWORD", "made by a machine")
+    monkeypatch.setenv("PAYMENTS_UI_PUBLIC_URL", "https://payments.example")
     if starts:
         assert read_settings(Settings).host == host
     else:
         with pytest.raises(SystemExit):
             read_settings(Settings)
+
+
+TOY_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("x" * 20)
+ARGON2I_HASH = PasswordHasher(time_cost=3, memory_cost=19456, type=Type.I).hash("x" * 20)
+PASSWORD_SIGN_IN = {
+    "PAYMENTS_UI_SIGN_IN": "password",
+    "PAYMENTS_UI_PASSWORD": "made by a machine",
+}
+HTTPS = {"PAYMENTS_UI_PUBLIC_URL": "https://payments.example"}
+API_KEY = {"PAYMENTS_UI_API_KEY": "pay_0123456789ab_" + "S" * 43}
+API_ELSEWHERE = {"PAYMENTS_UI_API_URL": "http://payments-api:3001", **API_KEY}
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"PAYMENTS_UI_PASSWORD_HASH": TOY_HASH}, "PAYMENTS_UI_PASSWORD_HASH"),
+        ({"PAYMENTS_UI_PASSWORD_HASH": ARGON2I_HASH}, "PAYMENTS_UI_PASSWORD_HASH"),
+        ({"PAYMENTS_UI_TRUSTED_PROXIES": "0.0.0.0/0"}, "PAYMENTS_UI_TRUSTED_PROXIES"),
+        ({"PAYMENTS_UI_TRUSTED_PROXIES": "10.0.0.0/8,::/0"}, "PAYMENTS_UI_TRUSTED_PROXIES"),
+        ({"PAYMENTS_UI_TRUSTED_PROXIES": "0.0.0.0/1,128.0.0.0/1"}, "PAYMENTS_UI_TRUSTED_PROXIES"),
+        ({"PAYMENTS_UI_HOST": "0.0.0.0", **PASSWORD_SIGN_IN}, "PAYMENTS_UI_PUBLIC_URL"),
+        ({"PAYMENTS_UI_HOST": "10.0.0.7", **PASSWORD_SIGN_IN}, "PAYMENTS_UI_PUBLIC_URL"),
+        (
+            {"PAYMENTS_UI_PUBLIC_URL": "http://payments.example", **PASSWORD_SIGN_IN},
+            "PAYMENTS_UI_PUBLIC_URL",
+        ),
+        (API_ELSEWHERE, "PAYMENTS_UI_API_URL"),
+    ],
+)
+def test_an_unsafe_setting_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variables: dict[str, str],
+    named: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit):
+        read_settings(Settings)
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{named}: ")
+    assert not any(name.endswith(("KEY", "HASH")) and v in line for name, v in variables.items())
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PAYMENTS_UI_PASSWORD_HASH": PasswordHasher().hash("x" * 20)},
+        {"PAYMENTS_UI_TRUSTED_PROXIES": "10.0.0.0/8,fc00::/7"},
+        {"PAYMENTS_UI_HOST": "0.0.0.0", **PASSWORD_SIGN_IN, **HTTPS},
+        {
+            "PAYMENTS_UI_HOST": "0.0.0.0",
+            "PAYMENTS_UI_PUBLIC_URL": "http://localhost:3000",
+            **PASSWORD_SIGN_IN,
+        },
+        PASSWORD_SIGN_IN,
+        {**API_ELSEWHERE, "PAYMENTS_UI_API_URL": "https://payments-api:3001"},
+        {**API_ELSEWHERE, "PAYMENTS_UI_ALLOW_PLAINTEXT_API_KEY": "true"},
+        API_KEY,
+    ],
+)
+def test_a_safe_setting_starts(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    read_settings(Settings)
+
+
+@pytest.mark.parametrize(
+    ("public_url", "secure"),
+    [(None, False), ("http://localhost:3000", False), ("https://payments.example", True)],
+)
+def test_cookies_are_secure_exactly_under_https(public_url: str | None, secure: bool) -> None:
+    assert Settings(public_url=public_url).https == secure

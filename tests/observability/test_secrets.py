@@ -220,7 +220,7 @@ def _assert_nothing_came_out(canaries: Canaries, page: Process, secrets: list[st
 
 
 def test_no_secret_of_a_sign_in_by_password_comes_out(canaries: Canaries) -> None:
-    hashed = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    hashed = PasswordHasher(time_cost=1, memory_cost=35_840, parallelism=1).hash(PASSWORD)
     settings = {
         "PAYMENTS_UI_SIGN_IN": "password",
         "PAYMENTS_UI_PASSWORD_USER": "ada",

@@ -86,5 +86,8 @@ def test_networks_are_read_or_refused() -> None:
     assert networks_of("") == ()
     with pytest.raises(ValueError, match=r"10\.0\.0\.1/8"):
         networks_of("10.0.0.1/8")
+    for everyone in ("0.0.0.0/0", "::1, ::/0", "128.0.0.0/1", "10.0.0.0/7"):
+        with pytest.raises(ValueError, match="most of the internet"):
+            networks_of(everyone)
     assert is_within("::ffff:10.1.2.3", PROXIES)
     assert not is_within("nonsense", PROXIES)

@@ -35,9 +35,10 @@ from payments_ui.payments.view import newest_payments
 from payments_ui.settings import Settings
 from payments_ui.sign_in import routes as sign_in
 from payments_ui.sign_in.errors import install_sign_in_errors
-from payments_ui.sign_in.guard import SignIn, guard
+from payments_ui.sign_in.guard import SignIn, guard, session_id
 from payments_ui.web import formatting
 from payments_ui.web.assets import install_assets
+from payments_ui.web.cookies import cookie_name
 from payments_ui.web.csrf import protect
 from payments_ui.web.errors import install_error_pages
 
@@ -104,11 +105,10 @@ def create_app(
         SignIn.made(
             settings,
             str(app.secret_key),
-            secure=settings.cookie_secure,
             on_sign_out=feed.end_session,
         ),
     )
-    protect(app)
+    protect(app, session_id, https=settings.https)
     install_assets(app)
     install_error_pages(app)
     install_sign_in_errors(app)
@@ -128,10 +128,10 @@ def _configure(app: Quart, settings: Settings) -> None:
         app.secret_key = settings.secret_key.get_secret_value()
     app.config.update(
         MAX_CONTENT_LENGTH=FORM_BYTES_MAX,
-        SESSION_COOKIE_NAME="payments_ui",
+        SESSION_COOKIE_NAME=cookie_name("payments_ui", https=settings.https),
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
-        SESSION_COOKIE_SECURE=settings.cookie_secure,
+        SESSION_COOKIE_SECURE=settings.https,
         SESSION_REFRESH_EACH_REQUEST=False,
         PERMANENT_SESSION_LIFETIME=timedelta(days=REMEMBERED_DAYS),
     )

@@ -1,6 +1,7 @@
-"""What the page is told at its start, by environment variables; read once, then frozen."""
+"""Settings of the page: environment variables, read once at start."""
 
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -10,14 +11,14 @@ from payments_core.http.client_address import is_loopback
 from payments_ui.api.settings import ApiClientSettings, http_url
 from payments_ui.sign_in.settings import SignInSettings
 
-SECRET_MIN_CHARS = 16  # Shorter ones can be guessed; the cookies' signatures rest on it.
+SECRET_MIN_CHARS = 16  # A shorter one can be guessed, and cookies forged with it.
 
 
 def _trace_url(value: str | None) -> str | None:
     if value is None or not value.strip():
         return None
     if "{trace_id}" not in value:
-        raise ValueError("must hold {trace_id} where the trace's id belongs")
+        raise ValueError("must contain {trace_id}")
     return http_url(value)
 
 
@@ -30,7 +31,7 @@ def _secret(value: SecretStr | None) -> SecretStr | None:
 
 
 class Settings(SignInSettings, ApiClientSettings, LogSettings):
-    """Every value has a default that works on one machine."""
+    """All settings; the defaults suit one machine."""
 
     model_config = SettingsConfigDict(env_prefix="PAYMENTS_UI_", frozen=True, extra="ignore")
 
@@ -45,33 +46,31 @@ class Settings(SignInSettings, ApiClientSettings, LogSettings):
         SecretStr | None,
         AfterValidator(_secret),
         Field(
-            description="signs cookies and forms; the same for every replica. "
+            description="signs cookies and forms; the same for all replicas. "
             "Absent: a random one for each process"
         ),
     ] = None
-    cookie_secure: Annotated[
-        bool, Field(description="mark cookies Secure: set it where the page is served over HTTPS")
-    ] = False
     shutdown_delay_seconds: Annotated[
         float,
-        Field(ge=0, le=300, description="how long to serve on after readiness fails"),
+        Field(ge=0, le=300, description="how long to serve after readiness fails"),
     ] = 0.0
     drain_seconds: Annotated[
-        float, Field(ge=0, le=300, description="longest wait for requests under way at the end")
+        float, Field(ge=0, le=300, description="longest wait for running requests at the end")
     ] = 5.0
     connections_max: Annotated[
         int,
         Field(
             ge=1,
             le=100_000,
-            description="open connections, before the longest idle one is closed for a new one",
+            description="open connections; a new one beyond it closes the longest idle one",
         ),
     ] = 2_000
     live_interval_seconds: Annotated[
-        float, Field(ge=0.05, le=10, description="open pages get changes at most this often")
+        float,
+        Field(ge=0.05, le=10, description="shortest time between two updates of an open page"),
     ] = 0.5
     live_pages_max: Annotated[
-        int, Field(ge=1, le=100_000, description="open live pages that one process takes")
+        int, Field(ge=1, le=100_000, description="open pages with live updates in one process")
     ] = 1000
 
     @model_validator(mode="after")
@@ -82,9 +81,22 @@ class Settings(SignInSettings, ApiClientSettings, LogSettings):
             and not is_loopback(self.host)
         ):
             raise ValueError(
-                "PAYMENTS_UI_SIGN_IN: off would let everybody who reaches "
-                f"{self.host} pay and operate: set it to password or oidc, or set "
-                "PAYMENTS_UI_SIGN_IN_OFF_BEYOND_LOOPBACK=true if something in front of the page "
-                "decides who gets there"
+                f"PAYMENTS_UI_SIGN_IN: off would let every visitor of {self.host} pay and operate: "
+                "set it to password or oidc, or set PAYMENTS_UI_SIGN_IN_OFF_BEYOND_LOOPBACK=true "
+                "if a proxy in front of the page authenticates visitors"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _credentials_are_encrypted(self) -> Self:
+        """Passwords and session cookies cross a network only over https."""
+        if self.sign_in == "off" or self.https:
+            return self
+        seen_at = urlsplit(self.public_url).hostname if self.public_url else self.host
+        if not is_loopback(seen_at or ""):
+            raise ValueError(
+                "PAYMENTS_UI_PUBLIC_URL: people would sign in unencrypted: set it to the page's "
+                "https:// address, or to http://localhost:PORT if only browsers on this machine "
+                "reach the page"
             )
         return self

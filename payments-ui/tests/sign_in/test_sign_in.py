@@ -270,7 +270,7 @@ def test_a_session_tells_nobody_what_is_in_it() -> None:
 async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
     browser_of: Callable[[Quart], Browser], secure: bool
 ) -> None:
-    browser = browser_of(password_app(cookie_secure=secure))
+    browser = browser_of(password_app(public_url="https://page.example" if secure else None))
     answer = await browser.client.get("/sign-in")
     token = (await answer.get_data(as_text=True)).partition('name="csrf" value="')[2]
     cookies = {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}

@@ -8,6 +8,7 @@ from quart.typing import TestClientProtocol
 
 from payments_ui.app import create_app
 from payments_ui.settings import Settings
+from testkit.sign_in.page_browser import Browser, password_app
 
 KEY = "k" * 20
 ORIGIN = {"Origin": "http://localhost"}
@@ -101,11 +102,41 @@ async def test_every_answer_is_guarded(client: TestClientProtocol, path: str) ->
     assert headers["Referrer-Policy"] == "same-origin"
 
 
-async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites() -> None:
-    settings = Settings(api_url="http://127.0.0.1:9", secret_key=KEY, cookie_secure=True)  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("public_url", "https"), [("https://payments.example", True), ("http://localhost", False)]
+)
+async def test_https_makes_cookies_secure_and_browsers_stay_on_it(
+    public_url: str, https: bool
+) -> None:
+    settings = Settings(api_url="http://127.0.0.1:9", secret_key=KEY, public_url=public_url)  # type: ignore[arg-type]
     response = await create_app(settings).test_client().get("/operate/replay")
     cookie = response.headers["Set-Cookie"]
-    assert all(word in cookie for word in ("HttpOnly", "SameSite=Lax", "Secure"))
+    assert all(word in cookie for word in ("HttpOnly", "SameSite=Lax", "Path=/"))
+    assert "Domain" not in cookie
+    assert cookie.startswith("__Host-payments_ui=") == https
+    assert ("Secure" in cookie) == https
+    assert (response.headers.get("Strict-Transport-Security") == "max-age=31536000") == https
+
+
+async def test_a_form_holds_only_in_the_session_it_was_drawn_for(browser: Browser) -> None:
+    """A host of the same domain may plant its own nonce's cookie, and knows the token with it."""
+    planted = password_app().test_client()
+    page = await (await planted.get("/sign-in")).get_data(as_text=True)
+    token = page.partition('name="csrf" value="')[2].partition('"')[0]
+    [nonce] = [cookie for cookie in planted.cookie_jar if cookie.name == "payments_ui"]
+    assert (await browser.sign_in()).status_code == 303
+    browser.client.set_cookie("localhost", "payments_ui", str(nonce.value))
+    assert (await send(browser.client, token))[0] == 403
+
+
+async def test_signing_out_of_a_session_that_has_ended_is_no_forgery(browser: Browser) -> None:
+    await browser.sign_in()
+    page = await (await browser.get("/operate/replay")).get_data(as_text=True)
+    token = page.partition('name="csrf" value="')[2].partition('"')[0]
+    browser.client.delete_cookie("localhost", "payments_ui_session")
+    response = await browser.client.post("/sign-out", form={"csrf": token}, headers=ORIGIN)
+    assert response.status_code == 303
+    assert response.headers["Location"] == "/signed-out"
 
 
 async def test_no_template_holds_inline_script_or_style(client: TestClientProtocol) -> None:

@@ -9,13 +9,22 @@ Network = IPv4Network | IPv6Network
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
 FORWARDED_HOPS_MAX = 20  # Nobody stands behind more proxies; a client may claim any number.
+PREFIX_BITS_MIN = {4: 8, 6: 7}  # 10.0.0.0/8 (RFC 1918), fc00::/7 (RFC 4193).
 # What one customer's network has in IPv6 (RFC 6177): limiting single addresses would limit nobody.
 IPV6_PREFIX_BITS = 64
 
 
 def networks_of(text: str) -> tuple[Network, ...]:
-    """The networks of "10.0.0.0/8, ::1". Raises ValueError."""
-    return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    """Return the networks of "10.0.0.0/8, ::1". Raises ValueError.
+
+    A network wider than the widest private ones is refused: with 0.0.0.0/0 as trusted proxies,
+    every client could name itself.
+    """
+    networks = tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
+    for network in networks:
+        if network.prefixlen < PREFIX_BITS_MIN[network.version]:
+            raise ValueError(f"{network} holds most of the internet: name your own networks")
+    return networks
 
 
 class ClientAddresses:

@@ -17,6 +17,7 @@ from payments_ui.sign_in.roles import Role, role_of_route
 from payments_ui.sign_in.sessions import SealedCookies, Session, Sessions
 from payments_ui.sign_in.settings import SignInSettings
 from payments_ui.sign_in.throttle import Throttle
+from payments_ui.web.cookies import cookie_name
 
 BACKGROUND = "Payments-Background"  # A request that a script makes while nobody clicks.
 SESSION_COOKIE = "payments_ui_session"
@@ -42,7 +43,7 @@ class SignIn:
     addresses: ClientAddresses
     password: PasswordCheck | None
     provider: Provider | None
-    secure: bool
+    https: bool
     on_sign_out: Callable[[str], None]  # Told the id of a session that has ended.
 
     @classmethod
@@ -51,7 +52,6 @@ class SignIn:
         settings: SignInSettings,
         secret: str,
         *,
-        secure: bool,
         on_sign_out: Callable[[str], None],
     ) -> "SignIn":
         """As the settings ask for it."""
@@ -65,7 +65,7 @@ class SignIn:
             ClientAddresses(networks_of(settings.trusted_proxies), settings.forwarded_header),
             PasswordCheck(settings) if way == "password" else None,
             Provider(settings) if way == "oidc" else None,
-            secure,
+            settings.https,
             on_sign_out,
         )
 
@@ -76,8 +76,8 @@ class SignIn:
 
     @property
     def session_cookie(self) -> str:
-        """The cookie's name; over HTTPS one that no other host can write."""
-        return f"__Host-{SESSION_COOKIE}" if self.secure else SESSION_COOKIE
+        """Name of the session's cookie."""
+        return cookie_name(SESSION_COOKIE, https=self.https)
 
 
 sign_in = PerApp[SignIn]("sign_in")
@@ -86,6 +86,12 @@ sign_in = PerApp[SignIn]("sign_in")
 def current_session() -> Session | None:
     """Of whoever asks; None where nobody has to sign in, or has."""
     return cast("Session | None", g.get("session"))
+
+
+def session_id() -> str:
+    """Return the id of the current session; "" without one."""
+    session = current_session()
+    return session.id if session else ""
 
 
 def operator_name() -> str | None:
@@ -147,7 +153,7 @@ def set_session(response: Response, session: Session) -> None:
         here.sessions.write(session),
         max_age=max(1, int(session.started_at + here.sessions.seconds_max - time())),
         path="/",
-        secure=here.secure,
+        secure=here.https,
         httponly=True,
         samesite="Lax",
     )
@@ -157,7 +163,7 @@ def clear_session(response: Response) -> None:
     """Let the browser forget it."""
     here = sign_in()
     response.delete_cookie(
-        here.session_cookie, path="/", secure=here.secure, httponly=True, samesite="Lax"
+        here.session_cookie, path="/", secure=here.https, httponly=True, samesite="Lax"
     )
 
 

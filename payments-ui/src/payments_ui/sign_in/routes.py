@@ -24,6 +24,9 @@ from payments_ui.sign_in.oidc import (
 from payments_ui.sign_in.people import NoRole, person_of
 from payments_ui.sign_in.roles import Role
 from payments_ui.sign_in.sessions import Person, Session
+from payments_ui.web.cookies import cookie_name
+from payments_ui.web.csrf import CsrfFailed
+from payments_ui.web.errors import form_expired_page
 from payments_ui.web.responses import render, see_other
 
 TRANSACTION_COOKIE = "payments_ui_oidc"
@@ -117,9 +120,19 @@ def _callback_url(here: SignIn) -> str:
     return f"{here.settings.public_url}/sign-in/callback"
 
 
+def _transaction_cookie(here: SignIn) -> str:
+    # Another host of the domain must not be able to set it: it would choose who signs in.
+    return cookie_name(TRANSACTION_COOKIE, https=here.https)
+
+
+def _id_token_cookie(here: SignIn) -> str:
+    # Large, so only /sign-out gets it; the prefix __Host- would demand Path=/.
+    return f"__Secure-{ID_TOKEN_COOKIE}" if here.https else ID_TOKEN_COOKIE
+
+
 def _transactions(here: SignIn) -> dict[str, list[str | float]]:
     """Sign-ins that this browser has begun: state -> nonce, code verifier, page, end."""
-    found = here.transactions.open(request.cookies.get(TRANSACTION_COOKIE))
+    found = here.transactions.open(request.cookies.get(_transaction_cookie(here)))
     return {
         state: begun
         for state, begun in (found if isinstance(found, dict) else {}).items()
@@ -132,11 +145,11 @@ def _keep_transactions(
 ) -> None:
     kept = dict(list(transactions.items())[-TRANSACTIONS_MAX:])
     response.set_cookie(
-        TRANSACTION_COOKIE,
+        _transaction_cookie(here),
         here.transactions.seal(kept) if kept else "",
         max_age=TRANSACTION_SECONDS if kept else 0,
-        path="/sign-in",
-        secure=here.secure,
+        path="/",
+        secure=here.https,
         httponly=True,
         samesite="Lax",  # The provider's answer comes by a link from its site.
     )
@@ -200,11 +213,11 @@ async def _finish(here: SignIn, provider: Provider, begun: list[str | float]) ->
     if len(sealed) <= COOKIE_CHARS_MAX:
         # Only for signing out there: sent with nothing else.
         response.set_cookie(
-            ID_TOKEN_COOKIE,
+            _id_token_cookie(here),
             sealed,
             max_age=here.sessions.seconds_max,
             path="/sign-out",
-            secure=here.secure,
+            secure=here.https,
             httponly=True,
             samesite="Strict",
         )
@@ -255,6 +268,14 @@ async def _trouble(why: str, problem: Exception | None = None) -> Response:
 # --- out ------------------------------------------------------------------------------------------
 
 
+@blueprint.errorhandler(CsrfFailed)
+async def form_expired(error: CsrfFailed) -> ResponseReturnValue:
+    """Accept a sign-out whose session has already ended; refuse any other form."""
+    if request.endpoint == "sign_in.sign_out" and current_session() is None:
+        return see_other("/signed-out")
+    return await form_expired_page(error)
+
+
 @blueprint.post("/sign-out")
 async def sign_out() -> ResponseReturnValue:
     """Forget the session here, end its open pages, and go on to the provider to end its own."""
@@ -271,7 +292,9 @@ async def sign_out() -> ResponseReturnValue:
         # Not a redirect: the answer to a form may not lead to another site (form-action).
         response = await render("signing_out.html", elsewhere=elsewhere)
     clear_session(response)
-    response.delete_cookie(ID_TOKEN_COOKIE, path="/sign-out", secure=here.secure, httponly=True)
+    response.delete_cookie(
+        _id_token_cookie(here), path="/sign-out", secure=here.https, httponly=True
+    )
     # Whatever the browser has kept of the pages goes too.
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
@@ -280,7 +303,7 @@ async def sign_out() -> ResponseReturnValue:
 async def _sign_out_elsewhere(here: SignIn) -> str | None:
     if here.provider is None:
         return None
-    id_token = here.id_tokens.open(request.cookies.get(ID_TOKEN_COOKIE))
+    id_token = here.id_tokens.open(request.cookies.get(_id_token_cookie(here)))
     try:
         return await here.provider.sign_out_url(id_token, f"{here.settings.public_url}/signed-out")
     except (ProviderUnavailable, IdTokenInvalid) as problem:

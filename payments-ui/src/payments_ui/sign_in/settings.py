@@ -1,24 +1,28 @@
-"""The settings of signing in: which way, for how long, and who is an operator."""
+"""Settings of sign-in: the method, the length of a session, and who is an operator."""
 
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from argon2 import extract_parameters
+from argon2 import Type, extract_parameters
 from argon2.exceptions import InvalidHashError
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from payments_core.http.client_address import ForwardedHeader, is_loopback, networks_of
 
-PASSWORD_MIN_CHARS = 16  # Of one that is not hashed: made by a machine, kept by a secret store.
-# Signed with a private key of the provider's: what our own client secret signs proves nothing.
+PASSWORD_MIN_CHARS = 16  # Of an unhashed one: generated, and kept in a secret store.
+# The weakest Argon2id that OWASP's Password Storage Cheat Sheet accepts: 7 MiB with 5 passes, or
+# more memory with fewer passes.
+HASH_MEMORY_KIB_MIN = 7_168
+HASH_COST_MIN = HASH_MEMORY_KIB_MIN * 5  # Memory times passes.
+# Asymmetric ones only: a signature made with our own client secret proves nothing.
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}) | frozenset(
     {"ES256", "ES384", "ES512", "Ed25519", "EdDSA"}
 )
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The values of a comma-separated list, without those that are empty."""
+    """Return the values of a comma-separated list, without empty ones."""
     return tuple(word for each in text.split(",") if (word := each.strip()))
 
 
@@ -28,7 +32,7 @@ def _networks(value: str) -> str:
 
 
 def _origin(value: str | None) -> str | None:
-    """An address of ours that browsers use; without a path, since the page has none."""
+    """Return scheme and host; the page has no path of its own."""
     if not value:
         return None
     parts = urlsplit(value)
@@ -43,14 +47,14 @@ def _issuer(value: str | None) -> str | None:
     parts = urlsplit(value)
     plain = parts.scheme == "http" and is_loopback(parts.hostname or "")
     if not (parts.scheme == "https" or plain) or not parts.hostname or parts.query:
-        raise ValueError("must be an https:// address: what comes from there says who signs in")
-    return value  # As it is: the ID token's `iss` must be the same to the letter.
+        raise ValueError("must be an https:// address: it decides who signs in")
+    return value  # Unchanged: the ID token's `iss` must equal it.
 
 
 def _algorithms(value: str) -> str:
     unknown = set(words(value)) - ALGORITHMS
     if unknown or not words(value):
-        raise ValueError(f"must be some of {', '.join(sorted(ALGORITHMS))}")
+        raise ValueError(f"must be a list of {', '.join(sorted(ALGORITHMS))}")
     return value
 
 
@@ -58,9 +62,15 @@ def _hash(value: SecretStr | None) -> SecretStr | None:
     if value is None or not value.get_secret_value():
         return None
     try:
-        extract_parameters(value.get_secret_value())
+        hashed = extract_parameters(value.get_secret_value())
     except InvalidHashError:
         raise ValueError("is no Argon2 hash: make one with `payments-ui hash-password`") from None
+    if (
+        hashed.type is not Type.ID
+        or hashed.memory_cost < HASH_MEMORY_KIB_MIN
+        or hashed.memory_cost * hashed.time_cost < HASH_COST_MIN
+    ):
+        raise ValueError("is too weak a hash: make one with `payments-ui hash-password`")
     return value
 
 
@@ -77,134 +87,144 @@ def _secret(value: SecretStr | None) -> SecretStr | None:
 
 
 class SignInSettings(BaseSettings):
-    """PAYMENTS_UI_SIGN_IN and what belongs to it; `Settings` adds the rest."""
+    """How people sign in; `Settings` adds the rest."""
 
     sign_in: Annotated[
         Literal["off", "password", "oidc"],
         Field(
-            description="who may use the page: `off` everybody (on this machine's own address "
-            "only), `password` one user, `oidc` those whom an OpenID Connect provider vouches for"
+            description="who may use the page: `off` everyone on this machine, `password` one "
+            "user, `oidc` the users of an OpenID Connect provider"
         ),
     ] = "off"
     sign_in_off_beyond_loopback: Annotated[
         bool,
         Field(
-            description="with `off`, listen on other addresses than this machine's own all the "
-            "same: whoever reaches them may do everything"
+            description="allow `off` on an address that other machines reach: every visitor may "
+            "pay and operate"
         ),
     ] = False
     session_idle_minutes: Annotated[
-        int, Field(ge=1, le=1440, description="signed out after so long without a click")
+        int, Field(ge=1, le=1440, description="a session ends after so long without a click")
     ] = 60
     session_hours: Annotated[
-        int, Field(ge=1, le=168, description="signed out after so long, whatever was clicked")
+        int, Field(ge=1, le=168, description="a session ends at the latest after so long")
     ] = 12
     trusted_proxies: Annotated[
         str,
         AfterValidator(_networks),
         Field(
             description="addresses or networks, comma-separated, of the proxies in front of the "
-            "page that tell whom they were asked by: each address has its own tries at a password"
+            "page whose header names the client: password attempts are limited by its address"
         ),
     ] = ""
     forwarded_header: Annotated[
-        ForwardedHeader, Field(description="the header in which they tell it")
+        ForwardedHeader, Field(description="the header in which proxies name the client")
     ] = "x-forwarded-for"
     password_user: Annotated[
-        str, Field(min_length=1, max_length=200, description="the one user's name")
+        str, Field(min_length=1, max_length=200, description="name of the one user")
     ] = "operator"  # noqa: S105 - a name
     password_hash: Annotated[
         SecretStr | None,
         AfterValidator(_hash),
-        Field(description="that user's password as `payments-ui hash-password` prints it"),
+        Field(description="hash of the user's password, from `payments-ui hash-password`"),
     ] = None
     password: Annotated[
         SecretStr | None,
         AfterValidator(_password),
         Field(
-            description="instead of the hash: a random password of at least "
-            f"{PASSWORD_MIN_CHARS} characters from a secret store"
+            description="in place of the hash: a generated password of at least "
+            f"{PASSWORD_MIN_CHARS} characters"
         ),
     ] = None
     public_url: Annotated[
         str | None,
         AfterValidator(_origin),
-        Field(description="where browsers find the page; the provider sends them back there"),
+        Field(
+            description="the page's address in browsers, such as https://payments.example.com. "
+            "With https://, cookies are Secure and browsers stay on https"
+        ),
     ] = None
     oidc_name: Annotated[
-        str, Field(min_length=1, max_length=60, description="what the sign-in button calls it")
+        str,
+        Field(min_length=1, max_length=60, description="the provider's name on the sign-in button"),
     ] = "single sign-on"
     oidc_issuer: Annotated[
         str | None,
         AfterValidator(_issuer),
-        Field(description="the provider: its `/.well-known/openid-configuration` tells the rest"),
+        Field(
+            description="the provider's issuer, under which it serves "
+            "`/.well-known/openid-configuration`"
+        ),
     ] = None
     oidc_client_id: Annotated[
-        str | None, Field(description="the name by which the provider knows the page")
+        str | None, Field(description="client id of the page at the provider")
     ] = None
     oidc_client_secret: Annotated[
         SecretStr | None,
         AfterValidator(_secret),
-        Field(description="proves it to the provider. Absent: a public client, by PKCE alone"),
+        Field(description="client secret. Absent: a public client, protected by PKCE alone"),
     ] = None
     oidc_scopes: Annotated[
-        str, Field(pattern=r"\bopenid\b", description="what is asked for, `openid` among it")
+        str, Field(pattern=r"\bopenid\b", description="scopes to request, `openid` among them")
     ] = "openid profile email"
     oidc_algorithms: Annotated[
         str,
         AfterValidator(_algorithms),
-        Field(description="signatures of ID tokens that are taken, comma-separated"),
+        Field(description="accepted signature algorithms of ID tokens, comma-separated"),
     ] = "RS256,PS256,ES256"
     oidc_name_claim: Annotated[
         str,
         Field(
             min_length=1,
-            description="names the person in the audit record (`sub` where it is missing): choose "
-            "one that people cannot change by themselves",
+            description="claim that names the person in the audit record (`sub` if it is missing): "
+            "choose one that users cannot change themselves",
         ),
     ] = "preferred_username"
     oidc_role_claim: Annotated[
         str,
         Field(
             min_length=1,
-            description="holds a person's groups or roles; dots lead into objects, as in "
+            description="claim with the person's groups or roles; dots lead into objects, as in "
             "`realm_access.roles`",
         ),
     ] = "groups"
     oidc_operators: Annotated[
-        str, Field(description="its values that make an operator, comma-separated")
+        str, Field(description="groups or roles that make an operator, comma-separated")
     ] = ""
     oidc_viewers: Annotated[
         str,
         Field(
-            description="its values that make a viewer, comma-separated; `*`: everybody whom the "
-            "provider lets through"
+            description="groups or roles that make a viewer, comma-separated; `*`: every user of "
+            "the provider"
         ),
     ] = ""
     oidc_clock_skew_seconds: Annotated[
-        int, Field(ge=0, le=300, description="how far the provider's clock may be from ours")
+        int, Field(ge=0, le=300, description="tolerated difference of the provider's clock")
     ] = 60
     oidc_timeout_seconds: Annotated[
-        float, Field(gt=0, le=30, description="longest wait for the provider at each step")
+        float, Field(gt=0, le=30, description="longest wait for the provider in each step")
     ] = 5.0
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
-        """What one setting asks of the others; the message names the variable to set."""
+    def _complete(self) -> Self:
+        """Check settings against each other; the message names the variable to set."""
         if self.sign_in == "password" and not (self.password_hash or self.password):
             raise ValueError(
-                "PAYMENTS_UI_SIGN_IN: password asks for PAYMENTS_UI_PASSWORD_HASH: "
+                "PAYMENTS_UI_SIGN_IN: password needs PAYMENTS_UI_PASSWORD_HASH: "
                 "`payments-ui hash-password` makes it"
             )
         if self.sign_in == "oidc":
             for name in ("oidc_issuer", "oidc_client_id", "public_url"):
                 if not getattr(self, name):
-                    raise ValueError(
-                        f"PAYMENTS_UI_SIGN_IN: oidc asks for PAYMENTS_UI_{name.upper()}"
-                    )
+                    raise ValueError(f"PAYMENTS_UI_SIGN_IN: oidc needs PAYMENTS_UI_{name.upper()}")
             if not words(self.oidc_operators) and not words(self.oidc_viewers):
                 raise ValueError(
-                    "PAYMENTS_UI_SIGN_IN: oidc asks for PAYMENTS_UI_OIDC_OPERATORS or "
-                    "PAYMENTS_UI_OIDC_VIEWERS: without them nobody can sign in"
+                    "PAYMENTS_UI_SIGN_IN: oidc needs PAYMENTS_UI_OIDC_OPERATORS or "
+                    "PAYMENTS_UI_OIDC_VIEWERS: without them no user can sign in"
                 )
         return self
+
+    @property
+    def https(self) -> bool:
+        """Whether browsers reach the page over https."""
+        return (self.public_url or "").startswith("https://")

@@ -1,14 +1,16 @@
-"""What keeps others from using the page in the reader's name, or from running code in it."""
+"""Protection of the page in browsers: forged forms, foreign scripts, framing, downgraded https."""
 
 import secrets
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from itsdangerous import BadData, URLSafeSerializer
 from quart import Quart, Response, current_app, request, session
 
-NONCE = "n"  # Of the session, itself a signed HttpOnly cookie.
+NONCE = "n"  # Key of the nonce in Quart's session, itself a signed HttpOnly cookie.
 FIELD = "csrf"  # Of every form that changes something.
 UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+HSTS_SECONDS = 365 * 24 * 3600
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -36,50 +38,58 @@ HEADERS = {
 
 
 class CsrfFailed(Exception):
-    """The form does not come from a page that this service has drawn for this reader."""
+    """The form was not drawn by this page for this browser and session."""
 
 
 def _serializer() -> URLSafeSerializer:
     return URLSafeSerializer(current_app.secret_key or "", salt="payments-ui.csrf")
 
 
-def csrf_token() -> str:
-    """What a form carries: the session's nonce, signed for forms."""
-    if NONCE not in session:
-        session[NONCE] = secrets.token_urlsafe(18)
-        session.permanent = True
-    return str(_serializer().dumps(session[NONCE]))
+def protect(app: Quart, session_id: Callable[[], str], *, https: bool) -> None:
+    """Check every form and set the headers of every response.
+
+    `session_id` names the session of the current request, "" without one: a form's token is good
+    for the browser and the session that it was drawn for.
+    """
+    headers = dict(HEADERS)
+    if https:
+        headers["Strict-Transport-Security"] = f"max-age={HSTS_SECONDS}"
+
+    def csrf_token() -> str:
+        if NONCE not in session:
+            session[NONCE] = secrets.token_urlsafe(18)
+            session.permanent = True
+        return str(_serializer().dumps([session[NONCE], session_id()]))
+
+    async def refuse_forgeries() -> None:
+        if request.method not in UNSAFE_METHODS:
+            return
+        _check_origin()
+        token = (await request.form).get(FIELD, "")
+        try:
+            content = _serializer().loads(token)
+        except BadData:
+            raise CsrfFailed from None
+        if NONCE not in session or content != [session[NONCE], session_id()]:
+            raise CsrfFailed
+
+    async def add_headers(response: Response) -> Response:
+        for name, value in headers.items():
+            response.headers.setdefault(name, value)
+        # Pages show balances: no cache keeps them.
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    app.before_request(refuse_forgeries)
+    app.after_request(add_headers)
+    app.jinja_env.globals["csrf_token"] = csrf_token
 
 
-async def refuse_forgeries() -> None:
-    """Before every request. Raises CsrfFailed for a change that this page did not ask for."""
-    if request.method not in UNSAFE_METHODS:
-        return
+def _check_origin() -> None:
+    """Raise CsrfFailed if the browser says that another site sent the request."""
     site = request.headers.get("Sec-Fetch-Site")
     origin = request.headers.get("Origin")
     if site is not None and site not in {"same-origin", "none"}:
         raise CsrfFailed
     if origin is not None and urlsplit(origin).netloc != request.host:
         raise CsrfFailed
-    try:
-        sent = _serializer().loads((await request.form).get(FIELD, ""))
-    except BadData:
-        raise CsrfFailed from None
-    if not secrets.compare_digest(str(sent), str(session.get(NONCE, ""))):
-        raise CsrfFailed
-
-
-async def add_headers(response: Response) -> Response:
-    """After every request."""
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    # Pages show balances: nothing keeps a copy of them.
-    response.headers.setdefault("Cache-Control", "no-store")
-    return response
-
-
-def protect(app: Quart) -> None:
-    """Put the guards on the app."""
-    app.before_request(refuse_forgeries)
-    app.after_request(add_headers)
-    app.jinja_env.globals["csrf_token"] = csrf_token

@@ -24,6 +24,16 @@ async def error_page(status: int, title: str, detail: str, retry: bool = False) 
     )
 
 
+async def form_expired_page(_: CsrfFailed) -> Response:
+    """Refuse a form whose token does not hold."""
+    return await error_page(
+        403,
+        "This form has expired",
+        "The page was restarted, you signed in again, or another site sent the form. Nothing was "
+        "changed. Go back, reload the page and send the form again.",
+    )
+
+
 def install_error_pages(app: Quart) -> None:
     """One handler for each kind of error."""
 
@@ -54,14 +64,7 @@ def install_error_pages(app: Quart) -> None:
         title = titles.get(problem.code, problem.title.rstrip("."))
         return await error_page(problem.status, title, problem.detail)
 
-    @app.errorhandler(CsrfFailed)
-    async def forged(_: CsrfFailed) -> ResponseReturnValue:
-        return await error_page(
-            403,
-            "This form has expired",
-            "It was drawn before the page was restarted, or by another site. "
-            "Go back, reload the page and send it again: nothing was changed.",
-        )
+    app.register_error_handler(CsrfFailed, form_expired_page)
 
     @app.errorhandler(Problem)
     async def of_the_floor_below(problem: Problem) -> ResponseReturnValue:
