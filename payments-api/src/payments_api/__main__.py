@@ -8,12 +8,12 @@ import sys
 from pathlib import Path
 
 from alembic.util import CommandError
-from sqlalchemy.exc import SQLAlchemyError
 
 from payments_api import migrate
 from payments_api.auth.cli import add_commands, register_page, run_keys
 from payments_api.auth.keys import KeyRefused
 from payments_api.settings import ApiSettings
+from payments_core.command_line import DATABASE_ERRORS, reader_may_leave
 from payments_core.config import read_settings, settings_help
 from payments_core.db.engine import is_unavailable
 from payments_core.db.url import dsn_with_password
@@ -33,8 +33,9 @@ PAGE_KEY = "PAYMENTS_UI_API_KEY"
 VALIDATE_KEY = "PAYMENTS_API_KEY"
 
 
+@reader_may_leave()
 def main() -> None:
-    """The command line's way in."""
+    """Run what the command line asks for."""
     arguments = _parser().parse_args()
     settings = read_settings(ApiSettings)
     if arguments.command == "serve":
@@ -106,7 +107,9 @@ def _migrate(settings: ApiSettings, arguments: argparse.Namespace) -> int:
     except KeyRefused as error:
         print(f"migrate: {PAGE_KEY}: {error}", file=sys.stderr)
         return 1
-    except (CommandError, SQLAlchemyError, OSError) as error:
+    except BrokenPipeError:
+        raise
+    except (CommandError, *DATABASE_ERRORS) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         print(f"migrate: {reason}", file=sys.stderr)
         return 2 if is_unavailable(error) else 1

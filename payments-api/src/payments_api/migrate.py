@@ -24,7 +24,9 @@ TABLE_LOCK_TIMEOUT_SECONDS = 10
 
 def _config(connection: Connection | None = None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    # A % begins an interpolation in a configuration file.
+    location = str(Path(__file__).parent / "migrations").replace("%", "%%")
+    config.set_main_option("script_location", location)
     config.attributes["connection"] = connection
     return config
 

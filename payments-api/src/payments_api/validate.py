@@ -5,12 +5,15 @@ import json
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
 import httpx
 
-from payments_core.db.engine import connect
+from payments_core.command_line import DATABASE_ERRORS
+from payments_core.db.engine import connect, reason_of
+from payments_core.http.client_address import is_loopback
 
 AMOUNT = Decimal("42.50")
 SETTLED_WITHIN_SECONDS = 30.0
@@ -142,13 +145,20 @@ async def validate(api_url: str, dsn: str, api_key: str | None = None) -> int:
     print(f"Validating {api_url}\n")
     try:
         database = await connect(dsn, command_timeout=10)
-    except (OSError, asyncpg.PostgresError) as error:
-        print(f"❌ no connection to the database: {error}\n")
+    except DATABASE_ERRORS as error:
+        print(f"❌ no connection to the database: {reason_of(error)}\n")
         return _summary({})
     try:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        async with httpx.AsyncClient(base_url=api_url, timeout=10, headers=headers) as api:
+        # HTTP_PROXY is for other machines.
+        by_proxy = not is_loopback(urlsplit(api_url).hostname or "")
+        async with httpx.AsyncClient(
+            base_url=api_url, timeout=10, headers=headers, trust_env=by_proxy
+        ) as api:
             passed = await _run(Validation(api, database))
+    except (httpx.InvalidURL, ValueError) as error:
+        print(f"❌ {api_url} is no address of an API: {error}\n")
+        return _summary({})
     finally:
         await database.close()
     return _summary(passed)
@@ -161,7 +171,9 @@ async def _run(validation: Validation) -> dict[str, bool]:
         check: Callable[[], Awaitable[str]] = getattr(validation, method)
         try:
             found = await check()
-        except (CheckFailed, httpx.HTTPError, asyncpg.PostgresError, OSError) as error:
+        except BrokenPipeError:
+            raise
+        except (CheckFailed, httpx.HTTPError, LookupError, ValueError, *DATABASE_ERRORS) as error:
             print(f"❌ {number}. {name}: {str(error) or type(error).__name__}")
             passed[name] = False
             if not validation.payment:

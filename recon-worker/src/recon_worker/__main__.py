@@ -1,18 +1,14 @@
 """recon-worker: run, audit, jobs, healthcheck."""
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from payments_core.command_line import reader_may_leave, run_command
 from payments_core.config import read_settings, settings_help
-from payments_core.db.engine import (
-    STATEMENT_TIMEOUT_SECONDS,
-    create_engine,
-    is_unavailable,
-)
+from payments_core.db.engine import STATEMENT_TIMEOUT_SECONDS, create_engine
 from payments_core.db.url import dsn_with_password
 from payments_core.http.healthcheck import healthcheck
 from payments_core.server.run import run
@@ -26,8 +22,9 @@ from recon_worker.settings import WorkerSettings
 FULL_AUDIT_STATEMENT_SECONDS = 3600  # Some of its statements read a whole ledger.
 
 
+@reader_may_leave()
 def main() -> None:
-    """The command line's way in."""
+    """Run what the command line asks for."""
     parser = _parser()
     arguments = parser.parse_args()
     if arguments.command == "audit":
@@ -39,14 +36,13 @@ def main() -> None:
         sys.exit(healthcheck(settings.host, settings.port))
     elif arguments.command == "audit" and cli.is_wanted(arguments):
         keys = read_keys(settings.seal_key_file)
-        work = _with_engine(settings, lambda e: cli.run(e, arguments, keys))
-        sys.exit(asyncio.run(work))
+        sys.exit(run_command(_with_engine(settings, lambda e: cli.run(e, arguments, keys))))
     elif arguments.command == "audit":
         seconds = FULL_AUDIT_STATEMENT_SECONDS if arguments.full else STATEMENT_TIMEOUT_SECONDS
         work = _with_engine(settings, lambda e: _audit(e, full=arguments.full), seconds)
-        sys.exit(asyncio.run(work))
+        sys.exit(run_command(work))
     else:
-        sys.exit(asyncio.run(_with_engine(settings, lambda e: jobs_cli.run(e, arguments))))
+        sys.exit(run_command(_with_engine(settings, lambda e: jobs_cli.run(e, arguments))))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,11 +78,6 @@ async def _with_engine(
     )
     try:
         return await work(engine)
-    except Exception as error:
-        if not is_unavailable(error):
-            raise
-        print(f"the database does not answer: {error}", file=sys.stderr)
-        return 2
     finally:
         await engine.dispose()
 

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from quart import Quart
 
+from payments_core.command_line import check_sign_in
 from payments_core.db.engine import create_engine
 from payments_core.db.telemetry import show_pool
 from payments_core.db.tls import warn_without_tls
@@ -72,6 +73,7 @@ async def run_worker(settings: WorkerSettings) -> None:
 async def _run(settings: WorkerSettings, version: str) -> None:
     dsn = dsn_with_password(settings.database_url, settings.database_password_file)
     warn_without_tls(dsn)
+    await check_sign_in(dsn)
     keys = read_keys(settings.seal_key_file)
     # One for each lane, renewal, rescue, pruning, presence, notices, sealer; two for the auditor.
     engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 8)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.auth.caller import SCOPES
@@ -33,6 +32,7 @@ from payments_core.audit_log import (
     record_action,
     this_user,
 )
+from payments_core.command_line import DATABASE_ERRORS
 from payments_core.db.engine import AnyRow, create_engine, is_unavailable, reason_of, transaction
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS, OperatorAction
 
@@ -99,7 +99,9 @@ def run_keys(dsn: str, arguments: argparse.Namespace) -> int:
     except KeyRefused as error:
         print(f"keys: {error}", file=sys.stderr)
         return 1
-    except (SQLAlchemyError, OSError) as error:
+    except BrokenPipeError:
+        raise
+    except DATABASE_ERRORS as error:
         print(f"keys: {reason_of(error)}", file=sys.stderr)
         return 2 if is_unavailable(error) else 1
     return 0

@@ -1,0 +1,70 @@
+"""How programs end: by an exit status and one line, never by a traceback."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy.exc import SQLAlchemyError
+
+from payments_core.db.engine import connect, is_unavailable, reason_of
+
+READER_LEFT = 128 + signal.SIGPIPE  # As a shell counts a program that the signal ended.
+
+# What a statement or a connection may end with.
+DATABASE_ERRORS = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+
+
+class DatabaseRefused(ConnectionError):
+    """The database refuses this program's role, password, database or options."""
+
+
+async def check_sign_in(url: str) -> None:
+    """Connect once, at start.
+
+    Raises DatabaseRefused if every later attempt would fail too. A database that is away is no
+    error here: it may come back.
+    """
+    try:
+        connection = await connect(url)
+    except DATABASE_ERRORS as error:
+        if is_unavailable(error):
+            return
+        raise DatabaseRefused(f"the database refuses the connection: {reason_of(error)}") from None
+    connection.terminate()
+
+
+def run_command(work: Coroutine[Any, Any, int]) -> int:
+    """Run a command that needs the database: its exit status, or 2 and one line if that fails."""
+    try:
+        return asyncio.run(work)
+    except BrokenPipeError:
+        raise
+    except DATABASE_ERRORS as error:
+        does_what = "does not answer" if is_unavailable(error) else "refuses"
+        print(f"the database {does_what}: {reason_of(error)}", file=sys.stderr)
+        return 2
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End quietly where the reader of standard output, such as `head`, has closed it."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still buffered goes nowhere, instead of failing again at the interpreter's end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(READER_LEFT) from None

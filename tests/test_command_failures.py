@@ -1,0 +1,189 @@
+"""Every program tells in one line why its database refuses it, and by its exit status."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import asyncpg
+import pytest
+
+from payments_local.ports import free_port
+from payments_local.postgres import EmbeddedPostgres
+from testkit.worker.own_system import migrated_postgres
+
+SECONDS_MAX = 20.0
+ROLES = """
+CREATE ROLE guarded LOGIN PASSWORD 'right';
+CREATE ROLE stranger LOGIN;
+"""
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[EmbeddedPostgres]:
+    """A server whose role `guarded` needs its password, and whose `stranger` may read nothing."""
+    with migrated_postgres() as server:
+        rules = server.pgdata / "pg_hba.conf"
+        rules.write_text(f"host all guarded all scram-sha-256\n{rules.read_text()}")
+        asyncio.run(_make_roles(server.url))
+        yield server
+
+
+async def _make_roles(url: str) -> None:
+    sql = await asyncpg.connect(url)
+    await sql.execute(ROLES)
+    await sql.execute("SELECT pg_reload_conf()")
+    await sql.close()
+
+
+def _environ(url: str, **more: str) -> dict[str, str]:
+    port = str(free_port())
+    return {
+        **os.environ,
+        "DATABASE_URL": url,
+        "PAYMENTS_API_AUTH": "off",
+        "PAYMENTS_API_PORT": port,
+        "RECON_WORKER_PORT": port,
+        "LOG_FORMAT": "json",
+        **more,
+    }
+
+
+def _run(url: str, *command: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        env=_environ(url, **environ),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+
+
+SERVERS = [("payments_api", "serve"), ("recon_worker", "run")]
+COMMANDS = [
+    ("payments_api", "migrate"),
+    ("payments_api", "keys", "list"),
+    ("recon_worker", "audit"),
+    ("recon_worker", "audit", "--full"),
+    ("recon_worker", "audit", "--seal"),
+    ("recon_worker", "audit", "--export-head", "-"),
+    ("recon_worker", "jobs", "list"),
+]
+# What is wrong: user, password and database, and what the line must name.
+REFUSALS = {
+    "role": ("postgresql://nobody@127.0.0.1:{port}/payments", 'role "nobody" does not exist'),
+    "password": ("postgresql://guarded:wrong@127.0.0.1:{port}/payments", "guarded"),
+    "no password": ("postgresql://guarded@127.0.0.1:{port}/payments", "guarded"),
+    "database": ("postgresql://postgres@127.0.0.1:{port}/nowhere", '"nowhere" does not exist'),
+    "option": (
+        "postgresql://postgres@127.0.0.1:{port}/payments?options=-c%20no_such%3D1",
+        "no_such",
+    ),
+}
+
+
+# Every refusal for one program of each kind, and one refusal for every program.
+REFUSED = [(command, refusal) for command in (*SERVERS, COMMANDS[2]) for refusal in REFUSALS]
+REFUSED += [(command, "database") for command in COMMANDS if command != COMMANDS[2]]
+
+
+@pytest.mark.parametrize(("command", "refusal"), REFUSED)
+def test_a_permanent_refusal_ends_each_program_with_one_line(
+    own_postgres: EmbeddedPostgres, command: tuple[str, ...], refusal: str
+) -> None:
+    url, named = REFUSALS[refusal]
+    ended = _run(url.format(port=own_postgres.port), *command)
+    assert ended.returncode != 0
+    assert named in ended.stderr
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+    assert "wrong" not in ended.stdout + ended.stderr
+    if "audit" in command:
+        assert ended.returncode == 2, "what could not be looked at is neither whole nor broken"
+
+
+@pytest.mark.parametrize(
+    ("command", "what"),
+    [
+        *((command, "grants") for command in COMMANDS),
+        (COMMANDS[1], "server"),
+        (COMMANDS[2], "server"),
+    ],
+)
+def test_a_command_without_grants_or_server_ends_with_one_line(
+    own_postgres: EmbeddedPostgres, command: tuple[str, ...], what: str
+) -> None:
+    url = f"postgresql://stranger@127.0.0.1:{own_postgres.port}/payments"
+    if what == "server":
+        url = "postgresql://stranger@127.0.0.1:1/payments"
+    ended = _run(url, *command)
+    assert ended.returncode == (2 if "recon_worker" in command or what == "server" else 1)
+    assert ended.stderr.count("\n") == 1, ended.stderr
+    assert ended.stdout == ""
+
+
+@pytest.mark.parametrize("refusal", ["password", "database"])
+def test_validation_tells_a_refusal_in_one_line_and_fails(
+    own_postgres: EmbeddedPostgres, refusal: str
+) -> None:
+    url, named = REFUSALS[refusal]
+    ended = _run(url.format(port=own_postgres.port), "payments_api", "validate")
+    assert ended.returncode == 1
+    assert ended.stderr == ""
+    assert [line for line in ended.stdout.splitlines() if named in line]
+
+
+def test_validation_of_no_api_of_ours_fails_without_a_traceback(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    for address in (
+        "http://127.0.0.1:1",
+        "nonsense",
+        "http://[",
+        f"http://127.0.0.1:{own_postgres.port}",
+    ):
+        ended = _run(own_postgres.url, "payments_api", "validate", "--api-url", address)
+        assert (ended.returncode, ended.stderr) == (1, ""), address
+
+
+def test_a_proxy_for_the_internet_gets_no_request_of_a_validation_on_this_machine(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        proxy.settimeout(0.1)
+        address = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        environ = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), address)
+        api = f"http://localhost:{free_port()}"
+        ended = _run(own_postgres.url, "payments_api", "validate", "--api-url", api, **environ)
+        assert ended.returncode == 1
+        with pytest.raises(TimeoutError):
+            proxy.accept()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [*COMMANDS, ("payments_api", "openapi")],
+    ids=" ".join,
+)
+def test_a_reader_that_leaves_is_no_error_of_the_database(
+    own_postgres: EmbeddedPostgres, command: tuple[str, ...]
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-m", *command],
+            env=_environ(own_postgres.url),
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    # As a shell counts a program that SIGPIPE ended; nothing is sealed, so there is no head.
+    assert ended.returncode == (2 if "--export-head" in command else 141)
+    assert ended.stderr.count(b"\n") == ("--export-head" in command)
