@@ -25,7 +25,81 @@ class Break:
     modes: tuple[Mode, ...] = ("incremental", "full")
 
 
+# A posting that balances by itself and in every sum, of no payment at all.
+STRAY_POSTING = """
+INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction, amount,
+                            account_seq, balance_after, created_at)
+SELECT '00000000-0000-7000-8000-000000000001', account_id, currency,
+       CASE WHEN gain > 0 THEN 'payment' ELSE 'clearing' END,
+       CASE WHEN gain > 0 THEN 'credit' ELSE 'debit' END, 1000000, seq + 1, balance + gain,
+       '9999-01-01Z'
+FROM accounts, LATERAL (SELECT CASE account_id WHEN 'a' THEN 1000000 ELSE -1000000 END) AS by (gain)
+WHERE account_id <> 'b';
+UPDATE accounts AS head
+SET seq = account_seq, balance = balance_after, updated_at = last.created_at,
+    credits = credits + CASE direction WHEN 'credit' THEN amount ELSE 0 END,
+    debits = debits + CASE direction WHEN 'debit' THEN amount ELSE 0 END
+FROM ledger_entries AS last WHERE head.account_id = last.account_id AND last.amount = 1000000"""
+
 BREAKS = [
+    Break("posting_balances", STRAY_POSTING, "SELECT '00000000-0000-7000-8000-000000000001'::uuid"),
+    Break(
+        "posting_balances",
+        f"DELETE FROM payments WHERE id = {FIRST};"
+        f" DELETE FROM reconciliation_results WHERE payment_id = {FIRST}",
+        f"SELECT {FIRST}",
+    ),
+    Break(
+        "status_result_and_ledger_agree",
+        f"DELETE FROM payments WHERE id = {FIRST}",
+        f"SELECT {FIRST}",
+    ),
+    Break(
+        "status_result_and_ledger_agree",
+        f"DELETE FROM payments WHERE id = {FAILED}",
+        f"SELECT {FAILED}",
+    ),
+    Break(
+        "status_result_and_ledger_agree",
+        f"DELETE FROM reconciliation_results WHERE payment_id = {FIRST};"
+        f" DELETE FROM payments WHERE id NOT IN (SELECT payment_id FROM reconciliation_results)",
+        f"SELECT {FIRST}",
+        ("full",),
+    ),
+    Break(
+        "outcome_follows_the_rules",
+        "UPDATE reconciliation_results SET rule_version = 7, discrepancy_amount = 999999"
+        " WHERE recon_job_id = 2",
+        f"SELECT {SECOND}",
+    ),
+    Break(
+        "outcome_follows_the_rules",
+        "UPDATE reconciliation_results SET rule_version = 0 WHERE recon_job_id = 4",
+        f"SELECT {FAILED}",
+    ),
+    Break(
+        "outcome_follows_the_rules",
+        "UPDATE reconciliation_results SET notes = 'Approved' WHERE recon_job_id = 1",
+        f"SELECT {FIRST}",
+    ),
+    Break(
+        "head_row_is_the_last_entry",
+        "UPDATE accounts SET updated_at = updated_at + interval '1 y' WHERE account_id = 'b'",
+        "SELECT 'b'",
+    ),
+    Break(
+        "pending_has_one_live_job",
+        "UPDATE recon_jobs SET payment_id = gen_random_uuid() WHERE id = 1",
+        "SELECT 1",
+        ("full",),
+    ),
+    Break(
+        "pending_has_one_live_job",
+        "DELETE FROM recon_jobs WHERE id = 1;"
+        f" INSERT INTO recon_jobs (payment_id, status) VALUES ({FIRST}, 'completed')",
+        f"SELECT {FIRST}",
+        ("full",),
+    ),
     Break(
         "posting_balances",
         "DELETE FROM ledger_entries WHERE entry_type = 'clearing' AND account_seq = 1",

@@ -1,9 +1,11 @@
-"""What must always be true, each as a query that returns the rows that make it false.
+"""The invariants of the books, each a query that returns the rows that break it.
 
 A posting commits all at once, so every query here, which sees one snapshot, may run beside
 a busy worker. `:lo` and `:hi` bound the window of ids it looks at: of ledger_entries, of
-reconciliation_results, or of payments. The rules are decided again in SQL, on purpose by
-other code than the worker's.
+reconciliation_results, or of payments. Between two tables it looks for the missing row as
+well as for the wrong one: an inner join would see neither a posting without its payment nor
+a result without one. The rules are decided again in SQL, on purpose by other code than the
+worker's.
 """
 
 from dataclasses import dataclass
@@ -67,17 +69,35 @@ _WITH_PREVIOUS = """
 
 _TOUCHED_PAYMENTS = "SELECT payment_id FROM ledger_entries WHERE id > :lo AND id <= :hi"
 
+# Whether a result is what its rule_version makes of the payment. A version stays here for as
+# long as a result of it is kept, and is never changed; one that is not here is a broken result.
+# 0 is an operator's decision, which is on record.
+_BY_VERSION = """
+    WHEN 0 THEN r.status = 'failed' AND r.recon_job_id IN (
+        SELECT unnest(job_ids) FROM operator_actions WHERE action = 'discard')
+    WHEN 1 THEN CASE
+        WHEN p.amount < 0 THEN r.status = 'failed' AND r.discrepancy_amount IS NULL
+            AND r.notes = 'Negative amount not allowed'
+        WHEN p.amount = 0 THEN r.status = 'failed' AND r.discrepancy_amount IS NULL
+            AND r.notes = 'Zero amount not allowed'
+        WHEN p.amount - trunc(p.amount) = 0.13 THEN r.status = 'completed_with_discrepancy'
+            AND r.discrepancy_amount = 0.13 AND r.notes = 'Discrepancy of 0.13 detected'
+        WHEN p.amount > 0 THEN r.status = 'completed' AND r.discrepancy_amount IS NULL
+            AND r.notes = 'Reconciled'
+        END"""
+
 INVARIANTS = (
     Invariant(
         "posting_balances",
-        "Every posting has two equal legs, of its payment's amount, currency and account",
+        "Every posting is of a completed payment: two legs, of its amount, currency and account",
         Window.ENTRIES,
         f"""
         SELECT e.payment_id, count(*) AS legs
-        FROM ledger_entries e JOIN payments p ON p.id = e.payment_id
+        FROM ledger_entries e LEFT JOIN payments p
+            ON p.id = e.payment_id AND p.status = 'completed'
         WHERE e.payment_id IN ({_TOUCHED_PAYMENTS})
         GROUP BY e.payment_id
-        HAVING count(*) <> 2
+        HAVING count(*) <> 2 OR count(p.id) <> 2
             OR count(*) FILTER (WHERE e.direction = 'credit' AND e.entry_type = 'payment'
                                 AND e.account_id = p.account_id) <> 1
             OR count(*) FILTER (WHERE e.direction = 'debit' AND e.entry_type = 'clearing') <> 1
@@ -119,7 +139,7 @@ INVARIANTS = (
     ),
     Invariant(
         "head_row_is_the_last_entry",
-        "Every account's head row equals its last entry and the sums of its entries",
+        "Every account's head row is of its last entry, and of the sums of its entries",
         Window.ENTRIES,
         """
         SELECT touched.account_id, touched.currency, a.seq, a.balance
@@ -127,20 +147,22 @@ INVARIANTS = (
               WHERE id > :lo AND id <= :hi) AS touched
         LEFT JOIN accounts a USING (account_id, currency)
         LEFT JOIN LATERAL (
-            SELECT account_seq, balance_after FROM ledger_entries e
+            SELECT account_seq, balance_after, created_at FROM ledger_entries e
             WHERE (e.account_id, e.currency) = (touched.account_id, touched.currency)
             ORDER BY account_seq DESC LIMIT 1) AS last ON true
-        WHERE (a.seq, a.balance) IS DISTINCT FROM (last.account_seq, last.balance_after)""",
+        WHERE (a.seq, a.balance, a.updated_at) IS DISTINCT FROM
+              (last.account_seq, last.balance_after, last.created_at)""",
         """
-        SELECT account_id, currency, a.balance, a.seq, a.debits, a.credits
+        SELECT account_id, currency, a.balance, a.seq, a.debits, a.credits, a.updated_at
         FROM accounts a FULL JOIN (
-            SELECT account_id, currency, max(account_seq) AS seq,
+            SELECT account_id, currency, max(account_seq) AS seq, max(created_at) AS last_at,
                    coalesce(sum(amount) FILTER (WHERE direction = 'debit'), 0) AS debits,
                    coalesce(sum(amount) FILTER (WHERE direction = 'credit'), 0) AS credits
             FROM ledger_entries GROUP BY account_id, currency
         ) AS summed USING (account_id, currency)
-        WHERE (a.balance, a.seq, a.debits, a.credits) IS DISTINCT FROM
-              (summed.credits - summed.debits, summed.seq, summed.debits, summed.credits)""",
+        WHERE (a.balance, a.seq, a.debits, a.credits, a.updated_at) IS DISTINCT FROM
+              (summed.credits - summed.debits, summed.seq, summed.debits, summed.credits,
+               summed.last_at)""",
     ),
     Invariant(
         "time_runs_forward",
@@ -155,58 +177,62 @@ INVARIANTS = (
         "Completed has a result and two entries, failed a result and none, pending neither",
         Window.RESULTS,
         """
-        SELECT p.id, p.status, r.status AS result, entries.n AS entries
-        FROM reconciliation_results r JOIN payments p ON p.id = r.payment_id
+        SELECT r.payment_id, p.status, r.status AS result, entries.n AS entries
+        FROM reconciliation_results r LEFT JOIN payments p ON p.id = r.payment_id
         CROSS JOIN LATERAL (
             SELECT count(*) AS n FROM ledger_entries e WHERE e.payment_id = p.id) AS entries
         WHERE r.id > :lo AND r.id <= :hi
-          AND (p.status = 'pending'
+          AND (p.id IS NULL OR p.status = 'pending'
                OR (p.status = 'failed') <> (r.status = 'failed')
                OR entries.n <> CASE p.status WHEN 'completed' THEN 2 ELSE 0 END)""",
         """
-        SELECT p.id, p.status, r.status AS result, coalesce(e.n, 0) AS entries
+        SELECT coalesce(p.id, r.payment_id, e.payment_id) AS payment_id, p.status,
+               r.status AS result, coalesce(e.n, 0) AS entries
         FROM payments p
-        LEFT JOIN reconciliation_results r ON r.payment_id = p.id
-        LEFT JOIN (SELECT payment_id, count(*) AS n FROM ledger_entries GROUP BY 1) AS e
-            ON e.payment_id = p.id
-        WHERE (p.status = 'pending') <> (r.id IS NULL)
+        FULL JOIN reconciliation_results r ON r.payment_id = p.id
+        FULL JOIN (SELECT payment_id, count(*) AS n FROM ledger_entries GROUP BY 1) AS e
+            ON e.payment_id = coalesce(p.id, r.payment_id)
+        WHERE p.id IS NULL OR (p.status = 'pending') <> (r.id IS NULL)
            OR coalesce(e.n, 0) <> CASE p.status WHEN 'completed' THEN 2 ELSE 0 END""",
     ),
     Invariant(
         "outcome_follows_the_rules",
-        "Every result is what the rules make of its payment's amount",
+        "Every result is what its version of the rules, or an operator, made of its payment",
         Window.RESULTS,
-        """
-        SELECT p.id, p.amount, r.status AS result, r.rule_version
-        FROM reconciliation_results r JOIN payments p ON p.id = r.payment_id
-        WHERE r.id > :lo AND r.id <= :hi AND r.rule_version = 1
-          AND (r.status, r.discrepancy_amount) IS DISTINCT FROM (CASE
-              WHEN p.amount <= 0 THEN 'failed'
-              WHEN p.amount - trunc(p.amount) = 0.13 THEN 'completed_with_discrepancy'
-              ELSE 'completed' END,
-              CASE WHEN p.amount > 0 AND p.amount - trunc(p.amount) = 0.13 THEN 0.13 END)""",
+        f"""
+        SELECT r.payment_id, p.amount, r.status AS result, r.discrepancy_amount, r.notes,
+               r.rule_version
+        FROM reconciliation_results r LEFT JOIN payments p ON p.id = r.payment_id
+        WHERE r.id > :lo AND r.id <= :hi
+          AND (r.matched = (r.status = 'completed')
+               AND CASE r.rule_version {_BY_VERSION} END) IS NOT TRUE""",
     ),
     Invariant(
         "pending_has_one_live_job",
-        "A pending payment has exactly one job that is not finished, a settled one has none",
+        "A pending payment has one unfinished job, a settled one none; every job has its payment",
         Window.PAYMENTS,
         f"""
         SELECT p.id, p.status, j.id AS job_id, j.status AS job_status
         FROM payments p LEFT JOIN recon_jobs j ON j.payment_id = p.id
         WHERE {_PAYMENTS_BETWEEN}
           AND (p.status = 'pending') <> coalesce(j.status <> 'completed', false)""",
+        """
+        SELECT j.payment_id, p.status, j.id AS job_id, r.recon_job_id AS job_id_of_result
+        FROM recon_jobs j LEFT JOIN payments p ON p.id = j.payment_id
+        LEFT JOIN reconciliation_results r ON r.payment_id = j.payment_id
+        WHERE p.id IS NULL OR r.recon_job_id <> j.id""",
     ),
     Invariant(
         "settled_once",
-        "A settled payment was never touched again",
+        "A payment changes once, when it settles, and never again",
         Window.PAYMENTS,
         f"""
-        SELECT id, status, settled_at, updated_at FROM payments p
-        WHERE {_PAYMENTS_BETWEEN} AND status <> 'pending' AND settled_at <> updated_at""",
+        SELECT id, status, created_at, settled_at, updated_at FROM payments p
+        WHERE {_PAYMENTS_BETWEEN} AND updated_at <> coalesce(settled_at, created_at)""",
     ),
     Invariant(
         "key_names_one_request",
-        "Every idempotency key has one payment, and the payment is what was asked for",
+        "Every idempotency key has one payment, and the payment is what the request asked for",
         Window.PAYMENTS,
         f"""
         SELECT id, idempotency_key FROM payments p
