@@ -59,13 +59,16 @@ FILL_RESULTS = f"""
 INSERT INTO reconciliation_results (payment_id, recon_job_id, status, matched,
                                     discrepancy_amount, notes, rule_version, created_at)
 SELECT id, i + 1, CASE WHEN i % 100 = 13 THEN 'completed_with_discrepancy' ELSE 'completed' END,
-       i % 100 <> 13, CASE WHEN i % 100 = 13 THEN 0.13 END, '', 1, made_at + interval '20 ms'
+       i % 100 <> 13, CASE WHEN i % 100 = 13 THEN 0.13 END,
+       CASE WHEN i % 100 = 13 THEN 'Discrepancy of 0.13 detected' ELSE 'Reconciled' END,
+       1, made_at + interval '20 ms'
 FROM ({_ALL}) AS payment"""
 
 FILL_JOBS = f"""
-INSERT INTO recon_jobs (payment_id, status, attempts, run_at, locked_by, locked_at, created_at,
+INSERT INTO recon_jobs (id, payment_id, status, attempts, run_at, locked_by, locked_at, created_at,
                         updated_at)
-SELECT id, 'completed', 1, made_at, 'loader', made_at, made_at, made_at + interval '20 ms'
+OVERRIDING SYSTEM VALUE
+SELECT i + 1, id, 'completed', 1, made_at, 'loader', made_at, made_at, made_at + interval '20 ms'
 FROM ({_RECENT}) AS payment"""
 
 # An account's amount is always the same, so its balance is a product. A clearing account has a
@@ -93,18 +96,23 @@ SELECT (100 * (last + 1)::bigint + (last + 1) / 100 * 4950::bigint
 DROP_FUNCTIONS = "DROP FUNCTION bench_begin(), bench_sum(int)"
 
 FILL_ACCOUNTS = f"""
-INSERT INTO accounts (account_id, currency, balance, seq, debits, credits)
-SELECT 'acc_' || account, 'USD', total, {PAYMENTS_PER_ACCOUNT}, 0, total
-FROM (SELECT account, (100 + account % 100) * 0.01 * {PAYMENTS_PER_ACCOUNT} AS total
-      FROM generate_series(0, $1::int / {PAYMENTS_PER_ACCOUNT} - 1) AS account) AS customer
-UNION ALL
-SELECT 'sys:clearing:' || lpad(shard::text, 2, '0'), 'USD', -total, $1 / {CLEARING_ACCOUNTS},
-       total, 0
-FROM generate_series(0, {CLEARING_ACCOUNTS - 1}) AS shard,
-     (SELECT bench_sum($1::int / {CLEARING_ACCOUNTS} - 1) AS total) AS cleared"""
+INSERT INTO accounts (account_id, currency, balance, seq, debits, credits, updated_at)
+SELECT account_id, 'USD', credits - debits, seq, debits, credits, {_MOMENT} + interval '20 ms'
+FROM (
+    SELECT 'acc_' || account AS account_id, {PAYMENTS_PER_ACCOUNT} AS seq, 0 AS debits,
+           (100 + account % 100) * 0.01 * {PAYMENTS_PER_ACCOUNT} AS credits,
+           account + $1::int - $1::int / {PAYMENTS_PER_ACCOUNT} AS i
+    FROM generate_series(0, $1::int / {PAYMENTS_PER_ACCOUNT} - 1) AS account
+    UNION ALL
+    SELECT 'sys:clearing:' || lpad(shard::text, 2, '0'), $1::int / {CLEARING_ACCOUNTS},
+           bench_sum($1::int / {CLEARING_ACCOUNTS} - 1), 0,
+           (shard + 1) * ($1::int / {CLEARING_ACCOUNTS}) - 1
+    FROM generate_series(0, {CLEARING_ACCOUNTS - 1}) AS shard
+) AS head"""
 
-# The auditor has been here before: what it looks at next is what comes next.
-SET_BOOKMARK = """
+# Jobs and the auditor go on behind the last row.
+SET_BOOKMARKS = """
+SELECT setval('recon_jobs_id_seq', (SELECT max(id) FROM recon_jobs));
 UPDATE audit_progress SET
     entries_verified_to = (SELECT max(id) FROM ledger_entries),
     results_verified_to = (SELECT max(id) FROM reconciliation_results),
@@ -158,7 +166,7 @@ async def load(url: str, payments: int) -> None:
         )
         await sql.execute(DROP_FUNCTIONS)
         await asyncio.gather(*(_index(url, table, keys) for table in TABLES))
-        await sql.execute(SET_BOOKMARK)
+        await sql.execute(SET_BOOKMARKS)
         await sql.execute("VACUUM (ANALYZE)")
         for made in foreign:
             await sql.execute(made.make)

@@ -73,6 +73,20 @@ def _seal(**columns: str) -> str:
     return f"INSERT INTO ledger_seals ({', '.join(values)}) VALUES ({', '.join(values.values())})"
 
 
+def _seal_2(**columns: str) -> str:
+    """A seal of format 2: with a range of results."""
+    results = {
+        "format_version": "2",
+        "from_result_id": "1",
+        "to_result_id": "0",
+        "result_count": "0",
+        "result_ids": "'{}'",
+        "results_hash": "sha256('')",
+        "result_digests": "''",
+    }
+    return _seal(**{**results, **columns})
+
+
 def _key(**columns: str) -> str:
     values = {
         "id": "'0123456789ab'",
@@ -173,6 +187,8 @@ CONSTRAINTS: dict[str, str] = {
     "seal_covers_a_range": _seal(from_entry_id="4"),
     "seal_hashes_are_sha256": _seal(seal_hash="''"),
     "seal_has_a_digest_an_entry": _seal(entry_count="1"),
+    "seal_has_results_from_format_2": _seal_2(format_version="1"),
+    "seal_has_a_digest_a_result": _seal_2(result_count="1"),
     "seal_verification_pkey": "INSERT INTO seal_verification DEFAULT VALUES",
     "seal_verification_is_one_row": "INSERT INTO seal_verification (only_row) VALUES (false)",
     "seal_problem_has_a_time": "UPDATE seal_verification SET problem = 'altered'",
@@ -204,6 +220,10 @@ ALSO_REFUSED = [
     ("discrepancy_has_an_amount", _result(discrepancy_amount="0.13")),
     ("matched_means_completed", _result(status="'failed'")),
     ("seal_hashes_are_sha256", _seal(mac="''")),
+    ("seal_has_results_from_format_2", _seal(format_version="2")),
+    ("seal_has_results_from_format_2", _seal_2(results_hash="NULL")),
+    ("seal_has_results_from_format_2", _seal_2(from_result_id="4")),
+    ("seal_has_a_digest_a_result", _seal_2(results_hash="''")),
 ]
 
 

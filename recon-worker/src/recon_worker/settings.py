@@ -58,10 +58,10 @@ class WorkerSettings(DatabaseSettings, LogSettings):
         default=60.0, description="how often the auditor looks at what is new; 0 is never"
     )
     seal_interval_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
-        default=5.0, description="how often new ledger entries are sealed; 0 is never"
+        default=5.0, description="how often new entries and results are sealed; 0 is never"
     )
     seal_verify_entries_per_second: Annotated[int, Field(ge=0, le=100_000)] = Field(
-        default=2000, description="how fast sealed entries are verified again; 0 is never"
+        default=2000, description="how many sealed rows are verified again in a second; 0 is never"
     )
     seal_key_file: Annotated[ExistingFile, AfterValidator(_with_keys)] | None = Field(
         default=None,

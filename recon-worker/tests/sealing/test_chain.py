@@ -11,30 +11,38 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import single_statement, transaction
 from recon_worker.sealing import chain
 from recon_worker.sealing.chain import (
-    SEAL_ENTRIES_MAX,
+    SEAL_ROWS_MAX,
+    Horizon,
     is_final,
     seal_next,
     see_horizon,
 )
 from recon_worker.sealing.format import GENESIS
 from testkit.database.backlog import Sql, add_payments
+from testkit.database.seal_records import seal_hash
 from testkit.database.sealed_ledger import (
     ADD_ENTRIES,
     add_entries,
+    add_failed,
     leave_gap,
     seal_all,
-    seal_hash,
     verify_all,
 )
 from testkit.database.settled_ledger import FAST
 from testkit.worker.own_system import running_worker
 
 SEALS = "SELECT * FROM ledger_seals ORDER BY seq"
+THREE_ENTRIES = Horizon(3, 0, frozenset())
+
+
+RESULTS_BETWEEN = """
+SELECT {}.* FROM reconciliation_results AS r JOIN payments AS p ON p.id = r.payment_id
+WHERE r.id BETWEEN $1 AND $2 ORDER BY r.id"""
 
 
 @pytest.fixture
 async def other(database_url: str, sql: Sql) -> AsyncIterator[Sql]:
-    """A second connection, for who posts meanwhile."""
+    """A second connection, for what is posted meanwhile."""
     connection = await asyncpg.connect(database_url)
     await connection.execute("SET session_replication_role = replica")
     yield connection
@@ -56,26 +64,34 @@ async def test_seals_are_what_their_description_says(sql: Sql, engine: AsyncEngi
         " SET session_replication_role = DEFAULT"
     )
     await seal_all(engine)
+    await add_failed(sql, 3)
+    await seal_all(engine)
 
-    previous, covered = bytes(32), 0
+    previous, covered, settled = bytes(32), 0, 0
     for row in await sql.fetch(SEALS):
         entries = await sql.fetch(
             "SELECT * FROM ledger_entries WHERE id BETWEEN $1 AND $2 ORDER BY id",
             row["from_entry_id"],
             row["to_entry_id"],
         )
+        bounds = (row["from_result_id"], row["to_result_id"])
+        results = await sql.fetch(RESULTS_BETWEEN.format("r"), *bounds)
+        payments = await sql.fetch(RESULTS_BETWEEN.format("p"), *bounds)
         assert (row["previous_hash"], row["from_entry_id"]) == (previous, covered + 1)
-        assert row["entry_count"] == len(entries)
-        assert row["seal_hash"] == seal_hash(row, entries)
-        previous, covered = row["seal_hash"], row["to_entry_id"]
-    assert covered == 12
+        assert row["from_result_id"] == settled + 1
+        assert (row["entry_count"], row["result_count"]) == (len(entries), len(results))
+        together = list(zip(results, payments, strict=True))
+        assert row["seal_hash"] == seal_hash(row, entries, together)
+        previous, covered, settled = row["seal_hash"], row["to_entry_id"], row["to_result_id"]
+    assert (covered, settled) == (12, 3)
     assert await verify_all(engine) == []
 
 
-async def test_entries_are_the_same_to_a_seal_however_a_session_shows_them(
+async def test_rows_are_the_same_to_a_seal_however_a_session_shows_them(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_entries(sql, 3)
+    await add_failed(sql, 3)
     await seal_all(engine)
     async with single_statement(engine) as connection:
         for setting in (
@@ -87,18 +103,23 @@ async def test_entries_are_the_same_to_a_seal_however_a_session_shows_them(
         ):
             await connection.exec_driver_sql(f"SET {setting}")
         try:
-            rows = await connection.exec_driver_sql(f"{chain.GATHER}", (0, 3))
-            kept = await sql.fetchval("SELECT entries_hash FROM ledger_seals")
-            assert rows.one().entries_hash == kept
+            kept = await sql.fetchrow("SELECT entries_hash, results_hash FROM ledger_seals")
+            assert kept is not None
+            for query, sealed in zip(
+                (chain.GATHER_ENTRIES, chain.GATHER_RESULTS), kept, strict=True
+            ):
+                assert (await connection.exec_driver_sql(query, (1, 3))).one().hash == sealed
         finally:
             await connection.invalidate()
 
 
 async def test_a_backlog_is_sealed_in_bounded_seals(sql: Sql, engine: AsyncEngine) -> None:
-    await add_entries(sql, 2 * SEAL_ENTRIES_MAX + 500)
+    await add_entries(sql, SEAL_ROWS_MAX + 500)
+    await add_failed(sql, 2 * SEAL_ROWS_MAX + 300)
     assert await seal_all(engine) == 3
     rows = await sql.fetch(SEALS)
-    assert [row["entry_count"] for row in rows] == [SEAL_ENTRIES_MAX, SEAL_ENTRIES_MAX, 500]
+    assert [row["entry_count"] for row in rows] == [SEAL_ROWS_MAX, 500, 0]
+    assert [row["result_count"] for row in rows] == [SEAL_ROWS_MAX, SEAL_ROWS_MAX, 300]
     assert await seal_all(engine) == 0, "idle when there is nothing new"
     assert await verify_all(engine) == []
 
@@ -107,8 +128,8 @@ async def test_one_seals_at_a_time(sql: Sql, engine: AsyncEngine) -> None:
     await add_entries(sql, 3)
     async with transaction(engine) as tx:
         await tx.exec_driver_sql("SELECT FROM seal_verification FOR UPDATE")
-        assert await seal_next(engine, 3) is None
-    made = await asyncio.gather(*(seal_next(engine, 3) for _ in range(5)))
+        assert await seal_next(engine, THREE_ENTRIES) is None
+    made = await asyncio.gather(*(seal_next(engine, THREE_ENTRIES) for _ in range(5)))
     assert len([one for one in made if one]) == 1
 
 
@@ -125,7 +146,7 @@ async def test_no_other_role_can_stop_the_sealer(
         await squatter.execute("BEGIN")
         await squatter.execute(f"SELECT pg_advisory_lock({EARLIER_RELEASES_LOCK_ID})")
         await squatter.execute("SELECT * FROM seal_verification, ledger_seals")
-        assert await seal_next(engine, 3) is not None
+        assert await seal_next(engine, THREE_ENTRIES) is not None
         for strength in ("UPDATE", "KEY SHARE"):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await squatter.execute(f"ROLLBACK; SELECT FROM seal_verification FOR {strength}")
@@ -139,14 +160,15 @@ async def test_a_sealer_of_an_earlier_release_may_seal_at_the_same_time(
     await add_entries(sql, 3)
     async with transaction(engine) as earlier:
         await earlier.exec_driver_sql(f"SELECT pg_advisory_xact_lock({EARLIER_RELEASES_LOCK_ID})")
-        found = (await earlier.exec_driver_sql(chain.GATHER, (0, 3))).one()
-        await chain._append(earlier, GENESIS, 3, found, ())
-        ours = asyncio.create_task(seal_next(engine, 3))
+        entries = await chain._gather(earlier, chain.GATHER_ENTRIES, 0, 3)
+        results = await chain._gather(earlier, chain.GATHER_RESULTS, 0, 0)
+        await chain._append(earlier, GENESIS, entries, results, ())
+        ours = asyncio.create_task(seal_next(engine, THREE_ENTRIES))
         await asyncio.sleep(0.3)
         assert not ours.done(), "it waits for the number that is being taken"
     with pytest.raises(IntegrityError, match="ledger_seals"):
         await ours
-    assert await seal_next(engine, 3) is None
+    assert await seal_next(engine, THREE_ENTRIES) is None
     assert await verify_all(engine) == []
 
 
@@ -199,6 +221,24 @@ async def test_a_posting_that_has_an_id_and_no_transaction_number_yet_is_waited_
         await sql.execute("DROP FUNCTION dawdle CASCADE")
 
 
+async def test_a_result_that_commits_late_is_waited_for(
+    sql: Sql, other: Sql, engine: AsyncEngine
+) -> None:
+    discarding = other.transaction()
+    await discarding.start()
+    await add_failed(other, 1)
+    await add_failed(sql, 1)
+    async with single_statement(engine) as connection:
+        horizon = await see_horizon(connection)
+        assert horizon.result_id == 2
+        assert not await is_final(connection, horizon)
+        await discarding.commit()
+        assert await is_final(connection, horizon)
+    await seal_all(engine)
+    assert await sql.fetchval("SELECT result_count FROM ledger_seals") == 2
+    assert await verify_all(engine) == []
+
+
 async def test_a_posting_that_rolls_back_is_sealed_as_a_gap(
     sql: Sql, other: Sql, engine: AsyncEngine
 ) -> None:
@@ -225,7 +265,7 @@ async def test_a_seal_that_fails_halfway_leaves_nothing_and_frees_its_lock(
     with monkeypatch.context() as patch:
         patch.setattr(chain, "_append", die)
         with pytest.raises(ConnectionResetError):
-            await seal_next(engine, 3)
+            await seal_next(engine, THREE_ENTRIES)
     assert await sql.fetchval("SELECT count(*) FROM ledger_seals") == 0
     assert await seal_all(engine) == 1
 
@@ -233,13 +273,11 @@ async def test_a_seal_that_fails_halfway_leaves_nothing_and_frees_its_lock(
 async def test_a_chain_never_forks(sql: Sql, engine: AsyncEngine) -> None:
     await add_entries(sql, 3)
     await seal_all(engine)
-    fork = (
-        "INSERT INTO ledger_seals SELECT 2, format_version, from_entry_id, to_entry_id,"
-        " entry_count, entry_ids, entries_hash, entry_digests, previous_hash, seal_hash, mac,"
-        " sealed_at FROM ledger_seals"
+    await sql.execute(
+        "CREATE TEMP TABLE fork AS SELECT * FROM ledger_seals; UPDATE fork SET seq = 2"
     )
     with pytest.raises(asyncpg.UniqueViolationError):
-        await sql.execute(fork)
+        await sql.execute("INSERT INTO ledger_seals SELECT * FROM fork")
 
 
 async def test_sealing_beside_busy_workers_accuses_nobody(
@@ -253,6 +291,8 @@ async def test_sealing_beside_busy_workers_accuses_nobody(
             assert await verify_all(engine) == []
     seals += await seal_all(engine)
     assert await verify_all(engine) == []
-    sealed = await sql.fetchval("SELECT sum(entry_count) FROM ledger_seals")
-    assert sealed == await sql.fetchval("SELECT count(*) FROM ledger_entries")
+    sealed = await sql.fetchrow("SELECT sum(entry_count), sum(result_count) FROM ledger_seals")
+    entries = await sql.fetchval("SELECT count(*) FROM ledger_entries")
+    assert sealed is not None
+    assert tuple(sealed) == (entries, 3000)
     assert seals > 1

@@ -53,14 +53,17 @@ async def test_the_command_itself_ends_with_0_or_1(sql: Sql, worker_url_of_datab
     assert (status, text.splitlines()) == (
         0,
         [
-            "3 seals and 12 entries verified; at most 0 entries are not sealed yet",
+            "3 seals of 12 entries and 0 results with their payments verified; at most 0 entries"
+            " and 0 results are not sealed yet",
             "all is as it was sealed",
         ],
     )
     await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id = 6")
     status, text = await audit_command(worker_url_of_database, "--seal")
     assert status == 1
-    assert text.splitlines()[0] == "ALTERED         entry 6 in seal 2: is not what was sealed"
+    payment = await sql.fetchval("SELECT payment_id FROM ledger_entries WHERE id = 6")
+    what = f"entry 6 of payment {payment} in seal 2: is not what was sealed"
+    assert text.splitlines()[0] == f"ALTERED         {what}"
 
 
 @pytest.mark.usefixtures("sealed")
@@ -74,6 +77,8 @@ async def test_findings_come_as_json_too(sql: Sql, audit: Audit) -> None:
         "kind": "missing",
         "seal": 2,
         "entry_id": 6,
+        "result_id": None,
+        "payment_id": None,
         "detail": "was sealed and is gone",
     }
     assert (report["ok"], report["findings_total"], report["seals_verified"]) == (False, 2, 3)
@@ -85,7 +90,7 @@ async def test_a_part_of_the_chain_can_be_verified(sql: Sql, audit: Audit) -> No
     await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id = 1")
     assert (await audit("--seal"))[0] == 1
     status, text, _ = await audit("--seal", "--from", "2")
-    assert (status, text.splitlines()[0][:31]) == (0, "2 seals and 8 entries verified;")
+    assert (status, text.splitlines()[0][:22]) == (0, "2 seals of 8 entries a")
     status, _, complaint = await audit("--seal", "--from", "9")
     assert (status, complaint) == (2, "--from 9: there is no seal 8 to go on from\n")
 
@@ -103,7 +108,7 @@ async def test_a_kept_head_is_held_by_the_chain_or_missed(
     kept = tmp_path / "heads.jsonl"
     assert (await audit("--export-head", str(kept)))[0] == 0
     head = json.loads(kept.read_text())
-    assert (head["seq"], head["entry_id"], head["format_version"]) == (3, 12, 1)
+    assert (head["seq"], head["entry_id"], head["format_version"]) == (3, 12, 2)
     assert (await audit("--export-head", "-"))[1] == kept.read_text()
 
     (tmp_path / "report").write_text((await audit("--seal", "--json"))[1])
@@ -170,7 +175,7 @@ async def test_nothing_sealed_is_no_proof(sql: Sql, audit: Audit) -> None:
     assert (await audit("--export-head", "-"))[0] == 2
     await add_entries(sql, 2)
     status, _, complaint = await audit("--seal")
-    assert (status, complaint.split(":")[0]) == (2, "nothing is sealed, of 2 entries at most")
+    assert (status, complaint.split(":")[0]) == (2, "nothing is sealed, of 2 rows at most")
 
 
 @pytest.mark.usefixtures("sealed")

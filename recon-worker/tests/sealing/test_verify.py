@@ -11,16 +11,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from recon_worker.sealing import verify
-from recon_worker.sealing.chain import HeadUnsigned, seal_next, sign_head
+from recon_worker.sealing.chain import HeadUnsigned, Horizon, seal_next, sign_head
 from recon_worker.sealing.heads import check_heads
 from recon_worker.sealing.verify import SealFinding, verify_step, walk_before
 from testkit.database.backlog import Sql
 from testkit.database.sealed_ledger import (
     add_entries,
+    add_failed,
     last_head,
     leave_gap,
     rewrite_chain,
     seal_all,
+    seal_in_format_1,
     verify_all,
 )
 from testkit.database.settled_ledger import break_ledger
@@ -73,9 +75,10 @@ async def test_an_altered_entry_is_named(sql: Sql, engine: AsyncEngine, column: 
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_writing_an_amount_another_way_alters_nothing(sql: Sql, engine: AsyncEngine) -> None:
-    await break_ledger(sql, "UPDATE ledger_entries SET amount = amount + 0.0000")
-    assert await verify_all(engine) == []
+async def test_the_decimals_of_an_amount_are_sealed_too(sql: Sql, engine: AsyncEngine) -> None:
+    change = "UPDATE ledger_entries SET amount = amount + 0.0000 WHERE id = 8"
+    await break_ledger(sql, change)
+    assert named(await verify_all(engine)) == [("altered", 2, 8)]
 
 
 @pytest.mark.usefixtures("sealed")
@@ -126,11 +129,18 @@ async def test_two_entries_that_changed_places_are_both_named(
     assert named(await verify_all(engine)) == [("altered", 1, 2), ("altered", 4, 14)]
 
 
+NO_RESULTS = (
+    "from_result_id = NULL, to_result_id = NULL, result_count = NULL, result_ids = NULL,"
+    " results_hash = NULL, result_digests = NULL"
+)
+
+
 @pytest.mark.usefixtures("sealed")
 @pytest.mark.parametrize(
     "change",
     [
-        "format_version = 2",
+        f"format_version = 1, {NO_RESULTS}",
+        "format_version = 3",
         "from_entry_id = from_entry_id + 1",
         "to_entry_id = to_entry_id + 1",
         "entry_count = 2, entry_digests = substr(entry_digests, 1, 16)",
@@ -141,6 +151,12 @@ async def test_two_entries_that_changed_places_are_both_named(
         "previous_hash = sha256('')",
         "seal_hash = sha256('')",
         "sealed_at = sealed_at - interval '1 microsecond'",
+        "from_result_id = from_result_id + 1, to_result_id = to_result_id + 1",
+        "to_result_id = to_result_id + 1",
+        "result_count = 1, result_digests = substr(entry_digests, 1, 8)",
+        "result_ids = '{[7,8)}'",
+        "results_hash = sha256('1')",
+        f"format_version = 1, {NO_RESULTS}, seal_hash = sha256('')",
     ],
 )
 async def test_an_altered_seal_is_named(sql: Sql, engine: AsyncEngine, change: str) -> None:
@@ -161,9 +177,9 @@ async def test_an_altered_seal_with_a_right_hash_of_its_own_is_named(
         "DELETE FROM ledger_seals WHERE seq > 1;"
         " UPDATE ledger_entries SET amount = 1000000 WHERE id = 8",
     )
-    assert await seal_next(engine, 9) is not None
+    assert await seal_next(engine, Horizon(9, 0, frozenset())) is not None
     await sql.executemany(
-        f"INSERT INTO ledger_seals VALUES ({', '.join(f'${n}' for n in range(1, 13))})",
+        f"INSERT INTO ledger_seals VALUES ({', '.join(f'${n + 1}' for n in range(len(rows[0])))})",
         [tuple(row.values()) for row in rows],
     )
     assert named(await verify_all(engine)) == [("seal_altered", 2, None)]
@@ -176,7 +192,7 @@ async def test_a_seal_taken_from_the_middle_is_missed(sql: Sql, engine: AsyncEng
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_seals_cut_off_at_the_end_are_missed_by_who_kept_a_head(
+async def test_seals_cut_off_at_the_end_are_missed_by_a_kept_head(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     head = await last_head(engine)
@@ -187,7 +203,7 @@ async def test_seals_cut_off_at_the_end_are_missed_by_who_kept_a_head(
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_a_chain_rewritten_whole_is_found_by_who_kept_a_head(
+async def test_a_chain_rewritten_whole_is_found_by_a_kept_head(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     head = await last_head(engine)
@@ -201,9 +217,7 @@ async def test_a_chain_rewritten_whole_is_found_by_who_kept_a_head(
         assert named(await check_heads(connection, [head])) == [("head_rewritten", 4, None)]
 
 
-async def test_a_chain_rewritten_whole_is_found_by_who_has_the_key(
-    sql: Sql, engine: AsyncEngine
-) -> None:
+async def test_a_chain_rewritten_whole_is_found_by_the_key(sql: Sql, engine: AsyncEngine) -> None:
     for keys in ([OLD_KEY], [KEY, OLD_KEY], [KEY, OLD_KEY]):
         await add_entries(sql, 3)
         await seal_all(engine, keys)
@@ -242,11 +256,11 @@ async def test_a_key_that_comes_later_signs_the_chain_when_it_is_told_to(
 async def test_a_forged_digest_does_not_hide_an_alteration(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if somebody had found an entry with the same first eight bytes of its hash."""
+    """As if an entry had been found with the same first eight bytes of its hash."""
     await break_ledger(sql, "UPDATE ledger_entries SET amount = 1000000 WHERE id = 8")
-    same = "SELECT id, substr(entry_digests, (id - 7)::int * 8 + 1, 8) AS digest"
+    same = "SELECT id, payment_id, substr(entry_digests, (id - 7)::int * 8 + 1, 8) AS digest"
     tables = "FROM ledger_entries, ledger_seals WHERE seq = 2 AND id BETWEEN $1 AND $2"
-    monkeypatch.setattr(verify, "FOUND_DIGESTS", f"{same} {tables}")
+    monkeypatch.setattr(verify._Table, "found", f"{same} {tables}")
     assert named(await verify_all(engine)) == [("altered", 2, None)]
 
 
@@ -258,12 +272,139 @@ async def test_a_walk_may_begin_anywhere_and_takes_bounded_steps(
     async with single_statement(engine) as connection:
         walk = await walk_before(connection, 3, [])
         steps = []
-        while await verify_step(connection, walk, 4, entries=2):
+        while await verify_step(connection, walk, 4, rows=2):
             steps.append((walk.head.seq, walk.entries))
         assert steps == [(3, 3), (4, 6)]
         assert named(walk.findings) == [("altered", 4, 15)]
         with pytest.raises(LookupError, match="no seal 7"):
             await walk_before(connection, 8, [])
+
+
+@pytest.fixture
+async def settled_and_sealed(sql: Sql, engine: AsyncEngine) -> None:
+    """Six failed payments in two seals of three; result 4 is a gap in the second."""
+    await add_failed(sql, 3)
+    await seal_all(engine)
+    await sql.execute("SELECT nextval('reconciliation_results_id_seq')")
+    await add_failed(sql, 2)
+    await seal_all(engine)
+
+
+OF_RESULT_5 = "WHERE id = (SELECT payment_id FROM reconciliation_results WHERE id = 5)"
+# A column of a settled payment, or of its result → another value for it.
+PAYMENT_CHANGES = {
+    "idempotency_key": "'another'",
+    "request_fingerprint": "sha256('another')",
+    "account_id": "'another'",
+    "amount": "amount - 1",
+    "currency": "'EUR'",
+    "description": "'another'",
+    "status": "'pending', settled_at = NULL",
+    "traceparent": "'another'",
+    "created_at": "created_at - interval '1 microsecond'",
+    "updated_at": "updated_at - interval '1 microsecond'",
+    "settled_at": "settled_at - interval '1 microsecond'",
+}
+RESULT_CHANGES = {
+    "payment_id": "gen_random_uuid()",
+    "recon_job_id": "99",
+    "status": "'completed', matched = true",
+    "matched": "true, status = 'completed'",
+    "discrepancy_amount": "1, status = 'completed_with_discrepancy'",
+    "notes": "'another'",
+    "rule_version": "0",
+    "created_at": "created_at - interval '1 microsecond'",
+}
+
+
+async def test_every_column_of_payments_and_results_is_tried_below(sql: Sql) -> None:
+    for table, changes in (
+        ("payments", PAYMENT_CHANGES),
+        ("reconciliation_results", RESULT_CHANGES),
+    ):
+        columns = {row[0] for row in await sql.fetch(COLUMNS, table)}
+        assert columns == {"id", *changes}
+
+
+@pytest.mark.usefixtures("settled_and_sealed")
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(
+            f"UPDATE payments SET {column} = {value} {OF_RESULT_5}"
+            for column, value in PAYMENT_CHANGES.items()
+        ),
+        f"UPDATE payments SET id = gen_random_uuid() {OF_RESULT_5}",
+        f"DELETE FROM payments {OF_RESULT_5}",
+        *(
+            f"UPDATE reconciliation_results SET {column} = {value} WHERE id = 5"
+            for column, value in RESULT_CHANGES.items()
+        ),
+    ],
+)
+async def test_an_altered_result_or_payment_is_named(
+    sql: Sql, engine: AsyncEngine, change: str
+) -> None:
+    await break_ledger(sql, change)
+    found = [(f.kind, f.seq, f.entry_id, f.result_id) for f in await verify_all(engine)]
+    assert found == [("altered", 2, None, 5)]
+
+
+PUT_IN_RESULT = """
+INSERT INTO reconciliation_results (id, payment_id, recon_job_id, status, matched, notes,
+                                    rule_version)
+OVERRIDING SYSTEM VALUE SELECT {}, gen_random_uuid(), 1, 'failed', false, '', 1"""
+
+
+@pytest.mark.usefixtures("settled_and_sealed")
+@pytest.mark.parametrize(
+    ("change", "finding"),
+    [
+        ("DELETE FROM reconciliation_results WHERE id = 2", ("missing", 1, 2)),
+        (PUT_IN_RESULT.format(4), ("inserted", 2, 4)),
+        (PUT_IN_RESULT.format(-1), ("inserted", 2, -1)),
+        (PUT_IN_RESULT.format(99), ("inserted", 2, 99)),
+    ],
+)
+async def test_a_result_that_is_gone_or_was_put_in_is_named(
+    sql: Sql, engine: AsyncEngine, change: str, finding: tuple[str, int, int]
+) -> None:
+    await break_ledger(sql, change)
+    assert [(f.kind, f.seq, f.result_id) for f in await verify_all(engine)] == [finding]
+    await seal_all(engine)
+    assert [(f.kind, f.seq, f.result_id) for f in await verify_all(engine)] == [finding]
+
+
+async def test_seals_of_an_older_release_hold_before_and_between_those_of_this_one(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_entries(sql, 3)
+    await add_failed(sql, 1)
+    await seal_in_format_1(sql, engine)
+    await add_entries(sql, 3)
+    await seal_all(engine)
+    await add_entries(sql, 3)
+    await add_failed(sql, 2)
+    await seal_in_format_1(sql, engine)
+    await seal_all(engine)
+    formats = "SELECT format_version, entry_count, result_count FROM ledger_seals ORDER BY seq"
+    assert [tuple(row) for row in await sql.fetch(formats)] == [
+        (1, 3, None),
+        (2, 3, 1),
+        (1, 3, None),
+        (2, 0, 2),
+    ]
+    assert await verify_all(engine) == []
+    async with single_statement(engine) as connection:
+        assert (await walk_before(connection, 4, [])).head.to_result_id == 1
+    await break_ledger(
+        sql,
+        "UPDATE ledger_entries SET balance_after = 0 WHERE id IN (2, 5, 8);"
+        " UPDATE payments SET description = ''",
+    )
+    found = [(f.seq, f.entry_id, f.result_id) for f in await verify_all(engine)]
+    expected = [(1, 2, None), (2, None, 1), (2, 5, None), (3, 8, None), (4, None, 2), (4, None, 3)]
+    assert found == expected
 
 
 ACCOUNTS = st.text(

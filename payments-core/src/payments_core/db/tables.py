@@ -326,7 +326,8 @@ api_keys = Table(
     ),
 )
 
-# Each seal holds the hash of a range of entries and of the seal before it: recon_worker/sealing/.
+# Each seal holds the hash of a range of entries, of a range of results with their payments, and
+# of the seal before it: recon_worker/sealing/.
 ledger_seals = Table(
     "ledger_seals",
     metadata,
@@ -340,6 +341,13 @@ ledger_seals = Table(
     Column("entries_hash", LargeBinary, nullable=False),
     # Eight bytes of each entry's hash, in the order of ids: they name the one that was changed.
     Column("entry_digests", LargeBinary, nullable=False),
+    # The same of results, each hashed with its payment. Format 1 has none of it.
+    Column("from_result_id", BigInteger),
+    Column("to_result_id", BigInteger),
+    Column("result_count", Integer),
+    Column("result_ids", INT8MULTIRANGE),
+    Column("results_hash", LargeBinary),
+    Column("result_digests", LargeBinary),
     Column("previous_hash", LargeBinary, nullable=False),
     Column("seal_hash", LargeBinary, nullable=False),
     Column("mac", LargeBinary),
@@ -356,6 +364,17 @@ ledger_seals = Table(
         "entry_count >= 0 AND length(entry_digests) = 8 * entry_count",
         name="seal_has_a_digest_an_entry",
     ),
+    CheckConstraint(
+        "num_nulls(from_result_id, to_result_id, result_count, result_ids, results_hash,"
+        " result_digests) = CASE format_version WHEN 1 THEN 6 ELSE 0 END"
+        " AND from_result_id <= to_result_id + 1",
+        name="seal_has_results_from_format_2",
+    ),
+    CheckConstraint(
+        "result_count >= 0 AND length(result_digests) = 8 * result_count"
+        " AND length(results_hash) = 32",
+        name="seal_has_a_digest_a_result",
+    ),
 )
 # How far the running workers have verified the seals once more, and what they found (one row).
 seal_verification = Table(
@@ -369,6 +388,7 @@ seal_verification = Table(
     Column("problem", Text),
     Column("problem_seq", BigInteger),
     Column("problem_entry_id", BigInteger),
+    Column("problem_result_id", BigInteger),
     _time("problem_at"),
     CheckConstraint("only_row", name="seal_verification_is_one_row"),
     CheckConstraint("(problem IS NULL) = (problem_at IS NULL)", name="seal_problem_has_a_time"),

@@ -39,8 +39,11 @@ SELECT
         - (SELECT entries_verified_to FROM audit_progress) AS unaudited,
     (SELECT jsonb_object_agg(invariant, offending) FROM audit_findings)::text AS findings,
     (SELECT coalesce(max(id), 0) FROM ledger_entries) - sealed.to_entry_id AS unsealed,
-    (SELECT extract(epoch FROM now() - created_at)::float8 FROM ledger_entries
-     WHERE id > sealed.to_entry_id ORDER BY id LIMIT 1) AS unsealed_age,
+    extract(epoch FROM now() - least(
+        (SELECT created_at FROM ledger_entries
+         WHERE id > sealed.to_entry_id ORDER BY id LIMIT 1),
+        (SELECT created_at FROM reconciliation_results
+         WHERE id > sealed.to_result_id ORDER BY id LIMIT 1)))::float8 AS unsealed_age,
     (SELECT problem IS NULL FROM seal_verification) AS seals_hold,
     (SELECT jsonb_agg(to_jsonb(hot) ORDER BY relname) FROM (
         SELECT relname, n_live_tup, n_dead_tup, pg_total_relation_size(relid) AS bytes
@@ -49,7 +52,9 @@ SELECT
     xact_commit, xact_rollback, blks_hit, blks_read, deadlocks, numbackends
 FROM pg_stat_database, ({DEPTH}) AS depth, (
     SELECT coalesce((SELECT to_entry_id FROM ledger_seals ORDER BY seq DESC LIMIT 1), 0)
-        AS to_entry_id) AS sealed
+               AS to_entry_id,
+           coalesce((SELECT to_result_id FROM ledger_seals WHERE to_result_id IS NOT NULL
+                     ORDER BY seq DESC LIMIT 1), 0) AS to_result_id) AS sealed
 WHERE datname = current_database()"""
 
 OBSERVING_SECONDS = Gauge(
@@ -169,7 +174,7 @@ def _ledger_families(seen: Observation) -> Iterable[Metric]:
     )
     yield _gauge(
         "payments_ledger_unsealed_age_seconds",
-        "How long ago the oldest entry that no seal covers was posted; 0 when all are sealed.",
+        "Age of the oldest entry or result that no seal covers; 0 when all are sealed.",
         max(0.0, seen.state.unsealed_age or 0.0),
     )
     yield _gauge(

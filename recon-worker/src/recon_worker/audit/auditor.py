@@ -54,7 +54,7 @@ async def audit(engine: AsyncEngine, mode: Mode) -> list[Finding] | None:
             try:
                 # Its windows have very different sizes: here one plan for all would be the trap.
                 await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
-                findings = await _audit(connection, mode)
+                findings = await audit_on(connection, mode)
                 await connection.exec_driver_sql("RESET plan_cache_mode")
             except BaseException:
                 # Closed, not returned: its plan mode must not stay with a connection of the pool.
@@ -71,7 +71,8 @@ class _Ends:
     at: datetime | None
 
 
-async def _audit(connection: AsyncConnection, mode: Mode) -> list[Finding]:
+async def audit_on(connection: AsyncConnection, mode: Mode) -> list[Finding]:
+    """Check every invariant on this connection; the caller keeps other auditors away."""
     progress = (await connection.execute(text("SELECT * FROM audit_progress"))).mappings().one()
     ends = await (_safe_ends(connection) if mode == "incremental" else _all(connection))
     findings = {invariant.name: Finding(invariant) for invariant in INVARIANTS}

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -32,10 +33,15 @@ BOOKMARK = f"SELECT {_BOOKMARK_COLUMNS} FROM seal_verification FOR UPDATE SKIP L
 
 # All that a round goes by, in one statement: most rounds find nothing to do.
 LOOK = f"""
-SELECT head.seq, head.seal_hash, head.to_entry_id,
-       (SELECT max(id) FROM ledger_entries) AS last_id,
-       (SELECT extract(epoch FROM now() - created_at)::float8 FROM ledger_entries
-        WHERE id > coalesce(head.to_entry_id, 0) ORDER BY id LIMIT 1) AS unsealed_age_seconds,
+SELECT head.seq, head.seal_hash, head.to_entry_id, head.to_result_id,
+       coalesce((SELECT max(id) FROM ledger_entries), 0) AS last_entry_id,
+       coalesce((SELECT max(id) FROM reconciliation_results), 0) AS last_result_id,
+       extract(epoch FROM now() - least(
+           (SELECT created_at FROM ledger_entries
+            WHERE id > coalesce(head.to_entry_id, 0) ORDER BY id LIMIT 1),
+           (SELECT created_at FROM reconciliation_results
+            WHERE id > coalesce(head.to_result_id, 0) ORDER BY id LIMIT 1)
+       ))::float8 AS unsealed_age_seconds,
        {_BOOKMARK_COLUMNS}
 FROM seal_verification LEFT JOIN ({LAST_SEAL}) AS head ON true"""
 
@@ -46,7 +52,8 @@ UPDATE seal_verification SET verified_seq = $1, verified_at = now(),
 # The first problem stays: what follows from it may hide it.
 RECORD_PROBLEM = """
 UPDATE seal_verification
-SET problem = $1, problem_seq = $2, problem_entry_id = $3, problem_at = now()
+SET problem = $1, problem_seq = $2, problem_entry_id = $3, problem_result_id = $4,
+    problem_at = now()
 WHERE problem IS NULL"""
 
 log = logging.getLogger(__name__)
@@ -54,7 +61,8 @@ log = logging.getLogger(__name__)
 
 async def record_problem(connection: AsyncConnection, found: SealFinding) -> None:
     """Keep the first finding for metrics and alert, until an audit clears it."""
-    await connection.exec_driver_sql(RECORD_PROBLEM, (found.kind, found.seq, found.entry_id))
+    values = (found.kind, found.seq, found.entry_id, found.result_id)
+    await connection.exec_driver_sql(RECORD_PROBLEM, values)
 
 
 class Sealer:
@@ -70,7 +78,7 @@ class Sealer:
         self.engine = engine
         self.keys = keys
         self.interval_seconds = interval_seconds
-        self.verify_entries = round(verify_entries_per_second * interval_seconds)
+        self.verify_rows = round(verify_entries_per_second * interval_seconds)
         self._horizon: Horizon | None = None
         self._seen: Head = GENESIS
         self._accused: SealFinding | None = None
@@ -91,7 +99,7 @@ class Sealer:
         """One look at everything, and another where the first found something to do."""
         seen = await self._look()
         sealed = await self._seal(seen)
-        due = self.verify_entries and _is_due(seen, self.interval_seconds)
+        due = self.verify_rows and _is_due(seen, self.interval_seconds)
         if due:
             await self._verify()
         if sealed or due:
@@ -115,17 +123,17 @@ class Sealer:
         if found == self._accused:
             return  # Found again at every round, and in the log once.
         self._accused = found
-        named = {"kind": found.kind, "seq": found.seq, "entry_id": found.entry_id}
-        log.critical("ledger_seal_broken", extra={**named, "detail": found.detail})
+        log.critical("ledger_seal_broken", extra=asdict(found))
 
     async def _seal(self, seen: AnyRow) -> bool:
         """Seal what is final; whether there was anything that no seal covers."""
-        if self._horizon is None and (seen.last_id or 0) <= self._seen.to_entry_id:
+        last = Horizon(seen.last_entry_id, seen.last_result_id, frozenset())
+        if self._horizon is None and not last.is_beyond(self._seen):
             return False
         async with single_statement(self.engine) as connection:
             if self._horizon is None:
                 horizon = await see_horizon(connection)
-                if horizon.entry_id <= self._seen.to_entry_id:
+                if not horizon.is_beyond(self._seen):
                     return False  # What is above it came past the sequence.
                 self._horizon = horizon
             for _ in range(HORIZON_LOOKS_MAX):
@@ -134,22 +142,26 @@ class Sealer:
                 await asyncio.sleep(HORIZON_LOOK_SECONDS)
             else:
                 return True
-        final_to, self._horizon = self._horizon.entry_id, None
+        final, self._horizon = self._horizon, None
         try:
-            while made := await self._seal_next(final_to):
-                self._seen = made.head()
-                metrics.ENTRIES_SEALED.inc(made.entry_count)
-                # Whoever keeps the logs is a witness to the chain.
-                log.info("ledger_sealed", extra={**head_fields(made), "entries": made.entry_count})
+            while made := await self._seal_next(final):
+                self._seen = made.head(self._seen)
+                metrics.ENTRIES_SEALED.inc(made.entries.count)
+                # A copy of the log is a witness to the chain.
+                counts = {
+                    "entries": made.entries.count,
+                    "results": made.results.count if made.results else 0,
+                }
+                log.info("ledger_sealed", extra={**head_fields(made), **counts})
         except HeadUnsigned as error:
-            found = SealFinding("seal_unsigned", self._seen.seq, None, str(error))
+            found = SealFinding("seal_unsigned", self._seen.seq, str(error))
             async with single_statement(self.engine) as connection:
                 await self._accuse(connection, found)
         return True
 
-    async def _seal_next(self, final_to: int) -> Seal | None:
+    async def _seal_next(self, final: Horizon) -> Seal | None:
         with metrics.SEAL_SECONDS.time():
-            return await seal_next(self.engine, final_to, self.keys)
+            return await seal_next(self.engine, final, self.keys)
 
     async def _verify(self) -> None:
         """Verify a few seals again, if no other worker has within the interval."""
@@ -163,7 +175,7 @@ class Sealer:
             except LookupError:
                 walk = await walk_before(tx, 1, self.keys)
             begins = walk.head == GENESIS
-            more = await verify_step(tx, walk, 2**63 - 1, self.keys, self.verify_entries)
+            more = await verify_step(tx, walk, 2**63 - 1, self.keys, self.verify_rows)
             for found in walk.findings[:1]:
                 await self._accuse(tx, found)
             next_seq = walk.head.seq if more else 0
@@ -172,13 +184,15 @@ class Sealer:
 
 
 def _head_of(seen: AnyRow) -> Head:
-    return GENESIS if seen.seq is None else Head(seen.seq, seen.seal_hash, seen.to_entry_id)
+    if seen.seq is None:
+        return GENESIS
+    return Head(seen.seq, seen.seal_hash, seen.to_entry_id, seen.to_result_id)
 
 
 def _show(seen: AnyRow) -> None:
     head = _head_of(seen)
     metrics.HEAD_SEQ.set(head.seq)
-    metrics.BACKLOG_ENTRIES.set(max(0, (seen.last_id or 0) - head.to_entry_id))
+    metrics.BACKLOG_ENTRIES.set(max(0, seen.last_entry_id - head.to_entry_id))
     metrics.BACKLOG_AGE_SECONDS.set(max(0.0, seen.unsealed_age_seconds or 0.0))
     metrics.CHAIN_HOLDS.set(1 if seen.problem is None else 0)
     metrics.VERIFIED_SEQ.set(seen.verified_seq)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_core.db.engine import single_statement
 from recon_worker.audit.invariants import OFFENDERS_SHOWN_MAX
 from recon_worker.sealing.background import record_problem
-from recon_worker.sealing.chain import LAST_ENTRY, read_head, sign_head
+from recon_worker.sealing.chain import LAST_IDS, read_head, sign_head
 from recon_worker.sealing.format import GENESIS
 from recon_worker.sealing.heads import (
     KeptHead,
@@ -32,19 +32,22 @@ from recon_worker.sealing.verify import (
 
 CLEAR_PROBLEM = """
 UPDATE seal_verification
-SET problem = NULL, problem_seq = NULL, problem_entry_id = NULL, problem_at = NULL
+SET problem = NULL, problem_seq = NULL, problem_entry_id = NULL, problem_result_id = NULL,
+    problem_at = NULL
 WHERE problem IS NOT NULL AND ($1 OR problem NOT LIKE 'head_%')"""
 
 SEAL_HELP = """\
-Sealed entries: exit 0 when all is as it was sealed, 1 when something is not (what and where is
-printed, the first first), 2 when it cannot be told: no answer, no such file, nothing sealed.
+Sealed entries, results and payments. Exit status: 0 intact, 1 tampered with (each finding is
+printed, in the order of the seals), 2 could not be checked: no answer, no such file, no seal.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `recon-worker audit` understands about seals."""
     group = parser.add_argument_group("the chain of seals", SEAL_HELP)
-    group.add_argument("--seal", action="store_true", help="verify every seal and sealed entry")
+    group.add_argument(
+        "--seal", action="store_true", help="verify every seal and all that is sealed"
+    )
     group.add_argument(
         "--from", dest="first", metavar="SEQ", type=_seq, help="with --seal: from this seal on"
     )
@@ -112,14 +115,14 @@ async def run(engine: AsyncEngine, arguments: argparse.Namespace, keys: Sequence
                 return _cannot(f"--from {arguments.first}: {error}")
             findings = sorted(
                 [*await _verify(connection, walk, keys), *findings],
-                key=lambda found: (found.seq, found.entry_id or 0),
+                key=SealFinding.place,
             )
             whole = arguments.first in (None, 1)
             await _keep(connection, findings, whole=whole, headed=bool(heads))
         report = await _report(connection, walk, heads, findings)
-    unsealed = report["unsealed_entries_at_most"]
+    unsealed = report["unsealed_entries_at_most"] + report["unsealed_results_at_most"]
     if arguments.seal and report["head"] is None and unsealed and not findings:
-        return _cannot(f"nothing is sealed, of {unsealed} entries at most: no seal, no evidence")
+        return _cannot(f"nothing is sealed, of {unsealed} rows at most: no seal, no evidence")
     print(json.dumps(report) if arguments.json else _as_text(report, arguments))
     return 1 if findings else 0
 
@@ -167,7 +170,7 @@ async def _verify(
         pass
     if keys and head != GENESIS and not walk.signed:
         why = "no seal has a MAC of a known key: rewritten without it, or never signed with it"
-        walk.findings.append(SealFinding("seal_unsigned", head.seq, None, why))
+        walk.findings.append(SealFinding("seal_unsigned", head.seq, why))
     return [*walk.findings, *await never_handed_out(connection, head)]
 
 
@@ -192,20 +195,25 @@ async def _report(
     findings: Sequence[SealFinding],
 ) -> dict[str, Any]:
     head = await export_head(connection)
-    last_id = (await connection.exec_driver_sql(LAST_ENTRY)).scalar_one()
+    last = (await connection.exec_driver_sql(LAST_IDS)).one()
+    covered = await read_head(connection)
     return {
         "ok": not findings,
         "seals_verified": walk.seals,
         "entries_verified": walk.entries,
+        "results_verified": walk.results,
         "heads_checked": len(heads),
         "head": head,
-        "unsealed_entries_at_most": max(0, last_id - (head["entry_id"] if head else 0)),
+        "unsealed_entries_at_most": max(0, last.entry_id - covered.to_entry_id),
+        "unsealed_results_at_most": max(0, last.result_id - covered.to_result_id),
         "findings_total": len(findings),
         "findings": [
             {
                 "kind": found.kind,
                 "seal": found.seq,
                 "entry_id": found.entry_id,
+                "result_id": found.result_id,
+                "payment_id": found.payment_id,
                 "detail": found.detail,
             }
             for found in findings[:OFFENDERS_SHOWN_MAX]
@@ -214,12 +222,10 @@ async def _report(
 
 
 def _as_text(report: dict[str, Any], arguments: argparse.Namespace) -> str:
-    lines = []
-    for found in report["findings"]:
-        what = f"seal {found['seal']}"
-        if found["entry_id"] is not None:
-            what = f"entry {found['entry_id']} in seal {found['seal']}"
-        lines.append(f"{found['kind'].upper():<14}  {what}: {found['detail']}")
+    lines = [
+        f"{found['kind'].upper():<14}  {_place(found)}: {found['detail']}"
+        for found in report["findings"]
+    ]
     more = report["findings_total"] - len(report["findings"])
     if more:
         lines.append(f"... and {more} more")
@@ -227,12 +233,23 @@ def _as_text(report: dict[str, Any], arguments: argparse.Namespace) -> str:
         lines.append(f"{report['heads_checked']} kept heads compared with the chain")
     if arguments.seal:
         lines.append(
-            f"{report['seals_verified']} seals and {report['entries_verified']} entries verified;"
-            f" at most {report['unsealed_entries_at_most']} entries are not sealed yet"
+            f"{report['seals_verified']} seals of {report['entries_verified']} entries and"
+            f" {report['results_verified']} results with their payments verified; at most"
+            f" {report['unsealed_entries_at_most']} entries and"
+            f" {report['unsealed_results_at_most']} results are not sealed yet"
         )
     first = report["findings"][0] if report["findings"] else None
     lines.append("all is as it was sealed" if first is None else "NOT as it was sealed")
     return "\n".join(lines)
+
+
+def _place(found: dict[str, Any]) -> str:
+    seal = f"seal {found['seal']}"
+    payment = f" of payment {found['payment_id']}" if found["payment_id"] else ""
+    for row in ("entry", "result"):
+        if found[f"{row}_id"] is not None:
+            return f"{row} {found[f'{row}_id']}{payment} in {seal}"
+    return seal
 
 
 def _cannot(reason: str) -> int:

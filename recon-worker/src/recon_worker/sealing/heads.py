@@ -13,7 +13,7 @@ from recon_worker.sealing.format import Seal
 from recon_worker.sealing.verify import SealFinding
 
 HEAD = """
-SELECT seq, seal_hash, to_entry_id, sealed_at, format_version FROM ledger_seals
+SELECT seq, seal_hash, to_entry_id, to_result_id, sealed_at, format_version FROM ledger_seals
 ORDER BY seq DESC LIMIT 1"""
 SEALS_AT = "SELECT seq, seal_hash FROM ledger_seals WHERE seq = ANY ($1::bigint[])"
 
@@ -31,8 +31,16 @@ class KeptHead:
 
 
 def head_fields(seal: Seal) -> dict[str, Any]:
-    """A head as it is logged at every seal."""
-    return _fields(seal.seq, seal.hash(), seal.to_entry_id, seal.sealed_at, seal.format_version)
+    """Return the head that a seal makes, as it is logged at every seal."""
+    to_result_id = seal.results.to_id if seal.results else None
+    return _fields(
+        seal.seq,
+        seal.hash(),
+        seal.entries.to_id,
+        to_result_id,
+        seal.sealed_at,
+        seal.format_version,
+    )
 
 
 async def export_head(connection: AsyncConnection) -> dict[str, Any] | None:
@@ -42,12 +50,18 @@ async def export_head(connection: AsyncConnection) -> dict[str, Any] | None:
 
 
 def _fields(
-    seq: int, seal_hash: bytes, entry_id: int, sealed_at: datetime, format_version: int
+    seq: int,
+    seal_hash: bytes,
+    entry_id: int,
+    result_id: int | None,
+    sealed_at: datetime,
+    format_version: int,
 ) -> dict[str, Any]:
     return {
         "seq": seq,
         "seal_hash": seal_hash.hex(),
         "entry_id": entry_id,
+        "result_id": result_id,
         "sealed_at": sealed_at.astimezone(UTC).isoformat(timespec="microseconds"),
         "format_version": format_version,
     }
@@ -92,11 +106,11 @@ async def check_heads(connection: AsyncConnection, heads: Sequence[KeptHead]) ->
             why = f"the chain ends at seal {ends}: later ones were cut off"
             if ends > head.seq:
                 why = f"the chain goes on to seal {ends} without it"
-            findings.append(SealFinding("head_missing", head.seq, None, why))
+            findings.append(SealFinding("head_missing", head.seq, why))
             break
         if now[head.seq] != head.seal_hash:
             held = (h.seq for h in heads if h.seq < head.seq and now[h.seq] == h.seal_hash)
             why = f"the chain was rewritten, after seal {max(held, default=0)} and up to here"
-            findings.append(SealFinding("head_rewritten", head.seq, None, why))
+            findings.append(SealFinding("head_rewritten", head.seq, why))
             break
     return findings

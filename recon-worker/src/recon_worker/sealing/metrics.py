@@ -9,7 +9,7 @@ ENTRIES_VERIFIED = Counter(
 )
 SEAL_SECONDS = Histogram(
     "recon_worker_seal_duration_seconds",
-    "What one seal took, of up to 10,000 entries, none included.",
+    "What one seal took, of up to 10,000 entries and as many results, none included.",
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 HEAD_SEQ = Gauge("recon_worker_seal_head_seq", "The number of the last seal.")
@@ -18,11 +18,11 @@ BACKLOG_ENTRIES = Gauge(
 )
 BACKLOG_AGE_SECONDS = Gauge(
     "recon_worker_seal_backlog_age_seconds",
-    "How long ago the oldest entry that is not sealed was posted; 0 when all are.",
+    "Age of the oldest entry or result that is not sealed; 0 when all are.",
 )
 CHAIN_HOLDS = Gauge(
     "recon_worker_seal_chain_holds",
-    "0 from the moment that an entry or seal was found to be not as sealed, until cleared.",
+    "0 from the moment that a row or a seal was found to be not as sealed, until cleared.",
 )
 VERIFIED_SEQ = Gauge(
     "recon_worker_seal_verified_seq",
@@ -33,4 +33,4 @@ PASS_COMPLETED = Gauge(
     "When all seals had last been verified again, in Unix time.",
 )
 
-CHAIN_HOLDS.set(1)  # Nobody is accused before the first look.
+CHAIN_HOLDS.set(1)  # No row is accused before the first look.

@@ -1,19 +1,16 @@
-"""Ledgers to seal, written directly, and the seals' format once more, from its description."""
+"""Ledgers to seal, written directly."""
 
-import hashlib
-from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
+from collections.abc import Sequence
 
-import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from recon_worker.sealing.chain import is_final, read_head, seal_next, see_horizon
+from recon_worker.sealing.format import ENTRIES
 from recon_worker.sealing.heads import KeptHead
 from recon_worker.sealing.verify import SealFinding, Walk, never_handed_out, verify_chain
 from testkit.database.backlog import Sql
+from testkit.database.seal_records import seal_hash
 from testkit.database.settled_ledger import break_ledger
 
 ADD_ENTRIES = """
@@ -24,12 +21,52 @@ SELECT gen_random_uuid(), 'acc_' || n % 7, 'USD', 'payment', 'credit', n + 0.5, 
 FROM generate_series(1, $1::int) AS n"""
 
 
+ADD_FAILED = """
+WITH numbered AS (
+    SELECT gen_random_uuid() AS id, n FROM generate_series(1, $1::int) AS n
+), paid AS (
+    INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount, currency,
+                          description, status, traceparent, settled_at)
+    SELECT id, id::text, sha256(convert_to(id::text, 'UTF8')), 'Zoë_' || n, -n - 0.50, 'USD',
+           'a ''dé'' 3:x,', 'failed', CASE WHEN n % 2 = 0 THEN '00-' || n END, now()
+    FROM numbered
+)
+INSERT INTO reconciliation_results (payment_id, recon_job_id, status, matched, notes, rule_version)
+SELECT id, n, 'failed', false, 'Negative amount not allowed', 1 FROM numbered ORDER BY n"""
+ADD_FORMAT_1 = """
+INSERT INTO ledger_seals (seq, format_version, from_entry_id, to_entry_id, entry_count, entry_ids,
+                          entries_hash, entry_digests, previous_hash, seal_hash, sealed_at)
+SELECT $1, 1, $2, $3, count(*), range_agg(int8range(id, id, '[]')),
+       sha256(string_agg(hash, NULL ORDER BY id)),
+       string_agg(substr(hash, 1, 8), NULL ORDER BY id), $4, sha256(''), now()
+FROM ({entries} BETWEEN $2 AND $3) AS entry"""
+
+
 async def add_entries(sql: Sql, count: int) -> None:
-    """Post so many entries of nobody's payments: the guards look away."""
+    """Post so many entries of no payment: the guards look away."""
     last = await sql.fetchval("SELECT coalesce(max(account_seq), 0) FROM ledger_entries")
     await sql.execute("SET session_replication_role = replica")
     await sql.execute(ADD_ENTRIES, count, last)
     await sql.execute("SET session_replication_role = DEFAULT")
+
+
+async def add_failed(sql: Sql, count: int) -> None:
+    """Add so many failed payments with their results."""
+    await sql.execute(ADD_FAILED, count)
+
+
+async def seal_in_format_1(sql: Sql, engine: AsyncEngine) -> None:
+    """Seal the entries as a release before format 2 does."""
+    async with single_statement(engine) as connection:
+        head = await read_head(connection)
+    last = await sql.fetchval("SELECT max(id) FROM ledger_entries")
+    values = (head.seq + 1, head.to_entry_id + 1, last, head.seal_hash)
+    await sql.execute(ADD_FORMAT_1.format(entries=ENTRIES[1]), *values)
+    seal = await sql.fetchrow("SELECT * FROM ledger_seals WHERE seq = $1", head.seq + 1)
+    entries = "SELECT * FROM ledger_entries WHERE id BETWEEN $1 AND $2 ORDER BY id"
+    made = seal_hash(seal, await sql.fetch(entries, *values[1:3]), [])
+    change = f"UPDATE ledger_seals SET seal_hash = '\\x{made.hex()}' WHERE seq = {head.seq + 1}"
+    await break_ledger(sql, change)
 
 
 async def leave_gap(sql: Sql, ids: int) -> None:
@@ -44,7 +81,7 @@ async def seal_all(engine: AsyncEngine, keys: Sequence[bytes] = ()) -> int:
         if not await is_final(connection, horizon):
             return 0
     seals = 0
-    while await seal_next(engine, horizon.entry_id, keys):
+    while await seal_next(engine, horizon, keys):
         seals += 1
     return seals
 
@@ -66,7 +103,7 @@ async def assert_seals_hold(engine: AsyncEngine) -> None:
 
 
 async def last_head(engine: AsyncEngine) -> KeptHead:
-    """The head, as somebody keeps it elsewhere."""
+    """Return the head, to be kept elsewhere."""
     async with single_statement(engine) as connection:
         head = await read_head(connection)
     return KeptHead(head.seq, head.seal_hash)
@@ -76,63 +113,3 @@ async def rewrite_chain(sql: Sql, engine: AsyncEngine, keys: Sequence[bytes] = (
     """What a superuser with all of this code does: seal the changed ledger from the start."""
     await break_ledger(sql, "DELETE FROM ledger_seals")
     await seal_all(engine, keys)
-
-
-def _text(*fields: Any) -> str:
-    return "".join(
-        "-," if field is None else f"{len(str(field).encode())}:{field}," for field in fields
-    )
-
-
-def _number(amount: Decimal) -> str:
-    whole = format(amount, "f")
-    return whole.rstrip("0").rstrip(".") if "." in whole else whole
-
-
-def _microseconds(at: datetime) -> int:
-    since = at - datetime(1970, 1, 1, tzinfo=UTC)
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def entry_hash(entry: asyncpg.Record) -> bytes:
-    """An entry's hash, as docs/decisions/0024-tamper-evidence.md describes it."""
-    text = _text(
-        "entry",
-        1,
-        entry["id"],
-        entry["payment_id"],
-        entry["account_id"],
-        entry["currency"],
-        entry["entry_type"],
-        entry["direction"],
-        _number(entry["amount"]),
-        entry["account_seq"],
-        _number(entry["balance_after"]),
-        _microseconds(entry["created_at"]),
-    )
-    return hashlib.sha256(text.encode()).digest()
-
-
-def seal_hash(seal: asyncpg.Record, entries: Iterable[asyncpg.Record]) -> bytes:
-    """The hash that the seal over these entries must have, its own hashes made anew."""
-    hashes = [entry_hash(entry) for entry in entries]
-    runs: list[list[int]] = []
-    for entry in entries:
-        if runs and entry["id"] == runs[-1][1] + 1:
-            runs[-1][1] = entry["id"]
-        else:
-            runs.append([entry["id"], entry["id"]])
-    text = _text(
-        "seal",
-        1,
-        seal["seq"],
-        seal["from_entry_id"],
-        seal["to_entry_id"],
-        len(hashes),
-        ",".join(f"{first}-{last}" for first, last in runs),
-        hashlib.sha256(b"".join(hashes)).hexdigest(),
-        hashlib.sha256(b"".join(each[:8] for each in hashes)).hexdigest(),
-        seal["previous_hash"].hex(),
-        _microseconds(seal["sealed_at"]),
-    )
-    return hashlib.sha256(text.encode()).digest()

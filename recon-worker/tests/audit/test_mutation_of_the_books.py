@@ -1,0 +1,249 @@
+"""Mutation of the books: whatever a superuser changes in one row, audit or seals name the row.
+
+Triggers and CHECK constraints are out of the way. Each mutation happens in a transaction that the
+checks look into, and is rolled back.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_core.audit_log import Operator
+from payments_core.db.engine import create_engine, transaction
+from payments_core.queue.dead_letters import discard
+from recon_worker.audit.auditor import audit_on
+from recon_worker.sealing.chain import read_head
+from recon_worker.sealing.heads import KeptHead, check_heads
+from recon_worker.sealing.verify import Walk, never_handed_out, verify_chain
+from testkit.database.backlog import Sql, add_payments
+from testkit.database.sealed_ledger import last_head, seal_all
+from testkit.database.settled_ledger import settle_four
+
+KEY = b"k" * 32
+
+SETTLED_BY = "id = (SELECT payment_id FROM reconciliation_results WHERE {})"
+# A table → the rows of it that are mutated, each by what it is of.
+ROWS = {
+    "payments": {
+        "completed": SETTLED_BY.format("status = 'completed' ORDER BY id LIMIT 1"),
+        "discrepancy": SETTLED_BY.format("status = 'completed_with_discrepancy'"),
+        "failed": SETTLED_BY.format("status = 'failed' AND rule_version = 1"),
+        "discarded": SETTLED_BY.format("rule_version = 0"),
+        "pending": "status = 'pending'",
+    },
+    "recon_jobs": {"settled": "id = 1001", "pending": "status = 'pending'"},
+    "reconciliation_results": {
+        "completed": "id = 2001",
+        "discrepancy": "status = 'completed_with_discrepancy'",
+        "failed": "status = 'failed' AND rule_version = 1",
+        "discarded": "rule_version = 0",
+    },
+    "ledger_entries": {"payment": "id = 1", "clearing": "id = 6"},
+    "accounts": {"customer": "account_id = 'a'", "clearing": "account_id LIKE 'sys:%'"},
+    "ledger_seals": {"first": "seq = 1", "last": "seq = 2"},
+}
+NO_MONEY = {
+    "alembic_version": "the schema's revision",
+    "api_keys": "access",
+    "audit_findings": "what the auditor found",
+    "audit_progress": "where an incremental audit goes on; a full one needs none of it",
+    "operator_actions": "who did what; a discard that is not on record is found by its result",
+    "seal_verification": "what verifying found; `audit --seal` needs none of it",
+    "worker_throughput": "figures",
+    "workers": "signs of life",
+}
+
+WAITS = "a payment is sealed when it settles; until then its text is held by the fingerprint alone"
+SCHEDULE = "when and by which worker a job is run; its payment settles once all the same"
+# What no check sees, and why. docs/decisions/0024-tamper-evidence.md says the same.
+UNSEEN = {
+    ("payments", "pending", "idempotency_key"): WAITS,
+    ("payments", "pending", "traceparent"): WAITS,
+    **{
+        ("recon_jobs", kind, column): SCHEDULE
+        for kind in ROWS["recon_jobs"]
+        for column in (
+            "priority",
+            "attempts",
+            "max_attempts",
+            "run_at",
+            "locked_by",
+            "locked_at",
+            "locked_until",
+            "lease_token",
+            "last_error",
+            "traceparent",
+            "created_at",
+            "updated_at",
+        )
+    },
+    ("recon_jobs", "pending", "id"): "a job's number means nothing until a result has it",
+    ("recon_jobs", "settled", "DELETE"): "finished jobs are pruned; results stay",
+    **{
+        ("accounts", kind, "created_at"): "shown by no page and used by no sum"
+        for kind in ROWS["accounts"]
+    },
+    (
+        "ledger_seals",
+        "first",
+        "mac",
+    ): "a seal before the first that a known key signed may be of a key that has been retired",
+}
+
+ANOTHER = {
+    "text": "coalesce({0}, '') || 'x'",
+    "numeric": "coalesce({0}, 0) + 0.01",
+    "bigint": "coalesce({0}, 0) + 100000",
+    "integer": "coalesce({0}, 0) + 7",
+    "smallint": "coalesce({0}, 0) + 7",
+    "boolean": "NOT {0}",
+    "uuid": "gen_random_uuid()",
+    "bytea": "sha256(coalesce({0}, ''))",
+    "timestamp with time zone": "coalesce({0}, now()) + interval '1 microsecond'",
+    "int8multirange": "{0} + '{{[100000,100001)}}'",
+}
+# What a forger writes where any other value would be no word of the column's.
+PLAUSIBLE = {
+    ("payments", "status"): "CASE status WHEN 'failed' THEN 'pending' ELSE 'failed' END",
+    ("recon_jobs", "status"): "CASE status WHEN 'completed' THEN 'failed' ELSE 'completed' END",
+    ("reconciliation_results", "status"): "CASE status WHEN 'failed' THEN 'completed'"
+    " ELSE 'failed' END",
+    ("reconciliation_results", "rule_version"): "1 - rule_version",
+    ("ledger_entries", "direction"): "CASE direction WHEN 'debit' THEN 'credit' ELSE 'debit' END",
+    ("ledger_seals", "format_version"): "1",
+}
+# Rows that were never there, as columns that differ from an honest row.
+FORGED = {
+    "payments": {"id": "gen_random_uuid()", "idempotency_key": "'forged'"},
+    "recon_jobs": {"id": "9001", "payment_id": "gen_random_uuid()"},
+    "reconciliation_results": {"id": "2001 - 500", "payment_id": "gen_random_uuid()"},
+    "ledger_entries": {"id": "9001", "payment_id": "gen_random_uuid()", "account_seq": "900"},
+    "accounts": {"account_id": "'ghost'"},
+    "ledger_seals": {"seq": "3", "previous_hash": "sha256('')"},
+}
+
+TABLES = (
+    "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+)
+COLUMNS = """
+SELECT column_name, data_type, udt_name, is_identity FROM information_schema.columns
+WHERE table_schema = 'public' AND table_name = $1 ORDER BY ordinal_position"""
+CHECKS = "SELECT conname FROM pg_constraint WHERE contype = 'c' AND conrelid = $1::regclass"
+
+
+@dataclass(frozen=True)
+class Books:
+    """A superuser's connection in a transaction, and a head of the chain kept elsewhere."""
+
+    connection: AsyncConnection
+    head: KeptHead
+
+    async def run(self, statement: str) -> None:
+        await self.connection.exec_driver_sql(statement)
+
+    async def rows(self, statement: str) -> Sequence[Mapping[str, Any]]:
+        return (await self.connection.exec_driver_sql(statement)).mappings().all()
+
+    async def named(self) -> set[Any]:
+        """Return every row that audit or seals name, by what identifies it."""
+        names: set[Any] = set()
+        for finding in await audit_on(self.connection, "full"):
+            for offender in finding.offenders:
+                keys = offender.keys() & {"id", "payment_id", "job_id", "account_id"}
+                names |= {offender[key] for key in keys}
+        walk = Walk()
+        head = await read_head(self.connection)
+        async for _ in verify_chain(self.connection, walk, head.seq, [KEY]):
+            pass
+        found = [*walk.findings, *await never_handed_out(self.connection, head)]
+        found += await check_heads(self.connection, [self.head])
+        for one in found:
+            of_seal = one.entry_id is None and one.result_id is None
+            rows = {one.entry_id, one.result_id, one.payment_id and UUID(one.payment_id)}
+            names |= {("seal", one.seq)} if of_seal else rows - {None}
+        return names
+
+
+@pytest.fixture
+async def books(sql: Sql, migrated_url: str, worker_url_of_database: str) -> AsyncIterator[Books]:
+    """Four settled payments, a discarded one and a pending one, under two signed seals."""
+    # No two tables share an id.
+    for table, first in (("recon_jobs", 1001), ("reconciliation_results", 2001)):
+        await sql.execute(f"SELECT setval('{table}_id_seq', {first}, false)")
+    await settle_four(sql, worker_url_of_database)
+    engine = create_engine(migrated_url, application_name="forger", pool_size=2)
+    await seal_all(engine, [KEY])
+    await add_payments(sql, [("a", "8", "USD")])
+    await sql.execute("UPDATE recon_jobs SET status = 'failed', last_error = 'x' WHERE id = 1005")
+    async with transaction(engine) as tx:
+        await discard(tx, 1005, Operator("ann"), "a test")
+    await seal_all(engine, [KEY])
+    head = await last_head(engine)
+    await add_payments(sql, [("a", "9", "USD")])
+    async with engine.connect() as connection:
+        await connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        for table in ROWS:
+            for check in await sql.fetch(CHECKS, table):
+                await connection.exec_driver_sql(f"ALTER TABLE {table} DROP CONSTRAINT {check[0]}")
+        yield Books(connection, head)
+        await connection.rollback()
+    await engine.dispose()
+
+
+def _names(table: str, rows: Sequence[Mapping[str, Any]]) -> set[Any]:
+    """What names a row of the table, as it was and as it is."""
+    keys = {"accounts": ["account_id"], "ledger_seals": []}.get(table, ["id", "payment_id"])
+    named = {row[key] for row in rows for key in keys if key in row}
+    return named | {("seal", row["seq"]) for row in rows if table == "ledger_seals"}
+
+
+async def _is_named(books: Books, table: str, where: str, mutation: str) -> bool:
+    """Mutate, look, and roll back; whether the row was named."""
+    before = await books.rows(f"SELECT * FROM {table}")
+    victims = await books.rows(f"SELECT * FROM {table} WHERE {where}")
+    assert len(victims) == 1, f"{table} WHERE {where}"
+    await books.run("SAVEPOINT honest")
+    await books.run(mutation)
+    changed = [row for row in await books.rows(f"SELECT * FROM {table}") if row not in before]
+    assert changed or mutation.startswith("DELETE"), mutation
+    touched = changed if mutation.startswith("INSERT") else [*victims, *changed]
+    named = await books.named()
+    await books.run("ROLLBACK TO honest")
+    return bool(named & _names(table, touched))
+
+
+async def test_every_table_is_in_the_books_or_has_a_reason(sql: Sql) -> None:
+    assert {row[0] for row in await sql.fetch(TABLES)} == ROWS.keys() | NO_MONEY.keys()
+
+
+async def test_honest_books_name_no_row(books: Books) -> None:
+    assert await books.named() == set()
+
+
+@pytest.mark.parametrize("table", ROWS)
+async def test_each_mutation_of_the_books_is_named(sql: Sql, books: Books, table: str) -> None:
+    columns = await sql.fetch(COLUMNS, table)
+    for column in columns:
+        if column["is_identity"] == "YES":
+            change = f"ALTER COLUMN {column['column_name']} SET GENERATED BY DEFAULT"
+            await books.run(f"ALTER TABLE {table} {change}")
+    unseen = set()
+    for kind, where in ROWS[table].items():
+        mutations = {"DELETE": f"DELETE FROM {table} WHERE {where}"}
+        honest = [FORGED[table].get(c["column_name"], c["column_name"]) for c in columns]
+        mutations["INSERT"] = (
+            f"INSERT INTO {table} SELECT {', '.join(honest)} FROM {table} WHERE {where}"
+        )
+        for column in columns:
+            name = column["column_name"]
+            generic = ANOTHER.get(column["data_type"]) or ANOTHER[column["udt_name"]]
+            value = PLAUSIBLE.get((table, name), generic.format(name))
+            mutations[name] = f"UPDATE {table} SET {name} = {value} WHERE {where}"
+        for name, mutation in mutations.items():
+            if not await _is_named(books, table, where, mutation):
+                unseen.add((table, kind, name))
+    assert unseen == {one for one in UNSEEN if one[0] == table}
