@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -29,6 +29,7 @@ LOCK_TIMEOUT_SECONDS = 5  # Longer than any batch holds a head row, shorter than
 STATEMENT_TIMEOUT_SECONDS = 30
 IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 15  # A stalled process frees its locks by itself.
 POOL_WAIT_SECONDS = 5
+CANCEL_GRACE_SECONDS = 0.05  # TCP connects within it, or finds no server.
 # What a caller may see while Postgres restarts, is unreachable, or all connections are busy.
 _UNAVAILABLE_SQLSTATES = ("08", "53", "57P", "25006", "55P03", "57014")
 
@@ -60,7 +61,7 @@ async def connect(url: str, **options: Any) -> "asyncpg.Connection[Any]":
     to = read_url(url)
     options.setdefault("timeout", to.timeout_seconds)
     try:
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(to.dsn, **options)
+        connection = await _cancelled_cleanly(asyncpg.connect(to.dsn, **options))
     except (OSError, asyncpg.PostgresError) as error:
         problem = tls_problem(error, to.where)
         if problem is None:
@@ -82,6 +83,31 @@ async def connect_to_primary(url: str, **options: Any) -> "asyncpg.Connection[An
         connection.terminate()
         raise
     return connection
+
+
+async def _cancelled_cleanly(
+    connecting: "Coroutine[Any, Any, asyncpg.Connection[Any]]",
+) -> "asyncpg.Connection[Any]":
+    """Await the connect attempt; a cancellation waits until TCP is connected, within bounds.
+
+    asyncpg 0.32 forgets the future of its TLS request when it is cancelled just then, and asyncio
+    logs an exception that was never retrieved.
+    """
+    attempt = asyncio.ensure_future(connecting)
+    try:
+        return await asyncio.shield(attempt)
+    except asyncio.CancelledError:
+        attempt.add_done_callback(_discard)
+        try:
+            await asyncio.wait([attempt], timeout=CANCEL_GRACE_SECONDS)
+        finally:
+            attempt.cancel()
+        raise
+
+
+def _discard(attempt: "asyncio.Future[asyncpg.Connection[Any]]") -> None:
+    if not attempt.cancelled() and attempt.exception() is None:
+        attempt.result().terminate()
 
 
 def _notice_a_dead_peer(

@@ -1,0 +1,57 @@
+"""A connect that is cut short leaves nothing behind."""
+
+import asyncio
+import gc
+from typing import Any
+
+import asyncpg
+import pytest
+
+from payments_core.db.engine import connect
+from testkit.waiting import until
+
+TURNS_MAX = 25  # Of the event loop: some ten pass until the server has let a client in.
+
+
+@pytest.fixture
+async def complaints() -> list[str]:
+    """What asyncio reports that no code looked at."""
+    reported: list[str] = []
+
+    def note(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        reported.append(f"{context['message']}: {context.get('exception')}")
+
+    asyncio.get_running_loop().set_exception_handler(note)
+    return reported
+
+
+async def test_a_connect_cancelled_at_any_turn_leaves_no_exception_behind(
+    database_url: str, complaints: list[str]
+) -> None:
+    for turns in range(TURNS_MAX):
+        connecting = asyncio.create_task(connect(database_url))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if not connecting.cancel():
+            (await connecting).terminate()
+        await asyncio.wait([connecting])
+        await asyncio.sleep(0.01)
+        gc.collect()
+        assert not complaints, f"cancelled after {turns} turns"
+
+
+async def test_a_cancelled_connect_leaves_no_session(
+    database_url: str, sql: "asyncpg.Connection[Any]"
+) -> None:
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cut-short'"
+    settings = {"application_name": "cut-short"}
+    connecting = asyncio.create_task(connect(database_url, server_settings=settings))
+    await asyncio.sleep(0)
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+
+    async def no_session() -> bool:
+        return await sql.fetchval(query) == 0
+
+    await until(no_session)
