@@ -20,6 +20,8 @@ from payments_local.postgres import EmbeddedPostgres, running_postgres
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
 
+pytest_plugins = ["testkit.plugins.groups", "testkit.plugins.ids"]
+
 DATA_TABLES = (
     "ledger_entries",
     "reconciliation_results",

@@ -243,7 +243,9 @@ def test_a_folder_with_a_running_server_is_refused(data_dir: Path) -> None:
         assert ask(server, "SELECT 1") == "1"
 
 
-@pytest.mark.parametrize("pid", ["999999999", str(os.getpid()), "rubbish"])
+@pytest.mark.parametrize(
+    "pid", ["999999999", str(os.getpid()), "rubbish"], ids=["no process", "not Postgres", "rubbish"]
+)
 def test_a_pid_file_left_by_a_dead_server_is_no_obstacle(data_dir: Path, pid: str) -> None:
     pid_file = data_dir / "postgres" / "postmaster.pid"
     pid_file.write_text(f"{pid}\n{pid_file.parent}\n1700000000\n5432\n\n\n\nready\n")

@@ -201,6 +201,11 @@ SOMEBODYS = new_key()
         (f"Bearer {SOMEBODYS}", "unknown"),
         (f"bearer {SOMEBODYS}", "unknown"),
     ],
+    ids=[
+        *("missing", "empty", "no key", "blank key", "Basic", "no scheme", "two blanks"),
+        *("blanks around", "too long", "too short", "not ASCII", "far too long"),
+        *("unknown", "lower-case scheme"),
+    ],
 )
 async def test_what_is_no_key_of_ours_is_refused(
     serve_api: Any, header: str | None, reason: str

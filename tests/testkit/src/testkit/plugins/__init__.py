@@ -1,0 +1,1 @@
+"""pytest plugins that the root conftest.py loads."""

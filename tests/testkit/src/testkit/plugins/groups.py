@@ -1,0 +1,49 @@
+"""Which tests run one after the other when `pytest -n` runs several workers side by side.
+
+A file stays in one worker, so its module's fixtures are made once. Folders that share a slow system
+or own something global (a browser, the container engine, injected faults) stay together too.
+"""
+
+from pathlib import PurePosixPath
+
+import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
+
+# The slowest first: a group that starts late runs alone at the end.
+FOLDER_GROUPS = {
+    "tests/chaos": "faults",
+    "tests/crash": "faults",
+    "tests/browser": "browser",
+    "tests/containers": "engine",
+    "tests/e2e": "engine",
+    "tests/observability": "observability",
+}
+RANKS = {group: rank for rank, group in enumerate(dict.fromkeys(FOLDER_GROUPS.values()))}
+
+
+def group_of(nodeid: str) -> str:
+    """Return the group whose tests run one after the other: its folder's, or else its file."""
+    file = nodeid.partition("::")[0]
+    return FOLDER_GROUPS.get(PurePosixPath(file).parent.as_posix(), file)
+
+
+class GroupScheduling(LoadScopeScheduling):
+    """Hands out whole groups. Overrides the one method that xdist's LoadFileScheduling does."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupScheduling:
+    """Schedule by group, in the order of collection."""
+    config.option.loadscopereorder = False
+    return GroupScheduling(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the slowest groups first where several workers share the run."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: RANKS.get(group_of(item.nodeid), len(RANKS)))
