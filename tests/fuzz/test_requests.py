@@ -19,7 +19,7 @@ from payments_api.operations.requests import (
     ReplayRequest,
     parse_model,
 )
-from payments_api.payments.parsing import parse_idempotency_key, parse_order
+from payments_api.payments.parsing import parse_idempotency_key, parse_payment
 from payments_api.payments.traceparent import traceparent_of
 from payments_core.domain.money import amount_text
 from payments_core.http.problems import Problem
@@ -67,7 +67,7 @@ def test_any_object_is_an_order_that_reads_the_same_again_or_refused(
     body: dict[str, Any], key: str
 ) -> None:
     try:
-        order = parse_order(body, key)
+        order = parse_payment(body, key)
     except Problem as problem:
         _is_tellable(problem)
         assert problem.errors
@@ -80,7 +80,7 @@ def test_any_object_is_an_order_that_reads_the_same_again_or_refused(
         "currency": order.currency,
         "description": order.description,
     }
-    assert parse_order(normalised, key) == order
+    assert parse_payment(normalised, key) == order
     json.dumps(normalised, ensure_ascii=False).encode()
 
 

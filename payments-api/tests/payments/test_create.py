@@ -21,10 +21,10 @@ from payments_api.payments.writer import Creation, PaymentWriter
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine
-from payments_core.domain.payments import PaymentOrder
+from payments_core.domain.payments import NewPayment
 from payments_core.queue.notify import Notifier
 
-ORDER = PaymentOrder("k", "acc_1", Decimal("1.00"), "USD", "")
+ORDER = NewPayment("k", "acc_1", Decimal("1.00"), "USD", "")
 BODY = {"accountId": "acc_1", "amount": "1.00"}
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 
 from payments_core.domain.payments import (
     CreatedPayment,
-    PaymentOrder,
+    NewPayment,
     is_account_id,
     is_system_account,
     utc_text,
 )
 
-ORDER = PaymentOrder("key", "acc_1", Decimal("100.00"), "USD", "Invoice 7")
+ORDER = NewPayment("key", "acc_1", Decimal("100.00"), "USD", "Invoice 7")
 
 ACCOUNT_IDS = [
     ("acc_1", True),
@@ -48,7 +48,7 @@ ACCOUNT_IDS = [
 
 descriptions = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 orders = st.builds(
-    PaymentOrder,
+    NewPayment,
     idempotency_key=st.just("key"),
     account_id=st.from_regex(r"\A[a-z0-9_][a-z0-9_.:@+-]{0,20}\Z"),
     amount=st.decimals(-1000, 1000, places=2),
@@ -90,19 +90,19 @@ def test_spellings_of_an_amount_have_one_fingerprint(amount: str) -> None:
         replace(ORDER, description=""),
     ],
 )
-def test_any_other_field_makes_another_fingerprint(other: PaymentOrder) -> None:
+def test_any_other_field_makes_another_fingerprint(other: NewPayment) -> None:
     assert other.fingerprint() != ORDER.fingerprint()
 
 
 @given(orders, orders)
 def test_two_orders_share_a_fingerprint_only_if_they_are_equal(
-    one: PaymentOrder, other: PaymentOrder
+    one: NewPayment, other: NewPayment
 ) -> None:
     assert (one.fingerprint() == other.fingerprint()) == (one == other)
 
 
 @given(orders)
-def test_composed_and_decomposed_letters_are_two_descriptions(order: PaymentOrder) -> None:
+def test_composed_and_decomposed_letters_are_two_descriptions(order: NewPayment) -> None:
     composed, decomposed = replace(order, description="é"), replace(order, description="e\u0301")
     assert composed.fingerprint() != decomposed.fingerprint()
 

@@ -12,7 +12,7 @@ from payments_core.domain.payments import (
     ACCOUNT_ID_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,
     TENANT_SEPARATOR,
-    PaymentOrder,
+    NewPayment,
 )
 
 KEY_SEPARATOR = " "
@@ -38,7 +38,7 @@ def is_of_tenant(stored: str, tenant: str | None) -> bool:
     return tenant is None or stored.startswith(f"{tenant}{TENANT_SEPARATOR}")
 
 
-def stored_order(order: PaymentOrder, tenant: str | None) -> PaymentOrder:
+def stored_payment(order: NewPayment, tenant: str | None) -> NewPayment:
     """The order as it is stored. Raises ValidationFailed, IdempotencyKeyInvalid.
 
     The columns hold as many characters as ever: the tenant's name takes some of them.

@@ -16,7 +16,7 @@ from payments_api.payments.store import CREATE, FIND
 from payments_api.payments.writer import STATEMENT_SECONDS_MAX, Creation
 from payments_core.audit_log import Operator, record_action
 from payments_core.db.engine import AnyRow, is_connection_lost, transaction
-from payments_core.domain.payments import CreatedPayment, PaymentOrder
+from payments_core.domain.payments import CreatedPayment, NewPayment
 from payments_core.observability.tracing import traceparent_of_span
 from payments_core.queue.notify import Notifier
 
@@ -24,7 +24,7 @@ from payments_core.queue.notify import Notifier
 async def create_by_operator(
     engine: AsyncEngine,
     notifier: Notifier,
-    order: PaymentOrder,
+    order: NewPayment,
     traceparent: str | None,
     operator: Operator,
 ) -> Creation:
@@ -47,7 +47,7 @@ async def create_by_operator(
 async def _create(
     engine: AsyncEngine,
     notifier: Notifier,
-    order: PaymentOrder,
+    order: NewPayment,
     traceparent: str | None,
     operator: Operator,
     made: UUID,

@@ -15,11 +15,11 @@ from payments_api import metrics
 from payments_api.auth.caller import ANONYMOUS, Caller
 from payments_api.auth.middleware import CALLER
 from payments_api.auth.operator import OPERATOR_HEADER
-from payments_api.auth.tenants import stored_order
+from payments_api.auth.tenants import stored_payment
 from payments_api.http.errors import RateLimited, RequestTooSlow
 from payments_api.http.json_body import BODY_MAX_BYTES, BODY_SECONDS_MAX, parse_json_object
 from payments_api.openapi.route_specs import SCOPE_OF
-from payments_api.payments.parsing import parse_key_header, parse_order
+from payments_api.payments.parsing import parse_key_header, parse_payment
 from payments_api.payments.responses import JSON_TYPE, created_headers, created_text
 from payments_api.payments.traceparent import valid_traceparent
 from payments_api.payments.writer import Creation
@@ -109,7 +109,7 @@ class QuickCreations:
         try:
             sent = parse_json_object(data)
             key = parse_key_header(_text(fields, b"idempotency-key"))
-            order = stored_order(parse_order(sent, key), tenant)
+            order = stored_payment(parse_payment(sent, key), tenant)
             traceparent = valid_traceparent(_text(fields, b"traceparent"))
             creation = await self._here.writer.create(order, traceparent)
         except Problem as problem:

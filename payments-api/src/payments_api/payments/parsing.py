@@ -1,4 +1,4 @@
-"""From what a client sent to a PaymentOrder that can be stored, or an error that says why not."""
+"""From what a client sent to a NewPayment that can be stored, or an error that says why not."""
 
 import re
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from payments_core.domain.payments import (
     ACCOUNT_ID_MAX_CHARS,
     DESCRIPTION_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,
-    PaymentOrder,
+    NewPayment,
     is_account_id,
     is_system_account,
 )
@@ -26,7 +26,7 @@ _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 Errors = list[dict[str, str]]
 
 
-def parse_order(body: Mapping[str, Any], idempotency_key: str) -> PaymentOrder:
+def parse_payment(body: Mapping[str, Any], idempotency_key: str) -> NewPayment:
     """A checked and normalised order. Raises ValidationFailed, naming every wrong field."""
     errors: Errors = []
     if not FIELDS.issuperset(body):
@@ -50,7 +50,7 @@ def parse_order(body: Mapping[str, Any], idempotency_key: str) -> PaymentOrder:
     if errors or amount is None:
         fields = ", ".join(error["field"] for error in errors)
         raise ValidationFailed(f"Correct {fields} and send the payment again.", errors=errors)
-    return PaymentOrder(idempotency_key, account_id, amount, currency, description)
+    return NewPayment(idempotency_key, account_id, amount, currency, description)
 
 
 def _account_id(body: Mapping[str, Any], errors: Errors) -> str:

@@ -10,12 +10,12 @@ from quart.typing import ResponseReturnValue
 from payments_api import metrics
 from payments_api.auth.middleware import caller
 from payments_api.auth.operator import OPERATOR_HEADER, named_operator
-from payments_api.auth.tenants import stored_order
+from payments_api.auth.tenants import stored_payment
 from payments_api.http.errors import PaymentNotFound, ValidationFailed
 from payments_api.http.json_body import BATCH_BODY_MAX_BYTES, read_json_object
 from payments_api.http.query_params import Query, uuid_or_none
 from payments_api.payments.create_by_operator import create_by_operator
-from payments_api.payments.parsing import checked_key, parse_idempotency_key, parse_order
+from payments_api.payments.parsing import checked_key, parse_idempotency_key, parse_payment
 from payments_api.payments.queries import PaymentFilter, get_payment, list_payments, payment_json
 from payments_api.payments.responses import JSON_TYPE, created_headers, created_text
 from payments_api.payments.traceparent import traceparent_of
@@ -37,8 +37,8 @@ async def post_payment() -> ResponseReturnValue:
     """
     with metrics.refusals_counted():
         body = await read_json_object(request)
-        order = parse_order(body, parse_idempotency_key(request.headers))
-        order = stored_order(order, caller().tenant)
+        order = parse_payment(body, parse_idempotency_key(request.headers))
+        order = stored_payment(order, caller().tenant)
         traceparent, operator = traceparent_of(request.headers), named_operator()
         if operator is None:
             creation = await services().writer.create(order, traceparent)
@@ -86,13 +86,13 @@ async def post_batch() -> ResponseReturnValue:
 
 
 def _parse_item(item: Any, tenant: str | None) -> Any:
-    """A PaymentOrder, or the Problem with it."""
+    """A NewPayment, or the Problem with it."""
     try:
         if not isinstance(item, dict):
             raise ValidationFailed("Each item must be an object.")
         fields = dict(item)
         key = checked_key(fields.pop("idempotencyKey", None))
-        return stored_order(parse_order(fields, key), tenant)
+        return stored_payment(parse_payment(fields, key), tenant)
     except Problem as problem:
         return problem
 

@@ -28,7 +28,7 @@ from payments_core.db.engine import (
     is_unavailable,
     sqlstate_of,
 )
-from payments_core.domain.payments import CreatedPayment, PaymentOrder
+from payments_core.domain.payments import CreatedPayment, NewPayment
 from payments_core.queue.notify import Notifier
 
 SHARED_ORDERS_MAX = 1_000  # In one statement.
@@ -59,7 +59,7 @@ class _Answer(Protocol):
 @dataclass(slots=True)  # Not frozen: that makes each of a thousand take twice as long.
 class _Waiting:
     id: UUID
-    order: PaymentOrder
+    order: NewPayment
     fingerprint: bytes
     sent: Sent
     answer: _Answer
@@ -80,7 +80,7 @@ class PaymentWriter:
         """How many orders wait for the next statement."""
         return len(self._waiting)
 
-    async def create(self, order: PaymentOrder, traceparent: str | None) -> Creation:
+    async def create(self, order: NewPayment, traceparent: str | None) -> Creation:
         """Store the payment and its job, or find what the key stored before.
 
         Raises IdempotencyKeyReused, Overloaded, DatabaseUnavailable.
@@ -92,7 +92,7 @@ class PaymentWriter:
             return await answer
 
     async def create_each(
-        self, orders: Sequence[PaymentOrder], traceparent: str | None
+        self, orders: Sequence[NewPayment], traceparent: str | None
     ) -> list[Creation | BaseException]:
         """As create, for many: an answer or an error for each, in order.
 
@@ -117,7 +117,7 @@ class PaymentWriter:
             raise Overloaded(f"{len(self._waiting)} payments are waiting to be written.")
 
     def _enter(
-        self, orders: Sequence[PaymentOrder], answers: Sequence[_Answer], sent: Sent
+        self, orders: Sequence[NewPayment], answers: Sequence[_Answer], sent: Sent
     ) -> None:
         self._waiting.extend(
             _Waiting(uuid_utils.uuid7(), order, order.fingerprint(), sent, answer)

@@ -62,7 +62,7 @@ def first_id_at(moment: datetime, skew: timedelta = timedelta()) -> UUID:
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentOrder:
+class NewPayment:
     """What a client asks for, checked and normalised: amount has the currency's decimals."""
 
     idempotency_key: str

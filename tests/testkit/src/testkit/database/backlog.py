@@ -10,7 +10,7 @@ import asyncpg
 import uuid_utils.compat as uuid_utils
 
 from payments_core.domain.money import exact_amount
-from payments_core.domain.payments import PaymentOrder
+from payments_core.domain.payments import NewPayment
 from testkit.waiting import WAIT_SECONDS_MAX, until
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
@@ -42,7 +42,7 @@ async def add_payments(sql: Sql, wanted: Iterable[tuple[str, str | Decimal, str]
         Stored(uuid_utils.uuid7(), account, exact_amount(Decimal(amount), currency), currency)
         for account, amount, currency in wanted
     ]
-    orders = [PaymentOrder(f"key-{p.id}", p.account_id, p.amount, p.currency, "") for p in stored]
+    orders = [NewPayment(f"key-{p.id}", p.account_id, p.amount, p.currency, "") for p in stored]
     await sql.execute(
         ADD,
         [payment.id for payment in stored],
