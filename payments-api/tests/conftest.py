@@ -153,7 +153,7 @@ async def serve_api(api_url_of_database: str) -> AsyncIterator[ServeApi]:
         settings = ApiSettings.model_validate(values)
         lifecycle, port = Lifecycle(), free_port()
         app = create_app(settings, lifecycle)
-        listen = replace(serve_options(settings, app), host="127.0.0.1", port=port)
+        listen = replace(serve_options(settings), host="127.0.0.1", port=port)
         served = Served(app, port, lifecycle, asyncio.create_task(serve(app, listen, lifecycle)))
         started.append(served)
         async with httpx.AsyncClient(base_url=served.url) as http:

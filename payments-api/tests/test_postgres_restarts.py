@@ -12,12 +12,11 @@ from quart import Quart
 from quart.typing import TestClientProtocol
 
 from payments_api.app import create_app
-from payments_api.auth.operator import OPERATOR_HEADER
 from payments_api.settings import ApiSettings
 from payments_local.postgres import EmbeddedPostgres
 from testkit.worker.own_system import migrated_postgres
 
-OPERATOR = {OPERATOR_HEADER: "ann"}
+OPERATOR = {"Payments-Operator": "ann"}
 
 
 @pytest.fixture(scope="module")

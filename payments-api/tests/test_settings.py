@@ -21,15 +21,15 @@ WRONG = [
     ("PAYMENTS_API_PORT", "65536"),
     ("PAYMENTS_API_PORT", ""),
     ("PAYMENTS_API_POOL_SIZE", "0"),
-    ("PAYMENTS_API_WRITE_LANES", "9"),
-    ("PAYMENTS_API_WAITING_CREATES_MAX", "-1"),
+    ("PAYMENTS_API_INSERT_CONCURRENCY", "9"),
+    ("PAYMENTS_API_CREATE_QUEUE_MAX", "-1"),
     ("PAYMENTS_API_DRAIN_SECONDS", "0"),
     ("PAYMENTS_API_DRAIN_SECONDS", "nan"),
     ("PAYMENTS_API_DRAIN_SECONDS", "inf"),
     ("PAYMENTS_API_SHUTDOWN_DELAY_SECONDS", "-1"),
     ("PAYMENTS_API_CURSOR_KEY", "too-short-secret"[:15]),
     ("PAYMENTS_API_AUTH", "yes"),
-    ("PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK", "perhaps"),
+    ("PAYMENTS_API_ALLOW_UNAUTHENTICATED_REMOTE", "perhaps"),
     ("DATABASE_URL", "mysql://x:hidden@localhost/payments"),
     ("DATABASE_URL", "localhost:hidden"),
     ("DATABASE_URL", "postgresql://x?:hidden@localhost:5432/payments"),
@@ -82,7 +82,8 @@ def test_each_variable_is_read_under_the_name_that_is_told(
         "PAYMENTS_API_HOST": "0.0.0.0",
         "PAYMENTS_API_REUSE_PORT": "True",
         "PAYMENTS_API_AUTH": "on",
-        "PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK": "True",
+        "PAYMENTS_API_POOL_SIZE": "10",
+        "PAYMENTS_API_ALLOW_UNAUTHENTICATED_REMOTE": "True",
         "PAYMENTS_API_CURSOR_KEY": "k" * 16,
         "PAYMENTS_API_RATE_LIMIT_PER_KEY": "7/second",
         "PAYMENTS_API_RATE_LIMIT_PER_ADDRESS": "7/hour",
@@ -96,6 +97,20 @@ def test_each_variable_is_read_under_the_name_that_is_told(
     read = read_settings(ApiSettings).model_dump().values()
     for name, value in zip(names, read, strict=True):
         assert str(value) in (values.get(name, "7"), "7.0"), name
+
+
+def test_inserts_leave_connections_of_the_pool_to_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PAYMENTS_API_POOL_SIZE", "7")
+    monkeypatch.setenv("PAYMENTS_API_INSERT_CONCURRENCY", "4")
+    assert read_settings(ApiSettings).read_connections_max == 1
+    monkeypatch.setenv("PAYMENTS_API_INSERT_CONCURRENCY", "5")
+    with pytest.raises(SystemExit):
+        read_settings(ApiSettings)
+    error = capsys.readouterr().err
+    assert error.startswith("PAYMENTS_API_INSERT_CONCURRENCY: Value error, must be at most")
+    assert error.count("\n") == 1
 
 
 LOOPBACK = ["127.0.0.1", "127.8.8.8", "::1", "localhost"]
@@ -115,7 +130,7 @@ def test_off_has_to_be_said_twice_where_other_machines_may_come_in(
     monkeypatch.setenv("PAYMENTS_API_HOST", host)
     monkeypatch.setenv("PAYMENTS_API_AUTH", auth)
     if twice is not None:
-        monkeypatch.setenv("PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK", twice)
+        monkeypatch.setenv("PAYMENTS_API_ALLOW_UNAUTHENTICATED_REMOTE", twice)
     if auth == "on" or host in LOOPBACK or twice == "true":
         assert read_settings(ApiSettings).auth == auth
         return
@@ -123,7 +138,7 @@ def test_off_has_to_be_said_twice_where_other_machines_may_come_in(
         read_settings(ApiSettings)
     said = capsys.readouterr().err
     assert end.value.code == 2
-    assert said.startswith("PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK: ")
+    assert said.startswith("PAYMENTS_API_ALLOW_UNAUTHENTICATED_REMOTE: ")
     assert said.count("\n") == 1
 
 

@@ -1,8 +1,9 @@
-"""The API's composition: every route on one screen, and what they share."""
+"""The API's composition: every blueprint and middleware layer on one screen."""
 
 import asyncio
 import hashlib
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, cast
 
 import asyncpg
@@ -13,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from payments_api import metrics
 from payments_api.accounts.routes import accounts
 from payments_api.auth.key_cache import KeyRing
-from payments_api.auth.middleware import control_access
+from payments_api.auth.middleware import AccessControl, control_access
 from payments_api.events.feed import EventFeed
 from payments_api.events.routes import events
 from payments_api.http.converters import IdentifierConverter
@@ -21,12 +22,12 @@ from payments_api.http.errors import DatabaseUnavailable
 from payments_api.http.json_body import BATCH_BODY_MAX_BYTES
 from payments_api.http.pagination import CursorSigner
 from payments_api.http.read_again import retry_reads
-from payments_api.limits.admission import admit_requests
+from payments_api.limits.admission import Admission
 from payments_api.limits.client_limits import ClientLimits
 from payments_api.openapi.routes import documents
-from payments_api.operations.activity import operator_actions
+from payments_api.operations.operator_actions import operator_actions
 from payments_api.operations.routes import jobs
-from payments_api.payments.fast_path import QuickCreations
+from payments_api.payments.fast_path import FastPath
 from payments_api.payments.routes import payments
 from payments_api.payments.writer import PaymentWriter
 from payments_api.services import EXTENSION, Services
@@ -44,7 +45,7 @@ from payments_core.db.tls import DatabaseTlsError, warn_without_tls
 from payments_core.db.url import dsn_with_password
 from payments_core.http.control import control_blueprint
 from payments_core.http.problems import InternalError, install_problem_handlers
-from payments_core.http.telemetry import observe_http
+from payments_core.http.telemetry import HttpTelemetry, note_routes
 from payments_core.observability.logs import configure_logs
 from payments_core.observability.metrics import show_build
 from payments_core.observability.tracing import tracing
@@ -53,36 +54,36 @@ from payments_core.queue.system_metrics import observe_system
 from payments_core.server.options import Lifecycle, ServeOptions
 from payments_core.server.run import serve
 
-# Of the pool, besides a connection for each write lane: one for notices, one for the event feed
-# and the API keys, one for operators and readiness.
-RESERVED_CONNECTIONS = 3
-ADMISSION = "payments_api.limits.admission"  # In the app's extensions.
+Middleware = Callable[[Any], Any]
 
 
 def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Quart:
-    """The API as an ASGI app; its background work starts and stops with its serving."""
+    """Return the API as an ASGI app; its background work starts and stops with its serving."""
     app = Quart(__name__)
     app.url_map.strict_slashes = False
     app.url_map.converters["id"] = IdentifierConverter
-    # Answers keep the order in which the documents name their fields.
+    # Answers keep the order in which the OpenAPI document names their fields.
     app.json.sort_keys = False  # type: ignore[attr-defined]
     app.config["MAX_CONTENT_LENGTH"] = BATCH_BODY_MAX_BYTES
-    here = _make_services(settings, lifecycle or Lifecycle())
-    app.extensions[EXTENSION] = here
-    cast(Any, app).asgi_app = QuickCreations(app.asgi_app, here)
-    observe_http(app)
+    services = app.extensions[EXTENSION] = _make_services(settings, lifecycle or Lifecycle())
     for blueprint in (payments, events, accounts, jobs, operator_actions, documents):
         app.register_blueprint(blueprint)
-    app.register_blueprint(control_blueprint(here.lifecycle, _readiness(here)))
+    app.register_blueprint(control_blueprint(services.lifecycle, _readiness(services)))
     retry_reads(app)
-    control_access(app)
+    note_routes(app)
+    access = AccessControl(services.keys, services.limits)
+    control_access(app, access)
     install_problem_handlers(app)
     _install_database_errors(app)
     app.after_request(_never_cached)
-    _install_background_work(app, here, settings)
-    admission = app.extensions[ADMISSION] = admit_requests(app, settings, here.limits)
-    metrics.ADMITTED_MAX.labels("write").set_function(lambda: admission.writes.limit)
-    metrics.ADMITTED_MAX.labels("read").set_function(lambda: admission.reads.limit)
+    _install_background_work(app, services, settings)
+    middleware: list[Middleware] = [  # Outermost first.
+        partial(Admission, settings=settings, limits=services.limits),
+        HttpTelemetry,
+        partial(FastPath, access=access, writer=services.writer),
+    ]
+    for layer in reversed(middleware):
+        cast(Any, app).asgi_app = layer(app.asgi_app)
     return app
 
 
@@ -94,24 +95,22 @@ def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
     return Services(
         engine=engine,
         notifier=notifier,
-        writer=PaymentWriter(engine, notifier, settings.waiting_creates_max),
+        writer=PaymentWriter(engine, notifier, settings.create_queue_max),
         events=EventFeed(
             engine, dsn, settings.event_readers_max, settings.event_readers_per_address_max
         ),
         cursors=CursorSigner(settings.cursor_key or hashlib.sha256(dsn.encode()).hexdigest()),
         lifecycle=lifecycle,
         limits=ClientLimits(settings),
-        reading=asyncio.Semaphore(
-            max(1, settings.pool_size - settings.write_lanes - RESERVED_CONNECTIONS)
-        ),
+        reading=asyncio.Semaphore(settings.read_connections_max),
         keys=KeyRing(engine) if settings.auth == "on" else None,
     )
 
 
-def _readiness(here: Services) -> Any:
+def _readiness(services: Services) -> Any:
     async def not_ready_because() -> str | None:
         try:
-            async with single_statement(here.engine) as connection:
+            async with single_statement(services.engine) as connection:
                 await prove_writable(connection)
                 problem = await schema_problem(connection)
         except DatabaseTlsError as error:
@@ -122,7 +121,7 @@ def _readiness(here: Services) -> Any:
             return f"The database does not answer: {type(error).__name__}."
         if problem is not None:
             return problem
-        if here.keys is not None and not here.keys.fresh:
+        if services.keys is not None and not services.keys.fresh:
             return "The API keys are not read yet."
         return None
 
@@ -146,41 +145,41 @@ def _install_database_errors(app: Quart) -> None:
         return InternalError().as_response()
 
 
-def _install_background_work(app: Quart, here: Services, settings: ApiSettings) -> None:
+def _install_background_work(app: Quart, services: Services, settings: ApiSettings) -> None:
     tasks: set[asyncio.Task[None]] = set()
 
     def start(work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
         tasks.add(task)
         # Without its writer the API would take payments and never answer: end instead.
-        task.add_done_callback(lambda _ended: here.lifecycle.stopping.set())
+        task.add_done_callback(lambda _ended: services.lifecycle.stopping.set())
 
     @app.before_serving
     async def begin() -> None:
-        for _ in range(settings.write_lanes):
-            start(here.writer.run())
-        start(here.notifier.run())
-        start(here.events.run())
-        if here.keys is not None:
-            start(here.keys.run())
+        for _ in range(settings.insert_concurrency):
+            start(services.writer.run())
+        start(services.notifier.run())
+        start(services.events.run())
+        if services.keys is not None:
+            start(services.keys.run())
 
     @app.after_serving
     async def end() -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await here.engine.dispose()
+        await services.engine.dispose()
 
 
-def serve_options(settings: ApiSettings, app: Quart) -> ServeOptions:
-    """How the app is to be served."""
+def serve_options(settings: ApiSettings) -> ServeOptions:
+    """Return where to listen and how to stop."""
     return ServeOptions(
         settings.host,
         settings.port,
-        settings.drain_seconds,
-        settings.shutdown_delay_seconds,
-        settings.connections_max,
-        settings.reuse_port,
+        drain_seconds=settings.drain_seconds,
+        delay_seconds=settings.shutdown_delay_seconds,
+        connections_max=settings.connections_max,
+        reuse_port=settings.reuse_port,
     )
 
 
@@ -193,14 +192,14 @@ async def serve_api(settings: ApiSettings) -> None:
         app = create_app(settings, lifecycle)
         observing = asyncio.create_task(_show_system(app.extensions[EXTENSION]))
         try:
-            await serve(app, serve_options(settings, app), lifecycle)
+            await serve(app, serve_options(settings), lifecycle)
         finally:
             observing.cancel()
 
 
-async def _show_system(here: Services) -> None:
+async def _show_system(services: Services) -> None:
     """What /metrics shows beyond counts: this process's gauges, and those of the system."""
-    show_pool(here.engine)
-    metrics.WAITING.set_function(lambda: here.writer.waiting)
-    metrics.EVENT_READERS.set_function(lambda: here.events.readers)
-    await observe_system(here.engine)
+    show_pool(services.engine)
+    metrics.WAITING.set_function(lambda: services.writer.queued)
+    metrics.EVENT_READERS.set_function(lambda: services.events.readers)
+    await observe_system(services.engine)

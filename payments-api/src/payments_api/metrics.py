@@ -40,33 +40,35 @@ ADMITTED_MAX = Gauge(
 )
 
 
-def answered(payments: int, *, replayed: int) -> None:
-    """Count payments that were recorded, or found: so many of them."""
+def count_created(payments: int, *, replayed: int) -> None:
+    """Count payments that were created, and those among them that were replayed."""
     if replayed:
         REPLAYED.inc(replayed)
     if payments > replayed:
         CREATED.inc(payments - replayed)
 
 
-def refused(problem: Problem) -> None:
-    """Count a payment that was not; problem codes are a closed set."""
+def count_rejected(problem: Problem) -> None:
+    """Count a payment that was rejected; problem codes are a closed set."""
     REJECTED.labels(problem.code).inc()
 
 
 @contextmanager
-def refusals_counted() -> Iterator[None]:
+def rejections_counted() -> Iterator[None]:
     """Count the Problem that ends the block."""
     try:
         yield
     except Problem as problem:
-        refused(problem)
+        count_rejected(problem)
         raise
 
 
 @contextmanager
-def statement_measured(orders: int) -> Iterator[None]:
-    """Observe one statement that stores this many orders."""
-    STATEMENT_ORDERS.observe(orders)
-    began = perf_counter()
-    yield
-    STATEMENT_SECONDS.observe(perf_counter() - began)
+def statement_measured(payments: int) -> Iterator[None]:
+    """Observe one statement that stores this many payments, failed and timed-out ones too."""
+    STATEMENT_ORDERS.observe(payments)
+    started = perf_counter()
+    try:
+        yield
+    finally:
+        STATEMENT_SECONDS.observe(perf_counter() - started)

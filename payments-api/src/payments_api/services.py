@@ -1,30 +1,37 @@
-"""What the handlers need besides the request: made once, by app.py, found here."""
+"""The collaborators of the handlers: made once by app.py, found here by every request.
+
+A leaf: it names their classes for the type checker alone.
+"""
+
+from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from quart import current_app
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_api.auth.key_cache import KeyRing
-from payments_api.events.feed import EventFeed
 from payments_api.http.errors import Overloaded
-from payments_api.http.pagination import CursorSigner
-from payments_api.limits.client_limits import ClientLimits
-from payments_api.payments.writer import PaymentWriter
 from payments_core.db.engine import POOL_WAIT_SECONDS, single_statement, transaction
-from payments_core.queue.notify import Notifier
-from payments_core.server.options import Lifecycle
+
+if TYPE_CHECKING:
+    from payments_api.auth.key_cache import KeyRing
+    from payments_api.events.feed import EventFeed
+    from payments_api.http.pagination import CursorSigner
+    from payments_api.limits.client_limits import ClientLimits
+    from payments_api.payments.writer import PaymentWriter
+    from payments_core.queue.notify import Notifier
+    from payments_core.server.options import Lifecycle
 
 EXTENSION = "payments_api"
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """One process's engine, writer, feed and the like. `keys` is None where none are asked for."""
+    """One process's engine, writer, feed and the like; `keys` is None with authentication off."""
 
     engine: AsyncEngine
     notifier: Notifier
@@ -33,19 +40,19 @@ class Services:
     cursors: CursorSigner
     lifecycle: Lifecycle
     limits: ClientLimits
-    # Clients' reads together never hold all connections: see `load_read`.
+    # Bounds the connections that clients' reads hold together: see `load_read`.
     reading: asyncio.Semaphore
     keys: KeyRing | None
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A connection for an operator's reading: each statement sees the latest."""
+        """Open a connection for an operator's read: each statement sees the latest data."""
         async with single_statement(self.engine) as connection:
             yield connection
 
     @asynccontextmanager
     async def load_read(self) -> AsyncIterator[AsyncConnection]:
-        """The same for what clients ask; some connections are left for writers and operators.
+        """Open one for a client's read, leaving some connections to writers and operators.
 
         Raises Overloaded.
         """
@@ -54,7 +61,7 @@ class Services:
 
     @asynccontextmanager
     async def load_snapshot(self) -> AsyncIterator[AsyncConnection]:
-        """The same, on which all statements see the same moment. Raises Overloaded."""
+        """Open one for a client's reads that must see one snapshot. Raises Overloaded."""
         async with self._turn(), self.engine.connect() as connection:
             yield await connection.execution_options(isolation_level="REPEATABLE READ")
 
@@ -68,7 +75,7 @@ class Services:
             async with asyncio.timeout(POOL_WAIT_SECONDS):
                 await self.reading.acquire()
         except TimeoutError:
-            raise Overloaded("Other reads take too long.") from None
+            raise Overloaded("Too many reads are waiting for the database.") from None
         try:
             yield
         finally:
@@ -76,11 +83,11 @@ class Services:
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
-        """One transaction, committed when the block ends."""
+        """Open a transaction that commits when the block ends."""
         async with transaction(self.engine) as tx:
             yield tx
 
 
 def services() -> Services:
-    """The services of the app that handles the current request."""
+    """Return the services of the app that handles the current request."""
     return cast(Services, current_app.extensions[EXTENSION])

@@ -9,13 +9,17 @@ from payments_api.limits.settings import LimitSettings
 from payments_core.config import DatabaseSettings, LogSettings, Port, Seconds
 from payments_core.http.client_address import is_loopback
 
+# Connections of the pool beyond those that insert: one for notices, one for the event feed and the
+# API keys, one for operators and readiness.
+RESERVED_CONNECTIONS = 3
+
 
 class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
-    """PAYMENTS_API_* and what all services share."""
+    """PAYMENTS_API_*, and the settings that all services share."""
 
     model_config = SettingsConfigDict(env_prefix="PAYMENTS_API_", frozen=True, extra="ignore")
 
-    host: str = Field(default="127.0.0.1", description="where the API listens")
+    host: str = Field(default="127.0.0.1", description="the address on which the API listens")
     port: Port = Field(default=3001, description="the API's port")
     reuse_port: bool = Field(
         default=False,
@@ -23,43 +27,63 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
     )
     auth: Literal["on", "off"] = Field(
         default="on",
-        description="on: every request needs an API key, but for probes, metrics and documents;"
-        " off: anybody may do everything",
+        description="on: every request needs an API key, except for probes, metrics and documents;"
+        " off: requests need no key and may do everything",
     )
-    auth_off_beyond_loopback: bool = Field(
+    allow_unauthenticated_remote: bool = Field(
         default=False,
         validate_default=True,
-        description="lets PAYMENTS_API_AUTH=off start on an address that other machines may"
-        " reach: only where something else keeps them away",
+        description="allow PAYMENTS_API_AUTH=off on an address that other machines can reach;"
+        " only where something else restricts access",
     )
     pool_size: Annotated[int, Field(ge=4, le=100)] = Field(
-        default=10, description="connections to Postgres"
+        default=10, description="connections in the pool to Postgres"
     )
-    write_lanes: Annotated[int, Field(ge=1, le=8)] = Field(
-        default=1, description="statements that create payments under way at once"
+    insert_concurrency: Annotated[int, Field(ge=1, le=8)] = Field(
+        default=1,
+        validate_default=True,
+        description="concurrent statements that create payments, at most 3 fewer than POOL_SIZE",
     )
-    waiting_creates_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=2_000, description="payments waiting to be written before new ones get 503"
+    create_queue_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=2_000,
+        description="payments that may wait to be written; further ones are answered 503",
     )
     cursor_key: Annotated[str, Field(min_length=16)] | None = Field(
         default=None,
-        description="signs paging cursors; replicas must share it (default: derived from"
-        " DATABASE_URL and its password)",
+        description="secret that signs paging cursors; replicas must share it (default: derived"
+        " from DATABASE_URL and its password)",
     )
     shutdown_delay_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
-        default=0.0, description="how long to serve on after readiness fails"
+        default=0.0, description="how long to keep serving after readiness fails"
     )
     drain_seconds: Seconds = Field(
-        default=5.0, description="how long a stop waits for requests under way"
+        default=5.0, description="how long a stop waits for requests in progress"
     )
 
-    @field_validator("auth_off_beyond_loopback")
+    @property
+    def read_connections_max(self) -> int:
+        """The connections that clients' reads may hold together."""
+        return max(1, self.pool_size - self.insert_concurrency - RESERVED_CONNECTIONS)
+
+    @field_validator("insert_concurrency")
     @classmethod
-    def _said_twice(cls, said: bool, info: ValidationInfo) -> bool:
-        host = info.data.get("host", "localhost")
-        if info.data.get("auth") == "off" and not said and not is_loopback(host):
+    def _fits_the_pool(cls, concurrency: int, info: ValidationInfo) -> int:
+        pool_size = info.data.get("pool_size", concurrency + RESERVED_CONNECTIONS)
+        if concurrency > pool_size - RESERVED_CONNECTIONS:
             raise ValueError(
-                f"PAYMENTS_API_AUTH=off would let anybody who reaches {host} pay: set this to true"
-                " as well if nobody else can, or PAYMENTS_API_AUTH to on"
+                f"must be at most PAYMENTS_API_POOL_SIZE - {RESERVED_CONNECTIONS}"
+                f" ({pool_size - RESERVED_CONNECTIONS}): the other connections serve notices,"
+                " API keys and operators"
             )
-        return said
+        return concurrency
+
+    @field_validator("allow_unauthenticated_remote")
+    @classmethod
+    def _is_confirmed(cls, allowed: bool, info: ValidationInfo) -> bool:
+        host = info.data.get("host", "localhost")
+        if info.data.get("auth") == "off" and not allowed and not is_loopback(host):
+            raise ValueError(
+                f"PAYMENTS_API_AUTH=off would let any client that reaches {host} create payments:"
+                " set PAYMENTS_API_AUTH=on, or set this to true if access is restricted elsewhere"
+            )
+        return allowed

@@ -23,9 +23,10 @@ from payments_api.app import create_app
 from payments_api.auth import key_cache
 from payments_api.auth.caller import JOBS_ADMIN, LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE, SCOPES
 from payments_api.auth.keys import KeyGrant, add_key, id_of, new_key, revoke_key, rotate_key
-from payments_api.openapi import route_specs
+from payments_api.auth.middleware import PUBLIC, required_scopes
 from payments_api.openapi.document import document
-from payments_api.openapi.route_specs import OPERATIONS, PUBLIC, SCOPE_OF
+from payments_api.openapi.route_specs import OPERATIONS
+from payments_api.operations import routes
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
 from payments_core.server.options import Lifecycle
@@ -105,29 +106,30 @@ def _requests(app: Quart) -> list[tuple[str, str, str]]:
 
 
 def test_every_route_says_what_it_needs_and_these_need_nothing() -> None:
-    assert {name for name, scope in SCOPE_OF.items() if scope is PUBLIC} == PUBLIC_ROUTES
-    assert {scope for scope in SCOPE_OF.values() if scope} == set(SCOPES)
+    scopes = required_scopes(create_app(ApiSettings(auth="off")))
+    assert {name for name, scope in scopes.items() if scope is PUBLIC} == PUBLIC_ROUTES
+    assert {scope for scope in scopes.values() if scope} == set(SCOPES)
 
 
 def test_a_route_that_says_nothing_keeps_the_api_from_starting(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.delitem(route_specs.SCOPE_OF, "jobs.get_audit")
-    with pytest.raises(KeyError, match=r"jobs\.get_audit"):
+    monkeypatch.delattr(routes.get_audit, "required_scope")
+    with pytest.raises(LookupError, match=r"jobs\.get_audit"):
         create_app(ApiSettings(auth="off"))
 
 
 def test_the_document_tells_each_routes_scope() -> None:
     app = create_app(ApiSettings(auth="on"))
-    described = document(app)
+    described, scopes = document(app), required_scopes(app)
     for operation in OPERATIONS:
         (path,) = [r.rule for r in app.url_map.iter_rules() if r.endpoint == operation.endpoint]
         path = re.sub(r"<(?:\w+:)?(\w+)_id>", r"{\1Id}", path)
         for told in described["paths"][path].values():
             if told["operationId"].startswith(operation.endpoint.replace(".", "_")):
-                wanted = [] if operation.scope is PUBLIC else [{"apiKey": [operation.scope]}]
-                assert told["security"] == wanted
-                assert ("401" in told["responses"]) == (operation.scope is not PUBLIC)
+                scope = scopes[operation.endpoint]
+                assert told["security"] == ([] if scope is PUBLIC else [{"apiKey": [scope]}])
+                assert ("401" in told["responses"]) == (scope is not PUBLIC)
 
 
 @pytest.mark.parametrize("held", [None, *SCOPES])
@@ -135,10 +137,10 @@ async def test_a_key_opens_the_routes_of_its_scope_and_no_other(
     kept: Quart, make_key: Keys, held: str | None
 ) -> None:
     headers = {} if held is None else _bearer(await make_key(held))
-    surprises = []
+    surprises, scopes = [], required_scopes(kept)
     for endpoint, method, address in _requests(kept):
         answer = await kept.test_client().open(address, method=method, headers=headers)
-        scope = SCOPE_OF[endpoint]
+        scope = scopes[endpoint]
         wanted = None if scope in (PUBLIC, held) else 401 if held is None else 403
         found = answer.status_code if answer.status_code in (401, 403) else None
         if found != wanted:

@@ -11,7 +11,6 @@ import asyncpg
 import httpx
 import pytest
 
-from payments_api.app import ADMISSION
 from payments_api.limits import concurrency
 from payments_api.limits.concurrency import ConcurrencyLimit
 from payments_core.server import limits as bounds
@@ -174,7 +173,7 @@ async def full(overloaded: Any) -> Any:
     served, blocker = overloaded
     async with httpx.AsyncClient(base_url=served.url, timeout=30) as http:
         posting = [asyncio.create_task(_post(http)) for _ in range(20)]
-        writes = served.app.extensions[ADMISSION].writes
+        writes = served.app.asgi_app.writes
         await until(lambda: _is(writes.under_way == 20))
 
         async def let_go() -> set[int]:
@@ -224,7 +223,7 @@ async def test_a_refusal_leaves_the_connection_as_it_was(full: Any, sql: Any) ->
 
 async def test_a_refusal_never_overtakes_the_answer_before_it(full: Any, sql: Any) -> None:
     served, let_go = full
-    writes = served.app.extensions[ADMISSION].writes
+    writes = served.app.asgi_app.writes
     writes.limit += 1
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(WHOLE)
@@ -261,7 +260,7 @@ async def test_a_client_that_takes_no_refusals_is_not_sent_ever_more(
     listening_socket = run.listening_socket
     monkeypatch.setattr(run, "listening_socket", with_small_buffers)
     served = await serve_api()
-    served.app.extensions[ADMISSION].writes.limit = 0
+    served.app.asgi_app.writes.limit = 0
     before = await _refusals(served)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -286,7 +285,7 @@ async def test_to_be_refused_is_not_to_be_silent(
 ) -> None:
     monkeypatch.setattr(bounds, "KEEP_ALIVE_SECONDS", 1)
     served = await serve_api(requests_max=1, connections_max=2)
-    served.app.extensions[ADMISSION].writes.limit = 0
+    served.app.asgi_app.writes.limit = 0
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     silent, other = await asyncio.open_connection("127.0.0.1", served.port)
     for _ in range(8):
@@ -306,7 +305,7 @@ async def test_of_idle_connections_one_that_was_just_refused_does_not_make_way(
     serve_api: Any,
 ) -> None:
     served = await serve_api(connections_max=3)
-    served.app.extensions[ADMISSION].writes.limit = 0
+    served.app.asgi_app.writes.limit = 0
     opened = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(3)]
     for reader, writer in opened:
         writer.write(WHOLE)

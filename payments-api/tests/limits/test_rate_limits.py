@@ -68,7 +68,7 @@ def test_clients_do_not_share_a_quota() -> None:
 def test_what_is_owed_is_paid_back_before_the_next_request(clock: Clock) -> None:
     limit = _limit("10/second")
     limit.take("a")
-    limit.owe("a", 29)
+    limit.charge("a", 29)
     assert limit.take("a").retry_after == 3  # 30 items, 2.1 s, in whole seconds.
     clock.now += 2.1
     assert limit.take("a").retry_after is None

@@ -115,7 +115,7 @@ async def test_of_a_key_with_two_bodies_the_first_counts_and_the_others_are_refu
     api_url_of_database: str, sql: "asyncpg.Connection[Any]", lanes: int
 ) -> None:
     settings = ApiSettings.model_validate(
-        {"auth": "off", "DATABASE_URL": api_url_of_database, "write_lanes": lanes}
+        {"auth": "off", "DATABASE_URL": api_url_of_database, "insert_concurrency": lanes}
     )
     # Many of them: Postgres sorts a few equal keys in the order they came in, by chance.
     items = [_item(f"k{n % 300}", amount=n // 300) for n in range(1000)]
@@ -167,7 +167,7 @@ async def test_a_batch_for_which_there_is_no_room_is_refused_whole(
     api_url_of_database: str, sql: "asyncpg.Connection[Any]"
 ) -> None:
     settings = ApiSettings.model_validate(
-        {"auth": "off", "DATABASE_URL": api_url_of_database, "waiting_creates_max": 2}
+        {"auth": "off", "DATABASE_URL": api_url_of_database, "create_queue_max": 2}
     )
     async with create_app(settings).test_app() as app:
         items = [_item(f"k{n}") for n in range(3)]

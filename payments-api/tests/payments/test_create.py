@@ -273,9 +273,9 @@ async def test_payments_survive_connections_that_are_cut_again_and_again(
 async def test_a_statement_whose_answer_was_lost_is_found_to_be_ours(
     app: Quart, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from payments_api.payments import writer as create_payment
+    from payments_api.payments import writer
 
-    genuine, calls = create_payment._create, 0
+    genuine, calls = writer._create, 0
 
     async def committed_but_unheard(connection: Any, batch: Any) -> Any:
         nonlocal calls
@@ -285,7 +285,7 @@ async def test_a_statement_whose_answer_was_lost_is_found_to_be_ours(
             raise ConnectionResetError("the answer is lost")
         return created
 
-    monkeypatch.setattr(create_payment, "_create", committed_but_unheard)
+    monkeypatch.setattr(writer, "_create", committed_but_unheard)
     creation = await _here(app).writer.create(ORDER, None)
     assert calls == 2
     assert not creation.replayed  # This caller never had an answer before.
@@ -301,6 +301,22 @@ async def test_one_poisoned_order_in_a_shared_statement_fails_alone(app: Quart, 
     failed = [n for n, answer in enumerate(answers) if not isinstance(answer, Creation)]
     assert failed == [7, 13]
     assert await _stored(sql) == (18, 18)
+
+
+@pytest.mark.parametrize(("bad", "stored", "statements_max"), [(1, 999, 22), (1000, 0, 101)])
+async def test_bad_rows_are_isolated_in_few_statements(
+    app: Quart, sql: Sql, bad: int, stored: int, statements_max: int
+) -> None:
+    payments = [replace(ORDER, idempotency_key=f"k{n}") for n in range(1000)]
+    for n in range(bad):
+        payments[n] = replace(payments[n], description="d" * 501)
+    sent = _watch_statements(app)
+    answers = await _here(app).writer.create_each(payments, None)
+    inserts = [statement for statement in sent if "INSERT INTO payments" in statement]
+    assert len(inserts) <= statements_max
+    assert sum(isinstance(answer, Creation) for answer in answers) == stored
+    assert all(isinstance(answer, Exception) for answer in answers[:bad])
+    assert await _stored(sql) == (stored, stored)
 
 
 async def test_a_client_that_leaves_does_not_take_its_neighbours_with_it(
@@ -322,7 +338,7 @@ async def test_more_than_may_wait_is_refused_at_once_and_taken_later(
     api_url_of_database: str, sql: Sql, database_url: str
 ) -> None:
     settings = ApiSettings.model_validate(
-        {"auth": "off", "DATABASE_URL": api_url_of_database, "waiting_creates_max": 3}
+        {"auth": "off", "DATABASE_URL": api_url_of_database, "create_queue_max": 3}
     )
     async with create_app(settings).test_app() as app:
         client = app.test_client()
@@ -437,7 +453,7 @@ async def test_a_writer_without_its_app_gives_the_same_answers(
     api_url_of_database: str, sql: Sql
 ) -> None:
     engine = create_engine(api_url_of_database, application_name="test", pool_size=4)
-    writer = PaymentWriter(engine, Notifier(engine), waiting_max=10)
+    writer = PaymentWriter(engine, Notifier(engine), queue_max=10)
     running = asyncio.create_task(writer.run())
     first = await writer.create(ORDER, None)
     again = await writer.create(ORDER, None)

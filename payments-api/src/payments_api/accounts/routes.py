@@ -1,23 +1,29 @@
 """/accounts/{accountId}: balance, statement, currencies."""
 
+from typing import Any
+
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
 from payments_api.accounts.queries import balance_of, currencies_of, entries_of
-from payments_api.auth.middleware import caller
-from payments_api.http.query_params import Query, checked_account_id
-from payments_api.payments.parsing import DEFAULT_CURRENCY
+from payments_api.auth.caller import LEDGER_READ
+from payments_api.auth.middleware import caller, requires
+from payments_api.auth.tenants import checked_account_id
+from payments_api.http.pagination import Page
+from payments_api.http.query_params import Query
 from payments_api.payments.queries import entry_json
 from payments_api.services import services
-from payments_core.domain.money import amount_text
+from payments_core.db.engine import AnyRow
+from payments_core.domain.money import DEFAULT_CURRENCY, amount_text
 from payments_core.domain.payments import utc_text
 
 accounts = Blueprint("accounts", __name__, url_prefix="/accounts/<account_id>")
 
 
 @accounts.get("/balance")
+@requires(LEDGER_READ)
 async def get_balance(account_id: str) -> ResponseReturnValue:
-    """What the account holds in a currency, now or `at` a moment."""
+    """Retrieve the account's balance in a currency, now or at a point in time."""
     query = Query(request.args, "currency", "at")
     currency = query.currency(DEFAULT_CURRENCY) or DEFAULT_CURRENCY
     at = query.time("at")
@@ -35,8 +41,9 @@ async def get_balance(account_id: str) -> ResponseReturnValue:
 
 
 @accounts.get("/currencies")
+@requires(LEDGER_READ)
 async def get_currencies(account_id: str) -> ResponseReturnValue:
-    """The currencies in which the account has entries."""
+    """List the currencies in which the account has ledger entries."""
     Query(request.args)
     stored = checked_account_id(account_id, caller().tenant)
     async with services().load_read() as tx:
@@ -44,21 +51,25 @@ async def get_currencies(account_id: str) -> ResponseReturnValue:
 
 
 @accounts.get("/entries")
+@requires(LEDGER_READ)
 async def get_entries(account_id: str) -> ResponseReturnValue:
-    """A page of the account's statement, newest first."""
+    """List the account's ledger entries in a currency, newest first."""
     query = Query(request.args, "currency", "limit", "cursor")
     currency = query.currency(DEFAULT_CURRENCY) or DEFAULT_CURRENCY
-    limit = query.limit()
     tenant = caller().tenant
     stored = checked_account_id(account_id, tenant)
-    scope = ["entries", stored, currency]
-    position = services().cursors.read(scope, query.text("cursor"))
-    before = None if position is None else int(position)
+    page = Page(
+        services().cursors,
+        query,
+        "entries",
+        int,
+        {"accountId": stored, "currency": currency},
+        column="account_seq",
+    )
     async with services().load_read() as tx:
-        rows = await entries_of(tx, stored, currency, limit + 1, before)
-    page = rows[:limit]
-    more = len(rows) > limit
-    return {
-        "entries": [{**entry_json(row, tenant), "paymentId": str(row.payment_id)} for row in page],
-        "nextCursor": services().cursors.sign(scope, str(page[-1].account_seq)) if more else None,
-    }
+        rows = await entries_of(tx, stored, currency, page.fetch_limit, page.before)
+
+    def with_payment(row: AnyRow) -> dict[str, Any]:
+        return {**entry_json(row, tenant), "paymentId": str(row.payment_id)}
+
+    return page.as_json("entries", rows, with_payment)

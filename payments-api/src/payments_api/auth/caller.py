@@ -1,4 +1,4 @@
-"""Who asks: a key's name, what it may do, and the tenant it is confined to."""
+"""The caller of a request: its API key's name, scopes and tenant."""
 
 from dataclasses import dataclass
 
@@ -6,20 +6,20 @@ PAYMENTS_WRITE = "payments:write"
 PAYMENTS_READ = "payments:read"
 LEDGER_READ = "ledger:read"
 JOBS_ADMIN = "jobs:admin"
-# What each allows, as people read of it; the order is the one in which they are listed.
+# What each scope allows, in the order in which scopes are listed.
 SCOPES = {
     PAYMENTS_WRITE: "Create payments.",
-    PAYMENTS_READ: "Read payments, and follow their events.",
-    LEDGER_READ: "Read accounts: balances, statements, and a payment's ledger entries.",
-    JOBS_ADMIN: "Operate: see queue, workers and auditor, replay and discard dead letters.",
+    PAYMENTS_READ: "Read payments and stream their events.",
+    LEDGER_READ: "Read balances, statements and ledger entries.",
+    JOBS_ADMIN: "Operate: inspect queue, workers and audit; replay and discard dead letters.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """The sender of one request. `key_id` is the public part of its API key, if it has one.
+    """The sender of a request. `key_id` is the public part of its API key, if it has one.
 
-    `tenant` is None for who sees everything.
+    `tenant` is None for a key that sees all tenants.
     """
 
     key_id: str | None
@@ -28,6 +28,6 @@ class Caller:
     tenant: str | None
 
 
-# Everybody, where keys are not asked for; and nobody in particular, where they are.
+# The caller with authentication off, and the caller of a public route with it on.
 ANONYMOUS = Caller(None, "anonymous", frozenset(SCOPES), None)
 NOBODY = Caller(None, "nobody", frozenset(), None)

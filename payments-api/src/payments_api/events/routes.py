@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator
 
 from quart import Blueprint, Response, request
 
-from payments_api.auth.middleware import caller
+from payments_api.auth.caller import PAYMENTS_READ
+from payments_api.auth.middleware import caller, requires
+from payments_api.auth.tenants import account_id_in
 from payments_api.events.feed import event_stream
 from payments_api.http.query_params import Query
 from payments_api.services import services
@@ -16,29 +18,30 @@ events = Blueprint("events", __name__)
 
 
 @events.get("/payments/events")
+@requires(PAYMENTS_READ)
 async def get_events() -> Response:
-    """A stream that follows the payments, of one account if asked for."""
-    here, who = services(), caller()
-    account_id = Query(request.args, "accountId").account_id(who.tenant)
+    """Stream changes of payments, optionally of one account, as server-sent events."""
+    reader = caller()
+    account_id = account_id_in(Query(request.args, "accountId"), reader.tenant)
     last_event_id = request.headers.get("Last-Event-ID") or None
-    stopping = here.lifecycle.stopping
+    keys, stopping = services().keys, services().lifecycle.stopping
 
     async def over() -> None:
-        if here.keys is None:
+        if keys is None:
             await stopping.wait()
         else:
-            await here.keys.until_ended(who, stopping)
+            await keys.until_ended(reader, stopping)
 
     stream = event_stream(
-        here.events,
+        services().events,
         last_event_id and last_event_id[:LAST_EVENT_ID_MAX_CHARS],
         account_id,
-        who.tenant,
-        here.limits.address_of(request.scope),
+        reader.tenant,
+        services().limits.address_of(request.scope),
         over,
         HEARTBEAT_SECONDS,
     )
-    # The first words are fetched here, so that "too many readers" is an answer, not a cut.
+    # Fetched before the answer starts, so that "too many streams" is a status, not a cut.
     first = await anext(stream)
 
     async def body() -> AsyncIterator[str]:
@@ -54,5 +57,5 @@ async def get_events() -> Response:
         content_type="text/event-stream",
         headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
     )
-    response.timeout = None  # It is meant to stay open.
+    response.timeout = None  # It stays open.
     return response

@@ -1,39 +1,38 @@
-"""The one tree of errors that clients of the API may see. A docstring is the title."""
+"""The errors that clients of the API may see: one tree, in which a docstring is the title."""
 
-from payments_api.limits.rate_limit import Standing
 from payments_core.http.problems import Problem
 
 
 class Unauthorized(Problem):
-    """The request needs an API key that is good."""
+    """The request needs a valid API key."""
 
     status, code = 401, "unauthorized"
 
     def __init__(self, detail: str = "", *, invalid: bool = False) -> None:
-        # RFC 6750, 3.1: no error code for a request that sent nothing to be wrong.
+        # RFC 6750, 3.1: a request without credentials gets no error code.
         error = ', error="invalid_token"' if invalid else ""
         super().__init__(detail, headers={"WWW-Authenticate": f'Bearer realm="payments"{error}'})
 
 
 class Forbidden(Problem):
-    """The API key does not allow this."""
+    """The API key lacks the scope for this request."""
 
     status, code = 403, "forbidden"
 
     def __init__(self, scope: str) -> None:
         challenge = f'Bearer realm="payments", error="insufficient_scope", scope="{scope}"'
-        detail = f"It needs a key with the scope {scope}."
+        detail = f"Use an API key with the scope {scope}."
         super().__init__(detail, headers={"WWW-Authenticate": challenge})
 
 
 class MalformedJson(Problem):
-    """The body is not one JSON object in UTF-8."""
+    """The body is not a JSON object in UTF-8."""
 
     status, code = 400, "malformed_json"
 
 
 class RequestTooSlow(Problem):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
     status, code = 408, "request_timeout"
 
@@ -45,48 +44,48 @@ class UnsupportedMediaType(Problem):
 
 
 class ValidationFailed(Problem):
-    """Some fields are not acceptable; nothing was stored."""
+    """Some fields are invalid; nothing was stored."""
 
     status, code = 422, "validation_error"
 
     @classmethod
     def of(cls, field: str, detail: str) -> "ValidationFailed":
-        """For one field."""
+        """Return the error of one field."""
         return cls(f"{field} {detail}.", errors=[{"field": field, "detail": detail}])
 
 
 class IdempotencyKeyMissing(Problem):
-    """Every payment needs an Idempotency-Key header."""
+    """A payment needs an idempotency key."""
 
     status, code = 400, "idempotency_key_missing"
 
 
 class IdempotencyKeyInvalid(Problem):
-    """An idempotency key is 1 to 255 visible ASCII characters, sent once."""
+    """The idempotency key is invalid: it must be 1 to 255 visible ASCII characters, sent once."""
 
     status, code = 400, "idempotency_key_invalid"
 
 
 class IdempotencyKeyReused(Problem):
-    """This idempotency key was used before, with another body."""
+    """The idempotency key was used before with a different body."""
 
     status, code = 422, "idempotency_key_reused"
 
 
 class InvalidCursor(Problem):
-    """The cursor is not one that this list gave out with these filters."""
+    """The cursor does not belong to this list with these filters."""
 
     status, code = 400, "invalid_cursor"
 
 
 class PaymentNotFound(Problem):
-    """No payment has that id."""
+    """No payment has this id."""
 
     status, code = 404, "payment_not_found"
 
 
 class JobNotFound(Problem):
-    """No job has that id; finished jobs are pruned after a while."""
+    """No job has this id; finished jobs are pruned after a retention period."""
 
     status, code = 404, "job_not_found"
 
@@ -98,7 +97,7 @@ class JobNotDead(Problem):
 
 
 class Overloaded(Problem):
-    """The API has more to do than it can; try again shortly, with the same key."""
+    """The API is overloaded; retry shortly with the same idempotency key."""
 
     status, code = 503, "overloaded"
 
@@ -107,7 +106,7 @@ class Overloaded(Problem):
 
 
 class DatabaseUnavailable(Problem):
-    """The database does not answer for now; trying again with the same key is safe."""
+    """The database is unavailable; retrying with the same idempotency key is safe."""
 
     status, code = 503, "database_unavailable"
 
@@ -116,24 +115,13 @@ class DatabaseUnavailable(Problem):
 
 
 class RateLimited(Problem):
-    """One client asked more often than it may; try again later, with the same key."""
+    """The client exceeded its rate limit; retry later with the same idempotency key."""
 
     status, code = 429, "rate_limited"
 
-    @classmethod
-    def because(cls, standing: Standing) -> "RateLimited":
-        """With what was exceeded, and when to come back."""
-        limit, wait = standing.limit, standing.retry_after or 1
-        quota = limit.quota
-        return cls(
-            f"Each {limit.name} may send {quota.requests} requests in {quota.seconds} s;"
-            f" wait {wait} s.",
-            headers={"Retry-After": str(wait)},
-        )
-
 
 class TooManyStreams(Problem):
-    """One address has as many event streams open as it may."""
+    """The client's address has too many event streams open."""
 
     status, code = 429, "too_many_streams"
 

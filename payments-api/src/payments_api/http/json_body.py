@@ -1,4 +1,4 @@
-"""A request's JSON, read strictly: exact numbers, no duplicate keys, nothing left over."""
+"""Strict reading of JSON bodies: exact numbers, no duplicate names, one object."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,10 @@ from typing import Any, NoReturn
 
 from quart import Request
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.http import parse_options_header
 
 from payments_api.http.errors import MalformedJson, RequestTooSlow, UnsupportedMediaType
+from payments_api.http.messages import JSON_TYPE, HeaderFields, header_fields, header_text
 from payments_core.http.problems import PayloadTooLarge
 
 BODY_MAX_BYTES = 64 * 1024
@@ -20,24 +22,40 @@ NUMBER_MAX_CHARS = 400  # More than any exact amount needs; Python's int() stops
 
 
 async def read_json_object(request: Request, max_bytes: int = BODY_MAX_BYTES) -> dict[str, Any]:
-    """The body as a dict whose numbers are int or Decimal, never float.
+    """Return the body as a dict whose numbers are int or Decimal, never float.
 
-    Raises UnsupportedMediaType, PayloadTooLarge, MalformedJson.
+    Raises PayloadTooLarge, RequestTooSlow, UnsupportedMediaType, MalformedJson.
     """
-    # First of all: a connection on which a body is left unread has to be closed.
-    raw = await _read_bytes(request, max_bytes)
-    if request.mimetype != "application/json":
-        raise UnsupportedMediaType('Send the header "Content-Type: application/json".')
-    if request.headers.get("Content-Encoding", "identity") != "identity":
+    body = await read_body(request, max_bytes)
+    return parse_json_body(header_fields(request.scope["headers"]), body)
+
+
+def parse_json_body(fields: HeaderFields, body: bytes | bytearray) -> dict[str, Any]:
+    """Return the JSON object in a body whose header fields say that it is JSON.
+
+    Raises UnsupportedMediaType, MalformedJson.
+    """
+    content_type = header_text(fields, b"content-type")
+    if content_type != JSON_TYPE:
+        _check_json_type(content_type or "")
+    if fields.get(b"content-encoding", b"identity") != b"identity":
         raise UnsupportedMediaType("Send the body without a content encoding.")
-    charset = request.mimetype_params.get("charset", "utf-8")
-    if charset.lower() not in ("utf-8", "utf8", "us-ascii"):
+    return parse_json_object(body)
+
+
+def _check_json_type(content_type: str) -> None:
+    media_type, options = parse_options_header(content_type)
+    if media_type.lower() != JSON_TYPE:
+        raise UnsupportedMediaType('Send the header "Content-Type: application/json".')
+    if options.get("charset", "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
         raise UnsupportedMediaType("Send the body as UTF-8.")
-    return parse_json_object(raw)
 
 
-async def _read_bytes(request: Request, max_bytes: int) -> bytes:
-    """The body, counted while it comes: its length may be missing, or false."""
+async def read_body(request: Request, max_bytes: int) -> bytes:
+    """Return the body. Raises PayloadTooLarge, RequestTooSlow.
+
+    The bytes are counted as they arrive: Content-Length may be missing or wrong.
+    """
     raw = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS_MAX):
@@ -55,7 +73,7 @@ async def _read_bytes(request: Request, max_bytes: int) -> bytes:
 
 
 async def discard_body(request: Request) -> None:
-    """Take a short body that comes at once, so that a refusal need not end the connection."""
+    """Read a short body that has arrived, so that a refusal need not close the connection."""
     taken = 0
     with contextlib.suppress(RequestEntityTooLarge, TimeoutError):
         async with asyncio.timeout(DISCARD_SECONDS_MAX):
@@ -66,7 +84,7 @@ async def discard_body(request: Request) -> None:
 
 
 def parse_json_object(raw: bytes | bytearray) -> dict[str, Any]:
-    """As read_json_object, from bytes. Raises MalformedJson."""
+    """Return the JSON object in these bytes. Raises MalformedJson."""
     try:
         value = _DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError:
@@ -93,7 +111,7 @@ def _exact_number(text: str) -> Decimal:
     try:
         return Decimal(text)
     except InvalidOperation:
-        # An exponent beyond even Decimal's own: whoever reads the field refuses it by name.
+        # The exponent exceeds Decimal's own range: the field's parser rejects NaN by name.
         return Decimal("NaN")
 
 

@@ -1,19 +1,19 @@
-"""Each client's standing with its quotas: by address before anything else, by key once known."""
+"""The rate limits of clients: by address first, by API key once it is known."""
 
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from payments_api.limits.rate_limit import RateLimit, Standing
+from payments_api.limits.rate_limit import LimitDecision, RateLimit
 from payments_api.limits.settings import LimitSettings
 from payments_core.http.client_address import ClientAddresses, is_within, limited_as
 
-STANDINGS = "payments.standings"  # In the ASGI scope, for the answer's headers.
-KEY = "payments.limited_key"  # There too: the API key that the request was counted for.
+DECISIONS = "payments.limit_decisions"  # In the ASGI scope, for the answer's headers.
+KEY = "payments.limited_key"  # In the ASGI scope: the API key that the request was charged to.
 
 
 class ClientLimits:
-    """The rate limits of one process; each is None where no setting asks for it."""
+    """The rate limits of one process; each is None unless a setting enables it."""
 
     def __init__(self, settings: LimitSettings) -> None:
         self._addresses = ClientAddresses(settings.trusted_networks, settings.forwarded_header)
@@ -24,35 +24,35 @@ class ClientLimits:
         self.by_key = RateLimit("key", by_key) if by_key else None
 
     @property
-    def wanted(self) -> bool:
-        """Whether any rate is limited."""
+    def enabled(self) -> bool:
+        """Whether any rate limit is enabled."""
         return self.by_address is not None or self.by_key is not None
 
     def address_of(self, scope: Mapping[str, Any]) -> str:
-        """The client's address, as it is counted."""
+        """Return the client's address, as limits count it."""
         return limited_as(self._addresses.of(scope))
 
-    def take_address(self, scope: dict[str, Any]) -> Standing | None:
-        """Count the request for its address; the standing that refuses it, if one does."""
+    def take_address(self, scope: dict[str, Any]) -> LimitDecision | None:
+        """Charge the request to its address; return the decision if it refuses the request."""
         address = self._limited_address(scope)
         if self.by_address is None or address is None:
             return None
         return _noted(scope, self.by_address.take(address))
 
-    def take_key(self, scope: dict[str, Any], key_id: str) -> Standing | None:
-        """The same for the API key that it came with."""
+    def take_key(self, scope: dict[str, Any], key_id: str) -> LimitDecision | None:
+        """Do the same for the request's API key."""
         if self.by_key is None:
             return None
         scope[KEY] = key_id
         return _noted(scope, self.by_key.take(key_id))
 
-    def owe(self, scope: Mapping[str, Any], requests: int) -> None:
-        """Count so many more for a request that was let in, such as the items of a batch."""
+    def charge(self, scope: Mapping[str, Any], requests: int) -> None:
+        """Charge an admitted request more, such as a batch for its items."""
         address = self._limited_address(scope)
         if self.by_address is not None and address is not None:
-            self.by_address.owe(address, requests)
+            self.by_address.charge(address, requests)
         if self.by_key is not None and KEY in scope:
-            self.by_key.owe(scope[KEY], requests)
+            self.by_key.charge(scope[KEY], requests)
 
     def _limited_address(self, scope: Mapping[str, Any]) -> str | None:
         if self.by_address is None:
@@ -63,6 +63,6 @@ class ClientLimits:
         return None if is_within(address, self._exempt) else limited_as(address)
 
 
-def _noted(scope: dict[str, Any], standing: Standing) -> Standing | None:
-    scope.setdefault(STANDINGS, []).append(standing)
-    return standing if standing.retry_after is not None else None
+def _noted(scope: dict[str, Any], decision: LimitDecision) -> LimitDecision | None:
+    scope.setdefault(DECISIONS, []).append(decision)
+    return decision if decision.retry_after is not None else None

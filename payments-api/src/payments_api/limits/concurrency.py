@@ -1,9 +1,9 @@
-"""How many requests to have under way at once, found by how long they take.
+"""Concurrency limit: bound the requests in progress by their latency.
 
-Beyond what a process can do, requests only wait, for one another; so their number is bounded,
-and the bound follows their latency: additive increase, multiplicative decrease, as TCP does it.
-The signal is CoDel's (RFC 8289): the quickest request of an interval. One slow request says
-nothing about a queue; that none was quick does.
+Beyond a process's capacity, requests only wait for one another. So their number is bounded, and
+the bound follows their latency: additive increase, multiplicative decrease, as in TCP. The signal
+is CoDel's (RFC 8289): the quickest request of an interval. One slow request says nothing about a
+queue; an interval without a quick one does.
 """
 
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from time import monotonic
 
 INTERVAL_SECONDS = 0.1
 DECREASE = 0.8
-INCREASE = 8  # For each interval in which the bound was felt.
-STALLED_SECONDS = 2.0  # Nothing was answered for so long: the database stands still.
+INCREASE = 8  # For each interval in which the limit was reached.
+STALLED_SECONDS = 2.0  # Without an answer for this long, the database hangs.
 
 
 class ConcurrencyLimit:
-    """Admits requests while fewer are under way than the limit of the moment.
+    """Admits requests while fewer are in progress than the current limit.
 
-    `latency_seconds`: the quickest request may take so long before the limit shrinks.
-    `least`: never fewer than this, or nobody would find out that it got better.
+    `latency_seconds`: the limit shrinks when even the quickest request takes longer.
+    `least`: the limit never falls below it, or a recovery would go unnoticed.
     """
 
     def __init__(
@@ -41,33 +41,24 @@ class ConcurrencyLimit:
         self._answered_at = clock()
 
     def admit(self) -> float | None:
-        """When it began, to be given to `answered`; None when it has to be refused."""
-        if self.is_full():
-            return None
+        """Return the start time, to pass to `answered`, or None if the request is refused."""
         now = self._clock()
+        if self.under_way >= self.limit or (
+            self.under_way >= self._least and now > self._answered_at + STALLED_SECONDS
+        ):
+            self._was_full = True
+            return None
         if self.under_way == 0:
-            self._answered_at = now  # Nobody waited: silence was no stall.
+            self._answered_at = now  # No request was waiting: the silence was no stall.
         self.under_way += 1
         return now
 
-    def is_full(self, expected: int = 0) -> bool:
-        """Whether another request would be refused now; asking is noted, as being refused is.
-
-        `expected` were let in and will ask to be admitted before it.
-        """
-        under_way = self.under_way + expected
-        full = under_way >= self.limit or (
-            under_way >= self._least and self._clock() > self._answered_at + STALLED_SECONDS
-        )
-        self._was_full |= full
-        return full
-
-    def answered(self, began: float) -> None:
-        """A request that was admitted has ended."""
+    def answered(self, started: float) -> None:
+        """Note the end of an admitted request."""
         now = self._clock()
         self.under_way -= 1
         self._answered_at = now
-        self._quickest = min(self._quickest, now - began)
+        self._quickest = min(self._quickest, now - started)
         if now >= self._interval_ends:
             self._adjust()
             self._quickest, self._was_full = float("inf"), False

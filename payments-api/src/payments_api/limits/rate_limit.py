@@ -1,7 +1,7 @@
-"""How often one client may ask: a quota for each, refilled evenly, kept by this process alone.
+"""Rate limits: a quota for each client, refilled evenly, counted by this process alone.
 
-By throttled-py's generic cell rate algorithm (ITU-T I.371): of each client one number is kept, the
-moment at which its quota would be full again. Why this one: docs/decisions/0021-rate-limits.md.
+The algorithm is throttled-py's generic cell rate algorithm (ITU-T I.371), which keeps one number
+for each client: the time at which its quota is full again. See docs/decisions/0021-rate-limits.md.
 """
 
 import math
@@ -12,7 +12,9 @@ from typing import NamedTuple
 
 from throttled import MemoryStore, RateLimiterType, Throttled, rate_limiter, utils
 
-CLIENTS_MAX = 100_000  # Remembered at once; beyond it the longest silent is forgotten.
+from payments_api.http.errors import RateLimited
+
+CLIENTS_MAX = 100_000  # Beyond it the least recently seen client is forgotten.
 # A request costs so many units. The library adds fractions of seconds, whose rounding must not
 # refuse the last request of a quota: one unit more than the quota makes up for it. A unit is a
 # hundredth of a request, and 10 ms at the most.
@@ -25,36 +27,45 @@ _QUOTA = re.compile(r"\s*(\d{1,9})\s*/\s*(second|minute|hour)s?\s*", re.IGNORECA
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """So many requests in so many seconds; as many may come at once after a silence."""
+    """A number of requests in a number of seconds; all of them may come in one burst."""
 
     requests: int
     seconds: int
 
     @classmethod
     def parse(cls, text: str) -> "Quota":
-        """From "200/second", "1000/minute". Raises ValueError."""
+        """Parse "200/second" or "1000/minute". Raises ValueError."""
         matched = _QUOTA.fullmatch(text)
         if matched is None or int(matched[1]) < 1:
             raise ValueError("write it as 200/second, 1000/minute or 5000/hour")
         return cls(int(matched[1]), _PERIODS[matched[2].lower()])
 
 
-class Standing(NamedTuple):
-    """Where a client stands after a request; `retry_after` is None when it was let in."""
+class LimitDecision(NamedTuple):
+    """A rate limit's decision on a request; `retry_after` is None if it admits the request."""
 
     limit: "RateLimit"
     remaining: int
     full_in_seconds: float
     retry_after: int | None
 
+    def problem(self) -> RateLimited:
+        """Return the refusal: the quota that was exceeded, and when to retry."""
+        quota, wait = self.limit.quota, self.retry_after or 1
+        return RateLimited(
+            f"Each {self.limit.name} may send {quota.requests} requests in {quota.seconds} s;"
+            f" retry in {wait} s.",
+            headers={"Retry-After": str(wait)},
+        )
+
     def headers(self) -> tuple[bytes, bytes]:
-        """RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10)."""
+        """Return RateLimit-Policy and RateLimit (draft-ietf-httpapi-ratelimit-headers-10)."""
         left = self.remaining, math.ceil(self.full_in_seconds - ROUNDING_SECONDS)
         return self.limit.policy, b'"%s";r=%d;t=%d' % (self.limit.name.encode(), *left)
 
 
 class RateLimit:
-    """One quota for each client; `name` is what headers and metrics call it."""
+    """One quota for each client; `name` identifies it in headers and metrics."""
 
     def __init__(self, name: str, quota: Quota) -> None:
         self.name = name
@@ -71,18 +82,20 @@ class RateLimit:
             key_prefix=name,
         )
 
-    def take(self, client: str) -> Standing:
-        """Count one request of the client, unless its quota is used up."""
+    def take(self, client: str) -> LimitDecision:
+        """Charge the client one request unless its quota is used up."""
         result = self._throttled.limit(client, cost=self._cost)
         state = result.state
         retry_after = max(1, math.ceil(state.retry_after)) if result.limited else None
-        return Standing(self, max(0, state.remaining // self._cost), state.reset_after, retry_after)
+        return LimitDecision(
+            self, max(0, state.remaining // self._cost), state.reset_after, retry_after
+        )
 
-    def owe(self, client: str, requests: int) -> None:
-        """Count more, now known, of a request that was let in, such as a batch's items.
+    def charge(self, client: str, requests: int) -> None:
+        """Charge an admitted request more, such as a batch for its items.
 
-        May go below nothing: the client's next request waits until that is paid back. The
-        library refuses what is more than a quota, so the moment is moved on in its store.
+        The balance may become negative: the client's next request waits until it is repaid. The
+        library rejects a charge above the quota, so the time is advanced in its store.
         """
         key = f"{self.name}:v1:{RateLimiterType.GCRA.value}:{client}"
         now = utils.now_mono_f()

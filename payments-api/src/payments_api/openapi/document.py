@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, put together from the routes, their docstrings and schemas."""
+"""The OpenAPI 3.1 document: built from the routes, their docstrings, specs and schemas."""
 
 import re
 from functools import lru_cache
@@ -13,30 +13,32 @@ from quart import Quart
 
 from payments_api.auth.caller import SCOPES
 from payments_api.auth.keys import KEY_PATTERN
+from payments_api.auth.middleware import PUBLIC, required_scopes
 from payments_api.openapi import schemas
 from payments_api.openapi.links import LINKS
-from payments_api.openapi.route_specs import ANYWHERE, KEPT, OPERATIONS, PUBLIC, Operation
+from payments_api.openapi.route_specs import ANYWHERE, OPERATIONS, PROTECTED, Operation
 from payments_core.http.problems import PROBLEM_TYPE, Problem
 
-_PLACEHOLDER = re.compile(r"<(?:\w+:)?(\w+)>")  # Of an address, as Quart writes it.
+_PLACEHOLDER = re.compile(r"<(?:\w+:)?(\w+)>")  # Of a path, as Quart writes it.
 
 API_KEY = "apiKey"  # The security scheme's name.
 _IDEMPOTENCY_REPLAYED = {
-    "description": "true when the key was known: this is the first answer again.",
+    "description": "true if the answer repeats that of an earlier request with the key.",
     "schema": {"type": "string", "enum": ["true"]},
 }
-_LOCATION = {"description": "The payment's address.", "schema": {"type": "string"}}
+_LOCATION = {"description": "The path of the payment.", "schema": {"type": "string"}}
 _DESCRIPTION = """\
-Payments, their reconciliation and a double-entry ledger.
+Create payments, follow their reconciliation, and read a double-entry ledger.
 
-Money is exact: amounts and balances are strings with the currency's own number of decimals.
+Amounts and balances are exact: strings with the number of decimals that the currency has.
 Every error is an RFC 9457 problem document with a stable `code`."""
 
 
 @lru_cache(maxsize=4)
 def document(app: Quart) -> dict[str, Any]:
-    """The document of this app, as a JSON object; every route must be described."""
+    """Return the app's document as a JSON object. Raises KeyError for a route without a spec."""
     described = {operation.endpoint: operation for operation in OPERATIONS}
+    scopes = required_scopes(app)
     paths: dict[str, dict[str, Any]] = {}
     for rule in app.url_map.iter_rules():
         if rule.endpoint == "static":
@@ -45,7 +47,9 @@ def document(app: Quart) -> dict[str, Any]:
         path = _PLACEHOLDER.sub(lambda name: f"{{{to_camel(name[1])}}}", rule.rule)
         text = getdoc(app.view_functions[rule.endpoint]) or ""
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            paths.setdefault(path, {})[method.lower()] = _operation(operation, text, path)
+            paths.setdefault(path, {})[method.lower()] = _operation(
+                operation, scopes[rule.endpoint], text, path
+            )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -64,13 +68,13 @@ def document(app: Quart) -> dict[str, Any]:
     }
 
 
-def _operation(operation: Operation, text: str, path: str) -> dict[str, Any]:
+def _operation(operation: Operation, scope: str | None, text: str, path: str) -> dict[str, Any]:
     described: dict[str, Any] = {
         "operationId": operation.endpoint.replace(".", "_") + ("" if path != "/livez" else "_live"),
         "tags": [operation.tag],
         "summary": text.split("\n", 1)[0],
-        "security": [] if operation.scope is PUBLIC else [{API_KEY: [operation.scope]}],
-        "responses": _responses(operation),
+        "security": [] if scope is PUBLIC else [{API_KEY: [scope]}],
+        "responses": _responses(operation, public=scope is PUBLIC),
     }
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
@@ -86,11 +90,11 @@ def _security_scheme() -> dict[str, str]:
         "type": "http",
         "scheme": "bearer",
         "bearerFormat": f"^{KEY_PATTERN}$",
-        "description": f"An API key, made by `payments-api keys create`. Its scopes:\n{allows}",
+        "description": f"An API key, created by `payments-api keys create`. Scopes:\n{allows}",
     }
 
 
-def _responses(operation: Operation) -> dict[str, Any]:
+def _responses(operation: Operation, *, public: bool) -> dict[str, Any]:
     answer = operation.answer
     if isinstance(answer, str):
         schema = {} if answer == "application/json" else {"type": "string"}
@@ -107,8 +111,8 @@ def _responses(operation: Operation) -> dict[str, Any]:
         success["links"] = LINKS[operation.endpoint]
     responses: dict[str, Any] = {str(operation.status): success}
     by_status: dict[int, list[type[Problem]]] = {}
-    kept = () if operation.scope is PUBLIC else KEPT
-    for problem in (*operation.problems, *kept, *ANYWHERE):
+    protected = () if public else PROTECTED
+    for problem in (*operation.problems, *protected, *ANYWHERE):
         by_status.setdefault(problem.status, []).append(problem)
     for status, problems in sorted(by_status.items()):
         responses[str(status)] = {

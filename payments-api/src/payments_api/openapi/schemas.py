@@ -1,4 +1,4 @@
-"""The shapes of what the API takes and gives, for its OpenAPI document."""
+"""The schemas of requests and answers, for the OpenAPI document."""
 
 from payments_api.operations.schemas import (
     ActionPage,

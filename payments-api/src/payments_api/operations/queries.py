@@ -1,4 +1,4 @@
-"""Read what operators look at: workers, throughput, the auditor's findings."""
+"""Queries for operators: workers, throughput, the auditor's findings."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.tables import THROUGHPUT_BUCKET_SECONDS
 from payments_core.domain.payments import utc_text
+from payments_core.domain.statuses import WORKER_ALIVE_SECONDS
 
 WORKERS_SHOWN_MAX = 500
-ALIVE_WITHIN_SECONDS = 20  # Three signs of life missed, and a little.
 
 WORKERS = text(f"""
 SELECT w.id, w.host, w.version, w.started_at, w.seen_at, w.completed_total,
-       w.seen_at > now() - interval '{ALIVE_WITHIN_SECONDS} s' AS alive,
+       w.seen_at > now() - interval '{WORKER_ALIVE_SECONDS} s' AS alive,
        coalesce(held.jobs, 0) AS held, held.oldest_lease_until
 FROM workers w LEFT JOIN (
     SELECT locked_by, count(*) AS jobs, min(locked_until) AS oldest_lease_until
@@ -21,7 +21,7 @@ FROM workers w LEFT JOIN (
 ) AS held ON held.locked_by = w.id
 ORDER BY w.seen_at DESC, w.id LIMIT {WORKERS_SHOWN_MAX}""")
 
-# The bucket that is still filling is left out: it would always look like a drop.
+# Without the current bucket, which is incomplete and would always look like a drop.
 THROUGHPUT = text(f"""
 SELECT start, coalesce(sum(completed), 0)::bigint AS completed,
        coalesce(sum(failed), 0)::bigint AS failed,
@@ -39,8 +39,8 @@ INVARIANTS = text(
 )
 
 
-async def read_workers(tx: AsyncConnection) -> dict[str, Any]:
-    """The workers seen within a day, and what each holds."""
+async def list_workers(tx: AsyncConnection) -> dict[str, Any]:
+    """Return the workers seen within a day, and the jobs that each holds."""
     return {
         "workers": [
             {
@@ -59,8 +59,8 @@ async def read_workers(tx: AsyncConnection) -> dict[str, Any]:
     }
 
 
-async def read_throughput(tx: AsyncConnection, minutes: int) -> dict[str, Any]:
-    """Payments settled by all workers in each ten seconds, oldest first, gaps as zeros."""
+async def get_throughput_buckets(tx: AsyncConnection, minutes: int) -> dict[str, Any]:
+    """Return the payments settled in each ten seconds, oldest first, gaps as zeros."""
     return {
         "bucketSeconds": THROUGHPUT_BUCKET_SECONDS,
         "buckets": [
@@ -75,8 +75,8 @@ async def read_throughput(tx: AsyncConnection, minutes: int) -> dict[str, Any]:
     }
 
 
-async def read_audit(tx: AsyncConnection) -> dict[str, Any]:
-    """What the auditor found last; never audited is an empty list and no time."""
+async def get_audit_findings(tx: AsyncConnection) -> dict[str, Any]:
+    """Return the auditor's latest findings; before the first audit, no invariants and no time."""
     rows = (await tx.execute(INVARIANTS)).all()
     newest = max(rows, key=lambda row: row.checked_at, default=None)
     return {

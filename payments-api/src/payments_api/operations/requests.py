@@ -1,4 +1,4 @@
-"""What operators send, as models: checked by pydantic, told back in the API's own words."""
+"""Requests of operators: pydantic models, whose errors read like those of other requests."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -28,7 +28,7 @@ from payments_core.domain.statuses import (
 )
 
 _NO_NUL = r"^[^\u0000]*$"
-_SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # More than white space, which is stripped.
+_SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # Not only white space, which is stripped.
 Actor = Annotated[
     str,
     StringConstraints(
@@ -41,9 +41,9 @@ Reason = Annotated[
 
 
 def _whole(value: object) -> object:
-    # pydantic would expand 1e99999999, which takes minutes; nothing here has ten digits.
+    # pydantic would expand 1e99999999, which takes minutes; no field has ten digits.
     if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) > 9:
-        raise PydanticCustomError("whole", "must be a much smaller number")
+        raise PydanticCustomError("whole", "must be a smaller number")
     return value
 
 
@@ -64,37 +64,37 @@ class _Request(BaseModel):
 
 
 class ActionRequest(_Request):
-    """Who acts, and why: it stays on record. Who need not be said twice: see operators.py."""
+    """The operator and the reason to record. The header Payments-Operator overrides `actor`."""
 
     actor: Actor | None = None
     reason: Reason = ""
 
 
 class DiscardRequest(ActionRequest):
-    """Who gives a payment up, and why: it becomes the payment's note."""
+    """The operator and the reason to record; the reason becomes the payment's note."""
 
     reason: Annotated[Reason, Field(min_length=1, pattern=_SOMETHING)]
 
 
 class ReplayRequest(ActionRequest):
-    """Which dead letters to replay; what is left out does not narrow."""
+    """The dead letters to replay; an absent filter does not narrow."""
 
     error_contains: (
         Annotated[str, Field(max_length=ERROR_FILTER_MAX_CHARS, pattern=_NO_NUL)] | None
     ) = None
-    # Checked by the handler; said here for whoever reads the document.
+    # Checked by the handler; the pattern is for the OpenAPI document.
     account_id: (
         Annotated[str, WithJsonSchema({"type": "string", "pattern": ACCOUNT_ID_PATTERN})] | None
     ) = None
     created_from: Moment | None = None
     created_to: Moment | None = None
-    # In this order: the bounds belong to the number, and so get into the document.
+    # In this order, so that the bounds appear in the document.
     limit: Annotated[int, Field(ge=1, le=1000), BeforeValidator(_whole)] = 1000
     dry_run: StrictBool = False
 
 
 def parse_model(model: type[ModelT], body: Mapping[str, Any]) -> ModelT:
-    """The body as the model. Raises ValidationFailed, naming every wrong field."""
+    """Return the body as the model. Raises ValidationFailed for all wrong fields."""
     try:
         return model.model_validate(body)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""/jobs: what operators see of the queue, and what they do about dead letters."""
+"""/jobs, /workers, /throughput, /audit: the operators' view of the queue and dead letters."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -7,11 +7,20 @@ from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_api.auth.operator import operator_of
+from payments_api.auth.caller import JOBS_ADMIN
+from payments_api.auth.middleware import caller, requires
+from payments_api.auth.operator import acting_operator
+from payments_api.auth.tenants import checked_account_id
 from payments_api.http.errors import JobNotDead, JobNotFound
 from payments_api.http.json_body import read_json_object
-from payments_api.http.query_params import Query, checked_account_id
-from payments_api.operations.queries import read_audit, read_throughput, read_workers
+from payments_api.http.messages import header_fields
+from payments_api.http.pagination import Page
+from payments_api.http.query_params import Query
+from payments_api.operations.queries import (
+    get_audit_findings,
+    get_throughput_buckets,
+    list_workers,
+)
 from payments_api.operations.requests import (
     ActionRequest,
     DiscardRequest,
@@ -23,7 +32,7 @@ from payments_api.services import services
 from payments_core.audit_log import Operator, list_actions
 from payments_core.db.engine import AnyRow
 from payments_core.domain.payments import utc_text
-from payments_core.domain.statuses import JOB_ACTIONS, JOB_STATUSES
+from payments_core.domain.statuses import FAILED, JOB_ACTIONS, JOB_STATUSES
 from payments_core.queue import dead_letters, maintenance
 from payments_core.queue.dead_letters import DeadLetterFilter
 
@@ -35,39 +44,32 @@ jobs = Blueprint("jobs", __name__)
 
 
 @jobs.get("/jobs")
+@requires(JOBS_ADMIN)
 async def get_jobs() -> ResponseReturnValue:
-    """A page of jobs in a status (dead letters by default), newest first."""
+    """List the jobs in a status, newest first; by default dead letters."""
     query = Query(request.args, "status", "limit", "cursor")
-    status = query.choice("status", JOB_STATUSES) or "failed"
-    return await _page(query, ["jobs", status], "jobs", status)
+    status = query.choice("status", JOB_STATUSES) or FAILED
+    page = Page(services().cursors, query, "jobs", int, {"status": status})
+    async with services().read() as tx:
+        rows = await dead_letters.list_jobs(tx, status, page.fetch_limit, page.before)
+    return page.as_json("jobs", rows, _job_json)
 
 
 @jobs.get("/jobs/actions")
+@requires(JOBS_ADMIN)
 async def get_actions() -> ResponseReturnValue:
-    """A page of what operators did to dead letters, newest first."""
-    return await _page(Query(request.args, "limit", "cursor"), ["actions"], "actions", None)
-
-
-async def _page(
-    query: Query, scope: list[str], name: str, status: str | None
-) -> ResponseReturnValue:
-    limit = query.limit()
-    position = services().cursors.read(scope, query.text("cursor"))
-    before = None if position is None else int(position)
+    """List operators' decisions about dead letters, newest first."""
+    query = Query(request.args, "limit", "cursor")
+    page = Page(services().cursors, query, "job-actions", int)
     async with services().read() as tx:
-        if status is None:
-            rows = await list_actions(tx, limit + 1, before, JOB_ACTIONS)
-        else:
-            rows = await dead_letters.list_jobs(tx, status, limit + 1, before)
-    page = rows[:limit]
-    as_json = _action_json if status is None else _job_json
-    cursor = services().cursors.sign(scope, str(page[-1].id)) if len(rows) > limit else None
-    return {name: [as_json(row) for row in page], "nextCursor": cursor}
+        rows = await list_actions(tx, page.fetch_limit, page.before, JOB_ACTIONS)
+    return page.as_json("actions", rows, _action_json)
 
 
 @jobs.get("/jobs/stats")
+@requires(JOBS_ADMIN)
 async def get_stats() -> ResponseReturnValue:
-    """The queue's depth; counts stop at 10,000."""
+    """Retrieve the queue's depth; counts stop at 10,000."""
     Query(request.args)
     async with services().read() as tx:
         depth = await maintenance.read_depth(tx)
@@ -77,36 +79,39 @@ async def get_stats() -> ResponseReturnValue:
 
 
 @jobs.get("/jobs/<id:job_id>")
+@requires(JOBS_ADMIN)
 async def get_job(job_id: str) -> ResponseReturnValue:
-    """One job."""
+    """Retrieve a job."""
     Query(request.args)
-    wanted = _checked_id(job_id)
+    number = _checked_id(job_id)
     async with services().read() as tx:
         try:
-            return _job_json(await dead_letters.get_job(tx, wanted))
+            return _job_json(await dead_letters.get_job(tx, number))
         except dead_letters.JobNotFound:
             raise JobNotFound from None
 
 
 @jobs.post("/jobs/<id:job_id>/replay")
+@requires(JOBS_ADMIN)
 async def post_replay(job_id: str) -> ResponseReturnValue:
-    """Give a dead letter all its attempts again."""
-    wanted = parse_model(ActionRequest, await read_json_object(request))
-    return await _act(job_id, dead_letters.replay, wanted)
+    """Replay a dead letter: give it all its attempts again."""
+    decision = parse_model(ActionRequest, await read_json_object(request))
+    return await _decide(job_id, dead_letters.replay, decision)
 
 
 @jobs.post("/jobs/<id:job_id>/discard")
+@requires(JOBS_ADMIN)
 async def post_discard(job_id: str) -> ResponseReturnValue:
-    """Give a dead letter up: its payment fails, and says who discarded it and why."""
-    wanted = parse_model(DiscardRequest, await read_json_object(request))
-    return await _act(job_id, dead_letters.discard, wanted)
+    """Discard a dead letter: its payment fails, with the operator and the reason on record."""
+    decision = parse_model(DiscardRequest, await read_json_object(request))
+    return await _decide(job_id, dead_letters.discard, decision)
 
 
-async def _act(job_id: str, act: Act, wanted: ActionRequest) -> ResponseReturnValue:
-    operator = operator_of(wanted.actor)
+async def _decide(job_id: str, act: Act, decision: ActionRequest) -> ResponseReturnValue:
+    operator = _operator(decision.actor)
     try:
         async with services().write() as tx:
-            job = await act(tx, _checked_id(job_id), operator, wanted.reason)
+            job = await act(tx, _checked_id(job_id), operator, decision.reason)
     except dead_letters.JobNotFound:
         raise JobNotFound from None
     except dead_letters.JobNotDead as error:
@@ -116,51 +121,56 @@ async def _act(job_id: str, act: Act, wanted: ActionRequest) -> ResponseReturnVa
 
 
 @jobs.post("/jobs/replay")
+@requires(JOBS_ADMIN)
 async def post_replay_matching() -> ResponseReturnValue:
-    """Replay every dead letter that matches, the oldest first; or only count them."""
-    wanted = parse_model(ReplayRequest, await read_json_object(request))
+    """Replay all matching dead letters, oldest first, or only count them."""
+    replay = parse_model(ReplayRequest, await read_json_object(request))
+    account_id = replay.account_id
     which = DeadLetterFilter(
-        error_contains=wanted.error_contains,
-        account_id=None
-        if wanted.account_id is None
-        else checked_account_id(wanted.account_id, None),
-        created_from=wanted.created_from,
-        created_to=wanted.created_to,
+        error_contains=replay.error_contains,
+        account_id=None if account_id is None else checked_account_id(account_id, None),
+        created_from=replay.created_from,
+        created_to=replay.created_to,
     )
-    operator = operator_of(wanted.actor)
+    operator = _operator(replay.actor)
     async with services().write() as tx:
-        if wanted.dry_run:
-            return {
-                "matched": await dead_letters.count_dead(tx, which, wanted.limit),
-                "replayed": 0,
-            }
-        ids = await dead_letters.replay_matching(tx, which, wanted.limit, operator, wanted.reason)
+        if replay.dry_run:
+            matched = await dead_letters.count_dead(tx, which, replay.limit)
+            return {"matched": matched, "replayed": 0}
+        ids = await dead_letters.replay_matching(tx, which, replay.limit, operator, replay.reason)
     services().notifier.payments_changed([], jobs_added=bool(ids))
     return {"matched": len(ids), "replayed": len(ids)}
 
 
 @jobs.get("/workers")
+@requires(JOBS_ADMIN)
 async def get_workers() -> ResponseReturnValue:
-    """The workers, and what each holds."""
+    """List the workers seen within a day, and the jobs that each holds."""
     Query(request.args)
     async with services().read() as tx:
-        return await read_workers(tx)
+        return await list_workers(tx)
 
 
 @jobs.get("/throughput")
+@requires(JOBS_ADMIN)
 async def get_throughput() -> ResponseReturnValue:
-    """Payments settled in each ten seconds of the last minutes."""
+    """Retrieve how many payments were settled in each ten seconds of the last minutes."""
     minutes = Query(request.args, "minutes").integer("minutes", 15, 1, 24 * 60)
     async with services().read() as tx:
-        return await read_throughput(tx, minutes)
+        return await get_throughput_buckets(tx, minutes)
 
 
 @jobs.get("/audit")
+@requires(JOBS_ADMIN)
 async def get_audit() -> ResponseReturnValue:
-    """What the auditor found last."""
+    """Retrieve the auditor's latest findings."""
     Query(request.args)
     async with services().read() as tx:
-        return await read_audit(tx)
+        return await get_audit_findings(tx)
+
+
+def _operator(actor: str | None) -> Operator:
+    return acting_operator(header_fields(request.scope["headers"]), caller(), actor)
 
 
 def _checked_id(text: str) -> int:

@@ -1,4 +1,4 @@
-"""The queue, its workers and the audit: what operators are answered."""
+"""Schemas of the queue, its workers and the audit."""
 
 from datetime import datetime
 from typing import Literal
@@ -10,7 +10,7 @@ from payments_core.domain.statuses import JobAction
 
 
 class Job(JobOfPayment):
-    """A job of the queue. failed is a dead letter."""
+    """A job of the queue; a failed job is a dead letter."""
 
     payment_id: UUID
     priority: int
@@ -18,14 +18,14 @@ class Job(JobOfPayment):
 
 
 class JobPage(Shape):
-    """Jobs, newest first."""
+    """A page of jobs, newest first."""
 
     jobs: list[Job]
     next_cursor: Cursor
 
 
 class QueueStats(Shape):
-    """The queue's depth. A count that is capped says at least that many."""
+    """The queue's depth. A capped count means at least that many."""
 
     pending: int
     processing: int
@@ -37,14 +37,14 @@ class QueueStats(Shape):
 
 
 class Replayed(Shape):
-    """How many dead letters matched, and how many were replayed."""
+    """The number of dead letters that matched, and of those that were replayed."""
 
     matched: int
     replayed: int
 
 
 class OperatorAction(Shape):
-    """Something an operator did to dead letters."""
+    """An operator's decision about dead letters."""
 
     id: int
     action: JobAction
@@ -55,9 +55,9 @@ class OperatorAction(Shape):
 
 
 class OperatorRecord(Shape):
-    """Something an operator did: `jobIds` are decided dead letters, `paymentId` a payment made.
+    """An operator's action. `jobIds` are the dead letters, `paymentId` the payment concerned.
 
-    What was done to an API key names it in `reason`.
+    For an action on an API key, `reason` names the key.
     """
 
     id: int
@@ -72,21 +72,21 @@ class OperatorRecord(Shape):
 
 
 class OperatorRecordPage(Shape):
-    """What operators did, newest first."""
+    """A page of operators' actions, newest first."""
 
     actions: list[OperatorRecord]
     next_cursor: Cursor
 
 
 class ActionPage(Shape):
-    """What operators did, newest first."""
+    """A page of operators' decisions about dead letters, newest first."""
 
     actions: list[OperatorAction]
     next_cursor: Cursor
 
 
 class Worker(Shape):
-    """A worker seen within a day."""
+    """A worker seen within the last day."""
 
     id: str
     host: str
@@ -100,7 +100,7 @@ class Worker(Shape):
 
 
 class Workers(Shape):
-    """All workers seen within a day."""
+    """The workers seen within the last day."""
 
     workers: list[Worker]
 
@@ -115,7 +115,7 @@ class ThroughputBucket(Shape):
 
 
 class Throughput(Shape):
-    """Payments settled in each bucket of time, oldest first."""
+    """The payments settled in each interval, oldest first."""
 
     bucket_seconds: int
     buckets: list[ThroughputBucket]
@@ -131,7 +131,7 @@ class Invariant(Shape):
 
 
 class Audit(Shape):
-    """What the auditor found last; never audited is no invariant and no time."""
+    """The auditor's latest findings; before the first audit, no invariants and no time."""
 
     checked_at: datetime | None
     mode: Literal["incremental", "full"] | None
@@ -139,6 +139,6 @@ class Audit(Shape):
 
 
 class Status(Shape):
-    """How the process is."""
+    """The state of the process."""
 
     status: str

@@ -1,13 +1,11 @@
-"""From what a client sent to a NewPayment that can be stored, or an error that says why not."""
+"""Parsing of payments: a request's fields become a NewPayment, or an error names what is wrong."""
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from werkzeug.datastructures import Headers
-
 from payments_api.http.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, ValidationFailed
-from payments_core.domain.money import MoneyError, decimals_of, parse_amount
+from payments_core.domain.money import DEFAULT_CURRENCY, MoneyError, decimals_of, parse_amount
 from payments_core.domain.payments import (
     ACCOUNT_ID_MAX_CHARS,
     DESCRIPTION_MAX_CHARS,
@@ -18,7 +16,6 @@ from payments_core.domain.payments import (
 )
 
 FIELDS = frozenset({"accountId", "amount", "currency", "description"})
-DEFAULT_CURRENCY = "USD"
 
 _VISIBLE = re.compile(r"[!-~]*\Z")
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
@@ -27,7 +24,7 @@ Errors = list[dict[str, str]]
 
 
 def parse_payment(body: Mapping[str, Any], idempotency_key: str) -> NewPayment:
-    """A checked and normalised order. Raises ValidationFailed, naming every wrong field."""
+    """Return the checked and normalised payment. Raises ValidationFailed for all wrong fields."""
     errors: Errors = []
     if not FIELDS.issuperset(body):
         errors += [
@@ -43,7 +40,7 @@ def parse_payment(body: Mapping[str, Any], idempotency_key: str) -> NewPayment:
         errors.append({"field": "amount", "detail": "is required"})
     else:
         try:
-            # With an unknown currency the amount is still looked at, for one complete answer.
+            # Parsed with an unknown currency too, so that one answer names every wrong field.
             amount = parse_amount(body["amount"], currency or DEFAULT_CURRENCY)
         except MoneyError as error:
             errors.append({"field": "amount", "detail": str(error)})
@@ -64,7 +61,7 @@ def _account_id(body: Mapping[str, Any], errors: Errors) -> str:
         )
         errors.append({"field": "accountId", "detail": detail})
     elif is_system_account(value):
-        errors.append({"field": "accountId", "detail": "must not be one of the system's own"})
+        errors.append({"field": "accountId", "detail": "must not name a system account"})
     return value if isinstance(value, str) else ""
 
 
@@ -83,29 +80,22 @@ def _description(body: Mapping[str, Any], errors: Errors) -> str:
     if not isinstance(value, str):
         errors.append({"field": "description", "detail": "must be a string"})
     elif len(value) > DESCRIPTION_MAX_CHARS:
-        detail = f"must have {DESCRIPTION_MAX_CHARS} characters at most"
+        detail = f"must have at most {DESCRIPTION_MAX_CHARS} characters"
         errors.append({"field": "description", "detail": detail})
     elif _UNSTORABLE.search(value):
-        detail = "must not hold NUL or half of a surrogate pair"
+        detail = "must not contain NUL or an unpaired surrogate"
         errors.append({"field": "description", "detail": detail})
     return value if isinstance(value, str) else ""
 
 
-def parse_idempotency_key(headers: Headers) -> str:
-    """The key of the one Idempotency-Key header, bare or as an RFC 8941 quoted string.
+def parse_idempotency_key(value: str | None) -> str:
+    """Return the key in an Idempotency-Key header, bare or as an RFC 8941 quoted string.
 
-    Both spellings of a key are the same key. Raises IdempotencyKeyMissing, IdempotencyKeyInvalid.
+    Both spellings of a key are the same key. Raises IdempotencyKeyMissing, IdempotencyKeyInvalid,
+    also for a repeated header, whose values are joined by a comma and a space.
     """
-    values = headers.getlist("Idempotency-Key")
-    if len(values) > 1:
-        raise IdempotencyKeyInvalid("Send the header once.")
-    return parse_key_header(values[0] if values else None)
-
-
-def parse_key_header(value: str | None) -> str:
-    """The same of the header's value; None where there is no such header."""
     if value is None:
-        raise IdempotencyKeyMissing('Send "Idempotency-Key: " and a fresh UUID, say.')
+        raise IdempotencyKeyMissing("Send the header Idempotency-Key with a fresh UUID.")
     key = value.strip(" \t")
     if len(key) >= 2 and key[0] == key[-1] == '"':
         key = _unquoted(key[1:-1])
@@ -113,7 +103,7 @@ def parse_key_header(value: str | None) -> str:
 
 
 def checked_key(key: object) -> str:
-    """The key itself, if it can be one. Raises IdempotencyKeyMissing, IdempotencyKeyInvalid."""
+    """Return a valid idempotency key. Raises IdempotencyKeyMissing, IdempotencyKeyInvalid."""
     if key is None or key == "":
         raise IdempotencyKeyMissing("The key is empty.")
     if not isinstance(key, str) or len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
@@ -124,14 +114,16 @@ def checked_key(key: object) -> str:
 
 
 def _unquoted(inner: str) -> str:
-    """RFC 8941, 3.3.3: within the quotes, \\" and \\\\ stand for " and \\."""
+    """Unescape a quoted string (RFC 8941, 3.3.3): \\" and \\\\ stand for " and \\."""
     plain = []
     characters = iter(inner)
     for character in characters:
         if character == '"':
-            raise IdempotencyKeyInvalid("A quoted key must not hold a bare quote.")
+            raise IdempotencyKeyInvalid("A quoted key must not contain an unescaped quote.")
         escaped = next(characters, "") if character == "\\" else ""
         if character == "\\" and escaped not in ('"', "\\"):
-            raise IdempotencyKeyInvalid('After a backslash only " or another one may stand.')
+            raise IdempotencyKeyInvalid(
+                "A backslash in a quoted key must escape a quote or a backslash."
+            )
         plain.append(escaped or character)
     return "".join(plain)

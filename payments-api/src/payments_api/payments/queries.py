@@ -1,4 +1,4 @@
-"""Read payments: one whole, or a page of them, newest first."""
+"""Queries of payments: one in full, or a page of them, newest first."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from payments_core.db.tables import (
 from payments_core.domain.money import amount_text
 from payments_core.domain.payments import first_id_at, utc_text
 
-# A payment's id holds the API's time at which it was asked for; its row's time is Postgres'.
+# A payment's id holds the API's time, its row the database's: how far the two may differ.
 ID_SKEW = timedelta(minutes=10)
 
 _LISTED = (
@@ -43,9 +43,9 @@ _LISTED = (
 
 @dataclass(frozen=True, slots=True)
 class PaymentFilter:
-    """Which payments; what is None does not narrow. created_from is included, created_to not.
+    """The filters of a list of payments; None does not narrow.
 
-    account_id is the stored one, and so the tenant's own where there is a tenant.
+    `created_from` is inclusive, `created_to` exclusive. `account_id` is the stored id.
     """
 
     tenant: str | None = None
@@ -56,8 +56,23 @@ class PaymentFilter:
     created_from: datetime | None = None
     created_to: datetime | None = None
 
+    def named_values(self) -> dict[str, str | None]:
+        """Return what narrows the list, by the names that cursors are bound to.
+
+        Names and texts must stay the same from one release to the next.
+        """
+        return {
+            "tenant": self.tenant,
+            "accountId": self.account_id,
+            "status": self.status,
+            "currency": self.currency,
+            "discrepancy": "true" if self.discrepancy else None,
+            "createdFrom": time_or_none(self.created_from),
+            "createdTo": time_or_none(self.created_to),
+        }
+
     def conditions(self, before: UUID | None = None) -> list[ColumnElement[bool]]:
-        """The WHERE terms over payments below `before`, each with an index behind it."""
+        """Return the WHERE terms over payments below `before`, each served by an index."""
         columns = payments.c
         terms = self._bounds(columns.id, before)
         if self.account_id is not None:
@@ -82,7 +97,7 @@ class PaymentFilter:
     def _bounds(
         self, payment_id: ColumnElement[UUID], before: UUID | None
     ) -> list[ColumnElement[bool]]:
-        """What is known of the payments' ids, for whichever column has them."""
+        """Return the bounds of the payments' ids, for a column that holds them."""
         terms = [] if before is None else [payment_id < before]
         if self.created_from is not None:
             terms.append(payment_id >= first_id_at(self.created_from, -ID_SKEW))
@@ -93,20 +108,21 @@ class PaymentFilter:
     def _is_among(
         self, table: Table, condition: ColumnElement[bool], before: UUID | None
     ) -> ColumnElement[bool]:
-        """Of the few payments that a partial index of another table has: it is walked, not ours.
+        """Return a term for the few payments in a partial index of another table.
 
-        For that it needs the bounds too: no planner carries them over an equality.
+        The planner walks that index only with the bounds repeated: it does not carry them over an
+        equality.
         """
         ids = table.c.payment_id
-        found = exists().where(ids == payments.c.id, condition, *self._bounds(ids, before))
-        # The list itself joins the results: without this, this would take that row for its own.
-        return found.correlate(payments)
+        listed = exists().where(ids == payments.c.id, condition, *self._bounds(ids, before))
+        # The list joins the results too: without this the term would refer to that row.
+        return listed.correlate(payments)
 
 
 _results = reconciliation_results.c
 _HAS_DISCREPANCY = _results.status == constant("completed_with_discrepancy")
-# Found by a partial index of an insert-only or small table: an index over payments.status would
-# cost every settling payment its HOT update.
+# Served by a partial index of an insert-only or small table: an index over payments.status
+# would deny every settling payment its HOT update.
 _RARE_STATUSES = {
     "pending": (recon_jobs, recon_jobs.c.status != constant("completed")),
     "failed": (reconciliation_results, _results.status == constant("failed")),
@@ -114,7 +130,7 @@ _RARE_STATUSES = {
 
 
 def _select_listed() -> Select[Any]:
-    # Only a discrepancy has an amount: so a small index is asked, and not every result's row.
+    # Only a discrepancy has an amount, so a small index serves the join.
     of_payment = and_(_results.payment_id == payments.c.id, _HAS_DISCREPANCY)
     return select(*_LISTED).join(reconciliation_results, of_payment, isouter=True)
 
@@ -122,7 +138,7 @@ def _select_listed() -> Select[Any]:
 async def list_payments(
     tx: AsyncConnection, which: PaymentFilter, limit: int, before: UUID | None
 ) -> Sequence[AnyRow]:
-    """Payments newest first (by id, a UUIDv7), from below `before` on."""
+    """Return payments newest first (by id, a UUIDv7), from below `before`."""
     query = _select_listed().where(*which.conditions(before))
     rows: Sequence[AnyRow] = (
         await tx.execute(query.order_by(payments.c.id.desc()).limit(constant(limit)))
@@ -131,21 +147,23 @@ async def list_payments(
 
 
 async def payments_by_id(tx: AsyncConnection, ids: Sequence[UUID]) -> Sequence[AnyRow]:
-    """These payments, oldest first, as the list shows them."""
+    """Return these payments, oldest first, as the list shows them."""
     query = _select_listed().where(payments.c.id.in_(ids)).order_by(payments.c.id)
     rows: Sequence[AnyRow] = (await tx.execute(query)).all()
     return rows
 
 
-async def get_payment(tx: AsyncConnection, payment_id: UUID, who: Caller) -> dict[str, Any] | None:
-    """A payment as GET /payments/{id} shows it; None when there is none that they may see.
+async def get_payment(
+    tx: AsyncConnection, payment_id: UUID, caller: Caller
+) -> dict[str, Any] | None:
+    """Return a payment as GET /payments/{id} shows it, or None if the caller may see none.
 
-    Ledger entries need their own scope. The job is the operators' matter, and numbered across
-    all tenants: none of them sees it.
+    Ledger entries need their own scope. Jobs are numbered across all tenants, so a tenant's key
+    sees none.
     """
     query = select(payments).where(payments.c.id == payment_id)
     payment = (await tx.execute(query)).one_or_none()
-    tenant = who.tenant
+    tenant = caller.tenant
     if payment is None or not is_of_tenant(payment.account_id, tenant):
         return None
     results, jobs, entries = reconciliation_results, recon_jobs, ledger_entries
@@ -166,13 +184,13 @@ async def get_payment(tx: AsyncConnection, payment_id: UUID, who: Caller) -> dic
         "job": _job_in_payment(job) if job and tenant is None else None,
         "reconciliation": _reconciliation_json(result, currency) if result else None,
         "ledgerEntries": [entry_json(leg, tenant) for leg in legs]
-        if LEDGER_READ in who.scopes
+        if LEDGER_READ in caller.scopes
         else None,
     }
 
 
 def payment_json(payment: Mapping[str, Any], tenant: str | None = None) -> dict[str, Any]:
-    """A payment as lists and events show it to the tenant."""
+    """Return a payment as lists and events show it to the tenant."""
     currency = payment["currency"]
     return {
         "id": str(payment["id"]),
@@ -188,9 +206,9 @@ def payment_json(payment: Mapping[str, Any], tenant: str | None = None) -> dict[
 
 
 def entry_json(entry: AnyRow, tenant: str | None = None) -> dict[str, Any]:
-    """A ledger entry, but for the payment it belongs to.
+    """Return a ledger entry without its payment.
 
-    What is counted or summed across all tenants is None for each of them.
+    Numbers that count or sum across tenants are None for a tenant.
     """
     own = is_of_tenant(entry.account_id, tenant)
     return {
@@ -207,7 +225,7 @@ def entry_json(entry: AnyRow, tenant: str | None = None) -> dict[str, Any]:
 
 
 def time_or_none(at: datetime | None) -> str | None:
-    """The time as the API writes it."""
+    """Return the time as the API writes it, or None."""
     return None if at is None else utc_text(at)
 
 

@@ -1,4 +1,4 @@
-"""Payments and accounts: what clients send, and what they are answered."""
+"""Schemas of payments and accounts: requests and answers."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -33,38 +33,40 @@ CREATED: dict[str, JsonValue] = {
     "createdAt": NOW,
 }
 
-AMOUNT_FLOAT = float(AMOUNT_LIMIT)  # Only said in the document: no amount is read as a float.
+AMOUNT_FLOAT = float(AMOUNT_LIMIT)  # For the document alone: no amount is parsed as a float.
 Amount = Annotated[
     str,
     Field(
         pattern=r"^-?[0-9]+(\.[0-9]+)?$",
-        description="Exact, with the currency's own number of decimals.",
+        description="Exact, with the number of decimals that the currency has.",
         examples=["100.00"],
     ),
 ]
 CurrencyCode = Annotated[
-    str, Field(pattern="^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])
+    str, Field(pattern="^[A-Z]{3}$", description="An ISO 4217 code.", examples=["USD"])
 ]
 KnownCurrency = Annotated[
     str,
     Field(
-        description="ISO 4217, in use.",
+        description="An ISO 4217 code in use.",
         examples=["USD"],
         json_schema_extra={"enum": [*currencies()]},
     ),
 ]
 AccountId = Annotated[str, Field(pattern=ACCOUNT_ID_PATTERN, examples=["acc_42"])]
-Cursor = Annotated[str | None, Field(description="For the next page; null on the last.")]
+Cursor = Annotated[
+    str | None, Field(description="The cursor of the next page; null on the last page.")
+]
 
 
 class Shape(BaseModel):
-    """Camel case on the wire; an example where one says more than the types."""
+    """A schema: camel case on the wire, with an example where types do not suffice."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
 class PaymentRequest(Shape):
-    """A payment to make."""
+    """A payment to create."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -78,8 +80,9 @@ class PaymentRequest(Shape):
         Annotated[float, Field(gt=-AMOUNT_FLOAT, lt=AMOUNT_FLOAT)]
         | Annotated[str, Field(pattern=AMOUNT_TEXT_PATTERN, max_length=AMOUNT_TEXT_MAX_CHARS)],
         Field(
-            description="A JSON number or a string, read as an exact decimal. It must fit the"
-            " currency's decimals. Negative and zero amounts are accepted, and then fail.",
+            description="A JSON number or a string, parsed as an exact decimal with at most the"
+            " currency's decimals. Payments of negative and zero amounts are accepted, and fail in"
+            " reconciliation.",
             examples=[100, "100.00"],
         ),
     ]
@@ -88,7 +91,7 @@ class PaymentRequest(Shape):
 
 
 class BatchItem(PaymentRequest):
-    """A payment to make, and its idempotency key."""
+    """A payment to create, with its idempotency key."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -103,7 +106,7 @@ class BatchItem(PaymentRequest):
 
 
 class BatchRequest(Shape):
-    """Payments to make, each for itself."""
+    """Payments to create, each independent of the others."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -122,7 +125,7 @@ class BatchRequest(Shape):
 
 
 class CreatedPayment(Shape):
-    """The payment as it was recorded; a replay gives the same bytes."""
+    """The payment as created; a replay returns the same bytes."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [CREATED]})
 
@@ -136,7 +139,7 @@ class CreatedPayment(Shape):
 
 
 class Problem(Shape):
-    """RFC 9457 problem details. `code` is stable; `errors` names fields."""
+    """RFC 9457 problem details. `code` is stable; `errors` names the invalid fields."""
 
     type: str
     title: str
@@ -148,7 +151,7 @@ class Problem(Shape):
 
 
 class BatchAnswerItem(Shape):
-    """201 with a payment, or the status and problem that it would have got alone."""
+    """The answer that the item would get alone: 201 with a payment, or a status with a problem."""
 
     status: int
     replayed: bool = False
@@ -157,13 +160,13 @@ class BatchAnswerItem(Shape):
 
 
 class BatchAnswer(Shape):
-    """One answer an item, in order."""
+    """One answer for each item, in order."""
 
     payments: list[BatchAnswerItem]
 
 
 class Payment(CreatedPayment):
-    """A payment as it stands."""
+    """A payment with its current status."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -179,7 +182,7 @@ class Payment(CreatedPayment):
 
 
 class PaymentPage(Shape):
-    """Payments, newest first."""
+    """A page of payments, newest first."""
 
     payments: list[Payment]
     next_cursor: Cursor
@@ -188,8 +191,8 @@ class PaymentPage(Shape):
 class LedgerEntry(Shape):
     """One leg of a posting, with its account's balance after it.
 
-    For a tenant's key, what is counted or summed across all tenants is null: every leg's id, and
-    the clearing leg's place and balance.
+    For a tenant's key, numbers that count or sum across tenants are null: every leg's id, and the
+    clearing leg's sequence number and balance.
     """
 
     id: int | None
@@ -204,20 +207,20 @@ class LedgerEntry(Shape):
 
 
 class StatementEntry(LedgerEntry):
-    """A leg, and the payment that it belongs to."""
+    """A ledger entry with its payment."""
 
     payment_id: UUID
 
 
 class Statement(Shape):
-    """An account's entries in a currency, newest first."""
+    """A page of an account's ledger entries in a currency, newest first."""
 
     entries: list[StatementEntry]
     next_cursor: Cursor
 
 
 class Reconciliation(Shape):
-    """What the rules made of the payment. ruleVersion 0 is an operator's decision."""
+    """The outcome of reconciliation. ruleVersion 0 is an operator's decision."""
 
     status: ResultStatus
     matched: bool
@@ -243,9 +246,9 @@ class JobOfPayment(Shape):
 
 
 class PaymentDetail(Payment):
-    """A payment with all that became of it.
+    """A payment with its job, reconciliation and ledger entries.
 
-    ledgerEntries is null for a key without ledger:read, job for one of a tenant.
+    `ledgerEntries` is null for a key without ledger:read, `job` for a tenant's key.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": []})
@@ -259,7 +262,7 @@ class PaymentDetail(Payment):
 
 
 class Balance(Shape):
-    """What an account holds; one never paid into holds 0.00."""
+    """An account's balance; an account without entries has 0.00."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -274,6 +277,6 @@ class Balance(Shape):
 
 
 class Currencies(Shape):
-    """The currencies in which an account has entries."""
+    """The currencies in which an account has ledger entries."""
 
     currencies: list[CurrencyCode]

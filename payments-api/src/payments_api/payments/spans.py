@@ -1,4 +1,4 @@
-"""The spans of a payment's creation: its job is sent, in a statement it may share with others.
+"""The spans of a payment's creation: one that sends its job, one for the shared statement.
 
 A statement that serves one recorded request runs in that request's trace. One that serves
 several has a trace of its own, which links them all, and each of them gets a span of the
@@ -27,22 +27,22 @@ from payments_core.observability.tracing import JOBS_QUEUE, traceparent_of_span,
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """What a payment's row keeps of its trace; `span` is None when it is not recorded."""
+class SendSpan:
+    """The trace context that a payment's row keeps; `span` is None if it is not recorded."""
 
     traceparent: str | None
     span: Span | None = None
 
 
 @contextmanager
-def sending(orders: int, traceparent: str | None) -> Iterator[Sent]:
-    """The span under which orders get into the database; its context goes into their rows.
+def sending(payments: int, traceparent: str | None) -> Iterator[SendSpan]:
+    """Open the span under which payments are stored; its context goes into their rows.
 
-    An unrecorded request leaves its caller's `traceparent`, if any, in the row.
+    An unrecorded request leaves its client's `traceparent`, if any, in the row.
     """
     active = tracer()
     if active is None or not get_current_span().is_recording():
-        yield Sent(traceparent)
+        yield SendSpan(traceparent)
         return
     span = active.start_span(
         f"send {JOBS_QUEUE}",
@@ -52,11 +52,11 @@ def sending(orders: int, traceparent: str | None) -> Iterator[Sent]:
             "messaging.destination.name": JOBS_QUEUE,
             "messaging.operation.name": "send",
             "messaging.operation.type": "send",
-            "messaging.batch.message_count": orders,
+            "messaging.batch.message_count": payments,
         },
     )
     try:
-        yield Sent(traceparent_of_span(span), span)
+        yield SendSpan(traceparent_of_span(span), span)
     except BaseException as error:
         code = error.code if isinstance(error, Problem) else type(error).__name__
         span.set_attribute("error.type", code)
@@ -67,8 +67,8 @@ def sending(orders: int, traceparent: str | None) -> Iterator[Sent]:
 
 
 @contextmanager
-def writing(spans: Sequence[Span], statement: str, orders: int) -> Iterator[None]:
-    """Put the statement that runs within the block into the traces of the requests it serves."""
+def writing(spans: Sequence[Span], statement: str, payments: int) -> Iterator[None]:
+    """Put the block's statement into the traces of the requests that it serves."""
     active = tracer()
     senders = list(dict.fromkeys(spans))
     if active is None or not senders:
@@ -77,7 +77,7 @@ def writing(spans: Sequence[Span], statement: str, orders: int) -> Iterator[None
     began = time_ns()
     attributes: dict[str, str | int] = {
         **statement_attributes(statement),
-        "db.operation.batch.size": orders,
+        "db.operation.batch.size": payments,
     }
     links = [Link(sender.get_span_context()) for sender in senders]
     name = str(attributes["db.query.summary"])

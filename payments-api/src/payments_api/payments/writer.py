@@ -1,8 +1,8 @@
-"""Create payments: concurrent requests share one statement, and each gets its own answer.
+"""The payment writer: concurrent requests share one statement, and each gets its own answer.
 
-While one statement is under way, new orders gather for the next: no timer, so nobody waits
-when the API is idle. The statement stores payments and their jobs, all or nothing, in one
-round trip; the unique key makes a repeated order a replay, whoever came first.
+While one statement runs, new payments gather for the next, without a timer, so an idle API adds
+no latency. A statement stores payments and their jobs, all or none, in one round trip; the unique
+key makes a repeated payment a replay, whichever request was first.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -19,9 +19,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.http.errors import DatabaseUnavailable, IdempotencyKeyReused, Overloaded
 from payments_api.metrics import statement_measured
-from payments_api.payments.batch_answers import BatchAnswers
-from payments_api.payments.spans import Sent, sending, writing
-from payments_api.payments.store import CREATE, FIND
+from payments_api.payments.spans import SendSpan, sending, writing
+from payments_api.payments.store import CREATE, CREATE_RECORDED, FIND
+from payments_core.audit_log import Operator
 from payments_core.db.engine import (
     driver_connection,
     is_connection_lost,
@@ -31,162 +31,188 @@ from payments_core.db.engine import (
 from payments_core.domain.payments import CreatedPayment, NewPayment
 from payments_core.queue.notify import Notifier
 
-SHARED_ORDERS_MAX = 1_000  # In one statement.
-# Turns of the event loop before a statement; so many without a new order, and it begins.
+SHARED_PAYMENTS_MAX = 1_000  # In one statement.
+# Turns of the event loop before a statement; it starts after QUIET_TURNS without a new payment.
 GATHER_TURNS_MAX, QUIET_TURNS = 8, 2
-ATTEMPTS_MAX = 3  # A lost connection: the key makes trying again safe.
-# Longer than a key in flight elsewhere is waited for; a silent network must not stop us longer.
+ATTEMPTS_MAX = 3  # After a lost connection: the key makes another attempt safe.
+# Longer than the wait for a key in flight elsewhere; a silent network must not block for longer.
 STATEMENT_SECONDS_MAX = 8.0
-DATA_ERROR_CLASSES = ("22", "23")  # Something about a row itself, such as a CHECK.
+DATA_ERROR_CLASSES = ("22", "23")  # An error in a row itself, such as a violated CHECK.
+# To isolate the bad rows of one batch: enough for five of 1,000. One request must not keep the
+# others waiting for a thousand statements.
+BISECT_STATEMENTS_MAX = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Creation:
-    """The answer to an order; `replayed` when the payment was there already."""
+    """The outcome of a creation; `replayed` if its key had stored the payment before."""
 
     payment: CreatedPayment
     replayed: bool
 
 
-class _Answer(Protocol):
-    """Where the answer to one order goes: a future of its own, or its place in a batch."""
-
-    def done(self) -> bool: ...
-    def set_result(self, result: Creation, /) -> None: ...
-    def set_exception(self, exception: BaseException, /) -> None: ...
-
-
-@dataclass(slots=True)  # Not frozen: that makes each of a thousand take twice as long.
+@dataclass(slots=True)  # Not frozen, which would double the time to make each of a thousand.
 class _Waiting:
     id: UUID
-    order: NewPayment
+    payment: NewPayment
     fingerprint: bytes
-    sent: Sent
-    answer: _Answer
+    span: SendSpan
+    operator: Operator | None
+    answer: "asyncio.Future[Creation]"
 
 
 class PaymentWriter:
-    """The one door by which payments get into the database."""
+    """The only way by which payments enter the database."""
 
-    def __init__(self, engine: AsyncEngine, notifier: Notifier, waiting_max: int) -> None:
+    def __init__(self, engine: AsyncEngine, notifier: Notifier, queue_max: int) -> None:
         self._engine = engine
         self._notifier = notifier
-        self._waiting: deque[_Waiting] = deque()
-        self._waiting_max = waiting_max
+        self._queue: deque[_Waiting] = deque()
+        self._queue_max = queue_max
         self._wake = asyncio.Event()
 
     @property
-    def waiting(self) -> int:
-        """How many orders wait for the next statement."""
-        return len(self._waiting)
+    def queued(self) -> int:
+        """The number of payments that wait for the next statement."""
+        return len(self._queue)
 
-    async def create(self, order: NewPayment, traceparent: str | None) -> Creation:
+    async def create(
+        self, payment: NewPayment, traceparent: str | None, operator: Operator | None = None
+    ) -> Creation:
         """Store the payment and its job, or find what the key stored before.
 
-        Raises IdempotencyKeyReused, Overloaded, DatabaseUnavailable.
+        An operator is recorded with a payment that is stored, not with a replay. Raises
+        IdempotencyKeyReused, Overloaded, DatabaseUnavailable.
         """
-        with sending(1, traceparent) as sent:
+        with sending(1, traceparent) as span:
             self.check_room(1)
-            answer: asyncio.Future[Creation] = asyncio.get_running_loop().create_future()
-            self._enter([order], [answer], sent)
+            (answer,) = self._enqueue([payment], span, operator)
             return await answer
 
     async def create_each(
-        self, orders: Sequence[NewPayment], traceparent: str | None
+        self, payments: Sequence[NewPayment], traceparent: str | None
     ) -> list[Creation | BaseException]:
-        """As create, for many: an answer or an error for each, in order.
+        """Do the same for many payments; return an outcome or an error for each, in order.
 
-        Of orders with one key the first counts. The others follow once it has its answer: in one
+        Of payments with one key the first counts. The others follow in a second round: within one
         statement, or in two at once, chance would decide which of them is stored.
         """
         first: dict[str, int] = {}
-        for place, order in enumerate(orders):
-            first.setdefault(order.idempotency_key, place)
-        rest = sorted(set(range(len(orders))) - set(first.values()))
-        batch: BatchAnswers[Creation] = BatchAnswers(len(orders))
-        with sending(len(orders), traceparent) as sent:
-            self.check_room(len(orders))
-            for places in filter(None, (list(first.values()), rest)):
-                self._enter([orders[place] for place in places], batch.expect(places), sent)
-                await batch.answered()
-        return batch.answers
+        for index, payment in enumerate(payments):
+            first.setdefault(payment.idempotency_key, index)
+        rest = sorted(set(range(len(payments))) - set(first.values()))
+        outcomes: dict[int, Creation | BaseException] = {}
+        with sending(len(payments), traceparent) as span:
+            self.check_room(len(payments))
+            for indexes in filter(None, (list(first.values()), rest)):
+                answers = self._enqueue([payments[index] for index in indexes], span)
+                settled = await asyncio.gather(*answers, return_exceptions=True)
+                outcomes.update(zip(indexes, settled, strict=True))
+        return [outcomes[index] for index in range(len(payments))]
 
-    def check_room(self, orders: int) -> None:
-        """Raises Overloaded where so many more would be too many: ask before work is done."""
-        if len(self._waiting) + orders > self._waiting_max:
-            raise Overloaded(f"{len(self._waiting)} payments are waiting to be written.")
+    def check_room(self, payments: int) -> None:
+        """Raise Overloaded if the queue has no room for this many more."""
+        if len(self._queue) + payments > self._queue_max:
+            raise Overloaded(f"{len(self._queue)} payments are waiting to be written.")
 
-    def _enter(
-        self, orders: Sequence[NewPayment], answers: Sequence[_Answer], sent: Sent
-    ) -> None:
-        self._waiting.extend(
-            _Waiting(uuid_utils.uuid7(), order, order.fingerprint(), sent, answer)
-            for order, answer in zip(orders, answers, strict=True)
-        )
+    def _enqueue(
+        self, payments: Sequence[NewPayment], span: SendSpan, operator: Operator | None = None
+    ) -> list["asyncio.Future[Creation]"]:
+        loop = asyncio.get_running_loop()
+        waiting = [
+            _Waiting(
+                uuid_utils.uuid7(),
+                payment,
+                payment.fingerprint(),
+                span,
+                operator,
+                loop.create_future(),
+            )
+            for payment in payments
+        ]
+        self._queue.extend(waiting)
         self._wake.set()
+        return [each.answer for each in waiting]
 
     async def run(self) -> None:
-        """Write what waits, for ever. Several may run: each has a statement under way."""
+        """Write queued payments until cancelled. Several may run: each has one statement."""
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._waiting:
+            while self._queue:
                 await self._write_burst()
 
     async def _gather(self) -> None:
-        """Let requests that the loop is at anyway come along: without a timer, and not for long.
+        """Let requests that the loop is already handling join, without a timer.
 
-        A request takes some turns of the loop from its first byte to here; alone, it waits for
-        those of an idle loop, which are microseconds.
+        A request needs a few turns of the loop from its first byte to the queue. A single request
+        waits for turns of an idle loop, which take microseconds.
         """
         quiet = 0
         for _ in range(GATHER_TURNS_MAX):
-            before = len(self._waiting)
+            before = len(self._queue)
             await asyncio.sleep(0)
-            quiet = 0 if len(self._waiting) > before else quiet + 1
+            quiet = 0 if len(self._queue) > before else quiet + 1
             if quiet == QUIET_TURNS:
                 return
 
     async def _write_burst(self) -> None:
-        """Write batch after batch on one connection, for as long as orders wait."""
+        """Write one batch after another on one connection while payments are queued."""
         batch: list[_Waiting] = []
         try:
             async with driver_connection(self._engine) as connection:
-                while self._waiting:
+                while self._queue:
                     await self._gather()
                     batch = self._take()
-                    await self._answer(connection, batch)
+                    await self._store(connection, batch)
         except Exception as error:
-            await self._after(error, batch or self._take())
+            await self._recover(error, batch or self._take())
 
     def _take(self) -> list[_Waiting]:
-        take = min(len(self._waiting), SHARED_ORDERS_MAX)
-        return [self._waiting.popleft() for _ in range(take)]
+        count = min(len(self._queue), SHARED_PAYMENTS_MAX)
+        return [self._queue.popleft() for _ in range(count)]
 
-    async def _after(self, error: Exception, batch: list[_Waiting], attempt: int = 1) -> None:
-        """Try what was not answered again where that can help; refuse it where it cannot."""
-        unanswered = [waiting for waiting in batch if not waiting.answer.done()]
+    async def _recover(self, error: Exception, batch: list[_Waiting], attempt: int = 1) -> None:
+        """Retry unanswered payments where a retry can help; fail them where it cannot."""
+        unanswered = _unanswered(batch)
         if is_unavailable(error):
-            # Most often the connection had died while it was idle, and another one is fine.
+            # Usually the connection had died while idle, and another one works.
             if unanswered and attempt < ATTEMPTS_MAX and is_connection_lost(error):
                 await self._write(unanswered, attempt + 1)
             else:
-                _refuse(unanswered, DatabaseUnavailable())
-        elif len(batch) > 1 and (sqlstate_of(error) or "").startswith(DATA_ERROR_CLASSES):
-            # One bad order must not fail its neighbours.
-            for waiting in unanswered:
-                await self._write([waiting], attempt)
+                _fail(unanswered, DatabaseUnavailable())
+        elif len(unanswered) > 1 and _is_data_error(error):
+            await self._isolate_bad_rows(unanswered)
         else:
-            _refuse(unanswered, error)
+            _fail(unanswered, error)
 
     async def _write(self, batch: list[_Waiting], attempt: int) -> None:
         try:
             async with driver_connection(self._engine) as connection:
-                await self._answer(connection, batch)
+                await self._store(connection, batch)
         except Exception as error:
-            await self._after(error, batch, attempt)
+            await self._recover(error, batch, attempt)
 
-    async def _answer(self, connection: "asyncpg.Connection[Any]", batch: list[_Waiting]) -> None:
+    async def _isolate_bad_rows(self, batch: list[_Waiting]) -> None:
+        """Bisect a batch that the database rejected, until each bad row fails alone."""
+        parts = deque(_halves(batch))
+        for _ in range(BISECT_STATEMENTS_MAX):
+            if not parts:
+                return
+            part = parts.popleft()
+            try:
+                async with driver_connection(self._engine) as connection:
+                    await self._store(connection, part)
+            except Exception as error:
+                if len(part) > 1 and _is_data_error(error):
+                    parts.extend(_halves(_unanswered(part)))
+                else:
+                    await self._recover(error, part)
+        for part in parts:
+            _fail(part, Overloaded("Too many invalid payments shared a statement."))
+
+    async def _store(self, connection: "asyncpg.Connection[Any]", batch: list[_Waiting]) -> None:
+        """Store a batch in one statement, and answer all of it."""
         created, created_at = await _create(connection, batch)
         if created_at is not None:
             self._notifier.payments_changed(created, jobs_added=True)
@@ -206,31 +232,40 @@ class PaymentWriter:
 async def _create(
     connection: "asyncpg.Connection[Any]", batch: list[_Waiting]
 ) -> tuple[frozenset[UUID], datetime | None]:
-    """The ids of those that were created, and the time that they share, if any were."""
-    orders = [waiting.order for waiting in batch]
-    columns = (
+    """Return the ids of the payments that were created, and the time that they share."""
+    payments = [waiting.payment for waiting in batch]
+    columns: list[list[Any]] = [
         [waiting.id for waiting in batch],
-        [order.idempotency_key for order in orders],
+        [payment.idempotency_key for payment in payments],
         [waiting.fingerprint for waiting in batch],
-        [order.account_id for order in orders],
-        [order.amount for order in orders],
-        [order.currency for order in orders],
-        [order.description for order in orders],
-        [waiting.sent.traceparent for waiting in batch],
-    )
-    recorded = [waiting.sent.span for waiting in batch if waiting.sent.span is not None]
-    with statement_measured(len(batch)), writing(recorded, CREATE, len(batch)):
-        rows = await connection.fetch(CREATE, *columns, timeout=STATEMENT_SECONDS_MAX)
+        [payment.account_id for payment in payments],
+        [payment.amount for payment in payments],
+        [payment.currency for payment in payments],
+        [payment.description for payment in payments],
+        [waiting.span.traceparent for waiting in batch],
+    ]
+    statement, operators = CREATE, [waiting.operator for waiting in batch]
+    if any(operators):
+        statement = CREATE_RECORDED
+        columns += [
+            [operator and operator.name for operator in operators],
+            [operator and operator.key_name for operator in operators],
+            [operator and operator.trace_id for operator in operators],
+        ]
+    spans = [waiting.span.span for waiting in batch if waiting.span.span is not None]
+    with statement_measured(len(batch)), writing(spans, statement, len(batch)):
+        rows = await connection.fetch(statement, *columns, timeout=STATEMENT_SECONDS_MAX)
     # One transaction has one now().
     return frozenset([row[0] for row in rows]), rows[0][1] if rows else None
 
 
 async def _replay(connection: "asyncpg.Connection[Any]", known: list[_Waiting]) -> None:
-    keys = [waiting.order.idempotency_key for waiting in known]
+    """Answer payments whose keys are stored already."""
+    keys = [waiting.payment.idempotency_key for waiting in known]
     rows = await connection.fetch(FIND, keys, timeout=STATEMENT_SECONDS_MAX)
-    found = {row[0]: row for row in rows}
+    row_of = {row[0]: row for row in rows}
     for waiting in known:
-        _, fingerprint, *stored = found[waiting.order.idempotency_key]
+        _, fingerprint, *stored = row_of[waiting.payment.idempotency_key]
         payment = CreatedPayment(*stored)
         if waiting.answer.done():
             continue
@@ -239,19 +274,31 @@ async def _replay(connection: "asyncpg.Connection[Any]", known: list[_Waiting]) 
                 IdempotencyKeyReused("Use a fresh key for another payment.")
             )
         else:
-            # Ours after all: its statement succeeded, but the connection died before it said so.
+            # The same id: an earlier attempt committed, and the connection died before it said so.
             waiting.answer.set_result(Creation(payment, replayed=payment.id != waiting.id))
 
 
 def _creation(waiting: _Waiting, created_at: datetime) -> Creation:
-    order = waiting.order
+    new = waiting.payment
     payment = CreatedPayment(
-        waiting.id, order.account_id, order.amount, order.currency, order.description, created_at
+        waiting.id, new.account_id, new.amount, new.currency, new.description, created_at
     )
     return Creation(payment, replayed=False)
 
 
-def _refuse(unanswered: list[_Waiting], error: Exception) -> None:
-    for waiting in unanswered:
-        if not waiting.answer.done():
-            waiting.answer.set_exception(error)
+def _is_data_error(error: Exception) -> bool:
+    return (sqlstate_of(error) or "").startswith(DATA_ERROR_CLASSES)
+
+
+def _halves(batch: list[_Waiting]) -> list[list[_Waiting]]:
+    middle = len(batch) // 2
+    return [half for half in (batch[:middle], batch[middle:]) if half]
+
+
+def _unanswered(batch: list[_Waiting]) -> list[_Waiting]:
+    return [waiting for waiting in batch if not waiting.answer.done()]
+
+
+def _fail(batch: list[_Waiting], error: Exception) -> None:
+    for waiting in _unanswered(batch):
+        waiting.answer.set_exception(error)

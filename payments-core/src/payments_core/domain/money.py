@@ -10,6 +10,7 @@ AMOUNT_LIMIT = Decimal(10) ** 15  # Exclusive; far above any payment, far below 
 AMOUNT_TEXT_MAX_CHARS = 64  # Longer texts are refused before they are parsed.
 # A JSON number's own grammar (RFC 8259, 6): in quotes or not, the same texts are amounts.
 AMOUNT_TEXT_PATTERN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+DEFAULT_CURRENCY = "USD"
 DECIMALS_MAX = 4  # The most that ISO 4217 gives a currency; the database's CHECK says so too.
 
 _TEXT = re.compile(AMOUNT_TEXT_PATTERN.replace("$", r"\Z"))

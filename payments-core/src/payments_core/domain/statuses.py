@@ -1,4 +1,4 @@
-"""Statuses, operators' actions and the lengths of operators' texts: each defined once.
+"""Statuses, operators' actions and limits that services share: each defined once.
 
 The types and the tuples of the same name hold the same words, in the order of a life.
 """
@@ -28,3 +28,6 @@ OPERATOR_ACTIONS: tuple[OperatorAction, ...] = get_args(OperatorAction)
 OPERATOR_MAX_CHARS = 200
 REASON_MAX_CHARS = 1000
 ERROR_FILTER_MAX_CHARS = 500  # Of the text by which dead letters are chosen.
+
+# A worker is alive if its last heartbeat is at most this old: three missed ones, and a little.
+WORKER_ALIVE_SECONDS = 20

@@ -11,9 +11,9 @@ PROBLEM_TYPE = "application/problem+json"
 
 
 class Problem(Exception):
-    """The root of the errors a client may see; a subclass's docstring is its title.
+    """The root of the errors that a client may see; a subclass's docstring is its title.
 
-    `detail` says what to do about this one; `errors` names fields: [{"field", "detail"}].
+    `detail` says what to do; `errors` names fields: [{"field", "detail"}].
     """
 
     status = 500
@@ -33,11 +33,11 @@ class Problem(Exception):
 
     @classmethod
     def title(cls) -> str:
-        """The first line of the docstring."""
+        """Return the first line of the docstring."""
         return (cls.__doc__ or cls.__name__).strip().splitlines()[0]
 
     def as_json(self, instance: str | None = None) -> dict[str, Any]:
-        """The problem object; `instance` is the path it happened at."""
+        """Return the problem object; `instance` is the request's path."""
         body: dict[str, Any] = {
             "type": f"urn:payments:problem:{self.code}",
             "title": HTTPStatus(self.status).phrase if type(self) is Problem else self.title(),
@@ -53,14 +53,14 @@ class Problem(Exception):
         return body
 
     def as_bytes(self, instance: str | None = None) -> bytes:
-        """The same as it is sent."""
+        """Return the document as UTF-8."""
         text = json.dumps(self.as_json(instance), ensure_ascii=False)
-        # A field's name that is quoted back may hold half of a surrogate pair.
+        # A quoted field name may hold an unpaired surrogate.
         return text.encode(errors="replace")
 
     def as_response(self) -> Response:
-        """The HTTP answer, never cached."""
-        # A web socket that is refused has no request of its own.
+        """Return the HTTP answer, never cached."""
+        # A refused web socket has no request context.
         instance = request.path if has_request_context() else None
         return Response(
             self.as_bytes(instance),
@@ -71,35 +71,35 @@ class Problem(Exception):
 
 
 class InternalError(Problem):
-    """Something went wrong on our side; nothing is half-done, and trying again is safe."""
+    """An internal error occurred; nothing was stored in part, and retrying is safe."""
 
 
 class NotFound(Problem):
-    """Nothing is at this address."""
+    """No resource exists at this path."""
 
     status, code = 404, "not_found"
 
 
 class MethodIsNotAllowed(Problem):
-    """This address does not answer that method."""
+    """The resource does not support this method."""
 
     status, code = 405, "method_not_allowed"
 
 
 class PayloadTooLarge(Problem):
-    """The request is larger than this address takes."""
+    """The request body exceeds the limit."""
 
     status, code = 413, "payload_too_large"
 
 
 class NotReady(Problem):
-    """This process is not ready to serve; another one may be."""
+    """This process is not ready to serve requests; another replica may be."""
 
     status, code = 503, "not_ready"
 
 
 def install_problem_handlers(app: Quart) -> None:
-    """Make every error of the app, the framework's own included, a problem document."""
+    """Answer every error of the app, the framework's included, with a problem document."""
 
     @app.errorhandler(Problem)
     async def of_ours(error: Problem) -> Response:
@@ -127,6 +127,6 @@ def install_problem_handlers(app: Quart) -> None:
 
     @app.errorhandler(Exception)
     async def of_nobody(error: Exception) -> Response:
-        # What happened goes to the log and never to the client.
+        # The cause goes to the log, never to the client.
         app.logger.error("request_failed", exc_info=error)
         return InternalError().as_response()

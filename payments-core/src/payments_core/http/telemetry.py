@@ -131,7 +131,13 @@ class HttpTelemetry:
 
 
 def observe_http(app: Quart) -> None:
-    """Put the layer around the app. Call it first: a hook that refuses a request comes after."""
+    """Put the layer around the app. Call it before other hooks that may refuse a request."""
+    note_routes(app)
+    cast(Any, app).asgi_app = HttpTelemetry(app.asgi_app)
+
+
+def note_routes(app: Quart) -> None:
+    """Note each request's route in its ASGI scope, for HttpTelemetry."""
 
     async def note_route() -> None:
         rule = request.url_rule
@@ -139,7 +145,6 @@ def observe_http(app: Quart) -> None:
             cast(dict[str, Any], request.scope)[ROUTE] = rule.rule
 
     app.before_request_funcs[None].insert(0, note_route)
-    cast(Any, app).asgi_app = HttpTelemetry(app.asgi_app)
 
 
 def _start_span(scope: HTTPScope) -> Span | None:

@@ -20,11 +20,11 @@ from prometheus_client.registry import Collector
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import reason_of, single_statement
+from payments_core.domain.statuses import WORKER_ALIVE_SECONDS
 from payments_core.queue.maintenance import DEPTH, QueueDepth
 
 OBSERVE_INTERVAL_SECONDS = 5.0
 SHOWN_SECONDS_MAX = 30.0
-WORKER_ALIVE_SECONDS = 20  # Three signs of life missed, and a little.
 HOT_TABLES = "accounts", "ledger_entries", "payments", "recon_jobs", "reconciliation_results"
 
 # One statement, so that being watched costs an idle database next to nothing.

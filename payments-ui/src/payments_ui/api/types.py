@@ -7,7 +7,7 @@ from typing import Literal, NotRequired, TypedDict
 
 
 class CreatedPayment(TypedDict):
-    """The payment as it was recorded; a replay gives the same bytes."""
+    """The payment as created; a replay returns the same bytes."""
 
     id: str
     accountId: str
@@ -19,7 +19,7 @@ class CreatedPayment(TypedDict):
 
 
 class Payment(TypedDict):
-    """A payment as it stands."""
+    """A payment with its current status."""
 
     id: str
     accountId: str
@@ -33,7 +33,7 @@ class Payment(TypedDict):
 
 
 class PaymentPage(TypedDict):
-    """Payments, newest first."""
+    """A page of payments, newest first."""
 
     payments: list[Payment]
     nextCursor: str | None
@@ -55,7 +55,7 @@ class JobOfPayment(TypedDict):
 
 
 class Reconciliation(TypedDict):
-    """What the rules made of the payment. ruleVersion 0 is an operator's decision."""
+    """The outcome of reconciliation. ruleVersion 0 is an operator's decision."""
 
     status: Literal["completed", "completed_with_discrepancy", "failed"]
     matched: bool
@@ -80,7 +80,7 @@ class LedgerEntry(TypedDict):
 
 
 class PaymentDetail(TypedDict):
-    """A payment with all that became of it."""
+    """A payment with its job, reconciliation and ledger entries."""
 
     id: str
     accountId: str
@@ -100,7 +100,7 @@ class PaymentDetail(TypedDict):
 
 
 class Balance(TypedDict):
-    """What an account holds; one never paid into holds 0.00."""
+    """An account's balance; an account without entries has 0.00."""
 
     accountId: str
     balance: str
@@ -109,13 +109,13 @@ class Balance(TypedDict):
 
 
 class Currencies(TypedDict):
-    """The currencies in which an account has entries."""
+    """The currencies in which an account has ledger entries."""
 
     currencies: list[str]
 
 
 class StatementEntry(TypedDict):
-    """A leg, and the payment that it belongs to."""
+    """A ledger entry with its payment."""
 
     id: int | None
     accountId: str
@@ -130,14 +130,14 @@ class StatementEntry(TypedDict):
 
 
 class Statement(TypedDict):
-    """An account's entries in a currency, newest first."""
+    """A page of an account's ledger entries in a currency, newest first."""
 
     entries: list[StatementEntry]
     nextCursor: str | None
 
 
 class QueueStats(TypedDict):
-    """The queue's depth. A count that is capped says at least that many."""
+    """The queue's depth. A capped count means at least that many."""
 
     pending: int
     processing: int
@@ -158,14 +158,14 @@ class ThroughputBucket(TypedDict):
 
 
 class Throughput(TypedDict):
-    """Payments settled in each bucket of time, oldest first."""
+    """The payments settled in each interval, oldest first."""
 
     bucketSeconds: int
     buckets: list[ThroughputBucket]
 
 
 class Worker(TypedDict):
-    """A worker seen within a day."""
+    """A worker seen within the last day."""
 
     id: str
     host: str
@@ -179,7 +179,7 @@ class Worker(TypedDict):
 
 
 class Workers(TypedDict):
-    """All workers seen within a day."""
+    """The workers seen within the last day."""
 
     workers: list[Worker]
 
@@ -194,7 +194,7 @@ class Invariant(TypedDict):
 
 
 class Audit(TypedDict):
-    """What the auditor found last; never audited is no invariant and no time."""
+    """The auditor's latest findings; before the first audit, no invariants and no time."""
 
     checkedAt: str | None
     mode: Literal["incremental", "full"] | None
@@ -202,7 +202,7 @@ class Audit(TypedDict):
 
 
 class Job(TypedDict):
-    """A job of the queue. failed is a dead letter."""
+    """A job of the queue; a failed job is a dead letter."""
 
     id: int
     status: Literal["pending", "processing", "completed", "failed"]
@@ -220,14 +220,14 @@ class Job(TypedDict):
 
 
 class JobPage(TypedDict):
-    """Jobs, newest first."""
+    """A page of jobs, newest first."""
 
     jobs: list[Job]
     nextCursor: str | None
 
 
 class OperatorRecord(TypedDict):
-    """Something an operator did: `jobIds` are decided dead letters, `paymentId` a payment made."""
+    """An operator's action. `jobIds` are the dead letters, `paymentId` the payment concerned."""
 
     id: int
     action: Literal["create", "replay", "discard", "create_key", "rotate_key", "revoke_key"]
@@ -241,14 +241,14 @@ class OperatorRecord(TypedDict):
 
 
 class OperatorRecordPage(TypedDict):
-    """What operators did, newest first."""
+    """A page of operators' actions, newest first."""
 
     actions: list[OperatorRecord]
     nextCursor: str | None
 
 
 class Replayed(TypedDict):
-    """How many dead letters matched, and how many were replayed."""
+    """The number of dead letters that matched, and of those that were replayed."""
 
     matched: int
     replayed: int

@@ -168,7 +168,7 @@ def service_settings(url_of_role: Callable[[str], str]) -> dict[str, Mapping[str
             "DATABASE_URL": url_of_role("payments_api"),
             "PAYMENTS_API_AUTH": "off",
             # As containers it listens on every address, published to this machine alone.
-            "PAYMENTS_API_AUTH_OFF_BEYOND_LOOPBACK": "true",
+            "PAYMENTS_API_ALLOW_UNAUTHENTICATED_REMOTE": "true",
         },
         "recon-worker": {
             "DATABASE_URL": url_of_role("payments_worker"),

@@ -1,10 +1,13 @@
-"""/operator-actions: who did what, when and why."""
+"""/operator-actions: which operator did what, when and why."""
 
 from typing import Any
 
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
+from payments_api.auth.caller import JOBS_ADMIN
+from payments_api.auth.middleware import requires
+from payments_api.http.pagination import Page
 from payments_api.http.query_params import Query
 from payments_api.services import services
 from payments_core.audit_log import list_actions
@@ -16,21 +19,18 @@ operator_actions = Blueprint("operator_actions", __name__)
 
 
 @operator_actions.get("/operator-actions")
+@requires(JOBS_ADMIN)
 async def get_operator_actions() -> ResponseReturnValue:
-    """A page of what operators did, newest first: payments made, dead letters decided."""
+    """List what operators did to payments, dead letters and API keys, newest first."""
     query = Query(request.args, "action", "actor", "limit", "cursor")
     action, actor = query.choice("action", OPERATOR_ACTIONS), query.text("actor")
-    scope = ["operator-actions", action, actor]
-    limit = query.limit()
-    position = services().cursors.read(scope, query.text("cursor"))
-    before = None if position is None else int(position)
+    actions = (action,) if action else OPERATOR_ACTIONS
+    page = Page(
+        services().cursors, query, "operator-actions", int, {"action": action, "actor": actor}
+    )
     async with services().read() as tx:
-        rows = await list_actions(
-            tx, limit + 1, before, (action,) if action else OPERATOR_ACTIONS, actor
-        )
-    page = rows[:limit]
-    cursor = services().cursors.sign(scope, str(page[-1].id)) if len(rows) > limit else None
-    return {"actions": [_action_json(row) for row in page], "nextCursor": cursor}
+        rows = await list_actions(tx, page.fetch_limit, page.before, actions, actor)
+    return page.as_json("actions", rows, _action_json)
 
 
 def _action_json(action: AnyRow) -> dict[str, Any]:
