@@ -1,7 +1,9 @@
 """The list of payments: live, filtered, paged, and searched."""
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 from playwright.sync_api import expect
 
@@ -125,3 +127,21 @@ def test_times_are_the_readers_with_exact_utc_on_hover(
     expect(shown).to_contain_text(local.strftime("%H:%M:%S"))
     title = shown.get_attribute("title") or ""
     assert title == made_at.strftime("%Y-%m-%d %H:%M:%S.%f UTC")
+
+
+def test_a_filter_keeps_its_moment_in_the_hour_that_is_repeated(
+    visit: Callable[..., Visitor],
+) -> None:
+    """On 26 October 2025 Vienna has 02:30 twice: at 00:30 and at 01:30 UTC."""
+    visitor = visit(timezone_id="Europe/Vienna")
+    page = visitor.open_live("/?start=2025-10-26T01:30&end=2025-10-26T03:00")
+    expect(page.locator("#f-start")).to_have_value("2025-10-26T02:30")
+    page.locator("#f-status").select_option("failed")
+    expect(page).to_have_url(re.compile("status=failed"))
+    assert "start=2025-10-26T01:30" in unquote(page.url)
+    # Typed anew it may be either: the range takes both.
+    page.locator("#f-start").fill("2025-10-26T02:45")
+    page.locator("#f-end").fill("2025-10-26T02:50")
+    page.locator("#f-end").dispatch_event("change")
+    expect(page).to_have_url(re.compile("end=2025-10-26T01(%3A|:)50"))
+    assert "start=2025-10-26T00:45" in unquote(page.url)

@@ -23,8 +23,8 @@ def test_a_key_that_is_none_is_replaced(foreign: str) -> None:
 
 def test_what_is_needed_is_asked_for() -> None:
     assert PayForm.read({}).errors == {
-        "accountId": "Account is needed.",
-        "amount": "Amount is needed.",
+        "accountId": "Account is required.",
+        "amount": "Amount is required.",
     }
 
 

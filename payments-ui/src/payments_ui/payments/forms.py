@@ -9,6 +9,7 @@ from typing import Self
 from uuid import UUID, uuid4
 
 from payments_core.domain.statuses import COMPLETED, FAILED, PENDING
+from payments_ui.payments.amounts import AmbiguousAmount, plain_amount
 from payments_ui.web.forms import api_time, as_sentence, text_of, utc_minute
 
 FIELD_NAMES = {
@@ -49,15 +50,18 @@ class PayForm:
             read.idempotency_key = form["idempotencyKey"]
         for name, value in (("accountId", read.account_id), ("amount", read.amount)):
             if not value:
-                read.errors[name] = f"{FIELD_NAMES[name]} is needed."
+                read.errors[name] = f"{FIELD_NAMES[name]} is required."
+        try:
+            plain_amount(read.amount, read.currency.upper())
+        except AmbiguousAmount as error:
+            read.errors["amount"] = f"“{read.amount}” {error}."
         return read
 
     def order(self) -> dict[str, str]:
         """The body for POST /payments."""
         return {
             "accountId": self.account_id,
-            # People group digits; the API takes plain decimals only.
-            "amount": self.amount.replace(" ", "").replace("\u202f", "").replace("\u00a0", ""),
+            "amount": plain_amount(self.amount, self.currency.upper()),
             "currency": self.currency.upper(),
             "description": self.description,
         }

@@ -1,28 +1,45 @@
 // Forms: nothing typed is lost, times are the reader's own, confirmations open in place.
 
-/* Times: the server speaks UTC, the fields show the reader's zone. */
+/* Times: the server takes UTC, the fields show the reader's zone. */
 const pad = (number) => String(number).padStart(2, "0");
 
-function toLocal(utc) {
-  const at = new Date(`${utc}Z`);
+function localText(at) {
   const day = `${at.getFullYear()}-${pad(at.getMonth() + 1)}-${pad(at.getDate())}`;
   return `${day}T${pad(at.getHours())}:${pad(at.getMinutes())}`;
 }
 
-const toUtc = (local) => new Date(local).toISOString().slice(0, 16);
+const fromUtc = (utc) => localText(new Date(`${utc}Z`));
+
+/** The moments of a local time, earlier first: two when the clock is set back, by an hour or half. */
+function momentsOf(local) {
+  const at = new Date(local).getTime();
+  const moments = [-60, -30, 0, 30, 60].map((minutes) => new Date(at + minutes * 60_000));
+  const same = moments.filter((moment) => localText(moment) === local);
+  return same.length ? same : [new Date(at)]; // None when the clock is set forward past it.
+}
+
+/** The field's time in UTC. Of two moments a range takes the one that makes it wider. */
+function toUtc(field) {
+  const { value, dataset } = field;
+  if (dataset.shown === value) return dataset.local;
+  const moments = momentsOf(value);
+  const at = field.name === "end" ? moments[moments.length - 1] : moments[0];
+  return at.toISOString().slice(0, 16);
+}
 
 function localise(root) {
   for (const field of root.querySelectorAll("input[data-utc]")) {
     field.removeAttribute("data-utc");
-    field.dataset.local = "";
-    if (field.value) field.value = toLocal(field.value);
+    field.dataset.local = field.value; // In UTC: kept for a field that is not changed.
+    if (field.value) field.value = fromUtc(field.value);
+    field.dataset.shown = field.value;
   }
   root.querySelectorAll(".zone-note").forEach((note) => note.remove());
 }
 
 document.addEventListener("formdata", (event) => {
   for (const field of event.target.querySelectorAll("input[data-local]")) {
-    if (field.value) event.formData.set(field.name, toUtc(field.value));
+    if (field.value) event.formData.set(field.name, toUtc(field));
   }
   if (event.target.method === "get") {
     // Empty fields make long addresses.
