@@ -43,7 +43,7 @@ def main() -> None:
 
         run(lambda: serve_api(settings))
     elif arguments.command == "healthcheck":
-        sys.exit(healthcheck(settings.host, settings.port))
+        sys.exit(healthcheck(settings.host, settings.control_port or settings.port))
     elif arguments.command == "openapi":
         from payments_api.app import create_app
         from payments_api.openapi.document import document

@@ -44,6 +44,7 @@ from payments_core.db.telemetry import show_pool
 from payments_core.db.tls import DatabaseTlsError, warn_without_tls
 from payments_core.db.url import dsn_with_password
 from payments_core.http.control import control_blueprint
+from payments_core.http.edge import Edge
 from payments_core.http.problems import InternalError, install_problem_handlers
 from payments_core.http.telemetry import HttpTelemetry, note_routes
 from payments_core.observability.logs import configure_logs
@@ -60,7 +61,8 @@ Middleware = Callable[[Any], Any]
 def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Quart:
     """Return the API as an ASGI app; its background work starts and stops with its serving."""
     app = Quart(__name__)
-    app.url_map.strict_slashes = False
+    # A redirect to another spelling would repeat the client's Host.
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
     app.url_map.converters["id"] = IdentifierConverter
     # Answers keep the order in which the OpenAPI document names their fields.
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -78,6 +80,11 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     app.after_request(_never_cached)
     _install_background_work(app, services, settings)
     middleware: list[Middleware] = [  # Outermost first.
+        partial(
+            Edge,
+            loopback_only=settings.auth == "off" and not settings.auth_off_beyond_loopback,
+            control_port=settings.control_port,
+        ),
         partial(Admission, settings=settings, limits=services.limits),
         HttpTelemetry,
         partial(FastPath, access=access, writer=services.writer),
@@ -180,6 +187,7 @@ def serve_options(settings: ApiSettings) -> ServeOptions:
         delay_seconds=settings.shutdown_delay_seconds,
         connections_max=settings.connections_max,
         reuse_port=settings.reuse_port,
+        control_port=settings.control_port,
     )
 
 

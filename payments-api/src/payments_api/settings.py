@@ -6,8 +6,8 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from payments_api.limits.settings import LimitSettings
-from payments_core.config import DatabaseSettings, LogSettings, Port, Seconds
-from payments_core.http.client_address import is_loopback
+from payments_core.config import LogSettings, Port, Seconds, is_loopback
+from payments_core.db.settings import DatabaseSettings
 
 # Connections of the pool beyond those that insert: one for notices, one for the event feed and the
 # API keys, one for operators and readiness.
@@ -21,6 +21,10 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
 
     host: str = Field(default="127.0.0.1", description="the address on which the API listens")
     port: Port = Field(default=3001, description="the API's port")
+    control_port: Port | None = Field(
+        default=None,
+        description="the port of /livez, /readyz and /metrics (default: the API's port)",
+    )
     reuse_port: bool = Field(
         default=False,
         description="let several processes listen on this port; the kernel spreads connections",

@@ -171,7 +171,7 @@ async def test_a_refusal_leaves_the_connection_open(serve_api: Any) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     for _ in range(3):
         body = b'{"accountId": "acc_1", "amount": "1.00"}'
-        head = f"POST /payments HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        head = f"POST /payments HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
         async with asyncio.timeout(SECONDS_MAX):
             answer = await reader.readuntil(b"\r\n\r\n")
@@ -215,7 +215,9 @@ async def test_what_is_no_key_of_ours_is_refused(
     served = await serve_api(auth="on")
     before = _refusals(reason)
     sent = b"" if header is None else b"Authorization: " + header.encode("latin-1") + b"\r\n"
-    answer = await served.send_raw(b"GET /payments HTTP/1.1\r\nHost: x\r\n" + sent + b"\r\n")
+    answer = await served.send_raw(
+        b"GET /payments HTTP/1.1\r\nHost: localhost\r\n" + sent + b"\r\n"
+    )
     assert (answer.status, answer.json()["code"]) == (401, "unauthorized")
     assert ("invalid_token" in answer.headers["www-authenticate"]) == (reason != "missing")
     assert _refusals(reason) == before + 1

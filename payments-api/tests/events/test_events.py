@@ -301,7 +301,7 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
     settled = await serve_api()
     feed = _feed(settled)
     _, writer = await asyncio.open_connection("127.0.0.1", settled.port, limit=1024)
-    writer.write(b"GET /payments/events HTTP/1.1\r\nHost: x\r\n\r\n")
+    writer.write(b"GET /payments/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
     await writer.drain()
     await _until(lambda: feed.readers == 1)
     (slow,) = feed._readers

@@ -15,18 +15,18 @@ from payments_core.server import limits
 
 SECONDS_MAX = 15.0
 JSON = b'{"accountId": "acc_1", "amount": 1}'
-SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n"
-PING = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
+PING = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 LAST = PING.replace(b"Host", b"Connection: close\r\nHost")
 
 
 def _post(*headers: bytes, body: bytes = JSON, line: bytes = b"POST /payments HTTP/1.1") -> bytes:
-    common = (b"Host: x", b"Idempotency-Key: k", b"Content-Type: application/json")
+    common = (b"Host: localhost", b"Idempotency-Key: k", b"Content-Type: application/json")
     return b"\r\n".join((line, *common, *headers, b"", body))
 
 
 def _get(*headers: bytes, line: bytes = b"GET /livez HTTP/1.1") -> bytes:
-    return b"\r\n".join((line, *(headers or (b"Host: x",)), b"", b""))
+    return b"\r\n".join((line, *(headers or (b"Host: localhost",)), b"", b""))
 
 
 def _chunks(*chunks: bytes) -> bytes:
@@ -85,28 +85,37 @@ TRICKS: dict[str, tuple[bytes, list[int]]] = {
     "a chunk size in 0x": (_post(CHUNKED, body=b"0x5\r\nhello\r\n0\r\n\r\n"), [400]),
     "a bare LF in the headers": (_post(LENGTH).replace(b"\r\nHost", b"\nHost"), [400]),
     "bare LFs alone": (PING.replace(b"\r\n", b"\n"), [400]),
-    "headers ended by a bare LF": (_get(b"Host: x", b"\nGET /smuggled HTTP/1.1"), [400]),
-    "a bare CR in a header": (_get(b"Host: x", b"X: a\rTransfer-Encoding: chunked"), [400]),
-    "a folded header": (_get(b"Host: x", b"X: a", b" b"), [400]),
-    "a folded Authorization": (_get(b"Host: x", b"Authorization: Bearer", b"\tpk_1"), [400]),
-    "two Authorizations": (_get(b"Host: x", b"Authorization: a", b"authorization: b"), [400]),
+    "headers ended by a bare LF": (_get(b"Host: localhost", b"\nGET /smuggled HTTP/1.1"), [400]),
+    "a bare CR in a header": (_get(b"Host: localhost", b"X: a\rTransfer-Encoding: chunked"), [400]),
+    "a folded header": (_get(b"Host: localhost", b"X: a", b" b"), [400]),
+    "a folded Authorization": (
+        _get(b"Host: localhost", b"Authorization: Bearer", b"\tpk_1"),
+        [400],
+    ),
+    "two Authorizations": (
+        _get(b"Host: localhost", b"Authorization: a", b"authorization: b"),
+        [400],
+    ),
     "two media types": (_post(b"Content-Type: text/plain", LENGTH), [400]),
-    "NUL in a header": (_get(b"Host: x", b"X: a\x00b"), [400]),
-    "a control character in a header": (_get(b"Host: x", b"X: a\x01b"), [400]),
+    "NUL in a header": (_get(b"Host: localhost", b"X: a\x00b"), [400]),
+    "a control character in a header": (_get(b"Host: localhost", b"X: a\x01b"), [400]),
     "no host": (_get(b"X: y"), [400]),
-    "two hosts": (_get(b"Host: x", b"Host: x"), [400]),
+    "two hosts": (_get(b"Host: localhost", b"Host: localhost"), [400]),
     "a host with a path": (_get(b"Host: x/smuggled"), [400]),
     "a host with a user": (_get(b"Host: a@x"), [400]),
     "two hosts in one": (_get(b"Host: x, y z"), [400]),
     "a host with an address": (_get(b"Host: [::1]:80"), [200]),
-    "no host in HTTP/1.0": (_get(b"X: y", line=b"GET /livez HTTP/1.0"), [200]),
-    "an absolute target": (_get(line=b"GET http://x/livez HTTP/1.1"), [200]),
+    "no host in HTTP/1.0": (_get(b"X: y", line=b"GET /livez HTTP/1.0"), [421]),
+    "an absolute target": (_get(line=b"GET http://localhost/livez HTTP/1.1"), [200]),
     "an absolute target of another host": (_get(line=b"GET http://y/livez HTTP/1.1"), [400]),
-    "an absolute target without a path": (_get(line=b"GET http://x HTTP/1.1"), [400]),
-    "an absolute target of another scheme": (_get(line=b"GET ftp://x/livez HTTP/1.1"), [400]),
+    "an absolute target without a path": (_get(line=b"GET http://localhost HTTP/1.1"), [400]),
+    "an absolute target of another scheme": (
+        _get(line=b"GET ftp://localhost/livez HTTP/1.1"),
+        [400],
+    ),
     "a target that is no path": (_get(line=b"GET livez HTTP/1.1"), [400]),
     "a target with a fragment": (_get(line=b"GET /livez#a HTTP/1.1"), [400]),
-    "a tunnel": (_get(line=b"CONNECT x:80 HTTP/1.1") + SMUGGLED, [400]),
+    "a tunnel": (_get(line=b"CONNECT localhost:80 HTTP/1.1") + SMUGGLED, [400]),
     "a method in lower case": (_get(line=b"get /livez HTTP/1.1"), [501]),
     "a method in mixed case": (_post(LENGTH, line=b"Post /payments HTTP/1.1"), [501]),
     "two spaces in the request line": (_get(line=b"GET  /livez HTTP/1.1"), [400]),
@@ -120,7 +129,7 @@ TRICKS: dict[str, tuple[bytes, list[int]]] = {
     "three in one go": (PING + _post(LENGTH) + PING, [200, 201, 200]),
     "a broken one among others": (PING + _get(b"X: y") + SMUGGLED, [200, 400]),
     "an upgrade that is not taken": (
-        _get(b"Host: x", b"Connection: Upgrade", b"Upgrade: h2c") + PING,
+        _get(b"Host: localhost", b"Connection: Upgrade", b"Upgrade: h2c") + PING,
         [200, 200],
     ),
 }

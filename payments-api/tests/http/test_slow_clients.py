@@ -14,10 +14,10 @@ from payments_api.http import json_body
 from payments_core.server import limits
 
 SECONDS_MAX = 15.0
-PING = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-STREAM = b"GET /payments/events HTTP/1.1\r\nHost: x\r\n\r\n"
+PING = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+STREAM = b"GET /payments/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = (
-    b"POST /payments HTTP/1.1\r\nHost: x\r\nIdempotency-Key: %s\r\n"
+    b"POST /payments HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: %s\r\n"
     b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 )
 
@@ -214,7 +214,7 @@ async def test_when_all_connections_are_at_work_a_new_one_is_refused_at_once(
             b"HTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n",
             200,
         ),
-        (b"GET /livez HTTP/3.0\r\nHost: x\r\n\r\n", 505),
+        (b"GET /livez HTTP/3.0\r\nHost: localhost\r\n\r\n", 505),
     ],
     ids=["knowing", "upgrading", "unheard of"],
 )

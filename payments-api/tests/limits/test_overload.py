@@ -152,7 +152,7 @@ async def test_reads_that_hang_leave_connections_for_writers_and_operators(
 
 
 POST = (
-    b"POST /payments HTTP/1.1\r\nHost: x\r\nIdempotency-Key: k\r\n"
+    b"POST /payments HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k\r\n"
     b"Content-Type: application/json\r\n%s\r\n\r\n%s"
 )
 JSON = b'{"accountId": "acc_1", "amount": 1}'

@@ -1,15 +1,13 @@
-"""How every service reads its settings: once, at start, from the environment."""
+"""Settings: every service reads them once, at start, from the environment."""
 
 import sys
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
-from payments_core.db.tls import checked_tls
-from payments_core.db.url import checked_url
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -33,8 +31,18 @@ ExistingFile = Annotated[Path, AfterValidator(_file)]
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
+def is_loopback(host: str) -> bool:
+    """Return whether the host, a name or an address, is reachable from this machine alone."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class LogSettings(BaseSettings):
-    """What every process reads for its log."""
+    """The settings of a process's log."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -56,30 +64,9 @@ class LogSettings(BaseSettings):
     ] = "auto"
 
 
-def _checked_url(url: str) -> str:
-    checked_tls(checked_url(url))
-    return url
-
-
-class DatabaseSettings(BaseSettings):
-    """What the services with a database connection read for it."""
-
-    database_url: Annotated[str, AfterValidator(_checked_url)] = Field(
-        default="postgresql://postgres@localhost:5432/payments",
-        validation_alias="DATABASE_URL",
-        description="postgresql://user:password@host:port/database, and over a network"
-        " ?sslmode=verify-full&sslrootcert=FILE",
-    )
-    database_password_file: ExistingFile | None = Field(
-        default=None,
-        validation_alias="DATABASE_PASSWORD_FILE",
-        description="a file that holds the password, in place of the URL's",
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One environment variable as people read of it; default is '' when there is none."""
+    """One environment variable as documented; default is '' if it has none."""
 
     name: str
     default: str
@@ -87,7 +74,7 @@ class Variable:
 
 
 def variables_of(settings: type[BaseSettings]) -> list[Variable]:
-    """What the settings read from the environment, in their order."""
+    """Return the variables that the settings read, in their order."""
     prefix = settings.model_config.get("env_prefix", "")
     variables = []
     for field_name, field in settings.model_fields.items():
@@ -101,7 +88,7 @@ def variables_of(settings: type[BaseSettings]) -> list[Variable]:
 
 
 def settings_help(settings: type[BaseSettings]) -> str:
-    """The variables for the end of a command's --help."""
+    """Return the list of variables that ends a command's --help."""
     lines = ["environment variables:"]
     for variable in variables_of(settings):
         default = f" (default: {variable.default})" if variable.default else ""
@@ -110,15 +97,15 @@ def settings_help(settings: type[BaseSettings]) -> str:
 
 
 def read_settings(settings: type[SettingsT]) -> SettingsT:
-    """The settings, or the end of the process with one line for each wrong variable."""
+    """Return the settings, or exit with status 2 and one line for each wrong variable."""
     try:
         return settings()
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors(include_url=False):
             if not problem["loc"]:
-                # Of several together. The message names them; the input would be all of them,
-                # secrets too.
+                # An error of several together. The message names them; the input would hold all
+                # of them, secrets included.
                 print(problem["ctx"]["error"], file=sys.stderr)
                 continue
             field = str(problem["loc"][0])

@@ -24,7 +24,7 @@ def main() -> None:
         sys.exit(hash_password())
     settings = read_settings(Settings)
     if command == "healthcheck":
-        sys.exit(healthcheck(settings.host, settings.port))
+        sys.exit(healthcheck(settings.host, settings.control_port or settings.port))
     configure_logs(NAME, settings.log_level, settings.log_format)
     run(lambda: _serve(settings))
 
@@ -54,6 +54,7 @@ async def _serve(settings: Settings) -> None:
         settings.drain_seconds,
         settings.shutdown_delay_seconds,
         settings.connections_max,
+        control_port=settings.control_port,
     )
     with tracing(NAME, show_build(NAME)):
         await serve(create_app(settings, lifecycle), options, lifecycle)

@@ -5,6 +5,7 @@ import logging
 import secrets
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any, cast
 
 import httpx2
 from quart import Quart
@@ -17,6 +18,7 @@ from payments_core.domain.statuses import (
     REASON_MAX_CHARS,
 )
 from payments_core.http.control import control_blueprint
+from payments_core.http.edge import Edge
 from payments_core.http.telemetry import observe_http
 from payments_core.server.options import Lifecycle
 from payments_ui.accounts import routes as accounts
@@ -70,6 +72,8 @@ def create_app(
     """The app; `transport` stands in for payments-api in unit tests."""
     lifecycle = lifecycle or Lifecycle()
     app = Quart(__name__)
+    # A redirect to another spelling would repeat the client's Host.
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
     observe_http(app)
     _configure(app, settings)
     client = ApiClient(settings, transport)
@@ -113,6 +117,12 @@ def create_app(
     install_error_pages(app)
     install_sign_in_errors(app)
     _run_feed(app, feed, client, lifecycle)
+    edge = Edge(
+        app.asgi_app,
+        loopback_only=settings.sign_in == "off" and not settings.sign_in_off_beyond_loopback,
+        control_port=settings.control_port,
+    )
+    cast(Any, app).asgi_app = edge
     return app
 
 

@@ -6,8 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from payments_core.config import LogSettings, Port
-from payments_core.http.client_address import is_loopback
+from payments_core.config import LogSettings, Port, is_loopback
 from payments_ui.api.settings import ApiClientSettings, http_url
 from payments_ui.sign_in.settings import SignInSettings
 
@@ -37,6 +36,10 @@ class Settings(SignInSettings, ApiClientSettings, LogSettings):
 
     host: Annotated[str, Field(description="address to listen on")] = "127.0.0.1"
     port: Annotated[Port, Field(description="port to listen on")] = 3000
+    control_port: Annotated[
+        Port | None,
+        Field(description="port of /livez, /readyz and /metrics (default: the page's port)"),
+    ] = None
     trace_url: Annotated[
         str | None,
         AfterValidator(_trace_url),

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, cast
 
 from quart import Quart
 
@@ -11,6 +12,7 @@ from payments_core.db.telemetry import show_pool
 from payments_core.db.tls import warn_without_tls
 from payments_core.db.url import dsn_with_password
 from payments_core.http.control import control_blueprint
+from payments_core.http.edge import Edge
 from payments_core.http.problems import install_problem_handlers
 from payments_core.http.telemetry import observe_http
 from payments_core.observability.logs import configure_logs
@@ -37,6 +39,8 @@ def create_control_app(worker: Worker, lifecycle: Lifecycle) -> Quart:
 
     app.register_blueprint(control_blueprint(lifecycle, not_ready_because))
     install_problem_handlers(app)
+    app.url_map.strict_slashes = app.url_map.merge_slashes = False
+    cast(Any, app).asgi_app = Edge(app.asgi_app, loopback_only=False)
     return app
 
 

@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
-from payments_core.config import DatabaseSettings, ExistingFile, LogSettings, Port, Seconds
+from payments_core.config import ExistingFile, LogSettings, Port, Seconds
+from payments_core.db.settings import DatabaseSettings
 from recon_worker.sealing.format import read_keys
 
 

@@ -65,16 +65,6 @@ class ClientAddresses:
         return is_within(address, self._trusted)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches the host, a name or an address."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def is_within(address: str, networks: Iterable[Network]) -> bool:
     """Whether the address, in text, belongs to one of the networks."""
     try:

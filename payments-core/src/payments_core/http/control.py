@@ -1,4 +1,4 @@
-"""The routes every service answers for those who run it."""
+"""The routes that operate a service: health, readiness, metrics."""
 
 from collections.abc import Awaitable, Callable
 
@@ -13,22 +13,22 @@ ReadyCheck = Callable[[], Awaitable[str | None]]
 
 
 def control_blueprint(lifecycle: Lifecycle, not_ready_because: ReadyCheck) -> Blueprint:
-    """/health, /livez, /readyz and /metrics.
+    """Return the routes /health, /livez, /readyz and /metrics.
 
-    `not_ready_because` returns None when the service can work, else one line that says why
-    not. /livez asks nobody: a dead database is no reason to restart this process.
+    `not_ready_because` returns None if the service can work, else one line that says why
+    not. /livez depends on nothing: a dead database is no reason to restart this process.
     """
     control = Blueprint("control", __name__)
 
     @control.get("/health")
     @control.get("/livez", endpoint="livez")
     async def health() -> dict[str, str]:
-        """Whether this process runs; it asks nobody else."""
+        """Whether this process runs."""
         return {"status": "ok"}
 
     @control.get("/readyz")
     async def readyz() -> dict[str, str]:
-        """Whether requests may be sent here now."""
+        """Whether this process takes requests."""
         if lifecycle.draining:
             raise NotReady("This process is stopping.")
         reason = await not_ready_because()
@@ -38,7 +38,7 @@ def control_blueprint(lifecycle: Lifecycle, not_ready_because: ReadyCheck) -> Bl
 
     @control.get("/metrics")
     async def metrics() -> Response:
-        """What Prometheus collects."""
+        """This process's metrics, for Prometheus."""
         if "application/openmetrics-text" in request.headers.get("Accept", ""):
             # Exemplars exist in this format only.
             text = openmetrics.generate_latest(REGISTRY)  # type: ignore[no-untyped-call]  # Theirs.

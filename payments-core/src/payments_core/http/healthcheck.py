@@ -1,7 +1,7 @@
-"""Whether a service on this machine is ready: python -m payments_core.http.healthcheck PAYMENTS_API
+"""Check that a service here is ready: python -m payments_core.http.healthcheck PAYMENTS_API
 
-An engine asks this every few seconds, so it imports next to nothing: a tenth of a second instead of
-the whole service's one. PREFIX_HOST and PREFIX_PORT say where the service listens.
+A container engine runs this every few seconds, so it imports little: it takes a tenth of a second,
+the whole service one. PREFIX_HOST, and PREFIX_CONTROL_PORT or PREFIX_PORT, name the address.
 """
 
 import os
@@ -12,7 +12,7 @@ ANSWER_SECONDS_MAX = 3
 
 
 def healthcheck(host: str, port: int) -> int:
-    """0 when the service at this address says that it is ready, else 1 and a line why not."""
+    """Return 0 if the service at this address is ready, else print why not and return 1."""
     target = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # nosec B104 # noqa: S104 - read, not bound
     connection = HTTPConnection(target, port, timeout=ANSWER_SECONDS_MAX)
     try:
@@ -30,4 +30,5 @@ def healthcheck(host: str, port: int) -> int:
 
 if __name__ == "__main__":
     prefix = sys.argv[1]
-    sys.exit(healthcheck(os.environ[f"{prefix}_HOST"], int(os.environ[f"{prefix}_PORT"])))
+    port = os.environ.get(f"{prefix}_CONTROL_PORT") or os.environ[f"{prefix}_PORT"]
+    sys.exit(healthcheck(os.environ[f"{prefix}_HOST"], int(port)))

@@ -12,7 +12,7 @@ streams) are then impossible.
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -35,12 +35,14 @@ log = logging.getLogger(__name__)
 
 
 class BoundedConfig(Config):
-    """Hypercorn's settings, the sockets to listen on, and the connections open on them."""
+    """Hypercorn's settings, the bound sockets, and by port the connections open on each."""
 
-    def __init__(self, listeners: list[socket.socket], connections: Connections) -> None:
+    def __init__(self, listeners: Mapping[socket.socket, int]) -> None:
         super().__init__()
-        self._listeners = listeners
-        self.connections = connections
+        self._listeners = list(listeners)
+        self.connections = {
+            listener.getsockname()[1]: Connections(most) for listener, most in listeners.items()
+        }
 
     def create_sockets(self) -> Sockets:
         """Return the sockets, which are bound already."""
@@ -49,13 +51,15 @@ class BoundedConfig(Config):
 
 async def serve_with_hypercorn(
     app: Quart,
-    listeners: list[socket.socket],
-    connections: Connections,
+    listeners: Mapping[socket.socket, int],
     options: ServeOptions,
     stopped: Callable[[], Awaitable[None]],
 ) -> None:
-    """Serve on the bound listeners until `stopped()` returns, then drain."""
-    config = BoundedConfig(listeners, connections)
+    """Serve until `stopped()` returns, then drain.
+
+    `listeners` are bound sockets, and how many connections each may have open.
+    """
+    config = BoundedConfig(listeners)
     config.backlog = limits.BACKLOG_CONNECTIONS
     config.keep_alive_timeout = limits.KEEP_ALIVE_SECONDS
     config.keep_alive_max_requests = 1_000_000
@@ -77,6 +81,7 @@ class BoundedConnection(TCPServer):
     """One client's connection: HTTP/1.1, strictly framed, with an end to every wait."""
 
     config: BoundedConfig
+    _connections: Connections
     _http: StrictConnection
     _at_eof = False  # The client has closed its side.
     _idle_since: float | None = None  # None while a request is under way.
@@ -84,7 +89,9 @@ class BoundedConnection(TCPServer):
 
     async def run(self) -> None:
         """Serve the connection to its end."""
-        if not self.config.connections.add(self):
+        port = self.writer.get_extra_info("sockname")[1]
+        self._connections = self.config.connections[port]
+        if not self._connections.add(self):
             self.writer.write(limits.REFUSAL)
             self.writer.close()
             return
@@ -93,7 +100,7 @@ class BoundedConnection(TCPServer):
         try:
             await super().run()
         finally:
-            self.config.connections.remove(self)
+            self._connections.remove(self)
             if self._closer is not None:
                 self._closer.cancel()
 
@@ -156,13 +163,13 @@ class BoundedConnection(TCPServer):
         if idle:
             self._answered.set()
             self._idle_since = self.loop.time()
-            self.config.connections.mark_idle(self)
+            self._connections.mark_idle(self)
             return
         if self.writer.transport.is_closing():
             raise ConnectionResetError  # Pipelined before the client left: no use in answering.
         self._answered.clear()
         self._idle_since = None
-        self.config.connections.mark_busy(self)
+        self._connections.mark_busy(self)
 
     async def _send(self, event: RawData) -> None:
         try:
@@ -180,7 +187,7 @@ class BoundedConnection(TCPServer):
         self._http.ended = True
         self._answered.set()
         self._idle_since = self.loop.time()
-        self.config.connections.mark_idle(self)
+        self._connections.mark_idle(self)
         with suppress(OSError, RuntimeError):
             self.writer.write_eof()
         lingers = not self._at_eof and (unread or not self.context.terminated.is_set())

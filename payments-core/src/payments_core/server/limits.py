@@ -16,6 +16,7 @@ BODY_BYTES_MAX = 2 * 1024 * 1024
 # closing a socket that holds unread bytes resets it, and the reset can overtake the answer.
 LINGER_SECONDS_MAX = 2
 LINGER_BYTES_MAX = 16 * 1024 * 1024
+CONTROL_CONNECTIONS_MAX = 64
 REFUSAL = (
     b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\n"
     b"content-length: 0\r\n\r\n"

@@ -37,6 +37,8 @@ class ServeOptions:
     balancers notice. `drain_seconds`: how long requests under way may then take.
     `connections_max`: beyond it the longest idle connection is closed, or the new one is refused.
     `reuse_port`: whether other processes that set it may listen on the same port.
+    `control_port`: a second port to listen on, whose few connections are counted apart: a service
+    that is full still answers probes.
     """
 
     host: str
@@ -45,6 +47,7 @@ class ServeOptions:
     delay_seconds: float = 0.0
     connections_max: int = CONNECTIONS_MAX
     reuse_port: bool = False
+    control_port: int | None = None
 
 
 class CannotServe(Exception):

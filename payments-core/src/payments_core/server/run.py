@@ -8,11 +8,12 @@ import signal
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from quart import Quart
 
 from payments_core.server.hypercorn import serve_with_hypercorn
-from payments_core.server.limits import STALLED_CLIENT_SECONDS_MAX, Connections
+from payments_core.server.limits import CONTROL_CONNECTIONS_MAX, STALLED_CLIENT_SECONDS_MAX
 from payments_core.server.options import (
     BackgroundTaskFailed,
     CannotListen,
@@ -32,7 +33,10 @@ async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None
 
     Raises CannotServe, and BackgroundTaskFailed after a stop that a background task caused.
     """
-    listener = listening_socket(options)
+    listeners = {listening_socket(options): _connections_max(options.connections_max)}
+    if options.control_port is not None:
+        control = replace(options, port=options.control_port)
+        listeners[listening_socket(control)] = CONTROL_CONNECTIONS_MAX
     log.info("serving", extra={"host": options.host, "port": options.port})
     stop_on_signals(lifecycle)
 
@@ -40,8 +44,7 @@ async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None
         await lifecycle.stopping.wait()
         await asyncio.sleep(options.delay_seconds)
 
-    connections = Connections(_connections_max(options.connections_max))
-    await serve_with_hypercorn(app, [listener], connections, options, stopped)
+    await serve_with_hypercorn(app, listeners, options, stopped)
     if lifecycle.failure is not None:
         raise BackgroundTaskFailed(f"the background task {lifecycle.failure} ended: see the log")
 

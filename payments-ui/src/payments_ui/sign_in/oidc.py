@@ -19,7 +19,7 @@ from authlib.integrations.base_client.async_openid import AsyncOpenIDMixin
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from joserfc.errors import BadSignatureError, JoseError
 
-from payments_core.http.client_address import is_loopback
+from payments_core.config import is_loopback
 from payments_ui.sign_in.settings import SignInSettings, words
 
 FRESH_SECONDS = 3600.0  # Then the provider's description and keys are fetched anew.

@@ -8,7 +8,8 @@ from argon2.exceptions import InvalidHashError
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from payments_core.http.client_address import ForwardedHeader, is_loopback, networks_of
+from payments_core.config import is_loopback
+from payments_core.http.client_address import ForwardedHeader, networks_of
 
 PASSWORD_MIN_CHARS = 16  # Of an unhashed one: generated, and kept in a secret store.
 # The weakest Argon2id that OWASP's Password Storage Cheat Sheet accepts: 7 MiB with 5 passes, or

@@ -1,0 +1,105 @@
+"""The outermost layer of every service: which addresses exist on which port, for which hosts."""
+
+from functools import lru_cache
+from typing import Any, cast
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+
+from payments_core.config import is_loopback
+from payments_core.http.problems import PROBLEM_TYPE, NotFound, Problem
+from payments_core.http.telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS, UNMATCHED
+
+# Clients may ask for it too, on the service's own port.
+HEALTH = "/health"
+
+
+class MisdirectedRequest(Problem):
+    """This service does not answer for that host."""
+
+    status, code = 421, "misdirected_request"
+
+
+class Edge:
+    """An ASGI layer that normalises a request's path and rejects what no route may see.
+
+    `loopback_only`: whether to reject a Host other than this machine. Without authentication, a
+    web page could otherwise reach the service through a name of its own that resolves to
+    127.0.0.1 (DNS rebinding). `control_port`: where probes and metrics are served instead of on
+    the service's own port; None serves them there too.
+    """
+
+    def __init__(self, inner: Any, *, loopback_only: bool, control_port: int | None = None) -> None:
+        self._inner = inner
+        self._loopback_only = loopback_only
+        self._control_port = control_port
+
+    async def __call__(
+        self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable
+    ) -> None:
+        """Pass the request on, or reject it."""
+        if scope["type"] != "http":
+            await self._inner(scope, receive, send)
+            return
+        path = scope["path"]
+        if path.endswith("/") and path != "/":
+            # One address, one path: every layer below compares it.
+            path = scope["path"] = path[:-1]
+        problem = self._problem_of(scope, path)
+        if problem is not None:
+            await _answer(problem, scope, send)
+            return
+        if scope["method"] == "HEAD":
+            send = _ending_after_headers(send)
+        await self._inner(scope, receive, send)
+
+    def _problem_of(self, scope: HTTPScope, path: str) -> Problem | None:
+        if self._loopback_only and not _is_local(_host_of(scope)):
+            return MisdirectedRequest(
+                "Use localhost: without authentication, requests for other names are rejected."
+            )
+        if "//" in path or (path.endswith("/") and path != "/"):
+            return NotFound()
+        if self._control_port is not None and path != HEALTH:
+            on_control_port = (scope.get("server") or ("", None))[1] == self._control_port
+            if on_control_port != (path in PROBES):
+                return NotFound()
+        return None
+
+
+def _host_of(scope: HTTPScope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"host":
+            return value.decode("latin-1")
+    return ""
+
+
+@lru_cache(maxsize=256)
+def _is_local(host: str) -> bool:
+    name, bracket, _ = host.partition("]")
+    return is_loopback(name[1:] if bracket else host.partition(":")[0].lower())
+
+
+async def _answer(problem: Problem, scope: HTTPScope, send: ASGISendCallable) -> None:
+    method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+    REQUESTS.labels(UNMATCHED, method, problem.status).inc()
+    body = problem.as_bytes(scope["path"])
+    headers = [
+        (b"content-type", PROBLEM_TYPE.encode()),
+        (b"cache-control", b"no-store"),
+        (b"content-length", str(len(body)).encode()),
+    ]
+    start = {"type": "http.response.start", "status": problem.status, "headers": headers}
+    await send(cast(Any, start))
+    await send(cast(Any, {"type": "http.response.body", "body": body, "more_body": False}))
+
+
+def _ending_after_headers(send: ASGISendCallable) -> ASGISendCallable:
+    """Answer HEAD with headers alone: an endless stream would hold the connection for a body."""
+
+    async def send_headers(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            # The server then reports the client as gone, which ends the handler.
+            await send(cast(Any, {"type": "http.response.body", "body": b"", "more_body": False}))
+
+    return send_headers
