@@ -12,8 +12,8 @@ import asyncpg
 import httpx
 
 from payments_core.command_line import DATABASE_ERRORS
+from payments_core.config import is_loopback
 from payments_core.db.engine import connect, reason_of
-from payments_core.http.client_address import is_loopback
 
 AMOUNT = Decimal("42.50")
 SETTLED_WITHIN_SECONDS = 30.0

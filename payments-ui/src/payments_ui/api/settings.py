@@ -6,8 +6,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from payments_core.config import ExistingFile
-from payments_core.http.client_address import is_loopback
+from payments_core.config import ExistingFile, is_loopback
 
 
 def http_url(value: str) -> str:
