@@ -82,7 +82,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     middleware: list[Middleware] = [  # Outermost first.
         partial(
             Edge,
-            loopback_only=settings.auth == "off" and not settings.auth_off_beyond_loopback,
+            loopback_only=settings.auth == "off" and not settings.allow_unauthenticated_remote,
             control_port=settings.control_port,
         ),
         partial(Admission, settings=settings, limits=services.limits),

@@ -53,7 +53,7 @@ async def test_a_rebound_name_cannot_create_a_payment(served: Any, sql: Any) -> 
 
 
 async def test_an_operator_may_allow_other_names(serve_api: Any) -> None:
-    served = await serve_api(auth_off_beyond_loopback=True)
+    served = await serve_api(allow_unauthenticated_remote=True)
     assert (await _get(served, "/payments", "payments.example")).status == 200
 
 
