@@ -249,7 +249,7 @@ def machine_on(system: System) -> type[RuleBasedStateMachine]:
 
         def teardown(self) -> None:
             async def look() -> None:
-                engine = create_engine(system.worker_url, application_name="audit", pool_size=1)
+                engine = create_engine(system.worker_url, application_name="audit", pool_size=2)
                 await assert_audit_is_clean(engine)
                 await engine.dispose()
 

@@ -225,7 +225,7 @@ async def test_a_crash_of_postgres_under_load_loses_and_doubles_nothing(
     stored += await add_simple(sql, 500)
     await until_completed(sql, 3500, seconds=30)
     await assert_ledger_is_of(sql, stored)
-    engine = create_engine(worker_url(server), application_name="test", pool_size=1)
+    engine = create_engine(worker_url(server), application_name="test", pool_size=2)
     await assert_audit_is_clean(engine)
     await engine.dispose()
     await sql.close()

@@ -67,6 +67,7 @@ async def test_keda_reads_two_partial_indexes_and_no_table(database_url: str, sq
 async def test_kedas_role_may_read_and_nothing_else(database_url: str, sql: Sql) -> None:
     connection = await asyncpg.connect(database_url.replace("postgres@", "payments_readonly@"))
     try:
+        await connection.execute("SET default_transaction_read_only = off")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("DELETE FROM recon_jobs")
     finally:

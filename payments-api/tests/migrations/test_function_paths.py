@@ -92,6 +92,7 @@ async def test_the_observer_can_read_statistics_and_nothing_else(sql: Sql) -> No
 async def role(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Sql]:
     """A connection of each role that can log in."""
     connection = await asyncpg.connect(database_url.replace("postgres@", f"{request.param}@"))
+    await connection.execute("SET default_transaction_read_only = off")  # No attacker leaves it on.
     yield connection
     await connection.close()
 

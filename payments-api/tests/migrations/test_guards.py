@@ -55,6 +55,9 @@ DEBIT = f"('{A}', 'sys:clearing:00', 'USD', 'clearing', 'debit', 1, 2, -1)"
 POSTING = f"{LEG}{CREDIT}, {DEBIT}"
 
 
+GENESIS = "decode(repeat('00', 32), 'hex')"
+
+
 def _seal(**columns: str) -> str:
     values = {
         "seq": "2",
@@ -119,7 +122,8 @@ async def ledger(sql: Sql) -> Sql:
         "INSERT INTO operator_actions (action, actor, reason, job_ids)"
         " VALUES ('replay', 'ann', '', '{1}')"
     )
-    await sql.execute(_seal(seq="1", previous_hash="sha256('0')", seal_hash="sha256('1')"))
+    first = {"seq": "1", "from_entry_id": "1", "previous_hash": GENESIS, "seal_hash": "sha256('1')"}
+    await sql.execute(_seal(**first))
     return sql
 
 
@@ -182,7 +186,7 @@ CONSTRAINTS: dict[str, str] = {
     "audit_findings_pkey": "INSERT INTO audit_findings (invariant, offending, mode)"
     " VALUES ('x', 0, 'full'), ('x', 0, 'full')",
     "ledger_seals_pkey": _seal(seq="1"),
-    "ledger_seals_previous_hash_key": _seal(previous_hash="sha256('0')"),
+    "ledger_seals_previous_hash_key": _seal(previous_hash=GENESIS),
     "seal_is_numbered_from_1": _seal(seq="0"),
     "seal_covers_a_range": _seal(from_entry_id="4"),
     "seal_hashes_are_sha256": _seal(seal_hash="''"),
@@ -248,6 +252,7 @@ async def test_every_constraint_of_the_schema_is_in_the_table_above(ledger: Sql)
 FAILED = "'failed'"
 UNBALANCED = "unbalanced posting"
 STRAY_POSTING = "is not completed with this account, currency and amount"
+BROKEN_CHAIN = "does not continue the chain"
 STRAY_RESULT = "is not settled as this result says"
 COMPLETE = f"UPDATE payments SET status = 'completed', settled_at = now() WHERE id = '{A}'"
 
@@ -267,6 +272,25 @@ TRIGGERS = [
     ("a seal is changed", "UPDATE ledger_seals SET mac = sha256('')", "never changed"),
     ("a seal is deleted", "DELETE FROM ledger_seals", "never changed"),
     ("the seals are emptied", "TRUNCATE ledger_seals", "never changed"),
+    *(
+        (f"a seal {what}", _seal(**columns), BROKEN_CHAIN)
+        for what, columns in {
+            "that skips numbers": {"seq": "999999"},
+            "after another seal": {"previous_hash": "sha256('2')"},
+            "that leaves entries out": {"from_entry_id": "4", "to_entry_id": "3"},
+            "over sealed entries again": {"from_entry_id": "2"},
+            "over entries to come": {"to_entry_id": "1000000"},
+            "of yesterday": {"sealed_at": "now() - interval '1 day'"},
+            "of tomorrow": {"sealed_at": "now() + interval '1 day'"},
+        }.items()
+    ),
+    *(
+        (f"a seal {what}", _seal_2(**columns), BROKEN_CHAIN)
+        for what, columns in {
+            "that leaves results out": {"from_result_id": "2", "to_result_id": "2"},
+            "over results to come": {"to_result_id": "1000000"},
+        }.items()
+    ),
     ("the payments are emptied", "TRUNCATE payments CASCADE", "never changed"),
     (
         "a completed payment fails after all",
@@ -373,6 +397,9 @@ async def test_what_is_right_is_let_through(ledger: Sql) -> None:
     await ledger.execute(COMPLETE)
     await ledger.execute(POSTING)
     await ledger.execute(_result())
+    await ledger.execute(_seal())
+    third = {"seq": "3", "previous_hash": "sha256('2')", "seal_hash": "sha256('3')"}
+    await ledger.execute(_seal_2(**third, to_result_id="2"))
     await ledger.execute(
         f"UPDATE payments SET status = 'failed', settled_at = now() WHERE id = '{B}'"
     )

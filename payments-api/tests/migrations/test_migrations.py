@@ -132,6 +132,7 @@ async def test_no_other_role_can_keep_a_migration_waiting(
     await migrate(empty_url)
     other = await asyncpg.connect(empty_url.replace("postgres@", f"{role}@"))
     try:
+        await other.execute("SET default_transaction_read_only = off")
         await other.execute("BEGIN")
         await other.execute(f"SELECT pg_advisory_lock({EARLIER_RELEASES_LOCK_ID})")
         await other.execute("SELECT * FROM alembic_version")

@@ -11,7 +11,7 @@ Sql: TypeAlias = "asyncpg.Connection[Any]"
 API, WORKER, READONLY = "payments_api", "payments_worker", "payments_readonly"
 EVERYBODY = {API, WORKER, READONLY}
 
-# A statement that changes nothing, and who may run it.
+# A statement that changes nothing, and the roles that may run it.
 STATEMENTS: list[tuple[str, set[str]]] = [
     *(
         (f"SELECT * FROM {table} WHERE false", EVERYBODY)
@@ -32,7 +32,19 @@ STATEMENTS: list[tuple[str, set[str]]] = [
             "alembic_version",
         )
     ),
-    ("INSERT INTO payments SELECT * FROM payments WHERE false", {API}),
+    (
+        "INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,"
+        " currency, description, traceparent) SELECT id, idempotency_key, request_fingerprint,"
+        " account_id, amount, currency, description, traceparent FROM payments WHERE false",
+        {API},
+    ),
+    *(
+        (
+            f"INSERT INTO payments (id, {column}) SELECT id, {column} FROM payments WHERE false",
+            set(),
+        )
+        for column in ("status", "created_at", "updated_at", "settled_at")
+    ),
     ("UPDATE payments SET status = status WHERE false", {API, WORKER}),
     ("UPDATE payments SET settled_at = settled_at WHERE false", {API, WORKER}),
     ("UPDATE payments SET amount = amount WHERE false", set()),
@@ -41,29 +53,79 @@ STATEMENTS: list[tuple[str, set[str]]] = [
     ("DELETE FROM payments WHERE false", set()),
     ("TRUNCATE payments CASCADE", set()),
     ("INSERT INTO recon_jobs (payment_id) SELECT id FROM payments WHERE false", {API}),
+    *(
+        (
+            f"INSERT INTO recon_jobs (payment_id, {column}) SELECT payment_id, {column}"
+            " FROM recon_jobs WHERE false",
+            set(),
+        )
+        for column in ("status", "priority", "attempts", "max_attempts", "run_at", "created_at")
+    ),
     ("UPDATE recon_jobs SET status = status WHERE false", {API, WORKER}),
+    ("UPDATE recon_jobs SET lease_token = lease_token WHERE false", {WORKER}),
+    *(
+        (f"UPDATE recon_jobs SET {column} = {column} WHERE false", set())
+        for column in ("payment_id", "priority", "max_attempts", "traceparent", "created_at")
+    ),
     ("SELECT * FROM recon_jobs WHERE false FOR UPDATE", {API, WORKER}),
     ("DELETE FROM recon_jobs WHERE false", {WORKER}),
     (
         "INSERT INTO reconciliation_results (payment_id) SELECT id FROM payments WHERE false",
         {API, WORKER},  # The API's own are of payments that an operator discards.
     ),
+    (
+        "INSERT INTO reconciliation_results (discrepancy_amount) SELECT amount FROM payments"
+        " WHERE false",
+        {WORKER},
+    ),
+    (
+        "INSERT INTO reconciliation_results (created_at) SELECT created_at FROM payments"
+        " WHERE false",
+        set(),
+    ),
     ("UPDATE reconciliation_results SET notes = notes WHERE false", set()),
     ("DELETE FROM reconciliation_results WHERE false", set()),
     ("INSERT INTO ledger_entries (payment_id) SELECT id FROM payments WHERE false", {WORKER}),
+    (
+        "INSERT INTO ledger_entries (id) OVERRIDING SYSTEM VALUE SELECT id FROM recon_jobs"
+        " WHERE false",
+        set(),
+    ),
     ("UPDATE ledger_entries SET amount = amount WHERE false", set()),
     ("DELETE FROM ledger_entries WHERE false", set()),
     ("TRUNCATE ledger_entries", set()),
     ("INSERT INTO accounts SELECT * FROM accounts WHERE false", {WORKER}),
     ("UPDATE accounts SET balance = balance WHERE false", {WORKER}),
+    ("UPDATE accounts SET account_id = account_id WHERE false", set()),
+    ("UPDATE accounts SET created_at = created_at WHERE false", set()),
     ("DELETE FROM accounts WHERE false", set()),
     ("INSERT INTO operator_actions (actor) SELECT id FROM workers WHERE false", {API, WORKER}),
+    (
+        "INSERT INTO operator_actions (created_at) SELECT created_at FROM payments WHERE false",
+        set(),
+    ),
+    (
+        "INSERT INTO operator_actions (id) OVERRIDING SYSTEM VALUE SELECT id FROM recon_jobs"
+        " WHERE false",
+        set(),
+    ),
     ("UPDATE operator_actions SET actor = actor WHERE false", set()),
     ("DELETE FROM operator_actions WHERE false", set()),
-    ("INSERT INTO workers SELECT * FROM workers WHERE false", {WORKER}),
+    (
+        "INSERT INTO workers (id, host, version, completed_total)"
+        " SELECT id, host, version, completed_total FROM workers WHERE false",
+        {WORKER},
+    ),
+    ("INSERT INTO workers (started_at) SELECT started_at FROM workers WHERE false", set()),
+    ("UPDATE workers SET started_at = started_at WHERE false", set()),
     ("DELETE FROM workers WHERE false", {WORKER}),
     ("DELETE FROM worker_throughput WHERE false", {WORKER}),
     ("UPDATE audit_progress SET only_row = true WHERE false", {WORKER}),
+    ("INSERT INTO audit_progress SELECT * FROM audit_progress WHERE false", set()),
+    (
+        "INSERT INTO audit_findings (checked_at) SELECT checked_at FROM audit_findings WHERE false",
+        set(),
+    ),
     ("DELETE FROM audit_findings WHERE false", set()),
     ("SELECT * FROM api_keys WHERE false", {API}),
     ("SELECT id, name, last_used_at FROM api_keys WHERE false", {API, READONLY}),
@@ -89,6 +151,10 @@ STATEMENTS: list[tuple[str, set[str]]] = [
     ("CREATE ROLE other", set()),
     ("SET ROLE payments_owner", set()),
     ("COPY payments TO PROGRAM 'true'", set()),
+    ("SELECT lo_create(0)", set()),
+    ("SELECT lo_creat(-1)", set()),
+    ("SELECT lo_from_bytea(0, 'x')", set()),
+    ("SELECT lo_put(0, 0, 'x')", set()),
     ("SELECT pg_read_file('/etc/passwd')", set()),
 ]
 
@@ -98,6 +164,7 @@ async def role(request: pytest.FixtureRequest, database_url: str) -> AsyncIterat
     """A role's name, and a connection as that role."""
     url = database_url.replace("postgres@", f"{request.param}@")
     connection = await asyncpg.connect(url)
+    await connection.execute("SET default_transaction_read_only = off")  # No attacker leaves it on.
     yield request.param, connection
     await connection.close()
 
@@ -141,3 +208,21 @@ async def test_every_table_belongs_to_the_owner(sql: Sql) -> None:
         " AND tablename <> 'alembic_version'"
     )
     assert {row["tableowner"] for row in rows} == {"payments_owner"}
+
+
+async def test_the_reader_is_bounded(database_url: str, sql: Sql) -> None:
+    reader = await asyncpg.connect(database_url.replace("postgres@", "payments_readonly@"))
+    try:
+        for name, value in {
+            "transaction_read_only": "on",
+            "statement_timeout": "1min",
+            "idle_in_transaction_session_timeout": "1min",
+            "temp_file_limit": "1GB",
+        }.items():
+            assert await reader.fetchval(f"SHOW {name}") == value, name
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await reader.execute("SET temp_file_limit = -1")
+    finally:
+        await reader.close()
+    limits = "SELECT rolconnlimit FROM pg_roles WHERE rolname = 'payments_readonly'"
+    assert await sql.fetchval(limits) == 20

@@ -95,6 +95,7 @@ async def test_no_role_creates_temporary_objects(superuser: Sql, url_of_app: str
     await migrate(url_of_app)
     for role in ("payments_api", "payments_worker", "payments_readonly"):
         connection = await asyncpg.connect(url_of_app.replace("app@", f"{role}@"))
+        await connection.execute("SET default_transaction_read_only = off")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await connection.execute("CREATE TEMP TABLE payments (id int)")
         await connection.close()

@@ -143,6 +143,7 @@ async def test_no_other_role_can_stop_the_sealer(
     await add_entries(sql, 3)
     squatter = await asyncpg.connect(database_url.replace("postgres@", f"{role}@"))
     try:
+        await squatter.execute("SET default_transaction_read_only = off")
         await squatter.execute("BEGIN")
         await squatter.execute(f"SELECT pg_advisory_lock({EARLIER_RELEASES_LOCK_ID})")
         await squatter.execute("SELECT * FROM seal_verification, ledger_seals")

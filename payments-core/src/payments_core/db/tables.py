@@ -239,7 +239,13 @@ operator_actions = Table(
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("job_ids", ARRAY(BigInteger), nullable=False),
-    _time("created_at", default_now=True),
+    # Not when the transaction began, which may be long ago.
+    Column(
+        "created_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.clock_timestamp(),
+    ),
     Column("key_name", Text),
     Column("trace_id", Text),
     Column("payment_id", Uuid),

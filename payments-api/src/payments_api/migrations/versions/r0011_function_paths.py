@@ -68,7 +68,7 @@ def _replacing(function: str) -> str:
     return function.replace("CREATE FUNCTION", "CREATE OR REPLACE FUNCTION")
 
 
-def _qualified(function: str) -> str:
+def qualified(function: str) -> str:
     for name in SYSTEM_NAMES:
         function = function.replace(name, f"pg_catalog.{name}")
     return _replacing(function).replace("FROM payments\n", "FROM public.payments\n")
@@ -77,7 +77,7 @@ def _qualified(function: str) -> str:
 def upgrade() -> None:
     """Replace the bodies in place: a statement under way ends with the old one."""
     for function in (OLDEST_TRANSACTION, REFUSE_STRAY_POSTING, REFUSE_STRAY_RESULT):
-        op.execute(_qualified(function))
+        op.execute(qualified(function))
     for name in ("oldest_transaction_age_seconds", *GUARDS):
         op.execute(f"ALTER FUNCTION public.{name}() SET search_path = {SAFE_PATH}")
     op.execute(OBSERVER)
