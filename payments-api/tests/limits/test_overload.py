@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from payments_api.limits import concurrency
+from payments_api.limits.admission import Admission
 from payments_api.limits.concurrency import ConcurrencyLimit
 from payments_core.server import limits as bounds
 from payments_core.server import options, run
@@ -75,6 +76,13 @@ def test_a_silent_night_is_no_stall() -> None:
     _serve(limit, clock, 0.01)
     clock.now += 86_400
     assert [limit.admit() is not None for _ in range(5)] == [True] * 5
+
+
+def _writes(served: Any) -> ConcurrencyLimit:
+    layer = served.app.asgi_app
+    while not isinstance(layer, Admission):
+        layer = layer._inner
+    return layer.writes
 
 
 async def _post(http: httpx.AsyncClient) -> httpx.Response:
@@ -173,7 +181,7 @@ async def full(overloaded: Any) -> Any:
     served, blocker = overloaded
     async with httpx.AsyncClient(base_url=served.url, timeout=30) as http:
         posting = [asyncio.create_task(_post(http)) for _ in range(20)]
-        writes = served.app.asgi_app.writes
+        writes = _writes(served)
         await until(lambda: _is(writes.under_way == 20))
 
         async def let_go() -> set[int]:
@@ -223,7 +231,7 @@ async def test_a_refusal_leaves_the_connection_as_it_was(full: Any, sql: Any) ->
 
 async def test_a_refusal_never_overtakes_the_answer_before_it(full: Any, sql: Any) -> None:
     served, let_go = full
-    writes = served.app.asgi_app.writes
+    writes = _writes(served)
     writes.limit += 1
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(WHOLE)
@@ -260,7 +268,7 @@ async def test_a_client_that_takes_no_refusals_is_not_sent_ever_more(
     listening_socket = run.listening_socket
     monkeypatch.setattr(run, "listening_socket", with_small_buffers)
     served = await serve_api()
-    served.app.asgi_app.writes.limit = 0
+    _writes(served).limit = 0
     before = await _refusals(served)
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
@@ -285,7 +293,7 @@ async def test_to_be_refused_is_not_to_be_silent(
 ) -> None:
     monkeypatch.setattr(bounds, "KEEP_ALIVE_SECONDS", 1)
     served = await serve_api(requests_max=1, connections_max=2)
-    served.app.asgi_app.writes.limit = 0
+    _writes(served).limit = 0
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     silent, other = await asyncio.open_connection("127.0.0.1", served.port)
     for _ in range(8):
@@ -305,7 +313,7 @@ async def test_of_idle_connections_one_that_was_just_refused_does_not_make_way(
     serve_api: Any,
 ) -> None:
     served = await serve_api(connections_max=3)
-    served.app.asgi_app.writes.limit = 0
+    _writes(served).limit = 0
     opened = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(3)]
     for reader, writer in opened:
         writer.write(WHOLE)

@@ -186,7 +186,7 @@ async def _send(
         "scheme": "http",
         "path": "/payments",
         "query_string": b"",
-        "headers": [(b"host", b"a"), (b"content-type", b"application/json"), *headers],
+        "headers": [(b"host", b"localhost"), (b"content-type", b"application/json"), *headers],
     }
     answered: Any = app.asgi_app(scope, queue.get, send)  # type: ignore[arg-type]
     await asyncio.wait_for(answered, SECONDS_MAX)

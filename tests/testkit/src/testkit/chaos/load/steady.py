@@ -88,7 +88,7 @@ class SteadyLoad:
             f' "description": "steady"}}'
         ).encode()
         head = (
-            "POST /payments HTTP/1.1\r\nHost: api\r\nContent-Type: application/json\r\n"
+            "POST /payments HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             f"Authorization: Bearer {self.api_key}\r\n"
             f"Idempotency-Key: {self.prefix}-{number}\r\nContent-Length: {len(body)}\r\n\r\n"
         )
