@@ -81,6 +81,7 @@ async def test_pruning_takes_old_finished_jobs_only(sql: Sql, engine: AsyncEngin
         "UPDATE recon_jobs SET updated_at = now() - interval '2 h', last_error = 'e', status ="
         " (ARRAY['completed', 'failed', 'pending', 'completed', 'completed'])[id]"
     )
+    await sql.execute("UPDATE recon_jobs SET created_at = now() - interval '3 h'")
     await sql.execute("UPDATE recon_jobs SET updated_at = now() WHERE id = 5")
 
     assert await _prune(engine, retention_seconds=3600) == 2
@@ -89,10 +90,44 @@ async def test_pruning_takes_old_finished_jobs_only(sql: Sql, engine: AsyncEngin
     assert left == {2: "failed", 3: "pending", 5: "completed"}
 
 
+async def test_replayed_dead_letters_do_not_keep_younger_jobs_from_being_pruned(
+    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounded = maintenance.PRUNE.replace(f"LIMIT {maintenance.PRUNE_JOBS_MAX}", "LIMIT 3")
+    monkeypatch.setattr(maintenance, "PRUNE", bounded)
+    await add_simple(sql, 20)
+    # Jobs 1 to 10 were dead for hours and have just been replayed; 11 to 17 finished before that.
+    await sql.execute(
+        "UPDATE recon_jobs SET status = 'completed',"
+        " created_at = CASE WHEN id < 18 THEN now() - interval '2 h' ELSE now() END,"
+        " updated_at = CASE WHEN id BETWEEN 11 AND 17 THEN now() - interval '2 h' ELSE now() END"
+    )
+    assert [await _prune(engine, retention_seconds=3600) for _ in range(4)] == [3, 3, 1, 0]
+    assert [job["id"] for job in await job_rows(sql)] == [*range(1, 11), 18, 19, 20]
+
+
+@pytest.mark.parametrize("ids", [[1], [40], [1, 2], [1, 19, 40], [7, 8, 9, 30], [*range(1, 41)]])
+async def test_pruning_finds_where_the_young_jobs_begin_across_any_gap(
+    sql: Sql, engine: AsyncEngine, ids: list[int]
+) -> None:
+    await add_simple(sql, 40)
+    await sql.execute("UPDATE recon_jobs SET status = 'completed'")
+    await sql.execute("DELETE FROM recon_jobs WHERE NOT id = ANY ($1::bigint[])", ids)
+    for last_old in range(41):
+        await sql.execute(
+            "UPDATE recon_jobs SET created_at = now() - interval '2 h',"
+            " updated_at = now() - interval '2 h' WHERE id <= $1",
+            last_old,
+        )
+        await _prune(engine, retention_seconds=3600)
+        assert [job["id"] for job in await job_rows(sql)] == [n for n in ids if n > last_old]
+
+
 async def test_pruning_in_two_places_at_once_never_waits(sql: Sql, engine: AsyncEngine) -> None:
     await add_simple(sql, 3)
     await sql.execute(
-        "UPDATE recon_jobs SET status = 'completed', updated_at = now() - interval '2 h'"
+        "UPDATE recon_jobs SET status = 'completed', created_at = now() - interval '3 h',"
+        " updated_at = now() - interval '2 h'"
     )
     async with sql.transaction():
         await sql.execute("DELETE FROM recon_jobs WHERE id = 1")

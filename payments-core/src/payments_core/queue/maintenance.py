@@ -29,17 +29,26 @@ SET status = CASE WHEN attempts < max_attempts THEN 'pending' ELSE 'failed' END,
 WHERE id = ANY (ARRAY(SELECT id FROM expired))
 RETURNING status"""
 
-# Ids follow time closely enough: looking at the first finished jobs only costs the same
-# however many younger ones there are, where "all that are old" would read them all.
+# Ids follow the time of creation, and no job finished before it was created: halving finds where
+# the jobs end that can be old enough, in some thirty look-ups. So younger jobs cost nothing,
+# however many there are, and older ones that finished only now, such as replayed dead letters,
+# are passed over.
 PRUNE = f"""
-WITH first AS MATERIALIZED (
-    SELECT id, updated_at FROM recon_jobs
-    WHERE status = 'completed' ORDER BY id LIMIT {PRUNE_JOBS_MAX}
+WITH RECURSIVE halved (lo, hi) AS (
+    SELECT coalesce(min(id), 1) - 1, coalesce(max(id), 0) FROM recon_jobs
+    UNION ALL
+    SELECT CASE WHEN next.old THEN next.id ELSE lo END,
+           CASE WHEN next.old THEN hi ELSE (lo + hi + 1) / 2 - 1 END
+    FROM halved CROSS JOIN LATERAL (
+        SELECT id, created_at < now() - make_interval(secs => $1) AS old FROM recon_jobs
+        WHERE id >= (lo + hi + 1) / 2 ORDER BY id LIMIT 1) AS next
+    WHERE lo < hi
 ), old AS MATERIALIZED (
     SELECT id FROM recon_jobs
-    WHERE id = ANY (ARRAY(SELECT id FROM first
-                          WHERE updated_at < now() - make_interval(secs => $1)))
+    WHERE status = 'completed' AND updated_at < now() - make_interval(secs => $1)
+      AND id <= (SELECT max(lo) FROM halved)
     ORDER BY id
+    LIMIT {PRUNE_JOBS_MAX}
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM recon_jobs WHERE id = ANY (ARRAY(SELECT id FROM old))"""
