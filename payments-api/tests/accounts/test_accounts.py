@@ -1,7 +1,7 @@
 """What an account holds, held, and how it came to that: against a naive model of the ledger."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from quart.typing import TestClientProtocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_api.accounts.queries import balance_of
+from payments_api.accounts import queries
+from payments_api.accounts.queries import balance_at, balance_of
 from payments_core.db.engine import single_statement
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
@@ -101,7 +102,7 @@ BOUNDARIES = [
     (1_000_000, "7.00"),  # Two entries of one moment count together.
     (1_000_001, "7.00"),
     (5_000_000, "15.00"),
-    (10**15, "15.00"),
+    (10**12, "15.00"),
 ]
 
 
@@ -121,6 +122,56 @@ async def test_an_entry_counts_from_its_own_moment_on(
     assert datetime.fromisoformat(found["at"]) == datetime.fromisoformat(at)
 
 
+async def test_a_moment_to_come_has_the_balance_of_the_present_and_says_so(
+    client: TestClientProtocol, sql: Sql
+) -> None:
+    await _post_entries(sql, "acc_1", [(START, Decimal(1))])
+    began = datetime.now(UTC)
+    found = await _get(client, "/accounts/acc_1/balance", at="9999-12-31T23:59:59Z")
+    assert found["balance"] == "1.00"
+    assert began <= datetime.fromisoformat(found["at"]) <= datetime.now(UTC)
+
+
+@pytest.fixture
+async def posting(database_url: str, sql: Sql) -> AsyncIterator[Sql]:
+    """A second connection, in a transaction that has posted 1.00 to acc_1 and is open."""
+    connection = await asyncpg.connect(database_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    now = await connection.fetchval("SELECT clock_timestamp()")
+    await _post_entries(connection, "acc_1", [(now, Decimal(1))])
+    yield connection
+    await connection.close()
+
+
+async def test_a_balance_at_a_moment_waits_for_the_postings_of_that_moment(
+    client: TestClientProtocol, posting: Sql
+) -> None:
+    moment = datetime.now(UTC).isoformat()
+    asked = asyncio.create_task(_get(client, "/accounts/acc_1/balance", at=moment))
+    await asyncio.sleep(0.3)
+    assert not asked.done(), "the posting may still commit"
+    assert (await _get(client, "/accounts/acc_1/balance"))["balance"] == "0.00"
+    long_ago = await _get(client, "/accounts/acc_1/balance", at=START.isoformat())
+    assert long_ago["balance"] == "0.00", "final without a wait"
+    await posting.execute("COMMIT")
+    assert (await asked)["balance"] == "1.00"
+    again = await _get(client, "/accounts/acc_1/balance", at=moment)
+    assert again == await asked
+
+
+@pytest.mark.usefixtures("posting")
+async def test_a_balance_that_is_not_final_in_time_is_refused(
+    client: TestClientProtocol, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "FINAL_WAIT_SECONDS", 0.1)
+    moment = datetime.now(UTC).isoformat()
+    answer = await client.get(f"/accounts/acc_1/balance?{urlencode({'at': moment})}")
+    assert answer.status_code == 503
+    assert (await answer.get_json())["code"] == "balance_not_final"
+    assert answer.headers["Retry-After"] == "1"
+
+
 async def test_every_moment_has_the_balance_of_a_naive_sum(engine: AsyncEngine, sql: Sql) -> None:
     loop = asyncio.get_running_loop()
     number = 0
@@ -138,8 +189,8 @@ async def test_every_moment_has_the_balance_of_a_naive_sum(engine: AsyncEngine, 
             for look in looks:
                 when = START + look * MICROSECOND
                 naive = sum((amount for at, amount in entries if at <= when), Decimal(0))
-                assert await balance_of(tx, account, "USD", when) == naive
-            assert await balance_of(tx, account, "USD", None) == sum(a for _, a in entries)
+                assert await balance_at(tx, account, "USD", when) == (naive, when)
+            assert await balance_of(tx, account, "USD") == sum(a for _, a in entries)
 
     @settings(
         max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

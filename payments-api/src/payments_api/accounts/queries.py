@@ -1,14 +1,29 @@
 """Read an account: what it holds, now or at a moment, and its statement."""
 
+import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from payments_api.http.errors import BalanceNotFinal
 from payments_core.db.engine import AnyRow
 from payments_core.db.tables import accounts, ledger_entries
+
+# An entry bears the time at which its posting moved the balance, a little before the commit. So
+# the balance at a moment is final only once no posting that began before it is still open.
+POSTING_SECONDS_MAX = 60  # db/engine.py bounds statements and idle transactions below it.
+FINAL_WAIT_SECONDS = 3.0  # A batch takes a tenth of a second; the lock timeout of one is 5 s.
+FINAL_LOOK_SECONDS = 0.02
+
+# A posting holds this lock from before it reads the clock until its transaction ends.
+POSTINGS = text("""
+SELECT virtualtransaction FROM pg_locks
+WHERE locktype = 'relation' AND relation = 'public.ledger_entries'::regclass
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND mode = 'RowExclusiveLock' AND granted""")
 
 # Time never goes back along an account's entries, so the last one of a moment is found by
 # halving: some thirty look-ups of one unique index, however long the account's history.
@@ -30,19 +45,41 @@ FROM halved JOIN ledger_entries e
 WHERE lo = hi""")
 
 
-async def balance_of(
-    tx: AsyncConnection, account_id: str, currency: str, at: datetime | None
-) -> Decimal:
-    """What the account holds, or held at that moment; zero for one never paid into."""
-    if at is None:
-        query = select(accounts.c.balance).where(
-            accounts.c.account_id == account_id, accounts.c.currency == currency
-        )
-        found = (await tx.execute(query)).scalar_one_or_none()
-    else:
-        bounds = {"account_id": account_id, "currency": currency, "at": at}
-        found = (await tx.execute(BALANCE_AT, bounds)).scalar_one_or_none()
+async def balance_of(tx: AsyncConnection, account_id: str, currency: str) -> Decimal:
+    """Return what the account holds; zero for one never paid into."""
+    query = select(accounts.c.balance).where(
+        accounts.c.account_id == account_id, accounts.c.currency == currency
+    )
+    found = (await tx.execute(query)).scalar_one_or_none()
     return Decimal(0) if found is None else found
+
+
+async def balance_at(
+    tx: AsyncConnection, account_id: str, currency: str, at: datetime
+) -> tuple[Decimal, datetime]:
+    """Return what the account held at that moment, and the moment: the present for a later one.
+
+    The balance never changes afterwards. Raises BalanceNotFinal when an open posting may still
+    change it. Each statement must see the latest: no snapshot.
+    """
+    now: datetime = (await tx.execute(text("SELECT clock_timestamp()"))).scalar_one()
+    at = min(at, now)
+    if now - at < timedelta(seconds=POSTING_SECONDS_MAX):
+        await _until_final(tx)
+    bounds = {"account_id": account_id, "currency": currency, "at": at}
+    found = (await tx.execute(BALANCE_AT, bounds)).scalar_one_or_none()
+    return Decimal(0) if found is None else found, at
+
+
+async def _until_final(tx: AsyncConnection) -> None:
+    """Wait until every posting that is open now has ended. Raises BalanceNotFinal."""
+    began = asyncio.get_running_loop().time()
+    postings = set((await tx.execute(POSTINGS)).scalars())
+    while postings:
+        if asyncio.get_running_loop().time() - began > FINAL_WAIT_SECONDS:
+            raise BalanceNotFinal
+        await asyncio.sleep(FINAL_LOOK_SECONDS)
+        postings &= set((await tx.execute(POSTINGS)).scalars())
 
 
 async def currencies_of(tx: AsyncConnection, account_id: str) -> list[str]:

@@ -5,7 +5,7 @@ from typing import Any
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
-from payments_api.accounts.queries import balance_of, currencies_of, entries_of
+from payments_api.accounts.queries import balance_at, balance_of, currencies_of, entries_of
 from payments_api.auth.caller import LEDGER_READ
 from payments_api.auth.middleware import caller, requires
 from payments_api.auth.tenants import checked_account_id
@@ -29,7 +29,10 @@ async def get_balance(account_id: str) -> ResponseReturnValue:
     at = query.time("at")
     stored = checked_account_id(account_id, caller().tenant)
     async with services().load_read() as tx:
-        balance = await balance_of(tx, stored, currency, at)
+        if at is None:
+            balance = await balance_of(tx, stored, currency)
+        else:
+            balance, at = await balance_at(tx, stored, currency, at)
     answer = {
         "accountId": account_id,
         "balance": amount_text(balance, currency),

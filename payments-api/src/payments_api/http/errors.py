@@ -114,6 +114,15 @@ class DatabaseUnavailable(Problem):
         super().__init__(detail, headers={"Retry-After": "2"})
 
 
+class BalanceNotFinal(Problem):
+    """A posting under way may still change the balance at that moment; try again shortly."""
+
+    status, code = 503, "balance_not_final"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
+
+
 class RateLimited(Problem):
     """The client exceeded its rate limit; retry later with the same idempotency key."""
 

@@ -73,7 +73,13 @@ _FROM = _query(
     "createdFrom", "Only items created at this time or later.", type="string", format="date-time"
 )
 _TO = _query("createdTo", "Only items created before this time.", type="string", format="date-time")
-_AT = _query("at", "The point in time; the present by default.", type="string", format="date-time")
+_AT = _query(
+    "at",
+    "The point in time; the present by default and for a later one. The answer's `at` says which"
+    " it is; the balance at that time never changes.",
+    type="string",
+    format="date-time",
+)
 _STATUS = _query(
     "status", "Only payments with this status.", type="string", enum=list(PAYMENT_STATUSES)
 )
@@ -205,7 +211,7 @@ OPERATIONS = (
         "accounts",
         schemas.Balance,
         parameters=(_ACCOUNT_IN_PATH, _CURRENCY, _AT),
-        problems=(NotFound, *_PARAMETERS, errors.Overloaded),
+        problems=(NotFound, *_PARAMETERS, errors.Overloaded, errors.BalanceNotFinal),
     ),
     Operation(
         "accounts.get_entries",
