@@ -118,6 +118,29 @@ async def test_a_role_behind_the_pooler_has_what_pgbouncer_drops(sql: Sql) -> No
     assert of_role == wanted
 
 
+def test_the_migration_is_the_owner_whose_role_is_prepared_as_documented() -> None:
+    page = (REPOSITORY / "docs/operations/migrations.md").read_text()
+    (documented,) = re.findall(r"## Without a superuser.*?```sql\n(.*?)```", page, re.S)
+    initdb = CLUSTER["bootstrap"]["initdb"]
+    documented = re.sub(r"\bapp\b", initdb["owner"], documented)
+    prepared = initdb["postInitSQL"] + initdb["postInitApplicationSQL"]
+    wanted = {" ".join(one.split()) for one in documented.split(";") if one.strip()}
+    assert wanted <= {" ".join(one.split()) for one in prepared}
+
+    (migration,) = (o for o in OBJECTS if o["metadata"]["name"].startswith("migrate-"))
+    (container,) = migration["spec"]["template"]["spec"]["containers"]
+    environment = {item["name"]: item.get("value", "") for item in container["env"]}
+    assert f"//{initdb['owner']}@" in environment["DATABASE_URL"]
+    assert not any(name.startswith("PAYMENTS_DB_") for name in environment)
+    assert not CLUSTER["enableSuperuserAccess"]
+    managed = {role["name"]: role["passwordSecret"]["name"] for role in CLUSTER["managed"]["roles"]}
+    assert managed == {
+        "payments_api": "payments-api-database",
+        "payments_worker": "recon-worker-database",
+        "payments_readonly": "payments-readonly-database",
+    }
+
+
 def test_behind_the_pooler_nothing_listens_and_nothing_holds_a_session() -> None:
     worker = one(OBJECTS, "Deployment", "recon-worker")["spec"]["template"]["spec"]
     values = {item["name"]: item.get("value") for item in worker["containers"][0]["env"]}

@@ -168,6 +168,7 @@ def test_by_kubectl_only_the_missing_are_made_and_no_value_is_shown(fake_kubectl
     files = list(fake_kubectl.parent.glob("*.json"))
     made = [json.loads(file.read_text()) for file in files]
     assert {item["metadata"]["name"] for item in made} == {
+        "payments-migration-database",
         "payments-api-database",
         "recon-worker-database",
         "payments-readonly-database",

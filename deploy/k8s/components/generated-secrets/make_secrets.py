@@ -29,6 +29,7 @@ LABELS = {
 # The database's roles, each with its password: one secret for each who uses it.
 ROLES = {
     "postgres-owner": "postgres",
+    "payments-migration-database": "payments_migration",  # In place of it with CloudNativePG.
     "payments-api-database": "payments_api",
     "recon-worker-database": "payments_worker",
     "payments-readonly-database": "payments_readonly",
