@@ -20,16 +20,16 @@ from payments_core.db.url import dsn_with_password
 from payments_core.http.healthcheck import healthcheck
 from payments_core.server.run import run
 
-# The variables from which `migrate` takes the passwords of the roles it makes.
+# The variables that hold the passwords of the roles that `migrate` creates.
 ROLE_PASSWORDS = {
     "payments_api": "PAYMENTS_DB_API_PASSWORD",
     "payments_worker": "PAYMENTS_DB_WORKER_PASSWORD",
     "payments_readonly": "PAYMENTS_DB_READONLY_PASSWORD",
 }
 
-# From which it takes the page's own key, made elsewhere, and makes it known.
+# The variable that holds the page's key, which `migrate` registers.
 PAGE_KEY = "PAYMENTS_UI_API_KEY"
-# Where `validate` finds the API key that it is to send.
+# The variable that holds the API key which `validate` sends.
 VALIDATE_KEY = "PAYMENTS_API_KEY"
 
 
@@ -64,25 +64,27 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="payments-api",
-        description="The payments REST API, and the schema it owns.",
+        description="The payments REST API and its database schema.",
         epilog=settings_help(ApiSettings),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("serve", help="serve until SIGTERM, then drain")
-    commands.add_parser("healthcheck", help="exit 0 if the running API is ready")
+    commands.add_parser("healthcheck", help="exit with 0 if the running API is ready")
     commands.add_parser("openapi", help="print the OpenAPI document")
-    validating = commands.add_parser("validate", help="seven checks against the running system")
-    validating.add_argument("--api-url", help="default: where the settings say the API listens")
+    validating = commands.add_parser("validate", help="run seven checks against the running system")
+    validating.add_argument("--api-url", help="the API's address (default: from the settings)")
     validating.add_argument(
-        "--api-key", help=f"better in the variable {VALIDATE_KEY}, which other users cannot see"
+        "--api-key", help=f"prefer the variable {VALIDATE_KEY}, which other users cannot see"
     )
-    add_commands(commands.add_parser("keys", help="create, list, rotate, revoke API keys"))
-    migrating = commands.add_parser("migrate", help="bring the schema to a revision")
+    add_commands(commands.add_parser("keys", help="create, list, rotate and revoke API keys"))
+    migrating = commands.add_parser("migrate", help="migrate the schema to a revision")
     migrating.add_argument("revision", nargs="?", default="head", help="head, base or a number")
-    migrating.add_argument("--sql", action="store_true", help="print the SQL, run nothing")
+    migrating.add_argument("--sql", action="store_true", help="print the SQL without running it")
     migrating.add_argument(
-        "--check", action="store_true", help="fail if tables.py and the revisions disagree"
+        "--check",
+        action="store_true",
+        help="fail if the table definitions and the revisions differ",
     )
     return parser
 
@@ -126,7 +128,7 @@ def _role_passwords() -> dict[str, str]:
 
 
 def _given(variable: str) -> str | None:
-    """The variable's value, or that of the file which VARIABLE_FILE names."""
+    """Return the variable's value, or the content of the file that VARIABLE_FILE names."""
     file = os.environ.get(f"{variable}_FILE")
     return Path(file).read_text().strip() if file else os.environ.get(variable)
 

@@ -1,4 +1,4 @@
-"""What the API counts for Prometheus, besides its requests and its connections."""
+"""Prometheus metrics of the API, besides those of requests and connections."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,34 +8,36 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from payments_core.http.problems import Problem
 
-CREATED = Counter("payments_created", "Payments recorded.")
-REPLAYED = Counter("payments_replayed", "Answers given again to a key that was known.")
-REJECTED = Counter("payments_rejected", "Payments refused, by the code of the problem.", ["reason"])
+CREATED = Counter("payments_created", "Payments created.")
+REPLAYED = Counter("payments_replayed", "Answers repeated for a known idempotency key.")
+REJECTED = Counter(
+    "payments_rejected", "Creations of payments rejected, by problem code.", ["reason"]
+)
 AUTH_REFUSALS = Counter(
     "payments_api_auth_refusals",
     "Requests refused for their API key: missing, malformed, unknown, revoked, expired, scope;"
-    " unavailable when nobody could tell.",
+    " unavailable if the key could not be verified.",
     ["reason"],
 )
-# From zero on, so that a rate sees the first refusal too.
+# From zero, so that a rate includes the first refusal.
 for _reason in ("missing", "malformed", "unknown", "revoked", "expired", "scope", "unavailable"):
     AUTH_REFUSALS.labels(_reason)
-STATEMENT_ORDERS = Histogram(
+STATEMENT_PAYMENTS = Histogram(
     "payments_api_statement_orders",
-    "Orders that shared one statement.",
+    "Payments that shared one statement.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000),
 )
 STATEMENT_SECONDS = Histogram(
     "payments_api_statement_duration_seconds",
-    "What storing the orders of one statement took.",
+    "Duration of a statement that stores payments.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
-WAITING = Gauge("payments_api_waiting_orders", "Orders that wait for the next statement.")
+WAITING = Gauge("payments_api_waiting_orders", "Payments that wait for the next statement.")
 EVENT_READERS = Gauge("payments_api_event_readers", "Open event streams.")
 
 ADMITTED_MAX = Gauge(
     "payments_api_admitted_requests_max",
-    "Requests let in at once, found by their latency.",
+    "Requests admitted at once, adjusted by their latency.",
     ["kind"],
 )
 
@@ -66,7 +68,7 @@ def rejections_counted() -> Iterator[None]:
 @contextmanager
 def statement_measured(payments: int) -> Iterator[None]:
     """Observe one statement that stores this many payments, failed and timed-out ones too."""
-    STATEMENT_ORDERS.observe(payments)
+    STATEMENT_PAYMENTS.observe(payments)
     started = perf_counter()
     try:
         yield

@@ -30,11 +30,11 @@ CHECKS = (
 
 
 class CheckFailed(Exception):
-    """What was expected, and what was found."""
+    """A check failed; the message says what was expected and what was found."""
 
 
 class Validation:
-    """One run: an account and a key that nobody else uses, so that it may run beside anything."""
+    """One run, with an account and a key of its own, so that runs do not interfere."""
 
     def __init__(self, api: httpx.AsyncClient, database: "asyncpg.Connection[Any]") -> None:
         self.api = api
@@ -45,13 +45,13 @@ class Validation:
         self.payment: dict[str, Any] = {}
 
     async def _post(self) -> httpx.Response:
-        # As text, so that the amount on the wire is a JSON number with these very digits.
+        # Written as text, so that the amount is a JSON number with exactly these digits.
         body = f'{{"accountId": {json.dumps(self.account_id)}, "amount": {AMOUNT}}}'
         headers = {"Idempotency-Key": self.key, "Content-Type": "application/json"}
         return await self.api.post("/payments", content=body, headers=headers)
 
     async def payment_creation(self) -> str:
-        """POST /payments answers 201 with a pending payment."""
+        """POST /payments returns 201 with a pending payment."""
         self.created = await self._post()
         _expect("status of POST /payments", 201, self.created.status_code, self.created.text)
         self.payment = self.created.json()
@@ -60,14 +60,14 @@ class Validation:
         return f"payment {self.payment['id']} of {AMOUNT} USD"
 
     async def database_persistence(self) -> str:
-        """The payment's row holds what was sent."""
+        """The payment's row equals the request."""
         row = await self.database.fetchrow(
             "SELECT account_id, amount, currency, idempotency_key FROM payments WHERE id = $1",
             self.payment["id"],
         )
-        wanted = (self.account_id, AMOUNT, "USD", self.key)
-        _expect("the row in payments", wanted, row and tuple(row))
-        return "the row in payments is what was sent"
+        expected = (self.account_id, AMOUNT, "USD", self.key)
+        _expect("the row in payments", expected, row and tuple(row))
+        return "the row in payments equals the request"
 
     async def job_queue(self) -> str:
         """The payment has exactly one job."""
@@ -100,14 +100,14 @@ class Validation:
             " WHERE payment_id = $1 ORDER BY id",
             self.payment["id"],
         )
-        found = [(leg["entry_type"], leg["direction"], leg["amount"]) for leg in legs]
-        wanted = [("payment", "credit", AMOUNT), ("clearing", "debit", AMOUNT)]
-        _expect("ledger entries of the payment", wanted, found)
+        posted = [(leg["entry_type"], leg["direction"], leg["amount"]) for leg in legs]
+        expected = [("payment", "credit", AMOUNT), ("clearing", "debit", AMOUNT)]
+        _expect("ledger entries of the payment", expected, posted)
         _expect("credited account", self.account_id, legs[0]["account_id"])
         return f"{self.account_id} credited, {legs[1]['account_id']} debited"
 
     async def balance_endpoint(self) -> str:
-        """The balance that the API tells is the ledger's."""
+        """The API's balance equals the ledger's."""
         answer = await self.api.get(f"/accounts/{self.account_id}/balance")
         _expect("status of GET /accounts/{id}/balance", 200, answer.status_code, answer.text)
         ledger = await self.database.fetchval(
@@ -116,10 +116,10 @@ class Validation:
             self.account_id,
         )
         _expect("balance", ledger, Decimal(answer.json()["balance"]))
-        return f"{answer.json()['balance']} USD, as the ledger sums up"
+        return f"{answer.json()['balance']} USD, equal to the ledger's sum"
 
     async def idempotency(self) -> str:
-        """The same request again is the same payment, byte for byte."""
+        """A repeated request returns the same payment, byte for byte."""
         again = await self._post()
         _expect("status of the repeated POST", 201, again.status_code, again.text)
         assert self.created is not None, "creation came first"
@@ -132,15 +132,16 @@ class Validation:
         return "the same answer, and still one payment"
 
 
-def _expect(what: str, expected: object, found: object, also: str = "") -> None:
-    if expected != found:
-        raise CheckFailed(f"{what}: expected {expected!r}, found {found!r}. {also}".rstrip(". "))
+def _expect(what: str, expected: object, actual: object, context: str = "") -> None:
+    if expected != actual:
+        message = f"{what}: expected {expected!r}, found {actual!r}. {context}"
+        raise CheckFailed(message.rstrip(". "))
 
 
 async def validate(api_url: str, dsn: str, api_key: str | None = None) -> int:
-    """Run all checks, print each and the summary; 0 when all passed, else 1.
+    """Run all checks, print each and the summary; return 0 if all passed, else 1.
 
-    An API that asks for keys wants one without a tenant: the rows are compared as they are.
+    With authentication on, pass a key without a tenant: stored rows are compared unchanged.
     """
     print(f"Validating {api_url}\n")
     try:
@@ -170,16 +171,16 @@ async def _run(validation: Validation) -> dict[str, bool]:
         method = name.lower().replace(" ", "_")
         check: Callable[[], Awaitable[str]] = getattr(validation, method)
         try:
-            found = await check()
+            result = await check()
         except BrokenPipeError:
             raise
         except (CheckFailed, httpx.HTTPError, LookupError, ValueError, *DATABASE_ERRORS) as error:
             print(f"❌ {number}. {name}: {str(error) or type(error).__name__}")
             passed[name] = False
             if not validation.payment:
-                break  # Without a payment there is nothing to look at.
+                break  # Without a payment there is nothing to check.
         else:
-            print(f"✅ {number}. {name}: {found}")
+            print(f"✅ {number}. {name}: {result}")
             passed[name] = True
     print()
     return passed

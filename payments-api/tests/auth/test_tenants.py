@@ -20,7 +20,8 @@ from quart.typing import TestClientProtocol
 from payments_api.auth import key_cache
 from payments_api.auth.caller import LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE, SCOPES
 from payments_api.auth.keys import KeyGrant, add_key, new_key
-from payments_api.events.feed import EventFeed, event_stream
+from payments_api.events.feed import EventFeed
+from payments_api.events.stream import event_stream
 from payments_core.db.engine import create_engine, transaction
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"

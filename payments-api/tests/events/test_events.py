@@ -15,7 +15,8 @@ import pytest
 
 from payments_api.events import feed as event_feed
 from payments_api.events import routes as events
-from payments_api.events.feed import Event, EventFeed, Reader
+from payments_api.events.feed import EventFeed
+from payments_api.events.reader import WAITING_EVENTS_MAX, Event, Reader
 from payments_core.queue.notify import PAYMENTS_CHANNEL
 from payments_core.server import run
 
@@ -310,7 +311,7 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
         data = {"id": "x", "description": "d" * 100_000}
         for _ in range(2_000):
             feed._publish("payment", data, "acc_1")
-            assert len(slow.waiting) <= event_feed.WAITING_EVENTS_MAX
+            assert len(slow.waiting) <= WAITING_EVENTS_MAX
             if slow.dropped:
                 break
             await asyncio.sleep(0)
@@ -325,8 +326,8 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
 
 def test_a_readers_queue_is_bounded() -> None:
     reader = Reader(None)
-    for n in range(event_feed.WAITING_EVENTS_MAX * 2):
+    for n in range(WAITING_EVENTS_MAX * 2):
         reader.offer(Event(f"e-{n}", "payment", {}))
-        assert len(reader.waiting) <= event_feed.WAITING_EVENTS_MAX
+        assert len(reader.waiting) <= WAITING_EVENTS_MAX
     assert reader.dropped
     assert not reader.waiting

@@ -17,7 +17,8 @@ from sqlalchemy import event
 
 from payments_api.app import create_app
 from payments_api.http.errors import DatabaseUnavailable, IdempotencyKeyReused, Overloaded
-from payments_api.payments.writer import Creation, PaymentWriter
+from payments_api.payments.store import Creation
+from payments_api.payments.writer import PaymentWriter
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine
@@ -273,9 +274,9 @@ async def test_payments_survive_connections_that_are_cut_again_and_again(
 async def test_a_statement_whose_answer_was_lost_is_found_to_be_ours(
     app: Quart, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from payments_api.payments import writer
+    from payments_api.payments import store
 
-    genuine, calls = writer._create, 0
+    genuine, calls = store.insert_batch, 0
 
     async def committed_but_unheard(connection: Any, batch: Any) -> Any:
         nonlocal calls
@@ -285,7 +286,7 @@ async def test_a_statement_whose_answer_was_lost_is_found_to_be_ours(
             raise ConnectionResetError("the answer is lost")
         return created
 
-    monkeypatch.setattr(writer, "_create", committed_but_unheard)
+    monkeypatch.setattr(store, "insert_batch", committed_but_unheard)
     creation = await _here(app).writer.create(ORDER, None)
     assert calls == 2
     assert not creation.replayed  # This caller never had an answer before.
@@ -385,7 +386,7 @@ async def test_a_database_that_is_away_is_a_503_soon_and_needs_no_restart(
 async def test_a_silent_network_is_a_503_and_does_not_hold_what_comes_later(
     tcp_door: Any, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("payments_api.payments.writer.STATEMENT_SECONDS_MAX", 0.3)
+    monkeypatch.setattr("payments_api.payments.store.STATEMENT_SECONDS_MAX", 0.3)
     settings = ApiSettings.model_validate(
         {"auth": "off", "DATABASE_URL": tcp_door.url("payments_api")}
     )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.db.engine import create_engine, single_statement, transaction
+from payments_core.db.engine import single_statement, transaction
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from testkit.database.backlog import Sql, add_simple, job_rows, status_counts
@@ -34,28 +34,6 @@ async def _expire_and_free(sql: Sql) -> None:
         "UPDATE recon_jobs SET status = 'pending', lease_token = NULL, locked_until = NULL,"
         " run_at = now() WHERE status = 'processing'"
     )
-
-
-async def test_a_job_is_added_with_the_callers_transaction_or_not_at_all(
-    sql: Sql, database_url: str
-) -> None:
-    stored = await add_simple(sql, 2)
-    await sql.execute("DELETE FROM recon_jobs")
-    engine = create_engine(database_url, application_name="test", pool_size=1)
-
-    async def enqueue_and_fail() -> None:
-        async with transaction(engine) as tx:
-            await queue.enqueue(tx, [stored[0].id])
-            raise RuntimeError
-
-    with pytest.raises(RuntimeError):
-        await enqueue_and_fail()
-    assert await job_rows(sql) == []
-
-    async with transaction(engine) as tx:
-        await queue.enqueue(tx, [stored[1].id])
-    assert [job["payment_id"] for job in await job_rows(sql)] == [stored[1].id]
-    await engine.dispose()
 
 
 async def test_a_payment_never_gets_a_second_job(sql: Sql, database_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Read an account: what it holds, now or at a moment, and its statement."""
+"""Queries of accounts: balance, now or at a point in time, and entries."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ WHERE locktype = 'relation' AND relation = 'public.ledger_entries'::regclass
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
   AND mode = 'RowExclusiveLock' AND granted""")
 
-# Time never goes back along an account's entries, so the last one of a moment is found by
-# halving: some thirty look-ups of one unique index, however long the account's history.
+# Time never goes back along an account's entries, so bisection finds the last one before a point
+# in time: some thirty look-ups in one unique index, however long the account's history.
 BALANCE_AT = text("""
 WITH RECURSIVE halved (lo, hi) AS (
     SELECT 0::bigint, (SELECT seq FROM accounts
@@ -46,29 +46,29 @@ WHERE lo = hi""")
 
 
 async def balance_of(tx: AsyncConnection, account_id: str, currency: str) -> Decimal:
-    """Return what the account holds; zero for one never paid into."""
+    """Return the account's balance; zero without entries."""
     query = select(accounts.c.balance).where(
         accounts.c.account_id == account_id, accounts.c.currency == currency
     )
-    found = (await tx.execute(query)).scalar_one_or_none()
-    return Decimal(0) if found is None else found
+    balance = (await tx.execute(query)).scalar_one_or_none()
+    return Decimal(0) if balance is None else balance
 
 
 async def balance_at(
     tx: AsyncConnection, account_id: str, currency: str, at: datetime
 ) -> tuple[Decimal, datetime]:
-    """Return what the account held at that moment, and the moment: the present for a later one.
+    """Return the account's balance at a point in time, and the point: the present for a later one.
 
-    The balance never changes afterwards. Raises BalanceNotFinal when an open posting may still
-    change it. Each statement must see the latest: no snapshot.
+    The balance never changes afterwards. Raises BalanceNotFinal while an open posting may still
+    change it. Each statement must see the latest data: no snapshot.
     """
     now: datetime = (await tx.execute(text("SELECT clock_timestamp()"))).scalar_one()
     at = min(at, now)
     if now - at < timedelta(seconds=POSTING_SECONDS_MAX):
         await _until_final(tx)
     bounds = {"account_id": account_id, "currency": currency, "at": at}
-    found = (await tx.execute(BALANCE_AT, bounds)).scalar_one_or_none()
-    return Decimal(0) if found is None else found, at
+    balance = (await tx.execute(BALANCE_AT, bounds)).scalar_one_or_none()
+    return Decimal(0) if balance is None else balance, at
 
 
 async def _until_final(tx: AsyncConnection) -> None:
@@ -83,7 +83,7 @@ async def _until_final(tx: AsyncConnection) -> None:
 
 
 async def currencies_of(tx: AsyncConnection, account_id: str) -> list[str]:
-    """The currencies in which the account has entries, sorted."""
+    """Return the currencies in which the account has entries, sorted."""
     query = select(accounts.c.currency).where(accounts.c.account_id == account_id)
     return list((await tx.execute(query.order_by(accounts.c.currency))).scalars())
 
@@ -91,7 +91,7 @@ async def currencies_of(tx: AsyncConnection, account_id: str) -> list[str]:
 async def entries_of(
     tx: AsyncConnection, account_id: str, currency: str, limit: int, before_seq: int | None
 ) -> Sequence[AnyRow]:
-    """The account's entries, newest first, from below `before_seq` on."""
+    """Return the account's entries, newest first, from below `before_seq`."""
     entries = ledger_entries.c
     query = select(ledger_entries).where(
         entries.account_id == account_id, entries.currency == currency

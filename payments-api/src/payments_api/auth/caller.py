@@ -30,4 +30,4 @@ class Caller:
 
 # The caller with authentication off, and the caller of a public route with it on.
 ANONYMOUS = Caller(None, "anonymous", frozenset(SCOPES), None)
-NOBODY = Caller(None, "nobody", frozenset(), None)
+UNAUTHENTICATED = Caller(None, "unauthenticated", frozenset(), None)

@@ -1,4 +1,4 @@
-"""payments-api keys: create, list, rotate, revoke. Keys go to standard output, words do not."""
+"""payments-api keys: create, list, rotate, revoke. Keys go to standard output, notes to stderr."""
 
 import argparse
 import asyncio
@@ -46,32 +46,48 @@ _COLUMNS = ("id", "name", "scopes", "tenant", "created", "last used", "expires",
 
 
 def add_commands(parser: argparse.ArgumentParser) -> None:
-    """The sub-commands of `keys`."""
+    """Add the sub-commands of `keys`."""
     commands = parser.add_subparsers(dest="keys_command", required=True)
-    creating = commands.add_parser("create", help="make a key, and print it this once")
-    creating.add_argument("--name", required=True, help="whose it is, for people")
+    creating = commands.add_parser("create", help="create a key and print it, once")
+    creating.add_argument("--name", required=True, help="a name that says who uses the key")
     creating.add_argument(
-        "--scopes", required=True, help=f"separated by commas, or all: {', '.join(SCOPES)}"
+        "--scopes", required=True, help=f"comma-separated scopes, or all: {', '.join(SCOPES)}"
     )
-    creating.add_argument("--tenant", help="confine it to this tenant's payments and accounts")
-    creating.add_argument("--expires-in", type=_span, help="such as 12h or 90d; never when absent")
+    creating.add_argument(
+        "--tenant", help="restrict the key to this tenant's payments and accounts"
+    )
+    creating.add_argument(
+        "--expires-in", type=_span, help="lifetime such as 12h or 90d (default: no expiry)"
+    )
     made = creating.add_mutually_exclusive_group()
-    made.add_argument("--from-env", metavar="VARIABLE", help="register the key that this holds")
-    made.add_argument("--from-file", metavar="FILE", help="the same from a file; - is the input")
-    commands.add_parser("generate", help="print a fresh key and store nothing, for a secret store")
-    listing = commands.add_parser("list", help="show the keys, never their secrets")
-    listing.add_argument("--all", action="store_true", help="also revoked and expired ones")
-    listing.add_argument("--json", action="store_true", help="one JSON object a line")
-    rotating = commands.add_parser("rotate", help="make a key's successor; the old one lives on")
+    made.add_argument(
+        "--from-env", metavar="VARIABLE", help="register the key in this environment variable"
+    )
+    made.add_argument(
+        "--from-file", metavar="FILE", help="register the key in this file; - reads standard input"
+    )
+    commands.add_parser("generate", help="print a new key without storing it, for a secret store")
+    listing = commands.add_parser("list", help="list the keys, without their secrets")
+    listing.add_argument("--all", action="store_true", help="include revoked and expired keys")
+    listing.add_argument("--json", action="store_true", help="print one JSON object per line")
+    rotating = commands.add_parser(
+        "rotate", help="create a successor; the old key ends after the grace period"
+    )
     rotating.add_argument("id")
     rotating.add_argument(
-        "--grace", type=_span, default=GRACE_DEFAULT, help="for how long: 24h by default"
+        "--grace",
+        type=_span,
+        default=GRACE_DEFAULT,
+        help="how long the old key stays valid (default: 24h)",
     )
-    revoking = commands.add_parser("revoke", help="end a key now, for ever")
+    revoking = commands.add_parser("revoke", help="revoke a key now, for good")
     revoking.add_argument("id")
     for command in (creating, rotating, revoking):
         command.add_argument(
-            "--actor", type=_actor, default=this_user(), help="who is on record for it"
+            "--actor",
+            type=_actor,
+            default=this_user(),
+            help="the operator to record (default: the current user)",
         )
 
 
@@ -82,15 +98,15 @@ def _actor(text: str) -> str:
 
 
 def _span(text: str) -> timedelta:
-    found = _SPAN.fullmatch(text)
-    span = timedelta(**{_UNITS[found[2]]: int(found[1])}) if found else None
+    matched = _SPAN.fullmatch(text)
+    span = timedelta(**{_UNITS[matched[2]]: int(matched[1])}) if matched else None
     if span is None or span > LIFE_MAX:
-        raise argparse.ArgumentTypeError("must be a number and s, m, h or d, such as 90d")
+        raise argparse.ArgumentTypeError("must be a number with the unit s, m, h or d, such as 90d")
     return span
 
 
 def run_keys(dsn: str, arguments: argparse.Namespace) -> int:
-    """Do what was asked; 0, 1 when it is refused, 2 when the database does not answer."""
+    """Run a command. Exit status: 0 done, 1 refused, 2 database unavailable."""
     if arguments.keys_command == "generate":
         print(new_key())
         return 0
@@ -120,7 +136,7 @@ async def register_page(dsn: str, key: str) -> str:
             new = await ensure_key(tx, key, grant)
             if new:
                 await _record(tx, "create_key", this_user(), f"{id_of(key)}, {grant.name}")
-        return f"key {id_of(key)} of the page is {'registered' if new else 'there already'}"
+        return f"key {id_of(key)} of the page is {'registered' if new else 'registered already'}"
     except KeyRevoked as error:
         return f"the page has no valid key: {error}"
     finally:
@@ -150,16 +166,16 @@ async def _create(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
         key = new_key()
         await add_key(tx, key, grant)
         await _record(tx, "create_key", arguments.actor, f"{id_of(key)}, {grant.name}")
-        print("This is the only time that the key is shown:", file=sys.stderr)
+        print("The key is shown only once:", file=sys.stderr)
         return key
     new = await ensure_key(tx, given, grant)
-    # Also when it was there: its name and scopes are now these.
+    # Recorded for an existing key too: its name and scopes may have changed.
     await _record(tx, "create_key", arguments.actor, f"{id_of(given)}, {grant.name}")
-    return f"key {id_of(given)} is {'registered' if new else 'there already'}"
+    return f"key {id_of(given)} is {'registered' if new else 'registered already'}"
 
 
 async def _record(tx: AsyncConnection, action: OperatorAction, actor: str, which: str) -> None:
-    """With what was done, or not at all; a key's id is no secret."""
+    """Record the action in its own transaction; a key's id is no secret."""
     await record_action(tx, action, Operator(actor), which)
 
 
@@ -167,7 +183,7 @@ def _given_key(arguments: argparse.Namespace) -> str | None:
     if arguments.from_env:
         key = os.environ.get(arguments.from_env)
         if not key:
-            raise KeyRefused(f"the variable {arguments.from_env} holds nothing")
+            raise KeyRefused(f"the variable {arguments.from_env} is empty or not set")
         return key.strip()
     if not arguments.from_file:
         return None
@@ -207,18 +223,20 @@ async def _rotate(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
     key_id = checked_key_id(arguments.id)
     key = await rotate_key(tx, key_id, arguments.grace)
     await _record(tx, "rotate_key", arguments.actor, f"{key_id}, to {id_of(key)}")
-    print(f"Key {key_id} ends in {arguments.grace}. Its successor, shown once:", file=sys.stderr)
+    print(
+        f"Key {key_id} ends in {arguments.grace}. Its successor, shown only once:", file=sys.stderr
+    )
     return key
 
 
 async def _revoke(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
     key_id = checked_key_id(arguments.id)
     if not await revoke_key(tx, key_id):
-        return f"key {key_id} was revoked before"
+        return f"key {key_id} was revoked already"
     await _record(tx, "revoke_key", arguments.actor, key_id)
     return (
-        f"key {key_id} is revoked: refused everywhere within {REFRESH_SECONDS:.0f} s, and within"
-        f" {LIFETIME_SECONDS:.0f} s by a process that cannot reach the database"
+        f"key {key_id} is revoked: every process refuses it within {REFRESH_SECONDS:.0f} s, or"
+        f" within {LIFETIME_SECONDS:.0f} s if it cannot reach the database"
     )
 
 

@@ -1,4 +1,4 @@
-"""API keys: how they look, and how they are made, listed, rotated and revoked.
+"""API keys: their format, and how they are created, listed, rotated and revoked.
 
 A key is `pay_<id>_<secret>`: a prefix that secret scanners look for, a public id, and 256
 random bits. Only a SHA-256 of it is stored: docs/decisions/0016-api-keys.md.
@@ -21,7 +21,7 @@ from payments_core.db.tables import api_keys
 from payments_core.domain.payments import TENANT_PATTERN
 
 KEY_PATTERN = r"pay_[0-9a-z]{12}_[0-9A-Za-z]{43}"
-KEYS_MAX = 10_000  # Every process holds all of them in memory.
+KEYS_MAX = 10_000  # Every process keeps all of them in memory.
 NAME_MAX_CHARS = 100
 _ID_CHARS, _ID_LENGTH = string.digits + string.ascii_lowercase, 12
 # 43 of 62 characters are 256 bits. No _ or -, so that a double click selects the whole key.
@@ -32,19 +32,19 @@ _TENANT = re.compile(TENANT_PATTERN)
 
 
 class KeyRefused(ValueError):
-    """What is wrong with what was asked, in one line for a person."""
+    """A request for a key is invalid; the message is one line for a person."""
 
 
 class KeyRevoked(KeyRefused):
     """A revoked key stays revoked."""
 
     def __init__(self, key_id: str) -> None:
-        super().__init__(f"key {key_id} was revoked, which is final: make another key")
+        super().__init__(f"key {key_id} was revoked, which is final: create another key")
 
 
 @dataclass(frozen=True, slots=True)
 class KeyGrant:
-    """What a key is to be: checked, so that the table takes it. Raises KeyRefused."""
+    """The name, scopes, tenant and expiry of a key, validated. Raises KeyRefused."""
 
     name: str
     scopes: frozenset[str]
@@ -52,52 +52,52 @@ class KeyGrant:
     expires_at: datetime | None = None
 
     def __post_init__(self) -> None:
-        """Check every field."""
+        """Validate every field."""
         if not 1 <= len(self.name) <= NAME_MAX_CHARS or not self.name.isprintable():
-            raise KeyRefused(f"a name has 1 to {NAME_MAX_CHARS} printable characters")
+            raise KeyRefused(f"a name must have 1 to {NAME_MAX_CHARS} printable characters")
         unknown = self.scopes - SCOPES.keys()
         if unknown or not self.scopes:
-            wrong = f"{', '.join(sorted(unknown))}: no such scope" if unknown else "no scope given"
-            raise KeyRefused(f"{wrong}; there are {', '.join(SCOPES)}")
+            wrong = f"unknown scope {', '.join(sorted(unknown))}" if unknown else "no scope given"
+            raise KeyRefused(f"{wrong}; the scopes are {', '.join(SCOPES)}")
         if self.tenant is not None:
             if not _TENANT.fullmatch(self.tenant):
                 raise KeyRefused(
-                    "a tenant has 1 to 32 characters of a-z, 0-9 and -, and does not start with -"
+                    "a tenant must have 1 to 32 characters of a-z, 0-9 and -, and not start with -"
                 )
             if JOBS_ADMIN in self.scopes:
                 raise KeyRefused(
-                    f"{JOBS_ADMIN} is for operators of the whole system: not with a tenant"
+                    f"{JOBS_ADMIN} covers all tenants: it cannot be combined with a tenant"
                 )
 
 
 def new_key() -> str:
-    """A fresh key, to be shown once."""
+    """Return a new key, to be shown once."""
     key_id = "".join(secrets.choice(_ID_CHARS) for _ in range(_ID_LENGTH))
     return f"pay_{key_id}_" + "".join(secrets.choice(_SECRET_CHARS) for _ in range(_SECRET_LENGTH))
 
 
 def id_of(key: str) -> str | None:
-    """The public id in a key; None if the text is no key."""
+    """Return the public id in a key, or None if the text is no key."""
     return key[4 : 4 + _ID_LENGTH] if _KEY.fullmatch(key) else None
 
 
 def hash_of(key: str) -> bytes:
-    """What is stored of a key. It is random enough that nothing slower is needed."""
+    """Return the stored hash of a key. Its 256 random bits need no slower hash."""
     return hashlib.sha256(key.encode()).digest()
 
 
 def in_order(scopes: Iterable[str]) -> list[str]:
-    """The scopes as people list them."""
+    """Return the scopes in their usual order."""
     return [scope for scope in SCOPES if scope in scopes]
 
 
 async def add_key(
     tx: AsyncConnection, key: str, grant: KeyGrant, replaces: str | None = None
 ) -> None:
-    """Store a key that was just made. Raises KeyRefused when there are too many."""
+    """Store a new key. Raises KeyRefused if there are too many."""
     active = select(func.count()).select_from(api_keys).where(api_keys.c.revoked_at.is_(None))
     if (await tx.execute(active)).scalar_one() >= KEYS_MAX:
-        raise KeyRefused(f"there are {KEYS_MAX} keys: revoke those that nobody uses")
+        raise KeyRefused(f"there are {KEYS_MAX} keys: revoke unused ones")
     await tx.execute(
         insert(api_keys).values(
             id=id_of(key),
@@ -119,18 +119,18 @@ async def ensure_key(tx: AsyncConnection, key: str, grant: KeyGrant) -> bool:
     """
     key_id = id_of(key)
     if key_id is None:
-        raise KeyRefused(f"that is no API key: it must match {KEY_PATTERN}")
+        raise KeyRefused(f"not an API key: it must match {KEY_PATTERN}")
     query = select(api_keys).where(api_keys.c.id == key_id).with_for_update()
-    there = (await tx.execute(query)).one_or_none()
-    if there is None:
+    stored = (await tx.execute(query)).one_or_none()
+    if stored is None:
         await add_key(tx, key, grant)
         return True
-    if there.secret_hash != hash_of(key):
-        raise KeyRefused(f"key {key_id} is there with another secret: make another key")
-    if there.revoked_at is not None:
+    if stored.secret_hash != hash_of(key):
+        raise KeyRefused(f"key {key_id} exists with another secret: create another key")
+    if stored.revoked_at is not None:
         raise KeyRevoked(key_id)
-    if there.tenant != grant.tenant:
-        raise KeyRefused(f"key {key_id} belongs to another tenant: make another key")
+    if stored.tenant != grant.tenant:
+        raise KeyRefused(f"key {key_id} belongs to another tenant: create another key")
     await tx.execute(
         update(api_keys)
         .where(api_keys.c.id == key_id)
@@ -140,7 +140,7 @@ async def ensure_key(tx: AsyncConnection, key: str, grant: KeyGrant) -> bool:
 
 
 async def list_keys(tx: AsyncConnection, *, ended_too: bool) -> Sequence[AnyRow]:
-    """The keys, oldest first, without their hashes; `ended_too`: also revoked and expired ones."""
+    """Return the keys, oldest first, without hashes; `ended_too` adds revoked and expired ones."""
     shown = [column for column in api_keys.c if column.name != "secret_hash"]
     query = select(*shown)
     if not ended_too:
@@ -152,9 +152,9 @@ async def list_keys(tx: AsyncConnection, *, ended_too: bool) -> Sequence[AnyRow]
 
 
 async def rotate_key(tx: AsyncConnection, key_id: str, grace: timedelta) -> str:
-    """A successor that may do the same; the old key ends after the grace. Raises KeyRefused.
+    """Create a successor with the same scopes; the old key ends after the grace period.
 
-    A key that was to expire hands its whole life on: the successor's begins now.
+    The successor of a key with an expiry gets the same lifetime, from now on. Raises KeyRefused.
     """
     old = await _active(tx, key_id)
     key = new_key()
@@ -167,7 +167,7 @@ async def rotate_key(tx: AsyncConnection, key_id: str, grace: timedelta) -> str:
 
 
 async def revoke_key(tx: AsyncConnection, key_id: str) -> bool:
-    """End a key for ever; False if it was revoked before. Raises KeyRefused."""
+    """Revoke a key for good; return False if it was revoked before. Raises KeyRefused."""
     if (await _key(tx, key_id)).revoked_at is not None:
         return False
     revoked = update(api_keys).where(api_keys.c.id == key_id).values(revoked_at=func.now())
@@ -179,7 +179,7 @@ async def _active(tx: AsyncConnection, key_id: str) -> AnyRow:
     row = await _key(tx, key_id)
     now = (await tx.execute(select(func.now()))).scalar_one()
     if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= now):
-        raise KeyRefused(f"key {key_id} has ended: create another one")
+        raise KeyRefused(f"key {key_id} has ended: create another key")
     return row
 
 
@@ -187,15 +187,15 @@ async def _key(tx: AsyncConnection, key_id: str) -> AnyRow:
     query = select(api_keys).where(api_keys.c.id == key_id).with_for_update()
     row = (await tx.execute(query)).one_or_none()
     if row is None:
-        raise KeyRefused(f"there is no key {key_id}")
+        raise KeyRefused(f"no key has the id {key_id}")
     return row
 
 
 def checked_key_id(text: str) -> str:
-    """The id that the text is, or is a key of. Raises KeyRefused, never quoting a key."""
+    """Return the key id in a text that is an id or a key. Raises KeyRefused, quoting neither."""
     if _ID.fullmatch(text):
         return text
     key_id = id_of(text)
     if key_id is None:
-        raise KeyRefused("give a key's id, its 12 characters after pay_, as `keys list` shows it")
+        raise KeyRefused("pass a key's id: the 12 characters after pay_, which `keys list` shows")
     return key_id

@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast
 from quart import Quart, Request, request
 
 from payments_api import metrics
-from payments_api.auth.caller import ANONYMOUS, NOBODY, Caller
+from payments_api.auth.caller import ANONYMOUS, UNAUTHENTICATED, Caller
 from payments_api.auth.key_cache import KeyRing
 from payments_api.http.errors import Forbidden
 from payments_api.http.json_body import discard_body
@@ -51,11 +51,11 @@ def caller() -> Caller:
     """Return the sender of the current request.
 
     With PAYMENTS_API_AUTH=off: ANONYMOUS, who holds every scope. On a public route with keys
-    required: NOBODY, who holds none.
+    required: UNAUTHENTICATED, who holds none.
     """
     known: Caller | None = cast(dict[str, Any], request.scope).get(CALLER)
     if known is None:
-        return ANONYMOUS if services().keys is None else NOBODY
+        return ANONYMOUS if services().keys is None else UNAUTHENTICATED
     return known
 
 

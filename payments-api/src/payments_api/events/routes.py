@@ -7,7 +7,7 @@ from quart import Blueprint, Response, request
 from payments_api.auth.caller import PAYMENTS_READ
 from payments_api.auth.middleware import caller, requires
 from payments_api.auth.tenants import account_id_in
-from payments_api.events.feed import event_stream
+from payments_api.events.stream import event_stream
 from payments_api.http.query_params import Query
 from payments_api.services import services
 

@@ -1,13 +1,13 @@
-"""Which addresses name a resource, and which are words of the API's own."""
+"""URL converters: path segments that name a resource."""
 
 from werkzeug.routing import BaseConverter
 
 
 class IdentifierConverter(BaseConverter):
-    """`<id:...>`: any segment that is not the last one of a constant address beside it.
+    """`<id:...>`: any segment except those of constant paths beside it.
 
-    GET /payments/batch is then answered 405 with what it allows, and not as a payment that is not
-    there. A malformed id is still taken, and answered 404.
+    So GET /payments/batch is answered 405 with the allowed methods, not 404. A malformed id is
+    matched, and answered 404.
     """
 
     regex = "(?!(?:actions|batch|events|replay|stats)$)[^/]+"

@@ -115,7 +115,7 @@ class DatabaseUnavailable(Problem):
 
 
 class BalanceNotFinal(Problem):
-    """A posting under way may still change the balance at that moment; try again shortly."""
+    """A posting in progress may still change the balance at this time; retry shortly."""
 
     status, code = 503, "balance_not_final"
 

@@ -1,4 +1,4 @@
-"""The settings of what one client, and all of them together, may ask of the API."""
+"""The settings of limits: for one client, and for all of them together."""
 
 from typing import Annotated
 
@@ -28,44 +28,46 @@ NetworksText = Annotated[str, AfterValidator(_networks)]
 
 
 class LimitSettings(BaseSettings):
-    """Part of ApiSettings."""
+    """The limits among the API's settings."""
 
     connections_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=CONNECTIONS_MAX,
-        description="open connections, before the longest idle one is closed for a new one",
+        description="open connections; beyond it the longest idle one is closed for a new one",
     )
     requests_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=512, description="requests for payments and accounts under way before more get 503"
+        default=512,
+        description="requests for payments and accounts in progress; further ones are answered 503",
     )
     latency_target_seconds: Seconds = Field(
         default=0.2,
-        description="when even the quickest request takes longer, fewer are let in at once",
+        description="if even the quickest request takes longer, fewer are admitted at once",
     )
     event_readers_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1_000, description="event streams open at once"
     )
     event_readers_per_address_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=100, description="event streams that one address may have open"
+        default=100, description="event streams open at once for one address"
     )
     rate_limit_per_key: QuotaText = Field(
         default=None,
-        description="requests of one API key, such as 200/second or 5000/hour, for each process"
+        description="requests of one API key in each process, such as 200/second or 5000/hour"
         " (default: no limit)",
     )
     rate_limit_per_address: QuotaText = Field(
         default=None,
-        description="the same for one client address, or one IPv6 network of 64 bits",
+        description="requests of one client address, or one IPv6 network of 64 bits, in each"
+        " process (default: no limit)",
     )
     rate_limit_exempt: NetworksText = Field(
         default="",
-        description="networks without a limit by address, such as 10.0.0.0/8,::1: the page's, say",
+        description="networks exempt from the limit by address, such as the page's: 10.0.0.0/8,::1",
     )
     trusted_proxies: NetworksText = Field(
-        default="", description="networks of proxies whose forwarding header is believed"
+        default="", description="networks of proxies whose forwarding header is trusted"
     )
     forwarded_header: ForwardedHeader = Field(
         default="x-forwarded-for",
-        description="the header that trusted proxies set: x-forwarded-for or forwarded",
+        description="the forwarding header of trusted proxies: x-forwarded-for or forwarded",
     )
 
     @property
@@ -80,10 +82,10 @@ class LimitSettings(BaseSettings):
 
     @property
     def exempt_networks(self) -> tuple[Network, ...]:
-        """Whose addresses are not limited."""
+        """The networks exempt from the limit by address."""
         return networks_of(self.rate_limit_exempt)
 
     @property
     def trusted_networks(self) -> tuple[Network, ...]:
-        """Where trusted proxies are."""
+        """The networks of trusted proxies."""
         return networks_of(self.trusted_proxies)

@@ -15,7 +15,6 @@ from payments_api.auth.caller import SCOPES
 from payments_api.auth.keys import KEY_PATTERN
 from payments_api.auth.middleware import PUBLIC, required_scopes
 from payments_api.openapi import schemas
-from payments_api.openapi.links import LINKS
 from payments_api.openapi.route_specs import ANYWHERE, OPERATIONS, PROTECTED, Operation
 from payments_core.http.problems import PROBLEM_TYPE, Problem
 
@@ -70,7 +69,7 @@ def document(app: Quart) -> dict[str, Any]:
 
 def _operation(operation: Operation, scope: str | None, text: str, path: str) -> dict[str, Any]:
     described: dict[str, Any] = {
-        "operationId": operation.endpoint.replace(".", "_") + ("" if path != "/livez" else "_live"),
+        "operationId": _operation_id(operation.endpoint) + ("" if path != "/livez" else "_live"),
         "tags": [operation.tag],
         "summary": text.split("\n", 1)[0],
         "security": [] if scope is PUBLIC else [{API_KEY: [scope]}],
@@ -107,8 +106,9 @@ def _responses(operation: Operation, *, public: bool) -> dict[str, Any]:
             "Idempotency-Replayed": _IDEMPOTENCY_REPLAYED,
             "Location": _LOCATION,
         }
-    if operation.endpoint in LINKS:
-        success["links"] = LINKS[operation.endpoint]
+    links = _links(operation)
+    if links:
+        success["links"] = links
     responses: dict[str, Any] = {str(operation.status): success}
     by_status: dict[int, list[type[Problem]]] = {}
     protected = () if public else PROTECTED
@@ -125,6 +125,29 @@ def _responses(operation: Operation, *, public: bool) -> dict[str, Any]:
             },
         }
     return responses
+
+
+def _links(operation: Operation) -> dict[str, Any]:
+    """Return the links of a success, for readers that follow answers (OpenAPI 3.1, 4.8.20)."""
+    links = {
+        link.name: _link(link.endpoint, {link.parameter: f"$response.body#/{link.pointer}"})
+        for link in operation.links
+    }
+    names = [each["name"] for each in operation.parameters if each["in"] == "query"]
+    if "cursor" in names:
+        # A cursor is bound to its filters, so the next page repeats them.
+        repeated = {name: f"$request.query.{name}" for name in names}
+        cursor = {"cursor": "$response.body#/nextCursor"}
+        links["nextPage"] = _link(operation.endpoint, repeated | cursor)
+    return links
+
+
+def _link(endpoint: str, parameters: dict[str, str]) -> dict[str, Any]:
+    return {"operationId": _operation_id(endpoint), "parameters": parameters}
+
+
+def _operation_id(endpoint: str) -> str:
+    return endpoint.replace(".", "_")
 
 
 def _example(problem: type[Problem]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The schemas of requests and answers, for the OpenAPI document."""
 
+from payments_api.accounts.schemas import Balance, Currencies, Statement, StatementEntry
 from payments_api.operations.schemas import (
     ActionPage,
     Audit,
@@ -16,13 +17,11 @@ from payments_api.operations.schemas import (
     Workers,
 )
 from payments_api.payments.schemas import (
-    Balance,
     BatchAnswer,
     BatchAnswerItem,
     BatchItem,
     BatchRequest,
     CreatedPayment,
-    Currencies,
     JobOfPayment,
     LedgerEntry,
     Payment,
@@ -31,8 +30,6 @@ from payments_api.payments.schemas import (
     PaymentRequest,
     Problem,
     Reconciliation,
-    Statement,
-    StatementEntry,
 )
 
 __all__ = [

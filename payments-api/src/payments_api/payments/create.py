@@ -15,8 +15,9 @@ from payments_api.http.errors import ValidationFailed
 from payments_api.http.json_body import parse_json_body
 from payments_api.http.messages import JSON_TYPE, Answer, HeaderFields, header_text
 from payments_api.payments.parsing import checked_key, parse_idempotency_key, parse_payment
+from payments_api.payments.store import Creation
 from payments_api.payments.traceparent import valid_traceparent
-from payments_api.payments.writer import Creation, PaymentWriter
+from payments_api.payments.writer import PaymentWriter
 from payments_core.domain.payments import NewPayment
 from payments_core.http.problems import Problem
 

@@ -1,4 +1,4 @@
-"""Schemas of payments and accounts: requests and answers."""
+"""Schemas of payments: requests and answers."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -206,19 +206,6 @@ class LedgerEntry(Shape):
     created_at: datetime
 
 
-class StatementEntry(LedgerEntry):
-    """A ledger entry with its payment."""
-
-    payment_id: UUID
-
-
-class Statement(Shape):
-    """A page of an account's ledger entries in a currency, newest first."""
-
-    entries: list[StatementEntry]
-    next_cursor: Cursor
-
-
 class Reconciliation(Shape):
     """The outcome of reconciliation. ruleVersion 0 is an operator's decision."""
 
@@ -259,24 +246,3 @@ class PaymentDetail(Payment):
     job: JobOfPayment | None
     reconciliation: Reconciliation | None
     ledger_entries: list[LedgerEntry] | None
-
-
-class Balance(Shape):
-    """An account's balance; an account without entries has 0.00."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"accountId": "acc_42", "balance": "100.00", "currency": "USD"}]
-        }
-    )
-
-    account_id: str
-    balance: Amount
-    currency: CurrencyCode
-    at: datetime | None = None
-
-
-class Currencies(Shape):
-    """The currencies in which an account has ledger entries."""
-
-    currencies: list[CurrencyCode]

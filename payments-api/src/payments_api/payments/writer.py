@@ -8,19 +8,16 @@ key makes a repeated payment a replay, whichever request was first.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import asyncpg
 import uuid_utils.compat as uuid_utils
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_api.http.errors import DatabaseUnavailable, IdempotencyKeyReused, Overloaded
-from payments_api.metrics import statement_measured
-from payments_api.payments.spans import SendSpan, sending, writing
-from payments_api.payments.store import CREATE, CREATE_RECORDED, FIND
+from payments_api.http.errors import DatabaseUnavailable, Overloaded
+from payments_api.payments import store
+from payments_api.payments.spans import SendSpan, sending
+from payments_api.payments.store import Creation, QueuedPayment
 from payments_core.audit_log import Operator
 from payments_core.db.engine import (
     driver_connection,
@@ -28,37 +25,17 @@ from payments_core.db.engine import (
     is_unavailable,
     sqlstate_of,
 )
-from payments_core.domain.payments import CreatedPayment, NewPayment
+from payments_core.domain.payments import NewPayment
 from payments_core.queue.notify import Notifier
 
 SHARED_PAYMENTS_MAX = 1_000  # In one statement.
 # Turns of the event loop before a statement; it starts after QUIET_TURNS without a new payment.
 GATHER_TURNS_MAX, QUIET_TURNS = 8, 2
 ATTEMPTS_MAX = 3  # After a lost connection: the key makes another attempt safe.
-# Longer than the wait for a key in flight elsewhere; a silent network must not block for longer.
-STATEMENT_SECONDS_MAX = 8.0
 DATA_ERROR_CLASSES = ("22", "23")  # An error in a row itself, such as a violated CHECK.
 # To isolate the bad rows of one batch: enough for five of 1,000. One request must not keep the
 # others waiting for a thousand statements.
 BISECT_STATEMENTS_MAX = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Creation:
-    """The outcome of a creation; `replayed` if its key had stored the payment before."""
-
-    payment: CreatedPayment
-    replayed: bool
-
-
-@dataclass(slots=True)  # Not frozen, which would double the time to make each of a thousand.
-class _Waiting:
-    id: UUID
-    payment: NewPayment
-    fingerprint: bytes
-    span: SendSpan
-    operator: Operator | None
-    answer: "asyncio.Future[Creation]"
 
 
 class PaymentWriter:
@@ -67,7 +44,7 @@ class PaymentWriter:
     def __init__(self, engine: AsyncEngine, notifier: Notifier, queue_max: int) -> None:
         self._engine = engine
         self._notifier = notifier
-        self._queue: deque[_Waiting] = deque()
+        self._queue: deque[QueuedPayment] = deque()
         self._queue_max = queue_max
         self._wake = asyncio.Event()
 
@@ -120,7 +97,7 @@ class PaymentWriter:
     ) -> list["asyncio.Future[Creation]"]:
         loop = asyncio.get_running_loop()
         waiting = [
-            _Waiting(
+            QueuedPayment(
                 uuid_utils.uuid7(),
                 payment,
                 payment.fingerprint(),
@@ -158,7 +135,7 @@ class PaymentWriter:
 
     async def _write_burst(self) -> None:
         """Write one batch after another on one connection while payments are queued."""
-        batch: list[_Waiting] = []
+        batch: list[QueuedPayment] = []
         try:
             async with driver_connection(self._engine) as connection:
                 while self._queue:
@@ -168,11 +145,13 @@ class PaymentWriter:
         except Exception as error:
             await self._recover(error, batch or self._take())
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[QueuedPayment]:
         count = min(len(self._queue), SHARED_PAYMENTS_MAX)
         return [self._queue.popleft() for _ in range(count)]
 
-    async def _recover(self, error: Exception, batch: list[_Waiting], attempt: int = 1) -> None:
+    async def _recover(
+        self, error: Exception, batch: list[QueuedPayment], attempt: int = 1
+    ) -> None:
         """Retry unanswered payments where a retry can help; fail them where it cannot."""
         unanswered = _unanswered(batch)
         if is_unavailable(error):
@@ -186,14 +165,14 @@ class PaymentWriter:
         else:
             _fail(unanswered, error)
 
-    async def _write(self, batch: list[_Waiting], attempt: int) -> None:
+    async def _write(self, batch: list[QueuedPayment], attempt: int) -> None:
         try:
             async with driver_connection(self._engine) as connection:
                 await self._store(connection, batch)
         except Exception as error:
             await self._recover(error, batch, attempt)
 
-    async def _isolate_bad_rows(self, batch: list[_Waiting]) -> None:
+    async def _isolate_bad_rows(self, batch: list[QueuedPayment]) -> None:
         """Bisect a batch that the database rejected, until each bad row fails alone."""
         parts = deque(_halves(batch))
         for _ in range(BISECT_STATEMENTS_MAX):
@@ -211,9 +190,11 @@ class PaymentWriter:
         for part in parts:
             _fail(part, Overloaded("Too many invalid payments shared a statement."))
 
-    async def _store(self, connection: "asyncpg.Connection[Any]", batch: list[_Waiting]) -> None:
+    async def _store(
+        self, connection: "asyncpg.Connection[Any]", batch: list[QueuedPayment]
+    ) -> None:
         """Store a batch in one statement, and answer all of it."""
-        created, created_at = await _create(connection, batch)
+        created, created_at = await store.insert_batch(connection, batch)
         if created_at is not None:
             self._notifier.payments_changed(created, jobs_added=True)
         known = []
@@ -222,83 +203,26 @@ class PaymentWriter:
             if waiting.answer.done():
                 continue
             if created_at is not None and (all_created or waiting.id in created):
-                waiting.answer.set_result(_creation(waiting, created_at))
+                waiting.answer.set_result(store.created(waiting, created_at))
             else:
                 known.append(waiting)
         if known:
-            await _replay(connection, known)
-
-
-async def _create(
-    connection: "asyncpg.Connection[Any]", batch: list[_Waiting]
-) -> tuple[frozenset[UUID], datetime | None]:
-    """Return the ids of the payments that were created, and the time that they share."""
-    payments = [waiting.payment for waiting in batch]
-    columns: list[list[Any]] = [
-        [waiting.id for waiting in batch],
-        [payment.idempotency_key for payment in payments],
-        [waiting.fingerprint for waiting in batch],
-        [payment.account_id for payment in payments],
-        [payment.amount for payment in payments],
-        [payment.currency for payment in payments],
-        [payment.description for payment in payments],
-        [waiting.span.traceparent for waiting in batch],
-    ]
-    statement, operators = CREATE, [waiting.operator for waiting in batch]
-    if any(operators):
-        statement = CREATE_RECORDED
-        columns += [
-            [operator and operator.name for operator in operators],
-            [operator and operator.key_name for operator in operators],
-            [operator and operator.trace_id for operator in operators],
-        ]
-    spans = [waiting.span.span for waiting in batch if waiting.span.span is not None]
-    with statement_measured(len(batch)), writing(spans, statement, len(batch)):
-        rows = await connection.fetch(statement, *columns, timeout=STATEMENT_SECONDS_MAX)
-    # One transaction has one now().
-    return frozenset([row[0] for row in rows]), rows[0][1] if rows else None
-
-
-async def _replay(connection: "asyncpg.Connection[Any]", known: list[_Waiting]) -> None:
-    """Answer payments whose keys are stored already."""
-    keys = [waiting.payment.idempotency_key for waiting in known]
-    rows = await connection.fetch(FIND, keys, timeout=STATEMENT_SECONDS_MAX)
-    row_of = {row[0]: row for row in rows}
-    for waiting in known:
-        _, fingerprint, *stored = row_of[waiting.payment.idempotency_key]
-        payment = CreatedPayment(*stored)
-        if waiting.answer.done():
-            continue
-        if fingerprint != waiting.fingerprint:
-            waiting.answer.set_exception(
-                IdempotencyKeyReused("Use a fresh key for another payment.")
-            )
-        else:
-            # The same id: an earlier attempt committed, and the connection died before it said so.
-            waiting.answer.set_result(Creation(payment, replayed=payment.id != waiting.id))
-
-
-def _creation(waiting: _Waiting, created_at: datetime) -> Creation:
-    new = waiting.payment
-    payment = CreatedPayment(
-        waiting.id, new.account_id, new.amount, new.currency, new.description, created_at
-    )
-    return Creation(payment, replayed=False)
+            await store.answer_from_stored(connection, known)
 
 
 def _is_data_error(error: Exception) -> bool:
     return (sqlstate_of(error) or "").startswith(DATA_ERROR_CLASSES)
 
 
-def _halves(batch: list[_Waiting]) -> list[list[_Waiting]]:
+def _halves(batch: list[QueuedPayment]) -> list[list[QueuedPayment]]:
     middle = len(batch) // 2
     return [half for half in (batch[:middle], batch[middle:]) if half]
 
 
-def _unanswered(batch: list[_Waiting]) -> list[_Waiting]:
+def _unanswered(batch: list[QueuedPayment]) -> list[QueuedPayment]:
     return [waiting for waiting in batch if not waiting.answer.done()]
 
 
-def _fail(batch: list[_Waiting], error: Exception) -> None:
+def _fail(batch: list[QueuedPayment], error: Exception) -> None:
     for waiting in _unanswered(batch):
         waiting.answer.set_exception(error)

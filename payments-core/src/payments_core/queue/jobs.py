@@ -147,13 +147,6 @@ def new_lease(worker_id: str, seconds: float) -> Lease:
     return Lease(uuid4(), worker_id, seconds)
 
 
-async def enqueue(tx: AsyncConnection, payment_ids: Sequence[UUID]) -> None:
-    """Add the jobs that reconcile these payments, in the caller's transaction."""
-    source = "(SELECT id, traceparent FROM payments WHERE id = ANY ($1::uuid[])) AS payment"
-    await tx.exec_driver_sql(ENQUEUE.format(source=source), (list(payment_ids),))
-    await tx.exec_driver_sql(f"SELECT pg_notify('{JOBS_CHANNEL}', '')")
-
-
 async def claim(
     connection: AsyncConnection, lease: Lease, limit: int, after: Place = FRONT
 ) -> list[ClaimedJob]:
