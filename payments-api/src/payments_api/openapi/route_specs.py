@@ -9,6 +9,7 @@ from payments_api.http import errors
 from payments_api.openapi import parameters, schemas
 from payments_api.openapi.parameters import Parameter
 from payments_api.operations.requests import ActionRequest, DiscardRequest, ReplayRequest
+from payments_core.http.edge import MisdirectedRequest
 from payments_core.http.problems import (
     InternalError,
     MethodIsNotAllowed,
@@ -58,6 +59,7 @@ ANYWHERE: Problems = (
     errors.DatabaseUnavailable,
     errors.RateLimited,
     MethodIsNotAllowed,
+    MisdirectedRequest,
 )
 _BODY: Problems = (
     errors.MalformedJson,
