@@ -78,7 +78,7 @@ def test_any_object_is_an_order_that_reads_the_same_again_or_refused(
     assert len(order.fingerprint()) == 32
     normalised = {
         "accountId": order.account_id,
-        "amount": amount_text(order.amount, order.currency),
+        "amount": amount_text(order.amount),
         "currency": order.currency,
         "description": order.description,
     }

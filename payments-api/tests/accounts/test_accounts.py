@@ -29,7 +29,7 @@ async def _post_entries(sql: Sql, account: str, entries: list[tuple[datetime, De
     """Payments of these moments and amounts, as a worker would have posted them."""
     clearing = f"sys:clearing:{account}"
     rows = []
-    balance = Decimal(0)
+    balance = Decimal("0.00")
     for seq, (at, amount) in enumerate(entries, start=1):
         balance += amount
         rows.append(
@@ -111,7 +111,7 @@ async def test_an_entry_counts_from_its_own_moment_on(
     client: TestClientProtocol, sql: Sql, after: int, held: str
 ) -> None:
     seconds = (0, 1, 1, 5)
-    amounts = (Decimal(1), Decimal(2), Decimal(4), Decimal(8))
+    amounts = (Decimal("1.00"), Decimal("2.00"), Decimal("4.00"), Decimal("8.00"))
     entries = [
         (START + timedelta(seconds=s), amount) for s, amount in zip(seconds, amounts, strict=True)
     ]
@@ -125,7 +125,7 @@ async def test_an_entry_counts_from_its_own_moment_on(
 async def test_a_moment_to_come_has_the_balance_of_the_present_and_says_so(
     client: TestClientProtocol, sql: Sql
 ) -> None:
-    await _post_entries(sql, "acc_1", [(START, Decimal(1))])
+    await _post_entries(sql, "acc_1", [(START, Decimal("1.00"))])
     began = datetime.now(UTC)
     found = await _get(client, "/accounts/acc_1/balance", at="9999-12-31T23:59:59Z")
     assert found["balance"] == "1.00"
@@ -139,7 +139,7 @@ async def posting(database_url: str, sql: Sql) -> AsyncIterator[Sql]:
     transaction = connection.transaction()
     await transaction.start()
     now = await connection.fetchval("SELECT clock_timestamp()")
-    await _post_entries(connection, "acc_1", [(now, Decimal(1))])
+    await _post_entries(connection, "acc_1", [(now, Decimal("1.00"))])
     yield connection
     await connection.close()
 
@@ -320,7 +320,7 @@ async def test_a_statements_cursor_is_bound_to_its_account_and_currency(
     client: TestClientProtocol, sql: Sql
 ) -> None:
     for account in ("acc_1", "acc_2"):
-        await _post_entries(sql, account, [(START, Decimal(1))] * 3)
+        await _post_entries(sql, account, [(START, Decimal("1.00"))] * 3)
     cursor = (await _get(client, "/accounts/acc_1/entries", limit=1))["nextCursor"]
     for address in (
         f"/accounts/acc_2/entries?cursor={cursor}",

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from payments_core.domain.money import parse_amount
 from payments_core.domain.payments import (
     CreatedPayment,
     NewPayment,
@@ -74,7 +75,7 @@ def test_the_key_is_no_part_of_the_fingerprint() -> None:
 
 @pytest.mark.parametrize("amount", ["100", "1e2", "100.0", "100.00"])
 def test_spellings_of_an_amount_have_one_fingerprint(amount: str) -> None:
-    assert replace(ORDER, amount=Decimal(amount)).fingerprint() == ORDER.fingerprint()
+    assert replace(ORDER, amount=parse_amount(amount, "USD")).fingerprint() == ORDER.fingerprint()
 
 
 @pytest.mark.parametrize(
@@ -109,7 +110,7 @@ def test_composed_and_decomposed_letters_are_two_descriptions(order: NewPayment)
 
 def test_an_answer_is_always_the_pending_payment() -> None:
     made = datetime(2026, 1, 31, 12, 0, 0, 5, tzinfo=UTC)
-    payment = CreatedPayment(UUID(int=7), "acc_1", Decimal(100), "USD", "é", made)
+    payment = CreatedPayment(UUID(int=7), "acc_1", Decimal("100.00"), "USD", "é", made)
     assert payment.json_text("acc_1") == (
         '{"id": "00000000-0000-0000-0000-000000000007", "accountId": "acc_1",'
         ' "amount": "100.00", "currency": "USD", "description": "é", "status": "pending",'

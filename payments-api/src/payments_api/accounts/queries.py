@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from payments_api.http.errors import BalanceNotFinal
 from payments_core.db.engine import AnyRow
 from payments_core.db.tables import accounts, ledger_entries
+from payments_core.domain.money import zero_in
 
 # An entry bears the time at which its posting moved the balance, a little before the commit. So
 # the balance at a moment is final only once no posting that began before it is still open.
@@ -51,7 +52,7 @@ async def balance_of(tx: AsyncConnection, account_id: str, currency: str) -> Dec
         accounts.c.account_id == account_id, accounts.c.currency == currency
     )
     balance = (await tx.execute(query)).scalar_one_or_none()
-    return Decimal(0) if balance is None else balance
+    return zero_in(currency) if balance is None else balance
 
 
 async def balance_at(
@@ -68,7 +69,7 @@ async def balance_at(
         await _until_final(tx)
     bounds = {"account_id": account_id, "currency": currency, "at": at}
     balance = (await tx.execute(BALANCE_AT, bounds)).scalar_one_or_none()
-    return Decimal(0) if balance is None else balance, at
+    return zero_in(currency) if balance is None else balance, at
 
 
 async def _until_final(tx: AsyncConnection) -> None:

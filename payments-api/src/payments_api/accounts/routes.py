@@ -35,7 +35,7 @@ async def get_balance(account_id: str) -> ResponseReturnValue:
             balance, at = await balance_at(tx, stored, currency, at)
     answer = {
         "accountId": account_id,
-        "balance": amount_text(balance, currency),
+        "balance": amount_text(balance),
         "currency": currency,
     }
     if at is not None:

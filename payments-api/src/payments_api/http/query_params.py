@@ -7,7 +7,7 @@ from uuid import UUID
 from werkzeug.datastructures import MultiDict
 
 from payments_api.http.errors import ValidationFailed
-from payments_core.domain.money import MoneyError, decimals_of
+from payments_core.domain.money import is_currency_code
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
@@ -73,14 +73,12 @@ class Query:
             raise ValidationFailed.of(name, str(error)) from None
 
     def currency(self, default: str | None = None) -> str | None:
-        """Return an ISO 4217 code."""
+        """Return a currency code, also of a currency that is no longer in use."""
         value = self.text("currency")
         if value is None:
             return default
-        try:
-            decimals_of(value)
-        except MoneyError as error:
-            raise ValidationFailed.of("currency", str(error)) from None
+        if not is_currency_code(value):
+            raise ValidationFailed.of("currency", "must be three capital letters, such as USD")
         return value
 
 

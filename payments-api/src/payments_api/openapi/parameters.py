@@ -3,7 +3,7 @@
 from typing import Any
 
 from payments_api.http.query_params import LIMIT_DEFAULT, LIMIT_MAX
-from payments_core.domain.money import currencies
+from payments_core.domain.money import CURRENCY_PATTERN
 from payments_core.domain.payments import IDEMPOTENCY_KEY_MAX_CHARS, STORED_ACCOUNT_ID_PATTERN
 from payments_core.domain.statuses import FAILED, JOB_STATUSES, OPERATOR_ACTIONS, PAYMENT_STATUSES
 
@@ -28,7 +28,12 @@ LIMIT = _query(
 )
 CURSOR = _query("cursor", "The nextCursor of the previous page.", type="string")
 PAGING = (LIMIT, CURSOR)
-CURRENCY = _query("currency", "An ISO 4217 code.", type="string", enum=currencies())
+CURRENCY = _query(
+    "currency",
+    "An ISO 4217 code, in use today or earlier.",
+    type="string",
+    pattern=CURRENCY_PATTERN,
+)
 FROM = _query(
     "createdFrom", "Only items created at this time or later.", type="string", format="date-time"
 )

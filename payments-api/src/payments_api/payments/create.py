@@ -14,7 +14,12 @@ from payments_api.auth.tenants import shown_account, stored_payment
 from payments_api.http.errors import ValidationFailed
 from payments_api.http.json_body import parse_json_body
 from payments_api.http.messages import JSON_TYPE, Answer, HeaderFields, header_text
-from payments_api.payments.parsing import checked_key, parse_idempotency_key, parse_payment
+from payments_api.payments.parsing import (
+    checked_key,
+    parse_earlier_payment,
+    parse_idempotency_key,
+    parse_payment,
+)
 from payments_api.payments.store import Creation
 from payments_api.payments.traceparent import valid_traceparent
 from payments_api.payments.writer import PaymentWriter
@@ -36,9 +41,16 @@ async def create_payment(
     try:
         content = parse_json_body(fields, body)
         key = parse_idempotency_key(header_text(fields, b"idempotency-key"))
-        payment = stored_payment(parse_payment(content, key), caller.tenant)
         operator = named_operator(fields, caller)
-        creation = await writer.create(payment, _traceparent(fields), operator)
+        try:
+            payment = stored_payment(parse_payment(content, key), caller.tenant)
+        except ValidationFailed:
+            (earlier,) = await _replay_earlier(writer, [(content, key)], caller.tenant)
+            if earlier is None:
+                raise
+            creation = earlier
+        else:
+            creation = await writer.create(payment, _traceparent(fields), operator)
     except Problem as problem:
         metrics.count_rejected(problem)
         raise
@@ -70,10 +82,41 @@ async def create_batch(
     payments = [payment for payment in parsed if isinstance(payment, NewPayment)]
     outcomes = iter(await writer.create_each(payments, _traceparent(fields)))
     answers = [item if isinstance(item, Problem) else next(outcomes) for item in parsed]
+    await _replay_rejected(writer, items, answers, caller.tenant)
     replays = [answer.replayed for answer in answers if isinstance(answer, Creation)]
     metrics.count_created(len(replays), replayed=sum(replays))
     text = ", ".join([_item_text(answer, caller.tenant) for answer in answers])
     return Answer(200, {"Content-Type": JSON_TYPE}, f'{{"payments": [{text}]}}'.encode())
+
+
+async def _replay_rejected(
+    writer: PaymentWriter,
+    items: list[Any],
+    answers: list[Creation | BaseException],
+    tenant: str | None,
+) -> None:
+    """Answer each rejected item by the payment that it made when its currency allowed it."""
+    rejected = [n for n, answer in enumerate(answers) if isinstance(answer, ValidationFailed)]
+    contents = [dict(items[n]) if isinstance(items[n], dict) else {} for n in rejected]
+    asked = [(content, content.pop("idempotencyKey", None)) for content in contents]
+    for n, earlier in zip(rejected, await _replay_earlier(writer, asked, tenant), strict=True):
+        answers[n] = earlier or answers[n]
+
+
+async def _replay_earlier(
+    writer: PaymentWriter, asked: list[tuple[dict[str, Any], object]], tenant: str | None
+) -> list[Creation | None]:
+    payments = [_earlier_payment(content, key, tenant) for content, key in asked]
+    stored = await writer.replay([payment for payment in payments if payment is not None])
+    return [None if p is None else stored.get(p.idempotency_key) for p in payments]
+
+
+def _earlier_payment(content: dict[str, Any], key: object, tenant: str | None) -> NewPayment | None:
+    try:
+        payment = parse_earlier_payment(content, checked_key(key))
+        return payment and stored_payment(payment, tenant)
+    except Problem:
+        return None
 
 
 def _traceparent(fields: HeaderFields) -> str | None:

@@ -5,7 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from payments_api.http.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, ValidationFailed
-from payments_core.domain.money import DEFAULT_CURRENCY, MoneyError, decimals_of, parse_amount
+from payments_core.domain.money import (
+    DEFAULT_CURRENCY,
+    MoneyError,
+    decimals_of,
+    is_currency_code,
+    parse_amount,
+    parse_earlier_amount,
+)
 from payments_core.domain.payments import (
     ACCOUNT_ID_MAX_CHARS,
     DESCRIPTION_MAX_CHARS,
@@ -48,6 +55,23 @@ def parse_payment(body: Mapping[str, Any], idempotency_key: str) -> NewPayment:
         fields = ", ".join(error["field"] for error in errors)
         raise ValidationFailed(f"Correct {fields} and send the payment again.", errors=errors)
     return NewPayment(idempotency_key, account_id, amount, currency, description)
+
+
+def parse_earlier_payment(body: Mapping[str, Any], idempotency_key: str) -> NewPayment | None:
+    """Return a rejected payment as an earlier list of currencies may have allowed it, or None.
+
+    A key replays its payment also after the currency has left ISO 4217, or has lost decimals.
+    """
+    errors: Errors = []
+    currency = body.get("currency", DEFAULT_CURRENCY)
+    account_id, description = _account_id(body, errors), _description(body, errors)
+    try:
+        amount = parse_earlier_amount(body.get("amount"))
+    except MoneyError:
+        return None
+    if errors or not FIELDS.issuperset(body) or not is_currency_code(currency):
+        return None
+    return NewPayment(idempotency_key, account_id, amount, str(currency), description)
 
 
 def _account_id(body: Mapping[str, Any], errors: Errors) -> str:

@@ -174,7 +174,6 @@ async def get_payment(
     legs = await tx.execute(
         select(entries).where(entries.c.payment_id == payment_id).order_by(entries.c.id)
     )
-    currency = payment.currency
     discrepancy = result.discrepancy_amount if result else None
     return {
         **payment_json(payment._asdict() | {"discrepancy_amount": discrepancy}, tenant),
@@ -182,7 +181,7 @@ async def get_payment(
         "traceparent": payment.traceparent,
         "updatedAt": utc_text(payment.updated_at),
         "job": _job_in_payment(job) if job and tenant is None else None,
-        "reconciliation": _reconciliation_json(result, currency) if result else None,
+        "reconciliation": _reconciliation_json(result, payment.amount) if result else None,
         "ledgerEntries": [entry_json(leg, tenant) for leg in legs]
         if LEDGER_READ in caller.scopes
         else None,
@@ -191,17 +190,16 @@ async def get_payment(
 
 def payment_json(payment: Mapping[str, Any], tenant: str | None = None) -> dict[str, Any]:
     """Return a payment as lists and events show it to the tenant."""
-    currency = payment["currency"]
     return {
         "id": str(payment["id"]),
         "accountId": shown_account(payment["account_id"], tenant),
-        "amount": amount_text(payment["amount"], currency),
-        "currency": currency,
+        "amount": amount_text(payment["amount"]),
+        "currency": payment["currency"],
         "description": payment["description"],
         "status": payment["status"],
         "createdAt": utc_text(payment["created_at"]),
         "settledAt": time_or_none(payment["settled_at"]),
-        "discrepancyAmount": _discrepancy_text(payment["discrepancy_amount"], currency),
+        "discrepancyAmount": _discrepancy_text(payment["discrepancy_amount"], payment["amount"]),
     }
 
 
@@ -217,9 +215,9 @@ def entry_json(entry: AnyRow, tenant: str | None = None) -> dict[str, Any]:
         "currency": entry.currency,
         "entryType": entry.entry_type,
         "direction": entry.direction,
-        "amount": amount_text(entry.amount, entry.currency),
+        "amount": amount_text(entry.amount),
         "accountSeq": entry.account_seq if own else None,
-        "balanceAfter": amount_text(entry.balance_after, entry.currency) if own else None,
+        "balanceAfter": amount_text(entry.balance_after) if own else None,
         "createdAt": utc_text(entry.created_at),
     }
 
@@ -229,15 +227,17 @@ def time_or_none(at: datetime | None) -> str | None:
     return None if at is None else utc_text(at)
 
 
-def _discrepancy_text(discrepancy: Decimal | None, currency: str) -> str | None:
-    return None if discrepancy is None else amount_text(discrepancy, currency)
+def _discrepancy_text(discrepancy: Decimal | None, amount: Decimal) -> str | None:
+    """Return the discrepancy with the decimals of the payment's amount."""
+    # The rule's discrepancy is one number for all currencies; a sum has the wider scale.
+    return None if discrepancy is None else amount_text(discrepancy + amount * 0)
 
 
-def _reconciliation_json(result: AnyRow, currency: str) -> dict[str, Any]:
+def _reconciliation_json(result: AnyRow, amount: Decimal) -> dict[str, Any]:
     return {
         "status": result.status,
         "matched": result.matched,
-        "discrepancyAmount": _discrepancy_text(result.discrepancy_amount, currency),
+        "discrepancyAmount": _discrepancy_text(result.discrepancy_amount, amount),
         "notes": result.notes,
         "ruleVersion": result.rule_version,
         "createdAt": utc_text(result.created_at),

@@ -1,6 +1,7 @@
 """The statements that store payments with their jobs, and find those stored before."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -124,13 +125,26 @@ async def answer_from_stored(
         payment = CreatedPayment(*stored)
         if waiting.answer.done():
             continue
-        if fingerprint != waiting.fingerprint:
+        if fingerprint != waiting.fingerprint and not waiting.payment.asks_for(payment):
             waiting.answer.set_exception(
                 IdempotencyKeyReused("Use a fresh key for another payment.")
             )
         else:
             # The same id: an earlier attempt committed, and the connection died before it said so.
             waiting.answer.set_result(Creation(payment, replayed=payment.id != waiting.id))
+
+
+async def find_stored(
+    connection: "asyncpg.Connection[Any]", asked: Mapping[str, NewPayment]
+) -> dict[str, Creation]:
+    """Return by key the payments that are stored and are exactly those asked for."""
+    rows = await connection.fetch(FIND, list(asked), timeout=STATEMENT_SECONDS_MAX)
+    stored = {row[0]: CreatedPayment(*row[2:]) for row in rows}
+    return {
+        key: Creation(payment, replayed=True)
+        for key, payment in stored.items()
+        if asked[key].asks_for(payment)
+    }
 
 
 def created(waiting: QueuedPayment, created_at: datetime) -> Creation:

@@ -87,6 +87,22 @@ class PaymentWriter:
                 outcomes.update(zip(indexes, settled, strict=True))
         return [outcomes[index] for index in range(len(payments))]
 
+    async def replay(self, payments: Sequence[NewPayment]) -> dict[str, Creation]:
+        """Return by key what was stored for exactly these payments earlier; store nothing.
+
+        Raises DatabaseUnavailable.
+        """
+        asked = {payment.idempotency_key: payment for payment in payments}
+        if not asked:
+            return {}
+        try:
+            async with driver_connection(self._engine) as connection:
+                return await store.find_stored(connection, asked)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            raise DatabaseUnavailable from error
+
     def check_room(self, payments: int) -> None:
         """Raise Overloaded if the queue has no room for this many more."""
         if len(self._queue) + payments > self._queue_max:

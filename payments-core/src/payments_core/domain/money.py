@@ -11,9 +11,11 @@ AMOUNT_TEXT_MAX_CHARS = 64  # Longer texts are refused before they are parsed.
 # A JSON number's own grammar (RFC 8259, 6): in quotes or not, the same texts are amounts.
 AMOUNT_TEXT_PATTERN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 DEFAULT_CURRENCY = "USD"
+CURRENCY_PATTERN = "^[A-Z]{3}$"
 DECIMALS_MAX = 4  # The most that ISO 4217 gives a currency; the database's CHECK says so too.
 
 _TEXT = re.compile(AMOUNT_TEXT_PATTERN.replace("$", r"\Z"))
+_CODE = re.compile(CURRENCY_PATTERN.replace("$", r"\Z"))
 _LEADING_ZERO = re.compile(r"-?0[0-9]")
 
 # Wide enough that no amount below AMOUNT_LIMIT is ever rounded, and rounding raises.
@@ -33,6 +35,11 @@ class UnknownCurrency(MoneyError):
 def _decimals_by_code() -> dict[str, int]:
     # Funds and metals (XAU, XXX, ...) have no minor unit: nobody pays in them.
     return {c.code: c.exponent for c in Currency if c.exponent is not None}
+
+
+def is_currency_code(value: object) -> bool:
+    """Whether the value has the form of an ISO 4217 code, in use or not."""
+    return isinstance(value, str) and _CODE.match(value) is not None
 
 
 def currencies() -> list[str]:
@@ -58,15 +65,19 @@ def exact_amount(value: Decimal, currency: str) -> Decimal:
     would have to be rounded, for NaN and infinities, and from AMOUNT_LIMIT on.
     """
     decimals = decimals_of(currency)
+    try:
+        return _exact(value, decimals)
+    except DecimalException:
+        raise MoneyError(f"must not have more than {decimals} decimals in {currency}") from None
+
+
+def _exact(value: Decimal, decimals: int) -> Decimal:
     # The exponent is looked at first: expanding 1e999999999 would take all memory.
     if not value.is_finite() or (value and value.adjusted() >= AMOUNT_LIMIT.adjusted()):
         raise MoneyError("must be a finite number between -10^15 and 10^15, both excluded")
     if not value:
         return Decimal((0, (0,), -decimals))
-    try:
-        return value.quantize(_STEPS[decimals], context=_EXACT)
-    except DecimalException:
-        raise MoneyError(f"must not have more than {decimals} decimals in {currency}") from None
+    return value.quantize(_STEPS[decimals], context=_EXACT)
 
 
 def parse_amount(raw: object, currency: str) -> Decimal:
@@ -74,13 +85,21 @@ def parse_amount(raw: object, currency: str) -> Decimal:
 
     A float never gets here: the JSON reader makes Decimals. Raises MoneyError.
     """
+    return exact_amount(_number(raw), currency)
+
+
+def parse_earlier_amount(raw: object) -> Decimal:
+    """Parse an amount whose currency may have had any decimals. Raises MoneyError."""
+    try:
+        return _exact(_number(raw), DECIMALS_MAX)
+    except DecimalException:
+        raise MoneyError(f"must not have more than {DECIMALS_MAX} decimals") from None
+
+
+def _number(raw: object) -> Decimal:
     if isinstance(raw, bool) or not isinstance(raw, (Decimal, int, str)):
         raise MoneyError('must be a JSON number or a string such as "100.00"')
-    if isinstance(raw, str):
-        raw = _decimal_of_text(raw)
-    elif isinstance(raw, int):
-        raw = Decimal(raw)
-    return exact_amount(raw, currency)
+    return _decimal_of_text(raw) if isinstance(raw, str) else Decimal(raw)
 
 
 def _decimal_of_text(text: str) -> Decimal:
@@ -95,6 +114,14 @@ def _decimal_of_text(text: str) -> Decimal:
         raise MoneyError('must be a plain decimal such as "100.00"') from None
 
 
-def amount_text(amount: Decimal, currency: str) -> str:
-    """The amount as people and JSON see it, with the currency's own number of decimals."""
-    return f"{amount:.{decimals_of(currency)}f}"
+def zero_in(currency: str) -> Decimal:
+    """Return zero with the currency's decimals; without any in a code that is not in use."""
+    return Decimal((0, (0,), -_decimals_by_code().get(currency, 0)))
+
+
+def amount_text(amount: Decimal) -> str:
+    """Return the amount as people and JSON see it, with the decimals that it was stored with.
+
+    Its currency may have other decimals today, or have left ISO 4217.
+    """
+    return f"{amount:f}"

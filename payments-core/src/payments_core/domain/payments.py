@@ -77,9 +77,18 @@ class NewPayment:
         The separator cannot stand in the first three fields, so no two bodies collide.
         The auditor computes the same in SQL from the stored row.
         """
-        amount = amount_text(self.amount, self.currency)
+        amount = amount_text(self.amount)
         text = "\x1f".join((self.account_id, amount, self.currency, self.description))
         return hashlib.sha256(text.encode()).digest()
+
+    def asks_for(self, payment: "CreatedPayment") -> bool:
+        """Whether the payment is what the client asks for, whatever its decimals."""
+        return (self.account_id, self.amount, self.currency, self.description) == (
+            payment.account_id,
+            payment.amount,
+            payment.currency,
+            payment.description,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,7 @@ class CreatedPayment:
         """
         return (
             f'{{"id": "{self.id}", "accountId": "{account_id}",'
-            f' "amount": "{amount_text(self.amount, self.currency)}",'
+            f' "amount": "{amount_text(self.amount)}",'
             f' "currency": "{self.currency}", "description": {_quoted(self.description)},'
             f' "status": "{PENDING}", "createdAt": "{utc_text(self.created_at)}"}}'
         )
