@@ -72,8 +72,9 @@ async def test_a_prepared_owner_migrates_up_and_down(superuser: Sql, url_of_app:
         "SELECT pg_get_userbyid(proowner) FROM pg_proc"
         " WHERE pronamespace = 'public'::regnamespace AND prosecdef"
     )
-    assert [tuple(row) for row in lent] == [("app",)], "the rights of no superuser are lent"
-    assert not await superuser.fetchval("SELECT rolsuper FROM pg_roles WHERE rolname = 'app'")
+    assert [tuple(row) for row in lent] == [("payments_observer",)]
+    may_create = "SELECT has_schema_privilege('payments_observer', 'public', 'CREATE')"
+    assert not await superuser.fetchval(may_create)
 
 
 async def test_the_oldest_transaction_of_another_role_is_seen(
@@ -88,6 +89,20 @@ async def test_the_oldest_transaction_of_another_role_is_seen(
             assert await reader.fetchval("SELECT oldest_transaction_age_seconds()") > 0.1
         finally:
             await reader.close()
+
+
+async def test_without_the_observer_the_migration_keeps_the_function(
+    superuser: Sql, url_of_app: str
+) -> None:
+    statements = PREPARE.replace("payments_owner, payments_observer", "payments_owner")
+    await superuser.execute(statements)
+    await superuser.execute("DROP ROLE payments_observer")
+    assert await migrate(url_of_app) == head_revision()
+    owner = await superuser.fetchval(
+        "SELECT pg_get_userbyid(proowner) FROM pg_proc"
+        " WHERE oid = 'oldest_transaction_age_seconds'::regproc"
+    )
+    assert owner == "app", "and so lends the rights of no superuser"
 
 
 async def test_no_role_creates_temporary_objects(superuser: Sql, url_of_app: str) -> None:

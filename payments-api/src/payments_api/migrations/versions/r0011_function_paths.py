@@ -6,8 +6,11 @@ named payments passed the guards of the ledger. So each function sets a path wit
 its tables are qualified, and the roles lose the right to create temporary objects.
 
 SECURITY DEFINER lends the owner's rights, so the one function that has it belongs to a role that
-can read statistics and nothing else. A migration whose role is no superuser cannot make that
-role: then the function stays its own.
+can read statistics and nothing else. Where the migration's role may not make that role and none
+was prepared for it, the function stays the migration's own.
+
+Contract: 0.1.0 knows no payments_observer, the only role that loses a right here, and creates no
+temporary object.
 
 Revision ID: 0011
 Revises: 0010
@@ -51,7 +54,10 @@ BEGIN
     IF NOT pg_catalog.pg_has_role('payments_observer', 'pg_read_all_stats', 'MEMBER') THEN
         GRANT pg_read_all_stats TO payments_observer;
     END IF;
+    -- A new owner needs it for the moment, unless a superuser hands over.
+    GRANT CREATE ON SCHEMA public TO payments_observer;
     ALTER FUNCTION public.oldest_transaction_age_seconds() OWNER TO payments_observer;
+    REVOKE CREATE ON SCHEMA public FROM payments_observer;
 EXCEPTION WHEN insufficient_privilege THEN
     RAISE WARNING 'oldest_transaction_age_seconds() keeps its owner, %: %', current_user, SQLERRM;
 END $$"""
