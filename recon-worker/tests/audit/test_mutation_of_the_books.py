@@ -17,8 +17,9 @@ from payments_core.db.engine import create_engine, transaction
 from payments_core.queue.dead_letters import discard
 from recon_worker.audit.auditor import audit_on
 from recon_worker.sealing.chain import read_head
+from recon_worker.sealing.compare import never_handed_out
 from recon_worker.sealing.heads import KeptHead, check_heads
-from recon_worker.sealing.verify import Walk, never_handed_out, verify_chain
+from recon_worker.sealing.verify import Walk, verify_chain
 from testkit.database.backlog import Sql, add_payments
 from testkit.database.sealed_ledger import last_head, seal_all
 from testkit.database.settled_ledger import settle_four

@@ -1,7 +1,9 @@
 """What becomes of a payment: pure functions of its amount. No clock, no database, no chance.
 
 A rule that changes gets a new RULE_VERSION and keeps the old function beside it: results
-say by which version they were decided, and the auditor decides each again.
+say by which version they were decided, and the auditor decides each again by that version.
+To the auditor a version that it does not know is a broken result, so release the auditor's
+part of a new version before the worker decides by it.
 """
 
 from dataclasses import dataclass

@@ -17,9 +17,10 @@ from recon_worker.sealing.chain import (
     seal_next,
     see_horizon,
 )
+from recon_worker.sealing.compare import SealFinding
 from recon_worker.sealing.format import GENESIS, Head, Seal
 from recon_worker.sealing.heads import KeptHead, check_heads, head_fields
-from recon_worker.sealing.verify import SealFinding, verify_step, walk_before
+from recon_worker.sealing.verify import verify_step, walk_before
 
 HORIZON_LOOK_SECONDS = 0.05
 HORIZON_LOOKS_MAX = 20  # In one round; the same horizon is looked at again in the next.

@@ -13,6 +13,7 @@ from payments_core.db.engine import single_statement
 from recon_worker.audit.invariants import OFFENDERS_SHOWN_MAX
 from recon_worker.sealing.background import record_problem
 from recon_worker.sealing.chain import LAST_IDS, read_head, sign_head
+from recon_worker.sealing.compare import SealFinding, never_handed_out
 from recon_worker.sealing.format import GENESIS
 from recon_worker.sealing.heads import (
     KeptHead,
@@ -22,13 +23,7 @@ from recon_worker.sealing.heads import (
     head_fields,
     read_heads,
 )
-from recon_worker.sealing.verify import (
-    SealFinding,
-    Walk,
-    never_handed_out,
-    verify_chain,
-    walk_before,
-)
+from recon_worker.sealing.verify import Walk, verify_chain, walk_before
 
 CLEAR_PROBLEM = """
 UPDATE seal_verification

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import AnyRow
+from recon_worker.sealing.compare import SealFinding
 from recon_worker.sealing.format import Seal
-from recon_worker.sealing.verify import SealFinding
 
 HEAD = """
 SELECT seq, seal_hash, to_entry_id, to_result_id, sealed_at, format_version FROM ledger_seals
