@@ -1,7 +1,8 @@
 # Images, what is in them, and the system they make up.
 
 SERVICES := payments-api recon-worker payments-ui
-DOCKERFILES := $(SERVICES:%=%/Dockerfile) $(wildcard deploy/airgap/*.Dockerfile)
+DOCKERFILES := $(SERVICES:%=%/Dockerfile) \
+	$(wildcard deploy/airgap/*.Dockerfile tests/containers/*.Dockerfile)
 SBOM_DIR ?= build/sbom
 SBOM_IN_IMAGE := /usr/share/sbom/image.cdx.json
 CHECKS += check-dockerfiles check-compose check-deploy-types check-shell

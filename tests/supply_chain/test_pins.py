@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,19 @@ def test_each_package_of_a_lock_has_a_version_and_a_hash_and_no_host(lock: Path)
         assert version.startswith("=="), name
         assert "--hash=sha256:" in rest, name
     assert "://" not in text
+
+
+@pytest.mark.parametrize("versions", [["0.22.0"], ["0.22.0", "0.23.0"]])
+def test_a_lock_with_two_versions_of_a_package_is_refused(
+    tmp_path: Path, versions: list[str]
+) -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    pins = (f"a-package=={version} \\\n    --hash=sha256:{'0' * 64}\n" for version in versions)
+    (tmp_path / "requirements.lock").write_text(lock + "".join(pins))
+    make = ["make", "--makefile", str(ROOT / "Makefile"), "check-lock-versions"]
+    said = subprocess.run(make, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (said.returncode == 0) == (len(versions) == 1), said.stderr
+    assert ("several versions of a-package" in said.stderr) == (len(versions) > 1)
 
 
 def test_each_npm_package_has_its_hash_and_no_host() -> None:

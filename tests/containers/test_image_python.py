@@ -1,0 +1,78 @@
+"""The suites of the four packages pass on the Python and the packages that the images hold."""
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+IMAGE = "payments-suites:tested"
+BUILD_SECONDS_MAX = 300
+ANSWER_SECONDS_MAX = 60
+SUITE_SECONDS_MAX = 600
+# Run at once, each with a Postgres of its own: most of their time is waiting, most of all the
+# second's, which tests slow clients.
+PARTS = (
+    "payments-api/tests --ignore=payments-api/tests/http",
+    "payments-api/tests/http",
+    "payments-core/tests recon-worker/tests payments-ui/tests",
+)
+WHAT_IS_INSTALLED = """
+import importlib.metadata, json, sys
+found = {each.name.lower(): each.version for each in importlib.metadata.distributions()}
+print(json.dumps({"python": sys.version, **found}))
+"""
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(2 * SUITE_SECONDS_MAX)]
+
+
+def docker(*arguments: str, seconds_max: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["docker", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=seconds_max,
+        check=False,
+    )
+
+
+def installed(image: str, python: str) -> dict[str, str]:
+    """The version of Python and of each package."""
+    command = ("run", "--rm", "--entrypoint", python, image, "-c", WHAT_IS_INSTALLED)
+    done = docker(*command, seconds_max=ANSWER_SECONDS_MAX)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture(scope="module")
+def suites() -> str:
+    """An image of this tree and its virtual environment on the images' Python."""
+    config = docker("compose", "config", "--format", "json", seconds_max=ANSWER_SECONDS_MAX)
+    base = json.loads(config.stdout)["services"]["payments-api"]["build"]["args"]["PYTHON_IMAGE"]
+    options = ("--quiet", "--load", "--tag", IMAGE, "--build-arg", f"PYTHON_IMAGE={base}")
+    file = "tests/containers/suites.Dockerfile"
+    built = docker("buildx", "build", *options, "--file", file, ".", seconds_max=BUILD_SECONDS_MAX)
+    assert built.returncode == 0, built.stderr[-3000:]
+    return IMAGE
+
+
+@pytest.mark.parametrize("service", ["payments-api", "recon-worker", "payments-ui"])
+def test_the_suites_run_on_what_an_image_holds(images: str, suites: str, service: str) -> None:
+    in_image = installed(f"{service}:{images}", "python")
+    assert in_image.items() <= installed(suites, ".venv/bin/python").items()
+
+
+def test_the_suites_pass_on_the_images_python(suites: str) -> None:
+    def run(part: str) -> subprocess.CompletedProcess[str]:
+        # Bounded inside, too: a container outlives its client.
+        command = ("timeout", str(SUITE_SECONDS_MAX), "make", "test", f"ARGS=-q {part}")
+        options = ("run", "--rm", "--init", suites)
+        return docker(*options, *command, seconds_max=SUITE_SECONDS_MAX + ANSWER_SECONDS_MAX)
+
+    with ThreadPoolExecutor(len(PARTS)) as pool:
+        for part, done in zip(PARTS, pool.map(run, PARTS), strict=True):
+            assert done.returncode == 0, f"{part}: {done.stdout[-5000:]}{done.stderr[-1000:]}"
