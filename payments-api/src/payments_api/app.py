@@ -121,15 +121,15 @@ def _readiness(services: Services) -> Any:
                 await prove_writable(connection)
                 problem = await schema_problem(connection)
         except DatabaseTlsError as error:
-            return f"The database is not connected to: {error}."
+            return f"The connection to the database failed: {error}."
         except DatabaseReadOnly as error:
             return str(error)
-        except Exception as error:  # Whatever it is, this process cannot serve for now.
+        except Exception as error:  # Whatever the error, this process cannot serve.
             return f"The database does not answer: {type(error).__name__}."
         if problem is not None:
             return problem
         if services.keys is not None and not services.keys.fresh:
-            return "The API keys are not read yet."
+            return "The API keys are not loaded yet."
         return None
 
     return not_ready_because
@@ -145,7 +145,7 @@ def _install_database_errors(app: Quart) -> None:
     @app.errorhandler(OSError)
     @app.errorhandler(asyncpg.InterfaceError)
     @app.errorhandler(asyncpg.InternalClientError)
-    async def of_the_database(error: Exception) -> Response:
+    async def answer_database_error(error: Exception) -> Response:
         if is_unavailable(error):
             return DatabaseUnavailable().as_response()
         app.logger.error("request_failed", exc_info=error)
@@ -198,15 +198,15 @@ async def serve_api(settings: ApiSettings) -> None:
     lifecycle = Lifecycle()
     with tracing("payments-api", show_build("payments-api")):
         app = create_app(settings, lifecycle)
-        observing = asyncio.create_task(_show_system(app.extensions[EXTENSION]))
+        observing = asyncio.create_task(_observe(app.extensions[EXTENSION]))
         try:
             await serve(app, serve_options(settings), lifecycle)
         finally:
             observing.cancel()
 
 
-async def _show_system(services: Services) -> None:
-    """What /metrics shows beyond counts: this process's gauges, and those of the system."""
+async def _observe(services: Services) -> None:
+    """Keep the gauges of this process and of the system up to date, until cancelled."""
     show_pool(services.engine)
     metrics.WAITING.set_function(lambda: services.writer.queued)
     metrics.EVENT_READERS.set_function(lambda: services.events.readers)

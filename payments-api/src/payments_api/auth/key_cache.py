@@ -186,7 +186,7 @@ class KeyRing:
                 async with asyncio.timeout(LOAD_SECONDS_MAX):
                     self._keys = await self._load(began_at)
             except Exception as error:  # Whatever the error, the next load may succeed.
-                log.warning("api_keys_not_read", extra={"error": reason_of(error)})
+                log.warning("api_keys_load_failed", extra={"error": reason_of(error)})
                 self._load_requested.set()
             else:
                 self._fresh_until = began_at + LIFETIME_SECONDS
@@ -234,7 +234,7 @@ class KeyRing:
                 await connection.execute(USED, list(used), timeout=LOAD_SECONDS_MAX)
         except Exception as error:  # Whatever the error, they are recorded next time.
             self._used |= used
-            log.warning("api_key_use_not_written", extra={"error": reason_of(error)})
+            log.warning("api_key_use_update_failed", extra={"error": reason_of(error)})
 
 
 def _refused(reason: str, detail: str) -> Unauthorized:

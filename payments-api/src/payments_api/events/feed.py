@@ -124,7 +124,7 @@ class EventFeed:
             async with single_statement(self._engine) as connection:
                 rows = await payments_by_id(connection, ids)
         except Exception as error:  # Whatever the error, readers fetch their data themselves.
-            log.warning("events_not_read", extra={"error": reason_of(error)})
+            log.warning("events_read_failed", extra={"error": reason_of(error)})
             self._request_resync()
             await asyncio.sleep(1)
             return

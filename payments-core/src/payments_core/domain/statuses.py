@@ -19,9 +19,6 @@ RESULT_STATUSES: tuple[ResultStatus, ...] = get_args(ResultStatus)
 JobAction = Literal["replay", "discard"]
 JOB_ACTIONS: tuple[JobAction, ...] = get_args(JobAction)
 
-KeyAction = Literal["create_key", "rotate_key", "revoke_key"]
-KEY_ACTIONS: tuple[KeyAction, ...] = get_args(KeyAction)
-
 OperatorAction = Literal["create", "replay", "discard", "create_key", "rotate_key", "revoke_key"]
 OPERATOR_ACTIONS: tuple[OperatorAction, ...] = get_args(OperatorAction)
 
