@@ -83,21 +83,6 @@ async def test_a_stopping_api_is_alive_and_not_ready(api_url_of_database: str) -
         assert (await client.get("/payments")).status_code == 200
 
 
-async def test_an_api_whose_writer_died_ends_rather_than_never_answer(
-    api_url_of_database: str,
-) -> None:
-    lifecycle = Lifecycle()
-    settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": api_url_of_database})
-    app = create_app(settings, lifecycle)
-
-    async def dies() -> None:
-        raise RuntimeError("a bug")
-
-    app.extensions["payments_api"].writer.run = dies
-    async with app.test_app():
-        await lifecycle.stopping.wait()
-
-
 @pytest.mark.parametrize(
     ("accept", "content_type"),
     [

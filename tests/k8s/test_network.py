@@ -30,7 +30,7 @@ NAMES = {
 }
 OUTSIDE = {"DNS", "Prometheus", "collector", "CloudNativePG", "KEDA", "ingress-nginx", "gateway"}
 ANYWHERE = "anywhere"  # An address that each site has its own.
-HTTP_PORTS = {"payments-api": 3001, "recon-worker": 3002, "payments-ui": 3000}
+CONTROL_PORTS = {"payments-api": 3011, "recon-worker": 3002, "payments-ui": 3010}
 ALL_DNS_CLIENTS = "all but postgres"
 
 
@@ -77,7 +77,7 @@ def arrows_of(policy: Object) -> tuple[set[Arrow], set[Arrow]]:
                 peers = rule.get("to", rule.get("from"))
                 others = [n for p in peers for n in peer_names(p)] if peers else [ANYWHERE]
                 for port in rule["ports"]:
-                    number = HTTP_PORTS[own] if port["port"] == "http" else port["port"]
+                    number = CONTROL_PORTS[own] if port["port"] == "control" else port["port"]
                     for other in others:
                         ends = (own, other) if direction == "egress" else (other, own)
                         found.add(Arrow(*ends, number, port["protocol"]))

@@ -192,6 +192,22 @@ def test_liveness_asks_nobody_else_and_readiness_does(workload: Workload) -> Non
     assert workload.container["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
+@every_service_of_ours
+def test_probes_and_metrics_have_a_port_that_nothing_routes(workload: Workload) -> None:
+    ports = {port["name"]: port["containerPort"] for port in workload.container["ports"]}
+    control = ports["control"]
+    for name in ("startup", "liveness", "readiness"):
+        assert workload.container[f"{name}Probe"]["httpGet"]["port"] == "control"
+    assert workload.template["metadata"]["annotations"]["prometheus.io/port"] == str(control)
+    settings = {each["name"]: each.get("value") for each in workload.container["env"]}
+    variable = f"{workload.name}_CONTROL_PORT".replace("-", "_").upper()
+    # The worker serves nothing else.
+    assert settings.get(variable) == (str(control) if "http" in ports else None)
+    routes = json.dumps([*of_kind(workload, "Ingress"), *of_kind(workload, "HTTPRoute")])
+    assert "control" not in routes
+    assert str(control) not in routes
+
+
 @every_server
 def test_a_disruption_takes_one_pod_at_a_time_and_never_blocks_a_node(workload: Workload) -> None:
     (budget,) = of_kind(workload, "PodDisruptionBudget")

@@ -37,8 +37,6 @@ READ_BY_LIBRARIES = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "PGSSLMODE
 DEFAULT_IS_RIGHT = {
     "PAYMENTS_API_HOST": "the image's: every address of the container",
     "PAYMENTS_API_PORT": "the image's EXPOSE, the manifests' containerPort",
-    "PAYMENTS_API_CONTROL_PORT": "the service's own port answers probes",
-    "PAYMENTS_UI_CONTROL_PORT": "the service's own port answers probes",
     "PAYMENTS_API_POOL_SIZE": "autoscaling counts on it: see test_scaling",
     "PAYMENTS_API_INSERT_CONCURRENCY": "measured: see docs/scale.md",
     "PAYMENTS_API_CREATE_QUEUE_MAX": "a process's own bound, whatever runs it",

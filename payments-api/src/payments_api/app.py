@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
@@ -54,6 +54,7 @@ from payments_core.queue.notify import Notifier
 from payments_core.queue.system_metrics import observe_system
 from payments_core.server.options import Lifecycle, ServeOptions
 from payments_core.server.run import serve
+from payments_core.supervise import Supervisor
 
 Middleware = Callable[[Any], Any]
 
@@ -153,28 +154,20 @@ def _install_database_errors(app: Quart) -> None:
 
 
 def _install_background_work(app: Quart, services: Services, settings: ApiSettings) -> None:
-    tasks: set[asyncio.Task[None]] = set()
-
-    def start(work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        tasks.add(task)
-        # Without its writer the API would take payments and never answer: end instead.
-        task.add_done_callback(lambda _ended: services.lifecycle.stopping.set())
+    tasks = Supervisor(services.lifecycle)
 
     @app.before_serving
     async def begin() -> None:
-        for _ in range(settings.insert_concurrency):
-            start(services.writer.run())
-        start(services.notifier.run())
-        start(services.events.run())
+        for number in range(settings.insert_concurrency):
+            tasks.start(f"insert-worker-{number}", services.writer.run())
+        tasks.start("notifier", services.notifier.run())
+        tasks.start("event-feed", services.events.run())
         if services.keys is not None:
-            start(services.keys.run())
+            tasks.start("key-refresh", services.keys.run())
 
     @app.after_serving
     async def end() -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await tasks.stop()
         await services.engine.dispose()
 
 
@@ -198,11 +191,12 @@ async def serve_api(settings: ApiSettings) -> None:
     lifecycle = Lifecycle()
     with tracing("payments-api", show_build("payments-api")):
         app = create_app(settings, lifecycle)
-        observing = asyncio.create_task(_observe(app.extensions[EXTENSION]))
+        tasks = Supervisor(lifecycle)
+        tasks.start("system-metrics", _observe(app.extensions[EXTENSION]))
         try:
             await serve(app, serve_options(settings), lifecycle)
         finally:
-            observing.cancel()
+            await tasks.stop()
 
 
 async def _observe(services: Services) -> None:

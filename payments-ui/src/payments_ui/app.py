@@ -1,9 +1,7 @@
 """The page, put together: every route on one screen."""
 
-import asyncio
 import logging
 import secrets
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any, cast
 
@@ -21,6 +19,7 @@ from payments_core.http.control import control_blueprint
 from payments_core.http.edge import Edge
 from payments_core.http.telemetry import observe_http
 from payments_core.server.options import Lifecycle
+from payments_core.supervise import Supervisor
 from payments_ui.accounts import routes as accounts
 from payments_ui.accounts.view import account_views, read_account
 from payments_ui.activity import routes as activity
@@ -170,8 +169,8 @@ def _row_renderer(app: Quart) -> Render:
 
 
 def _run_feed(app: Quart, feed: LiveFeed, client: ApiClient, lifecycle: Lifecycle) -> None:
-    """The feed runs while the app is served; at the end the pages' streams are let go."""
-    tasks: list[asyncio.Task[None]] = []
+    """Run the feed while the app is served; a stop ends the pages' streams."""
+    tasks = Supervisor(lifecycle)
 
     async def close_on_stop() -> None:
         await lifecycle.stopping.wait()
@@ -179,13 +178,11 @@ def _run_feed(app: Quart, feed: LiveFeed, client: ApiClient, lifecycle: Lifecycl
 
     @app.before_serving
     async def start() -> None:
-        tasks.extend(asyncio.create_task(work) for work in (feed.run(), close_on_stop()))
+        tasks.start("live-feed", feed.run())
+        tasks.start("stream-closer", close_on_stop())
 
     @app.after_serving
     async def stop() -> None:
         feed.close()
-        for task in tasks:
-            task.cancel()
-        with suppress(asyncio.CancelledError):
-            await asyncio.gather(*tasks)
+        await tasks.stop()
         await client.close()

@@ -20,6 +20,7 @@ from payments_core.observability.metrics import show_build
 from payments_core.observability.tracing import tracing
 from payments_core.server.options import Lifecycle, ServeOptions
 from payments_core.server.run import serve
+from payments_core.supervise import Supervisor
 from recon_worker.audit.scheduler import watch
 from recon_worker.sealing.background import Sealer
 from recon_worker.sealing.format import read_keys
@@ -49,12 +50,14 @@ async def _after_schema(worker: Worker, work: Callable[[], Awaitable[None]]) -> 
     await work()
 
 
-def _background(
-    worker: Worker, settings: WorkerSettings, keys: Sequence[bytes]
-) -> list[asyncio.Task[None]]:
-    work: list[Callable[[], Awaitable[None]]] = []
+def _start_background(
+    tasks: Supervisor, worker: Worker, settings: WorkerSettings, keys: Sequence[bytes]
+) -> None:
+    def start(name: str, work: Callable[[], Awaitable[None]]) -> None:
+        tasks.start(name, _after_schema(worker, work))
+
     if settings.audit_interval_seconds:
-        work.append(lambda: watch(worker.engine, settings.audit_interval_seconds))
+        start("auditor", lambda: watch(worker.engine, settings.audit_interval_seconds))
     if settings.seal_interval_seconds:
         sealer = Sealer(
             worker.engine,
@@ -62,8 +65,7 @@ def _background(
             settings.seal_interval_seconds,
             settings.seal_verify_entries_per_second,
         )
-        work.append(sealer.run)
-    return [asyncio.create_task(_after_schema(worker, one)) for one in work]
+        start("sealer", sealer.run)
 
 
 async def run_worker(settings: WorkerSettings) -> None:
@@ -86,18 +88,14 @@ async def _run(settings: WorkerSettings, version: str) -> None:
     worker = Worker(settings, engine, dsn, lifecycle, version)
     app = create_control_app(worker, lifecycle)
     options = ServeOptions(settings.host, settings.port, CONTROL_DRAIN_SECONDS)
-    server = asyncio.create_task(serve(app, options, lifecycle))
-    working = asyncio.create_task(worker.run())
-    background = _background(worker, settings, keys)
+    tasks = Supervisor(lifecycle)
+    working = tasks.start("worker", worker.run())
+    _start_background(tasks, worker, settings, keys)
     try:
-        # Whichever ends first ends the process: a worker that cannot be seen must not work on.
-        await asyncio.wait({server, working}, return_when=asyncio.FIRST_COMPLETED)
-        lifecycle.stopping.set()
-        # Both to their end, also when one failed: the worker still drains.
-        await asyncio.wait({server, working})
-        await asyncio.gather(server, working)
+        await serve(app, options, lifecycle, working)
     finally:
-        for task in background:
-            task.cancel()
-        await asyncio.gather(*background, return_exceptions=True)
+        # A worker that cannot be observed must not work on: it drains then too.
+        lifecycle.stopping.set()
+        await asyncio.wait({working})
+        await tasks.stop()
         await engine.dispose()

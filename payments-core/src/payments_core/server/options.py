@@ -24,8 +24,7 @@ class Lifecycle:
 
     def fail(self, task: str) -> None:
         """Stop the process because the background task of this name ended."""
-        if self.failure is None and not self.draining:
-            self.failure = task
+        self.failure = self.failure or task
         self.stopping.set()
 
 

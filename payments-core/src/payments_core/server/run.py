@@ -28,10 +28,16 @@ FILES_RESERVED = 100  # Of those that this process may open: for Postgres, logs 
 log = logging.getLogger(__name__)
 
 
-async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None:
+async def serve(
+    app: Quart,
+    options: ServeOptions,
+    lifecycle: Lifecycle,
+    working: "asyncio.Task[None] | None" = None,
+) -> None:
     """Serve until SIGTERM or SIGINT: fail readiness, wait, close the listener, drain.
 
-    Raises CannotServe, and BackgroundTaskFailed after a stop that a background task caused.
+    `working` drains at the same signals; probes are answered until it has. Raises CannotServe, and
+    BackgroundTaskFailed after a stop that a background task caused.
     """
     listeners = {listening_socket(options): _connections_max(options.connections_max)}
     if options.control_port is not None:
@@ -43,6 +49,8 @@ async def serve(app: Quart, options: ServeOptions, lifecycle: Lifecycle) -> None
     async def stopped() -> None:
         await lifecycle.stopping.wait()
         await asyncio.sleep(options.delay_seconds)
+        if working is not None:
+            await asyncio.wait({working})
 
     await serve_with_hypercorn(app, listeners, options, stopped)
     if lifecycle.failure is not None:

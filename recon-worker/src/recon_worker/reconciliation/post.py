@@ -14,8 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from payments_core.domain.payments import CLEARING_ACCOUNT_PREFIX
 from payments_core.queue import jobs
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
+from recon_worker.failpoints import reach
 from recon_worker.reconciliation.rules import RULE_VERSION, Outcome
-from recon_worker.worker.failpoints import reach
 
 # $1 payment ids, $2 job ids, $3 which outcome each has, counted from 1; then the outcomes:
 # $4 payment status, $5 result status, $6 matched, $7 discrepancy, $8 notes; $9 the clearing

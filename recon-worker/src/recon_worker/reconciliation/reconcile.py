@@ -19,10 +19,10 @@ from payments_core.db.engine import (
 from payments_core.domain.statuses import PENDING
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
-from recon_worker import spans
+from recon_worker.failpoints import reach
+from recon_worker.reconciliation import spans
 from recon_worker.reconciliation.post import Decided, post_batch
 from recon_worker.reconciliation.rules import Outcome, decide
-from recon_worker.worker.failpoints import reach
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_core.db.engine import is_unavailable, reason_of, single_statement
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease
-from recon_worker.worker.failpoints import reach
+from recon_worker.failpoints import reach
 
 log = logging.getLogger(__name__)
 

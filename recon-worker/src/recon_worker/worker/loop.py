@@ -17,13 +17,15 @@ from payments_core.queue import jobs as queue
 from payments_core.queue import maintenance
 from payments_core.queue.notify import Notifier
 from payments_core.server.options import Lifecycle
-from recon_worker import metrics, spans
+from payments_core.supervise import Supervisor
+from recon_worker import metrics
+from recon_worker.failpoints import reach
+from recon_worker.reconciliation import spans
 from recon_worker.reconciliation.post import clearing_account
 from recon_worker.reconciliation.reconcile import Reconciler, Tally
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker import heartbeat
 from recon_worker.worker.claims import PAUSE_AFTER_A_LOOK, BatchSize, ClaimOrder
-from recon_worker.worker.failpoints import reach
 from recon_worker.worker.heartbeat import Settled
 from recon_worker.worker.leases import Leases
 from recon_worker.worker.wakeups import Polling
@@ -76,6 +78,7 @@ class Worker:
         self.reachable = False
         self.schema_found = asyncio.Event()
         self.not_ready_because = "The worker has not reached the queue yet."
+        self._tasks = Supervisor(lifecycle)
         self._leases = Leases()
         self._settled = Settled()
 
@@ -85,29 +88,27 @@ class Worker:
         await self._wait_for_schema()
         if self.lifecycle.draining:
             return
-        upkeep = [
-            asyncio.create_task(self.notifier.run()),
-            asyncio.create_task(self._renew()),
-            *(
-                asyncio.create_task(self._every(seconds, work))
-                for seconds, work in (
-                    (self.settings.rescue_interval_seconds, self._rescue),
-                    (prune_interval_seconds(self._retention_seconds), self._prune),
-                    (PRESENCE_SECONDS, self._show_presence),
-                )
-            ),
+        self._start_upkeep()
+        lanes = [
+            self._tasks.start(f"lane-{lane}", self._lane(lane))
+            for lane in range(self.settings.concurrency)
         ]
-        if not self.settings.poll_only:
-            upkeep.append(asyncio.create_task(self.polling.listen(self.dsn)))
-        lanes = [asyncio.create_task(self._lane(lane)) for lane in range(self.settings.concurrency)]
         try:
             await self._until_stopped(lanes)
         finally:
-            for task in (*lanes, *upkeep):
-                task.cancel()
-            await asyncio.gather(*lanes, *upkeep, return_exceptions=True)
+            await self._tasks.stop()
             await self._leave()
         log.info("worker_stopped", extra={"worker_id": self.id})
+
+    def _start_upkeep(self) -> None:
+        start, every = self._tasks.start, self._every
+        start("notifier", self.notifier.run())
+        start("lease-renewal", self._renew())
+        start("rescue", every(self.settings.rescue_interval_seconds, self._rescue))
+        start("pruning", every(prune_interval_seconds(self._retention_seconds), self._prune))
+        start("presence", every(PRESENCE_SECONDS, self._show_presence))
+        if not self.settings.poll_only:
+            start("listener", self.polling.listen(self.dsn))
 
     async def _wait_for_schema(self) -> None:
         """Claim nothing before the migration has run: a rollout may start the workers first."""
@@ -127,17 +128,11 @@ class Worker:
                 await asyncio.wait_for(self.lifecycle.stopping.wait(), SCHEMA_POLL_SECONDS)
 
     async def _until_stopped(self, lanes: list[asyncio.Task[None]]) -> None:
-        stopping = asyncio.create_task(self.lifecycle.stopping.wait())
-        # A lane ends before the stop only by a bug of ours: then the process must end too.
-        await asyncio.wait({stopping, *lanes}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
-        self.lifecycle.stopping.set()
+        await self.lifecycle.stopping.wait()
         self.polling.wake()
-        done, late = await asyncio.wait(lanes, timeout=self.settings.drain_seconds)
+        _, late = await asyncio.wait(lanes, timeout=self.settings.drain_seconds)
         if late:
             log.warning("drain_timed_out", extra={"lanes": len(late)})
-        for lane in done:
-            lane.result()
 
     async def _lane(self, lane: int) -> None:
         clearing = clearing_account(f"{self.id}/{lane}", self.settings.clearing_shards)

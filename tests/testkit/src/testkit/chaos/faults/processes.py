@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from recon_worker.worker.failpoints import POINTS, VARIABLE
+from recon_worker.failpoints import POINTS, VARIABLE
 from testkit.chaos.faults.postgres import held_account
 from testkit.chaos.system.running import LEASE_SECONDS, System
 from testkit.chaos.system.services import Service

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 import recon_worker
-from recon_worker.worker.failpoints import POINTS, VARIABLE, FaultPoint
+from recon_worker.failpoints import POINTS, VARIABLE, FaultPoint
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 SOURCE = Path(recon_worker.__file__).parent
 # Where the variable may be named: here, where it is read, and where the fault suite tells of it.
 MAY_NAME_IT = (
-    "recon-worker/src/recon_worker/worker/failpoints.py",
+    "recon-worker/src/recon_worker/failpoints.py",
     "tests/",
     "docs/reliability.md",
 )
@@ -27,7 +27,7 @@ NOT_OURS = {".git", ".venv", ".cache", ".data", "node_modules", *CACHES}
 def reach_all_twice(armed: str | None) -> int:
     """The exit status of a process that reaches every point two times; negative is a signal."""
     script = (
-        "from recon_worker.worker.failpoints import POINTS, reach\n"
+        "from recon_worker.failpoints import POINTS, reach\n"
         "for point in (*POINTS, *POINTS): reach(point)"
     )
     environ = {name: value for name, value in os.environ.items() if name != VARIABLE}
