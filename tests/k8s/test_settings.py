@@ -221,15 +221,16 @@ def test_probes_ask_paths_and_ports_that_the_code_has(service: str) -> None:
     for workload in ALL:
         if workload.name != service:
             continue
-        (port,) = workload.container["ports"]
-        assert port == {"name": "http", "containerPort": PORTS[service]}
+        ports = {port["name"]: port["containerPort"] for port in workload.container["ports"]}
+        # The worker serves nothing but control.
+        assert ports.get("http", ports["control"]) == PORTS[service]
         for name in ("startup", "liveness", "readiness"):
             probe = workload.container[f"{name}Probe"]["httpGet"]
             assert probe["path"] in paths
-            assert probe["port"] == "http"
+            assert probe["port"] == "control"
         annotations = workload.template["metadata"]["annotations"]
         assert annotations["prometheus.io/path"] in paths
-        assert annotations["prometheus.io/port"] == str(PORTS[service])
+        assert annotations["prometheus.io/port"] == str(ports["control"])
 
 
 @pytest.mark.parametrize("service", sorted(PORTS))
