@@ -14,6 +14,8 @@ from typing import Any
 
 from opentelemetry.trace import format_span_id, format_trace_id, get_current_span
 
+from payments_core.observability.log_writer import LogWriter
+
 TELEMETRY_LOG_INTERVAL_SECONDS = 60.0
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -135,10 +137,10 @@ class TelemetryOnceAMinute(logging.Filter):
 
 
 def configure_logs(service: str, level: str, log_format: str) -> None:
-    """Send everything to standard output, once, in the format asked for."""
+    """Send everything to standard output, once, in the format of the settings."""
     terminal = sys.stdout.isatty()
     as_json = log_format == "json" or (log_format == "auto" and not terminal)
-    handler = logging.StreamHandler(sys.stdout)
+    handler = LogWriter(sys.stdout.fileno())
     handler.setFormatter(JsonFormatter(service) if as_json else ConsoleFormatter(colours=terminal))
     handler.addFilter(TelemetryOnceAMinute())
     logging.basicConfig(level=level, handlers=[handler], force=True)

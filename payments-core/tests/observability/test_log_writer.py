@@ -1,0 +1,97 @@
+"""A full or closed standard output stops no program, and what it costs is told."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from payments_core.observability.log_writer import LINES_MAX
+
+LINES = LINES_MAX * 4
+
+# Logs from the event loop, whose other work must go on; then waits for a line on standard input.
+PROGRAM = f"""
+import asyncio, logging, sys
+from payments_core.observability.log_writer import DROPPED
+from payments_core.observability.logs import configure_logs
+
+async def main():
+    configure_logs("test", "INFO", "json")
+    log = logging.getLogger("test")
+    for number in range({LINES}):
+        log.info("line", extra={{"number": number, "filling": "x" * 100}})
+        if number % 100 == 0:
+            await asyncio.sleep(0)
+    print("logged", file=sys.stderr, flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    log.info("last")
+
+asyncio.run(main())
+dropped = DROPPED._value.get()
+print(int(dropped), file=sys.stderr, flush=True)
+"""
+
+
+@pytest.fixture
+def program() -> "Iterator[subprocess.Popen[bytes]]":
+    with subprocess.Popen(
+        [sys.executable, "-c", PROGRAM],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        yield process
+        process.kill()
+
+
+def _said(process: "subprocess.Popen[bytes]") -> bytes:
+    assert process.stderr is not None
+    return process.stderr.readline().strip()
+
+
+def _go_on(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+
+
+@pytest.mark.timeout(60)
+def test_a_full_pipe_stops_nothing_and_what_is_dropped_is_counted(
+    program: "subprocess.Popen[bytes]",
+) -> None:
+    assert program.stdout is not None
+    assert _said(program) == b"logged"  # Although nothing has been read.
+    events = [json.loads(program.stdout.readline())]
+    _go_on(program)
+    events += [json.loads(line) for line in program.stdout]
+    dropped = int(_said(program))
+    written = [event["number"] for event in events if event["event"] == "line"]
+    assert written == sorted(set(written)), "in order, and none twice"
+    assert dropped == LINES - len(written) > 0
+    told = sum(event["lines"] for event in events if event["event"] == "log_lines_dropped")
+    assert told == dropped
+    assert program.wait() == 0
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_that_is_never_read_does_not_hold_up_the_end(
+    program: "subprocess.Popen[bytes]",
+) -> None:
+    assert _said(program) == b"logged"
+    _go_on(program)
+    began = time.monotonic()
+    assert program.wait(timeout=20) == 0
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.timeout(60)
+def test_a_reader_that_has_gone_stops_nothing(program: "subprocess.Popen[bytes]") -> None:
+    assert program.stdout is not None
+    program.stdout.close()
+    assert _said(program) == b"logged"
+    _go_on(program)
+    assert int(_said(program)) > 0
+    assert program.wait() == 0
