@@ -54,7 +54,7 @@ async def test_a_claim_behind_a_place_takes_what_comes_after_it_in_the_order_of_
         (third, first) = sorted(await queue.claim(connection, lease, 2), key=lambda job: job.run_at)
         assert (third.id, first.id) == (3, 1)
         await queue.hand_back(connection, lease, [third.id, first.id])
-        behind = await queue.claim(connection, queue.new_lease("worker", 60), 9, first.place)
+        behind = await queue.claim(connection, queue.new_lease("worker", 60), 9, first.cursor)
         assert sorted(job.id for job in behind) == [2, 4, 5, 6]
         rest = await queue.claim(connection, queue.new_lease("worker", 60), 9)
         assert sorted(job.id for job in rest) == [1, 3]

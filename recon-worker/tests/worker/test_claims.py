@@ -31,7 +31,7 @@ def test_a_lane_without_a_backlog_always_looks_from_the_front() -> None:
     clock = Clock()
     order = ClaimOrder(clock)
     for _ in range(3):
-        assert order.next_place() == FRONT
+        assert order.next_cursor() == FRONT
         order.claimed(FRONT, _jobs(1), 2, SLOW_SECONDS)
         assert order.seconds_to_front() == 0
 
@@ -41,22 +41,22 @@ def test_with_a_backlog_it_goes_on_where_it_was_and_looks_again_after_a_while() 
     order = ClaimOrder(clock)
     jobs = _jobs(3, 1, 2)
     order.claimed(FRONT, jobs, 3, 0.05)
-    assert order.next_place() == jobs[0].place
+    assert order.next_cursor() == jobs[0].cursor
     clock.now += PAUSE_AFTER_A_LOOK * 0.05 / 2
-    order.claimed(jobs[0].place, _jobs(4, 5, 6), 3, 0.01)
-    assert order.next_place() == (0, NOON + timedelta(seconds=6), 6)
+    order.claimed(jobs[0].cursor, _jobs(4, 5, 6), 3, 0.01)
+    assert order.next_cursor() == (0, NOON + timedelta(seconds=6), 6)
     assert order.seconds_to_front() > 0
     clock.now += PAUSE_AFTER_A_LOOK * 0.05 / 2 + 0.001
-    assert order.next_place() == FRONT
+    assert order.next_cursor() == FRONT
 
 
 def test_a_slow_look_that_found_little_is_not_repeated_at_once_either() -> None:
     order = ClaimOrder(Clock())
     order.claimed(FRONT, _jobs(1), 1000, 2 * SLOW_SECONDS)
-    assert order.next_place() != FRONT
+    assert order.next_cursor() != FRONT
     order = ClaimOrder(Clock())
     order.claimed(FRONT, [], 1000, 2 * SLOW_SECONDS)
-    assert order.next_place() == FRONT, "nothing was claimed, so there is no other place"
+    assert order.next_cursor() == FRONT, "nothing was claimed, so the cursor stays at the front"
 
 
 def test_batches_grow_while_jobs_are_dear_and_shrink_when_they_are_cheap_again() -> None:

@@ -33,8 +33,8 @@ ENQUEUE = "INSERT INTO recon_jobs (payment_id, traceparent) SELECT id, tracepare
 # since it cannot know how few rows a batch has. FOR UPDATE sits in a CTE of its own, because
 # a LIMIT in a sub-select may be evaluated again and lock more rows than it says.
 #
-# $4 to $6 are a Place. Under a snapshot that somebody holds, an index keeps its entries of all
-# jobs claimed since, and who begins at the front passes them again each time.
+# $4 to $6 are a ClaimCursor. While a transaction holds a snapshot, an index keeps the entries of
+# all jobs claimed since, and a claim that starts at the front passes them again each time.
 CLAIM = """
 WITH ready AS MATERIALIZED (
     SELECT id FROM recon_jobs
@@ -126,20 +126,20 @@ class ClaimedJob:
     run_at: datetime
 
     @property
-    def place(self) -> "Place":
-        """Where it stood."""
-        return Place(self.priority, self.run_at, self.id)
+    def cursor(self) -> "ClaimCursor":
+        """The cursor behind which the next job follows."""
+        return ClaimCursor(self.priority, self.run_at, self.id)
 
 
-class Place(NamedTuple):
-    """Where a job stands in the order in which jobs are claimed."""
+class ClaimCursor(NamedTuple):
+    """A position in the order in which jobs are claimed."""
 
     priority: int
     run_at: datetime
     job_id: int
 
 
-FRONT = Place(-(2**15), datetime.min.replace(tzinfo=UTC), 0)  # Before every job.
+FRONT = ClaimCursor(-(2**15), datetime.min.replace(tzinfo=UTC), 0)  # Before every job.
 
 
 def new_lease(worker_id: str, seconds: float) -> Lease:
@@ -148,9 +148,9 @@ def new_lease(worker_id: str, seconds: float) -> Lease:
 
 
 async def claim(
-    connection: AsyncConnection, lease: Lease, limit: int, after: Place = FRONT
+    connection: AsyncConnection, lease: Lease, limit: int, after: ClaimCursor = FRONT
 ) -> list[ClaimedJob]:
-    """Take the first `limit` ready jobs behind a place; commits by itself in autocommit mode.
+    """Take the first `limit` ready jobs behind a cursor; commits by itself in autocommit mode.
 
     Jobs that another worker is claiming are skipped, never waited for.
     """

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from payments_core.queue.jobs import FRONT, ClaimedJob, Place
+from payments_core.queue.jobs import FRONT, ClaimCursor, ClaimedJob
 
 # A look from the front is followed by one only after so many times what it took...
 PAUSE_AFTER_A_LOOK = 10.0
@@ -31,19 +31,21 @@ class ClaimOrder:
         self._last = FRONT
         self._front_at = clock()
 
-    def next_place(self) -> Place:
+    def next_cursor(self) -> ClaimCursor:
         """Behind which to claim."""
         return FRONT if self._clock() >= self._front_at else self._last
 
     def seconds_to_front(self) -> float:
-        """How long a lane may sleep that found nothing behind its place; 0 if it may for long."""
+        """How long a lane may sleep that found nothing behind its cursor; 0 if it may for long."""
         return max(0.0, self._front_at - self._clock())
 
-    def claimed(self, place: Place, jobs: Sequence[ClaimedJob], limit: int, seconds: float) -> None:
-        """Note what a claim behind the place found, and how long it took."""
+    def claimed(
+        self, cursor: ClaimCursor, jobs: Sequence[ClaimedJob], limit: int, seconds: float
+    ) -> None:
+        """Note what a claim behind the cursor found, and how long it took."""
         if jobs:
-            self._last = max(job.place for job in jobs)
-        if place == FRONT and (len(jobs) == limit or seconds > SLOW_SECONDS):
+            self._last = max(job.cursor for job in jobs)
+        if cursor == FRONT and (len(jobs) == limit or seconds > SLOW_SECONDS):
             self._front_at = self._clock() + PAUSE_AFTER_A_LOOK * seconds
 
 

@@ -168,10 +168,10 @@ class Worker:
             await self._leases.hand_back_interrupted(connection)
             claim_began = time_ns()
             reach("before_claim")
-            place, began = order.next_place(), monotonic()
+            cursor, began = order.next_cursor(), monotonic()
             with metrics.CLAIM_SECONDS.time(), self._leases.claiming(lease):
-                jobs = await queue.claim(connection, lease, limit, place)
-            order.claimed(place, jobs, limit, monotonic() - began)
+                jobs = await queue.claim(connection, lease, limit, cursor)
+            order.claimed(cursor, jobs, limit, monotonic() - began)
         if not jobs:
             return 0
         reach("after_claim")
