@@ -20,7 +20,7 @@ from payments_local.postgres import EmbeddedPostgres, running_postgres
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
 
-pytest_plugins = ["testkit.plugins.groups", "testkit.plugins.ids"]
+pytest_plugins = [f"testkit.plugins.{name}" for name in ("groups", "ids", "leaks")]
 
 DATA_TABLES = (
     "ledger_entries",

@@ -1,7 +1,6 @@
 """The event stream: every change told, what was missed told or a resync, and nobody waited for."""
 
 import asyncio
-import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -296,7 +295,6 @@ async def test_streams_end_when_the_api_stops(serve_api: Any) -> None:
 async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
     serve_api: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gc.collect()  # What earlier tests left, such as a connect cut short, would tell of itself here.
     monkeypatch.setattr(run, "STALLED_CLIENT_SECONDS_MAX", 1)
     caplog.set_level("INFO")
     settled = await serve_api()

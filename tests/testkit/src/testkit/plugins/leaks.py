@@ -1,0 +1,48 @@
+"""Fail the test that leaves something behind, by its own name.
+
+Python reports a forgotten exception, coroutine, task or socket when the garbage collector finds
+it, which without this is in the middle of some later test. Warnings (never-awaited coroutines, open
+sockets, transports and connections) are errors by pytest's settings; asyncio's log is read here.
+"""
+
+import gc
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+LEAKS = ("never retrieved", "was destroyed but it is pending")
+
+
+class _Leaks(logging.Handler):
+    """Keeps what asyncio logs of forgotten exceptions and tasks."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        said = record.getMessage()
+        if any(leak in said for leak in LEAKS):
+            error = record.exc_info[1] if record.exc_info else None
+            self.lines.append(f"{said} {error!r}")
+
+
+def pytest_collection_finish() -> None:
+    """Exclude what the imports made from every later collection, which then takes little time."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_behind() -> Iterator[None]:
+    """Collect garbage after the test and its fixtures, and fail on what asyncio then reports."""
+    logger, leaks = logging.getLogger("asyncio"), _Leaks()
+    logger.addHandler(leaks)
+    try:
+        yield
+        gc.collect()
+    finally:
+        logger.removeHandler(leaks)
+    if leaks.lines:
+        pytest.fail("\n".join(["the test left behind:", *leaks.lines]), pytrace=False)
