@@ -34,12 +34,16 @@ validate: $(INSTALLED) ## Check a real payment end to end against the running sy
 		.venv/bin/payments-api validate --api-url "http://127.0.0.1:$${API_PORT:-3001}"
 
 ##@ Work
-.PHONY: install test check lock fmt
+.PHONY: install test test-quick check lock fmt
 install: $(INSTALLED) ## Make .venv with exactly what requirements.lock names
 	@:
 
 test: $(INSTALLED) ## Run every test that can run here (ARGS="-k name"; REQUIRE=engine,browser forbids those skips)
-	@.venv/bin/python -m pytest $(ARGS)
+	@echo "All tests: about 10 minutes on two cores. The packages' own, in about two: make test-quick."
+	@.venv/bin/python -m pytest -n auto $(ARGS)
+
+test-quick: $(INSTALLED) ## Run the packages' own tests: no container, browser or injected fault (ARGS="-k name")
+	@.venv/bin/python -m pytest -n auto -m "not engine and not browser" $(PACKAGES:%=%/tests) $(ARGS)
 
 check: $(INSTALLED) ## Format, lint, types, boundaries, lock, migrations
 	@$(MAKE) --keep-going --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS)

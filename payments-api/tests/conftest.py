@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,6 +15,7 @@ from payments_api.app import create_app, serve_options
 from payments_api.settings import ApiSettings
 from payments_core.server.options import Lifecycle
 from payments_core.server.run import serve
+from payments_local.ports import free_port
 
 ANSWER_SECONDS_MAX = 15.0
 
@@ -69,14 +69,6 @@ async def _read_answer(reader: asyncio.StreamReader) -> RawAnswer:
         headers[name.lower()] = value.strip()
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     return RawAnswer(int(status_line.split()[1]), headers, body)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class TcpDoor:

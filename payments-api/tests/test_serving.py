@@ -16,14 +16,9 @@ import asyncpg
 import httpx
 import pytest
 
+from payments_local.ports import free_port
+
 BODY = {"accountId": "acc_1", "amount": 1}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 async def _launch(*arguments: str, **environ: str) -> asyncio.subprocess.Process:
@@ -76,7 +71,7 @@ async def test_a_taken_port_is_one_line_and_status_1(api_url_of_database: str) -
 
 
 async def test_the_healthcheck_tells_ready_from_not(api_url_of_database: str) -> None:
-    port = _free_port()
+    port = free_port()
     async with _running(api_url_of_database, port):
         process = await _launch("healthcheck", PAYMENTS_API_PORT=str(port))
         await process.communicate()
@@ -93,7 +88,7 @@ async def test_a_stop_drops_no_request_of_those_who_mind_readiness(
     sql: "asyncpg.Connection[Any]",
     signum: signal.Signals,
 ) -> None:
-    port = _free_port()
+    port = free_port()
     delay = {"PAYMENTS_API_SHUTDOWN_DELAY_SECONDS": "2"}
     async with _running(api_url_of_database, port, **delay) as process:
         created: list[str] = []
@@ -129,7 +124,7 @@ async def test_a_stop_drops_no_request_of_those_who_mind_readiness(
 async def test_readiness_fails_first_and_requests_are_taken_for_a_while(
     api_url_of_database: str,
 ) -> None:
-    port = _free_port()
+    port = free_port()
     delay = {"PAYMENTS_API_SHUTDOWN_DELAY_SECONDS": "2"}
     async with _running(api_url_of_database, port, **delay) as process:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
@@ -148,7 +143,7 @@ async def test_a_request_that_does_not_end_does_not_stop_the_stop(
     database_url: str,
     sql: "asyncpg.Connection[Any]",
 ) -> None:
-    port = _free_port()
+    port = free_port()
     drain = {"PAYMENTS_API_DRAIN_SECONDS": "0.5"}
     blocker = await asyncpg.connect(database_url)
     await blocker.execute("BEGIN; LOCK TABLE payments")
@@ -166,7 +161,7 @@ async def test_a_request_that_does_not_end_does_not_stop_the_stop(
 
 
 async def test_processes_that_ask_for_it_share_a_port(api_url_of_database: str) -> None:
-    port = _free_port()
+    port = free_port()
     shared = {"PAYMENTS_API_REUSE_PORT": "true"}
 
     async def starts_at() -> str:

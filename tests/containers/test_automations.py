@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from testkit.deployments.composed import free_ports
+from payments_local.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 FILE = ROOT / "automations.yaml"
@@ -102,7 +102,7 @@ def test_a_fresh_environment_migrates_without_being_asked() -> None:
 
 def run_as_ona(tmp_path: Path, postgres_runs_in: str) -> tuple[str, dict[str, str]]:
     names = ("PG_PORT", "API_PORT", "UI_PORT", "WORKER_PORT")
-    environ = dict(zip(names, map(str, free_ports(4)), strict=True))
+    environ = {name: str(free_port()) for name in names}
     environ |= {"DATA_DIR": str(tmp_path / "data"), "POSTGRES_RUNS_IN": postgres_runs_in}
     done = make("ona", "ARGS=--then validate", **environ)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -141,7 +141,7 @@ def test_the_whole_file_runs_with_postgres_in_a_container(tmp_path: Path) -> Non
 )
 def test_the_troubleshooting_commands_work_without_a_password(tmp_path: Path, runs_in: str) -> None:
     tmp_path.chmod(0o755)
-    port = str(free_ports(1)[0])
+    port = str(free_port())
     environ = {"PG_PORT": port, "DATA_DIR": str(tmp_path / "data"), "POSTGRES_RUNS_IN": runs_in}
     where = ["-h", "localhost", "-p", port, "-U", "postgres", "-d", "payments"]
     programs = Path(postgres_programs())
@@ -169,7 +169,7 @@ def postgres_programs() -> str:
 
 
 def test_a_service_says_what_it_waits_for_and_gives_up(tmp_path: Path) -> None:
-    ready = make("ready-worker", WORKER_PORT=str(free_ports(1)[0]), DATA_DIR=str(tmp_path))
+    ready = make("ready-worker", WORKER_PORT=str(free_port()), DATA_DIR=str(tmp_path))
     assert ready.returncode != 0
     assert "worker is not ready: no answer on port" in ready.stderr
 

@@ -1,7 +1,6 @@
 """The API over HTTP, for a client that is another process."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 
 import httpx
@@ -14,12 +13,7 @@ from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
 from payments_core.server.options import Lifecycle, ServeOptions
 from payments_core.server.run import serve
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from payments_local.ports import free_port
 
 
 @pytest.fixture
@@ -36,7 +30,7 @@ async def api_key(database_url: str) -> str:
 async def api_url(api_url_of_database: str) -> AsyncIterator[str]:
     """Where an API with its default settings answers: it asks for keys."""
     settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
-    lifecycle, listen = Lifecycle(), ServeOptions("127.0.0.1", _free_port(), 2.0)
+    lifecycle, listen = Lifecycle(), ServeOptions("127.0.0.1", free_port(), 2.0)
     ended = asyncio.create_task(serve(create_app(settings, lifecycle), listen, lifecycle))
     url = f"http://{listen.host}:{listen.port}"
     async with httpx.AsyncClient() as http:

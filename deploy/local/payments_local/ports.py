@@ -1,6 +1,7 @@
 """Is a port free, and if not, who has it."""
 
 import errno
+import secrets
 import socket
 from collections.abc import Mapping
 
@@ -10,6 +11,9 @@ from payments_local.errors import LocalError
 
 LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 CONNECT_SECONDS_MAX = 0.5
+# Below the ports that systems give to outgoing connections, one of which could take it meanwhile.
+FREE_PORT_MIN, FREE_PORT_MAX = 16_384, 32_768
+_given: set[int] = set()
 
 
 def refuse_taken(ports: Mapping[str, int]) -> None:
@@ -51,10 +55,15 @@ def is_taken(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port that nothing used a moment ago; whoever binds it must be ready to lose a race."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port that nothing used a moment ago, and another one each time.
+
+    Its user must be ready to lose a race for it.
+    """
+    while True:
+        port = FREE_PORT_MIN + secrets.randbelow(FREE_PORT_MAX - FREE_PORT_MIN)
+        if port not in _given and not is_taken(port):
+            _given.add(port)
+            return port
 
 
 def _answers(family: int, host: str, port: int) -> bool:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import time
 import uuid
@@ -13,6 +12,7 @@ from typing import Any
 import httpx
 import psutil
 
+from payments_local.ports import free_port
 from payments_local.settings import REPOSITORY
 
 UP_SECONDS_MAX = 120
@@ -43,22 +43,14 @@ def sweep() -> None:
             subprocess.run(down, capture_output=True, check=False)
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports free at this moment, all different."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    try:
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
-
-
 class Composed:
     """`docker compose` for one project, and clients for what it publishes."""
 
     def __init__(self, tag: str) -> None:
         self.project = f"{PREFIX}{own_mark()}-{uuid.uuid4().hex[:6]}"
-        self.pg_port, self.api_port, self.worker_port, self.ui_port = free_ports(4)
+        self.pg_port, self.api_port, self.worker_port, self.ui_port = (
+            free_port() for _ in range(4)
+        )
         self.up_seconds = 0.0
         self.environ = {
             **os.environ,

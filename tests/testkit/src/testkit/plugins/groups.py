@@ -4,6 +4,7 @@ A file stays in one worker, so its module's fixtures are made once. Folders that
 or own something global (a browser, the container engine, injected faults) stay together too.
 """
 
+import os
 from pathlib import PurePosixPath
 
 import pytest
@@ -19,6 +20,7 @@ FOLDER_GROUPS = {
     "tests/e2e": "engine",
     "tests/observability": "observability",
 }
+WORKERS_MAX = 8
 RANKS = {group: rank for rank, group in enumerate(dict.fromkeys(FOLDER_GROUPS.values()))}
 
 
@@ -40,6 +42,15 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
     """Schedule by group, in the order of collection."""
     config.option.loadscopereorder = False
     return GroupScheduling(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Return the workers of `-n auto`: one more than cores, since tests wait more than they work.
+
+    Each has a Postgres of its own, hence the bound.
+    """
+    return min((os.cpu_count() or 1) + 1, WORKERS_MAX)
 
 
 @pytest.hookimpl(trylast=True)
