@@ -74,7 +74,9 @@ check-lint: $(INSTALLED)
 	@echo "ok  lint"
 
 check-types: $(INSTALLED)
-	@.venv/bin/mypy --no-error-summary $(PACKAGES:%=%/src) deploy/local
+	@.venv/bin/mypy --no-error-summary $(PACKAGES:%=%/src) deploy/local tests conftest.py
+	@for tests in $(PACKAGES:%=%/tests); do \
+		MYPYPATH=$$tests .venv/bin/mypy --no-error-summary $$tests || exit 1; done
 	@echo "ok  types"
 
 check-boundaries: $(INSTALLED)

@@ -94,7 +94,7 @@ async def test_a_session_lost_in_the_middle_costs_no_503(
         stored = await sql.fetchval("SELECT count(*) FROM payments")
         async with locker.transaction():
             await locker.execute("LOCK TABLE payments IN ACCESS EXCLUSIVE MODE")
-            asking = asyncio.create_task(ask())
+            asking = asyncio.create_task(ask())  # type: ignore[no-untyped-call]
             await sql.execute("SELECT pg_terminate_backend($1, 1000)", await _until_waiting(sql))
             await _until_waiting(sql)
         answer = await asking

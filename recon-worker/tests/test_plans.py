@@ -101,4 +101,6 @@ async def _most_jobs_scanned(ours: "asyncpg.Connection[Any]") -> float:
     scanned = [line for line in lines if re.search("Scan.* (using|on) recon_jobs", line)]
     assert scanned
     assert not [line for line in lines if "Seq Scan on recon_jobs" in line]
-    return max(float(re.search(r"actual rows=([\d.]+)", line)[1]) for line in scanned)
+    return max(
+        float(rows) for line in scanned for rows in re.findall(r"actual rows=([\d.]+)", line)
+    )

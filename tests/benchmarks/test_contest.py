@@ -1,5 +1,6 @@
 """Contenders take turns, and what is compared is the median."""
 
+from functools import partial
 from pathlib import Path
 
 from benchmarks.contest import Contender, Contest
@@ -13,7 +14,7 @@ def test_contenders_take_turns() -> None:
         order.append(name)
         return {"per_second": len(order)}
 
-    contenders = [Contender(name, lambda name=name: sample(name)) for name in ("a", "b")]
+    contenders = [Contender(name, partial(sample, name)) for name in ("a", "b")]
     contest = Contest("jobs/s").run(contenders, 3)
     assert order == ["a", "b", "a", "b", "a", "b"]
     assert contest.median("a") == 3

@@ -175,7 +175,9 @@ def test_when_the_pages_key_is_revoked_it_says_so_and_comes_back_with_another(
     visitor = come("ada")
     page = visitor.open_live()
     visitor.fill("acct_shut", "9.00")
-    guarded.keys("revoke", id_of(guarded.api_key))
+    known = id_of(guarded.api_key)
+    assert known is not None
+    guarded.keys("revoke", known)
     # The stream that it had opened before is ended as well.
     expect(page.locator("html")).not_to_have_attribute("data-connection", "live")
     before = done_so_far(system)

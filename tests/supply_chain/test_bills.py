@@ -56,7 +56,10 @@ def of_an_image(service: str) -> dict[str, Any]:
     installed = python_packages([Path(sysconfig.get_path("purelib"))])
     python = [one for one in installed if one["name"] in reached]
     others = [debian_package(DEBIAN), interpreter("3.13.5")]
-    return bill(service, ROOT, python, others + vendored_packages(VENDORED.read_text()))
+    made: dict[str, Any] = bill(
+        service, ROOT, python, others + vendored_packages(VENDORED.read_text())
+    )
+    return made
 
 
 def test_each_bill_is_valid(bills: dict[str, str]) -> None:

@@ -3,6 +3,7 @@
 import re
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 import pytest
 from service_requirements import closure, direct_requirements, holds_in_image, read_lock
@@ -44,7 +45,7 @@ def shipped() -> list[str]:
 
 def licences_of(name: str) -> set[str]:
     """The SPDX ids of all that the installed package says of its licence."""
-    metadata = distribution(name).metadata
+    metadata: Any = distribution(name).metadata
     expression = metadata.get("License-Expression")
     if expression:
         return set(re.split(r" AND | OR |[()]", expression)) - {""}

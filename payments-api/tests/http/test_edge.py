@@ -90,7 +90,7 @@ async def test_a_head_of_a_stream_frees_its_connection_and_its_place(
     feed = served.app.extensions["payments_api"].events
 
     async def is_free() -> bool:
-        return feed.readers == 0
+        return bool(feed.readers == 0)
 
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     for _ in range(3):

@@ -100,7 +100,11 @@ async def test_no_password_reaches_the_servers_log_and_each_opens_its_role(
         hba.write_text("host all postgres all trust\nhost all all all scram-sha-256\n")
         await sql.execute("SELECT pg_reload_conf()")
         for role, password in passwords.items():
-            where = {"host": "127.0.0.1", "port": logging_server.port, "database": "payments"}
+            where: dict[str, Any] = {
+                "host": "127.0.0.1",
+                "port": logging_server.port,
+                "database": "payments",
+            }
             connection = await asyncpg.connect(user=role, password=password, **where)
             await connection.close()
             with pytest.raises(asyncpg.InvalidPasswordError):

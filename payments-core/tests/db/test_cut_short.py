@@ -52,6 +52,6 @@ async def test_a_cancelled_connect_leaves_no_session(
         await connecting
 
     async def no_session() -> bool:
-        return await sql.fetchval(query) == 0
+        return bool(await sql.fetchval(query) == 0)
 
     await until(no_session)

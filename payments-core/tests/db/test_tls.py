@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -156,10 +155,9 @@ def test_the_mode_is_the_urls_or_the_environments_or_prefer() -> None:
 
 
 @pytest.fixture
-def no_variables(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """As if this machine said nothing of TLS."""
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing on this machine sets TLS."""
     monkeypatch.delenv("PGSSLMODE", raising=False)
-    return None
 
 
 @pytest.mark.usefixtures("no_variables")

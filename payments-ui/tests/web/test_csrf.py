@@ -123,6 +123,7 @@ async def test_a_form_holds_only_in_the_session_it_was_drawn_for(browser: Browse
     planted = password_app().test_client()
     page = await (await planted.get("/sign-in")).get_data(as_text=True)
     token = page.partition('name="csrf" value="')[2].partition('"')[0]
+    assert planted.cookie_jar is not None
     [nonce] = [cookie for cookie in planted.cookie_jar if cookie.name == "payments_ui"]
     assert (await browser.sign_in()).status_code == 303
     browser.client.set_cookie("localhost", "payments_ui", str(nonce.value))

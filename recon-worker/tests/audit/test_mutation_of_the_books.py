@@ -4,12 +4,13 @@ Triggers and CHECK constraints are out of the way. Each mutation happens in a tr
 checks look into, and is rolled back.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import RowMapping
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.audit_log import Operator
@@ -146,7 +147,7 @@ class Books:
     async def run(self, statement: str) -> None:
         await self.connection.exec_driver_sql(statement)
 
-    async def rows(self, statement: str) -> Sequence[Mapping[str, Any]]:
+    async def rows(self, statement: str) -> Sequence[RowMapping]:
         return (await self.connection.exec_driver_sql(statement)).mappings().all()
 
     async def named(self) -> set[Any]:
@@ -195,7 +196,7 @@ async def books(sql: Sql, migrated_url: str, worker_url_of_database: str) -> Asy
     await engine.dispose()
 
 
-def _names(table: str, rows: Sequence[Mapping[str, Any]]) -> set[Any]:
+def _names(table: str, rows: Sequence[RowMapping]) -> set[Any]:
     """What names a row of the table, as it was and as it is."""
     keys = {"accounts": ["account_id"], "ledger_seals": []}.get(table, ["id", "payment_id"])
     named = {row[key] for row in rows for key in keys if key in row}

@@ -67,7 +67,13 @@ async def test_each_seal_leaves_its_head_in_the_log(
         await add_entries(sql, 2)
         await rounds.round()
     lines = [
-        json.dumps({"event": record.message, "seq": record.seq, "seal_hash": record.seal_hash})
+        json.dumps(
+            {
+                "event": record.message,
+                "seq": vars(record)["seq"],
+                "seal_hash": vars(record)["seal_hash"],
+            }
+        )
         for record in caplog.records
         if record.message == "ledger_sealed"
     ]

@@ -236,7 +236,7 @@ async def test_a_claim_whose_answer_was_lost_waits_for_no_lease_to_run_out(
     claim, losses = queue.claim, iter([True])
 
     async def lose_one_answer(connection: AsyncConnection, *arguments: Any) -> Any:
-        jobs = await claim(connection, *arguments)
+        jobs: Any = await claim(connection, *arguments)
         if jobs and next(losses, False):
             await connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
         return jobs

@@ -64,6 +64,7 @@ async def seal_in_format_1(sql: Sql, engine: AsyncEngine) -> None:
     values = (head.seq + 1, head.to_entry_id + 1, last, head.seal_hash)
     await sql.execute(ADD_FORMAT_1.format(entries=ENTRIES[1]), *values)
     seal = await sql.fetchrow("SELECT * FROM ledger_seals WHERE seq = $1", head.seq + 1)
+    assert seal is not None
     entries = "SELECT * FROM ledger_entries WHERE id BETWEEN $1 AND $2 ORDER BY id"
     made = seal_hash(seal, await sql.fetch(entries, *values[1:3]), [])
     change = f"UPDATE ledger_seals SET seal_hash = '\\x{made.hex()}' WHERE seq = {head.seq + 1}"

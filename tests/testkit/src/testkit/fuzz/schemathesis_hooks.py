@@ -9,9 +9,10 @@ import math
 import os
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import schemathesis
+from sqlalchemy import Constraint, Index
 
 from payments_core.db.tables import metadata
 from payments_core.http.problems import PROBLEM_TYPE
@@ -28,7 +29,7 @@ _TABLES = {table for table in metadata.tables if "_" in table}
 _CONSTRAINTS = {
     str(rule.name)
     for table in metadata.tables.values()
-    for rule in (*table.constraints, *table.indexes)
+    for rule in cast("tuple[Constraint | Index, ...]", (*table.constraints, *table.indexes))
     if rule.name
 }
 INTERNALS = re.compile(

@@ -100,7 +100,7 @@ class ObservedSystem:
     processes: list[Process] = field(default_factory=list)
 
     def add(
-        self, name: str, module: str, verb: str, port: int | None = None, **environ: str
+        self, name: str, module: str, verb: str, port: int | None = None, /, **environ: str
     ) -> Process:
         """Start one more service, on a port of its own, which may have been chosen before."""
         port = port or free_port()
