@@ -71,7 +71,7 @@ async def _run_to_its_end(
         *(sys.executable, "-c", PROGRAM, target, service, command),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env=os.environ | {"LOG_FORMAT": "json"} | environ,
+        env={**os.environ, "LOG_FORMAT": "json", **environ},
     )
     answers: set[int] = set()
 
