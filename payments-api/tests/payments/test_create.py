@@ -320,6 +320,21 @@ async def test_bad_rows_are_isolated_in_few_statements(
     assert await _stored(sql) == (stored, stored)
 
 
+async def test_a_bad_row_whose_client_left_does_not_fail_its_neighbour(
+    app: Quart, sql: Sql, database_url: str
+) -> None:
+    writer = _here(app).writer
+    good = replace(ORDER, idempotency_key="blocked")
+    bad = replace(ORDER, idempotency_key="inserted later", description="d" * 501)
+    async with _blocked_key(database_url, good.idempotency_key):
+        staying, leaving = (asyncio.create_task(writer.create(p, None)) for p in (good, bad))
+        await _until(lambda: _backends(sql, " AND wait_event_type = 'Lock'"))
+        leaving.cancel()
+        await asyncio.sleep(0)
+    assert not (await asyncio.wait_for(staying, 10)).replayed
+    assert await _stored(sql) == (1, 1)
+
+
 async def test_a_client_that_leaves_does_not_take_its_neighbours_with_it(
     client: TestClientProtocol, sql: Sql, database_url: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""The quick way gives the answers of the long one, and takes nothing that is unusual."""
+"""The fast path gives the answers of the route, and passes on what it does not recognise."""
 
 import asyncio
 import json
@@ -20,21 +20,21 @@ from payments_api.services import EXTENSION
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
 
-QUICK, LONG = False, True
+FAST, ROUTE = False, True
 BODY = {"accountId": "acc_1", "amount": "1.00", "description": "ä ☃"}
 SECONDS_MAX = 5.0
 
-LongWay = list[str]
+RoutePaths = list[str]
 
 
 @pytest.fixture
-def long_way(app: Quart, monkeypatch: pytest.MonkeyPatch) -> LongWay:
-    """The paths of all requests that Quart gets to see."""
+def route_paths(app: Quart, monkeypatch: pytest.MonkeyPatch) -> RoutePaths:
+    """The paths of the requests that reach Quart."""
     return _watched(app, monkeypatch)
 
 
-def _watched(app: Quart, monkeypatch: pytest.MonkeyPatch) -> LongWay:
-    paths: LongWay = []
+def _watched(app: Quart, monkeypatch: pytest.MonkeyPatch) -> RoutePaths:
+    paths: RoutePaths = []
     handle = app.handle_request
 
     async def watched(request: Any) -> Any:
@@ -46,20 +46,20 @@ def _watched(app: Quart, monkeypatch: pytest.MonkeyPatch) -> LongWay:
 
 
 async def _post(
-    client: TestClientProtocol, long_way: bool, data: bytes, headers: dict[str, str]
+    client: TestClientProtocol, by_route: bool, data: bytes, headers: dict[str, str]
 ) -> Any:
-    """Post a payment; a repeated header sends it the long way."""
+    """Post a payment; a repeated header sends it to the route."""
     fields = Headers({"Content-Type": "application/json", **headers})
-    for _ in range(2 if long_way else 1):
+    for _ in range(2 if by_route else 1):
         fields.add("Accept", "*/*")
     return await client.post("/payments", data=data, headers=fields)
 
 
 async def _answer(
-    client: TestClientProtocol, long_way: bool, data: bytes, **headers: str
+    client: TestClientProtocol, by_route: bool, data: bytes, **headers: str
 ) -> tuple[int, dict[str, str], dict[str, Any]]:
     response = await _post(
-        client, long_way, data, {name.replace("_", "-"): v for name, v in headers.items()}
+        client, by_route, data, {name.replace("_", "-"): v for name, v in headers.items()}
     )
     body = json.loads(await response.get_data())
     told = {name.lower(): value for name, value in response.headers.items()}
@@ -93,36 +93,36 @@ SAME = [
 
 @pytest.mark.parametrize(("body", "headers", "status"), SAME)
 async def test_both_ways_answer_alike(
-    client: TestClientProtocol, long_way: LongWay, body: object, headers: Any, status: int
+    client: TestClientProtocol, route_paths: RoutePaths, body: object, headers: Any, status: int
 ) -> None:
     data = json.dumps(body).encode()
-    quick = await _answer(client, QUICK, data, **{"Idempotency_Key": "quick", **headers})
-    assert bool(long_way) == (status == 413)
-    long_way.clear()
-    long = await _answer(client, LONG, data, **{"Idempotency_Key": "long", **headers})
-    assert long_way
-    assert quick == long
-    assert quick[0] == status
+    fast = await _answer(client, FAST, data, **{"Idempotency_Key": "fast", **headers})
+    assert bool(route_paths) == (status == 413)
+    route_paths.clear()
+    routed = await _answer(client, ROUTE, data, **{"Idempotency_Key": "routed", **headers})
+    assert route_paths
+    assert fast == routed
+    assert fast[0] == status
 
 
 async def test_without_a_key_or_with_broken_json_both_ways_answer_alike(
-    client: TestClientProtocol, long_way: LongWay
+    client: TestClientProtocol, route_paths: RoutePaths
 ) -> None:
     for data in (json.dumps(BODY).encode(), b'{"a": 1, "a": 1}', b"\xff", b""):
-        quick = await _answer(client, QUICK, data)
-        assert not long_way
-        assert quick == await _answer(client, LONG, data)
-        assert quick[0] == 400
-        long_way.clear()
+        fast = await _answer(client, FAST, data)
+        assert not route_paths
+        assert fast == await _answer(client, ROUTE, data)
+        assert fast[0] == 400
+        route_paths.clear()
 
 
 async def test_a_replay_and_a_reused_key_are_the_same_both_ways(
-    client: TestClientProtocol, long_way: LongWay
+    client: TestClientProtocol, route_paths: RoutePaths
 ) -> None:
     first = await client.post("/payments", json=BODY, headers={"Idempotency-Key": "k"})
-    assert not long_way
+    assert not route_paths
     replays = []
-    for way in (QUICK, LONG):
+    for way in (FAST, ROUTE):
         headers = {"Idempotency-Key": "k"}
         again = await _post(client, way, json.dumps(BODY).encode(), headers)
         replays.append(sorted(again.headers.items()))
@@ -137,16 +137,16 @@ async def test_a_replay_and_a_reused_key_are_the_same_both_ways(
 async def test_a_refusal_by_the_writer_is_the_same_both_ways(
     app: Quart,
     client: TestClientProtocol,
-    long_way: LongWay,
+    route_paths: RoutePaths,
     monkeypatch: pytest.MonkeyPatch,
     error: Exception,
 ) -> None:
     monkeypatch.setattr(app.extensions[EXTENSION].writer, "create", _raising(error))
     data = json.dumps(BODY).encode()
-    quick = await _answer(client, QUICK, data, Idempotency_Key="k")
-    assert not long_way
-    assert quick == await _answer(client, LONG, data, Idempotency_Key="k")
-    assert quick[0] == 503
+    fast = await _answer(client, FAST, data, Idempotency_Key="k")
+    assert not route_paths
+    assert fast == await _answer(client, ROUTE, data, Idempotency_Key="k")
+    assert fast[0] == 503
 
 
 def _raising(*errors: Exception) -> Callable[..., Any]:
@@ -159,12 +159,12 @@ def _raising(*errors: Exception) -> Callable[..., Any]:
 
 
 async def test_an_error_that_is_no_refusal_is_quarts_to_answer(
-    app: Quart, client: TestClientProtocol, long_way: LongWay, monkeypatch: pytest.MonkeyPatch
+    app: Quart, client: TestClientProtocol, route_paths: RoutePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app.extensions[EXTENSION].writer, "create", _raising(ValueError("secret")))
-    status, _, body = await _answer(client, QUICK, json.dumps(BODY).encode(), Idempotency_Key="k")
+    status, _, body = await _answer(client, FAST, json.dumps(BODY).encode(), Idempotency_Key="k")
     assert (status, body["code"]) == (500, "internal_error")
-    assert long_way == ["/payments"]
+    assert route_paths == ["/payments"]
 
 
 async def _send(
@@ -197,21 +197,21 @@ def _part(data: bytes, *, more: bool = True) -> dict[str, Any]:
     return {"type": "http.request", "body": data, "more_body": more}
 
 
-async def test_a_key_that_is_sent_twice_is_refused(app: Quart, long_way: LongWay) -> None:
+async def test_a_key_that_is_sent_twice_is_refused(app: Quart, route_paths: RoutePaths) -> None:
     keys = [(b"idempotency-key", b"k")] * 2
     sent = await _send(app, [_part(json.dumps(BODY).encode(), more=False)], *keys)
     assert sent[0]["status"] == 400
-    assert long_way == ["/payments"]
+    assert route_paths == ["/payments"]
 
 
-async def test_a_body_in_parts_is_read_as_one(app: Quart, long_way: LongWay) -> None:
+async def test_a_body_in_parts_is_read_as_one(app: Quart, route_paths: RoutePaths) -> None:
     parts = [_part(bytes([byte])) for byte in json.dumps(BODY).encode()]
     sent = await _send(app, [*parts, _part(b"", more=False)], (b"idempotency-key", b"k"))
     assert sent[0]["status"] == 201
-    assert not long_way
+    assert not route_paths
 
 
-async def test_who_leaves_within_the_body_is_not_answered(app: Quart, sql: Any) -> None:
+async def test_a_client_that_leaves_within_the_body_gets_no_answer(app: Quart, sql: Any) -> None:
     sent = await _send(
         app, [_part(b'{"acc'), {"type": "http.disconnect"}], (b"idempotency-key", b"k")
     )
@@ -219,17 +219,17 @@ async def test_who_leaves_within_the_body_is_not_answered(app: Quart, sql: Any) 
     assert await sql.fetchval("SELECT count(*) FROM payments") == 0
 
 
-async def test_a_body_that_does_not_come_is_given_up(
-    app: Quart, long_way: LongWay, monkeypatch: pytest.MonkeyPatch
+async def test_a_body_that_does_not_arrive_is_a_408(
+    app: Quart, route_paths: RoutePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fast_path, "BODY_SECONDS_MAX", 0.05)
     sent = await _send(app, [_part(b'{"acc')], (b"idempotency-key", b"k"))
     assert sent[0]["status"] == 408
     assert json.loads(sent[1]["body"])["code"] == "request_timeout"
-    assert not long_way
+    assert not route_paths
 
 
-async def test_an_error_on_the_long_way_is_not_tried_again(
+async def test_an_error_of_the_route_is_not_retried(
     app: Quart, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tried = []
@@ -257,25 +257,25 @@ async def key(database_url: str) -> str:
         await engine.dispose()
 
 
-async def test_a_known_key_goes_the_quick_way_and_is_counted_once(
+async def test_a_known_key_takes_the_fast_path_and_is_charged_once(
     api_url_of_database: str, key: str, sql: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = {"DATABASE_URL": api_url_of_database, "rate_limit_per_key": "3/hour"}
     app = create_app(ApiSettings.model_validate(settings))
-    long_way = _watched(app, monkeypatch)
+    route_paths = _watched(app, monkeypatch)
     async with app.test_app():
         client = app.test_client()
         data, authorization = json.dumps(BODY).encode(), f"Bearer {key}"
         answers = [
-            await _answer(client, QUICK, data, Authorization=authorization, Idempotency_Key=f"k{n}")
+            await _answer(client, FAST, data, Authorization=authorization, Idempotency_Key=f"k{n}")
             for n in range(4)
         ]
-        unknown = await _answer(client, QUICK, data, Authorization="Bearer x", Idempotency_Key="k")
+        unknown = await _answer(client, FAST, data, Authorization="Bearer x", Idempotency_Key="k")
     assert [status for status, _, _ in answers] == [201, 201, 201, 429]
     lefts = [told["ratelimit"].split(";")[1] for _, told, _ in answers]
     assert lefts == ["r=2", "r=1", "r=0", "r=0"]
     assert answers[0][2]["accountId"] == "acc_1"
     assert await sql.fetchval("SELECT DISTINCT account_id FROM payments") == "acme~acc_1"
     # The first asks the database who that is, unless the keys are there by then.
-    assert long_way in (["/payments"], ["/payments", "/payments"])
+    assert route_paths in (["/payments"], ["/payments", "/payments"])
     assert unknown[0] == 401

@@ -176,7 +176,7 @@ class PaymentWriter:
                 await self._write(unanswered, attempt + 1)
             else:
                 _fail(unanswered, DatabaseUnavailable())
-        elif len(unanswered) > 1 and _is_data_error(error):
+        elif len(batch) > 1 and _is_data_error(error):
             await self._isolate_bad_rows(unanswered)
         else:
             _fail(unanswered, error)
