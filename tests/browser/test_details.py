@@ -25,7 +25,7 @@ def test_a_payments_page_tells_its_whole_story(visitor: Visitor, system: WholeSy
     expect(legs).to_have_count(2)
     expect(legs.nth(0).locator(".cell-credit")).to_contain_text("250.00 USD")
     expect(legs.nth(1).locator(".cell-debit")).to_contain_text("250.00 USD")
-    identity = page.get_by_role("region", name="Identity")
+    identity = page.get_by_role("region", name="Identifiers")
     expect(identity).to_contain_text(payment_id)
     trace = system.sql(
         f"SELECT split_part(traceparent, '-', 2) FROM payments WHERE id = '{payment_id}'"
@@ -85,6 +85,6 @@ def test_an_account_never_paid_into_is_empty_and_not_an_error(visitor: Visitor) 
 
 def test_what_is_not_there_says_so(visitor: Visitor) -> None:
     page = visitor.open("/payments/00000000-0000-7000-8000-000000000000")
-    expect(page.locator("h1")).to_have_text("There is no such payment")
+    expect(page.locator("h1")).to_have_text("Payment not found")
     page = visitor.open("/no/such/page")
-    expect(page.locator("h1")).to_have_text("There is nothing here")
+    expect(page.locator("h1")).to_have_text("Page not found")

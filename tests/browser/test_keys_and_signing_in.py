@@ -188,11 +188,13 @@ def test_when_the_pages_key_is_revoked_it_says_so_and_comes_back_with_another(
     expect(page.get_by_label("Amount", exact=True)).to_have_value("9.00")
     for path in ("/operate/", "/activity", "/accounts/acct_led"):
         page = visitor.open(path)
-        expect(page.get_by_role("heading", level=1)).to_have_text("This page's key is not accepted")
-        expect(page.locator(".error-detail")).to_contain_text("has to give it another key")
+        expect(page.get_by_role("heading", level=1)).to_have_text(
+            "The page's API key is not accepted"
+        )
+        expect(page.locator(".error-detail")).to_contain_text("has to configure a valid key")
     page = visitor.open("/")
     expect(page.locator("#list")).to_contain_text("does not accept this page's key")
-    expect(page.locator("#list")).to_contain_text("has to give it another key")
+    expect(page.locator("#list")).to_contain_text("has to configure a valid key")
     assert not visitor.axe_findings()
     system.api_key = new_key()
     (guarded.folder / "key").write_text(system.api_key)

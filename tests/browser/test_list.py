@@ -110,7 +110,7 @@ def test_an_id_leads_to_its_payment_or_account(visitor: Visitor, system: WholeSy
     expect(page.locator("h1")).to_have_text("acct_search")
     page.get_by_role("searchbox").fill("no such thing!")
     page.get_by_role("searchbox").press("Enter")
-    expect(page.locator("h1")).to_have_text("Nothing has this id")
+    expect(page.locator("h1")).to_have_text("No such payment or account")
 
 
 def test_times_are_the_readers_with_exact_utc_on_hover(

@@ -32,7 +32,7 @@ def test_the_api_stops_and_comes_back_and_the_page_catches_up(
     expect(html).to_have_attribute("data-connection", "behind")
     expect(page.locator("#behind")).to_contain_text("The payments service is not answering")
     visitor.pay_button.click()
-    expect(page.locator("#pay-panel > .notice")).to_contain_text("What you typed is kept")
+    expect(page.locator("#pay-panel > .notice")).to_contain_text("Your input is kept")
     expect(page.locator("#description")).to_have_value("Typed before the outage")
     system.api.start()
     expect(html).to_have_attribute("data-connection", "live")
@@ -106,7 +106,7 @@ def test_the_pages_own_server_restarts_and_the_page_reconnects(
     expect(visitor.row(missed)).to_be_visible()
     # A new process has a new random key: the form it did not draw is drawn again, as typed.
     visitor.pay_button.click()
-    expect(page.locator("#pay-panel > .notice")).to_contain_text("This form had expired")
+    expect(page.locator("#pay-panel > .notice")).to_contain_text("This form has expired")
     expect(page.locator("#description")).to_have_value("Typed before the restart")
     visitor.pay_button.click()
     expect(page.locator(".receipt-title")).to_have_text("Payment accepted")

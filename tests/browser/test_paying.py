@@ -70,20 +70,20 @@ def test_a_changed_form_with_a_used_key_asks_first(visitor: Visitor, system: Who
     visitor.fill("acct_reused", "9.00")
     page.locator("[name=idempotencyKey]").evaluate("(field, key) => field.value = key", key)
     visitor.pay_button.click()
-    expect(page.locator("#pay-panel > .notice")).to_contain_text("already paid")
+    expect(page.locator("#pay-panel > .notice")).to_contain_text("already created a payment")
     expect(page.locator("#amount")).to_have_value("9.00")
     assert payments_of(system, "acct_reused") == 1
 
 
 def test_errors_stand_beside_their_fields_and_nothing_typed_is_lost(visitor: Visitor) -> None:
     page = visitor.open_live()
-    visitor.fill("not an account", "1.234", "Kept as typed")
+    visitor.fill("not an account", "1.2345", "Kept as typed")
     visitor.pay_button.click()
     expect(page.locator("#accountId-error")).to_contain_text("Account must be")
     expect(page.locator("#amount-error")).to_have_text(
         "Amount must not have more than 2 decimals in USD."
     )
-    expect(page.locator("#amount")).to_have_value("1.234")
+    expect(page.locator("#amount")).to_have_value("1.2345")
     expect(page.locator("#description")).to_have_value("Kept as typed")
     expect(page.locator("#accountId")).to_be_focused()
 

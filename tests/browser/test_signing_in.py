@@ -64,7 +64,7 @@ def test_an_operator_signs_in_pays_decides_and_signs_out(
     page = visitor.open_live()
     visitor.pay("acct_signed", "12.00")
     visitor.open(f"/operate/jobs/{job_id}/replay")
-    expect(page.locator("#confirm")).to_contain_text("In the name of ada@example.com")
+    expect(page.locator("#confirm")).to_contain_text("Recorded in the audit log as ada@example.com")
     page.get_by_role("button", name="Replay").click()
     expect(page.locator(".notice-done")).to_contain_text("Replayed dead letter")
     expect(page.locator(".actions-table tbody tr").first).to_contain_text("ada@example.com")

@@ -149,6 +149,7 @@ def _configure(app: Quart, settings: Settings) -> None:
         money=formatting.money,
         time=formatting.time_tag,
         duration=formatting.duration,
+        age=formatting.age,
         short_id=formatting.short_id,
         outcome=formatting.outcome,
     )

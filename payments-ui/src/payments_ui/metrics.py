@@ -1,23 +1,21 @@
-"""What Prometheus reads at /metrics, beside requests and the process's own figures."""
+"""Metrics of the page, beside those of requests and of the process."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
 API_SECONDS = Histogram(
     "payments_ui_api_request_duration_seconds",
-    "Time that payments-api took to answer",
+    "Duration of requests to payments-api",
     ["method", "outcome"],
 )
-LIVE_PAGES = Gauge("payments_ui_live_pages", "Pages that listen to changes now")
+LIVE_PAGES = Gauge("payments_ui_live_pages", "Open pages with live updates")
 LIVE_PAGES_CUT_OFF = Counter(
-    "payments_ui_live_pages_cut_off", "Pages cut off because they read nothing"
+    "payments_ui_live_pages_cut_off", "Pages disconnected because they read nothing"
 )
 STREAM_CONNECTED = Gauge(
     "payments_ui_stream_connected", "1 while the API's event stream is connected"
 )
-STREAM_CONNECTS = Counter(
-    "payments_ui_stream_connects", "Connections made to the API's event stream"
-)
-SIGN_INS = Counter("payments_ui_sign_ins", "Sign-ins, and what became of them", ["way", "outcome"])
+STREAM_CONNECTS = Counter("payments_ui_stream_connects", "Connections to the API's event stream")
+SIGN_INS = Counter("payments_ui_sign_ins", "Sign-ins by method and outcome", ["way", "outcome"])
 SIGN_IN_OUTCOMES = {
     "password": ("succeeded", "wrong_password", "throttled"),
     "oidc": (
@@ -25,10 +23,10 @@ SIGN_IN_OUTCOMES = {
         *("provider_unavailable", "provider_refused", "id_token_invalid"),
     ),
 }
-SIGN_OUTS = Counter("payments_ui_sign_outs", "Sign-outs asked for by people")
+SIGN_OUTS = Counter("payments_ui_sign_outs", "Sign-outs by users")
 
 
 def show_sign_ins(way: str) -> None:
-    """Show every outcome from the start: a rate sees the first of them only from zero on."""
+    """Show every outcome at zero: a rate misses the first event of a series that starts at 1."""
     for outcome in SIGN_IN_OUTCOMES.get(way, ()):
         SIGN_INS.labels(way, outcome)

@@ -24,10 +24,10 @@ def client_of(answer: Callable[[httpx2.Request], httpx2.Response]) -> ApiClient:
     [
         (httpx2.ConnectError, "cannot be reached", False),
         (httpx2.ConnectTimeout, "cannot be reached", False),
-        (httpx2.PoolTimeout, "more waiting than it can answer", False),
+        (httpx2.PoolTimeout, "is overloaded", False),
         (httpx2.ReadTimeout, "did not answer in time", True),
-        (httpx2.RemoteProtocolError, "broke off while answering", True),
-        (httpx2.ReadError, "broke off while answering", True),
+        (httpx2.RemoteProtocolError, "without a complete answer", True),
+        (httpx2.ReadError, "without a complete answer", True),
     ],
 )
 async def test_a_lost_answer_says_whether_it_was_sent(

@@ -44,7 +44,7 @@ async def running_feed(interval_seconds: float = 0.01) -> AsyncIterator[tuple[Li
     upstream = Upstream()
     transport = httpx2.MockTransport(upstream.answer)
     async with httpx2.AsyncClient(transport=transport, base_url="http://api") as http:
-        feed = LiveFeed(http, render, interval_seconds, pages_max=100)
+        feed = LiveFeed(http, render, interval_seconds, subscribers_max=100)
         task = asyncio.create_task(feed.run())
         await until(lambda: feed.live)
         try:
@@ -177,7 +177,7 @@ async def test_a_page_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPa
                 raise
 
         task = asyncio.create_task(stall())
-        await until(lambda: len(feed.pages) == 1)
+        await until(lambda: len(feed.subscribers) == 1)
         upstream.payment(1)
         await until(lambda: bool(ended))
         await asyncio.gather(task, return_exceptions=True)
@@ -209,4 +209,4 @@ async def test_closing_ends_every_pages_stream() -> None:
         feed.close()
         with pytest.raises(StopAsyncIteration):
             await anext(page)
-        assert not feed.pages
+        assert not feed.subscribers

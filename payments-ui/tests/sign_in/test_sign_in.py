@@ -336,7 +336,7 @@ async def test_who_signed_in_need_not_type_a_name_and_cannot(browser: Browser) -
     await browser.sign_in()
     page = await (await browser.get("/operate/replay")).get_data(as_text=True)
     assert "Your name" not in page
-    assert "In the name of <b>ada</b>" in page
+    assert "Recorded in the audit log as <b>ada</b>" in page
     answer = await browser.send("/operate/replay", "/operate/replay", actor="somebody else")
     assert "somebody else" not in await answer.get_data(as_text=True)
 

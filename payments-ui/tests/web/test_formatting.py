@@ -1,8 +1,11 @@
 """How amounts, times and names read."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from payments_ui.web.formatting import (
+    age,
     duration,
     elapsed,
     money,
@@ -86,3 +89,15 @@ def test_a_completed_payment_with_a_discrepancy_says_so() -> None:
     assert outcome({"status": "completed", "discrepancyAmount": "0.13"}) == "discrepancy"
     assert outcome({"status": "completed", "discrepancyAmount": None}) == "completed"
     assert outcome({"status": "failed"}) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (40, "40 s"), (13 * 60 + 5, "13 min"), (5 * 3600, "5 h")]
+)
+def test_an_age_has_one_unit(seconds: int, text: str) -> None:
+    seen_at = datetime.now(UTC) - timedelta(seconds=seconds)
+    assert age(seen_at.isoformat()) == text
+
+
+def test_an_age_of_no_time_is_a_dash() -> None:
+    assert age("no time") == "–"

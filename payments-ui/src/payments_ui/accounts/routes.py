@@ -1,4 +1,4 @@
-"""An account: its balance, how it came about, and its statement."""
+"""An account: its balance, the balance over time, and the statement."""
 
 from urllib.parse import quote
 
@@ -15,26 +15,26 @@ blueprint = Blueprint("accounts", __name__, url_prefix="/accounts")
 
 
 def _place(account_id: str) -> AccountPlace:
-    """What the address asks for."""
+    """Return the account, currency and position of the request."""
     currency = request.args.get("currency", "").strip().upper()
     return AccountPlace(account_id, currency, request.args.get("cursor", ""))
 
 
 async def _not_an_account(text: str) -> Response:
-    """Most often something else that was typed into the search field."""
+    """Return a 404: the text, often from the search field, can name no account."""
     return await render(
         "error.html",
         404,
         code=404,
-        title="Nothing has this id",
-        detail=f"“{text}” is neither a payment's id nor a name that an account can have.",
+        title="No such payment or account",
+        detail=f"“{text}” is neither a payment id nor a valid account id.",
         retry=False,
     )
 
 
 @blueprint.get("/<account_id>")
 async def show(account_id: str) -> ResponseReturnValue:
-    """The account in one of its currencies."""
+    """Show the account in one of its currencies."""
     if not is_stored_account_id(account_id):
         return await _not_an_account(account_id)
     place = _place(account_id)
@@ -50,7 +50,7 @@ async def show(account_id: str) -> ResponseReturnValue:
 
 @blueprint.get("/<account_id>/statement.csv")
 async def statement_csv(account_id: str) -> ResponseReturnValue:
-    """The whole statement as a file."""
+    """Stream the whole statement as CSV."""
     if not is_stored_account_id(account_id):
         return await _not_an_account(account_id)
     client = api_client()
@@ -58,7 +58,7 @@ async def statement_csv(account_id: str) -> ResponseReturnValue:
     response = Response(
         statement_lines(client, account_id, currency), content_type="text/csv; charset=utf-8"
     )
-    response.timeout = None  # As long as the statement; each of the API's answers is bounded.
+    response.timeout = None  # The statement may be long; each request to the API is bounded.
     name = quote(f"statement-{account_id}-{currency}.csv", safe="")
     response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
     return response

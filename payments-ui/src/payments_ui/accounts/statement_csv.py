@@ -1,4 +1,4 @@
-"""An account's statement as CSV that no spreadsheet takes for a formula."""
+"""An account's statement as CSV, safe from formula injection."""
 
 import csv
 import io
@@ -24,21 +24,21 @@ _NUMBER = re.compile(r"\A-?\d+(\.\d+)?\Z")
 
 
 def safe_cell(value: object) -> str:
-    """The value as a spreadsheet shows it and never runs it (OWASP: CSV injection)."""
+    """Return text that a spreadsheet shows and does not run (OWASP: CSV injection)."""
     text = str(value)
     risky = text[:1] in {"=", "+", "-", "@", "\t", "\r", "\n"}
     return f"'{text}" if risky and not _NUMBER.match(text) else text
 
 
 def csv_line(cells: Iterable[object]) -> str:
-    """One line, quoted as RFC 4180 asks."""
+    """Return one line, quoted by RFC 4180."""
     line = io.StringIO()
     csv.writer(line, lineterminator="\r\n").writerow([safe_cell(cell) for cell in cells])
     return line.getvalue()
 
 
 def entry_line(entry: LedgerEntry) -> str:
-    """One posting as a line."""
+    """Return one entry as a line."""
     credit = entry["direction"] == "credit"
     return csv_line(
         (
@@ -55,9 +55,9 @@ def entry_line(entry: LedgerEntry) -> str:
 
 
 async def statement_lines(client: ApiClient, account_id: str, currency: str) -> AsyncIterator[str]:
-    """The whole statement, newest first, page by page.
+    """Yield the whole statement, newest first, page by page.
 
-    An error of the API on the way is raised, so that the download breaks off visibly.
+    An error of the API ends the download visibly: it is raised.
     """
     yield csv_line(COLUMNS)
     cursor: str | None = None

@@ -1,4 +1,4 @@
-"""What an account's page shows, read from several addresses of the API at once."""
+"""An account's page, read by several requests to the API at once."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from payments_ui.web.charts import StepChart, balance_chart
 from payments_ui.web.formatting import now_text
 
 STATEMENT_ROWS = 25
-CHART_ENTRIES = 200  # The API's limit for one page, and as much as a chart can show.
+CHART_ENTRIES = 200  # The API's limit of one page, and enough for a chart.
 DEFAULT_CURRENCY = "USD"
 
 
 class AccountPlace(NamedTuple):
-    """Which account, in which currency ("" for its own), from where in its statement on."""
+    """An account, a currency ("" for the account's own) and a position in its statement."""
 
     account_id: str
     currency: str = ""
@@ -26,7 +26,7 @@ class AccountPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class AccountView:
-    """`position` is where the stream stood before anything was read."""
+    """`position` is that of the live stream before the first read."""
 
     position: str
     currencies: list[str]
@@ -42,7 +42,7 @@ account_views = PerApp[SharedReads[AccountPlace, AccountView]]("account_views")
 
 
 async def currencies_of(client: ApiClient, place: AccountPlace) -> tuple[list[str], str]:
-    """The account's currencies, and the one to show."""
+    """Return the account's currencies, and the one to show."""
     held = await client.currencies(place.account_id)
     if place.currency:
         return sorted({*held, place.currency}), place.currency
@@ -50,7 +50,7 @@ async def currencies_of(client: ApiClient, place: AccountPlace) -> tuple[list[st
 
 
 async def read_account(client: ApiClient, position: str, place: AccountPlace) -> AccountView:
-    """Balance, statement and chart in the place's currency."""
+    """Read balance, statement and chart in the place's currency."""
     currencies, currency = await currencies_of(client, place)
     account_id = place.account_id
     page: Params = {"currency": currency, "limit": STATEMENT_ROWS, "cursor": place.cursor}
@@ -60,7 +60,7 @@ async def read_account(client: ApiClient, position: str, place: AccountPlace) ->
         client.entries(account_id, {"currency": currency, "limit": CHART_ENTRIES}),
     )
     entries = recent["entries"]
-    # On a busy account each read is a moment later: the headline follows the statement's top row.
+    # The reads see different moments of a busy account: the headline follows the statement.
     top = (statement if not place.cursor else recent)["entries"][:1]
     return AccountView(
         position=position,

@@ -1,1 +1,1 @@
-"""Pages: what operators did."""
+"""The page of operator actions."""

@@ -1,4 +1,4 @@
-"""What operators did: who, what, when and why."""
+"""Operator actions: operator, action, time and reason."""
 
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
@@ -14,9 +14,10 @@ blueprint = Blueprint("activity", __name__)
 
 @blueprint.get("/activity")
 async def index() -> ResponseReturnValue:
-    """The record, newest first; of one kind of action, or of one operator."""
-    chosen = request.args.get("action", "")
-    action = chosen if chosen in OPERATOR_ACTIONS else ""
+    """Show the actions, newest first, filtered by kind and operator."""
+    action = request.args.get("action", "")
+    if action not in OPERATOR_ACTIONS:
+        action = ""
     actor = request.args.get("actor", "").strip()[:OPERATOR_MAX_CHARS]
     cursor = request.args.get("cursor", "")
     page = await api_client().actions(

@@ -1,4 +1,4 @@
-"""The page's only door to payments-api: pooled, and every wait is bounded."""
+"""The client of payments-api: one connection pool, every wait bounded."""
 
 import logging
 import ssl
@@ -16,9 +16,9 @@ from payments_ui.api.settings import ApiClientSettings
 from payments_ui.metrics import API_SECONDS
 from payments_ui.per_app import PerApp
 
-CONNECT_TIMEOUT_SECONDS = 2.0  # A host that does not answer by then is as good as down.
-POOL_TIMEOUT_SECONDS = 2.0  # A page waits no longer than this for its turn.
-CONNECTIONS_MAX = 64  # What one UI process may ask of the API at once.
+CONNECT_TIMEOUT_SECONDS = 2.0  # A host that does not answer by then counts as down.
+POOL_TIMEOUT_SECONDS = 2.0  # Longest wait of a page for a free connection.
+CONNECTIONS_MAX = 64  # Concurrent requests of one process to the API.
 STREAM_SILENCE_SECONDS_MAX = 40.0  # The API sends a comment every 15 s: two lost mean lost.
 
 Params = Mapping[str, str | int | None]
@@ -27,16 +27,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(eq=False)
 class ApiUnavailable(Exception):
-    """payments-api gave no usable answer: down, restarting, too slow or overloaded."""
+    """payments-api gave no usable response: it is down, restarting, too slow or overloaded."""
 
-    why: str  # Plain words, for a person: "did not answer in time".
-    sent: bool = True  # False where certainly nothing was done.
+    why: str  # For people, after "The payments service": "did not answer in time".
+    sent: bool = True  # False if the API certainly did nothing.
     key_not_accepted: ClassVar[bool] = False  # For templates.
 
 
 @dataclass(eq=False)
 class KeyNotAccepted(ApiUnavailable):
-    """payments-api refuses the page's own key: no fault of who looks, and no retry mends it."""
+    """payments-api rejects the page's own key: neither the visitor nor a retry can help."""
 
     why: str = "does not accept this page's key"
     sent: bool = False
@@ -45,7 +45,7 @@ class KeyNotAccepted(ApiUnavailable):
 
 @dataclass(eq=False)
 class ApiProblem(Exception):
-    """payments-api refused: an RFC 9457 problem."""
+    """payments-api rejected the request: an RFC 9457 problem."""
 
     status: int
     code: str
@@ -55,12 +55,12 @@ class ApiProblem(Exception):
 
 
 class ApiClient:
-    """Asks payments-api. Every method raises ApiUnavailable or ApiProblem."""
+    """Calls payments-api. Every method raises ApiUnavailable or ApiProblem."""
 
     def __init__(
         self, settings: ApiClientSettings, transport: httpx2.AsyncBaseTransport | None = None
     ) -> None:
-        """Make a client; `transport` stands in for the network in unit tests."""
+        """Create a client; `transport` replaces the network in unit tests."""
         limits = httpx2.Limits(max_connections=CONNECTIONS_MAX, max_keepalive_connections=16)
         timeout = httpx2.Timeout(
             settings.api_timeout_seconds,
@@ -69,7 +69,7 @@ class ApiClient:
         )
         headers = {"Accept": "application/json", "User-Agent": "payments-ui"}
         if settings.api_key is not None:
-            # With every request, the event stream's too; httpx2 logs no headers.
+            # Sent with every request, the event stream's too; httpx2 logs no headers.
             headers["Authorization"] = f"Bearer {settings.api_key.get_secret_value()}"
         self.http = httpx2.AsyncClient(
             base_url=settings.api_url,
@@ -82,73 +82,73 @@ class ApiClient:
         )
 
     async def close(self) -> None:
-        """Let go of the pooled connections."""
+        """Close the pooled connections."""
         await self.http.aclose()
 
     async def create_payment(
         self, order: Mapping[str, str], idempotency_key: str, operator: str | None = None
     ) -> tuple[api.CreatedPayment, bool]:
-        """Pay, once for each key: the payment, and whether it had been made before."""
+        """Create a payment, once per key. Returns it, and whether it already existed."""
         headers = {"Idempotency-Key": idempotency_key, **_operator(operator)}
         response = await self._send("POST", "/payments", body=order, headers=headers)
         replayed = response.headers.get("Idempotency-Replayed", "").lower() == "true"
         return cast("api.CreatedPayment", _json(response)), replayed
 
     async def payments(self, params: Params) -> api.PaymentPage:
-        """Payments, newest first, narrowed by the API's query parameters."""
+        """Return a page of payments, newest first; `params` are the API's filters."""
         return cast("api.PaymentPage", await self._get("/payments", params))
 
     async def payment(self, payment_id: str) -> api.PaymentDetail:
-        """One payment with its job, reconciliation and ledger entries."""
+        """Return a payment with its job, reconciliation and ledger entries."""
         return cast("api.PaymentDetail", await self._get(f"/payments/{_segment(payment_id)}"))
 
     async def currencies(self, account_id: str) -> list[str]:
-        """The currencies an account has postings in."""
+        """Return the currencies of an account's postings."""
         answer = await self._get(f"/accounts/{_segment(account_id)}/currencies")
         return cast("list[str]", answer["currencies"])
 
     async def balance(self, account_id: str, currency: str) -> api.Balance:
-        """The account's balance now."""
+        """Return the account's current balance."""
         path = f"/accounts/{_segment(account_id)}/balance"
         return cast("api.Balance", await self._get(path, {"currency": currency}))
 
     async def entries(self, account_id: str, params: Params) -> api.Statement:
-        """The account's statement, newest first."""
+        """Return a page of the account's statement, newest first."""
         path = f"/accounts/{_segment(account_id)}/entries"
         return cast("api.Statement", await self._get(path, params))
 
     async def queue_stats(self) -> api.QueueStats:
-        """How full the queue is."""
+        """Return the depth of the queue."""
         return cast("api.QueueStats", await self._get("/jobs/stats"))
 
     async def throughput(self, minutes: int) -> api.Throughput:
-        """What was finished in the last minutes."""
+        """Return the payments settled in the last minutes, by bucket."""
         return cast("api.Throughput", await self._get("/throughput", {"minutes": minutes}))
 
     async def workers(self) -> list[api.Worker]:
-        """Workers and the leases they hold."""
+        """Return the workers and their leases."""
         return cast("list[api.Worker]", (await self._get("/workers"))["workers"])
 
     async def audit(self) -> api.Audit:
-        """The auditor's last word on each invariant."""
+        """Return the auditor's latest finding on each invariant."""
         return cast("api.Audit", await self._get("/audit"))
 
     async def jobs(self, params: Params) -> api.JobPage:
-        """Jobs, newest first."""
+        """Return a page of jobs, newest first."""
         return cast("api.JobPage", await self._get("/jobs", params))
 
     async def job(self, job_id: str) -> api.Job:
-        """One job."""
+        """Return a job."""
         return cast("api.Job", await self._get(f"/jobs/{_segment(job_id)}"))
 
     async def actions(self, params: Params) -> api.OperatorRecordPage:
-        """What operators did, newest first."""
+        """Return a page of operator actions, newest first."""
         return cast("api.OperatorRecordPage", await self._get("/operator-actions", params))
 
     async def settle_dead_letter(
         self, job_id: str, action: str, body: Mapping[str, str], operator: str | None = None
     ) -> api.Job:
-        """Replay or discard one dead letter, in the operator's name."""
+        """Replay or discard a dead letter, recorded under the operator's name."""
         path = f"/jobs/{_segment(job_id)}/{_segment(action)}"
         response = await self._send("POST", path, body=body, headers=_operator(operator))
         return cast("api.Job", _json(response))
@@ -156,13 +156,13 @@ class ApiClient:
     async def replay_jobs(
         self, body: Mapping[str, Any], operator: str | None = None
     ) -> api.Replayed:
-        """Replay the dead letters a filter matches; with dryRun only count them."""
+        """Replay the dead letters that match a filter; with dryRun, only count them."""
         response = await self._send("POST", "/jobs/replay", body=body, headers=_operator(operator))
         return cast("api.Replayed", _json(response))
 
     async def _get(self, path: str, params: Params | None = None) -> dict[str, Any]:
-        given = {name: value for name, value in (params or {}).items() if value not in (None, "")}
-        return _json(await self._send("GET", path, params=given))
+        query = {name: value for name, value in (params or {}).items() if value not in (None, "")}
+        return _json(await self._send("GET", path, params=query))
 
     async def _send(
         self,
@@ -185,11 +185,11 @@ class ApiClient:
         except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             raise ApiUnavailable("cannot be reached", sent=False) from error
         except httpx2.PoolTimeout as error:
-            raise ApiUnavailable("has more waiting than it can answer", sent=False) from error
+            raise ApiUnavailable("is overloaded", sent=False) from error
         except httpx2.TimeoutException as error:
             raise ApiUnavailable("did not answer in time") from error
         except httpx2.HTTPError as error:
-            raise ApiUnavailable("broke off while answering") from error
+            raise ApiUnavailable("closed the connection without a complete answer") from error
         finally:
             API_SECONDS.labels(method, outcome).observe(monotonic() - started)
         if response.is_error:
@@ -201,19 +201,19 @@ api_client = PerApp[ApiClient]("api_client")
 
 
 def _authorities(settings: ApiClientSettings) -> ssl.SSLContext | bool:
-    """Whom an https:// API may have its certificate from; True: the well-known authorities."""
+    """Return the authorities of an https:// API; True stands for the well-known ones."""
     if settings.api_ca_file is None:
         return True
     return ssl.create_default_context(cafile=settings.api_ca_file)
 
 
 def _operator(name: str | None) -> dict[str, str]:
-    """Who acts behind our key, if they have signed in."""
+    """Return the header that names the signed-in operator behind the page's key."""
     return {"Payments-Operator": quote(name, safe="")} if name else {}
 
 
 def _segment(text: str) -> str:
-    """The text as one segment of a path, whatever is in it."""
+    """Escape the text as one segment of a path."""
     return quote(text, safe="")
 
 
@@ -221,14 +221,14 @@ def _json(response: httpx2.Response) -> dict[str, Any]:
     try:
         answer = response.json()
     except ValueError as error:
-        raise ApiUnavailable("answered with something that is not JSON") from error
+        raise ApiUnavailable("sent an answer that is not JSON") from error
     if not isinstance(answer, dict):
-        raise ApiUnavailable("answered with something that is not a JSON object")
+        raise ApiUnavailable("sent an answer that is not a JSON object")
     return answer
 
 
 def _raise_problem(response: httpx2.Response) -> NoReturn:
-    """A 5xx is the API's trouble (and passes); a 4xx says what was wrong with the request."""
+    """Raise ApiUnavailable for 5xx, KeyNotAccepted for 401 and 403, else ApiProblem."""
     try:
         answer = response.json()
     except ValueError:
@@ -236,7 +236,7 @@ def _raise_problem(response: httpx2.Response) -> NoReturn:
     problem = answer if isinstance(answer, dict) else {}
     if response.status_code >= 500:
         raise ApiUnavailable(
-            {503: "has no capacity or no database at the moment"}.get(
+            {503: "is overloaded or has no database at the moment"}.get(
                 response.status_code, f"answered with an error ({response.status_code})"
             )
         )
@@ -253,7 +253,7 @@ def _raise_problem(response: httpx2.Response) -> NoReturn:
     raise ApiProblem(
         status=response.status_code,
         code=str(problem.get("code", "unknown")),
-        title=str(problem.get("title", "The request was refused")),
-        detail=str(problem.get("detail") or problem.get("title") or "The request was refused"),
+        title=str(problem.get("title", "The request was rejected")),
+        detail=str(problem.get("detail") or problem.get("title") or "The request was rejected"),
         fields=fields,
     )

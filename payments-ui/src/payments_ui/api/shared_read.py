@@ -1,4 +1,4 @@
-"""One answer for many pages that ask at the same moment."""
+"""Reads shared by concurrent pages: one request to the API serves them all."""
 
 import asyncio
 from collections import OrderedDict
@@ -11,21 +11,20 @@ K = TypeVar("K", bound=Hashable)
 
 
 class SharedRead(Generic[T]):
-    """A read that all callers within `fresh_seconds` share: 200 pages cost the API one.
+    """A read whose result all callers within `fresh_seconds` share: 200 pages cost one request.
 
-    Errors are not kept: the callers that waited for the read get its error, the next one asks
-    again.
+    Errors are not kept: callers that wait for the read get its error, the next one reads again.
     """
 
     def __init__(self, read: Callable[[], Awaitable[T]], fresh_seconds: float) -> None:
-        """Share the answers of `read`."""
+        """Share the results of `read`."""
         self._read = read
         self._fresh_seconds = fresh_seconds
         self._running: asyncio.Task[T] | None = None
         self._done_at = 0.0
 
     async def get(self) -> T:
-        """A fresh answer, or the error of the read that was to bring it."""
+        """Return a fresh result, or raise the error of the read."""
         task = self._running
         stale = task is None or (
             task.done()
@@ -33,7 +32,7 @@ class SharedRead(Generic[T]):
         )
         if task is None or stale:
             task = self._running = asyncio.create_task(self._timed())
-        # A page that goes away must not take the others' answer with it.
+        # A page that disconnects must not cancel the read of the others.
         return await asyncio.shield(task)
 
     @staticmethod
@@ -48,19 +47,19 @@ class SharedRead(Generic[T]):
 
 
 class SharedReads(Generic[K, T]):
-    """A shared read for each key, of which the `keys_max` asked for last are remembered."""
+    """A shared read per key; the `keys_max` most recently used ones are kept."""
 
     def __init__(
         self, read: Callable[[K], Awaitable[T]], fresh_seconds: float, keys_max: int
     ) -> None:
-        """Share the answers of `read(key)`."""
+        """Share the results of `read(key)`."""
         self._read = read
         self._fresh_seconds = fresh_seconds
         self._keys_max = keys_max
         self._reads: OrderedDict[K, SharedRead[T]] = OrderedDict()
 
     async def get(self, key: K) -> T:
-        """A fresh answer for the key, or the error of the read that was to bring it."""
+        """Return a fresh result for the key, or raise the error of the read."""
         if key not in self._reads:
             self._reads[key] = SharedRead(lambda: self._read(key), self._fresh_seconds)
         self._reads.move_to_end(key)

@@ -1,10 +1,10 @@
-"""One reader of the API's event stream, fanned out to every open page.
+"""The API's event stream, read once and fanned out to every open page.
 
-    payments-api ──one connection──▶ LiveFeed ──a ring of frames──▶ page, page, page ...
+    payments-api ──one connection──▶ LiveFeed ──ring of frames──▶ subscriber, subscriber ...
 
-Changes are gathered for `interval_seconds`, rendered once, and kept as one frame in a ring
-that all pages read, each at its own place: memory does not grow with the number of pages.
-A page whose place has left the ring is told to refetch; one that stops reading is cut off.
+Changes are collected for `interval_seconds`, rendered once, and kept as one frame in a ring that
+all subscribers read at their own position: memory does not grow with their number. A subscriber
+whose position has left the ring refetches; one that stops reading is disconnected.
 """
 
 import asyncio
@@ -31,12 +31,12 @@ from payments_ui.metrics import (
 )
 from payments_ui.per_app import PerApp
 
-RING_FRAMES_MAX = 240  # Two minutes at two frames a second: a page that blinked catches up.
-RING_BYTES_MAX = 4 << 20  # And never more than this, however large the frames are.
-ROWS_PER_FRAME_MAX = 100  # More changes than a page shows: refetching is cheaper.
-BEAT_SECONDS = 10.0  # Lets a page notice a connection that died silently.
-STALLED_SECONDS_MAX = 30.0  # A page that takes nothing for so long is cut off.
-RECONNECT_SECONDS_MAX = 3.0  # Recovery after an outage is felt within seconds.
+RING_FRAMES_MAX = 240  # Two minutes at two frames a second: a short interruption loses nothing.
+RING_BYTES_MAX = 4 << 20  # Whatever the size of the frames.
+ROWS_PER_FRAME_MAX = 100  # More than a page shows: refetching is cheaper.
+BEAT_SECONDS = 10.0  # Lets a page notice a dead connection.
+STALLED_SECONDS_MAX = 30.0  # A page that reads nothing for so long is disconnected.
+RECONNECT_SECONDS_MAX = 3.0  # Pages are live again within seconds of an outage's end.
 
 Render = Callable[[list[Payment]], Awaitable[str]]
 log = logging.getLogger(__name__)
@@ -44,15 +44,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Bytes that every page gets, and the number by which pages know where they are."""
+    """Bytes for every subscriber; the number is a position in the stream."""
 
     number: int
     wire: bytes
 
 
 @dataclass(eq=False, slots=True)
-class Page:
-    """One open page: the last frame it was given, and since when it has not taken it."""
+class Subscriber:
+    """An open page: its position, and since when the last frame waits to be read."""
 
     task: asyncio.Task[object] | None
     position: int
@@ -63,13 +63,13 @@ class Page:
 
 @dataclass
 class LiveFeed:
-    """The process's one upstream connection and all its open pages."""
+    """The connection to the API's stream and all subscribers of the process."""
 
     http: httpx2.AsyncClient
     render: Render
     interval_seconds: float
-    pages_max: int
-    pages: set[Page] = field(default_factory=set)
+    subscribers_max: int
+    subscribers: set[Subscriber] = field(default_factory=set)
     live: bool = False  # Whether the API's stream is connected.
     closing: bool = False
     _epoch: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -82,59 +82,59 @@ class LiveFeed:
 
     @property
     def full(self) -> bool:
-        """Whether no further page may listen."""
-        return self.closing or len(self.pages) >= self.pages_max
+        """Whether no further page may subscribe."""
+        return self.closing or len(self.subscribers) >= self.subscribers_max
 
     @property
     def position(self) -> str:
-        """Where a page rendered now begins to listen: `?since=` of its stream."""
+        """The position from which a page that is rendered now subscribes: `?since=`."""
         return f"{self._epoch}.{self._number}"
 
     async def run(self) -> None:
-        """Read and fan out until cancelled."""
+        """Read and fan out, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._read_upstream())
             tasks.create_task(self._flush_changes())
-            tasks.create_task(self._cut_off_stalled_pages())
+            tasks.create_task(self._disconnect_stalled())
 
     def close(self) -> None:
-        """End every page's stream; their browsers reconnect to a process that stays."""
+        """End all streams; browsers reconnect to another process."""
         self.closing = True
-        self._wake_pages()
+        self._wake_subscribers()
 
     def end_session(self, session_id: str) -> None:
-        """End the streams of the session's pages."""
-        for page in self.pages:
-            if page.session_id == session_id:
-                page.ends_at = 0.0
-        self._wake_pages()
+        """End the session's streams."""
+        for subscriber in self.subscribers:
+            if subscriber.session_id == session_id:
+                subscriber.ends_at = 0.0
+        self._wake_subscribers()
 
     async def frames(
         self, since: str | None, session_id: str | None = None, seconds: float | None = None
     ) -> AsyncGenerator[bytes, None]:
-        """The stream of one page, from where it left off, for so many seconds at most."""
+        """Stream to one page from its position on, for so many seconds at most."""
         position, known = self._position_of(since)
         ends_at = inf if seconds is None else monotonic() + seconds
-        page = Page(asyncio.current_task(), position, session_id, ends_at)
-        self.pages.add(page)
-        LIVE_PAGES.set(len(self.pages))
+        subscriber = Subscriber(asyncio.current_task(), position, session_id, ends_at)
+        self.subscribers.add(subscriber)
+        LIVE_PAGES.set(len(self.subscribers))
         try:
-            async with aclosing(self._stream_of(page, known)) as stream:
+            async with aclosing(self._stream_of(subscriber, known)) as stream:
                 async for wire in stream:
-                    page.handed_at = monotonic()
+                    subscriber.handed_at = monotonic()
                     yield wire
-                    page.handed_at = None
+                    subscriber.handed_at = None
         finally:
-            self.pages.discard(page)
-            LIVE_PAGES.set(len(self.pages))
+            self.subscribers.discard(subscriber)
+            LIVE_PAGES.set(len(self.subscribers))
 
-    async def _stream_of(self, page: Page, known: bool) -> AsyncGenerator[bytes, None]:
+    async def _stream_of(self, subscriber: Subscriber, known: bool) -> AsyncGenerator[bytes, None]:
         yield b"retry: 1000\n\n" + self._state_event()
         if not known:
             yield encode_event("resync", "{}", self.position)
-        while not self.closing and (left := page.ends_at - monotonic()) > 0:
+        while not self.closing and (left := subscriber.ends_at - monotonic()) > 0:
             news = self._news
-            if wire := self._next_for(page):
+            if wire := self._next_for(subscriber):
                 yield wire
                 continue
             try:
@@ -144,19 +144,19 @@ class LiveFeed:
                 yield encode_event("beat", "{}")
 
     def _position_of(self, since: str | None) -> tuple[int, bool]:
-        """The frame after which a page continues, and whether it is still known here."""
+        """Return the frame after which a page continues, and whether it is known here."""
         epoch, _, number = (since or "").partition(".")
         oldest = self._ring[0].number - 1 if self._ring else self._number
         if epoch == self._epoch and number.isdigit() and oldest <= int(number) <= self._number:
             return int(number), True
         return self._number, False
 
-    def _next_for(self, page: Page) -> bytes:
-        """All frames the page has not had, in one piece; a resync where some are gone."""
-        behind = self._number - page.position
+    def _next_for(self, subscriber: Subscriber) -> bytes:
+        """Return all new frames as one, or a resync if some have left the ring."""
+        behind = self._number - subscriber.position
         if not behind:
             return b""
-        page.position = self._number
+        subscriber.position = self._number
         if behind > len(self._ring):
             return encode_event("resync", "{}", self.position) + self._state_event()
         return b"".join(
@@ -173,9 +173,9 @@ class LiveFeed:
         self._ring_bytes += len(frame.wire)
         while len(self._ring) > RING_FRAMES_MAX or self._ring_bytes > RING_BYTES_MAX:
             self._ring_bytes -= len(self._ring.popleft().wire)
-        self._wake_pages()
+        self._wake_subscribers()
 
-    def _wake_pages(self) -> None:
+    def _wake_subscribers(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
 
@@ -199,7 +199,7 @@ class LiveFeed:
             self._set_live(False)
             if monotonic() - started > RECONNECT_SECONDS_MAX:
                 pause = 0.25
-            # Half of it random: replicas do not come back in step.
+            # Half of it random: replicas do not reconnect in step.
             await asyncio.sleep(pause * (0.5 + secrets.randbelow(512) / 1024))
             pause = min(pause * 2, RECONNECT_SECONDS_MAX)
 
@@ -215,7 +215,7 @@ class LiveFeed:
                 return
             STREAM_CONNECTS.inc()
             if not reader.last_event_id:
-                # Pages rendered before this connection may have missed something.
+                # Pages that were rendered before this connection may have missed a change.
                 self._publish("resync", "{}")
             self._set_live(True)
             async for chunk in response.aiter_raw():
@@ -233,7 +233,7 @@ class LiveFeed:
                 self._to_flush.set()
 
     async def _flush_changes(self) -> None:
-        """The first change goes out at once, those that follow together."""
+        """Publish the first change at once, later ones together."""
         while True:
             await self._to_flush.wait()
             self._to_flush.clear()
@@ -244,20 +244,21 @@ class LiveFeed:
                 try:
                     self._publish("payments", await self.render(list(changed.values())))
                 except Exception:
-                    # One event of an unknown shape must not end the pages' stream.
+                    # An event of an unknown shape must not end the stream.
                     log.exception("live_rows_not_rendered")
                     self._publish("resync", "{}")
             await asyncio.sleep(self.interval_seconds)
 
-    async def _cut_off_stalled_pages(self) -> None:
+    async def _disconnect_stalled(self) -> None:
         while True:
             await asyncio.sleep(STALLED_SECONDS_MAX / 6)
             limit = monotonic() - STALLED_SECONDS_MAX
-            for page in [p for p in self.pages if p.handed_at and p.handed_at < limit]:
+            stalled = [s for s in self.subscribers if s.handed_at and s.handed_at < limit]
+            for subscriber in stalled:
                 LIVE_PAGES_CUT_OFF.inc()
-                log.warning("live_page_cut_off")
-                if page.task:
-                    page.task.cancel()
+                log.warning("live_page_disconnected")
+                if subscriber.task:
+                    subscriber.task.cancel()
 
 
 live_feed = PerApp[LiveFeed]("live_feed")

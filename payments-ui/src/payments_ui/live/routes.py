@@ -1,4 +1,4 @@
-"""The stream of changes that open pages listen to."""
+"""The event stream of open pages."""
 
 from time import time
 
@@ -8,8 +8,8 @@ from quart.typing import ResponseReturnValue
 from payments_ui.live.feed import live_feed
 from payments_ui.sign_in.guard import current_session, sign_in
 
-# A stream that somebody's session is behind asks for it again this often: a session may have been
-# ended by another process.
+# A stream of a session ends after so long, and the page reconnects with its cookie: another process
+# may have ended the session.
 SESSION_STREAM_SECONDS_MAX = 300.0
 
 blueprint = Blueprint("live", __name__)
@@ -17,7 +17,7 @@ blueprint = Blueprint("live", __name__)
 
 @blueprint.get("/live")
 async def live() -> ResponseReturnValue:
-    """Server-sent events: payments (rows as HTML), resync, state (live or behind) and beat."""
+    """Stream server-sent events: payments (rows as HTML), resync, state (live or behind), beat."""
     feed = live_feed()
     if feed.full:
         return Response("too many open pages", 503, {"Retry-After": "5"})
@@ -29,7 +29,7 @@ async def live() -> ResponseReturnValue:
         seconds = min(left, SESSION_STREAM_SECONDS_MAX)
     frames = feed.frames(since, session.id if session else None, seconds)
     response = Response(frames, content_type="text/event-stream; charset=utf-8")
-    response.timeout = None  # Open as long as the page is.
+    response.timeout = None  # The stream stays open with the page.
     response.headers["X-Accel-Buffering"] = "no"
     response.headers["Cache-Control"] = "no-store"
     return response

@@ -1,9 +1,9 @@
-"""Server-sent events, both ways: read from payments-api, written to browsers."""
+"""Server-sent events: a reader of the API's stream, an encoder for browsers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-LINE_MAX_BYTES = 1 << 20  # An upstream that never ends a line must not fill the memory.
+LINE_MAX_BYTES = 1 << 20  # Bounds memory if the stream never ends a line.
 
 
 class StreamTooLong(Exception):
@@ -12,7 +12,7 @@ class StreamTooLong(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event as received. id is the last one given on the stream so far."""
+    """One event; id is the latest on the stream."""
 
     name: str
     data: str
@@ -20,10 +20,10 @@ class Event:
 
 
 class EventReader:
-    """Turns chunks of bytes into events; comments are only signs of life."""
+    """Turns chunks of bytes into events; ignores comments."""
 
     def __init__(self, last_event_id: str | None = None) -> None:
-        """Start at the beginning of a stream; `last_event_id` as of the one before it."""
+        """Start a stream; `last_event_id` is that of the previous one."""
         self.last_event_id = last_event_id
         self._rest = b""
         self._name = ""
@@ -31,7 +31,7 @@ class EventReader:
         self._size = 0
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """The events that this chunk completes. Raises StreamTooLong."""
+        """Yield the events that the chunk completes. Raises StreamTooLong."""
         *lines, self._rest = (self._rest + chunk).split(b"\n")
         if len(self._rest) > LINE_MAX_BYTES:
             raise StreamTooLong
@@ -59,7 +59,7 @@ class EventReader:
 
 
 def encode_event(name: str, data: str, event_id: str | None = None) -> bytes:
-    """One event as it goes over the wire; each line of the data gets its own field."""
+    """Return the event's bytes; each line of data is a field of its own."""
     lines = [f"id: {event_id}"] if event_id is not None else []
     lines.append(f"event: {name}")
     lines.extend(f"data: {line}" for line in data.splitlines() or [""])

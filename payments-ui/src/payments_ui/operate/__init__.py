@@ -1,1 +1,1 @@
-"""Pages: the state of the system, and dead letters."""
+"""Operators' pages: the state of the system, and dead letters."""

@@ -1,79 +1,30 @@
-"""For operators: the state of the machine, and its dead letters."""
+"""Operators' pages: the state of the system, and its dead letters."""
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import Any
 
 from quart import Blueprint, Response, redirect, request, session
 from quart.typing import ResponseReturnValue
 
-from payments_core.domain.statuses import OPERATOR_MAX_CHARS, REASON_MAX_CHARS
 from payments_ui.api.client import ApiProblem, ApiUnavailable, api_client
 from payments_ui.live.feed import live_feed
+from payments_ui.operate.forms import ConfirmForm
 from payments_ui.operate.view import or_none, shared_overview
 from payments_ui.sign_in.guard import operator_name
-from payments_ui.web.forms import api_time, as_sentence
+from payments_ui.web.forms import api_time, text_of
 from payments_ui.web.responses import from_htmx, render
 
 DEAD_LETTER_ROWS = 20
 ACTION_ROWS = 10
-REPLAY_MAX = 1000  # What one replay by filter sends back to the queue at most.
-ACTIONS = {"replay": "Replayed", "discard": "Discarded"}
+REPLAY_MAX = 1000  # Dead letters of one replay by filter.
+PAST_TENSE = {"replay": "Replayed", "discard": "Discarded"}
 
 blueprint = Blueprint("operate", __name__, url_prefix="/operate")
 
 
-@dataclass
-class ConfirmForm:
-    """Who does it and why: both go into the audit record."""
-
-    actor: str = ""
-    reason: str = ""
-    errors: dict[str, str] = field(default_factory=dict)
-    refusal: str = ""
-
-    @classmethod
-    async def read(cls, reason_needed: bool) -> "ConfirmForm":
-        """The form as submitted, with what is missing in it."""
-        sent = await request.form
-        actor = operator_name() or sent.get("actor", "").strip()
-        form = cls(actor, sent.get("reason", "").strip())
-        if not form.actor:
-            form.errors["actor"] = "Your name is needed for the audit record."
-        if len(form.actor) > OPERATOR_MAX_CHARS:
-            form.errors["actor"] = f"At most {OPERATOR_MAX_CHARS} characters, please."
-        if reason_needed and not form.reason:
-            form.errors["reason"] = "Say why: the reason is kept with the payment."
-        if len(form.reason) > REASON_MAX_CHARS:
-            form.errors["reason"] = f"At most {REASON_MAX_CHARS} characters, please."
-        return form
-
-    def as_body(self) -> dict[str, str]:
-        """As the API takes it; who has signed in is named by a header instead."""
-        reason = {"reason": self.reason}
-        return reason if operator_name() else {"actor": self.actor, **reason}
-
-    def take_error(self, error: ApiProblem | ApiUnavailable) -> int:
-        """Show the API's refusal; answers with the status to send."""
-        if isinstance(error, ApiUnavailable):
-            self.refusal = f"The payments service {error.why}. Nothing was changed; try again."
-            if error.sent:
-                self.refusal = f"The payments service {error.why}. Look whether it was done."
-            return 503
-        labels = {"actor": "Your name", "reason": "The reason"}
-        self.errors |= {
-            name: as_sentence(labels[name], detail)
-            for name, detail in error.fields.items()
-            if name in labels
-        }
-        if not self.errors:
-            self.refusal = error.detail
-        return error.status
-
-
 @blueprint.get("/")
 async def overview() -> ResponseReturnValue:
-    """Queue, throughput, workers, invariants, dead letters and the audit record."""
+    """Show queue, throughput, workers, invariants, dead letters and the audit log."""
     client = api_client()
     position = live_feed().position
     cursor = request.args.get("cursor", "")
@@ -96,7 +47,7 @@ async def overview() -> ResponseReturnValue:
 
 @blueprint.get("/jobs/<job_id>/<any(replay, discard):action>")
 async def ask(job_id: str, action: str) -> ResponseReturnValue:
-    """Asks before anything is done."""
+    """Ask for confirmation."""
     job = await api_client().job(job_id)
     form = _empty_form()
     return await render("confirm_job.html", job=job, action=action, form=form)
@@ -105,7 +56,9 @@ async def ask(job_id: str, action: str) -> ResponseReturnValue:
 @blueprint.post("/jobs/<job_id>/<any(replay, discard):action>")
 async def act(job_id: str, action: str) -> ResponseReturnValue:
     """Replay or discard one dead letter."""
-    form = await ConfirmForm.read(reason_needed=action == "discard")
+    form = ConfirmForm.read(
+        await request.form, operator_name(), reason_required=action == "discard"
+    )
     status = 422
     if not form.errors:
         try:
@@ -113,26 +66,38 @@ async def act(job_id: str, action: str) -> ResponseReturnValue:
         except (ApiProblem, ApiUnavailable) as error:
             status = form.take_error(error)
         else:
-            return _done(form.actor, f"{ACTIONS[action]} dead letter {job_id}.")
+            return _done(form.actor, f"{PAST_TENSE[action]} dead letter {job_id}.")
     job = await or_none(api_client().job(job_id))
     return await render("confirm_job.html", status, job=job, action=action, form=form)
 
 
 @blueprint.get("/replay")
 async def ask_which() -> ResponseReturnValue:
-    """Asks which dead letters to replay together."""
+    """Ask which dead letters to replay together."""
     return await _replay_page(_empty_form(), {})
 
 
 @blueprint.post("/replay")
 async def replay_by_filter() -> ResponseReturnValue:
-    """First counts what the filter matches, then, confirmed, replays it."""
-    sent = await request.form
-    chosen = {name: sent.get(name, "").strip() for name in ("error", "account", "start", "end")}
-    form = await ConfirmForm.read(reason_needed=False)
+    """Count the dead letters that match the filter; once confirmed, replay them."""
+    fields = await request.form
+    chosen = {name: text_of(fields, name) for name in ("error", "account", "start", "end")}
+    form = ConfirmForm.read(fields, operator_name(), reason_required=False)
     if form.errors:
         return await _replay_page(form, chosen, 422)
-    confirmed = sent.get("confirmed") == "yes"
+    confirmed = fields.get("confirmed") == "yes"
+    body = _replay_body(form, chosen) | {"dryRun": not confirmed}
+    try:
+        count = await api_client().replay_jobs(body | {"dryRun": not confirmed}, operator_name())
+    except (ApiProblem, ApiUnavailable) as error:
+        return await _replay_page(form, chosen, form.take_error(error))
+    if confirmed:
+        number = count["replayed"]
+        return _done(form.actor, f"Replayed {number} dead letter{'' if number == 1 else 's'}.")
+    return await _replay_page(form, chosen, matched=count["matched"])
+
+
+def _replay_body(form: ConfirmForm, chosen: dict[str, str]) -> dict[str, Any]:
     body: dict[str, Any] = {
         **form.as_body(),
         "errorContains": chosen["error"],
@@ -141,18 +106,11 @@ async def replay_by_filter() -> ResponseReturnValue:
         "createdFrom": api_time(chosen["start"]),
         "createdTo": api_time(chosen["end"]),
     }
-    body = {name: value for name, value in body.items() if value}
-    try:
-        count = await api_client().replay_jobs(body | {"dryRun": not confirmed}, operator_name())
-    except (ApiProblem, ApiUnavailable) as error:
-        return await _replay_page(form, chosen, form.take_error(error))
-    if confirmed:
-        return _done(form.actor, f"Replayed {count['replayed']} dead letters.")
-    return await _replay_page(form, chosen, matched=count["matched"])
+    return {name: value for name, value in body.items() if value}
 
 
 def _empty_form() -> ConfirmForm:
-    """With the operator's name: who signed in, or else who acted last."""
+    """Return a form with the operator's name: signed in, or last used in this browser."""
     return ConfirmForm(actor=operator_name() or session.get("actor", ""))
 
 
@@ -170,7 +128,7 @@ async def _replay_page(
 
 
 def _done(actor: str, message: str) -> ResponseReturnValue:
-    """Back to the overview, which says what was done; the operator's name is remembered."""
+    """Return to the overview with a message, and remember the operator's name."""
     session["actor"] = actor
     session["flash"] = message
     session.permanent = True

@@ -1,4 +1,4 @@
-"""What the operator's page shows at a glance, each part with its own fate."""
+"""The operators' overview; each part may fail alone."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Overview:
-    """None stands for a part that the API did not answer."""
+    """The parts of the overview; None for one that the API did not answer."""
 
     queue: QueueStats | None
     chart: BarChart | None
@@ -26,7 +26,7 @@ class Overview:
 
     @property
     def unavailable(self) -> bool:
-        """Whether nothing at all could be had."""
+        """Whether the API answered for no part."""
         return not any((self.queue, self.chart, self.workers is not None, self.audit))
 
 
@@ -34,7 +34,7 @@ shared_overview = PerApp[SharedRead[Overview]]("overview")
 
 
 async def or_none(answer: Awaitable[T]) -> T | None:
-    """The answer, or None where the API gave none. Raises KeyNotAccepted: that mends nothing."""
+    """Return the answer, or None if the API gave none. Raises KeyNotAccepted."""
     try:
         return await answer
     except KeyNotAccepted:
@@ -44,7 +44,7 @@ async def or_none(answer: Awaitable[T]) -> T | None:
 
 
 async def read_overview(client: ApiClient) -> Overview:
-    """All parts, asked for at once."""
+    """Read all parts at once."""
     queue, throughput, workers, audit = await asyncio.gather(
         or_none(client.queue_stats()),
         or_none(client.throughput(THROUGHPUT_MINUTES)),

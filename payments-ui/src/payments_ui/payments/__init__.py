@@ -1,1 +1,1 @@
-"""Pages: pay, list payments, show one."""
+"""Pages: pay, list payments, show a payment."""

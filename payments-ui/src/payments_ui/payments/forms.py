@@ -1,6 +1,6 @@
-"""What people type: the payment form and the filters, cleaned but never judged twice.
+"""The payment form and the list's filters.
 
-payments-api is the judge of a payment; here only what it cannot know is decided.
+payments-api validates payments; the form only requires its fields and reads the amount.
 """
 
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ OUTCOMES = (PENDING, COMPLETED, "discrepancy", FAILED)
 
 @dataclass
 class PayForm:
-    """The payment form: what was typed, its idempotency key, and what is wrong where.
+    """The payment form: input, idempotency key and errors.
 
-    The key is made when the form is drawn and stays with it until a payment has come of it:
-    a double click, a reload or a retry sends the same key and so pays once.
+    The key is generated with the form and kept until a payment exists: a double click, a reload or
+    a retry sends the same key and creates one payment.
     """
 
     account_id: str = ""
@@ -39,7 +39,7 @@ class PayForm:
 
     @classmethod
     def read(cls, form: Mapping[str, str]) -> Self:
-        """The form as submitted; a missing or foreign key is replaced by a new one."""
+        """Read the submitted form; a missing or invalid key is replaced by a new one."""
         read = cls(
             account_id=text_of(form, "accountId"),
             amount=text_of(form, "amount"),
@@ -58,7 +58,7 @@ class PayForm:
         return read
 
     def order(self) -> dict[str, str]:
-        """The body for POST /payments."""
+        """Return the body of POST /payments."""
         return {
             "accountId": self.account_id,
             "amount": plain_amount(self.amount, self.currency.upper()),
@@ -67,7 +67,7 @@ class PayForm:
         }
 
     def take_errors(self, fields: Mapping[str, str]) -> bool:
-        """Put the API's errors beside their fields; whether every one found its place."""
+        """Put the API's errors beside their fields; return whether all of them fit."""
         for name, detail in fields.items():
             if name in FIELD_NAMES:
                 self.errors[name] = as_sentence(FIELD_NAMES[name], detail)
@@ -76,17 +76,17 @@ class PayForm:
 
 @dataclass(frozen=True)
 class Filters:
-    """What the list of payments is narrowed to; empty values do not narrow."""
+    """Filters of the list of payments; an empty one does not apply."""
 
     account: str = ""
     status: str = ""
     currency: str = ""
-    start: str = ""  # From this time on; "2026-11-22T20:00Z" or without the Z, UTC too.
-    end: str = ""  # Before this time.
+    start: str = ""  # Inclusive, UTC: "2026-11-22T20:00".
+    end: str = ""  # Exclusive.
 
     @classmethod
     def read(cls, args: Mapping[str, str]) -> Self:
-        """The filters of an address; a status that is none is left out."""
+        """Read the filters of a URL; an unknown status is ignored."""
         status = text_of(args, "status")
         return cls(
             account=text_of(args, "account"),
@@ -97,11 +97,11 @@ class Filters:
         )
 
     def __bool__(self) -> bool:
-        """Whether anything is narrowed."""
+        """Whether any filter applies."""
         return any((self.account, self.status, self.currency, self.start, self.end))
 
     def api_params(self) -> dict[str, str]:
-        """As GET /payments takes them."""
+        """Return the parameters of GET /payments."""
         params = {
             "accountId": self.account,
             "currency": self.currency,
@@ -115,19 +115,19 @@ class Filters:
         return {name: value for name, value in params.items() if value}
 
     def query(self, **more: str) -> dict[str, str]:
-        """As this page's own address takes them, with some more."""
-        mine = {
+        """Return the parameters of this page's URL, with more ones."""
+        parameters = {
             "account": self.account,
             "status": self.status,
             "currency": self.currency,
             "start": self.start,
             "end": self.end,
         }
-        return {name: value for name, value in (mine | more).items() if value}
+        return {name: value for name, value in (parameters | more).items() if value}
 
 
 def is_uuid(text: str) -> bool:
-    """Whether the text is a UUID in its usual form."""
+    """Whether the text is a UUID in its canonical form."""
     try:
         return str(UUID(text)) == text.lower()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Paying, and the payments there are."""
+"""Payments: pay, list, show, search."""
 
 from typing import Any
 from urllib.parse import quote
@@ -23,48 +23,48 @@ blueprint = Blueprint("payments", __name__)
 
 @blueprint.get("/")
 async def index() -> ResponseReturnValue:
-    """The payment form, and the payments."""
+    """Show the payment form and the list."""
     return await _index(PayForm())
 
 
 @blueprint.get("/payments")
 async def old_index() -> ResponseReturnValue:
-    """A reload after paying without a script lands here."""
+    """Redirect a reload after a payment without scripts."""
     return redirect("/", 303)
 
 
 @blueprint.post("/payments")
 async def pay() -> ResponseReturnValue:
-    """Pay once for each drawn form, and say what became of it."""
+    """Create one payment per form, and show the result."""
     form = PayForm.read(await request.form)
     if form.errors:
-        return await _form_again(form, 422)
+        return await _form_with_input(form, 422)
     try:
         payment, replayed = await api_client().create_payment(
             form.order(), form.idempotency_key, operator_name()
         )
     except ApiUnavailable as error:
-        return await _form_again(form, 503, unavailable=error)
+        return await _form_with_input(form, 503, unavailable=error)
     except ApiProblem as problem:
-        return await _refused(form, problem)
+        return await _rejected(form, problem)
     if not from_htmx():
         return redirect(f"/payments/{payment['id']}?made={'before' if replayed else 'now'}", 303)
     fresh = PayForm(account_id=payment["accountId"], currency=payment["currency"])
     return await render("pay_panel.html", 201, form=fresh, paid=payment, replayed=replayed)
 
 
-async def _refused(form: PayForm, problem: ApiProblem) -> Response:
-    """The API's words beside their fields, or above the form where they belong to none."""
+async def _rejected(form: PayForm, problem: ApiProblem) -> Response:
+    """Show the API's errors beside their fields, or above the form."""
     if problem.code == "idempotency_key_reused":
-        # The first payment of this form exists: paying the changed one is a second payment.
+        # This form's key has paid already: the changed form is a second payment.
         fresh = PayForm(form.account_id, form.amount, form.currency, form.description)
-        return await _form_again(fresh, 422, reused=True)
+        return await _form_with_input(fresh, 422, reused=True)
     placed = form.take_errors(problem.fields)
-    return await _form_again(form, problem.status, refusal=None if placed else problem.detail)
+    return await _form_with_input(form, problem.status, refusal=None if placed else problem.detail)
 
 
-async def _form_again(form: PayForm, status: int, **notices: Any) -> Response:
-    """The form with what was typed and its key, as a part or as a whole page."""
+async def _form_with_input(form: PayForm, status: int, **notices: Any) -> Response:
+    """Show the form with its input and key, as a fragment or as a whole page."""
     if from_htmx():
         return await render("pay_panel.html", status, form=form, **notices)
     return await _index(form, status, **notices)
@@ -73,7 +73,7 @@ async def _form_again(form: PayForm, status: int, **notices: Any) -> Response:
 @blueprint.errorhandler(CsrfFailed)
 async def form_expired(_: CsrfFailed) -> ResponseReturnValue:
     """Show the form as typed, with a valid token."""
-    return await _form_again(PayForm.read(await request.form), 403, expired=True)
+    return await _form_with_input(PayForm.read(await request.form), 403, expired=True)
 
 
 async def _index(form: PayForm, status: int = 200, **notices: Any) -> Response:
@@ -109,7 +109,7 @@ async def _index(form: PayForm, status: int = 200, **notices: Any) -> Response:
 
 @blueprint.get("/payments/<payment_id>")
 async def show(payment_id: str) -> ResponseReturnValue:
-    """One payment: what happened to it, and where its money went."""
+    """Show a payment with its timeline and ledger entries."""
     position = live_feed().position
     payment = await api_client().payment(payment_id)
     trace = trace_id(payment["traceparent"])
@@ -125,7 +125,7 @@ async def show(payment_id: str) -> ResponseReturnValue:
 
 @blueprint.get("/search")
 async def search() -> ResponseReturnValue:
-    """From a payment's or an account's id to its page."""
+    """Redirect from an id to the page of its payment or account."""
     text = request.args.get("q", "").strip()
     if not text:
         return redirect("/", 303)

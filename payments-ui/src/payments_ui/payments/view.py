@@ -1,4 +1,4 @@
-"""A payment's life as steps, from what the API knows of it."""
+"""The timeline of a payment."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from payments_ui.api.types import JobOfPayment, PaymentDetail, PaymentPage
 from payments_ui.per_app import PerApp
 from payments_ui.web.formatting import elapsed, money
 
-# Where the live stream stood before the read, and the newest payments.
+# The live stream's position before the read, and the newest payments.
 newest_payments = PerApp[SharedRead[tuple[str, PaymentPage]]]("newest_payments")
 
 
 @dataclass(frozen=True)
 class Step:
-    """kind: done, active, waiting, warning or failed; `at` is a time of the API."""
+    """A step; kind is done, active, waiting, warning or failed, `at` a time of the API."""
 
     kind: str
     title: str
@@ -23,8 +23,10 @@ class Step:
 
 
 def timeline(payment: PaymentDetail) -> list[Step]:
-    """Created, claimed, tried, reconciled, posted; the last step may lie in the future."""
-    steps = [Step("done", "Created", payment["createdAt"], "Stored together with its job.")]
+    """Return the steps of a payment; the last one may be still to come."""
+    steps = [
+        Step("done", "Created", payment["createdAt"], "Stored with its job in one transaction.")
+    ]
     job = payment["job"]
     if job:
         steps += _job_steps(job)
@@ -42,7 +44,7 @@ def _job_steps(job: JobOfPayment) -> list[Step]:
                 "failed",
                 "Dead letter",
                 job["updatedAt"],
-                f"Given up after {job['attempts']} of {job['maxAttempts']} attempts. "
+                f"Failed after {job['attempts']} of {job['maxAttempts']} attempts. "
                 "An operator can replay or discard it.",
                 job["lastError"] or "",
             )
@@ -54,10 +56,10 @@ def _job_steps(job: JobOfPayment) -> list[Step]:
         ]
     if job["status"] == "pending":
         return [Step("waiting", "In the queue", None, "A worker will claim it.")]
-    who = f" by {job['lockedBy']}" if job["lockedBy"] else ""
+    worker = f" by {job['lockedBy']}" if job["lockedBy"] else ""
     claimed = Step(
         "active" if job["status"] == "processing" else "done",
-        f"Claimed{who}",
+        f"Claimed{worker}",
         job["lockedAt"],
         f"{tries}.",
     )
@@ -65,12 +67,12 @@ def _job_steps(job: JobOfPayment) -> list[Step]:
 
 
 def _reconciled(payment: PaymentDetail) -> list[Step]:
-    found = payment["reconciliation"]
-    if not found:
+    result = payment["reconciliation"]
+    if not result:
         return []
     took = elapsed(payment["createdAt"], payment.get("settledAt"))
     after = f" {took} after it was created." if took else ""
-    discrepancy = found["discrepancyAmount"]
+    discrepancy = result["discrepancyAmount"]
     kind, title, text = {
         "completed": ("done", "Reconciled: matched", f"Settled{after or '.'}"),
         "completed_with_discrepancy": (
@@ -78,16 +80,16 @@ def _reconciled(payment: PaymentDetail) -> list[Step]:
             f"Reconciled: differs by {money(discrepancy)} {payment['currency']}",
             f"Settled{after or '.'}",
         ),
-        "failed": ("failed", "Failed", found["notes"] or ""),
-    }[found["status"]]
-    steps = [Step(kind, title, found["createdAt"], text)]
+        "failed": ("failed", "Failed", result["notes"] or ""),
+    }[result["status"]]
+    steps = [Step(kind, title, result["createdAt"], text)]
     if payment["ledgerEntries"]:
         steps.append(
             Step(
                 "done",
                 "Posted to the ledger",
                 payment["ledgerEntries"][0]["createdAt"],
-                "Both legs in one transaction with the result.",
+                "Both legs and the result in one transaction.",
             )
         )
     return steps

@@ -1,1 +1,1 @@
-"""Who may see the page, who may act, and how they prove who they are."""
+"""Sign-in: authentication, sessions and roles."""

@@ -1,11 +1,11 @@
-"""Error pages of requests that nobody signed in for, or without the role they need."""
+"""Responses to requests without a session, or without the role they need."""
 
 import logging
 
 from quart import Quart, Response, request
 from quart.typing import ResponseReturnValue
 
-from payments_ui.sign_in.guard import NotAllowed, SignedOut, current_session, wanted_page
+from payments_ui.sign_in.guard import NotAllowed, SignedOut, current_page, current_session
 from payments_ui.sign_in.next_page import sign_in_path
 from payments_ui.web.errors import error_page
 from payments_ui.web.responses import from_htmx, see_other
@@ -18,7 +18,7 @@ def install_sign_in_errors(app: Quart) -> None:
 
     @app.errorhandler(SignedOut)
     async def signed_out(_: SignedOut) -> ResponseReturnValue:
-        path = sign_in_path(wanted_page())
+        path = sign_in_path(current_page())
         if from_htmx():
             return Response("", 401, {"HX-Redirect": path})
         return see_other(path)

@@ -1,4 +1,4 @@
-"""Before every request: who asks, and whether the route is open to them."""
+"""The guard of every request: its session, and whether the role suffices."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ from payments_ui.sign_in.settings import SignInSettings
 from payments_ui.sign_in.throttle import Throttle
 from payments_ui.web.cookies import cookie_name
 
-BACKGROUND = "Payments-Background"  # A request that a script makes while nobody clicks.
+BACKGROUND = "Payments-Background"  # Header of a request that no click caused.
 SESSION_COOKIE = "payments_ui_session"
 
 
 class SignedOut(Exception):
-    """The page is asked for by somebody who has not signed in, or whose session has ended."""
+    """The request needs a session and has none, or one that has ended."""
 
 
 class NotAllowed(Exception):
-    """Somebody who has signed in may see this, and not do it."""
+    """The person who is signed in lacks the role."""
 
 
 @dataclass(frozen=True)
 class SignIn:
-    """What signing in works with; one of it in each process. `way` is off, password or oidc."""
+    """The objects of sign-in, one of each per process."""
 
     settings: SignInSettings
     sessions: Sessions
@@ -54,8 +54,8 @@ class SignIn:
         *,
         on_sign_out: Callable[[str], None],
     ) -> "SignIn":
-        """As the settings ask for it."""
-        way = settings.sign_in
+        """Create them from the settings."""
+        method = settings.sign_in
         return cls(
             settings,
             Sessions(settings, secret),
@@ -63,15 +63,15 @@ class SignIn:
             SealedCookies(secret, "id token"),
             Throttle(),
             ClientAddresses(networks_of(settings.trusted_proxies), settings.forwarded_header),
-            PasswordCheck(settings) if way == "password" else None,
-            Provider(settings) if way == "oidc" else None,
+            PasswordCheck(settings) if method == "password" else None,
+            Provider(settings) if method == "oidc" else None,
             settings.https,
             on_sign_out,
         )
 
     @property
     def on(self) -> bool:
-        """Whether anybody has to sign in."""
+        """Whether sign-in is required."""
         return self.settings.sign_in != "off"
 
     @property
@@ -84,7 +84,7 @@ sign_in = PerApp[SignIn]("sign_in")
 
 
 def current_session() -> Session | None:
-    """Of whoever asks; None where nobody has to sign in, or has."""
+    """Return the session of the current request; None without one."""
     return cast("Session | None", g.get("session"))
 
 
@@ -95,38 +95,38 @@ def session_id() -> str:
 
 
 def operator_name() -> str | None:
-    """Who acts, as the API is told; None where nobody has to sign in."""
+    """Return the name that the API records; None without sign-in."""
     session = current_session()
     return session.person.name if session else None
 
 
 def may_operate() -> bool:
-    """Whether whoever asks may pay and decide."""
+    """Whether the current visitor may pay and decide dead letters."""
     session = current_session()
     return not sign_in().on or (session is not None and session.person.role >= Role.OPERATOR)
 
 
 async def admit() -> None:
-    """Before every request. Raises SignedOut, NotAllowed."""
-    here = sign_in()
-    if not here.on:
+    """Find the session, before every request. Raises SignedOut, NotAllowed."""
+    auth = sign_in()
+    if not auth.on:
         return
-    session = here.sessions.read(request.cookies.get(here.session_cookie))
+    session = auth.sessions.read(request.cookies.get(auth.session_cookie))
     g.session = session
-    wanted = role_of_route(request.endpoint)
-    if wanted == Role.PUBLIC:
+    required = role_of_route(request.endpoint)
+    if required == Role.PUBLIC:
         return
     if session is None:
         raise SignedOut
-    if session.person.role < wanted:
+    if session.person.role < required:
         raise NotAllowed
 
 
-def wanted_page() -> str:
-    """The page that the browser shows, or is about to: where to go on after signing in."""
+def current_page() -> str:
+    """Return the page that the browser shows or requests, to return to after sign-in."""
     if request.headers.get("HX-Request") == "true":
-        shown = request.headers.get("HX-Current-URL", "")
-        _, _, path = shown.partition("://")
+        url = request.headers.get("HX-Current-URL", "")
+        _, _, path = url.partition("://")
         return next_page("/" + path.partition("/")[2])
     if request.method not in {"GET", "HEAD"}:
         return HOME
@@ -134,7 +134,7 @@ def wanted_page() -> str:
 
 
 async def renew(response: Response) -> Response:
-    """After every request: a click moves the end of the session; what scripts ask does not."""
+    """Move the idle end of the session after a click; requests by scripts do not move it."""
     session = current_session()
     if session is None or role_of_route(request.endpoint) == Role.PUBLIC:
         return response
@@ -146,38 +146,38 @@ async def renew(response: Response) -> Response:
 
 
 def set_session(response: Response, session: Session) -> None:
-    """Let the browser keep it, until it ends at the latest."""
-    here = sign_in()
+    """Set the session's cookie."""
+    auth = sign_in()
     response.set_cookie(
-        here.session_cookie,
-        here.sessions.write(session),
-        max_age=max(1, int(session.started_at + here.sessions.seconds_max - time())),
+        auth.session_cookie,
+        auth.sessions.write(session),
+        max_age=max(1, int(session.started_at + auth.sessions.seconds_max - time())),
         path="/",
-        secure=here.https,
+        secure=auth.https,
         httponly=True,
         samesite="Lax",
     )
 
 
 def clear_session(response: Response) -> None:
-    """Let the browser forget it."""
-    here = sign_in()
+    """Delete the session's cookie."""
+    auth = sign_in()
     response.delete_cookie(
-        here.session_cookie, path="/", secure=here.https, httponly=True, samesite="Lax"
+        auth.session_cookie, path="/", secure=auth.https, httponly=True, samesite="Lax"
     )
 
 
-def guard(app: Quart, here: SignIn) -> None:
-    """Put the guard on the app; before anything else that looks at a request."""
-    sign_in.install(app, here)
-    show_sign_ins(here.settings.sign_in)
+def guard(app: Quart, auth: SignIn) -> None:
+    """Guard every route of the app. Call it before other before_request functions."""
+    sign_in.install(app, auth)
+    show_sign_ins(auth.settings.sign_in)
     app.before_request(admit)
     app.after_request(renew)
 
     @app.context_processor
     async def for_templates() -> dict[str, object]:
         return {
-            "sign_in_on": here.on,
-            "who": current_session(),
+            "sign_in_on": auth.on,
+            "signed_in": current_session(),
             "may_operate": may_operate(),
         }

@@ -1,4 +1,4 @@
-"""Where somebody wanted to go before signing in: a page of ours, or the first one."""
+"""The page to return to after sign-in: one of this site, or the home page."""
 
 from urllib.parse import quote, urlsplit
 
@@ -8,9 +8,9 @@ _NOT_PAGES = ("/sign-in", "/sign-out", "/signed-out", "/live", "/static/")
 
 
 def next_page(text: str | None) -> str:
-    """The path and query, if they certainly are of this site; else the first page.
+    """Return the path and query if they certainly belong to this site, else the home page.
 
-    Browsers take `//host`, `/\\\\host` and paths with tabs or line ends for other sites'.
+    Browsers take `//host`, `/\\\\host` and paths with tabs or line ends for other sites.
     """
     if not text or len(text) > CHARS_MAX or not text.startswith("/"):
         return HOME
@@ -22,7 +22,7 @@ def next_page(text: str | None) -> str:
     return text.partition("#")[0]
 
 
-def sign_in_path(wanted: str) -> str:
-    """The sign-in page that leads on to what was wanted."""
-    page = next_page(wanted)
+def sign_in_path(page: str) -> str:
+    """Return the path of the sign-in page that leads to the page."""
+    page = next_page(page)
     return "/sign-in" if page == HOME else f"/sign-in?next={quote(page, safe='/')}"

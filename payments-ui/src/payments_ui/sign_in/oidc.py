@@ -1,7 +1,7 @@
 """Sign-in by an OpenID Connect provider: the authorization code flow with PKCE, by Authlib.
 
-Authlib speaks the protocol and checks the ID token. Here stands what it leaves to its users:
-which provider, which signatures, whose endpoints, how long to wait, and what to make of it all.
+Authlib implements the protocol and checks the ID token. This module decides what Authlib leaves to
+its users: the provider, the signature algorithms, the endpoints, the timeouts and the errors.
 """
 
 import asyncio
@@ -22,26 +22,26 @@ from joserfc.errors import BadSignatureError, JoseError
 from payments_core.config import is_loopback
 from payments_ui.sign_in.settings import SignInSettings, words
 
-FRESH_SECONDS = 3600.0  # Then the provider's description and keys are fetched anew.
+FRESH_SECONDS = 3600.0  # Then the provider's metadata and keys are fetched again.
 ENDPOINTS_NEEDED = ("authorization_endpoint", "token_endpoint", "jwks_uri")
 ENDPOINTS = (*ENDPOINTS_NEEDED, "userinfo_endpoint", "end_session_endpoint")
 
 
 class ProviderUnavailable(Exception):
-    """The provider does not answer, or answers with what is none."""
+    """The provider does not answer, or its answer is invalid."""
 
 
 class ProviderRefused(Exception):
-    """The provider does not go on with this sign-in; its own error code says why."""
+    """The provider rejects this sign-in; the text is its error code."""
 
 
 class IdTokenInvalid(Exception):
-    """What the provider says of the person cannot be trusted; the text says what is wrong."""
+    """The ID token or its sender does not hold; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A sign-in that a browser is sent to the provider with, and what it must come back with."""
+    """A sign-in at the provider: its URL, and the values that the answer must match."""
 
     url: str
     state: str
@@ -50,7 +50,7 @@ class Begun:
 
 
 class _Client(AsyncOAuth2Mixin, AsyncOpenIDMixin, BaseApp):  # type: ignore[misc]  # Has no types.
-    """Authlib's client of one provider, with the provider's own word bounded."""
+    """Authlib's client of one provider, using checked metadata alone."""
 
     client_cls = AsyncOAuth2Client
 
@@ -64,8 +64,8 @@ class _Client(AsyncOAuth2Mixin, AsyncOpenIDMixin, BaseApp):  # type: ignore[misc
                 "scope": settings.oidc_scopes,
                 "code_challenge_method": "S256",
                 "timeout": settings.oidc_timeout_seconds,
-                # Authlib makes a client for each step; reading the authorities' certificates for
-                # every one of them would take longer than all the rest.
+                # Authlib makes a client for each step; reading the certificates of all
+                # authorities each time would dominate the sign-in.
                 "verify": httpx2.create_ssl_context(),
             },
         )
@@ -73,7 +73,7 @@ class _Client(AsyncOAuth2Mixin, AsyncOpenIDMixin, BaseApp):  # type: ignore[misc
         self._metadata: dict[str, Any] = {}
 
     async def load_server_metadata(self) -> dict[str, Any]:
-        """The provider's description of itself, of which only what is checked here is used."""
+        """Return the provider's metadata, of which only checked fields are used."""
         if self._metadata:
             return self._metadata
         issuer = self._settings.oidc_issuer or ""
@@ -81,27 +81,28 @@ class _Client(AsyncOAuth2Mixin, AsyncOpenIDMixin, BaseApp):  # type: ignore[misc
         async with self._get_session() as client:
             answer = await client.request("GET", url, withhold_token=True)
             answer.raise_for_status()
-            said = answer.json()
-        if not isinstance(said, dict) or said.get("issuer") != issuer:
-            raise ProviderUnavailable(f"{url} describes another issuer")
+            published = answer.json()
+        if not isinstance(published, dict) or published.get("issuer") != issuer:
+            raise ProviderUnavailable(f"{url} names another issuer")
         for name in ENDPOINTS:
-            if (endpoint := said.get(name)) or name in ENDPOINTS_NEEDED:
+            if (endpoint := published.get(name)) or name in ENDPOINTS_NEEDED:
                 _check_endpoint(name, endpoint)
-        # The provider may narrow the signatures that we take, and never widen them.
-        taken = words(self._settings.oidc_algorithms)
-        offered = said.get("id_token_signing_alg_values_supported") or ["RS256"]
-        methods = said.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        # The provider may narrow the accepted algorithms, and never widen them.
+        accepted = words(self._settings.oidc_algorithms)
+        offered = published.get("id_token_signing_alg_values_supported") or ["RS256"]
+        methods = published.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
         by_post = "client_secret_basic" not in methods and "client_secret_post" in methods
         metadata = {
             "issuer": issuer,
-            **{name: said[name] for name in ENDPOINTS if said.get(name)},
-            # Without any in common ours alone: an empty list would mean Authlib's own default.
-            "id_token_signing_alg_values_supported": [a for a in taken if a in offered] or taken,
-            "names_itself": bool(said.get("authorization_response_iss_parameter_supported")),
+            **{name: published[name] for name in ENDPOINTS if published.get(name)},
+            # With none in common, ours: an empty list would mean Authlib's default.
+            "id_token_signing_alg_values_supported": [a for a in accepted if a in offered]
+            or accepted,
+            "names_itself": bool(published.get("authorization_response_iss_parameter_supported")),
         }
         if self.client_secret and by_post:
             metadata["token_endpoint_auth_method"] = "client_secret_post"  # noqa: S105  # nosec B105
-        # Authlib keeps the provider's keys in there too.
+        # Authlib keeps the provider's keys in it too.
         self._metadata = self.server_metadata = metadata
         return metadata
 
@@ -115,17 +116,17 @@ def _check_endpoint(name: str, url: object) -> None:
 
 
 class Provider:
-    """The one that the settings name."""
+    """The provider of the settings."""
 
     def __init__(self, settings: SignInSettings) -> None:
-        """Nothing is asked of it before the first sign-in: it may be down when we start."""
+        """Connect at the first sign-in: the provider may be down when the page starts."""
         self._settings = settings
         self._client: _Client | None = None
         self._made_at = 0.0
 
     @asynccontextmanager
-    async def _asked(self) -> AsyncIterator[_Client]:
-        """The client, for as long as one step may take; errors come out as ours."""
+    async def _requests(self) -> AsyncIterator[_Client]:
+        """Give the client for one step, within the timeout, and translate its errors."""
         if self._client is None or monotonic() - self._made_at > FRESH_SECONDS:
             self._client, self._made_at = _Client(self._settings), monotonic()
         try:
@@ -140,20 +141,20 @@ class Provider:
         except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             raise ProviderUnavailable(type(error).__name__) from error
         except (ValueError, TypeError) as error:
-            raise ProviderUnavailable("its answer is none that OpenID Connect knows") from error
+            raise ProviderUnavailable("its answer is not valid in OpenID Connect") from error
 
     async def begin(self, redirect_uri: str) -> Begun:
-        """Where to send the browser. Raises ProviderUnavailable."""
-        async with self._asked() as client:
-            made = await client.create_authorization_url(redirect_uri)
-        return Begun(made["url"], made["state"], made["nonce"], made["code_verifier"])
+        """Begin a sign-in. Raises ProviderUnavailable."""
+        async with self._requests() as client:
+            request = await client.create_authorization_url(redirect_uri)
+        return Begun(request["url"], request["state"], request["nonce"], request["code_verifier"])
 
     async def check_sender(self, issuer: str | None) -> None:
-        """Whether the answer that a browser brings is this provider's (RFC 9207).
+        """Check that this provider sent the browser's answer (RFC 9207).
 
         Raises IdTokenInvalid, ProviderUnavailable.
         """
-        async with self._asked() as client:
+        async with self._requests() as client:
             metadata = await client.load_server_metadata()
         if (issuer or metadata["names_itself"]) and issuer != self._settings.oidc_issuer:
             raise IdTokenInvalid("the answer names another provider")
@@ -161,24 +162,24 @@ class Provider:
     async def finish(
         self, code: str, code_verifier: str, nonce: str, redirect_uri: str
     ) -> tuple[Mapping[str, Any], str]:
-        """The person's claims, verified, and the ID token they stand in.
+        """Return the verified claims and the ID token that holds them.
 
         Raises ProviderUnavailable, ProviderRefused, IdTokenInvalid.
         """
-        async with self._asked() as client:
+        async with self._requests() as client:
             token = await client.fetch_access_token(
                 redirect_uri, code=code, code_verifier=code_verifier
             )
         if not isinstance(token.get("id_token"), str):
-            raise IdTokenInvalid("there is none in the provider's answer")
-        async with self._asked() as client:
+            raise IdTokenInvalid("the provider's answer has no ID token")
+        async with self._requests() as client:
             try:
                 claims = await self._verified(client, token, nonce)
             except BadSignatureError:
-                # Perhaps the provider has changed its keys under the same name, or names none.
+                # The provider may have replaced its keys under the same id, or give none.
                 await client.fetch_jwk_set(force=True)
                 claims = await self._verified(client, token, nonce)
-        async with self._asked() as client:
+        async with self._requests() as client:
             return await self._with_user_info(client, token, claims), token["id_token"]
 
     async def _verified(
@@ -199,35 +200,37 @@ class Provider:
     async def _with_user_info(
         self, client: _Client, token: Mapping[str, Any], claims: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """The claims, and where the role is not among them, those of the userinfo endpoint."""
+        """Return the claims, with those of the userinfo endpoint if the role is missing."""
         metadata = await client.load_server_metadata()
         if claim_values(claims, self._settings.oidc_role_claim) or (
             "userinfo_endpoint" not in metadata
         ):
             return claims
-        told: Mapping[str, Any] = await client.userinfo(token=token)
-        if told.get("sub") != claims["sub"]:
-            raise IdTokenInvalid("the userinfo endpoint tells of somebody else")
-        return {**told, **claims}
+        more: Mapping[str, Any] = await client.userinfo(token=token)
+        if more.get("sub") != claims["sub"]:
+            raise IdTokenInvalid("the userinfo endpoint describes another person")
+        return {**more, **claims}
 
     async def sign_out_url(self, id_token: str | None, back_to: str) -> str | None:
-        """Where the provider ends its own session too; None where it offers no such place.
+        """Return where the provider ends its own session; None if it has no such endpoint.
 
         Raises ProviderUnavailable.
         """
-        async with self._asked() as client:
+        async with self._requests() as client:
             metadata = await client.load_server_metadata()
             if "end_session_endpoint" not in metadata:
                 return None
-            made = await client.create_logout_url(
+            logout = await client.create_logout_url(
                 back_to, id_token, client_id=self._settings.oidc_client_id
             )
-            return str(made["url"])
+            return str(logout["url"])
 
 
 def claim_values(claims: Mapping[str, Any], name: str) -> list[str]:
-    """The claim's texts: its own, or those in its list. Dots lead into objects, unless the whole
-    is a claim's name (as in `https://example.com/roles`)."""
+    """Return the claim's texts: one, or a list of them.
+
+    Dots lead into objects, unless the whole name is a claim (as in `https://example.com/roles`).
+    """
     value: Any = claims.get(name)
     if value is None and name not in claims:
         value = claims

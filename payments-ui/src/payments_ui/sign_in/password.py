@@ -1,4 +1,4 @@
-"""One user with a password: for small sites that have no provider to ask."""
+"""Sign-in of one user by password, for small sites without a provider."""
 
 import asyncio
 import getpass
@@ -10,15 +10,15 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from payments_ui.sign_in.settings import SignInSettings
 
-PASSWORD_CHARS_MAX = 1000  # Longer ones are refused unread.
-CHOSEN_MIN_CHARS = 12  # Of a password that a person chose: NIST SP 800-63B asks for 8 at least.
+PASSWORD_CHARS_MAX = 1000  # Longer ones are refused without hashing.
+CHOSEN_MIN_CHARS = 12  # Of a password that a person chose; NIST SP 800-63B requires 8.
 
 
 class PasswordCheck:
-    """Says whether name and password are right, in the same time whichever is wrong."""
+    """Checks name and password in the same time, whichever is wrong."""
 
     def __init__(self, settings: SignInSettings) -> None:
-        """Keep the hash; a password that came unhashed is hashed now and forgotten."""
+        """Keep the hash; an unhashed password is hashed now and not kept."""
         self._user = settings.password_user
         hasher = PasswordHasher()
         if settings.password_hash is not None:
@@ -27,11 +27,11 @@ class PasswordCheck:
             assert settings.password is not None
             self._hash = hasher.hash(settings.password.get_secret_value())
         self._hasher = hasher
-        # One at a time: each takes 64 MiB, which is most of what the process may use.
+        # One at a time: each takes 64 MiB, most of the memory that the process may use.
         self._turn = asyncio.Semaphore(1)
 
     async def is_right(self, user: str, password: str) -> bool:
-        """Whether it is the user's password. Takes about a tenth of a second, in a thread."""
+        """Whether name and password match. Takes about 0.1 s, in a thread."""
         if len(password) > PASSWORD_CHARS_MAX:
             return False
         async with self._turn:
@@ -46,17 +46,17 @@ class PasswordCheck:
 
 
 def hash_password() -> int:
-    """Ask for a password (twice on a terminal, else one line of standard input), print its hash."""
+    """Read a password, twice on a terminal or once from standard input, and print its hash."""
     if sys.stdin.isatty():
         password = getpass.getpass("Password: ")
         if password != getpass.getpass("Again: "):
-            print("The two differ: nothing was hashed.", file=sys.stderr)
+            print("The passwords differ.", file=sys.stderr)
             return 1
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not CHOSEN_MIN_CHARS <= len(password) <= PASSWORD_CHARS_MAX:
         print(
-            f"A password has {CHOSEN_MIN_CHARS} to {PASSWORD_CHARS_MAX} characters.",
+            f"A password must have {CHOSEN_MIN_CHARS} to {PASSWORD_CHARS_MAX} characters.",
             file=sys.stderr,
         )
         return 1

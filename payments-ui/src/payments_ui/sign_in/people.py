@@ -1,4 +1,4 @@
-"""From what a provider says of somebody to who they are here."""
+"""From a provider's claims to a person and a role."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,11 +9,11 @@ from payments_ui.sign_in.roles import Role
 from payments_ui.sign_in.sessions import SUBJECT_MAX_CHARS, Person
 from payments_ui.sign_in.settings import SignInSettings, words
 
-EVERYBODY = "*"
+EVERYONE = "*"
 
 
 class NoRole(Exception):
-    """The provider knows the person, and the settings give them no role here."""
+    """The settings give the person no role."""
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -21,18 +21,18 @@ class NoRole(Exception):
 
 
 def person_of(settings: SignInSettings, claims: Mapping[str, Any]) -> Person:
-    """Who has signed in. Raises NoRole."""
+    """Return the person that the claims describe. Raises NoRole."""
     subject = str(claims["sub"])[:SUBJECT_MAX_CHARS]
-    named = claim_values(claims, settings.oidc_name_claim)
-    # Goes into records and a header: what does not print has no place there.
-    name = "".join(c for c in (named or [subject])[0] if c.isprintable()).strip()[
+    names = claim_values(claims, settings.oidc_name_claim)
+    # It goes into records and a header: unprintable characters are removed.
+    name = "".join(c for c in (names or [subject])[0] if c.isprintable()).strip()[
         :OPERATOR_MAX_CHARS
     ]
     values = set(claim_values(claims, settings.oidc_role_claim))
     viewers = words(settings.oidc_viewers)
     if values & set(words(settings.oidc_operators)):
         role = Role.OPERATOR
-    elif EVERYBODY in viewers or values & set(viewers):
+    elif EVERYONE in viewers or values & set(viewers):
         role = Role.VIEWER
     else:
         raise NoRole(name or subject)

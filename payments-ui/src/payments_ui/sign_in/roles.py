@@ -1,18 +1,18 @@
-"""Who may do what: every route of the page, and the role it asks for, in one table."""
+"""Roles, and the role that each route needs."""
 
 from enum import IntEnum
 
 
 class Role(IntEnum):
-    """From those who may do nothing to those who may do everything."""
+    """Roles in increasing order."""
 
-    PUBLIC = 0  # Asked of nobody: signing in itself, probes, style sheets.
-    VIEWER = 1  # Sees everything.
-    OPERATOR = 2  # Pays, and decides about dead letters.
+    PUBLIC = 0  # No session: sign-in itself, probes, static files.
+    VIEWER = 1  # Reads everything.
+    OPERATOR = 2  # Also pays and decides dead letters.
 
     @property
     def word(self) -> str:
-        """As people read it."""
+        """The role's name for people."""
         return self.name.capitalize()
 
 
@@ -21,7 +21,7 @@ ROUTES = {
     "control.health": Role.PUBLIC,
     "control.livez": Role.PUBLIC,
     "control.readyz": Role.PUBLIC,
-    "control.metrics": Role.PUBLIC,  # Counts, for Prometheus; it has no browser to sign in with.
+    "control.metrics": Role.PUBLIC,  # Prometheus cannot sign in.
     "sign_in.page": Role.PUBLIC,
     "sign_in.by_password": Role.PUBLIC,
     "sign_in.start": Role.PUBLIC,
@@ -46,8 +46,10 @@ ROUTES = {
 
 
 def role_of_route(endpoint: str | None) -> Role:
-    """What a route asks for. What is not in the table asks for most; no route at all for least
-    beyond nothing: that there is no such page is told to those who may see pages."""
+    """Return the role that a route needs.
+
+    A route that is missing in the table needs the highest. No route, a 404, needs a viewer.
+    """
     if endpoint is None:
         return Role.VIEWER
     return ROUTES.get(endpoint, Role.OPERATOR)

@@ -1,4 +1,4 @@
-"""Signing in and out."""
+"""Sign-in and sign-out."""
 
 import logging
 from time import time
@@ -30,10 +30,10 @@ from payments_ui.web.errors import form_expired_page
 from payments_ui.web.responses import render, see_other
 
 TRANSACTION_COOKIE = "payments_ui_oidc"
-TRANSACTION_SECONDS = 600  # As long as somebody may take at the provider.
-TRANSACTIONS_MAX = 4  # Windows in which one browser signs in at the same time.
+TRANSACTION_SECONDS = 600  # Longest time at the provider.
+TRANSACTIONS_MAX = 4  # Concurrent sign-ins of one browser.
 ID_TOKEN_COOKIE = "payments_ui_id_token"  # noqa: S105 - a name  # nosec B105
-COOKIE_CHARS_MAX = 3800  # Browsers take 4,096 with the name and what belongs to it.
+COOKIE_CHARS_MAX = 3800  # Browsers accept 4,096 with name and attributes.
 
 blueprint = Blueprint("sign_in", __name__)
 log = logging.getLogger(__name__)
@@ -44,15 +44,15 @@ def _address() -> str:
 
 
 def _failed(why: str, **more: object) -> None:
-    """On record, without anything that was typed: people type passwords into wrong fields."""
-    way = sign_in().settings.sign_in
-    SIGN_INS.labels(way, why).inc()
-    log.warning("sign_in_failed", extra={"way": way, "why": why, "address": _address(), **more})
+    """Log and count a failure, without input: people type passwords into wrong fields."""
+    method = sign_in().settings.sign_in
+    SIGN_INS.labels(method, why).inc()
+    log.warning("sign_in_failed", extra={"way": method, "why": why, "address": _address(), **more})
 
 
-def _signed_in(person: Person, wanted: str) -> Response:
-    """A new session, and on to the page that was wanted."""
-    begun = Session.begin(person)
+def _signed_in(person: Person, page: str) -> Response:
+    """Begin a session and redirect to the page."""
+    new_session = Session.begin(person)
     SIGN_INS.labels(person.method, "succeeded").inc()
     log.info(
         "sign_in_succeeded",
@@ -61,145 +61,149 @@ def _signed_in(person: Person, wanted: str) -> Response:
             "operator": person.name,
             "subject": person.subject,
             "role": person.role.name.lower(),
-            "session": begun.id,
+            "session": new_session.id,
             "address": _address(),
         },
     )
-    session.clear()  # What forms were signed with before is worth nothing any more.
-    response = see_other(next_page(wanted))
-    set_session(response, begun)
+    session.clear()  # Forms of the time before sign-in no longer hold.
+    response = see_other(next_page(page))
+    set_session(response, new_session)
     return response
 
 
 @blueprint.get("/sign-in")
 async def page() -> ResponseReturnValue:
-    """The form, or the way to the provider."""
-    wanted = next_page(request.args.get("next"))
+    """Show the form, or the link to the provider."""
+    target = next_page(request.args.get("next"))
     if not sign_in().on or current_session() is not None:
-        return see_other(wanted)
-    return await _sign_in_page(wanted)
+        return see_other(target)
+    return await _sign_in_page(target)
 
 
-async def _sign_in_page(wanted: str, status: int = 200, **more: object) -> Response:
+async def _sign_in_page(target: str, status: int = 200, **more: object) -> Response:
     headers = {"Retry-After": str(more["wait"])} if "wait" in more else {}
-    here = sign_in().settings
+    settings = sign_in().settings
     return await render(
-        "sign_in.html", status, headers, way=here.sign_in, named=here.oidc_name, next=wanted, **more
+        "sign_in.html",
+        status,
+        headers,
+        method=settings.sign_in,
+        provider_name=settings.oidc_name,
+        next=target,
+        **more,
     )
 
 
 @blueprint.post("/sign-in")
 async def by_password() -> ResponseReturnValue:
-    """Name and password."""
-    here = sign_in()
-    if here.password is None:
+    """Sign in by name and password."""
+    auth = sign_in()
+    if auth.password is None:
         return see_other("/sign-in")
-    sent = await request.form
-    wanted = next_page(sent.get("next"))
-    user, password = sent.get("user", "").strip(), sent.get("password", "")
+    form = await request.form
+    target = next_page(form.get("next"))
+    user, password = form.get("user", "").strip(), form.get("password", "")
     if not user or not password:
-        return await _sign_in_page(wanted, 422, user=user, wrong="Both are needed.")
+        return await _sign_in_page(target, 422, user=user, wrong="Enter name and password.")
     address = _address()
-    if seconds := here.throttle.take(address):
+    if seconds := auth.throttle.take(address):
         _failed("throttled")
-        return await _sign_in_page(wanted, 429, user=user, wait=int(seconds) + 1)
-    if not await here.password.is_right(user, password):
+        return await _sign_in_page(target, 429, user=user, wait=int(seconds) + 1)
+    if not await auth.password.is_right(user, password):
         _failed("wrong_password")
-        return await _sign_in_page(
-            wanted, 403, user=user, wrong="Name and password do not belong together."
-        )
-    here.throttle.reset(address)
-    name = here.settings.password_user
-    return _signed_in(Person(name, name, Role.OPERATOR, "password"), wanted)
+        return await _sign_in_page(target, 403, user=user, wrong="Incorrect name or password.")
+    auth.throttle.reset(address)
+    name = auth.settings.password_user
+    return _signed_in(Person(name, name, Role.OPERATOR, "password"), target)
 
 
 # --- by a provider --------------------------------------------------------------------------------
 
 
-def _callback_url(here: SignIn) -> str:
-    return f"{here.settings.public_url}/sign-in/callback"
+def _callback_url(auth: SignIn) -> str:
+    return f"{auth.settings.public_url}/sign-in/callback"
 
 
-def _transaction_cookie(here: SignIn) -> str:
+def _transaction_cookie(auth: SignIn) -> str:
     # Another host of the domain must not be able to set it: it would choose who signs in.
-    return cookie_name(TRANSACTION_COOKIE, https=here.https)
+    return cookie_name(TRANSACTION_COOKIE, https=auth.https)
 
 
-def _id_token_cookie(here: SignIn) -> str:
+def _id_token_cookie(auth: SignIn) -> str:
     # Large, so only /sign-out gets it; the prefix __Host- would demand Path=/.
-    return f"__Secure-{ID_TOKEN_COOKIE}" if here.https else ID_TOKEN_COOKIE
+    return f"__Secure-{ID_TOKEN_COOKIE}" if auth.https else ID_TOKEN_COOKIE
 
 
-def _transactions(here: SignIn) -> dict[str, list[str | float]]:
-    """Sign-ins that this browser has begun: state -> nonce, code verifier, page, end."""
-    found = here.transactions.open(request.cookies.get(_transaction_cookie(here)))
+def _transactions(auth: SignIn) -> dict[str, list[str | float]]:
+    """Return the browser's unfinished sign-ins: state -> nonce, code verifier, page, end."""
+    content = auth.transactions.open(request.cookies.get(_transaction_cookie(auth)))
     return {
         state: begun
-        for state, begun in (found if isinstance(found, dict) else {}).items()
+        for state, begun in (content if isinstance(content, dict) else {}).items()
         if begun[3] > time()
     }
 
 
 def _keep_transactions(
-    response: Response, here: SignIn, transactions: dict[str, list[str | float]]
+    response: Response, auth: SignIn, transactions: dict[str, list[str | float]]
 ) -> None:
     kept = dict(list(transactions.items())[-TRANSACTIONS_MAX:])
     response.set_cookie(
-        _transaction_cookie(here),
-        here.transactions.seal(kept) if kept else "",
+        _transaction_cookie(auth),
+        auth.transactions.seal(kept) if kept else "",
         max_age=TRANSACTION_SECONDS if kept else 0,
         path="/",
-        secure=here.https,
+        secure=auth.https,
         httponly=True,
-        samesite="Lax",  # The provider's answer comes by a link from its site.
+        samesite="Lax",  # The provider's answer is a link from its site.
     )
 
 
 @blueprint.get("/sign-in/start")
 async def start() -> ResponseReturnValue:
-    """Off to the provider."""
-    here = sign_in()
-    wanted = next_page(request.args.get("next"))
-    if here.provider is None:
-        return see_other(wanted)
+    """Redirect to the provider."""
+    auth = sign_in()
+    target = next_page(request.args.get("next"))
+    if auth.provider is None:
+        return see_other(target)
     try:
-        begun = await here.provider.begin(_callback_url(here))
+        begun = await auth.provider.begin(_callback_url(auth))
     except (ProviderUnavailable, IdTokenInvalid) as error:
         return await _trouble("provider_unavailable", error)
     response = see_other(begun.url)
     ends_at = time() + TRANSACTION_SECONDS
-    transactions = _transactions(here)
-    transactions[begun.state] = [begun.nonce, begun.code_verifier, wanted, ends_at]
-    _keep_transactions(response, here, transactions)
+    transactions = _transactions(auth)
+    transactions[begun.state] = [begun.nonce, begun.code_verifier, target, ends_at]
+    _keep_transactions(response, auth, transactions)
     return response
 
 
 @blueprint.get("/sign-in/callback")
 async def callback() -> ResponseReturnValue:
-    """Back from the provider."""
-    here = sign_in()
-    if here.provider is None:
+    """Finish a sign-in with the provider's answer."""
+    auth = sign_in()
+    if auth.provider is None:
         return see_other(HOME)
-    transactions = _transactions(here)
+    transactions = _transactions(auth)
     begun = transactions.pop(request.args.get("state", ""), None)
     if begun is None:
         response = await _trouble("unknown_state")
     else:
-        response = await _finish(here, here.provider, begun)
-    _keep_transactions(response, here, transactions)
+        response = await _finish(auth, auth.provider, begun)
+    _keep_transactions(response, auth, transactions)
     return response
 
 
-async def _finish(here: SignIn, provider: Provider, begun: list[str | float]) -> Response:
-    nonce, code_verifier, wanted = (str(each) for each in begun[:3])
+async def _finish(auth: SignIn, provider: Provider, begun: list[str | float]) -> Response:
+    nonce, code_verifier, target = (str(each) for each in begun[:3])
     try:
         await provider.check_sender(request.args.get("iss"))
         if error := request.args.get("error"):
             raise ProviderRefused(error[:100])
         claims, id_token = await provider.finish(
-            request.args.get("code", ""), code_verifier, nonce, _callback_url(here)
+            request.args.get("code", ""), code_verifier, nonce, _callback_url(auth)
         )
-        response = _signed_in(person_of(here.settings, claims), wanted)
+        response = _signed_in(person_of(auth.settings, claims), target)
     except ProviderUnavailable as problem:
         return await _trouble("provider_unavailable", problem)
     except ProviderRefused as problem:
@@ -209,15 +213,15 @@ async def _finish(here: SignIn, provider: Provider, begun: list[str | float]) ->
         return await _trouble("id_token_invalid", problem)
     except NoRole as problem:
         return await _trouble("no_role", problem)
-    sealed = here.id_tokens.seal(id_token)
+    sealed = auth.id_tokens.seal(id_token)
     if len(sealed) <= COOKIE_CHARS_MAX:
-        # Only for signing out there: sent with nothing else.
+        # Only for sign-out at the provider.
         response.set_cookie(
-            _id_token_cookie(here),
+            _id_token_cookie(auth),
             sealed,
-            max_age=here.sessions.seconds_max,
+            max_age=auth.sessions.seconds_max,
             path="/sign-out",
-            secure=here.https,
+            secure=auth.https,
             httponly=True,
             samesite="Strict",
         )
@@ -228,37 +232,40 @@ TROUBLE = {
     "provider_unavailable": (
         503,
         "The sign-in service is not answering",
-        "Nobody can sign in at the moment. Those who are signed in already can work on.",
+        "Sign-in is not possible at the moment. Existing sessions continue.",
     ),
     "provider_refused": (
         502,
-        "The sign-in service refused",
-        "It did not go on with this sign-in. Try again; if that does not help, whoever runs this "
-        "page finds the reason in its log.",
+        "The sign-in service rejected the sign-in",
+        "Try again. If it fails again, the administrator finds the reason in the log of this page.",
     ),
-    "denied": (403, "You were not signed in", "The sign-in was cancelled, or you may not use it."),
+    "denied": (
+        403,
+        "You are not signed in",
+        "The sign-in was cancelled, or the sign-in service denied you access.",
+    ),
     "id_token_invalid": (
         502,
         "The sign-in cannot be trusted",
-        "What the sign-in service said about you did not pass our checks, so it was not used. Try "
-        "again; if that does not help, whoever runs this page finds the reason in its log.",
+        "The answer of the sign-in service did not pass the checks. Try again. If it fails again, "
+        "the administrator finds the reason in the log of this page.",
     ),
     "unknown_state": (
         400,
         "This sign-in has expired",
-        "It took more than ten minutes, was finished already, or was begun in another browser.",
+        "It took more than ten minutes, is already complete, or began in another browser.",
     ),
     "no_role": (
         403,
         "You have no access to this page",
-        "You did sign in, but none of your groups may see payments. Whoever manages your groups "
-        "can change that.",
+        "Your account has none of the groups that may see payments. Ask the administrator of your "
+        "groups.",
     ),
 }
 
 
 async def _trouble(why: str, problem: Exception | None = None) -> Response:
-    """A page that says what went wrong, and a line in the log that says why."""
+    """Log the failure and show its page."""
     _failed(why, detail=str(problem or ""))
     status, title, detail = TROUBLE[why]
     name = problem.name if isinstance(problem, NoRole) else ""
@@ -278,34 +285,34 @@ async def form_expired(error: CsrfFailed) -> ResponseReturnValue:
 
 @blueprint.post("/sign-out")
 async def sign_out() -> ResponseReturnValue:
-    """Forget the session here, end its open pages, and go on to the provider to end its own."""
-    here, ending = sign_in(), current_session()
-    if ending is not None:
+    """End the session and its open pages, here and at the provider."""
+    auth, ended = sign_in(), current_session()
+    if ended is not None:
         SIGN_OUTS.inc()
-        log.info("signed_out", extra={"operator": ending.person.name, "session": ending.id})
-        here.on_sign_out(ending.id)
+        log.info("signed_out", extra={"operator": ended.person.name, "session": ended.id})
+        auth.on_sign_out(ended.id)
     session.clear()
-    elsewhere = await _sign_out_elsewhere(here) if ending is not None else None
-    if elsewhere is None:
+    provider_url = await _provider_sign_out_url(auth) if ended is not None else None
+    if provider_url is None:
         response = see_other("/signed-out")
     else:
-        # Not a redirect: the answer to a form may not lead to another site (form-action).
-        response = await render("signing_out.html", elsewhere=elsewhere)
+        # No redirect: form-action forbids that a form leads to another site.
+        response = await render("signing_out.html", provider_url=provider_url)
     clear_session(response)
     response.delete_cookie(
-        _id_token_cookie(here), path="/sign-out", secure=here.https, httponly=True
+        _id_token_cookie(auth), path="/sign-out", secure=auth.https, httponly=True
     )
-    # Whatever the browser has kept of the pages goes too.
+    # Pages in the browser's cache go too.
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
 
-async def _sign_out_elsewhere(here: SignIn) -> str | None:
-    if here.provider is None:
+async def _provider_sign_out_url(auth: SignIn) -> str | None:
+    if auth.provider is None:
         return None
-    id_token = here.id_tokens.open(request.cookies.get(_id_token_cookie(here)))
+    id_token = auth.id_tokens.open(request.cookies.get(_id_token_cookie(auth)))
     try:
-        return await here.provider.sign_out_url(id_token, f"{here.settings.public_url}/signed-out")
+        return await auth.provider.sign_out_url(id_token, f"{auth.settings.public_url}/signed-out")
     except (ProviderUnavailable, IdTokenInvalid) as problem:
         log.warning("provider_sign_out_failed", extra={"detail": str(problem)})
         return None
@@ -313,7 +320,7 @@ async def _sign_out_elsewhere(here: SignIn) -> str | None:
 
 @blueprint.get("/signed-out")
 async def signed_out() -> ResponseReturnValue:
-    """Says so; other windows of this browser notice."""
+    """Confirm the sign-out; other windows of the browser notice it."""
     if not sign_in().on:
         return see_other(HOME)
     return await render("signed_out.html")

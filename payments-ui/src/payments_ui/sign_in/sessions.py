@@ -1,7 +1,7 @@
-"""The session of somebody who signed in: one encrypted cookie.
+"""Sessions of people who signed in: one encrypted cookie each.
 
-Nothing of it is kept here, so any replica that has the secret key reads what another wrote. What
-that means for taking a session back stands in docs/decisions/0020-page-sessions.md.
+The server keeps no state, so a replica with the same secret key reads what another wrote. What that
+means for revoking a session: docs/decisions/0020-page-sessions.md.
 """
 
 import base64
@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from payments_ui.sign_in.roles import Role
 from payments_ui.sign_in.settings import SignInSettings
 
-SUBJECT_MAX_CHARS = 255  # OpenID Connect's own limit for `sub`.
-RENEW_SECONDS_MAX = 60  # A click moves the idle end no more often than this: fewer cookies.
+SUBJECT_MAX_CHARS = 255  # OpenID Connect's limit for `sub`.
+RENEW_SECONDS_MAX = 60  # Clicks renew a session at most this often: fewer cookies.
 
 
 class SealedCookies:
-    """Encrypts and signs what a cookie holds; each purpose has a key of its own."""
+    """Encrypts and signs cookies' content, with a key of its own for each purpose."""
 
     def __init__(self, secret: str, purpose: str) -> None:
         """Derive the purpose's key from the secret that all replicas share."""
@@ -31,11 +31,11 @@ class SealedCookies:
         self._fernet = Fernet(base64.urlsafe_b64encode(key.derive(secret.encode())))
 
     def seal(self, content: object) -> str:
-        """The content, JSON, as a cookie's value."""
+        """Return the content, as JSON, as a cookie's value."""
         return self._fernet.encrypt(json.dumps(content).encode()).decode()
 
     def open(self, value: str | None) -> Any:
-        """What was sealed, or None for anything else."""
+        """Return the sealed content, or None for anything else."""
         try:
             return json.loads(self._fernet.decrypt((value or "").encode()))
         except (InvalidToken, ValueError):
@@ -44,7 +44,7 @@ class SealedCookies:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who has just proved who they are, and how. `subject` never changes, `name` may."""
+    """A person who signed in, and by which method. `subject` never changes, `name` may."""
 
     subject: str
     name: str
@@ -54,7 +54,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A person signed in. Times are seconds since 1970."""
+    """A session. Times are seconds since 1970."""
 
     id: str
     person: Person
@@ -63,26 +63,26 @@ class Session:
 
     @classmethod
     def begin(cls, person: Person) -> Self:
-        """A new one, as of now: nothing of an earlier one lives on in it."""
+        """Begin a new session; nothing of an earlier one is kept."""
         now = int(time())
         return cls(secrets.token_urlsafe(12), person, now, now)
 
 
 class Sessions:
-    """Writes and reads sessions, and knows when they end."""
+    """Writes and reads sessions, and computes their end."""
 
     def __init__(self, settings: SignInSettings, secret: str) -> None:
-        """The way of signing in is part of the key: another password ends every session."""
-        how = [settings.sign_in, settings.oidc_issuer, settings.oidc_client_id]
-        how += [settings.password_user]
+        """Derive the key from the credentials too: another password ends every session."""
+        credentials = [settings.sign_in, settings.oidc_issuer, settings.oidc_client_id]
+        credentials += [settings.password_user]
         for password in (settings.password_hash, settings.password):
-            how.append(password.get_secret_value() if password else None)
-        self._cookies = SealedCookies(secret, f"session {json.dumps(how)}")
+            credentials.append(password.get_secret_value() if password else None)
+        self._cookies = SealedCookies(secret, f"session {json.dumps(credentials)}")
         self.idle_seconds = settings.session_idle_minutes * 60
         self.seconds_max = settings.session_hours * 3600
 
     def write(self, session: Session) -> str:
-        """The cookie's value."""
+        """Return the cookie's value."""
         person = session.person
         return self._cookies.seal(
             [
@@ -92,7 +92,7 @@ class Sessions:
         )
 
     def read(self, cookie: str | None) -> Session | None:
-        """The session, unless it has ended, or none was ever written so."""
+        """Return the session, or None if it has ended or the cookie is not ours."""
         content = self._cookies.open(cookie)
         if not isinstance(content, list) or len(content) != 7:
             return None
@@ -102,11 +102,11 @@ class Sessions:
         return session if time() < self.ends_at(session) else None
 
     def ends_at(self, session: Session) -> float:
-        """When it ends if nothing is clicked from now on."""
+        """Return when the session ends without another click."""
         return min(session.seen_at + self.idle_seconds, session.started_at + self.seconds_max)
 
     def renewed(self, session: Session) -> Session | None:
-        """The session as of this click; None where that makes no difference worth a cookie."""
+        """Return the session with a new idle end, or None if the last renewal is recent."""
         now = int(time())
         if now - session.seen_at < min(RENEW_SECONDS_MAX, self.idle_seconds / 10):
             return None

@@ -1,4 +1,4 @@
-// Pointing at a chart shows the figures below the pointer.
+// Shows the figures under the pointer.
 function nearest(points, x) {
   let best = null;
   for (const point of points) {
@@ -10,9 +10,9 @@ function nearest(points, x) {
 
 /** A balance stays until the next posting: the point is the last one at or before x. */
 function before(points, x) {
-  let found = points[0];
-  for (const point of points) if (Number(point.dataset.x) <= x) found = point;
-  return found;
+  let last = points[0];
+  for (const point of points) if (Number(point.dataset.x) <= x) last = point;
+  return last;
 }
 
 function add(plot, name) {
@@ -34,24 +34,24 @@ function point(plot, event) {
   if (!points.length) return;
   const steps = plot.closest("[data-chart]").dataset.chart === "steps";
   const x = ((event.clientX - box.left) / box.width) * 1000;
-  const found = steps ? before(points, x) : nearest(points, x);
+  const shown = steps ? before(points, x) : nearest(points, x);
   clear(plot);
-  const left = (Number(found.dataset.x) / 1000) * box.width;
+  const left = (Number(shown.dataset.x) / 1000) * box.width;
   add(plot, "chart-cursor").style.left = `${left}px`;
   if (steps) {
     const dot = add(plot, "chart-dot");
     dot.style.left = `${left}px`;
-    dot.style.top = `${found.dataset.y}%`;
+    dot.style.top = `${shown.dataset.y}%`;
   }
   const tip = add(plot, "chart-tip");
   const text = document.createElement("b");
-  text.textContent = found.dataset.text;
+  text.textContent = shown.dataset.text;
   const when = document.createElement("span");
   when.textContent = new Intl.DateTimeFormat(undefined, {
     dateStyle: "medium",
     timeStyle: "medium",
     hour12: false,
-  }).format(new Date(found.dataset.at));
+  }).format(new Date(shown.dataset.at));
   tip.append(text, when);
   const room = box.width - tip.offsetWidth;
   tip.style.left = `${Math.max(0, Math.min(room, left + (left > box.width / 2 ? -tip.offsetWidth - 10 : 10)))}px`;

@@ -1,11 +1,11 @@
-// Says whether the page is up to date, and asks for fresh content when it may not be.
+// Shows whether the page is up to date, and fetches fresh content when it may not be.
 //
 // live          listening, and payments-api's stream is connected behind it
-// behind        listening, but payments-api is not answering
+// behind        listening, but payments-api does not answer
 // reconnecting  this page has lost its own connection
-const SILENCE_MS_MAX = 25_000; // The server says something every 10 s.
-const RETRY_MS = [1000, 4000]; // Between these two, by chance, so that pages do not come in step.
-const SETTLE_MS = 1500; // A blink shorter than this is not worth a banner.
+const SILENCE_MS_MAX = 25_000; // The server sends a beat every 10 s.
+const RETRY_MS = [1000, 4000]; // At random between these, so that pages do not reconnect in step.
+const SETTLE_MS = 1500; // A shorter interruption shows no banner.
 const TEXT = {
   live: "Live",
   behind: "Behind",
@@ -13,8 +13,8 @@ const TEXT = {
   connecting: "Connecting",
 };
 const REASON = {
-  behind: "The payments service is not answering. This page catches up by itself.",
-  reconnecting: "The connection to the page's server is lost. It is tried again by itself.",
+  behind: "The payments service is not answering. This page updates as soon as it does.",
+  reconnecting: "The connection to the page's server is lost. The page reconnects by itself.",
 };
 
 const root = document.documentElement;
@@ -33,7 +33,7 @@ function setState(state) {
   if (state === "live") {
     behindSince = null;
     banner.hidden = true;
-    // What was missed is fetched; the first connection of a fresh page has missed nothing.
+    // Fetch what was missed; the first connection of a fresh page has missed nothing.
     if (was === "behind" || was === "reconnecting") refetch();
   } else if (state !== "connecting") {
     behindSince ??= new Date();
@@ -46,13 +46,13 @@ function showBanner() {
   const at = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false }).format(
     behindSince,
   );
-  const shown = `Last news at ${at}. ${reason}`;
+  const shown = `Last update at ${at}. ${reason}`;
   const text = document.getElementById("behind-text");
   if (text.textContent !== shown) text.textContent = shown;
   banner.hidden = false;
 }
 
-/** Ask every part of the page for its present content, at most once a second. */
+/** Refetch every part of the page, at most once a second. */
 function refetch() {
   refetchTimer ??= setTimeout(
     () => {
@@ -81,10 +81,10 @@ if (source) {
     if (event.detail.connection.attempt > 0 && !document.hidden) setState("reconnecting");
   });
   source.addEventListener("htmx:sse:error", () => setState("reconnecting"));
-  // The very first request may fail too; the extension only repeats those after it.
+  // The first request may fail too; the extension only repeats later ones.
   source.addEventListener("htmx:error", retry);
   source.addEventListener("htmx:response:error", (event) => {
-    // The session has ended: the page asked for again leads to the sign-in page.
+    // The session has ended: reloading leads to the sign-in page.
     if (event.detail.ctx?.response?.status === 401) location.reload();
     else retry();
   });
@@ -93,7 +93,7 @@ if (source) {
 
   setInterval(() => {
     showBanner();
-    // A connection that died silently reports nothing: end it, and it is made anew.
+    // A connection that died silently reports nothing: end it, and the extension reconnects.
     if (connection?.reader && !document.hidden && Date.now() - heardAt > SILENCE_MS_MAX) {
       heardAt = Date.now();
       connection.reader.cancel();
@@ -101,7 +101,7 @@ if (source) {
   }, 500);
 }
 
-// Parts that follow the clock, or that the API could not fill, ask by themselves.
+// Parts that follow the clock, or that the API could not fill, refetch on their own.
 setInterval(() => {
   if (root.dataset.connection === "live" && document.querySelector("[data-incomplete]")) refetch();
   if (

@@ -1,4 +1,4 @@
-// Forms: nothing typed is lost, times are the reader's own, confirmations open in place.
+// Forms: input survives errors and reloads, times are local, confirmations open in a dialog.
 
 /* Times: the server takes UTC, the fields show the reader's zone. */
 const pad = (number) => String(number).padStart(2, "0");
@@ -47,7 +47,7 @@ document.addEventListener("formdata", (event) => {
   }
 });
 
-/* Small buttons that need a script appear with it. */
+/* Buttons that need a script are hidden without it. */
 function reveal(root) {
   for (const button of root.querySelectorAll("[data-copy][hidden]")) {
     button.hidden = !navigator.clipboard;
@@ -62,7 +62,7 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => button.classList.remove("is-done"), 1200);
 });
 
-/* The filters stand open where there is room. */
+/* The filters are open on a wide screen. */
 for (const box of document.querySelectorAll("details[data-open-wide]")) {
   const wide = matchMedia("(min-width: 48rem)");
   const fit = () => (box.open = box.open || wide.matches);
@@ -70,7 +70,7 @@ for (const box of document.querySelectorAll("details[data-open-wide]")) {
   wide.addEventListener("change", fit);
 }
 
-/* Confirmations open in a dialog; without a script their links lead to a page. */
+/* Confirmations open in a dialog; without a script their links open a page. */
 const dialog = document.getElementById("dialog");
 
 async function openDialog(link) {
@@ -99,8 +99,8 @@ document.addEventListener("click", (event) => {
   }
 });
 
-/* Paying: what was typed survives a reload until the payment has come through.
-   The key is kept with it, so that sending again after a lost answer pays once. */
+/* Paying: input survives a reload until the payment is created. Its idempotency key is kept with
+   it: sending again after a lost response creates no second payment. */
 const DRAFT = "payments.draft";
 const FIELDS = ["accountId", "amount", "currency", "description", "idempotencyKey"];
 const payForm = () => document.getElementById("pay");
@@ -110,7 +110,7 @@ function remember() {
   try {
     sessionStorage.setItem(DRAFT, JSON.stringify(draft));
   } catch {
-    // Then only this page remembers.
+    // Storage is unavailable: a reload loses the input.
   }
 }
 
@@ -118,7 +118,7 @@ function forget() {
   try {
     sessionStorage.removeItem(DRAFT);
   } catch {
-    // Nothing was stored either.
+    // Storage is unavailable: nothing was stored.
   }
 }
 

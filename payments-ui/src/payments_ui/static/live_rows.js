@@ -1,11 +1,11 @@
-// Takes payments as they change into the page: rows of the list, badges, open details.
-const RECENT_MAX = 400; // Outcomes remembered, for fragments that were read just before them.
-const COUNTED_MAX = 5000; // Waiting rows; a list left under the pointer overnight stays small.
-const REFETCH_MS = 700; // A busy account's page is not fetched more often than this.
+// Applies changed payments to the page: rows of the list, badges, details.
+const RECENT_MAX = 400; // Outcomes kept for fragments that were read just before them.
+const COUNTED_MAX = 5000; // Held rows; bounds a list that the pointer rests on overnight.
+const REFETCH_MS = 700; // A busy account's page is fetched at most this often.
 
 const source = document.getElementById("live");
 const recent = new Map(); // Payment id -> its newest row.
-// New rows wait until the reader lets them in: the newest that fit, and how many there are.
+// New rows are held while the list is in use: the newest that fit, and their number.
 const held = new Map();
 const heldIds = new Set();
 let refetchTimer = null;
@@ -19,14 +19,14 @@ function parse(html) {
   return [...template.content.querySelectorAll("tr[data-id]")];
 }
 
-/** Whether the reader is busy with the list: then nothing moves under the pointer. */
+/** Whether the list is in use: then no row moves under the pointer. */
 function occupied(rows) {
   const box = rows.closest("section").getBoundingClientRect();
   return box.top < -40 || rows.matches(":hover") || rows.contains(document.activeElement);
 }
 
-function matches(row, wanted) {
-  const { account, status, currency, start, end } = wanted.dataset;
+function matches(row, filters) {
+  const { account, status, currency, start, end } = filters.dataset;
   const created = row.dataset.created.slice(0, 16);
   return (
     (!account || account === row.dataset.account) &&
@@ -43,7 +43,7 @@ function replace(old, row) {
   const changed = old.dataset.status !== row.dataset.status;
   const fresh = row.cloneNode(true);
   if (old.contains(document.activeElement)) {
-    // The focused link stays; only what can change is exchanged.
+    // Keep the focused link; replace only the cells that can change.
     for (const cell of [".cell-status", ".cell-amount"]) {
       old.querySelector(cell).replaceWith(fresh.querySelector(cell));
     }
@@ -54,7 +54,7 @@ function replace(old, row) {
   if (changed) document.getElementById(row.id).classList.add("is-changed");
 }
 
-/** Put a new row where its id belongs: ids grow with time. */
+/** Insert a new row in the order of ids, which grow with time. */
 function insert(rows, row) {
   const fresh = row.cloneNode(true);
   fresh.classList.add("is-new");
@@ -95,7 +95,7 @@ function takeNew(rows, row) {
   if (held.size > Number(rows.dataset.limit)) held.delete([...held.keys()].sort()[0]);
 }
 
-/** Forget waiting rows that a fresh fragment shows, or has gone past. */
+/** Drop held rows that a fresh fragment shows or has passed. */
 function forgetShown(rows) {
   const newest = rows.dataset.firstPage === "yes" ? rows.querySelector("tr")?.dataset.id : "";
   for (const id of heldIds) {
@@ -122,7 +122,7 @@ function takeRow(row) {
   else takeNew(rows, row);
 }
 
-/** Details of a payment or an account are fetched again when it is theirs that changed. */
+/** Whether the change concerns the payment or account on the page. */
 function concerns(row) {
   return (
     document.querySelector("[data-refetch-payment]")?.dataset.refetchPayment === idOf(row) ||
@@ -145,7 +145,7 @@ source?.addEventListener("payments", (event) => {
   showHeld();
 });
 
-// A fragment may have been read just before an event that has been shown already.
+// A fragment may be older than an event that is shown already.
 document.addEventListener("htmx:after:swap", () => {
   for (const [id, row] of recent) {
     const shown = document.getElementById(`p-${id}`);

@@ -1,7 +1,7 @@
-// Signing out in one window reaches the others of the same browser; the menu closes by itself.
+// Signs out the browser's other windows; closes the user menu.
 const windows = new BroadcastChannel("payments.session");
 if (document.querySelector("[data-signed-out]")) windows.postMessage("signed out");
-// What is asked for again leads to the sign-in page, and from there back.
+// A reload leads to the sign-in page, and back after signing in.
 windows.addEventListener("message", () => {
   if (!document.querySelector("[data-signed-out], .sign-in")) location.reload();
 });

@@ -1,4 +1,4 @@
-// Runs before the first paint, so that a chosen theme never flashes.
+// Runs before the first paint, so that the other theme does not flash.
 (() => {
   const root = document.documentElement;
   root.classList.add("has-script");
@@ -6,7 +6,7 @@
     try {
       return localStorage.getItem("theme");
     } catch {
-      return null; // Storage may be forbidden; the system's theme is used then.
+      return null; // Storage is unavailable: use the system's theme.
     }
   };
   const dark = () =>
@@ -27,7 +27,7 @@
       try {
         localStorage.setItem("theme", root.dataset.theme);
       } catch {
-        // Then the choice lasts as long as the page.
+        // Storage is unavailable: the choice lasts as long as the page.
       }
       label();
     });

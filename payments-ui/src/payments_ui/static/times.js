@@ -1,4 +1,4 @@
-// Shows every <time> in the reader's zone; the exact UTC stays in its title.
+// Shows every <time> in local time; the exact UTC stays in its title.
 const clock = new Intl.DateTimeFormat(undefined, {
   hour: "2-digit",
   minute: "2-digit",
@@ -44,9 +44,9 @@ const showAll = (root) => root.querySelectorAll("time").forEach(show);
 showAll(document);
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const zoneText = document.getElementById("zone");
-if (zoneText) zoneText.textContent = `your own zone (${zone})`;
+if (zoneText) zoneText.textContent = `your time zone (${zone})`;
 
-// Rows and fragments arrive at any moment; a morph may also put the UTC text back.
+// Rows and fragments arrive at any time; a morph may restore the UTC text.
 new MutationObserver((changes) => {
   const touched = new Set();
   for (const change of changes) {
@@ -54,7 +54,7 @@ new MutationObserver((changes) => {
     if (change.target.parentElement?.nodeName === "TIME") touched.add(change.target.parentElement);
     for (const node of change.addedNodes) {
       if (node.nodeName === "TIME") touched.add(node);
-      else node.querySelectorAll?.("time").forEach((found) => touched.add(found));
+      else node.querySelectorAll?.("time").forEach((time) => touched.add(time));
     }
   }
   touched.forEach(show);

@@ -1,4 +1,4 @@
-"""Static files: addresses that change with their content, so that browsers may keep them."""
+"""Static files, with URLs that change with the content: browsers may cache them."""
 
 import hashlib
 from functools import cache
@@ -13,24 +13,26 @@ WEEK_SECONDS = 7 * 24 * 3600
 
 @cache
 def static_url(name: str) -> str:
-    """The address of a file below static/, with a digest of what is in it."""
+    """Return the URL of a file in static/, with a digest of its content."""
     digest = hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]
     return f"/static/{name}?v={digest}"
 
 
-async def _let_browsers_keep(response: Response) -> Response:
+async def _set_cache_control(response: Response) -> Response:
     if request.endpoint == "static" and response.status_code == 200:
         if "v" in request.args:
-            kept = f"public, max-age={YEAR_SECONDS}, immutable"
+            cache_control = f"public, max-age={YEAR_SECONDS}, immutable"
         elif request.path.endswith(".woff2"):
-            kept = f"public, max-age={WEEK_SECONDS}"  # Named in fonts.css, without a digest.
+            cache_control = (
+                f"public, max-age={WEEK_SECONDS}"  # fonts.css names it without a digest.
+            )
         else:
-            kept = "no-cache"
-        response.headers["Cache-Control"] = kept
+            cache_control = "no-cache"
+        response.headers["Cache-Control"] = cache_control
     return response
 
 
 def install_assets(app: Quart) -> None:
-    """Give templates `static_url`, and static answers their caching headers."""
+    """Give templates `static_url`, and static files their caching headers."""
     app.jinja_env.globals["static_url"] = static_url
-    app.after_request(_let_browsers_keep)
+    app.after_request(_set_cache_control)

@@ -1,7 +1,7 @@
-"""Geometry of the charts; the templates draw it as SVG, with attributes and never with styles.
+"""Geometry of the charts, which the templates draw as SVG with attributes alone.
 
-Coordinates run from 0 to WIDTH and, downwards, from 0 to HEIGHT; the drawing is stretched to
-its box, and labels stand beside it in HTML so that text keeps its shape.
+x runs from 0 to WIDTH, y downwards from 0 to HEIGHT. The drawing is stretched to its box; labels
+are HTML beside it and keep their form.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +13,12 @@ from payments_ui.api.types import LedgerEntry, Throughput
 from payments_ui.web.formatting import parse_time
 
 WIDTH, HEIGHT = 1000.0, 100.0
-TICKS = 4  # Lines on the vertical axis, about.
+TICKS = 4  # Approximate number of lines on the vertical axis.
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A line of an axis: where, and what it stands for."""
+    """A line of the vertical axis: position and value."""
 
     at: float
     value: float
@@ -35,7 +35,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Bar:
-    """What happened in one bucket."""
+    """The payments of one bucket."""
 
     x: float
     width: float
@@ -67,7 +67,7 @@ class Point:
 
 @dataclass(frozen=True)
 class StepChart:
-    """A balance over time: it changes at a posting and stays until the next."""
+    """A balance over time: it changes at each posting."""
 
     line: str
     area: str
@@ -78,7 +78,7 @@ class StepChart:
 
 
 def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
-    """Round numbers that span low..high: [0, 5, 10, 15]."""
+    """Return round numbers that span low..high: [0, 5, 10, 15]."""
     if high <= low:
         high = low + 1
     raw = (high - low) / TICKS
@@ -90,7 +90,7 @@ def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
 
 
 def throughput_chart(answer: Throughput) -> BarChart:
-    """The bars of GET /throughput; failed ones stand on top, where they are seen."""
+    """Return a bar for each bucket of GET /throughput, failed payments on top."""
     buckets = answer["buckets"]
     seconds = answer["bucketSeconds"] or 1
     totals = [b["completed"] + b["failed"] + b["discrepancy"] for b in buckets]
@@ -113,7 +113,7 @@ def throughput_chart(answer: Throughput) -> BarChart:
                 segments=_stack(counts, scale),
             )
         )
-    # The newest bucket is still filling: the rate is that of the whole minute before it.
+    # The newest bucket may be incomplete: the rate is that of the minute before it.
     minute = totals[-1 - max(1, 60 // seconds) : -1]
     return BarChart(
         bars=tuple(bars),
@@ -129,7 +129,7 @@ def _stack(counts: dict[str, int], scale: float) -> tuple[Segment, ...]:
     segments = []
     for kind, count in counts.items():
         if count:
-            height = max(count * scale, 1.5)  # One failure among thousands is still seen.
+            height = max(count * scale, 1.5)  # One failure among thousands stays visible.
             floor_y -= height
             segments.append(Segment(kind, round(floor_y, 2), round(height, 2)))
     return tuple(segments)

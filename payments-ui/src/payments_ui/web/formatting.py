@@ -1,9 +1,11 @@
-"""How amounts, times and names read on the page."""
+"""Amounts, times and ids as the page shows them."""
 
 import re
 from datetime import UTC, datetime
 
 from markupsafe import Markup, escape
+
+from payments_core.domain.statuses import COMPLETED, PENDING
 
 _AMOUNT = re.compile(r"\A(-?)([0-9]{1,40})(\.[0-9]+)?\Z")  # int() refuses 4,301 digits.
 _TRACEPARENT = re.compile(r"\A[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")
@@ -11,11 +13,11 @@ MINUS = "\N{MINUS SIGN}"
 
 
 def money(amount: str | None) -> str:
-    """ "-1234567.80" as "−1,234,567.80"; anything unexpected as it came."""
-    found = _AMOUNT.match(amount or "")
-    if not found:
+    """Turn "-1234567.80" into "−1,234,567.80"; return anything else unchanged."""
+    matched = _AMOUNT.match(amount or "")
+    if not matched:
         return amount or ""
-    sign, whole, decimals = found.groups()
+    sign, whole, decimals = matched.groups()
     return f"{MINUS if sign else ''}{int(whole):,}{decimals or ''}"
 
 
@@ -25,18 +27,18 @@ def now_text() -> str:
 
 
 def parse_time(value: str) -> datetime | None:
-    """A time of the API as UTC, or None where it is none."""
+    """Return a time of the API in UTC, or None if the text is no time."""
     try:
         at = datetime.fromisoformat(value)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):  # The year 1 in Tokyo was none in UTC.
+    except (ValueError, OverflowError):  # Year 1 in Tokyo is year 0 in UTC.
         return None
 
 
 def time_tag(value: str | None, style: str = "short") -> Markup:
-    """A `<time>`: UTC as sent, the reader's own zone once the script has run.
+    """Return a `<time>` in UTC; a script shows it in local time.
 
-    style: short (clock, and the date where it is not today), full, clock or ago.
+    style: short (the date only if it is not today), full, clock or ago.
     """
     at = parse_time(value) if value else None
     if at is None:
@@ -49,7 +51,7 @@ def time_tag(value: str | None, style: str = "short") -> Markup:
 
 
 def duration(seconds: float | None) -> str:
-    """ "0.4 s", "12 s", "3 min 5 s", "2 h 10 min"; a dash for none."""
+    """Return "0.4 s", "12 s", "3 min 5 s", "2 h 10 min"; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 10:
@@ -62,8 +64,19 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
+def age(value: str) -> str:
+    """Return the time since a time of the API, in one unit: "40 s", "13 min", "5 h"."""
+    at = parse_time(value)
+    if at is None:
+        return "–"
+    seconds = max(0, int((datetime.now(UTC) - at).total_seconds()))
+    if seconds < 60:
+        return f"{seconds} s"
+    return f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h"
+
+
 def elapsed(start: str | None, end: str | None) -> str:
-    """How long it took from one time of the API to another: "184 ms", "3.2 s"."""
+    """Return the time between two times of the API: "184 ms", "3.2 s"."""
     first, last = parse_time(start or ""), parse_time(end or "")
     if first is None or last is None:
         return ""
@@ -72,17 +85,17 @@ def elapsed(start: str | None, end: str | None) -> str:
 
 
 def short_id(identifier: str) -> str:
-    """The end of a UUIDv7, the part that tells neighbours apart."""
+    """Return the end of a UUIDv7, which differs between neighbours."""
     return identifier[-8:]
 
 
 def trace_id(traceparent: str | None) -> str | None:
-    """The trace's id in a W3C traceparent, or None."""
-    found = _TRACEPARENT.match(traceparent or "")
-    return found.group(1) if found else None
+    """Return the trace id of a W3C traceparent, or None."""
+    matched = _TRACEPARENT.match(traceparent or "")
+    return matched.group(1) if matched else None
 
 
 def outcome(payment: dict[str, str | None]) -> str:
-    """pending, completed, discrepancy or failed: what a badge says of a payment."""
-    status = payment.get("status") or "pending"
-    return "discrepancy" if status == "completed" and payment.get("discrepancyAmount") else status
+    """Return the badge of a payment: pending, completed, discrepancy or failed."""
+    status = payment.get("status") or PENDING
+    return "discrepancy" if status == COMPLETED and payment.get("discrepancyAmount") else status

@@ -1,0 +1,64 @@
+"""The form that confirms an operator's action: name and reason, both recorded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from payments_core.domain.statuses import OPERATOR_MAX_CHARS, REASON_MAX_CHARS
+from payments_ui.api.client import ApiProblem, ApiUnavailable
+from payments_ui.web.forms import as_sentence
+
+LABELS = {"actor": "Your name", "reason": "Reason"}
+
+
+@dataclass
+class ConfirmForm:
+    """Name and reason as typed, and the errors. A signed-in operator types no name."""
+
+    actor: str = ""
+    reason: str = ""
+    signed_in: bool = False
+    errors: dict[str, str] = field(default_factory=dict)  # Field name -> sentence.
+    refusal_title: str = ""
+    refusal: str = ""
+
+    @classmethod
+    def read(
+        cls, form: Mapping[str, str], operator: str | None, *, reason_required: bool
+    ) -> "ConfirmForm":
+        """Read the submitted form and check it."""
+        actor = operator or form.get("actor", "").strip()
+        read = cls(actor, form.get("reason", "").strip(), operator is not None)
+        if not read.actor:
+            read.errors["actor"] = "Your name is required for the audit log."
+        if len(read.actor) > OPERATOR_MAX_CHARS:
+            read.errors["actor"] = f"Your name must have at most {OPERATOR_MAX_CHARS} characters."
+        if reason_required and not read.reason:
+            read.errors["reason"] = "A reason is required: it is kept with the payment."
+        if len(read.reason) > REASON_MAX_CHARS:
+            read.errors["reason"] = f"The reason must have at most {REASON_MAX_CHARS} characters."
+        return read
+
+    def as_body(self) -> dict[str, str]:
+        """Return the API's fields; a header names an operator who has signed in."""
+        reason = {"reason": self.reason}
+        return reason if self.signed_in else {"actor": self.actor, **reason}
+
+    def take_error(self, error: ApiProblem | ApiUnavailable) -> int:
+        """Show the API's error; return the status of the response."""
+        if isinstance(error, ApiUnavailable):
+            self.refusal = f"The payments service {error.why}."
+            if error.sent:
+                self.refusal_title = "The outcome is unknown."
+                self.refusal += " Look in the audit log before you repeat the action."
+            else:
+                self.refusal_title = "Nothing was changed."
+                self.refusal += " Try again."
+            return 503
+        self.errors |= {
+            name: as_sentence(LABELS[name], detail)
+            for name, detail in error.fields.items()
+            if name in LABELS
+        }
+        if not self.errors:
+            self.refusal_title, self.refusal = "The action was rejected.", error.detail
+        return error.status
