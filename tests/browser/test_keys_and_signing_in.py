@@ -119,7 +119,7 @@ def test_a_viewer_is_shown_nothing_to_change_and_refused_what_they_send_all_the_
     expect(page.locator("#pay")).to_have_count(0)
     payment_id = pay_elsewhere(system, "acct_viewed", "3.00")
     expect(visitor.row(payment_id).locator(".badge")).to_have_text("Completed")
-    page = visitor.open("/operate/")
+    page = visitor.open("/operate")
     expect(page.locator(f"#j-{job_id}")).to_be_visible()
     expect(page.get_by_role("link", name=re.compile("Replay|Discard"))).to_have_count(0)
     before = done_so_far(system)
@@ -186,7 +186,7 @@ def test_when_the_pages_key_is_revoked_it_says_so_and_comes_back_with_another(
     expect(alert).to_contain_text("does not accept this page's key")
     assert done_so_far(system) == before
     expect(page.get_by_label("Amount", exact=True)).to_have_value("9.00")
-    for path in ("/operate/", "/activity", "/accounts/acct_led"):
+    for path in ("/operate", "/activity", "/accounts/acct_led"):
         page = visitor.open(path)
         expect(page.get_by_role("heading", level=1)).to_have_text(
             "The page's API key is not accepted"
@@ -213,7 +213,7 @@ def test_the_pages_key_is_in_nothing_that_a_browser_gets_and_in_no_log(
 ) -> None:
     for user in ("ada", "grace"):
         visitor = come(user)
-        for path in ("/", "/operate/", "/activity", "/accounts/acct_led", "/nothing", "/metrics"):
+        for path in ("/", "/operate", "/activity", "/accounts/acct_led", "/nothing", "/metrics"):
             visitor.open(path)
         guarded.seen.append(json.dumps(visitor.context.cookies()))
     read = "\n".join(guarded.seen)

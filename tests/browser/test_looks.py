@@ -27,7 +27,7 @@ def paths(system: WholeSystem) -> dict[str, str]:
         "payment": f"/payments/{odd}",
         "failed payment": f"/payments/{failed}",
         "account": "/accounts/acct_looks",
-        "operate": "/operate/",
+        "operate": "/operate",
         "confirm": "/operate/replay",
         "activity": "/activity",
         "error": "/no/such/page",

@@ -11,7 +11,7 @@ def test_a_dead_letter_is_replayed_and_its_payment_completes(
     visitor: Visitor, system: WholeSystem
 ) -> None:
     [job_id] = make_dead_letters(system, "acct_dead", 1)
-    page = visitor.open("/operate/")
+    page = visitor.open("/operate")
     row = page.locator(f"#j-{job_id}")
     expect(row).to_contain_text("the vault is shut")
     row.get_by_role("link", name="Replay").click()
@@ -33,7 +33,7 @@ def test_a_dead_letter_is_replayed_and_its_payment_completes(
 
 def test_a_dead_letter_is_discarded_with_a_reason(visitor: Visitor, system: WholeSystem) -> None:
     [job_id] = make_dead_letters(system, "acct_discard", 1)
-    page = visitor.open("/operate/")
+    page = visitor.open("/operate")
     page.locator(f"#j-{job_id}").get_by_role("link", name="Discard").click()
     dialog = page.locator("#dialog")
     dialog.get_by_label("Your name").fill("Grace")
@@ -54,7 +54,7 @@ def test_several_dead_letters_are_counted_then_replayed(
     visitor: Visitor, system: WholeSystem
 ) -> None:
     make_dead_letters(system, "acct_many", 3)
-    page = visitor.open("/operate/")
+    page = visitor.open("/operate")
     page.get_by_role("link", name="Replay several…").click()
     dialog = page.locator("#dialog")
     dialog.get_by_label("Account").fill("acct_many")
@@ -69,7 +69,7 @@ def test_several_dead_letters_are_counted_then_replayed(
 
 
 def test_the_machines_state_is_shown_and_follows(visitor: Visitor, system: WholeSystem) -> None:
-    page = visitor.open_live("/operate/")
+    page = visitor.open_live("/operate")
     expect(page.locator(".invariant-ok").first).to_be_visible()
     expect(page.locator(".invariant-broken")).to_have_count(0)
     expect(page.locator(".state-alive").first).to_be_visible()

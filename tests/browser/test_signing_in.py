@@ -73,7 +73,7 @@ def test_an_operator_signs_in_pays_decides_and_signs_out(
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading")).to_have_text("You are signed out")
     assert provider.ended[-1]["id_token_hint"] == provider.issued[-1]
-    visitor.open("/operate/")
+    visitor.open("/operate")
     expect(page.get_by_role("heading")).to_have_text("Sign in")
 
 
@@ -87,7 +87,7 @@ def test_a_viewer_sees_everything_and_has_nothing_to_change_it_with(
     expect(page.locator("#pay")).to_have_count(0)
     payment_id = pay_elsewhere(system, "acct_viewed", "3.00")
     expect(visitor.row(payment_id).locator(".badge")).to_have_text("Completed")
-    visitor.open("/operate/")
+    visitor.open("/operate")
     expect(page.locator(f"#j-{job_id}")).to_be_visible()
     expect(page.get_by_role("link", name="Replay")).to_have_count(0)
     expect(page.get_by_role("link", name="Discard")).to_have_count(0)
@@ -100,23 +100,23 @@ def test_signing_out_in_one_window_reaches_the_others(come: Callable[..., Visito
     visitor = come()
     sign_in(visitor, "ada")
     other = visitor.context.new_page()
-    other.goto(f"{visitor.url}/operate/")
+    other.goto(f"{visitor.url}/operate")
     page = visitor.page
     page.locator(".who summary").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading")).to_have_text("You are signed out")
-    other.wait_for_url("**/sign-in?next=/operate/")
+    other.wait_for_url("**/sign-in?next=/operate")
 
 
 def test_a_page_that_was_left_open_goes_to_the_sign_in_page_when_the_session_ends(
     come: Callable[..., Visitor],
 ) -> None:
     visitor = come()
-    sign_in(visitor, "ada", "/operate/")
+    sign_in(visitor, "ada", "/operate")
     page = visitor.page
     # As after its end: the browser has the cookie no more, and the page asks by itself.
     visitor.context.clear_cookies(name="payments_ui_session")
-    page.wait_for_url("**/sign-in?next=/operate/")
+    page.wait_for_url("**/sign-in?next=/operate")
 
 
 def test_what_was_typed_is_there_again_after_signing_in_anew(come: Callable[..., Visitor]) -> None:
@@ -137,7 +137,7 @@ def test_who_may_not_and_what_goes_wrong_are_pages_that_everybody_can_read(
 ) -> None:
     for size in ({}, {"viewport": PHONE, "has_touch": True, "is_mobile": True}):
         visitor = come(reduced_motion="reduce", color_scheme="light", **size)
-        page = visitor.open("/operate/")
+        page = visitor.open("/operate")
         findings = {"sign in": visitor.axe_findings()}
         page.emulate_media(color_scheme="dark")
         findings["sign in, dark"] = visitor.axe_findings()

@@ -89,7 +89,7 @@ async def test_any_other_name_or_password_does_not(
     assert answer.status_code == status
     page = await answer.get_data(as_text=True)
     assert not password or password not in page
-    assert (await browser.get("/operate/")).status_code == 303
+    assert (await browser.get("/operate")).status_code == 303
     assert not any(PASSWORD in str(vars(record)) for record in caplog.records)
 
 
@@ -173,7 +173,7 @@ async def test_signing_out_ends_the_session_and_a_script_cannot_do_it_from_elsew
     assert (await browser.client.post("/sign-out")).status_code == 403
     answer = await browser.send("/sign-out", "/operate/replay")
     assert answer.headers["Location"] == "/signed-out"
-    assert (await browser.get("/operate/")).status_code == 303
+    assert (await browser.get("/operate")).status_code == 303
 
 
 async def test_the_session_is_new_with_each_sign_in_and_so_is_what_forms_carry(
@@ -295,11 +295,11 @@ async def test_a_part_of_the_page_asked_for_too_late_leads_to_the_sign_in_page(
     browser: Browser,
 ) -> None:
     answer = await browser.get(
-        "/operate/",
-        **{"HX-Request": "true", "HX-Current-URL": "http://localhost/operate/?cursor=a"},
+        "/operate",
+        **{"HX-Request": "true", "HX-Current-URL": "http://localhost/operate?cursor=a"},
     )
     assert answer.status_code == 401
-    assert answer.headers["HX-Redirect"] == "/sign-in?next=/operate/%3Fcursor%3Da"
+    assert answer.headers["HX-Redirect"] == "/sign-in?next=/operate%3Fcursor%3Da"
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ async def test_a_part_of_the_page_asked_for_too_late_leads_to_the_sign_in_page(
     [
         *("https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example"),
         *("/\t/evil.example", "/\n/evil", "javascript:alert(1)", "evil", "", "/" + "a" * 1001),
-        *("/sign-in", "/sign-out", "/sign-in/start", "/live?since=1", "/é", " /operate/"),
+        *("/sign-in", "/sign-out", "/sign-in/start", "/live?since=1", "/é", " /operate"),
     ],
 )
 async def test_nobody_is_led_to_another_site(browser: Browser, text: str) -> None:
@@ -316,7 +316,7 @@ async def test_nobody_is_led_to_another_site(browser: Browser, text: str) -> Non
     assert answer.headers["Location"] == "/"
 
 
-@pytest.mark.parametrize("text", ["/", "/operate/", "/accounts/a%2Fb?currency=EUR&cursor=x%3D"])
+@pytest.mark.parametrize("text", ["/", "/operate", "/accounts/a%2Fb?currency=EUR&cursor=x%3D"])
 def test_pages_of_ours_are_gone_back_to(text: str) -> None:
     assert next_page(text) == text
     assert next_page(f"{text}#part") == text

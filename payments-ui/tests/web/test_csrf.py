@@ -93,7 +93,7 @@ async def test_an_expired_payment_form_keeps_what_was_typed_and_its_key(
     assert 'value="acct_1"' in page
 
 
-@pytest.mark.parametrize("path", ["/", "/operate/", "/static/tokens.css", "/nothing", "/health"])
+@pytest.mark.parametrize("path", ["/", "/operate", "/static/tokens.css", "/nothing", "/health"])
 async def test_every_answer_is_guarded(client: TestClientProtocol, path: str) -> None:
     headers = (await client.get(path)).headers
     assert "unsafe" not in headers["Content-Security-Policy"]

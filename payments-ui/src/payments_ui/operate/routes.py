@@ -22,7 +22,7 @@ PAST_TENSE = {"replay": "Replayed", "discard": "Discarded"}
 blueprint = Blueprint("operate", __name__, url_prefix="/operate")
 
 
-@blueprint.get("/")
+@blueprint.get("")
 async def overview() -> ResponseReturnValue:
     """Show queue, throughput, workers, invariants, dead letters and the audit log."""
     client = api_client()
@@ -133,5 +133,5 @@ def _done(actor: str, message: str) -> ResponseReturnValue:
     session["flash"] = message
     session.permanent = True
     if from_htmx():
-        return Response("", 200, {"HX-Redirect": "/operate/"})
-    return redirect("/operate/", 303)
+        return Response("", 200, {"HX-Redirect": "/operate"})
+    return redirect("/operate", 303)

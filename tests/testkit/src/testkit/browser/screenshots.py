@@ -191,7 +191,7 @@ def take_all(photographer: Photographer, system: WholeSystem) -> None:
     )
     job = system.sql("SELECT id FROM recon_jobs WHERE status = 'failed' ORDER BY id LIMIT 1")
     dead = system.sql(f"SELECT payment_id FROM recon_jobs WHERE id = {job}")
-    photographer.take("operate", "/operate/")
+    photographer.take("operate", "/operate")
     system.worker.stop()
     for account, amount in (("acme-gmbh", "1250.00"), ("orchid-foods", "89.90")):
         pay_elsewhere(system, account, amount)
@@ -225,7 +225,7 @@ def take_signing_in(browser: Browser, system: WholeSystem, folder: Path) -> None
             service.start()
         try:
             at_password = Photographer(browser, f"http://127.0.0.1:{by_password.port}")
-            at_password.take("sign-in-password", "/operate/", full_page=False)
+            at_password.take("sign-in-password", "/operate", full_page=False)
             at_password.close()
             at_provider = Photographer(browser, url)
             at_provider.take("sign-in", "/", full_page=False)
@@ -238,7 +238,7 @@ def take_signing_in(browser: Browser, system: WholeSystem, folder: Path) -> None
                 visitor.context.clear_cookies()
             at_provider.enter("ada")
             for visitor in at_provider.visitors.values():
-                visitor.open("/operate/")
+                visitor.open("/operate")
                 visitor.page.locator(".who summary").click()
             at_provider.take("signed-in", None, full_page=False)
             for visitor in list(at_provider.visitors.values())[:1]:
