@@ -104,7 +104,7 @@ def test_the_embedded_postgres_takes_what_the_local_overlay_runs() -> None:
 
 async def test_a_role_behind_the_pooler_has_what_pgbouncer_drops(sql: Sql) -> None:
     """Each setting that a direct connection starts with: kept by PgBouncer, or the role's own."""
-    kept_by_pgbouncer = {"application_name", "timezone"}  # It tracks these itself.
+    kept_by_pgbouncer = {"application_name", "timezone", "datestyle"}  # It tracks these itself.
     wanted = {
         name: value
         for name, value in server_settings("recon-worker").items()

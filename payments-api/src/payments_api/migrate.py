@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from payments_api.role_passwords import set_passwords
-from payments_core.db.engine import connect_to_primary, sqlstate_of
+from payments_core.db.engine import AnyRow, connect_to_primary, sqlstate_of
 
 LOCK_WAIT_SECONDS = 120
 # A table that is in use for longer lets the migration fail, to be run again, before the
@@ -97,6 +97,30 @@ LOCK = "LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"
 _MADE_BY_ANOTHER = ("23505", "42P07")  # unique_violation, duplicate_table: made at the same moment.
 
 
+FITNESS = """
+SELECT current_setting('server_encoding'), datcollversion,
+       pg_database_collation_actual_version(oid)
+FROM pg_database WHERE datname = current_database()"""
+
+
+async def _refuse_unfit_database(engine: AsyncEngine) -> None:
+    """Raise CommandError for a database whose encoding or collation cannot work."""
+    async with engine.connect() as connection:
+        row: AnyRow = (await connection.exec_driver_sql(FITNESS)).one()
+    encoding, made, actual = tuple(row)
+    if encoding != "UTF8":
+        raise CommandError(
+            f"the database's encoding is {encoding}: create it with ENCODING 'UTF8'"
+            " TEMPLATE template0"
+        )
+    if made is not None and made != actual:
+        # Its indexes over texts, the one of idempotency keys too, may be in the old order.
+        raise CommandError(
+            f"the database was made with version {made} of its collation, and the server has"
+            f" {actual}: REINDEX DATABASE, then ALTER DATABASE ... REFRESH COLLATION VERSION"
+        )
+
+
 async def _make_version_table(engine: AsyncEngine) -> None:
     """Make the table that migrations lock, in a transaction of its own."""
     try:
@@ -116,10 +140,15 @@ async def _migration_connection(url: str) -> AsyncIterator[AsyncConnection]:
         "postgresql+asyncpg://",
         poolclass=NullPool,
         async_creator=lambda: connect_to_primary(
-            url, server_settings={"application_name": "payments-migrate"}
+            url,
+            server_settings={
+                "application_name": "payments-migrate",
+                "default_transaction_isolation": "read committed",
+            },
         ),
     )
     try:
+        await _refuse_unfit_database(engine)
         await _make_version_table(engine)
         async with engine.begin() as connection:
             await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'")

@@ -42,6 +42,9 @@ def server_settings(application_name: str) -> dict[str, str]:
         "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_SECONDS}s",
         "timezone": "UTC",
+        # What a database or a role may have set otherwise.
+        "default_transaction_isolation": "read committed",
+        "datestyle": "ISO, MDY",
         # One plan for every batch, made for index look-ups: at a custom plan's estimate, or
         # at the price of a spinning disk, the planner hash-joins a batch with whole tables.
         "plan_cache_mode": "force_generic_plan",

@@ -1,0 +1,71 @@
+"""A database whose defaults differ works, or is refused by the migration in one line."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+from alembic.util import CommandError
+
+from payments_api.migrate import migrate
+from payments_core.db.engine import create_engine, driver_connection, single_statement
+from payments_local.postgres import EmbeddedPostgres
+from testkit.database.backlog import Sql
+
+
+@pytest.fixture
+async def server(postgres: EmbeddedPostgres) -> AsyncIterator[Sql]:
+    """A superuser's connection, which drops the test's database in the end."""
+    sql = await asyncpg.connect(postgres.url)
+    yield sql
+    await sql.execute("DROP DATABASE IF EXISTS other WITH (FORCE)")
+    await sql.close()
+
+
+@pytest.fixture
+def other_url(postgres: EmbeddedPostgres) -> str:
+    return urlsplit(postgres.url)._replace(path="/other").geturl()
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+async def test_another_encoding_is_refused(server: Sql, other_url: str, encoding: str) -> None:
+    await server.execute(
+        f"CREATE DATABASE other ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C'"
+        " TEMPLATE template0"
+    )
+    with pytest.raises(CommandError, match=f"encoding is {encoding}: create it with") as refusal:
+        await migrate(other_url)
+    assert "\n" not in str(refusal.value)
+
+
+async def test_another_version_of_the_collation_is_refused(server: Sql, other_url: str) -> None:
+    await server.execute("CREATE DATABASE other")
+    await server.execute("UPDATE pg_database SET datcollversion = '0' WHERE datname = 'other'")
+    with pytest.raises(CommandError, match=r"version 0 of its collation.* REINDEX") as refusal:
+        await migrate(other_url)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+async def test_other_defaults_do_not_reach_our_sessions(
+    server: Sql, other_url: str, isolation: str
+) -> None:
+    await server.execute("CREATE DATABASE other")
+    for name, value in (
+        ("default_transaction_isolation", isolation),
+        ("datestyle", "German"),
+        ("timezone", "Asia/Tokyo"),
+        ("lock_timeout", "0"),
+    ):
+        await server.execute(f"ALTER DATABASE other SET {name} = '{value}'")
+    await migrate(other_url)
+    engine = create_engine(other_url, application_name="fitness", pool_size=1)
+    try:
+        async with driver_connection(engine) as connection:
+            assert await connection.fetchval("SHOW transaction_isolation") == "read committed"
+        async with single_statement(engine) as tx:
+            shown = "SELECT current_setting('transaction_isolation'), '2026-01-31'::date::text"
+            row = (await tx.exec_driver_sql(shown)).one()
+        assert tuple(row) == ("read committed", "2026-01-31")
+    finally:
+        await engine.dispose()
