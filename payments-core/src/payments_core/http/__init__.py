@@ -1,1 +1,1 @@
-"""What every service answers over HTTP: problems, health, telemetry."""
+"""HTTP for every service: addresses, problems, health, telemetry."""

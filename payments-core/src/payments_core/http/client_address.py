@@ -1,4 +1,4 @@
-"""Who asks: the peer's address, or what proxies that we trust say of it."""
+"""A client's address: the peer's, or the one that trusted proxies report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -8,9 +8,9 @@ from typing import Any, Literal
 Network = IPv4Network | IPv6Network
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
 
-FORWARDED_HOPS_MAX = 20  # Nobody stands behind more proxies; a client may claim any number.
+FORWARDED_HOPS_MAX = 20  # More than any site has; a client may claim any number.
 PREFIX_BITS_MIN = {4: 8, 6: 7}  # 10.0.0.0/8 (RFC 1918), fc00::/7 (RFC 4193).
-# What one customer's network has in IPv6 (RFC 6177): limiting single addresses would limit nobody.
+# One customer's network in IPv6 (RFC 6177): a limit for single addresses would have no effect.
 IPV6_PREFIX_BITS = 64
 
 
@@ -31,8 +31,8 @@ class ClientAddresses:
     """Finds a request's client.
 
     `trusted` are the networks of proxies whose header is believed. The header is read from its
-    right end, where each proxy adds whom it was asked by: the first address that is no trusted
-    proxy's is the client's, and what stands left of it is hearsay.
+    right end, where each proxy adds its peer: the first address outside the trusted networks is
+    the client's. Anything left of it may be forged.
     """
 
     def __init__(self, trusted: Sequence[Network], header: ForwardedHeader) -> None:
@@ -42,7 +42,7 @@ class ClientAddresses:
         self._client_of = lru_cache(maxsize=4096)(self._read)
 
     def of(self, scope: Mapping[str, Any]) -> str:
-        """The client's address in text; "unknown" where the server knows none."""
+        """Return the client's address as text, or "unknown" if the server has none."""
         client = scope.get("client")
         peer = str(client[0]) if client else "unknown"
         if not self._trusted or not self._is_trusted(peer):
@@ -50,23 +50,23 @@ class ClientAddresses:
         values = [value for name, value in scope["headers"] if name == self._header]
         return self._client_of(peer, b",".join(values))
 
-    def _read(self, peer: str, said: bytes) -> str:
-        found = peer
-        for hop in _hops_from_the_right(said.decode("latin-1"), self._header):
+    def _read(self, peer: str, forwarded: bytes) -> str:
+        client = peer
+        for hop in _hops_from_the_right(forwarded.decode("latin-1"), self._header):
             address = _address_of(hop)
             if address is None:
-                break  # "unknown", or made up: who said so is all that is known.
-            found = address
-            if not self._is_trusted(found):
+                break  # "unknown", or made up: the last known address is the proxy's.
+            client = address
+            if not self._is_trusted(client):
                 break
-        return found
+        return client
 
     def _look_up(self, address: str) -> bool:
         return is_within(address, self._trusted)
 
 
 def is_within(address: str, networks: Iterable[Network]) -> bool:
-    """Whether the address, in text, belongs to one of the networks."""
+    """Return whether the address, as text, belongs to one of the networks."""
     try:
         parsed = _plain(ip_address(address))
     except ValueError:
@@ -76,7 +76,7 @@ def is_within(address: str, networks: Iterable[Network]) -> bool:
 
 @lru_cache(maxsize=4096)
 def limited_as(address: str) -> str:
-    """What is counted together: an IPv4 address, an IPv6 network of 64 bits."""
+    """Return the key that limits count by: an IPv4 address, or an IPv6 network of 64 bits."""
     try:
         parsed = _plain(ip_address(address))
     except ValueError:
@@ -95,7 +95,7 @@ def _hops_from_the_right(value: str, header: bytes) -> list[str]:
 
 
 def _for_of(element: str) -> str:
-    """The node that an element of RFC 7239 names, such as 'for="[::1]:80";proto=http'."""
+    """Return the node of an RFC 7239 element such as 'for="[::1]:80";proto=http'."""
     for pair in element.split(";"):
         name, _, value = pair.partition("=")
         if name.strip().lower() == "for":
@@ -116,6 +116,6 @@ def _address_of(hop: str) -> str | None:
 
 
 def _plain(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
-    """An IPv4 address that came over an IPv6 socket as what it is."""
+    """Return the IPv4 address that an IPv6 socket reports in IPv6 notation."""
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address

@@ -23,8 +23,8 @@ from payments_core.observability.tracing import context_of, current_trace_id, tr
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD, UNMATCHED = "other", "unmatched"
-CLIENT_CLOSED_REQUEST = 499  # No answer began: the client went away. nginx's number for it.
-# Asked every few seconds by machines: no span, and no line in the log at INFO.
+CLIENT_CLOSED_REQUEST = 499  # The client left before the answer began. nginx's status for it.
+# Requested every few seconds by machines: no span, and logged at DEBUG only.
 PROBES = frozenset({"/health", "/livez", "/readyz", "/metrics"})
 PATH_MAX_CHARS = 200  # Of a span's url.path.
 KEY_ID = "payments.key_id"  # In the ASGI scope: the public id of the caller's API key, for the log.
@@ -45,7 +45,7 @@ _Send = Callable[[Any], Any]
 
 @dataclass(slots=True)
 class _Answer:
-    """What is known of a request's answer."""
+    """A request's answer, as far as it has been sent."""
 
     status: int = 0
     stream_began_at: float | None = None
@@ -70,7 +70,7 @@ class HttpTelemetry:
     async def __call__(
         self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable
     ) -> None:
-        """Pass the request on, and watch its answer."""
+        """Pass the request on, and record its answer."""
         if scope["type"] != "http":
             await self._inner(scope, receive, send)
             return
@@ -119,7 +119,7 @@ class HttpTelemetry:
             otel_context.detach(token)
 
     def _labelled(self, route: str, method: str, status: int) -> tuple[Any, Any]:
-        # Looking labels up takes prometheus_client longer than counting.
+        # Finding the labels costs prometheus_client more than counting.
         key = (route, method, status)
         child = self._children.get(key)
         if child is None:
@@ -185,13 +185,13 @@ def _end_span(span: Span, scope: HTTPScope, route: str, answer: _Answer) -> None
 
 
 def _log_access(scope: HTTPScope, answer: _Answer, route: str, method: str, seconds: float) -> None:
-    """One line, without the path: clients put into paths what a log must not hold."""
+    """Log one line without the path, which may hold a client's secrets."""
     level = logging.DEBUG if scope["path"] in PROBES else logging.INFO
     if answer.status >= 500 and route not in PROBES:
         level = logging.ERROR
     if not log.isEnabledFor(level):
         return
-    # By hand: looking for the calling line, which is this one, takes a third of the time.
+    # Built by hand: finding the caller's line takes a third of the time.
     record = logging.LogRecord(log.name, level, "", 0, "http_request", None, None)
     fields = record.__dict__
     fields["method"], fields["route"], fields["status"] = method, route, answer.status

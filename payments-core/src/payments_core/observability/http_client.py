@@ -1,4 +1,4 @@
-"""The span of an HTTP call to another service of ours, and the header that carries it on."""
+"""Spans of HTTP calls between the services, and the header that propagates them."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -12,19 +12,21 @@ from payments_core.observability.tracing import traceparent_of_span, tracer
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call; `span` is None when there is no trace to go on with."""
+    """One call; `span` is None outside a trace."""
 
     span: Span | None
 
     def headers(self, more: Mapping[str, str] | None = None) -> Mapping[str, str] | None:
-        """The headers to send: those given, and traceparent, also where nothing is recorded:
-        the called service must not decide anew."""
+        """Return the headers to send: `more` and traceparent.
+
+        Also where nothing is recorded: the called service must not sample anew.
+        """
         if self.span is None:
             return more
         return {**(more or {}), "traceparent": traceparent_of_span(self.span)}
 
     def answered(self, status: int) -> None:
-        """Note the answer's status on the span."""
+        """Record the answer's status on the span."""
         if self.span is not None and self.span.is_recording():
             self.span.set_attribute("http.response.status_code", status)
             if status >= 400:
@@ -34,7 +36,7 @@ class Call:
 
 @contextmanager
 def calling(method: str, base_url: str, path: str) -> Iterator[Call]:
-    """A client span within the current trace; outside of one, such as in the background, none."""
+    """Open a client span within the current trace; none outside one, as in the background."""
     active = tracer()
     if active is None or not get_current_span().get_span_context().is_valid:
         yield Call(None)

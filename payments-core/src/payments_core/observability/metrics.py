@@ -1,4 +1,4 @@
-"""What every service's Prometheus metrics share. Names follow Prometheus' conventions."""
+"""Prometheus metrics for every service. Names follow Prometheus' conventions."""
 
 import platform
 import time
@@ -11,21 +11,21 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.samples import Exemplar
 
-# A *_created series beside each counter and histogram: twice the series, read by nobody.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # Theirs has no types.
+# They would add an unused *_created series to each counter and histogram.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # It has no types.
 
-BUILD = Info("payments_build", "What runs here; always 1.")
+BUILD = Info("payments_build", "The service and its versions; always 1.")
 
 
 def show_build(service: str) -> str:
-    """Show service and versions as a metric; returns the service's version."""
+    """Publish service and versions as a metric; return the service's version."""
     at = version(service)
     BUILD.info({"service": service, "version": at, "python": platform.python_version()})
     return at
 
 
 class BatchHistogram(Collector):
-    """A histogram fed by whole batches, with exemplars; for one thread, so without locks.
+    """A histogram that observes whole batches, with exemplars. Not thread-safe, so without locks.
 
     Observing 500 values one by one costs prometheus_client's own histogram about a
     millisecond of a 40 ms batch; this one a tenth of that.
@@ -56,12 +56,12 @@ class BatchHistogram(Collector):
         self._sum += total
 
     def show_example(self, value: float, trace_id: str) -> None:
-        """Let the trace stand for the bucket that the value, counted already, is in."""
+        """Make the trace the exemplar of the bucket of `value`, which is counted already."""
         place = bisect_left(self._bounds, value)
         self._exemplars[place] = Exemplar({"trace_id": trace_id}, value, time.time())
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """One family, its buckets cumulative as the format wants them."""
+        """Return the family, with cumulative buckets as the format requires."""
         family = HistogramMetricFamily(self._name, self._documentation)
         names = [repr(float(bound)) for bound in self._bounds] + ["+Inf"]
         buckets = []

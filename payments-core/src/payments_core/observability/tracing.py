@@ -1,8 +1,7 @@
-"""Traces: where spans go, and which ones are recorded. Off unless OTEL_* asks for them.
+"""Traces: where spans are sent, and which are recorded. Off unless OTEL_* enables them.
 
-An exporter that is down, slow or refusing costs payments nothing: spans wait in a bounded
-queue that a thread of its own empties, what does not fit is dropped, and logs.py lets one
-line a minute through.
+An exporter that is down, slow or refusing does not affect payments: a thread sends spans from a
+bounded queue, which drops spans when full, and logs.py passes one line a minute about it.
 """
 
 import os
@@ -48,9 +47,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from payments_core.config import read_settings
 
-DEFAULT_SAMPLED_RATIO = 0.01  # One payment in a hundred tells how all of them fare.
+DEFAULT_SAMPLED_RATIO = 0.01  # One payment in a hundred represents all of them.
 BATCH_LINKS_MAX = 2_000  # A worker's batch span links every job it may hold.
-FLUSH_SECONDS_MAX = 2.0  # At the end: a stop must not wait for an exporter that is down.
+FLUSH_SECONDS_MAX = 2.0  # A stop must not wait for an exporter that is down.
 
 JOBS_QUEUE = "recon_jobs"  # messaging.destination.name, where jobs are sent and processed.
 
@@ -61,7 +60,7 @@ _SAMPLERS = "always_on|always_off|traceidratio"
 
 
 class TelemetrySettings(BaseSettings):
-    """The OTEL_* that we read ourselves; the SDK reads the rest, such as headers and limits."""
+    """The OTEL_* variables read here; the SDK reads the others, such as headers and limits."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
 
@@ -99,17 +98,17 @@ class TelemetrySettings(BaseSettings):
 
     @property
     def exports(self) -> bool:
-        """Whether there is somewhere to send spans to."""
+        """Whether an endpoint for spans is set."""
         return self.traces_exporter == "otlp" and bool(self.endpoint or self.traces_endpoint)
 
     @property
     def wanted(self) -> bool:
-        """Whether to trace. A sampler without an endpoint still gives rows and logs their ids."""
+        """Whether to trace. A sampler without an endpoint still provides ids for rows and logs."""
         return not self.sdk_disabled and (self.exports or self.sampler is not None)
 
 
 class LinkedOr(Sampler):
-    """Records a root span that links a recorded one, whatever `other` says.
+    """Records a root span that links a recorded one, regardless of `other`.
 
     A worker's batch span begins a trace of its own: without this, the payment that is traced
     would seldom find the batch that settled it.
@@ -149,7 +148,7 @@ _process = _Process()
 
 
 def tracer() -> Tracer | None:
-    """The process's tracer; None when nobody asked for traces."""
+    """Return the process's tracer, or None if tracing is off."""
     return _process.tracer
 
 
@@ -157,7 +156,7 @@ def tracer() -> Tracer | None:
 def tracing(
     service: str, version: str, processors: Sequence[SpanProcessor] | None = None
 ) -> Iterator[None]:
-    """Trace, as the OTEL_* settings say, for as long as the block runs; then flush, briefly.
+    """Trace according to the OTEL_* settings while the block runs; then flush, briefly.
 
     `processors` stand in for the exporter in tests.
     """
@@ -167,7 +166,7 @@ def tracing(
         return
     provider = TracerProvider(
         sampler=_sampler(settings),
-        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win over what we say.
+        # OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence.
         resource=Resource.create({SERVICE_NAME: service, SERVICE_VERSION: version}).merge(
             OTELResourceDetector().detect()
         ),
@@ -183,7 +182,7 @@ def tracing(
         yield
     finally:
         _process.tracer = None
-        # The SDK's own bound is half a minute, its exporters' retries are longer still.
+        # The SDK's own bound is half a minute; its exporters retry for longer still.
         flush = threading.Thread(target=provider.shutdown, daemon=True)
         flush.start()
         flush.join(FLUSH_SECONDS_MAX)
@@ -199,7 +198,7 @@ def _sampler(settings: TelemetrySettings) -> Sampler:
 
 
 def _exporter(settings: TelemetrySettings) -> SpanExporter:
-    """The exporter that is asked for; the other one is not even imported (each takes 0.1 s)."""
+    """Return the configured exporter, without importing the other (each import takes 0.1 s)."""
     if settings.protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc import trace_exporter as grpc_exporter
 
@@ -208,8 +207,8 @@ def _exporter(settings: TelemetrySettings) -> SpanExporter:
     from requests import Session
 
     session = Session()
-    # Its REQUESTS_CA_BUNDLE, which many sites set for everything, would win over the certificate
-    # that is meant for the collector.
+    # REQUESTS_CA_BUNDLE, which many sites set for every program, would take precedence over the
+    # certificate of the collector.
     session.trust_env = not any(os.environ.get(name) for name in _CERTIFICATES)
     return http_exporter.OTLPSpanExporter(session=session)
 
@@ -227,28 +226,28 @@ _GETTER = _DictGetter()
 
 
 def context_of(traceparent: str) -> Context:
-    """The context that a W3C traceparent names; an empty one when it names none."""
+    """Return the context of a W3C traceparent; an empty one if it is invalid."""
     return PROPAGATOR.extract({"traceparent": traceparent}, Context(), _GETTER)
 
 
 def traceparent_of_span(span: Span) -> str:
-    """The W3C traceparent (level 1) that makes others continue this span's trace."""
+    """Return the W3C traceparent (level 1) with which others continue this span's trace."""
     context = span.get_span_context()
     ids = f"{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}"
     return f"00-{ids}-{context.trace_flags.sampled:02x}"
 
 
 def is_sampled(traceparent: str) -> bool:
-    """Whether the trace is recorded, from the text alone: a batch asks this of every job."""
+    """Return whether the trace is recorded, from the text alone: called for every job."""
     return traceparent.endswith(_ODD)
 
 
 def trace_id_of(traceparent: str) -> str:
-    """The trace's id, from the text alone."""
+    """Return the trace's id, from the text alone."""
     return traceparent[3:35]
 
 
 def current_trace_id() -> str | None:
-    """The id of the trace that is being recorded here, for exemplars; None if none is."""
+    """Return the id of the trace being recorded, for exemplars; None if none is."""
     context = get_current_span().get_span_context()
     return format_trace_id(context.trace_id) if context.trace_flags.sampled else None

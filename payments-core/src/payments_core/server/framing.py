@@ -5,6 +5,7 @@ client's answer to another. h11 is lenient where RFC 9112 permits it; this is no
 """
 
 import re
+from functools import lru_cache
 
 import h11
 
@@ -13,7 +14,6 @@ from payments_core.server.limits import HEADERS_MAX, HEADERS_MAX_BYTES
 # Control characters but for TAB, CR and LF. h11 rejects NUL alone.
 CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
 HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
-HEAD_END = re.compile(rb"\n\r?\n")
 # What a request may state only once. h11 itself sees to Host and Transfer-Encoding, but merges
 # equal lengths.
 ONCE = (b"\nauthorization:", b"\ncontent-length:", b"\ncontent-type:")
@@ -40,26 +40,25 @@ class StrictConnection(h11.Connection):
 
     def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """Return the next event. Raises RemoteProtocolError for an ambiguous request."""
-        if self.ignores_input:
+        state = self.their_state
+        if self.ended or state is h11.MUST_CLOSE or state is h11.CLOSED:
             return h11.NEED_DATA
-        if self.their_state is not h11.IDLE:
+        if state is not h11.IDLE:
             return super().next_event()
         received = self.trailing_data[0]
         event = super().next_event()
         if not isinstance(event, h11.Request):
             return event
-        head = received[: _end_of_head(received)]
-        status = _status_of_fault(event, head, head.lower())
+        # h11 also accepts a head that ends in bare line feeds; what is looked at then holds them.
+        end = received.find(b"\r\n\r\n")
+        head = received if end < 0 else received[: end + 4]
+        lower = head.lower()
+        status = _status_of_fault(event, head, lower)
         if status:
             raise h11.RemoteProtocolError("ambiguous request", error_status_hint=status)
-        if event.target.startswith(b"/") and b"\nupgrade:" not in head.lower():
+        if event.target.startswith(b"/") and b"\nupgrade:" not in lower:
             return event
         return _in_origin_form(event)
-
-
-def _end_of_head(received: bytes) -> int:
-    end = HEAD_END.search(received)
-    return len(received) if end is None else end.end()
 
 
 def _status_of_fault(request: h11.Request, head: bytes, lower: bytes) -> int:
@@ -91,16 +90,21 @@ def _is_sound(request: h11.Request, lower: bytes) -> bool:
             return False
     elif b"\ntransfer-encoding:" in lower and request.http_version == b"1.0":
         return False
-    if _field(lower, b"\nupgrade:") == b"websocket":
+    if b"\nupgrade:" in lower and _field(lower, b"\nupgrade:") == b"websocket":
         return False  # A WebSocket client does not expect a plain HTTP answer.
     host = _field(lower, b"\nhost:")
-    if HOST.fullmatch(host) is None:
+    if not _is_host(host):
         return False
     target = request.target
     if target.startswith(b"/") or (target == b"*" and request.method == b"OPTIONS"):
         return b"#" not in target
     # The absolute form states the host a second time.
     return bool(host) and target.lower().startswith(b"http://" + host + b"/")
+
+
+@lru_cache(maxsize=256)
+def _is_host(host: bytes) -> bool:
+    return HOST.fullmatch(host) is not None
 
 
 def _field(lower: bytes, name: bytes) -> bytes:

@@ -22,7 +22,6 @@ from hypercorn.asyncio import serve
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.config import Config, Sockets
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ASGIFramework
 from quart import Quart
 
@@ -77,6 +76,10 @@ async def serve_with_hypercorn(
     await serve(cast(ASGIFramework, app), config, shutdown_trigger=stopped)
 
 
+async def _stay_with_http1(_request: h11.Request) -> None:
+    """Switch to no other protocol: StrictConnection has seen to it already."""
+
+
 class BoundedConnection(TCPServer):
     """One client's connection: HTTP/1.1, strictly framed, with an end to every wait."""
 
@@ -106,7 +109,9 @@ class BoundedConnection(TCPServer):
 
     async def _read_data(self) -> None:
         self._http = StrictConnection(h11.SERVER, self.config.h11_max_incomplete_size)
-        cast(H11Protocol, self.protocol.protocol).connection = self._http
+        http1 = cast(Any, self.protocol.protocol)
+        http1.connection = self._http
+        http1._check_protocol = _stay_with_http1
         with suppress(OSError):  # Too slow, or gone.
             await self._read_requests()
         self._at_eof = True
