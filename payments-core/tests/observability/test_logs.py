@@ -5,7 +5,12 @@ import logging
 
 import pytest
 
-from payments_core.observability.logs import JsonFormatter, TelemetryOnceAMinute, without_rows
+from payments_core.observability.logs import (
+    ConsoleFormatter,
+    JsonFormatter,
+    TelemetryOnceAMinute,
+    without_rows,
+)
 
 
 def record(name: str, message: str, **extra: object) -> logging.LogRecord:
@@ -53,3 +58,19 @@ def test_telemetry_says_one_line_a_minute_about_itself() -> None:
     )
     assert not any(once.filter(record("opentelemetry.sdk.trace", "again")) for _ in range(100))
     assert once.filter(record("payments_api.app", "ours"))
+
+
+def test_a_terminal_obeys_nothing_that_a_line_holds() -> None:
+    hostile = "\x1b]0;owned\x07 \x9b2J \r\nINFO all is well"
+    record = logging.makeLogRecord({"msg": f"{hostile}_failed", "levelname": "INFO"})
+    record.path = hostile
+    try:
+        raise ValueError(hostile)
+    except ValueError as error:
+        record.exc_info = (ValueError, error, error.__traceback__)
+    shown = ConsoleFormatter(colours=False).format(record)
+    first, *traceback = shown.split("\n")
+    assert "\\x1b]0;owned\\x07 \\x9b2J \\x0d\\x0aINFO all is well" in first
+    assert traceback[0].startswith("Traceback")
+    controls = {code for code in map(ord, shown) if code < 0x20 or 0x7F <= code < 0xA0}
+    assert controls == {ord("\n")}

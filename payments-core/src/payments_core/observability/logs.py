@@ -29,6 +29,11 @@ _QUOTED_ROW = re.compile(
 )
 
 
+# Of C0, DEL and C1: a terminal obeys them, and a client chooses what some fields hold.
+_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+_ESCAPES_IN_TRACEBACK = {code: text for code, text in _ESCAPES.items() if chr(code) not in "\n\t"}
+
+
 def without_rows(text: str) -> str:
     """The text without what Postgres or SQLAlchemy quote in it of a row or of parameters."""
     if "DETAIL" not in text and "row contains" not in text and "[parameters" not in text:
@@ -98,17 +103,23 @@ class ConsoleFormatter(_Formatter):
         self.colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, and the traceback below it."""
+        """One line with control characters escaped, and the traceback below it."""
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = f"{record.levelname:<7}"
         if self.colours:
             level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{level}\x1b[0m"
-        details = " ".join(f"{key}={value}" for key, value in _fields(record).items())
+        details = " ".join(
+            f"{key}={value}".translate(_ESCAPES) for key, value in _fields(record).items()
+        )
         trace = _ids().get("trace_id", "")
         if trace:
             details = f"{details} trace={trace}"
-        line = f"{at} {level} {without_rows(record.getMessage())} {details}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        event = without_rows(record.getMessage()).translate(_ESCAPES)
+        line = f"{at} {level} {event} {details}".rstrip()
+        if not record.exc_info:
+            return line
+        traceback = self.formatException(record.exc_info).translate(_ESCAPES_IN_TRACEBACK)
+        return f"{line}\n{traceback}"
 
 
 class TelemetryOnceAMinute(logging.Filter):
