@@ -61,6 +61,9 @@ UPDATE payments p SET created_at = new_at, settled_at = new_at + (settled_at - w
   updated_at = new_at + (updated_at - was) FROM moved m WHERE m.id = p.id;
 UPDATE ledger_entries e SET created_at = new_at + (created_at - was) FROM moved m
   WHERE m.id = e.payment_id;
+UPDATE accounts a SET updated_at = last.at FROM (
+  SELECT account_id, currency, max(created_at) AS at FROM ledger_entries GROUP BY 1, 2) AS last
+  WHERE (a.account_id, a.currency) = (last.account_id, last.currency);
 UPDATE reconciliation_results r SET created_at = new_at + (created_at - was) FROM moved m
   WHERE m.id = r.payment_id;
 UPDATE recon_jobs j SET created_at = new_at, locked_at = new_at + (locked_at - was),
