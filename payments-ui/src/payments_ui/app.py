@@ -80,22 +80,7 @@ def create_app(
         client.http, _row_renderer(app), settings.live_interval_seconds, settings.live_pages_max
     )
 
-    async def read_newest() -> tuple[str, PaymentPage]:
-        position = feed.position  # Before the read: what happens meanwhile is streamed.
-        return position, await client.payments({"limit": payments.PAGE_ROWS})
-
-    api_client.install(app, client)
-    live_feed.install(app, feed)
-    newest_payments.install(app, SharedRead(read_newest, NEWEST_FRESH_SECONDS))
-    shared_overview.install(app, SharedRead(lambda: read_overview(client), OVERVIEW_FRESH_SECONDS))
-    account_views.install(
-        app,
-        SharedReads(
-            lambda place: read_account(client, feed.position, place),
-            NEWEST_FRESH_SECONDS,
-            ACCOUNTS_KEPT_MAX,
-        ),
-    )
+    _install_objects(app, client, feed)
     app.register_blueprint(payments.blueprint)  # / /payments /payments/ID /search
     app.register_blueprint(accounts.blueprint)  # /accounts/ID, its statement.csv
     app.register_blueprint(operate.blueprint)  # /operate/, its confirmations
@@ -123,6 +108,27 @@ def create_app(
     )
     cast(Any, app).asgi_app = edge
     return app
+
+
+def _install_objects(app: Quart, client: ApiClient, feed: LiveFeed) -> None:
+    """Give the app its client, its feed and the reads that pages share."""
+
+    async def read_newest() -> tuple[str, PaymentPage]:
+        position = feed.position  # Before the read: what happens meanwhile is streamed.
+        return position, await client.payments({"limit": payments.PAGE_ROWS})
+
+    api_client.install(app, client)
+    live_feed.install(app, feed)
+    newest_payments.install(app, SharedRead(read_newest, NEWEST_FRESH_SECONDS))
+    shared_overview.install(app, SharedRead(lambda: read_overview(client), OVERVIEW_FRESH_SECONDS))
+    account_views.install(
+        app,
+        SharedReads(
+            lambda place: read_account(client, feed.position, place),
+            NEWEST_FRESH_SECONDS,
+            ACCOUNTS_KEPT_MAX,
+        ),
+    )
 
 
 async def _ready() -> None:
