@@ -162,6 +162,23 @@ async def test_a_repeat_makes_the_payment_if_the_first_was_rolled_back(
     assert await _stored(sql) == (1, 1)
 
 
+async def test_keys_are_inserted_in_one_order(
+    client: TestClientProtocol, sql: Sql, database_url: str
+) -> None:
+    """Two statements that share keys would deadlock; the retry hides that: look at the locks."""
+    keys = ["k9", "k5", "k1"]
+    items = [BODY | {"idempotencyKey": key} for key in keys]
+    async with _blocked_key(database_url, "k5") as other:
+        answering = asyncio.create_task(client.post("/payments/batch", json={"payments": items}))
+        await _until(lambda: sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
+        # The statement has inserted k1, waits for k5, and has not come to k9.
+        async with asyncio.timeout(3), _blocked_key(database_url, "k9"):
+            pass
+        await other.execute("ROLLBACK")
+        await answering
+    assert await _stored(sql) == (3, 3)
+
+
 async def test_a_replay_of_a_settled_payment_is_the_first_answer_byte_for_byte(
     client: TestClientProtocol, sql: Sql, start_worker: Callable[..., Any]
 ) -> None:

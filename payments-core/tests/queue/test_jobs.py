@@ -305,11 +305,17 @@ async def test_any_error_text_can_be_recorded(
 
 
 @given(attempts=st.integers(-5, 10**9), fraction=st.floats(0, 1, exclude_max=True))
-def test_backoff_lies_between_nothing_and_a_doubling_limit(attempts: int, fraction: float) -> None:
+def test_backoff_lies_between_nothing_and_its_limit(attempts: int, fraction: float) -> None:
     seconds = queue.backoff_seconds(attempts, random_fraction=fraction)
     assert 0 <= seconds <= queue.BACKOFF_SECONDS_MAX
-    if 1 <= attempts <= 9:
-        assert seconds <= 2 ** (attempts - 1)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(0, 1), (1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (10**9, 300)]
+)
+def test_backoff_doubles_up_to_five_minutes(attempts: int, seconds: float) -> None:
+    assert queue.backoff_seconds(attempts, random_fraction=1.0) == seconds
+    assert queue.backoff_seconds(attempts, random_fraction=0.0) == 0
 
 
 def test_backoff_is_spread_over_all_of_its_range() -> None:

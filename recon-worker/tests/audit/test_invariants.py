@@ -139,6 +139,11 @@ BREAKS = [
         "SELECT id FROM ledger_entries WHERE account_id = 'a' AND account_seq = 1",
     ),
     Break(
+        "running_balance_adds_up",
+        "UPDATE ledger_entries SET balance_after = -999 WHERE account_id = 'a' AND account_seq = 1",
+        "SELECT id FROM ledger_entries WHERE account_id = 'a' AND account_seq = 1",
+    ),
+    Break(
         "sequence_has_no_gap",
         "UPDATE ledger_entries SET account_seq = 9 WHERE account_id = 'a' AND account_seq = 2",
         "SELECT id FROM ledger_entries WHERE account_seq = 9",
@@ -182,6 +187,12 @@ BREAKS = [
     Break(
         "status_result_and_ledger_agree",
         f"UPDATE payments SET status = 'failed' WHERE id = {FIRST}",
+        f"SELECT {FIRST}",
+    ),
+    Break(
+        "status_result_and_ledger_agree",
+        f"UPDATE payments SET status = 'failed' WHERE id = {FIRST};"
+        f" DELETE FROM ledger_entries WHERE payment_id = {FIRST}",
         f"SELECT {FIRST}",
     ),
     Break(

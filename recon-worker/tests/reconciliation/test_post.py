@@ -185,6 +185,13 @@ async def test_a_posted_batch_settles_its_payments_at_one_moment_and_says_by_whi
     assert len({row["settled_at"] for row in settled} | {row["updated_at"] for row in settled}) == 1
 
 
+async def test_the_payment_leg_has_the_lower_id(sql: Sql, engine: AsyncEngine) -> None:
+    await add_payments(sql, [("a", "1", "USD"), ("b", "2", "USD"), ("a", "3", "USD")])
+    await _post_until_done(engine, "w", [3])
+    legs = await sql.fetch("SELECT entry_type FROM ledger_entries ORDER BY id")
+    assert [leg["entry_type"] for leg in legs] == ["payment", "clearing"] * 3
+
+
 async def test_time_never_goes_back_along_an_account_even_if_the_clock_does(
     sql: Sql, engine: AsyncEngine
 ) -> None:

@@ -1,0 +1,20 @@
+"""The lists of mutations fit the code: otherwise `make mutants` would say so only when it runs."""
+
+from collections import Counter
+from pathlib import Path
+
+from testkit.mutants.lists import MUTATIONS
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_mutation_fits_the_code_and_names_a_test() -> None:
+    stale = {
+        mutation.name: problem for mutation in MUTATIONS if (problem := mutation.problem(ROOT))
+    }
+    assert stale == {}
+
+
+def test_every_mutation_has_a_name_of_its_own() -> None:
+    names = Counter(mutation.name for mutation in MUTATIONS)
+    assert [name for name, times in names.items() if times > 1] == []

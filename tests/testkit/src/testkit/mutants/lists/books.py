@@ -1,0 +1,204 @@
+"""The auditor's invariants, its bookmarks and lock, and the seals."""
+
+from testkit.mutants.mutation import of
+
+AUDIT = "recon-worker/src/recon_worker/audit"
+AUDIT_TESTS = "recon-worker/tests/audit"
+SEALING = "recon-worker/src/recon_worker/sealing"
+SEALING_TESTS = "recon-worker/tests/sealing"
+
+invariant = of(f"{AUDIT}/invariants.py", f"{AUDIT_TESTS}/test_invariants.py")
+auditor = of(f"{AUDIT}/auditor.py", f"{AUDIT_TESTS}/test_auditor.py")
+exclusion = of(f"{AUDIT}/exclusion.py", f"{AUDIT_TESTS}/test_auditor.py")
+chain = of(f"{SEALING}/chain.py", f"{SEALING_TESTS}/test_chain.py")
+background = of(f"{SEALING}/chain.py", f"{SEALING_TESTS}/test_background.py")
+seal_format = of(f"{SEALING}/format.py", f"{SEALING_TESTS}/test_verify.py")
+key_file = of(f"{SEALING}/format.py", f"{SEALING_TESTS}/test_cli.py")
+verify = of(f"{SEALING}/verify.py", f"{SEALING_TESTS}/test_verify.py")
+compare = of(f"{SEALING}/compare.py", f"{SEALING_TESTS}/test_verify.py")
+heads = of(f"{SEALING}/heads.py", f"{SEALING_TESTS}/test_verify.py")
+
+NAMED = "test_a_broken_invariant_is_found_and_its_row_named"
+
+MUTATIONS = (
+    invariant(
+        "a posting of no payment is not seen",
+        "FROM ledger_entries e LEFT JOIN payments p",
+        "FROM ledger_entries e JOIN payments p",
+        NAMED,
+    ),
+    invariant(
+        "a balance that is too low is not seen",
+        "e.balance_after <> coalesce(",
+        "e.balance_after > coalesce(",
+        NAMED,
+    ),
+    invariant(
+        "time that goes back is not seen",
+        "before.created_at > e.created_at",
+        "before.created_at > e.created_at + interval '99 years'",
+        NAMED,
+    ),
+    invariant(
+        "a head row without entries is not seen",
+        "FROM accounts a FULL JOIN (",
+        "FROM accounts a RIGHT JOIN (",
+        NAMED,
+    ),
+    invariant(
+        "a result of another status is not seen",
+        "OR (p.status = 'failed') <> (r.status = 'failed')",
+        "",
+        NAMED,
+    ),
+    invariant(
+        "a result of an unknown version is not seen",
+        "END) IS NOT TRUE",
+        "END) IS FALSE",
+        NAMED,
+    ),
+    invariant(
+        "the auditor decides by another fraction",
+        "p.amount - trunc(p.amount) = 0.13",
+        "p.amount - trunc(p.amount) = 0.14",
+        "test_a_ledger_in_order_breaks_no_invariant",
+    ),
+    invariant(
+        "a pending payment without a job is not seen",
+        "coalesce(j.status <> 'completed', false)",
+        "coalesce(j.status <> 'completed', p.status = 'pending')",
+        NAMED,
+    ),
+    invariant(
+        "a payment that changed after it settled is not seen",
+        "updated_at <> coalesce(",
+        "updated_at < coalesce(",
+        NAMED,
+    ),
+    invariant(
+        "a payment that was rewritten is not seen",
+        "AND request_fingerprint <> sha256(",
+        "AND length(request_fingerprint) <> 32 AND request_fingerprint <> sha256(",
+        NAMED,
+    ),
+    invariant(
+        "a key of two payments is not seen",
+        "HAVING count(*) > 1",
+        "HAVING count(*) > 2",
+        "test_one_key_on_two_payments_is_found_even_without_its_constraint",
+    ),
+    invariant(
+        "a forgotten job is not seen",
+        "READY_JOB_AGE_SECONDS_MAX = 300",
+        "READY_JOB_AGE_SECONDS_MAX = 30_000_000",
+        NAMED,
+    ),
+    auditor(
+        "an open transaction is not waited for",
+        "> seen.our_xid:",
+        "> 0:",
+        "test_an_open_transaction_with_lower_ids_is_waited_for",
+    ),
+    auditor(
+        "late payments are not audited",
+        "await _audit_late_payments(connection, progress, ends, findings)",
+        "pass",
+        "test_payments_that_a_slow_clock_named_are_looked_at_too",
+    ),
+    auditor(
+        "a finding is forgotten at the next audit",
+        "greatest(last.offending, excluded.offending)",
+        "excluded.offending",
+        "test_a_broken_invariant_shows_in_its_gauge_until_a_full_audit_clears_it",
+    ),
+    auditor(
+        "only the first rows of a large ledger are audited",
+        "yield lo, hi\n        lo = hi",
+        "yield lo, hi\n        return",
+        "test_a_large_ledger_is_walked_in_chunks_that_leave_nothing_out",
+    ),
+    exclusion(
+        "two audits run at once",
+        "locked = False",
+        "locked = True",
+        "test_two_audits_at_once_are_one",
+    ),
+    chain(
+        "two sealers seal at once",
+        "SELECT true FROM seal_verification FOR UPDATE SKIP LOCKED",
+        "SELECT true FROM seal_verification",
+        "test_one_seals_at_a_time",
+    ),
+    chain(
+        "a posting that commits late is not waited for",
+        "IN ('ledger_entries'::regclass, 'reconciliation_results'::regclass)",
+        "IN ('reconciliation_results'::regclass)",
+        "test_a_posting_that_commits_late_is_waited_for",
+    ),
+    background(
+        "an unsigned chain is built upon",
+        "if keys and head != GENESIS:",
+        "if False:",
+        "test_a_chain_that_the_key_has_not_signed_is_not_built_upon",
+    ),
+    seal_format(
+        "a running balance is not sealed",
+        '"account_seq",\n    "balance_after",\n    "created_at",',
+        '"account_seq",\n    "created_at",',
+        "test_an_altered_entry_is_named",
+    ),
+    seal_format(
+        "any MAC is a signature",
+        "hmac.compare_digest(mac, mac_of(k, seal_hash))",
+        "len(mac) == len(mac_of(k, seal_hash))",
+        "test_a_chain_rewritten_whole_is_found_by_the_key",
+    ),
+    key_file(
+        "a short key signs seals",
+        "len(key) < KEY_BYTES_MIN",
+        "len(key) < 1",
+        "test_a_key_file_that_is_none_stops_the_start",
+    ),
+    verify(
+        "an unsigned seal of a signed chain is not seen",
+        "if walk.signed and not signed:",
+        "if False:",
+        "test_a_chain_rewritten_whole_is_found_by_the_key",
+    ),
+    verify(
+        "a missing seal is not seen",
+        "if seal.seq != before.seq + 1:",
+        "if False:",
+        "test_a_seal_taken_from_the_middle_is_missed",
+    ),
+    verify(
+        "a seal of another chain is not seen",
+        "elif intact and seal.previous_hash != before.seal_hash:",
+        "elif False:",
+        "test_an_altered_seal_with_a_right_hash_of_its_own_is_named",
+    ),
+    verify(
+        "an altered seal is not seen",
+        "intact = after.seal_hash == row.seal_hash",
+        "intact = True",
+        "test_an_altered_seal_is_named",
+    ),
+    compare(
+        "an altered entry is not named",
+        "elif sealed[row_id] != found[row_id].digest:",
+        "elif False:",
+        "test_an_altered_entry_is_named",
+    ),
+    compare(
+        "a missing entry is not named",
+        "if row_id not in found:",
+        "if row_id not in found:\n            continue\n        if False:",
+        "test_a_deleted_entry_is_named",
+    ),
+    heads(
+        "a rewritten chain passes a kept head",
+        "if now[head.seq] != head.seal_hash:",
+        "if False:",
+        "test_a_chain_rewritten_whole_is_found_by_a_kept_head",
+    ),
+)

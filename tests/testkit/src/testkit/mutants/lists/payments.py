@@ -1,0 +1,178 @@
+"""Money, fingerprints, and the creation of payments."""
+
+from testkit.mutants.mutation import of
+
+money = of(
+    "payments-core/src/payments_core/domain/money.py", "payments-core/tests/domain/test_money.py"
+)
+payment = of(
+    "payments-core/src/payments_core/domain/payments.py",
+    "payments-core/tests/domain/test_payments.py",
+)
+parsing = of(
+    "payments-api/src/payments_api/payments/parsing.py",
+    "payments-api/tests/payments/test_bad_input.py",
+)
+store = of(
+    "payments-api/src/payments_api/payments/store.py",
+    "payments-api/tests/payments/test_create.py",
+)
+writer = of(
+    "payments-api/src/payments_api/payments/writer.py",
+    "payments-api/tests/payments/test_create.py",
+)
+batch = of(
+    "payments-api/src/payments_api/payments/writer.py",
+    "payments-api/tests/payments/test_batch.py",
+)
+typed = of(
+    "payments-ui/src/payments_ui/payments/amounts.py",
+    "payments-ui/tests/payments/test_amounts.py",
+)
+
+MUTATIONS = (
+    money(
+        "an amount is rounded",
+        "traps=[Inexact, InvalidOperation]",
+        "traps=[InvalidOperation]",
+        "test_an_amount_is_kept_exactly_or_refused_never_rounded",
+    ),
+    money(
+        "an amount reaches the limit",
+        "value.adjusted() >= AMOUNT_LIMIT.adjusted()",
+        "value.adjusted() > AMOUNT_LIMIT.adjusted()",
+        "test_what_is_no_exact_amount_is_refused_with_a_reason",
+    ),
+    money(
+        "true is an amount",
+        "if isinstance(raw, bool) or not isinstance(",
+        "if not isinstance(",
+        "test_what_is_no_exact_amount_is_refused_with_a_reason",
+    ),
+    money(
+        "an amount may end in a line feed",
+        '_TEXT = re.compile(AMOUNT_TEXT_PATTERN.replace("$", r"\\Z"))',
+        "_TEXT = re.compile(AMOUNT_TEXT_PATTERN)",
+        "test_what_is_no_exact_amount_is_refused_with_a_reason",
+    ),
+    money(
+        "a zero keeps its sign",
+        "if not value:",
+        "if value is None:",
+        "test_an_amount_is_read_exactly",
+    ),
+    money(
+        "every currency has two decimals",
+        "{c.code: c.exponent for",
+        "{c.code: 2 for",
+        "test_an_amount_is_read_exactly",
+    ),
+    payment(
+        "the fingerprint leaves out the currency",
+        "(self.account_id, amount, self.currency, self.description))\n        return",
+        "(self.account_id, amount, self.description))\n        return",
+        "test_any_other_field_makes_another_fingerprint",
+    ),
+    payment(
+        "the fingerprint has no separator",
+        '"\\x1f".join(',
+        '"".join(',
+        "test_two_orders_share_a_fingerprint_only_if_they_are_equal",
+    ),
+    payment(
+        "a system account is known in lower case only",
+        "account_id.lower().startswith(",
+        "account_id.startswith(",
+        "test_the_system_accounts_are_known_in_any_case",
+    ),
+    payment(
+        "an account may end in a line feed",
+        '_ACCOUNT_ID = re.compile(ACCOUNT_ID_PATTERN.replace("$", r"\\Z"))',
+        "_ACCOUNT_ID = re.compile(ACCOUNT_ID_PATTERN)",
+        "test_an_account_id_is_plain_ascii",
+    ),
+    payment(
+        "a time is told in its own zone",
+        "at.astimezone(UTC).replace(",
+        "at.replace(",
+        "test_one_moment_is_told_alike_whatever_its_zone",
+    ),
+    parsing(
+        "a client pays into a system account",
+        "elif is_system_account(value):",
+        "elif False:",
+        "test_each_body_has_its_answer",
+    ),
+    parsing(
+        "a key may hold a space, which separates tenants",
+        'r"[!-~]*\\Z"',
+        'r"[ -~]*\\Z"',
+        "test_each_idempotency_key_has_its_answer",
+    ),
+    parsing(
+        "an unknown field is ignored",
+        "if not FIELDS.issuperset(body):\n        errors",
+        "if False:\n        errors",
+        "test_each_body_has_its_answer",
+    ),
+    store(
+        "a reused key replays another body",
+        "if fingerprint != waiting.fingerprint and",
+        "if False and",
+        "test_of_two_bodies_with_one_key_one_wins_and_the_other_is_told",
+    ),
+    store(
+        "keys are inserted in any order",
+        "FROM asked ORDER BY idempotency_key",
+        "FROM asked",
+        "test_keys_are_inserted_in_one_order",
+    ),
+    store(
+        "a payment that our lost statement stored is a replay",
+        "replayed=payment.id != waiting.id",
+        "replayed=True",
+        "test_a_statement_whose_answer_was_lost_is_found_to_be_ours",
+    ),
+    store(
+        "a payment has no job",
+        "    {enqueue}\n",
+        "    SELECT\n",
+        "test_a_payment_and_its_job_are_one_round_trip",
+    ),
+    writer(
+        "the queue has no bound",
+        "if len(self._queue) + payments > self._queue_max:",
+        "if False:",
+        "test_more_than_may_wait_is_refused_at_once_and_taken_later",
+    ),
+    writer(
+        "a bad row fails its neighbours",
+        "elif len(batch) > 1 and _is_data_error(error):",
+        "elif False:",
+        "test_one_poisoned_order_in_a_shared_statement_fails_alone",
+    ),
+    writer(
+        "a lost connection is not tried again",
+        "attempt < ATTEMPTS_MAX and",
+        "False and",
+        "test_idle_connections_that_died_cost_no_answer",
+    ),
+    writer(
+        "a bad row of a client that left fails its neighbour",
+        "await self._isolate_bad_rows(unanswered)",
+        "_fail(unanswered, error)",
+        "test_a_bad_row_whose_client_left_does_not_fail_its_neighbour",
+    ),
+    batch(
+        "of a key twice in a batch the last counts",
+        "first.setdefault(payment.idempotency_key, index)",
+        "first[payment.idempotency_key] = index",
+        "test_of_a_key_with_two_bodies_the_first_counts_and_the_others_are_refused",
+    ),
+    typed(
+        "an ambiguous amount is guessed",
+        "if may_group and not",
+        "if False and not",
+        "test_an_ambiguous_amount_is_refused",
+    ),
+)
