@@ -25,7 +25,8 @@ def test_an_exemplar_stands_at_the_bucket_of_its_value() -> None:
     histogram = BatchHistogram("lag_seconds", "How long.", BUCKETS, registry)
     histogram.observe(VALUES)
     histogram.show_example(0.5, "0af7651916cd43dd8448eb211c80319c")
-    lines = exposition.generate_latest(registry).decode()  # type: ignore[no-untyped-call]  # it is untyped.splitlines()
+    text: bytes = exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
+    lines = text.decode().splitlines()
     with_exemplar = [line for line in lines if "trace_id" in line]
     assert len(with_exemplar) == 1
     assert with_exemplar[0].startswith('lag_seconds_bucket{le="1.0"} 5.0 # {trace_id=')
