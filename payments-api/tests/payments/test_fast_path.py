@@ -11,7 +11,7 @@ from quart.typing import TestClientProtocol
 from werkzeug.datastructures import Headers
 
 from payments_api.app import create_app
-from payments_api.auth.caller import PAYMENTS_WRITE
+from payments_api.auth.caller import PAYMENTS_READ, PAYMENTS_WRITE
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_api.http.errors import DatabaseUnavailable, Overloaded
 from payments_api.http.json_body import BODY_MAX_BYTES
@@ -244,17 +244,21 @@ async def test_an_error_of_the_route_is_not_retried(
     assert tried == ["/payments"]
 
 
-@pytest.fixture
-async def key(database_url: str) -> str:
-    """A key that may create, and nothing else."""
+async def _add_key(database_url: str, scope: str) -> str:
     engine = create_engine(database_url, application_name="test", pool_size=2)
     try:
         key = new_key()
         async with transaction(engine) as tx:
-            await add_key(tx, key, KeyGrant("shop", frozenset({PAYMENTS_WRITE}), tenant="acme"))
+            await add_key(tx, key, KeyGrant("shop", frozenset({scope}), tenant="acme"))
         return key
     finally:
         await engine.dispose()
+
+
+@pytest.fixture
+async def key(database_url: str) -> str:
+    """A key that may create, and nothing else."""
+    return await _add_key(database_url, PAYMENTS_WRITE)
 
 
 async def test_a_known_key_takes_the_fast_path_and_is_charged_once(
@@ -279,3 +283,18 @@ async def test_a_known_key_takes_the_fast_path_and_is_charged_once(
     # The first asks the database who that is, unless the keys are there by then.
     assert route_paths in (["/payments"], ["/payments", "/payments"])
     assert unknown[0] == 401
+
+
+async def test_a_known_key_without_the_scope_creates_nothing(
+    api_url_of_database: str, database_url: str, sql: Any
+) -> None:
+    reader = f"Bearer {await _add_key(database_url, PAYMENTS_READ)}"
+    app = create_app(ApiSettings.model_validate({"DATABASE_URL": api_url_of_database}))
+    async with app.test_app():
+        client = app.test_client()
+        read = await client.get("/payments", headers={"Authorization": reader})
+        assert read.status_code == 200, "the process knows the key from now on"
+        data = json.dumps(BODY).encode()
+        status, _, _ = await _answer(client, FAST, data, Authorization=reader, Idempotency_Key="k")
+    assert status == 403
+    assert await sql.fetchval("SELECT count(*) FROM payments") == 0

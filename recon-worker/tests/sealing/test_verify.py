@@ -238,6 +238,14 @@ async def test_a_chain_rewritten_whole_is_found_by_the_key(sql: Sql, engine: Asy
         await seal_all(engine, [KEY])
 
 
+async def test_a_mac_of_another_key_is_no_signature(sql: Sql, engine: AsyncEngine) -> None:
+    for _ in range(2):
+        await add_entries(sql, 3)
+        await seal_all(engine, [KEY])
+    await break_ledger(sql, "UPDATE ledger_seals SET mac = sha256(seal_hash) WHERE seq = 2")
+    assert named(await verify_all(engine, [KEY])) == [("seal_unsigned", 2, None)]
+
+
 async def test_a_key_that_comes_later_signs_the_chain_when_it_is_told_to(
     sql: Sql, engine: AsyncEngine
 ) -> None:

@@ -7,6 +7,7 @@ TESTS = "payments-api/tests"
 
 ring = of(f"{API}/auth/key_cache.py", f"{TESTS}/auth/test_access.py")
 access = of(f"{API}/auth/middleware.py", f"{TESTS}/auth/test_access.py")
+fast_access = of(f"{API}/auth/middleware.py", f"{TESTS}/payments/test_fast_path.py")
 stored_key = of(f"{API}/auth/keys.py", f"{TESTS}/auth/test_access.py")
 keys = of(f"{API}/auth/keys.py", f"{TESTS}/auth/test_keys_cli.py")
 tenants = of(f"{API}/auth/tenants.py", f"{TESTS}/auth/test_tenants.py")
@@ -68,11 +69,11 @@ MUTATIONS = (
         "if False:",
         "test_a_key_opens_the_routes_of_its_scope_and_no_other",
     ),
-    access(
+    fast_access(
         "a key opens the fast path",
         "known is not None and scope in known.scopes else",
         "known is not None else",
-        "test_a_key_opens_the_routes_of_its_scope_and_no_other",
+        "test_a_known_key_without_the_scope_creates_nothing",
     ),
     access(
         "a key's quota does not count",

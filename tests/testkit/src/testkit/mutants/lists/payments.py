@@ -21,6 +21,10 @@ writer = of(
     "payments-api/src/payments_api/payments/writer.py",
     "payments-api/tests/payments/test_create.py",
 )
+restarted = of(
+    "payments-api/src/payments_api/payments/writer.py",
+    "payments-api/tests/test_postgres_restarts.py",
+)
 batch = of(
     "payments-api/src/payments_api/payments/writer.py",
     "payments-api/tests/payments/test_batch.py",
@@ -151,11 +155,11 @@ MUTATIONS = (
         "elif False:",
         "test_one_poisoned_order_in_a_shared_statement_fails_alone",
     ),
-    writer(
+    restarted(
         "a lost connection is not tried again",
         "attempt < ATTEMPTS_MAX and",
         "False and",
-        "test_idle_connections_that_died_cost_no_answer",
+        "test_a_session_lost_in_the_middle_costs_no_503",
     ),
     writer(
         "a bad row of a client that left fails its neighbour",
