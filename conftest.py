@@ -1,4 +1,4 @@
-"""What the tests of several packages stand on: one real Postgres, clean for each test."""
+"""Fixtures that tests of several packages share: one real Postgres, clean for each test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import asyncpg
+import hypothesis
 import pytest
 from quart import Quart
 from quart.typing import TestClientProtocol
@@ -21,6 +22,10 @@ from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
 
 pytest_plugins = [f"testkit.plugins.{name}" for name in ("groups", "ids", "leaks")]
+
+# Not the time of one example: on a busy machine it says nothing. pytest bounds each test.
+hypothesis.settings.register_profile("payments", deadline=None)
+hypothesis.settings.load_profile("payments")
 
 DATA_TABLES = (
     "ledger_entries",

@@ -284,7 +284,6 @@ def test_the_system_agrees_with_the_model_whatever_happens(migrated_url: str) ->
                 settings=settings(
                     max_examples=12,
                     stateful_step_count=20,
-                    deadline=None,
                     # A failing run has twenty steps at most: short enough to read as it is.
                     phases=[Phase.generate],
                     suppress_health_check=[HealthCheck.too_slow],

@@ -192,9 +192,7 @@ async def test_every_moment_has_the_balance_of_a_naive_sum(engine: AsyncEngine, 
                 assert await balance_at(tx, account, "USD", when) == (naive, when)
             assert await balance_of(tx, account, "USD") == sum(a for _, a in entries)
 
-    @settings(
-        max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         st.lists(st.tuples(st.integers(0, 3), st.integers(1, 10**6)), min_size=1, max_size=25),
         st.lists(st.integers(-2, 80), min_size=1, max_size=8),

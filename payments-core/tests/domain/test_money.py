@@ -172,7 +172,7 @@ async def test_every_amount_survives_postgres(sql: "asyncpg.Connection[Any]") ->
         back: Decimal = asyncio.run_coroutine_threadsafe(there, loop).result()
         return back
 
-    @settings(max_examples=100, deadline=None)
+    @settings(max_examples=100)
     @given(amounts())
     def survives(money: tuple[str, Decimal]) -> None:
         _, amount = money

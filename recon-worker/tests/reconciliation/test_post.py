@@ -62,7 +62,6 @@ async def _post_until_done(engine: AsyncEngine, name: str, sizes: Sequence[int])
 
 @settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

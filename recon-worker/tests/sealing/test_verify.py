@@ -356,7 +356,6 @@ async def test_any_ledger_holds_until_any_column_of_any_entry_changes(
 
     @settings(
         max_examples=20,
-        deadline=None,
         phases=[Phase.generate],
         suppress_health_check=list(HealthCheck),
     )
