@@ -55,7 +55,7 @@ WORKER = {
     "lease-renewal": "recon_worker.worker.loop:Worker._renew",
     "rescue": "recon_worker.worker.loop:Worker._every:_rescue",
     "pruning": "recon_worker.worker.loop:Worker._every:_prune",
-    "presence": "recon_worker.worker.loop:Worker._every:_show_presence",
+    "heartbeat": "recon_worker.worker.loop:Worker._every:_report_heartbeat",
     "listener": "recon_worker.worker.wakeups:listen",
     "auditor": "recon_worker.app:watch",
     "sealer": "recon_worker.sealing.background:Sealer.run",

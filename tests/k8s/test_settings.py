@@ -61,7 +61,7 @@ DEFAULT_IS_RIGHT = {
     "RECON_WORKER_LEASE_SECONDS": "how soon another takes over: the same everywhere",
     "RECON_WORKER_RESCUE_INTERVAL_SECONDS": "the same everywhere",
     "RECON_WORKER_POLL_SECONDS_MIN": "the same everywhere",
-    "RECON_WORKER_POLL_SECONDS_LISTENING": "the same everywhere",
+    "RECON_WORKER_POLL_FALLBACK_SECONDS": "the same everywhere",
     "RECON_WORKER_CLEARING_SHARDS": "measured",
     "RECON_WORKER_RETENTION_DAYS": "the same everywhere",
     "RECON_WORKER_SEAL_INTERVAL_SECONDS": "the same everywhere",

@@ -40,7 +40,7 @@ from payments_core.db.engine import (
 )
 from payments_core.db.schema_version import schema_problem
 from payments_core.db.sessions import DatabaseReadOnly, prove_writable
-from payments_core.db.telemetry import show_pool
+from payments_core.db.telemetry import register_pool_metrics
 from payments_core.db.tls import DatabaseTlsError, warn_without_tls
 from payments_core.db.url import dsn_with_password
 from payments_core.http.control import control_blueprint
@@ -201,7 +201,7 @@ async def serve_api(settings: ApiSettings) -> None:
 
 async def _observe(services: Services) -> None:
     """Keep the gauges of this process and of the system up to date, until cancelled."""
-    show_pool(services.engine)
+    register_pool_metrics(services.engine)
     metrics.WAITING.set_function(lambda: services.writer.queued)
     metrics.EVENT_READERS.set_function(lambda: services.events.readers)
     await observe_system(services.engine)

@@ -8,7 +8,7 @@ from quart import Quart
 
 from payments_core.command_line import check_sign_in
 from payments_core.db.engine import create_engine
-from payments_core.db.telemetry import show_pool
+from payments_core.db.telemetry import register_pool_metrics
 from payments_core.db.tls import warn_without_tls
 from payments_core.db.url import dsn_with_password
 from payments_core.http.control import control_blueprint
@@ -83,7 +83,7 @@ async def _run(settings: WorkerSettings, version: str) -> None:
     keys = read_keys(settings.seal_key_file)
     # One for each lane, renewal, rescue, pruning, presence, notices, sealer; two for the auditor.
     engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 8)
-    show_pool(engine)
+    register_pool_metrics(engine)
     lifecycle = Lifecycle()
     worker = Worker(settings, engine, dsn, lifecycle, version)
     app = create_control_app(worker, lifecycle)

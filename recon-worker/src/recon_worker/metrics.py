@@ -1,4 +1,4 @@
-"""What the worker counts for Prometheus."""
+"""The worker's Prometheus metrics."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,21 +10,21 @@ from payments_core.domain.statuses import RESULT_STATUSES
 from payments_core.observability.metrics import BatchHistogram
 from payments_core.observability.tracing import is_sampled, trace_id_of
 from payments_core.queue.jobs import ClaimedJob
-from recon_worker.reconciliation.reconcile import Tally
+from recon_worker.reconciliation.reconcile import BatchResult
 from recon_worker.reconciliation.rules import Outcome
 
 JOBS_CLAIMED = Counter("recon_jobs_claimed", "Jobs claimed by this worker.")
-JOBS_HELD = Gauge("recon_jobs_held", "Jobs that this worker holds a lease on now.")
+JOBS_HELD = Gauge("recon_jobs_held", "Jobs on which this worker holds a lease.")
 JOBS_FINISHED = Counter(
     "recon_jobs_finished",
-    "Attempts that ended, by how: completed, retried, dead, lease_lost or handed_back.",
+    "Ended attempts, by end: completed, retried, dead, lease_lost or handed_back.",
     ["end"],
 )
 PAYMENTS_RECONCILED = Counter(
-    "recon_payments_reconciled", "Payments settled, by the result they got.", ["outcome"]
+    "recon_payments_reconciled", "Settled payments, by reconciliation result.", ["outcome"]
 )
 LEASES_EXPIRED = Counter(
-    "recon_leases_expired", "Jobs freed from a worker that stopped renewing.", ["end"]
+    "recon_leases_expired", "Jobs freed from workers that stopped renewing their lease.", ["end"]
 )
 BATCH_JOBS = Histogram(
     "recon_batch_jobs",
@@ -33,31 +33,31 @@ BATCH_JOBS = Histogram(
 )
 BATCH_SECONDS = Histogram(
     "recon_batch_duration_seconds",
-    "From a batch's claim to its commit.",
+    "Time from a batch's claim to its commit.",
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 CLAIM_SECONDS = Histogram(
     "recon_claim_duration_seconds",
-    "What one claim took, of any number of jobs, none included.",
+    "Duration of a claim, including claims that find no job.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
-# Freshness: 99.9 % within 10 s, so there is a bucket at exactly that.
+# The objective on freshness is 99.9 % within 10 s, so a bucket ends exactly there.
 SETTLE_SECONDS = BatchHistogram(
     "payments_settle_duration_seconds",
-    "From a payment's creation to its settlement, by the worker's clock.",
+    "Time from a payment's creation to its settlement, by the worker's clock.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300),
 )
 INVARIANT_HOLDS = Gauge(
     "recon_ledger_invariant_holds",
-    "1 when the auditor found no offending row, as this worker saw it last.",
+    "1 while the last audit that this worker saw found no violation.",
     ["invariant"],
 )
 AUDIT_AGE_SECONDS = Gauge(
-    "recon_audit_age_seconds", "Since the last audit ended, as this worker saw it last."
+    "recon_audit_age_seconds", "Time since the end of the last audit that this worker saw."
 )
 
 ENDS = ("completed", "retried", "dead", "lease_lost", "handed_back")
-# From the start on, so that the first dead letter is an increase and not a new series.
+# Created at start, so that the first dead letter is an increase and not a new series.
 for _end in ENDS:
     JOBS_FINISHED.labels(_end)
 for _outcome in RESULT_STATUSES:
@@ -79,33 +79,33 @@ def batch(jobs: int) -> Iterator[None]:
         JOBS_HELD.dec(jobs)
 
 
-def count(tally: Tally) -> None:
-    """Count how the attempts of a batch ended, and how long its payments had waited."""
-    numbers = (len(tally.settled), tally.retried, tally.dead, tally.lost, tally.handed_back)
+def count(result: BatchResult) -> None:
+    """Count the ends of a batch's attempts, and observe how long its payments waited."""
+    numbers = (len(result.settled), result.retried, result.dead, result.lost, result.handed_back)
     for end, number in zip(ENDS, numbers, strict=True):
         if number:
             JOBS_FINISHED.labels(end).inc(number)
     outcomes: dict[str, int] = {}
-    for _, outcome in tally.settled:
+    for _, outcome in result.settled:
         outcomes[outcome.result_status] = outcomes.get(outcome.result_status, 0) + 1
     for result_status, number in outcomes.items():
         PAYMENTS_RECONCILED.labels(result_status).inc(number)
-    _show_settled(tally.settled)
+    _observe_settled(result.settled)
 
 
-def _show_settled(settled: Sequence[tuple[ClaimedJob, Outcome]]) -> None:
+def _observe_settled(settled: Sequence[tuple[ClaimedJob, Outcome]]) -> None:
     now = time()
-    # Two machines' clocks may differ a little: a payment is never settled before it is made.
+    # Clocks of two machines may differ; a payment never settles before its creation.
     seconds = [max(0.0, now - job.payment_created_at.timestamp()) for job, _ in settled]
     SETTLE_SECONDS.observe(seconds)
     for waited, (job, _) in zip(seconds, settled, strict=True):
         if job.traceparent is not None and is_sampled(job.traceparent):
             SETTLE_SECONDS.show_example(waited, trace_id_of(job.traceparent))
-            return  # One of a batch is enough: they waited together.
+            return  # One exemplar for each batch is enough.
 
 
 def rescued(freed: int, dead: int) -> None:
-    """Count the jobs taken from workers that stopped renewing."""
+    """Count the jobs freed from workers that stopped renewing."""
     if freed:
         LEASES_EXPIRED.labels("claimable").inc(freed)
     if dead:

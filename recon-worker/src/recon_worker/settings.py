@@ -43,7 +43,7 @@ class WorkerSettings(DatabaseSettings, LogSettings):
     )
     poll_seconds_min: Seconds = Field(default=0.05, description="the poll after work was found")
     poll_seconds_max: Seconds = Field(default=1.0, description="the poll when nothing comes")
-    poll_seconds_listening: Seconds = Field(
+    poll_fallback_seconds: Seconds = Field(
         default=5.0, description="the poll behind LISTEN, for a notice that was lost"
     )
     drain_seconds: Seconds = Field(

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import single_statement, transaction
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
-from recon_worker.reconciliation.post import Decided, clearing_account, post_batch
+from recon_worker.reconciliation.post import DecidedJob, clearing_account, post_batch
 from recon_worker.reconciliation.rules import decide
 from testkit.database.backlog import Sql, add_payments, add_simple
 from testkit.database.head_rows import until_somebody_waits
@@ -43,8 +43,8 @@ async def _claim(engine: AsyncEngine, limit: int) -> tuple[Lease, list[ClaimedJo
         return lease, await queue.claim(connection, lease, limit)
 
 
-def _decided(jobs: Sequence[ClaimedJob]) -> list[Decided]:
-    return [Decided(job, decide(job.amount)) for job in jobs]
+def _decided(jobs: Sequence[ClaimedJob]) -> list[DecidedJob]:
+    return [DecidedJob(job, decide(job.amount)) for job in jobs]
 
 
 async def _post_until_done(engine: AsyncEngine, name: str, sizes: Sequence[int]) -> int:
@@ -156,7 +156,7 @@ async def test_a_payment_that_is_settled_already_posts_nothing(
 
 
 async def _assert_refused(
-    sql: Sql, engine: AsyncEngine, lease: Lease, decided: list[Decided]
+    sql: Sql, engine: AsyncEngine, lease: Lease, decided: list[DecidedJob]
 ) -> None:
     async def post() -> None:
         async with transaction(engine) as tx:

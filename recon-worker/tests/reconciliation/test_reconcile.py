@@ -13,7 +13,7 @@ from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease
 from recon_worker.reconciliation import reconcile
 from recon_worker.reconciliation.post import post_batch
-from recon_worker.reconciliation.reconcile import Reconciler, Tally
+from recon_worker.reconciliation.reconcile import BatchResult, Reconciler
 from recon_worker.reconciliation.rules import decide
 from testkit.database.backlog import Sql, Stored, add_payments, add_simple, job_rows, status_counts
 from testkit.database.head_rows import held_head_row, until_somebody_waits
@@ -45,8 +45,8 @@ async def _claim(engine: AsyncEngine, seconds: float = 60) -> tuple[Lease, list[
 
 async def _reconcile(
     engine: AsyncEngine, lease: Lease, jobs: list[ClaimedJob], **options: Any
-) -> Tally:
-    tally = Tally()
+) -> BatchResult:
+    tally = BatchResult()
     await Reconciler(engine, CLEARING, **options).reconcile(lease, jobs, tally)
     return tally
 
@@ -233,5 +233,5 @@ async def test_a_failed_batch_renews_its_lease_before_it_is_halved(
                 seen.append(await sql.fetchval(f"SELECT count(*) FROM recon_jobs WHERE {expired}"))
             await super().post(tx, lease, decided)
 
-    await Watched(engine, CLEARING).reconcile(lease, jobs, Tally())
+    await Watched(engine, CLEARING).reconcile(lease, jobs, BatchResult())
     assert set(seen) == {0}

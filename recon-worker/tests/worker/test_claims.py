@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
-from payments_core.queue.jobs import FRONT, ClaimedJob
+from payments_core.queue.jobs import QUEUE_FRONT, ClaimedJob
 from recon_worker.worker.claims import (
-    LARGEST_TO_USUAL,
-    PAUSE_AFTER_A_LOOK,
+    FRONT_CLAIM_PAUSE_FACTOR,
+    GROWTH_MAX,
     SLOW_SECONDS,
     BatchSize,
     ClaimOrder,
@@ -31,8 +31,8 @@ def test_a_lane_without_a_backlog_always_looks_from_the_front() -> None:
     clock = Clock()
     order = ClaimOrder(clock)
     for _ in range(3):
-        assert order.next_cursor() == FRONT
-        order.claimed(FRONT, _jobs(1), 2, SLOW_SECONDS)
+        assert order.next_cursor() == QUEUE_FRONT
+        order.claimed(QUEUE_FRONT, _jobs(1), 2, SLOW_SECONDS)
         assert order.seconds_to_front() == 0
 
 
@@ -40,23 +40,25 @@ def test_with_a_backlog_it_goes_on_where_it_was_and_looks_again_after_a_while() 
     clock = Clock()
     order = ClaimOrder(clock)
     jobs = _jobs(3, 1, 2)
-    order.claimed(FRONT, jobs, 3, 0.05)
+    order.claimed(QUEUE_FRONT, jobs, 3, 0.05)
     assert order.next_cursor() == jobs[0].cursor
-    clock.now += PAUSE_AFTER_A_LOOK * 0.05 / 2
+    clock.now += FRONT_CLAIM_PAUSE_FACTOR * 0.05 / 2
     order.claimed(jobs[0].cursor, _jobs(4, 5, 6), 3, 0.01)
     assert order.next_cursor() == (0, NOON + timedelta(seconds=6), 6)
     assert order.seconds_to_front() > 0
-    clock.now += PAUSE_AFTER_A_LOOK * 0.05 / 2 + 0.001
-    assert order.next_cursor() == FRONT
+    clock.now += FRONT_CLAIM_PAUSE_FACTOR * 0.05 / 2 + 0.001
+    assert order.next_cursor() == QUEUE_FRONT
 
 
 def test_a_slow_look_that_found_little_is_not_repeated_at_once_either() -> None:
     order = ClaimOrder(Clock())
-    order.claimed(FRONT, _jobs(1), 1000, 2 * SLOW_SECONDS)
-    assert order.next_cursor() != FRONT
+    order.claimed(QUEUE_FRONT, _jobs(1), 1000, 2 * SLOW_SECONDS)
+    assert order.next_cursor() != QUEUE_FRONT
     order = ClaimOrder(Clock())
-    order.claimed(FRONT, [], 1000, 2 * SLOW_SECONDS)
-    assert order.next_cursor() == FRONT, "nothing was claimed, so the cursor stays at the front"
+    order.claimed(QUEUE_FRONT, [], 1000, 2 * SLOW_SECONDS)
+    assert order.next_cursor() == QUEUE_FRONT, (
+        "nothing was claimed, so the cursor stays at the front"
+    )
 
 
 def test_batches_grow_while_jobs_are_dear_and_shrink_when_they_are_cheap_again() -> None:
@@ -69,7 +71,7 @@ def test_batches_grow_while_jobs_are_dear_and_shrink_when_they_are_cheap_again()
     for expected in (250, 125, 100, 100):
         size.settled(size.jobs, 0.01 * size.jobs)
         assert size.jobs == expected
-    assert size.jobs <= LARGEST_TO_USUAL * 100
+    assert size.jobs <= GROWTH_MAX * 100
 
 
 def test_without_a_backlog_batches_are_as_set() -> None:

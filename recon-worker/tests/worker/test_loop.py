@@ -27,7 +27,7 @@ FAST = {"poll_seconds_min": 0.02, "poll_seconds_max": 0.1}
 async def test_a_notification_wakes_an_idle_worker_at_once(
     sql: Sql, start_worker: StartWorker
 ) -> None:
-    worker = await start_worker(poll_seconds_min=60, poll_seconds_listening=60)
+    worker = await start_worker(poll_seconds_min=60, poll_fallback_seconds=60)
     await until_listening(worker)
     await asyncio.sleep(0.2)
     await add_simple(sql, 3)
@@ -44,7 +44,7 @@ async def test_what_comes_in_behind_a_busy_worker_does_not_wait_for_the_backlogs
     await sql.execute(
         "UPDATE recon_jobs SET run_at = now() + interval '1 h' WHERE id IN (2999, 3000)"
     )
-    await start_worker(batch_size=5, poll_seconds_listening=60)
+    await start_worker(batch_size=5, poll_fallback_seconds=60)
 
     async def begun() -> bool:
         return (await status_counts(sql)).get("completed", 0) > 50
@@ -80,16 +80,16 @@ async def test_the_poll_slows_down_to_its_bound_and_at_once_with_listen_at_work(
     worker = await start_worker(poll_only=True, poll_seconds_min=0.05, poll_seconds_max=1)
     polls = [0.05]
     while len(polls) < 8:
-        polls.append(worker.polling.slower(polls[-1]))
+        polls.append(worker.polling.next_interval(polls[-1]))
     assert polls == [0.05, 0.1, 0.2, 0.4, 0.8, 1, 1, 1]
     worker.polling.listening = True
-    assert worker.polling.slower(0.05) == worker.settings.poll_seconds_listening == 5
+    assert worker.polling.next_interval(0.05) == worker.settings.poll_fallback_seconds == 5
 
 
 async def test_jobs_that_were_put_back_are_found_when_due_though_no_notice_tells(
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    worker = await start_worker(poll_seconds_listening=60)
+    worker = await start_worker(poll_fallback_seconds=60)
     await until_listening(worker)
     post = Reconciler.post
 
@@ -165,7 +165,7 @@ async def test_an_idle_worker_stops_at_once_however_long_its_poll(
 ) -> None:
     began = time.monotonic()
     async with running_worker(
-        worker_url_of_database, concurrency=4, poll_seconds_min=60, poll_seconds_listening=60
+        worker_url_of_database, concurrency=4, poll_seconds_min=60, poll_fallback_seconds=60
     ) as worker:
         await until_listening(worker)
     assert time.monotonic() - began < 3
@@ -290,7 +290,7 @@ async def test_old_jobs_go_soon_after_a_short_retention_and_a_long_one_asks_for_
 async def test_a_worker_shows_that_it_lives_and_what_it_settled(
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "PRESENCE_SECONDS", 0.05)
+    monkeypatch.setattr(worker_module, "HEARTBEAT_SECONDS", 0.05)
     await add_simple(sql, 7)
     worker = await start_worker()
 

@@ -70,7 +70,7 @@ class _PoolGauges(Collector):
         return [connections, largest]
 
 
-def show_pool(engine: AsyncEngine) -> None:
+def register_pool_metrics(engine: AsyncEngine) -> None:
     """Let /metrics show the engine's pool."""
     assert isinstance(engine.pool, MeasuredPool), "create_engine made it"
     REGISTRY.register(_PoolGauges(engine.pool))

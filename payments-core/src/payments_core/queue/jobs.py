@@ -1,13 +1,13 @@
-"""The job queue: Postgres itself, no broker. A job's whole life but its upkeep is here.
+"""The job queue in Postgres, without a broker: claim, complete, retry and hand back jobs.
 
     pending --claim--> processing --complete, in the work's own transaction--> completed
        ^                   |
        |                   +-- retry (backoff), hand_back (drain), lease expired --> pending
        +------ replay ---- failed, the dead letter <-- attempts used up
 
-A claim marks its jobs with a fresh lease token and commits. Whoever completes, retries or
-hands back must still hold that token: a worker that was paused beyond its lease finds that
-its work is rolled back, however late it comes.
+A claim marks its jobs with a fresh lease token and commits. Completing, retrying and handing
+back require that token: the late work of a worker that was paused beyond its lease is rolled
+back.
 """
 
 import random
@@ -20,18 +20,18 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-JOBS_CHANNEL = "recon_jobs"  # A hint that there is work; the poll behind it is the promise.
+JOBS_CHANNEL = "recon_jobs"  # A hint that there is work. Polling guarantees it.
 
 BACKOFF_SECONDS_BASE = 1.0
 BACKOFF_SECONDS_MAX = 300.0  # Recovery after an outage follows within five minutes.
 LAST_ERROR_MAX_CHARS = 2000
 
-# Joins the caller's statement: the caller names a source of (payment_id, traceparent) rows.
+# Part of the caller's statement, which names a source of (id, traceparent) rows.
 ENQUEUE = "INSERT INTO recon_jobs (payment_id, traceparent) SELECT id, traceparent FROM {source}"
 
-# The ids go through an array: against a join the planner may choose to read whole tables,
-# since it cannot know how few rows a batch has. FOR UPDATE sits in a CTE of its own, because
-# a LIMIT in a sub-select may be evaluated again and lock more rows than it says.
+# The ids pass through an array: for a join, the planner may choose to read whole tables, because
+# it cannot know how few rows a batch has. FOR UPDATE is in its own CTE, because a LIMIT in a
+# sub-select may be evaluated again and lock more rows than it says.
 #
 # $4 to $6 are a ClaimCursor. While a transaction holds a snapshot, an index keeps the entries of
 # all jobs claimed since, and a claim that starts at the front passes them again each time.
@@ -56,8 +56,8 @@ FROM claimed JOIN payments ON payments.id = payment_id
 WHERE payments.id = ANY (ARRAY(SELECT payment_id FROM claimed))
 ORDER BY claimed.id"""
 
-# Only a job that is processing has a lease (a CHECK says so). To name the status as well would
-# let the planner walk all leased jobs, and compare each with every id of the batch.
+# A CHECK guarantees that only a processing job has a lease. Adding the status to the condition
+# would let the planner walk all leased jobs and compare each with every id of the batch.
 _HELD = "id = ANY ($1::bigint[]) AND lease_token = $2"
 
 COMPLETE = f"""
@@ -66,8 +66,8 @@ SET status = 'completed', lease_token = NULL, locked_until = NULL, last_error = 
     updated_at = now()
 WHERE {_HELD}"""
 
-# Jobs that the work's own transaction has locked are skipped: nobody can take those, and
-# waiting for them would keep the renewals of other leases waiting.
+# Skips jobs that the work's own transaction has locked: no other worker can take them, and
+# waiting for them would delay the renewal of other leases.
 RENEW = f"""
 WITH held AS MATERIALIZED (
     SELECT id FROM recon_jobs WHERE {_HELD} ORDER BY id FOR UPDATE SKIP LOCKED
@@ -82,11 +82,11 @@ SET status = 'pending', attempts = attempts - 1, lease_token = NULL, locked_unti
 
 HAND_BACK = f"{_HANDED_BACK} WHERE {_HELD}"
 
-# Walks all leased jobs, which a worker that has just found its database again can afford.
+# Walks all leased jobs, which is acceptable once after an outage of the database.
 HAND_BACK_LEASES = f"""{_HANDED_BACK}
 WHERE status = 'processing' AND lease_token = ANY ($1::uuid[])"""
 
-# Full jitter, so that what failed together does not come back together.
+# Full jitter, so that jobs that failed together do not return together.
 RETRY_OR_BURY = f"""
 UPDATE recon_jobs
 SET status = CASE WHEN attempts < max_attempts THEN 'pending' ELSE 'failed' END,
@@ -98,12 +98,12 @@ RETURNING status"""
 
 
 class LeaseLost(Exception):
-    """The lease expired and the job was claimed again: this attempt must leave no trace."""
+    """The lease expired and the job may have been claimed again: roll this attempt back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to complete what one claim took. `seconds` is how long each renewal lasts."""
+    """The right to complete the jobs of one claim. Each renewal lasts `seconds`."""
 
     token: UUID
     worker_id: str
@@ -112,7 +112,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A job with what its rules need of the payment, read in the claim's own round trip."""
+    """A claimed job with the columns of its payment that the rules need."""
 
     id: int
     payment_id: UUID
@@ -139,20 +139,20 @@ class ClaimCursor(NamedTuple):
     job_id: int
 
 
-FRONT = ClaimCursor(-(2**15), datetime.min.replace(tzinfo=UTC), 0)  # Before every job.
+QUEUE_FRONT = ClaimCursor(-(2**15), datetime.min.replace(tzinfo=UTC), 0)  # Before every job.
 
 
 def new_lease(worker_id: str, seconds: float) -> Lease:
-    """A lease with a token that no other claim has or will have."""
+    """Return a lease with a unique token."""
     return Lease(uuid4(), worker_id, seconds)
 
 
 async def claim(
-    connection: AsyncConnection, lease: Lease, limit: int, after: ClaimCursor = FRONT
+    connection: AsyncConnection, lease: Lease, limit: int, after: ClaimCursor = QUEUE_FRONT
 ) -> list[ClaimedJob]:
     """Take the first `limit` ready jobs behind a cursor; commits by itself in autocommit mode.
 
-    Jobs that another worker is claiming are skipped, never waited for.
+    Skips jobs that another worker is claiming.
     """
     result = await connection.exec_driver_sql(
         # A literal limit: as a parameter it would be planned as a tenth of the table.
@@ -171,7 +171,7 @@ async def complete(tx: AsyncConnection, lease: Lease, job_ids: Sequence[int]) ->
 async def held_ids(
     connection: AsyncConnection, lease: Lease, job_ids: Sequence[int]
 ) -> frozenset[int]:
-    """Which of the jobs the lease still holds."""
+    """Return the ids of the jobs that the lease still holds."""
     result = await connection.exec_driver_sql(
         f"SELECT id FROM recon_jobs WHERE {_HELD}", (list(job_ids), lease.token)
     )
@@ -179,19 +179,19 @@ async def held_ids(
 
 
 async def renew(connection: AsyncConnection, lease: Lease, job_ids: Sequence[int]) -> int:
-    """Prolong the lease on the jobs still held and not being completed; returns how many."""
+    """Renew the lease on jobs that are held and not being completed; return their number."""
     return await _fenced(connection, RENEW, job_ids, lease, lease.seconds)
 
 
 async def hand_back(connection: AsyncConnection, lease: Lease, job_ids: Sequence[int]) -> int:
-    """Make jobs that were not begun claimable at once, without burning an attempt."""
+    """Return unstarted jobs to the queue at once, without using up an attempt."""
     return await _fenced(connection, HAND_BACK, job_ids, lease)
 
 
 async def hand_back_leases(connection: AsyncConnection, leases: Collection[Lease]) -> int:
-    """Hand back all that these leases hold; returns how many jobs that was.
+    """Return all jobs of these leases to the queue; return their number.
 
-    For claims whose answer was lost on the way: committed or not, nobody knows what they took.
+    For claims whose answer was lost: whether they committed, and with which jobs, is unknown.
     """
     tokens = [lease.token for lease in leases]
     result = await connection.exec_driver_sql(HAND_BACK_LEASES, (tokens,))
@@ -201,11 +201,11 @@ async def hand_back_leases(connection: AsyncConnection, leases: Collection[Lease
 async def retry_or_bury(
     connection: AsyncConnection, lease: Lease, job: ClaimedJob, error: str
 ) -> str | None:
-    """Put a failed job back with a backoff, or make it a dead letter.
+    """Return a failed job to the queue with a backoff, or make it a dead letter.
 
-    Returns its new status, 'pending' or 'failed'; None when the lease was lost meanwhile.
+    Returns its new status, 'pending' or 'failed', or None if the lease was lost meanwhile.
     """
-    # Postgres texts hold neither NUL nor half a surrogate pair, and an error may quote anything.
+    # An error may quote any text; Postgres stores neither NUL nor half a surrogate pair.
     storable = error.replace("\0", "").encode(errors="replace").decode()
     reason = storable[:LAST_ERROR_MAX_CHARS] or "failed without a message"
     result = await connection.exec_driver_sql(
@@ -216,7 +216,7 @@ async def retry_or_bury(
 
 
 def backoff_seconds(attempts: int, *, random_fraction: float | None = None) -> float:
-    """Exponential with full jitter: uniform between 0 and min(300, 2^(attempts-1)) seconds.
+    """Return an exponential backoff with full jitter, from 0 to min(300, 2^(attempts-1)) seconds.
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """

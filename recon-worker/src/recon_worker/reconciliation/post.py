@@ -94,7 +94,7 @@ SELECT count(*) FROM settled"""
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecidedJob:
     """A claimed job and what the rules made of its payment."""
 
     job: ClaimedJob
@@ -107,7 +107,7 @@ def clearing_account(worker_id: str, shards: int) -> str:
 
 
 async def post_batch(
-    tx: AsyncConnection, lease: Lease, batch: Sequence[Decided], clearing: str
+    tx: AsyncConnection, lease: Lease, batch: Sequence[DecidedJob], clearing: str
 ) -> None:
     """Settle every payment of the batch and post the completed ones to the ledger.
 

@@ -1,4 +1,4 @@
-"""Reconcile what one claim took: together if possible, and around the one job that fails."""
+"""Reconcile the jobs of one claim: all together, or around the one job that fails."""
 
 import asyncio
 import logging
@@ -21,22 +21,22 @@ from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.failpoints import reach
 from recon_worker.reconciliation import spans
-from recon_worker.reconciliation.post import Decided, post_batch
+from recon_worker.reconciliation.post import DecidedJob, post_batch
 from recon_worker.reconciliation.rules import Outcome, decide
 
 log = logging.getLogger(__name__)
 
-# Deadlock and serialization failure say nothing about the jobs themselves.
+# A deadlock or serialization failure says nothing about the jobs.
 CONTENTION_SQLSTATES = ("40P01", "40001")
-# Our own limits, statement and lock timeout: without the one account that somebody else keeps
-# locked, the rest of the batch goes through.
+# Statement and lock timeout. When another transaction keeps one account locked, bisection lets
+# the rest of the batch through.
 OWN_LIMIT_SQLSTATES = ("57014", "55P03")
 CONTENTION_RETRIES_MAX = 3
 
 
 @dataclass(slots=True)
-class Tally:
-    """What became of the jobs of a claim."""
+class BatchResult:
+    """The outcome of a claim's jobs."""
 
     settled: list[tuple[ClaimedJob, Outcome]] = field(default_factory=list)
     retried: int = 0
@@ -45,37 +45,39 @@ class Tally:
     handed_back: int = 0
 
     def changed_payments(self) -> list[UUID]:
-        """The payments that have a new status."""
+        """Return the payments whose status changed."""
         return [job.payment_id for job, _ in self.settled]
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
-    """What a batch needs besides its jobs. `stopping` ends a long bisection early."""
+    """Settles batches. `stopping` returns True to end a long bisection early."""
 
     engine: AsyncEngine
     clearing: str
     stopping: Callable[[], bool] = lambda: False
 
-    async def reconcile(self, lease: Lease, jobs: Sequence[ClaimedJob], tally: Tally) -> None:
-        """Settle the jobs, adding to the tally what became of each.
+    async def reconcile(
+        self, lease: Lease, jobs: Sequence[ClaimedJob], result: BatchResult
+    ) -> None:
+        """Settle the jobs and add the outcome of each to `result`.
 
-        A batch that fails is halved until the job that fails is alone; it is then retried
-        later, or dead. Raises only when the database is unavailable: then the jobs that the
-        tally does not name are as they were, and their lease runs out.
+        A failing batch is halved until the failing job is alone; that job is retried later or
+        becomes a dead letter. Raises only when the database is unavailable: jobs that `result`
+        does not name are then unchanged, and their lease expires.
         """
-        begun = False
+        started = False
         waiting = [list(jobs)]
         while waiting:
             part = waiting.pop()
-            if begun and self.stopping():
-                tally.handed_back += await self._hand_back(lease, part)
+            if started and self.stopping():
+                result.handed_back += await self._hand_back(lease, part)
                 continue
-            begun = True
+            started = True
             try:
                 decided, began = await self._attempt(lease, part)
             except LeaseLost:
-                waiting.extend(await self._after_lost_lease(lease, part, tally))
+                waiting.extend(await self._after_lost_lease(lease, part, result))
             except Exception as error:
                 if is_unavailable(error) and sqlstate_of(error) not in OWN_LIMIT_SQLSTATES:
                     raise
@@ -85,15 +87,17 @@ class Reconciler:
                     reach("after_bisection")
                     waiting.extend(_halves(part))
                 else:
-                    await self._give_up(lease, part[0], error, tally)
+                    await self._record_failure(lease, part[0], error, result)
             else:
-                tally.settled.extend((d.job, d.outcome) for d in decided)
+                result.settled.extend((d.job, d.outcome) for d in decided)
                 spans.settled(decided, began)
 
-    async def _attempt(self, lease: Lease, jobs: Sequence[ClaimedJob]) -> tuple[list[Decided], int]:
-        """Settle all of them in one transaction; returns what was decided, and when it began."""
+    async def _attempt(
+        self, lease: Lease, jobs: Sequence[ClaimedJob]
+    ) -> tuple[list[DecidedJob], int]:
+        """Settle all jobs in one transaction; return the decisions and the begin in ns."""
         decided = [
-            Decided(job, decide(job.amount)) for job in jobs if job.payment_status == PENDING
+            DecidedJob(job, decide(job.amount)) for job in jobs if job.payment_status == PENDING
         ]
         already = [job.id for job in jobs if job.payment_status != PENDING]
         for attempt in range(1, CONTENTION_RETRIES_MAX + 1):
@@ -101,7 +105,7 @@ class Reconciler:
             try:
                 async with transaction(self.engine) as tx:
                     if already:
-                        # Settled by another hand, such as an operator's: nothing is left to do.
+                        # Settled meanwhile, for example by an operator: only the job is left.
                         await queue.complete(tx, lease, already)
                     if decided:
                         await self.post(tx, lease, decided)
@@ -116,28 +120,28 @@ class Reconciler:
                 await asyncio.sleep(0.05 * attempt)
         raise AssertionError("the last attempt returns or raises")
 
-    async def post(self, tx: AsyncConnection, lease: Lease, decided: Sequence[Decided]) -> None:
-        """One transaction's work."""
+    async def post(self, tx: AsyncConnection, lease: Lease, decided: Sequence[DecidedJob]) -> None:
+        """Post the decisions in the caller's transaction."""
         await post_batch(tx, lease, decided, self.clearing)
 
     async def _after_lost_lease(
-        self, lease: Lease, part: list[ClaimedJob], tally: Tally
+        self, lease: Lease, part: list[ClaimedJob], result: BatchResult
     ) -> list[list[ClaimedJob]]:
-        """What of the part is still worth another attempt."""
+        """Return the parts that deserve another attempt."""
         async with single_statement(self.engine) as connection:
             ids = await queue.held_ids(connection, lease, [job.id for job in part])
         held = [job for job in part if job.id in ids]
         if held and len(part) == 1:
-            # Its payment was settled after the claim: the next claim sees that.
-            tally.handed_back += await self._hand_back(lease, held)
+            # Its payment was settled after the claim; the next claim sees that.
+            result.handed_back += await self._hand_back(lease, held)
             return []
-        tally.lost += len(part) - len(held)
+        result.lost += len(part) - len(held)
         if len(held) == len(part):
-            return _halves(part)  # One of the payments is settled already: find it.
+            return _halves(part)  # One payment is already settled: find it.
         return [held] if held else []
 
     async def _renew(self, lease: Lease, jobs: Sequence[ClaimedJob]) -> None:
-        # What was rolled back may have taken most of the lease, and none of it renewed these.
+        # The attempt that was rolled back may have used up most of the lease.
         async with single_statement(self.engine) as connection:
             await queue.renew(connection, lease, [job.id for job in jobs])
 
@@ -145,15 +149,17 @@ class Reconciler:
         async with single_statement(self.engine) as connection:
             return await queue.hand_back(connection, lease, [job.id for job in jobs])
 
-    async def _give_up(self, lease: Lease, job: ClaimedJob, error: Exception, tally: Tally) -> None:
+    async def _record_failure(
+        self, lease: Lease, job: ClaimedJob, error: Exception, result: BatchResult
+    ) -> None:
         reason = reason_of(error)
         async with single_statement(self.engine) as connection:
             status = await queue.retry_or_bury(connection, lease, job, reason)
         reach("after_retry")
         spans.failed(job, error, status)
-        tally.retried += status == "pending"
-        tally.dead += status == "failed"
-        tally.lost += status is None
+        result.retried += status == "pending"
+        result.dead += status == "failed"
+        result.lost += status is None
         log.log(
             logging.ERROR if status == "failed" else logging.WARNING,
             "job_dead" if status == "failed" else "job_failed",

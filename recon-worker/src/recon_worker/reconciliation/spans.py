@@ -1,11 +1,11 @@
-"""The worker's spans: a batch links the jobs it holds, and each payment's own trace goes on.
+"""The worker's spans: a batch links its jobs, and each payment's own trace continues.
 
     trace of the payment   ... send recon_jobs ─▶ process recon_jobs ─▶ post ledger
     trace of the batch     batch recon_jobs ─▶ receive recon_jobs, statements, COMMIT
 
-A payment's span is made from the context in its job's row, so it joins the same trace at a
-retry, and after the death of the worker that claimed it first. Jobs of unrecorded traces cost
-one look at a character.
+A payment's span uses the context in its job's row, so it joins the same trace at a retry and
+after the death of the first worker. A job whose trace is not recorded costs one comparison of a
+character.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,7 +28,7 @@ from opentelemetry.trace import (
 
 from payments_core.observability.tracing import JOBS_QUEUE, context_of, is_sampled, tracer
 from payments_core.queue.jobs import ClaimedJob
-from recon_worker.reconciliation.post import Decided
+from recon_worker.reconciliation.post import DecidedJob
 
 _CLAIMED_AT = otel_context.create_key("recon-worker-claimed-at")
 
@@ -44,7 +44,7 @@ def _attributes(operation: str, operation_type: str) -> dict[str, str | int]:
 
 @contextmanager
 def batch(jobs: Sequence[ClaimedJob], worker_id: str, claim_began: int) -> Iterator[None]:
-    """The span of a claimed batch; `claim_began` is in nanoseconds since 1970."""
+    """Record a claimed batch; `claim_began` is in nanoseconds since 1970."""
     active = tracer()
     if active is None:
         yield
@@ -85,8 +85,8 @@ def batch(jobs: Sequence[ClaimedJob], worker_id: str, claim_began: int) -> Itera
             otel_context.detach(token)
 
 
-def settled(decided: Sequence[Decided], began: int) -> None:
-    """A span for each recorded payment that a transaction, begun at `began` ns, settled."""
+def settled(decided: Sequence[DecidedJob], began: int) -> None:
+    """Record each traced payment that a transaction, begun at `began` ns, settled."""
     active = tracer()
     if active is None:
         return
@@ -107,7 +107,7 @@ def settled(decided: Sequence[Decided], began: int) -> None:
 
 
 def failed(job: ClaimedJob, error: Exception, status: str | None) -> None:
-    """A span for an attempt that failed; `status` is the job's new one, None if it was lost."""
+    """Record a failed attempt; `status` is the job's new status, None if its lease was lost."""
     span = _process(job)
     if span is not None:
         span.set_attribute("error.type", type(error).__name__)

@@ -1,74 +1,75 @@
-"""How a lane claims: from where on, and how many at once."""
+"""Where in the queue a lane claims next, and how many jobs at once."""
 
 from collections.abc import Callable, Sequence
 from time import monotonic
 
-from payments_core.queue.jobs import FRONT, ClaimCursor, ClaimedJob
+from payments_core.queue.jobs import QUEUE_FRONT, ClaimCursor, ClaimedJob
 
-# A look from the front is followed by one only after so many times what it took...
-PAUSE_AFTER_A_LOOK = 10.0
-# ... if there was more than could be taken, or if it took so long.
+# After a slow claim from the front, wait this many times its duration before the next one.
+# "Slow": it filled its limit, or took longer than SLOW_SECONDS.
+FRONT_CLAIM_PAUSE_FACTOR = 10.0
 SLOW_SECONDS = 0.1
 
-LARGEST_TO_USUAL = 5
-# A job may take so many times what it took at best: then batches grow, or may shrink again.
-DEAR, CHEAP = 1.5, 1.2
-FORGETTING = 1.01  # For each batch: what was best on a calm day is not for ever.
+GROWTH_MAX = 5  # A batch grows to this many times its configured size.
+# Batches grow while the time per job exceeds SLOWER_RATIO times the best seen, and shrink
+# again below FAST_RATIO times the best.
+SLOWER_RATIO, FAST_RATIO = 1.5, 1.2
+BEST_DECAY = 1.01  # Per batch, so that the best of a quiet time does not last.
 
 
 class ClaimOrder:
-    """One lane's.
+    """One lane's position in the queue.
 
-    While somebody holds a snapshot (a long report, a backup), the index of what can be claimed
-    keeps an entry of every job that was claimed since, and a look from the front passes them all.
-    So a lane with a backlog goes on where it was. Jobs that came in behind it (their transaction
-    committed late, or their worker died, or they are urgent) wait for the next look from the
-    front: not for long, since what the looks may take together is bounded, a tenth of the time.
+    While a transaction holds a snapshot (a long report, a backup), the index of claimable jobs
+    keeps an entry of every job claimed since, and a claim from the front walks over all of them.
+    A lane with a backlog therefore continues behind its last claim. Jobs that appear before that
+    position (committed late, freed from a dead worker, or urgent) wait for the next claim from
+    the front. Those claims may use a tenth of the time, so the wait is short.
     """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self._clock = clock
-        self._last = FRONT
+        self._last = QUEUE_FRONT
         self._front_at = clock()
 
     def next_cursor(self) -> ClaimCursor:
-        """Behind which to claim."""
-        return FRONT if self._clock() >= self._front_at else self._last
+        """Return the position behind which to claim."""
+        return QUEUE_FRONT if self._clock() >= self._front_at else self._last
 
     def seconds_to_front(self) -> float:
-        """How long a lane may sleep that found nothing behind its cursor; 0 if it may for long."""
+        """Return the seconds until the next claim from the front, or 0 if it is due."""
         return max(0.0, self._front_at - self._clock())
 
     def claimed(
         self, cursor: ClaimCursor, jobs: Sequence[ClaimedJob], limit: int, seconds: float
     ) -> None:
-        """Note what a claim behind the cursor found, and how long it took."""
+        """Record which jobs a claim took, and its duration."""
         if jobs:
             self._last = max(job.cursor for job in jobs)
-        if cursor == FRONT and (len(jobs) == limit or seconds > SLOW_SECONDS):
-            self._front_at = self._clock() + PAUSE_AFTER_A_LOOK * seconds
+        if cursor == QUEUE_FRONT and (len(jobs) == limit or seconds > SLOW_SECONDS):
+            self._front_at = self._clock() + FRONT_CLAIM_PAUSE_FACTOR * seconds
 
 
 class BatchSize:
-    """How many jobs a lane takes at once: as set, and more where a batch by itself costs much.
+    """How many jobs a lane claims at once: the configured number, or more while batches are slow.
 
-    Under a held snapshot each account's head row leaves a version behind for each batch that moves
-    it, and every later batch passes them: then few large batches cost less than many small ones.
+    Under a held snapshot each batch leaves a dead version of each head row that it moves, and
+    every later batch walks over them. Few large batches then cost less than many small ones.
     """
 
     def __init__(self, usual: int) -> None:
         self._usual = usual
-        self._best_seconds = float("inf")  # For one job.
+        self._best_seconds = float("inf")  # Per job.
         self.jobs = usual
 
     def settled(self, jobs: int, seconds: float) -> None:
-        """Note how long a batch took, claim and all."""
+        """Record how long a batch took, its claim included."""
         if jobs < self.jobs:
             self.jobs = self._usual  # No backlog.
             return
         each = seconds / jobs
-        self._best_seconds = min(self._best_seconds * FORGETTING, each)
-        if each > DEAR * self._best_seconds:
-            self.jobs = min(2 * self.jobs, LARGEST_TO_USUAL * self._usual)
-        elif each < CHEAP * self._best_seconds:
+        self._best_seconds = min(self._best_seconds * BEST_DECAY, each)
+        if each > SLOWER_RATIO * self._best_seconds:
+            self.jobs = min(2 * self.jobs, GROWTH_MAX * self._usual)
+        elif each < FAST_RATIO * self._best_seconds:
             self.jobs = max(self._usual, self.jobs // 2)

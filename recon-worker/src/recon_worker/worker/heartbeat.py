@@ -1,15 +1,15 @@
-"""What a worker tells about itself: a sign of life, and how much it settled when."""
+"""The worker's heartbeat: that it runs, and how much it settled when."""
 
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.tables import THROUGHPUT_BUCKET_SECONDS
-from recon_worker.reconciliation.reconcile import Tally
+from recon_worker.reconciliation.reconcile import BatchResult
 
-KEPT_SECONDS = 24 * 3600  # Throughput and workers not seen for longer are forgotten.
+KEPT_SECONDS = 24 * 3600  # Older throughput, and workers not seen since, are deleted.
 
-SIGN_OF_LIFE = f"""
+HEARTBEAT = f"""
 WITH alive AS (
     INSERT INTO workers AS worker (id, host, version, completed_total)
     VALUES ($1, $2, $3, $4)
@@ -23,7 +23,7 @@ SET completed = done.completed + excluded.completed,
     failed = done.failed + excluded.failed,
     discrepancy = done.discrepancy + excluded.discrepancy"""
 
-FORGET = f"""
+DELETE_STALE = f"""
 WITH gone AS (
     DELETE FROM workers WHERE seen_at < now() - interval '{KEPT_SECONDS} s'
 )
@@ -32,15 +32,15 @@ DELETE FROM worker_throughput WHERE bucket_start < now() - interval '{KEPT_SECON
 
 @dataclass(slots=True)
 class Settled:
-    """Payments settled since the last sign of life, by the result they got."""
+    """Payments settled since the last heartbeat, by result."""
 
     completed: int = 0
     failed: int = 0
     discrepancy: int = 0
 
-    def add(self, tally: Tally) -> None:
-        """Count what a batch settled."""
-        for _, outcome in tally.settled:
+    def add(self, result: BatchResult) -> None:
+        """Count the payments that a batch settled."""
+        for _, outcome in result.settled:
             if outcome.payment_status == "failed":
                 self.failed += 1
             elif outcome.matched:
@@ -50,16 +50,16 @@ class Settled:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Return the sum of all results."""
         return self.completed + self.failed + self.discrepancy
 
 
-async def show_presence(
+async def report_heartbeat(
     connection: AsyncConnection, worker_id: str, host: str, version: str, settled: Settled
 ) -> None:
-    """Say that this worker lives, and what it settled since it last said so."""
+    """Record that this worker runs, and what it settled since its last heartbeat."""
     await connection.exec_driver_sql(
-        SIGN_OF_LIFE,
+        HEARTBEAT,
         (
             worker_id,
             host,
@@ -73,10 +73,10 @@ async def show_presence(
 
 
 async def leave(connection: AsyncConnection, worker_id: str) -> None:
-    """Take this worker off the list: it stopped in good order."""
+    """Remove this worker from the list after an orderly stop."""
     await connection.exec_driver_sql("DELETE FROM workers WHERE id = $1", (worker_id,))
 
 
-async def forget_old(connection: AsyncConnection) -> None:
-    """Drop what nobody will look at any more."""
-    await connection.exec_driver_sql(FORGET)
+async def delete_stale(connection: AsyncConnection) -> None:
+    """Delete throughput and workers older than KEPT_SECONDS."""
+    await connection.exec_driver_sql(DELETE_STALE)

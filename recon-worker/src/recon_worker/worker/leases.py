@@ -1,4 +1,4 @@
-"""The leases of one worker: what they hold, and those that it has to give back."""
+"""The leases of one worker: the jobs they hold, and interrupted leases to hand back."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Leases:
-    """All lanes' leases, from the claim until the last of its jobs is settled."""
+    """The leases of all lanes, from each claim until its last job is settled."""
 
     def __init__(self) -> None:
         self._held: dict[Lease, Sequence[ClaimedJob]] = {}
@@ -24,7 +24,7 @@ class Leases:
 
     @contextmanager
     def claiming(self, lease: Lease) -> Iterator[None]:
-        """Around a claim: if it fails it may be committed all the same, and its answer lost."""
+        """Wrap a claim. A claim that fails may have committed, with its answer lost."""
         try:
             yield
         except BaseException:
@@ -33,12 +33,12 @@ class Leases:
 
     @contextmanager
     def holding(self, lease: Lease, jobs: Sequence[ClaimedJob]) -> Iterator[None]:
-        """Around the work on what a claim took: its lease is renewed meanwhile."""
+        """Wrap the work on a claim's jobs; its lease is renewed meanwhile."""
         self._held[lease] = jobs
         try:
             yield
         except BaseException as error:
-            # No fault of the jobs: they need not wait for their lease to run out.
+            # The jobs are not at fault, so they need not wait for the lease to expire.
             if isinstance(error, asyncio.CancelledError) or is_unavailable(error):
                 self._interrupted.add(lease)
             raise
@@ -46,17 +46,17 @@ class Leases:
             del self._held[lease]
 
     async def renew(self, engine: AsyncEngine) -> None:
-        """Prolong every lease that is held."""
+        """Renew every held lease."""
         for lease, jobs in list(self._held.items()):
             try:
                 async with single_statement(engine) as connection:
                     await queue.renew(connection, lease, [job.id for job in jobs])
                 reach("after_renewal")
-            except Exception as error:  # Fenced: a lapsed lease costs time, not money.
+            except Exception as error:  # The fence makes an expired lease harmless.
                 log.warning("lease_not_renewed", extra={"error": reason_of(error)})
 
     async def hand_back_interrupted(self, connection: AsyncConnection) -> None:
-        """Make claimable again what interrupted claims and batches still hold."""
+        """Return the jobs of interrupted claims and batches to the queue."""
         interrupted = frozenset(self._interrupted)
         if not interrupted:
             return

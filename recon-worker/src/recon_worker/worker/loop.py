@@ -1,4 +1,4 @@
-"""The worker: claim, reconcile, again; renew what is held; drain when told to stop."""
+"""The worker's loop: claim jobs, reconcile them, renew leases, drain on stop."""
 
 import asyncio
 import logging
@@ -22,41 +22,41 @@ from recon_worker import metrics
 from recon_worker.failpoints import reach
 from recon_worker.reconciliation import spans
 from recon_worker.reconciliation.post import clearing_account
-from recon_worker.reconciliation.reconcile import Reconciler, Tally
+from recon_worker.reconciliation.reconcile import BatchResult, Reconciler
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker import heartbeat
-from recon_worker.worker.claims import PAUSE_AFTER_A_LOOK, BatchSize, ClaimOrder
+from recon_worker.worker.claims import FRONT_CLAIM_PAUSE_FACTOR, BatchSize, ClaimOrder
 from recon_worker.worker.heartbeat import Settled
 from recon_worker.worker.leases import Leases
 from recon_worker.worker.wakeups import Polling
 
-PRESENCE_SECONDS = 5.0
+HEARTBEAT_SECONDS = 5.0
 SCHEMA_POLL_SECONDS = 0.5
 PRUNE_INTERVAL_SECONDS_MIN, PRUNE_INTERVAL_SECONDS_MAX = 5.0, 60.0
-PRUNE_ROUNDS_MAX = 200  # A million jobs a minute: more than can have been finished.
+PRUNE_ROUNDS_MAX = 200  # A million jobs a minute, more than workers can finish.
 PRUNE_PAUSE_SECONDS = 0.1
-LEAVE_SECONDS_MAX = 2.0  # For each of the last things a stopping worker does.
-UNAVAILABLE_PAUSE_SECONDS_MAX = 2.0  # Postgres is back: work goes on within this time.
+LEAVE_SECONDS_MAX = 2.0  # For each last step of a stopping worker.
+UNAVAILABLE_PAUSE_SECONDS_MAX = 2.0  # Work resumes this soon after Postgres is back.
 
 log = logging.getLogger(__name__)
 
 
 def prune_interval_seconds(retention_seconds: float) -> float:
-    """How long after one look for old finished jobs to wait for the next.
+    """Return the seconds between two prunings of finished jobs.
 
-    A quarter of what they are kept for, so that a short retention keeps the table short too.
+    A quarter of the retention, so that a short retention keeps the table small.
     """
     quarter = retention_seconds / 4
     return min(max(quarter, PRUNE_INTERVAL_SECONDS_MIN), PRUNE_INTERVAL_SECONDS_MAX)
 
 
 def new_worker_id() -> str:
-    """Never the same twice, so that a restarted worker cannot pass for its predecessor."""
+    """Return a fresh id, so that a restarted worker cannot be taken for its predecessor."""
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
 class Worker:
-    """One worker process: `concurrency` lanes that claim and settle, and their upkeep."""
+    """One worker process: `concurrency` lanes that claim and settle, and their maintenance."""
 
     def __init__(
         self,
@@ -83,12 +83,12 @@ class Worker:
         self._settled = Settled()
 
     async def run(self) -> None:
-        """Work until the lifecycle says stop, then drain. Postgres may come and go."""
+        """Work until the lifecycle stops, then drain. Outages of Postgres interrupt the work."""
         log.info("worker_started", extra={"worker_id": self.id})
         await self._wait_for_schema()
         if self.lifecycle.draining:
             return
-        self._start_upkeep()
+        self._start_maintenance()
         lanes = [
             self._tasks.start(f"lane-{lane}", self._lane(lane))
             for lane in range(self.settings.concurrency)
@@ -100,23 +100,23 @@ class Worker:
             await self._leave()
         log.info("worker_stopped", extra={"worker_id": self.id})
 
-    def _start_upkeep(self) -> None:
+    def _start_maintenance(self) -> None:
         start, every = self._tasks.start, self._every
         start("notifier", self.notifier.run())
         start("lease-renewal", self._renew())
         start("rescue", every(self.settings.rescue_interval_seconds, self._rescue))
         start("pruning", every(prune_interval_seconds(self._retention_seconds), self._prune))
-        start("presence", every(PRESENCE_SECONDS, self._show_presence))
+        start("heartbeat", every(HEARTBEAT_SECONDS, self._report_heartbeat))
         if not self.settings.poll_only:
             start("listener", self.polling.listen(self.dsn))
 
     async def _wait_for_schema(self) -> None:
-        """Claim nothing before the migration has run: a rollout may start the workers first."""
+        """Wait for the migration: a rollout may start the workers first."""
         while not self.lifecycle.draining:
             try:
                 async with single_statement(self.engine) as connection:
                     problem = await schema_problem(connection)
-            except Exception as error:  # Its role may not be there yet either.
+            except Exception as error:  # The worker's role may not exist yet either.
                 problem = reason_of(error)
             if problem is None:
                 self.schema_found.set()
@@ -143,10 +143,10 @@ class Worker:
         while not self.lifecycle.draining:
             limit, began = size.jobs, monotonic()
             try:
-                found = await self._claim_and_settle(reconciler, order, limit)
+                claimed = await self._claim_and_settle(reconciler, order, limit)
             except Exception as error:
                 if not is_unavailable(error):
-                    # Whatever it is, the next batch may be fine, and the lease runs out.
+                    # The next batch may succeed; the lease of this one expires.
                     log.exception("batch_failed")
                 else:
                     log.warning("database_unavailable", extra={"error": reason_of(error)})
@@ -155,12 +155,12 @@ class Worker:
                 await self.polling.sleep(pause)
                 continue
             self.reachable, pause = True, 0.05
-            size.settled(found, monotonic() - began)
-            if found == limit:
+            size.settled(claimed, monotonic() - began)
+            if claimed == limit:
                 continue
-            poll = self.settings.poll_seconds_min if found else self.polling.slower(poll)
-            behind = order.seconds_to_front()
-            await self.polling.sleep(min(poll, behind) if behind else poll)
+            poll = self.settings.poll_seconds_min if claimed else self.polling.next_interval(poll)
+            until_front = order.seconds_to_front()
+            await self.polling.sleep(min(poll, until_front) if until_front else poll)
 
     async def _claim_and_settle(self, reconciler: Reconciler, order: ClaimOrder, limit: int) -> int:
         lease = queue.new_lease(self.id, self.settings.lease_seconds)
@@ -179,25 +179,25 @@ class Worker:
             async with single_statement(self.engine) as connection:
                 await queue.hand_back(connection, lease, [job.id for job in jobs])
             return 0
-        tally = Tally()
+        result = BatchResult()
         try:
             with (
                 self._leases.holding(lease, jobs),
                 metrics.batch(len(jobs)),
                 spans.batch(jobs, self.id, claim_began),
             ):
-                await reconciler.reconcile(lease, jobs, tally)
+                await reconciler.reconcile(lease, jobs, result)
         finally:
-            self._settled.add(tally)
-            metrics.count(tally)
-            if tally.retried or tally.handed_back:
-                self.polling.be_restless()
+            self._settled.add(result)
+            metrics.count(result)
+            if result.retried or result.handed_back:
+                self.polling.poll_eagerly()
             reach("before_notice")
-            self.notifier.payments_changed(tally.changed_payments())
+            self.notifier.payments_changed(result.changed_payments())
         return len(jobs)
 
     async def _renew(self) -> None:
-        """Prolong what is held, three times in a lease's length."""
+        """Renew held leases, three times in a lease's duration."""
         while True:
             await asyncio.sleep(self.settings.lease_seconds / 3)
             await self._leases.renew(self.engine)
@@ -210,10 +210,10 @@ class Worker:
             reach("after_rescue")
             metrics.rescued(freed, dead)
             log.warning("leases_expired", extra={"freed": freed, "dead": dead})
-            self.polling.be_restless()
+            self.polling.poll_eagerly()
             self.polling.wake()
-        # Under a held snapshot it passes every lease since: not all the time.
-        await asyncio.sleep(PAUSE_AFTER_A_LOOK * (monotonic() - began))
+        # Under a held snapshot this walks over every lease since, so it must not run all the time.
+        await asyncio.sleep(FRONT_CLAIM_PAUSE_FACTOR * (monotonic() - began))
 
     async def _prune(self) -> None:
         async with single_statement(self.engine) as connection:
@@ -221,14 +221,14 @@ class Worker:
                 if not await maintenance.prune_finished(connection, self._retention_seconds):
                     break
                 await asyncio.sleep(PRUNE_PAUSE_SECONDS)
-            await heartbeat.forget_old(connection)
+            await heartbeat.delete_stale(connection)
 
-    async def _show_presence(self) -> None:
+    async def _report_heartbeat(self) -> None:
         settled, self._settled = self._settled, Settled()
         try:
             async with single_statement(self.engine) as connection:
                 host = socket.gethostname()
-                await heartbeat.show_presence(connection, self.id, host, self.version, settled)
+                await heartbeat.report_heartbeat(connection, self.id, host, self.version, settled)
         except BaseException:
             self._settled.completed += settled.completed
             self._settled.failed += settled.failed
@@ -236,18 +236,18 @@ class Worker:
             raise
 
     async def _leave(self) -> None:
-        for last in (self._hand_back_interrupted, self.notifier.flush, self._say_goodbye):
-            # What cannot be done now, time does: leases run out, a worker not seen is forgotten.
+        for step in (self._hand_back_interrupted, self.notifier.flush, self._deregister):
+            # If a step fails now, time repairs it: leases expire, stale workers are deleted.
             with suppress(Exception):
                 async with asyncio.timeout(LEAVE_SECONDS_MAX):
-                    await last()
+                    await step()
 
     async def _hand_back_interrupted(self) -> None:
         async with single_statement(self.engine) as connection:
             await self._leases.hand_back_interrupted(connection)
 
-    async def _say_goodbye(self) -> None:
-        await self._show_presence()
+    async def _deregister(self) -> None:
+        await self._report_heartbeat()
         async with single_statement(self.engine) as connection:
             await heartbeat.leave(connection, self.id)
 
@@ -257,5 +257,5 @@ class Worker:
                 await work()
             except Exception as error:
                 if not is_unavailable(error):
-                    log.exception("upkeep_failed", extra={"work": work.__name__})
+                    log.exception("maintenance_failed", extra={"work": work.__name__})
             await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""When a lane that found nothing looks again: woken by a notice, and by a poll behind it."""
+"""When an idle lane claims again: on a notification, with polling as the fallback."""
 
 import asyncio
 from contextlib import suppress
@@ -9,39 +9,39 @@ from payments_core.queue.jobs import JOBS_CHANNEL
 from payments_core.server.options import Lifecycle
 from recon_worker.settings import WorkerSettings
 
-# After jobs were put back no notice tells when they are due: most are within this time.
-RESTLESS_SECONDS = 5.0
+# No notification announces when a returned job is due; most are due within this time.
+EAGER_SECONDS = 5.0
 
 
 class Polling:
-    """All lanes' waiting for work."""
+    """The waits of all lanes."""
 
     def __init__(self, settings: WorkerSettings, lifecycle: Lifecycle) -> None:
         self.listening = False
         self._settings = settings
         self._lifecycle = lifecycle
         self._woken = asyncio.Event()
-        self._restless_until = 0.0
+        self._eager_until = 0.0
 
     def wake(self) -> None:
-        """Let a lane that sleeps look now."""
+        """Wake a sleeping lane."""
         self._woken.set()
 
-    def be_restless(self) -> None:
-        """Poll as without LISTEN for a while: jobs were put back that will be due soon."""
-        self._restless_until = monotonic() + RESTLESS_SECONDS
+    def poll_eagerly(self) -> None:
+        """Poll as without LISTEN for a while, because returned jobs are due soon."""
+        self._eager_until = monotonic() + EAGER_SECONDS
 
-    def slower(self, seconds: float) -> float:
-        """How long to sleep after a sleep of `seconds` for nothing."""
-        # With LISTEN at work the poll is only what stands behind it.
-        if self.listening and monotonic() >= self._restless_until:
-            return self._settings.poll_seconds_listening
+    def next_interval(self, seconds: float) -> float:
+        """Return how long to sleep after a sleep of `seconds` that found no job."""
+        # While LISTEN works, polling is only the fallback.
+        if self.listening and monotonic() >= self._eager_until:
+            return self._settings.poll_fallback_seconds
         return min(seconds * 2, self._settings.poll_seconds_max)
 
     async def sleep(self, seconds: float) -> None:
-        """Until woken, or for `seconds`; not at all once draining."""
+        """Sleep until woken, at most `seconds`; return at once while draining."""
         if self._lifecycle.draining:
-            return  # Another lane may have used up the wake-up that came with the stop.
+            return  # Another lane may have consumed the wake-up of the stop.
         with suppress(TimeoutError):
             # Not wait_for: before Python 3.12 it may swallow a cancellation.
             async with asyncio.timeout(seconds):
@@ -49,7 +49,7 @@ class Polling:
         self._woken.clear()
 
     async def listen(self, dsn: str) -> None:
-        """Be woken by notices, for as long as this is not cancelled."""
+        """Wake lanes on notifications until cancelled."""
 
         def connected() -> None:
             self.listening = True
@@ -57,7 +57,7 @@ class Polling:
 
         def lost() -> None:
             self.listening = False
-            self.wake()  # Look whether Postgres is there, and poll again.
+            self.wake()  # Find out whether Postgres is there, and poll.
 
         await listen(
             dsn,
