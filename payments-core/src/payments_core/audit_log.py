@@ -1,4 +1,4 @@
-"""What operators did: who, when and why, written with what they did or not at all."""
+"""The record of operators' actions, written in the transaction of the action."""
 
 import getpass
 import os
@@ -16,7 +16,7 @@ from payments_core.domain.statuses import OPERATOR_ACTIONS, OperatorAction
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Who acts. `key_name` names the API key by which they came, `trace_id` their request."""
+    """An operator; `key_name` names their API key, `trace_id` their request."""
 
     name: str
     key_name: str | None = None
@@ -24,11 +24,11 @@ class Operator:
 
 
 def this_user() -> str:
-    """Who runs this command: on record for what it does, unless another name is given."""
+    """Return the user who runs this command, the default actor on record."""
     try:
         return getpass.getuser()
     except (KeyError, OSError, ImportError):
-        return f"uid {os.getuid()}"  # A container's user often has no name.
+        return f"uid {os.getuid()}"  # A container's user may have no name.
 
 
 async def record_action(
@@ -39,7 +39,7 @@ async def record_action(
     job_ids: Sequence[int] = (),
     payment_id: UUID | None = None,
 ) -> None:
-    """Write it down, in the transaction of the action itself."""
+    """Record an action in the transaction of the action itself."""
     await tx.execute(
         insert(operator_actions).values(
             action=action,
@@ -60,7 +60,7 @@ async def list_actions(
     actions: Sequence[str] = OPERATOR_ACTIONS,
     actor: str | None = None,
 ) -> Sequence[AnyRow]:
-    """What operators did, newest first, from below `before_id` on."""
+    """Return actions, newest first, with ids below `before_id`."""
     query = select(operator_actions)
     if set(actions) != set(OPERATOR_ACTIONS):
         query = query.where(operator_actions.c.action.in_(actions))

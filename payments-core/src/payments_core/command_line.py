@@ -1,4 +1,4 @@
-"""How programs end: by an exit status and one line, never by a traceback."""
+"""The end of a program: an exit status and one line, never a traceback."""
 
 import asyncio
 import os
@@ -13,9 +13,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from payments_core.db.engine import connect, is_unavailable, reason_of
 
-READER_LEFT = 128 + signal.SIGPIPE  # As a shell counts a program that the signal ended.
+READER_LEFT = 128 + signal.SIGPIPE  # The shell's exit status of a program that SIGPIPE ended.
 
-# What a statement or a connection may end with.
+# The errors of a statement or a connection.
 DATABASE_ERRORS = (
     SQLAlchemyError,
     asyncpg.PostgresError,
@@ -30,9 +30,9 @@ class DatabaseRefused(ConnectionError):
 
 
 async def check_sign_in(url: str) -> None:
-    """Connect once, at start.
+    """Connect once at start, to detect permanent errors.
 
-    Raises DatabaseRefused if every later attempt would fail too. A database that is away is no
+    Raises DatabaseRefused if every later attempt would fail too. An unreachable database is no
     error here: it may come back.
     """
     try:
@@ -45,7 +45,7 @@ async def check_sign_in(url: str) -> None:
 
 
 def run_command(work: Coroutine[Any, Any, int]) -> int:
-    """Run a command that needs the database: its exit status, or 2 and one line if that fails."""
+    """Run a command that needs the database; return its exit status, or 2 after one line."""
     try:
         return asyncio.run(work)
     except BrokenPipeError:
@@ -58,13 +58,13 @@ def run_command(work: Coroutine[Any, Any, int]) -> int:
 
 @contextmanager
 def reader_may_leave() -> Iterator[None]:
-    """End quietly where the reader of standard output, such as `head`, has closed it."""
+    """End quietly when the reader of standard output, such as `head`, has closed it."""
     try:
         try:
             yield
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # What is still buffered goes nowhere, instead of failing again at the interpreter's end.
+        # Discard buffered output, which would fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(READER_LEFT) from None

@@ -1,4 +1,4 @@
-"""Connections to Postgres: one engine a process, every wait on it bounded."""
+"""Connections to Postgres: one engine for each process, every wait bounded."""
 
 import asyncio
 import socket
@@ -27,7 +27,7 @@ AnyRow = Row[*tuple[Any, ...]]
 
 LOCK_TIMEOUT_SECONDS = 5  # Longer than any batch holds a head row, shorter than a lease.
 STATEMENT_TIMEOUT_SECONDS = 30
-IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 15  # A stalled process frees its locks by itself.
+IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 15  # Frees the locks of a stalled process.
 POOL_WAIT_SECONDS = 5
 CANCEL_GRACE_SECONDS = 0.05  # TCP connects within it, or finds no server.
 # What a caller may see while Postgres restarts, is unreachable, or all connections are busy.
@@ -35,23 +35,23 @@ _UNAVAILABLE_SQLSTATES = ("08", "53", "57P", "25006", "55P03", "57014")
 
 
 def server_settings(application_name: str) -> dict[str, str]:
-    """The settings that every connection of ours starts with."""
+    """Return the settings with which every connection starts."""
     return {
         "application_name": application_name,
         "lock_timeout": f"{LOCK_TIMEOUT_SECONDS}s",
         "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_SECONDS}s",
         "timezone": "UTC",
-        # What a database or a role may have set otherwise.
+        # A database or a role may have set these differently.
         "default_transaction_isolation": "read committed",
         "datestyle": "ISO, MDY",
-        # One plan for every batch, made for index look-ups: at a custom plan's estimate, or
-        # at the price of a spinning disk, the planner hash-joins a batch with whole tables.
+        # One plan for every batch, made for index look-ups: with a custom plan's estimate, or
+        # the costs of a spinning disk, the planner hash-joins a batch with whole tables.
         "plan_cache_mode": "force_generic_plan",
         "random_page_cost": "1.1",
         "jit": "off",
-        # A plan for any value expects many rows: for a page of a large table it would start
-        # processes, which takes longer than the page, and the cores that payments need.
+        # A generic plan expects many rows: for a page of a large table it would start parallel
+        # processes, which takes longer than the page and uses cores that payments need.
         "max_parallel_workers_per_gather": "0",
     }
 
@@ -116,7 +116,7 @@ def _discard(attempt: "asyncio.Future[asyncpg.Connection[Any]]") -> None:
 def _notice_a_dead_peer(
     connection: "asyncpg.Connection[Any]", tcp_options: Mapping[str, int]
 ) -> None:
-    """Let the kernel end a connection whose peer vanished."""
+    """Let the kernel close a connection whose peer vanished."""
     # asyncpg has no public way to its socket.
     transport: asyncio.Transport = connection._transport  # type: ignore[attr-defined]
     opened = transport.get_extra_info("socket")
@@ -142,7 +142,7 @@ def create_engine(
     engine = create_async_engine(
         # For traces alone; asyncpg reads the URL itself.
         URL.create("postgresql+asyncpg", host=to.host, port=to.port, database=to.database),
-        hide_parameters=True,  # They hold keys and descriptions, and errors go to the log.
+        hide_parameters=True,  # Parameters hold keys and descriptions, and errors go to the log.
         poolclass=MeasuredPool,
         pool_size=pool_size,
         max_overflow=0,
@@ -150,7 +150,8 @@ def create_engine(
         pool_recycle=1800,
         async_creator=lambda: connect_to_primary(
             url,
-            command_timeout=statement_seconds + 5,  # Where the server cannot even say so.
+            command_timeout=statement_seconds
+            + 5,  # For a server that cannot report its own timeout.
             server_settings=settings,
         ),
     )
@@ -161,24 +162,24 @@ def create_engine(
 
 @asynccontextmanager
 async def transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """One READ COMMITTED transaction: committed when the block ends, rolled back if it raises."""
+    """Open a READ COMMITTED transaction: commit when the block ends, roll back if it raises."""
     async with engine.begin() as tx:
         yield tx
 
 
 @asynccontextmanager
 async def single_statement(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
-    """A connection on which each statement is its own transaction: one round trip each."""
+    """Yield a connection on which each statement is its own transaction, in one round trip."""
     async with engine.connect() as connection:
         yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
 
 @asynccontextmanager
 async def driver_connection(engine: AsyncEngine) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """Yield asyncpg's own connection, for the few statements that every payment waits for.
+    """Yield asyncpg's connection, for the few statements on every payment's path.
 
-    SQLAlchemy's greenlet costs some 400 microseconds a statement more. Errors are asyncpg's own;
-    a connection that broke, or whose session is over, leaves the pool.
+    SQLAlchemy's greenlet costs about 400 microseconds more for a statement. Errors are asyncpg's
+    own; a broken connection, or one whose session is over, leaves the pool.
     """
     async with single_statement(engine) as connection:
         driver = (await connection.get_raw_connection()).driver_connection
@@ -186,7 +187,7 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conne
         try:
             yield driver
         except (TimeoutError, asyncpg.InternalClientError):
-            # The statement may still run, or the peer may be gone.
+            # The statement may still be running, or the peer may be gone.
             driver.terminate()
             raise
         except asyncpg.PostgresError as error:
@@ -200,10 +201,10 @@ async def driver_connection(engine: AsyncEngine) -> AsyncIterator["asyncpg.Conne
 
 
 def reason_of(error: BaseException) -> str:
-    """The error's name and text in one line, as the database gave it.
+    """Return the error's name and text in one line, as the database gave them.
 
-    SQLAlchemy's own text quotes the statement and its parameters, which help nobody who reads a
-    log or a dead letter.
+    SQLAlchemy's text also quotes the statement and its parameters, which do not help readers of
+    logs and dead letters.
     """
     cause: BaseException = error
     if isinstance(error, DBAPIError) and error.orig is not None:
@@ -212,7 +213,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def sqlstate_of(error: BaseException) -> str | None:
-    """The five characters Postgres gave for the error, if it came from Postgres."""
+    """Return the error's SQLSTATE, or None if it is not from Postgres."""
     cause: BaseException | None = error.orig if isinstance(error, DBAPIError) else error
     while cause is not None:
         sqlstate = getattr(cause, "sqlstate", None)
@@ -223,7 +224,7 @@ def sqlstate_of(error: BaseException) -> str | None:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the database could not answer for now, so that trying again later is right."""
+    """Return whether the database is unavailable for now, so that a later attempt may succeed."""
     if isinstance(error, OSError | asyncio.TimeoutError | PoolTimeoutError):
         return True
     if isinstance(error, asyncpg.InternalClientError):
@@ -241,9 +242,9 @@ def is_unavailable(error: BaseException) -> bool:
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Whether the session is over and its work undone or safe to repeat: a new one may succeed."""
+    """Return whether the session ended with its work undone or safe to repeat."""
     if isinstance(error, TimeoutError | PoolTimeoutError):
-        return False  # The next one may be as silent, and a client waits.
+        return False  # The next one may be as silent, while a client waits.
     sqlstate = sqlstate_of(error)
     return is_unavailable(error) and (
         sqlstate is None or sqlstate.startswith(("08", "57P", "25006"))

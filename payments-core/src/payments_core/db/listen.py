@@ -1,4 +1,4 @@
-"""LISTEN on a connection of its own: hints from other processes, and their loss made known."""
+"""LISTEN on a dedicated connection, which reconnects and reports a lost connection."""
 
 import asyncio
 import logging
@@ -29,11 +29,10 @@ async def listen(
     application_name: str,
     on_lost: Callable[[], None] = lambda: None,
 ) -> None:
-    """Call `on_payload` for each notification, for ever; reconnect when the connection dies.
+    """Call `on_payload` for each notification until cancelled; reconnect on failure.
 
-    `on_connected` is called after every (re)connection: what came before it was missed, so
-    the reader must look for itself. `on_lost` is called when a connection is lost. Ends by
-    cancellation only.
+    `on_connected` is called after every (re)connection: earlier notifications were missed, so the
+    listener must read the state. `on_lost` is called when a connection is lost.
     """
     pause = RECONNECT_SECONDS_MIN
     while True:
@@ -53,7 +52,7 @@ async def listen(
             finally:
                 connection.terminate()
             on_lost()
-            # A server that lets us in and refuses LISTEN is not asked again at once, for ever.
+            # Do not retry at once on a server that accepts connections and rejects LISTEN.
             if time.monotonic() - connected_at > HEARTBEAT_SECONDS:
                 pause = RECONNECT_SECONDS_MIN
         await asyncio.sleep(pause)
@@ -81,6 +80,6 @@ async def _follow(
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 await closed.wait()
         except TimeoutError:
-            # A server that was demoted hears no notification any more.
+            # A demoted server receives no notifications.
             await refuse_read_only(connection, CONNECT_TIMEOUT_SECONDS)
     raise ConnectionResetError("the server closed the connection")

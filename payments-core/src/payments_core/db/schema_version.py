@@ -1,4 +1,4 @@
-"""Which schema this release's code needs, and whether a database has it."""
+"""The schema revision that this release needs, and whether a database has it."""
 
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
@@ -9,9 +9,9 @@ SCHEMA_REVISION = "0014"
 
 
 async def schema_problem(connection: AsyncConnection) -> str | None:
-    """Why the database's schema does not do for this release; None when it does.
+    """Return why the database's schema does not fit this release, or None if it fits.
 
-    A newer schema does: it is made to be safe beside the release before it.
+    A newer schema fits: revisions are safe beside the previous release.
     """
     try:
         found = (await connection.execute(text("SELECT version_num FROM alembic_version"))).scalar()

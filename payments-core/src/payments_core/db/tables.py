@@ -1,4 +1,4 @@
-"""The schema on one page. Triggers, roles and grants stand in the Alembic revisions."""
+"""The tables of the schema. The Alembic revisions hold triggers, roles and grants."""
 
 from typing import TypeVar
 
@@ -43,10 +43,10 @@ metadata = MetaData(
 
 
 def constant(value: _Value) -> BindParameter[_Value]:
-    """A value that stands in the statement's text, and is no parameter of it.
+    """Return a value that is written into the statement instead of being a parameter.
 
-    A plan for any value cannot use an index that is partial by this one, and takes a tenth of the
-    table for any LIMIT. Each value makes a statement of its own: only for what has few values.
+    A generic plan cannot use an index that is partial by this value, and estimates a tenth of the
+    table for any LIMIT. Each value makes its own statement, so use it for few values only.
     """
     return bindparam(None, value, unique=True, literal_execute=True)
 
@@ -57,7 +57,7 @@ def _time(name: str, *, default_now: bool = False) -> Column[object]:
     return Column(name, DateTime(timezone=True))
 
 
-# The payment row is the idempotency record too: unique key and request fingerprint.
+# The payment's row is also the idempotency record: unique key and request fingerprint.
 # Its id is a UUIDv7, so the primary key is also the index by age.
 payments = Table(
     "payments",
@@ -73,13 +73,13 @@ payments = Table(
     Column("traceparent", Text),
     _time("created_at", default_now=True),
     _time("updated_at", default_now=True),
-    _time("settled_at"),
+    _time("settled_at"),  # When the payment completed or failed.
     UniqueConstraint("idempotency_key"),
     CheckConstraint("length(idempotency_key) BETWEEN 1 AND 255", name="key_has_1_to_255_chars"),
     CheckConstraint("length(request_fingerprint) = 32", name="fingerprint_is_sha256"),
     CheckConstraint("length(account_id) BETWEEN 1 AND 128", name="account_has_1_to_128_chars"),
     CheckConstraint("account_id NOT LIKE 'sys:%'", name="no_payment_into_system_accounts"),
-    # NaN sorts above every number in Postgres, so it is refused here as well.
+    # Postgres sorts NaN above every number, so this rejects NaN too.
     CheckConstraint("abs(amount) < 1e15", name="amount_is_finite_and_bounded"),
     CheckConstraint("scale(amount) <= 4", name="amount_needs_no_rounding"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),
@@ -130,7 +130,7 @@ recon_jobs = Table(
     ),
     CheckConstraint("attempts >= 0 AND max_attempts > 0", name="attempts_are_counted"),
     CheckConstraint("status <> 'failed' OR last_error IS NOT NULL", name="dead_has_a_reason"),
-    # The hot table: every job is updated twice within moments, so vacuum comes often.
+    # The hot table: every job is updated twice within moments, so vacuum runs often.
     postgresql_with={
         "fillfactor": 70,
         "autovacuum_vacuum_scale_factor": 0.01,
@@ -155,9 +155,9 @@ reconciliation_results = Table(
     "reconciliation_results",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    # A trigger asks for the payments of all new rows at once, where a key would for each.
+    # A trigger checks the payments of all new rows at once; a foreign key would check each.
     Column("payment_id", Uuid, nullable=False),
-    # No foreign key: finished jobs are pruned, results stay.
+    # No foreign key: finished jobs are pruned, results are kept.
     Column("recon_job_id", BigInteger, nullable=False),
     Column("status", Text, nullable=False),
     Column("matched", Boolean, nullable=False),
@@ -209,7 +209,7 @@ ledger_entries = Table(
     "ledger_entries",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("payment_id", Uuid, nullable=False),  # Asked for by a trigger, as above.
+    Column("payment_id", Uuid, nullable=False),  # Checked by a trigger, as above.
     Column("account_id", Text, nullable=False),
     Column("currency", Text, nullable=False),
     Column("entry_type", Text, nullable=False),
@@ -229,8 +229,8 @@ ledger_entries = Table(
     ),
 )
 
-# What operators did: append-only, like the ledger. No foreign keys: jobs are pruned, and a
-# payment's row need not be locked for it.
+# Operators' actions: append-only, like the ledger. No foreign keys: jobs are pruned, and an action
+# need not lock its payment's row.
 operator_actions = Table(
     "operator_actions",
     metadata,
@@ -239,7 +239,7 @@ operator_actions = Table(
     Column("actor", Text, nullable=False),
     Column("reason", Text, nullable=False),
     Column("job_ids", ARRAY(BigInteger), nullable=False),
-    # Not when the transaction began, which may be long ago.
+    # Not the begin of the transaction, which may be long ago.
     Column(
         "created_at",
         DateTime(timezone=True),
@@ -257,7 +257,7 @@ operator_actions = Table(
     CheckConstraint("length(reason) <= 1000", name="reason_has_1000_chars_at_most"),
 )
 
-# A worker's sign of life, and what it did in each ten seconds: for people and dashboards.
+# A worker's heartbeat, and what it settled in each ten seconds: for people and dashboards.
 workers = Table(
     "workers",
     metadata,
@@ -281,7 +281,7 @@ worker_throughput = Table(
     postgresql_with={"fillfactor": 50},
 )
 
-# The auditor's bookmark (one row) and its last finding for each invariant.
+# The auditor's position (one row) and its last finding for each invariant.
 audit_progress = Table(
     "audit_progress",
     metadata,
@@ -307,7 +307,7 @@ audit_findings = Table(
     CheckConstraint("mode IN ('incremental', 'full')", name="audit_mode_known"),
 )
 
-# What callers of the API prove themselves with: a hash each. Made by `payments-api keys`.
+# The hashes of the API keys that `payments-api keys` created.
 api_keys = Table(
     "api_keys",
     metadata,
@@ -326,7 +326,7 @@ api_keys = Table(
     CheckConstraint("length(name) BETWEEN 1 AND 100", name="key_is_named"),
     CheckConstraint("cardinality(scopes) > 0", name="key_allows_something"),
     CheckConstraint("tenant ~ '^[a-z0-9][a-z0-9-]{0,31}$'", name="tenant_is_a_name"),
-    # Queue, workers and auditor are everybody's: who operates them sees all tenants.
+    # Queue, workers and auditor serve all tenants, so their operators see all tenants.
     CheckConstraint(
         "tenant IS NULL OR NOT 'jobs:admin' = ANY (scopes)", name="operators_have_no_tenant"
     ),
@@ -339,15 +339,15 @@ ledger_seals = Table(
     metadata,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),
     Column("format_version", SmallInteger, nullable=False),
-    # Both included, and whatever lies between: a gap is sealed as a gap.
+    # Both included, with everything between them: a gap is sealed as a gap.
     Column("from_entry_id", BigInteger, nullable=False),
     Column("to_entry_id", BigInteger, nullable=False),
     Column("entry_count", Integer, nullable=False),
     Column("entry_ids", INT8MULTIRANGE, nullable=False),
     Column("entries_hash", LargeBinary, nullable=False),
-    # Eight bytes of each entry's hash, in the order of ids: they name the one that was changed.
+    # Eight bytes of each entry's hash, in the order of ids: they identify a changed entry.
     Column("entry_digests", LargeBinary, nullable=False),
-    # The same of results, each hashed with its payment. Format 1 has none of it.
+    # The same for results, each hashed with its payment. Format 1 has none.
     Column("from_result_id", BigInteger),
     Column("to_result_id", BigInteger),
     Column("result_count", Integer),
@@ -382,7 +382,7 @@ ledger_seals = Table(
         name="seal_has_a_digest_a_result",
     ),
 )
-# How far the running workers have verified the seals once more, and what they found (one row).
+# How far running workers have verified the seals again, and what they found (one row).
 seal_verification = Table(
     "seal_verification",
     metadata,

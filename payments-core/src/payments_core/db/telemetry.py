@@ -1,4 +1,4 @@
-"""What the connection pool tells of itself, and a span for each statement of a recorded trace."""
+"""Metrics of the connection pool, and a span for each statement of a recorded trace."""
 
 import re
 from functools import lru_cache
@@ -38,7 +38,7 @@ class MeasuredPool(AsyncAdaptedQueuePool):
     doubted_at = float("-inf")
 
     def connect(self) -> PoolProxiedConnection:
-        """A connection of the pool. Raises sqlalchemy.exc.TimeoutError."""
+        """Return a connection of the pool. Raises sqlalchemy.exc.TimeoutError."""
         began = perf_counter()
         try:
             return super().connect()
@@ -50,7 +50,7 @@ class MeasuredPool(AsyncAdaptedQueuePool):
 
 
 class _PoolGauges(Collector):
-    """Looked up when somebody scrapes, so that using a connection counts nothing."""
+    """Gauges that a scrape reads, so that using a connection costs nothing extra."""
 
     def __init__(self, pool: MeasuredPool) -> None:
         self._pool = pool
@@ -71,7 +71,7 @@ class _PoolGauges(Collector):
 
 
 def register_pool_metrics(engine: AsyncEngine) -> None:
-    """Let /metrics show the engine's pool."""
+    """Register the metrics of the engine's pool."""
     assert isinstance(engine.pool, MeasuredPool), "create_engine made it"
     REGISTRY.register(_PoolGauges(engine.pool))
 
@@ -94,7 +94,7 @@ def summary_of(statement: str) -> tuple[str, str]:
 
 
 def statement_attributes(statement: str) -> dict[str, str]:
-    """Attributes of a client span for the statement, whose values are all parameters."""
+    """Return the attributes of the statement's client span; it contains no values."""
     operation, summary = summary_of(statement)
     return {
         "db.system.name": "postgresql",
@@ -105,9 +105,9 @@ def statement_attributes(statement: str) -> dict[str, str]:
 
 
 def trace_statements(engine: AsyncEngine) -> None:
-    """A client span for each statement that runs within a recorded span.
+    """Record a client span for each statement within a recorded span.
 
-    Does nothing when nobody traces; costs an unrecorded statement one look at the context.
+    Does nothing without tracing; an unrecorded statement costs one look at the context.
     """
     if tracer() is None:
         return

@@ -1,4 +1,4 @@
-"""Connections to Postgres over TLS: what stands in the way said in one line, and its absence too.
+"""TLS to Postgres: report a failure, or a missing protection, in one line.
 
 asyncpg reads sslmode, sslrootcert, sslcert and sslkey from the URL, or PGSSLMODE and the like from
 the environment, as libpq does.
@@ -32,12 +32,12 @@ class DatabaseTlsError(ConnectionError):
 
 
 def tls_mode(url: str, environ: Mapping[str, str] = os.environ) -> str:
-    """The sslmode that connections to this URL have; prefer is the default."""
+    """Return the sslmode of connections to this URL; the default is prefer."""
     return _query_of(url).get("sslmode") or environ.get("PGSSLMODE") or "prefer"
 
 
 def checked_tls(url: str, environ: Mapping[str, str] = os.environ) -> None:
-    """Look whether the files that TLS needs are there. Raises ValueError with what to do."""
+    """Check that the files that TLS needs exist. Raises ValueError, which says what to do."""
     mode = tls_mode(url, environ)
     if mode not in SSL_MODES:
         raise ValueError(f"sslmode must be one of {', '.join(SSL_MODES)}")
@@ -54,7 +54,7 @@ def checked_tls(url: str, environ: Mapping[str, str] = os.environ) -> None:
 
 
 def warn_without_tls(url: str) -> None:
-    """Say once, at start, that payments cross a network in the clear, or unverified."""
+    """Warn once, at start, that the connection is unencrypted or unverified."""
     mode = tls_mode(url)
     if mode not in VERIFYING and not all(map(_is_here, _hosts_of(url))):
         log.warning(
@@ -68,7 +68,7 @@ def warn_without_tls(url: str) -> None:
 
 
 def tls_problem(error: BaseException, where: str) -> DatabaseTlsError | None:
-    """The error in words that say what to do, if TLS is what failed."""
+    """Return what to do about a TLS error, or None for another error."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return DatabaseTlsError(f"{where}: {_certificate_problem(error)}")
     if isinstance(error, ssl.SSLError):
@@ -106,7 +106,7 @@ def _query_of(url: str) -> dict[str, str]:
 
 
 def _hosts_of(url: str) -> list[str]:
-    """The hosts, without ports: several may be named, in either place."""
+    """Return the hosts, without ports."""
     text = urlsplit(url).netloc.rpartition("@")[2] or _query_of(url).get("host", "")
     hosts = []
     for part in unquote(text).split(","):

@@ -1,4 +1,4 @@
-"""DATABASE_URL as libpq reads it: every part of it works, or is refused at start by name."""
+"""DATABASE_URL as libpq reads it: each part works, or is rejected at start by name."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urls
 
 CONNECT_TIMEOUT_SECONDS = 5
 CONNECT_TIMEOUT_SECONDS_MAX = 60  # Every wait is bounded.
-# A silent peer is given up after some 20 seconds, also where no statement waits for it.
+# Closes the connection to a silent peer after about 20 seconds, even between statements.
 TCP_OPTIONS: Mapping[str, int] = {
     "TCP_KEEPIDLE": 10,
     "TCP_KEEPINTVL": 3,
@@ -32,7 +32,7 @@ _TCP = {
     "keepalives_count": ("TCP_KEEPCNT", 100),
     "tcp_user_timeout": ("TCP_USER_TIMEOUT", 600_000),
 }
-# Parameters of which some values ask for what is done anyway, and the others for what is not.
+# Parameters whose listed values match the fixed behaviour; other values are rejected.
 _CHOICES = {
     "keepalives": (("1",), "connections are always kept alive"),
     "channel_binding": (("disable", "prefer"), "the driver does not bind channels"),
@@ -65,7 +65,7 @@ class DatabaseUrl:
 
 
 def read_url(text: str) -> DatabaseUrl:
-    """Return what the URL says. Raises ValueError, whose text never quotes the URL's secrets."""
+    """Return the parsed URL. Raises ValueError, whose text never quotes the URL's secrets."""
     parts = _split(text)
     # Names that the URL gives twice: the last one counts, as for libpq.
     query = dict(_query(parts))
@@ -124,7 +124,7 @@ def _split(text: str) -> SplitResult:
         parts = urlsplit(text)
     except ValueError:
         raise ValueError(_FORM) from None
-    # A / ? or # that stands in a password as it is ends the host, and the real one comes after it.
+    # An unescaped / ? or # in a password ends the host too early.
     rest = (parts.path, parts.query, parts.fragment)
     if any("@" in part for part in rest) or parts.netloc.count("@") > 1:
         raise ValueError("must have / ? # and @ in user and password written as %2F %3F %23 %40")

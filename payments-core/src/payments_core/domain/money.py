@@ -7,12 +7,14 @@ from functools import cache
 from iso4217 import Currency
 
 AMOUNT_LIMIT = Decimal(10) ** 15  # Exclusive; far above any payment, far below any overflow.
-AMOUNT_TEXT_MAX_CHARS = 64  # Longer texts are refused before they are parsed.
+AMOUNT_TEXT_MAX_CHARS = 64  # Longer texts are rejected before they are parsed.
 # A JSON number's own grammar (RFC 8259, 6): in quotes or not, the same texts are amounts.
 AMOUNT_TEXT_PATTERN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 DEFAULT_CURRENCY = "USD"
 CURRENCY_PATTERN = "^[A-Z]{3}$"
-DECIMALS_MAX = 4  # The most that ISO 4217 gives a currency; the database's CHECK says so too.
+DECIMALS_MAX = (
+    4  # The most decimals of an ISO 4217 currency; a CHECK of the database enforces it too.
+)
 
 _TEXT = re.compile(AMOUNT_TEXT_PATTERN.replace("$", r"\Z"))
 _CODE = re.compile(CURRENCY_PATTERN.replace("$", r"\Z"))
@@ -24,7 +26,7 @@ _EXACT = Context(prec=40, traps=[Inexact, InvalidOperation])
 
 
 class MoneyError(ValueError):
-    """The text of the error says what is wrong and what to send instead."""
+    """An invalid amount or currency; the text says what is wrong and what to send instead."""
 
 
 class UnknownCurrency(MoneyError):
@@ -33,22 +35,22 @@ class UnknownCurrency(MoneyError):
 
 @cache
 def _decimals_by_code() -> dict[str, int]:
-    # Funds and metals (XAU, XXX, ...) have no minor unit: nobody pays in them.
+    # Funds and metals (XAU, XXX, ...) have no minor unit and are not paid in.
     return {c.code: c.exponent for c in Currency if c.exponent is not None}
 
 
 def is_currency_code(value: object) -> bool:
-    """Whether the value has the form of an ISO 4217 code, in use or not."""
+    """Return whether the value has the form of an ISO 4217 code, in use or not."""
     return isinstance(value, str) and _CODE.match(value) is not None
 
 
 def currencies() -> list[str]:
-    """The accepted ISO 4217 codes, sorted."""
+    """Return the accepted ISO 4217 codes, sorted."""
     return sorted(_decimals_by_code())
 
 
 def decimals_of(currency: str) -> int:
-    """How many decimals the currency has: USD 2, JPY 0, BHD 3.
+    """Return the currency's number of decimals: USD 2, JPY 0, BHD 3.
 
     Raises UnknownCurrency.
     """
@@ -59,10 +61,10 @@ def decimals_of(currency: str) -> int:
 
 
 def exact_amount(value: Decimal, currency: str) -> Decimal:
-    """The amount with exactly the currency's decimals: 100, 100.0 and 1e2 are all 100.00.
+    """Return the amount with exactly the currency's decimals: 100, 100.0 and 1e2 become 100.00.
 
-    Negative and zero amounts are amounts; -0.00 becomes 0.00. Raises MoneyError for what
-    would have to be rounded, for NaN and infinities, and from AMOUNT_LIMIT on.
+    Accepts negative and zero amounts; -0.00 becomes 0.00. Raises MoneyError for an amount that
+    would have to be rounded, for NaN and infinities, and from AMOUNT_LIMIT.
     """
     decimals = decimals_of(currency)
     try:
@@ -72,7 +74,7 @@ def exact_amount(value: Decimal, currency: str) -> Decimal:
 
 
 def _exact(value: Decimal, decimals: int) -> Decimal:
-    # The exponent is looked at first: expanding 1e999999999 would take all memory.
+    # Check the exponent first: expanding 1e999999999 would take all memory.
     if not value.is_finite() or (value and value.adjusted() >= AMOUNT_LIMIT.adjusted()):
         raise MoneyError("must be a finite number between -10^15 and 10^15, both excluded")
     if not value:
@@ -81,9 +83,9 @@ def _exact(value: Decimal, decimals: int) -> Decimal:
 
 
 def parse_amount(raw: object, currency: str) -> Decimal:
-    """An amount as JSON gives it: a Decimal, an int, or a text such as "100.00".
+    """Return the exact amount of a JSON value: a Decimal, an int, or a text such as "100.00".
 
-    A float never gets here: the JSON reader makes Decimals. Raises MoneyError.
+    The JSON reader makes Decimals, so a float never arrives here. Raises MoneyError.
     """
     return exact_amount(_number(raw), currency)
 
@@ -103,7 +105,7 @@ def _number(raw: object) -> Decimal:
 
 
 def _decimal_of_text(text: str) -> Decimal:
-    # Decimal() alone would take "1_000", " 1 ", "+1", "1.", "NaN" and Arabic digits.
+    # Decimal() alone would accept "1_000", " 1 ", "+1", "1.", "NaN" and Arabic digits.
     if len(text) > AMOUNT_TEXT_MAX_CHARS or not _TEXT.match(text):
         if _LEADING_ZERO.match(text):
             raise MoneyError("must not have leading zeros")
@@ -120,7 +122,7 @@ def zero_in(currency: str) -> Decimal:
 
 
 def amount_text(amount: Decimal) -> str:
-    """Return the amount as people and JSON see it, with the decimals that it was stored with.
+    """Return the amount for people and JSON, with the decimals of the stored number.
 
     Its currency may have other decimals today, or have left ISO 4217.
     """

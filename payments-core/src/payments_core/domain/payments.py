@@ -1,4 +1,4 @@
-"""A payment, as the services agree on it."""
+"""Payments: accounts, identifiers, fingerprints and the answer to a creation."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ SYSTEM_ACCOUNT_PREFIX = "sys:"
 CLEARING_ACCOUNT_PREFIX = "sys:clearing:"
 ACCOUNT_ID_MAX_CHARS = 128
 ACCOUNT_ID_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}$"
-# Between a tenant's name and the account's, which cannot hold one. It needs no escape in a URL.
+# Separates tenant and account, whose names cannot contain it. Needs no escape in a URL.
 TENANT_SEPARATOR = "~"
 TENANT_PATTERN = r"[a-z0-9][a-z0-9-]{0,31}"
 STORED_ACCOUNT_ID_PATTERN = rf"^({TENANT_PATTERN}~)?[A-Za-z0-9_][A-Za-z0-9_.:@+-]{{0,127}}$"
@@ -31,31 +31,31 @@ _STORED_ACCOUNT_ID = re.compile(STORED_ACCOUNT_ID_PATTERN.replace("$", r"\Z"))
 
 
 def is_account_id(text: str) -> bool:
-    """Whether the text can name an account, the system's own ones included."""
+    """Return whether the text is a valid account name, system accounts included."""
     return _ACCOUNT_ID.match(text) is not None
 
 
 def is_stored_account_id(text: str) -> bool:
-    """The same as who sees all tenants names an account: a tenant's is `acme~acc_42`."""
+    """Return whether the text is a valid stored account name, such as a tenant's `acme~acc_42`."""
     return _STORED_ACCOUNT_ID.match(text) is not None
 
 
 def is_system_account(account_id: str) -> bool:
-    """Whether the account is the system's own, which no client may pay into."""
+    """Return whether this is a system account, which no client may pay into."""
     return account_id.lower().startswith(SYSTEM_ACCOUNT_PREFIX)
 
 
-@lru_cache(maxsize=64)  # All payments of one statement have one time.
+@lru_cache(maxsize=64)  # All payments of one statement share a time.
 def utc_text(at: datetime) -> str:
-    """A time as the API writes it: RFC 3339, UTC, microseconds."""
+    """Return the time as the API writes it: RFC 3339, UTC, microseconds."""
     # Not strftime: its %Y writes the year 999 with three digits.
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def first_id_at(moment: datetime, skew: timedelta = timedelta()) -> UUID:
-    """The smallest UUIDv7 of that moment (RFC 9562: 48 bits of milliseconds come first).
+    """Return the smallest UUIDv7 of that moment (RFC 9562: 48 bits of milliseconds come first).
 
-    The skew is added as a number: datetime itself ends with the years 1 and 9999.
+    The skew is added as a number, because datetime ends with the years 1 and 9999.
     """
     milliseconds = int((moment.timestamp() + skew.total_seconds()) * 1000)
     return UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
@@ -63,7 +63,7 @@ def first_id_at(moment: datetime, skew: timedelta = timedelta()) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class NewPayment:
-    """What a client asks for, checked and normalised: amount has the currency's decimals."""
+    """A checked, normalised request for a payment: the amount has the currency's decimals."""
 
     idempotency_key: str
     account_id: str
@@ -72,9 +72,9 @@ class NewPayment:
     description: str
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of the normalised body: 100 and "100.00" are the same request.
+        """Return the SHA-256 of the normalised body: 100 and "100.00" are the same request.
 
-        The separator cannot stand in the first three fields, so no two bodies collide.
+        The separator cannot occur in the first three fields, so two bodies never collide.
         The auditor computes the same in SQL from the stored row.
         """
         amount = amount_text(self.amount)
@@ -93,7 +93,7 @@ class NewPayment:
 
 @dataclass(frozen=True, slots=True)
 class CreatedPayment:
-    """What a client is answered, today and at every replay: the payment as it was made."""
+    """The payment as it was created: the answer to its request and to every replay."""
 
     id: UUID
     account_id: str
@@ -103,7 +103,7 @@ class CreatedPayment:
     created_at: datetime
 
     def json_text(self, account_id: str) -> str:
-        """The 201 answer; a replay gives the same bytes, whatever became of the payment.
+        """Return the body of the 201 answer; a replay returns the same bytes.
 
         `account_id` is the account as the reader knows it. Written by hand: of all these texts
         only the description can hold what JSON escapes, and dict and encoder take twice as long.

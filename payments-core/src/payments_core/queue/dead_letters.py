@@ -1,4 +1,4 @@
-"""Jobs that used up their attempts: seen, replayed or discarded, each time on record."""
+"""Dead letters: list, replay or discard them, each action on record."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from payments_core.audit_log import Operator, record_action
 from payments_core.db.engine import AnyRow
 from payments_core.db.tables import constant, payments, recon_jobs, reconciliation_results
 
-OPERATOR_RULE_VERSION = 0  # Not decided by a rule: the auditor does not decide it again.
+OPERATOR_RULE_VERSION = 0  # An operator's decision: no rule for the auditor to apply again.
 REPLAY_JOBS_MAX = 1_000
 
 
@@ -26,7 +26,7 @@ class JobNotDead(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which dead letters; what is None does not narrow."""
+    """A selection of dead letters; None selects all."""
 
     error_contains: str | None = None
     account_id: str | None = None
@@ -34,7 +34,7 @@ class DeadLetterFilter:
     created_to: datetime | None = None
 
     def conditions(self) -> list[ColumnElement[bool]]:
-        """The WHERE terms over recon_jobs, for dead letters only."""
+        """Return the WHERE terms over recon_jobs, for dead letters only."""
         terms: list[ColumnElement[bool]] = [recon_jobs.c.status == constant("failed")]
         if self.error_contains is not None:
             terms.append(recon_jobs.c.last_error.contains(self.error_contains, autoescape=True))
@@ -51,7 +51,7 @@ class DeadLetterFilter:
 async def list_jobs(
     tx: AsyncConnection, status: str, limit: int, before_id: int | None = None
 ) -> Sequence[AnyRow]:
-    """Jobs in a status, newest first, from below `before_id` on."""
+    """Return jobs in a status, newest first, with ids below `before_id`."""
     query = select(recon_jobs).where(recon_jobs.c.status == constant(status))
     if before_id is not None:
         query = query.where(recon_jobs.c.id < before_id)
@@ -59,7 +59,7 @@ async def list_jobs(
 
 
 async def get_job(tx: AsyncConnection, job_id: int) -> AnyRow:
-    """One job, in whatever state. Raises JobNotFound."""
+    """Return one job, in any status. Raises JobNotFound."""
     row = (await tx.execute(select(recon_jobs).where(recon_jobs.c.id == job_id))).one_or_none()
     if row is None:
         raise JobNotFound(JobNotFound.__doc__)
@@ -67,7 +67,7 @@ async def get_job(tx: AsyncConnection, job_id: int) -> AnyRow:
 
 
 async def count_dead(tx: AsyncConnection, which: DeadLetterFilter, limit: int) -> int:
-    """How many dead letters the filter matches, counted up to the limit."""
+    """Return how many dead letters the filter matches, up to the limit."""
     matching = select(recon_jobs.c.id).where(*which.conditions()).limit(limit).subquery()
     return (await tx.execute(select(func.count()).select_from(matching))).scalar_one()
 
@@ -75,7 +75,7 @@ async def count_dead(tx: AsyncConnection, which: DeadLetterFilter, limit: int) -
 async def replay_matching(
     tx: AsyncConnection, which: DeadLetterFilter, limit: int, operator: Operator, reason: str
 ) -> list[int]:
-    """Replay the oldest dead letters that the filter matches; returns their job ids."""
+    """Replay the oldest dead letters that the filter matches; return their job ids."""
     dead = (
         select(recon_jobs.c.id)
         .where(*which.conditions())
@@ -90,14 +90,14 @@ async def replay_matching(
 
 
 async def replay(tx: AsyncConnection, job_id: int, operator: Operator, reason: str) -> AnyRow:
-    """Give one dead letter all its attempts again. Raises JobNotFound, JobNotDead."""
+    """Return one dead letter to the queue with all attempts. Raises JobNotFound, JobNotDead."""
     await _lock_dead(tx, job_id)
     await _make_pending(tx, [job_id], operator, reason)
     return await get_job(tx, job_id)
 
 
 async def discard(tx: AsyncConnection, job_id: int, operator: Operator, reason: str) -> AnyRow:
-    """Give a dead letter up: its payment fails, with a result that says who and why.
+    """Fail the payment of a dead letter, with a result that says who decided and why.
 
     Raises JobNotFound, JobNotDead.
     """

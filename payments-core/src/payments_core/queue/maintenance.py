@@ -1,4 +1,4 @@
-"""What keeps the queue going by itself: expired leases, old jobs, and a look from outside."""
+"""Queue maintenance: free expired leases, prune old jobs, read the queue's depth."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ from payments_core.queue.jobs import BACKOFF_SECONDS_BASE, BACKOFF_SECONDS_MAX
 
 RESCUE_JOBS_MAX = 5_000  # For one sweep; the next follows within seconds.
 PRUNE_JOBS_MAX = 5_000
-COUNT_CAP = 10_000  # Nobody reads more digits, and counting further costs the database.
+COUNT_CAP = 10_000  # A larger count informs no one and costs the database.
 
-# A worker that died counts as an attempt. The jitter also takes its batch apart, so that one
-# job which kills its worker every time does not take 499 others with it to the dead letters.
+# A worker's death counts as an attempt. The jitter also separates its batch, so that one job
+# that kills its worker each time does not turn the rest of its batch into dead letters.
 RESCUE = f"""
 WITH expired AS MATERIALIZED (
     SELECT id FROM recon_jobs
@@ -29,10 +29,9 @@ SET status = CASE WHEN attempts < max_attempts THEN 'pending' ELSE 'failed' END,
 WHERE id = ANY (ARRAY(SELECT id FROM expired))
 RETURNING status"""
 
-# Ids follow the time of creation, and no job finished before it was created: halving finds where
-# the jobs end that can be old enough, in some thirty look-ups. So younger jobs cost nothing,
-# however many there are, and older ones that finished only now, such as replayed dead letters,
-# are passed over.
+# Ids follow the time of creation, and a job finishes after its creation: bisection finds the last
+# job that can be old enough in about thirty look-ups. Younger jobs therefore cost nothing, and
+# older ones that finished recently, such as replayed dead letters, are skipped.
 PRUNE = f"""
 WITH RECURSIVE halved (lo, hi) AS (
     SELECT coalesce(min(id), 1) - 1, coalesce(max(id), 0) FROM recon_jobs
@@ -53,7 +52,7 @@ WITH RECURSIVE halved (lo, hi) AS (
 )
 DELETE FROM recon_jobs WHERE id = ANY (ARRAY(SELECT id FROM old))"""
 
-# Each count reads one partial index, and no more of it than the cap.
+# Each count reads one partial index, up to the cap.
 DEPTH = f"""
 SELECT
     (SELECT count(*) FROM (SELECT FROM recon_jobs WHERE status = 'pending'
@@ -78,19 +77,22 @@ class QueueDepth:
 
 
 async def rescue_expired(connection: AsyncConnection) -> tuple[int, int]:
-    """Free the jobs whose worker stopped renewing: (claimable again, dead)."""
+    """Free the jobs of expired leases; return the numbers of claimable and of dead ones."""
     result = await connection.exec_driver_sql(RESCUE)
     statuses = [row[0] for row in result]
     return statuses.count("pending"), statuses.count("failed")
 
 
 async def prune_finished(connection: AsyncConnection, retention_seconds: float) -> int:
-    """Delete some of the jobs that finished longer ago; dead letters are never pruned."""
+    """Delete some jobs that finished before the retention; return their number.
+
+    Dead letters are never pruned.
+    """
     result = await connection.exec_driver_sql(PRUNE, (retention_seconds,))
     return result.rowcount
 
 
 async def read_depth(connection: AsyncConnection) -> QueueDepth:
-    """The queue as it stands, for people, probes and scalers; cheap at any size."""
+    """Return the queue's depth, for people, probes and scalers; cheap at any size."""
     row = (await connection.exec_driver_sql(DEPTH)).one()
     return QueueDepth(*tuple(row))

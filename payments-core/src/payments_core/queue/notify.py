@@ -1,8 +1,8 @@
-"""Hints to other processes by NOTIFY: that jobs wait, and which payments changed.
+"""Notifications to other processes by NOTIFY: ready jobs, and changed payments.
 
-They are sent after the commit that they tell of, and off its path: NOTIFY inside it would
-make every commit of the server wait for the one before. A hint that a crash swallows costs
-a moment only, since every reader of hints also looks for itself.
+They are sent after the commit they announce and outside its transaction: NOTIFY inside it would
+serialise all commits of the server. A notification lost in a crash costs little time, because
+every listener also polls.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from payments_core.queue.jobs import JOBS_CHANNEL
 
 PAYMENTS_CHANNEL = "payment_changes"
 IDS_PER_NOTICE_MAX = 100  # 37 bytes each; Postgres takes 8,000 bytes.
-PAUSE_SECONDS = 0.005  # Between notices: under load they are for many payments each.
-TOO_MANY = "*"  # More than a reader could follow one by one: look for yourself.
+PAUSE_SECONDS = 0.005  # Between notifications, so that under load each announces many payments.
+TOO_MANY = "*"  # Beyond it, a notification tells readers to resync.
 
 log = logging.getLogger(__name__)
 
 
 class Notifier:
-    """Sends one notice at a time; what comes meanwhile goes together into the next."""
+    """Sends one notification at a time; changes in the meantime share the next one."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -34,7 +34,7 @@ class Notifier:
         self._wake = asyncio.Event()
 
     def payments_changed(self, ids: Iterable[UUID], *, jobs_added: bool = False) -> None:
-        """Tell readers of these payments, and the workers if there are jobs for them."""
+        """Announce changed payments to readers, and new jobs to workers."""
         if not self._too_many:
             self._changed.extend(ids)
             self._too_many = len(self._changed) > IDS_PER_NOTICE_MAX
@@ -44,14 +44,14 @@ class Notifier:
         self._wake.set()
 
     async def run(self) -> None:
-        """Send notices for ever; a failure is logged and costs that notice."""
+        """Send notifications until cancelled; a failure is logged and loses that notification."""
         while True:
             await self._wake.wait()
             await self.flush()
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def flush(self) -> None:
-        """Send now what waits, such as the last notice of a process that stops."""
+        """Send pending notifications now, for example before the process stops."""
         self._wake.clear()
         changed, too_many, jobs_added = self._changed, self._too_many, self._jobs_added
         payload = TOO_MANY if too_many else " ".join(map(str, changed))
@@ -66,9 +66,9 @@ class Notifier:
                     *(jobs_added, JOBS_CHANNEL, PAYMENTS_CHANNEL, payload),
                 )
         except asyncio.CancelledError:
-            # Stopped in the middle of sending: left for the last flush.
+            # Cancelled while sending: the last flush sends it.
             self._too_many |= too_many
             self.payments_changed(changed, jobs_added=jobs_added)
             raise
-        except Exception as error:  # Whatever it is, the next may get through.
+        except Exception as error:  # The next one may succeed.
             log.warning("notice_not_sent", extra={"error": reason_of(error)})

@@ -1,9 +1,8 @@
-"""What the system as a whole tells of itself: queue, ledger audit, Postgres; read every 5 s.
+"""Metrics of the whole system: queue, ledger audit, Postgres; read every 5 s.
 
-The API runs it, since it is there when no worker is. However often and by however many
-/metrics is scraped, Postgres is asked once an interval, and nothing it is asked takes longer
-as history grows. What is older than half a minute is not shown: no figure is better than a
-false one, and an alert that needs it sees that it is absent.
+The API runs it, because the API also runs while no worker does. Postgres is queried once an
+interval, however often /metrics is scraped, and no query slows down as history grows. Figures
+older than half a minute are not shown: an alert can detect a missing figure, not a false one.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ OBSERVE_INTERVAL_SECONDS = 5.0
 SHOWN_SECONDS_MAX = 30.0
 HOT_TABLES = "accounts", "ledger_entries", "payments", "recon_jobs", "reconciliation_results"
 
-# One statement, so that being watched costs an idle database next to nothing.
+# One statement, so that observing costs an idle database almost nothing.
 STATE = f"""
 SELECT
     depth.*,
@@ -65,7 +64,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The system at one moment; `at` is of the monotonic clock."""
+    """The system's state at one moment; `at` is of the monotonic clock."""
 
     at: float
     depth: QueueDepth
@@ -75,24 +74,24 @@ class Observation:
 
 
 class Observer(Collector):
-    """Reads on a timer, and shows the last observation to whoever scrapes."""
+    """Reads on a timer, and serves the last observation to every scrape."""
 
     def __init__(self) -> None:
         self.last: Observation | None = None
 
     async def run(self, engine: AsyncEngine, interval_seconds: float) -> None:
-        """Observe for ever; a database that is away leaves a gap in the figures."""
+        """Observe until cancelled; an outage of the database leaves a gap in the figures."""
         while True:
             try:
                 async with single_statement(engine) as connection:
                     self.last = await _observe(connection)
                 OBSERVING_SECONDS.set(monotonic() - self.last.at)
-            except Exception as error:  # Whatever it is, payments do not depend on it.
+            except Exception as error:  # Payments do not depend on it.
                 log.warning("not_observed", extra={"error": reason_of(error)})
             await asyncio.sleep(interval_seconds)
 
     def collect(self) -> Iterable[Metric]:
-        """The families of the last observation, while it is fresh."""
+        """Return the metric families of the last observation while it is fresh."""
         seen = self.last
         if seen is None or monotonic() - seen.at > SHOWN_SECONDS_MAX:
             return
@@ -102,7 +101,7 @@ class Observer(Collector):
 
 
 async def observe_system(engine: AsyncEngine) -> None:
-    """Show the figures and keep them fresh, for ever."""
+    """Register the metrics and keep them fresh until cancelled."""
     observer = Observer()
     REGISTRY.register(observer)
     await observer.run(engine, OBSERVE_INTERVAL_SECONDS)
