@@ -20,8 +20,10 @@ from testkit.deployments.k8s_manifests import (
     build_all,
     build_text,
     combination,
+    combination_folder,
     every_combination,
     every_pair,
+    installed_kubectls,
     kubectl,
     overlay,
 )
@@ -99,6 +101,42 @@ def test_the_order_of_components_does_not_matter() -> None:
     forward, backward = combination(FULLEST), combination(FULLEST[::-1])
     assert [identity(item) for item in forward] != []
     assert comparable(forward) == comparable(backward)
+
+
+def patch_sources() -> list[tuple[str, str]]:
+    """Return each patch of each kustomization, with the place where it stands."""
+    found = []
+    for file in sorted(K8S.rglob("kustomization.yaml")):
+        for number, entry in enumerate(yaml.safe_load(file.read_text()).get("patches", [])):
+            text = entry.get("patch") or (file.parent / entry["path"]).read_text()
+            found.append((f"{file.relative_to(K8S)}: patch {number}", text))
+    return found
+
+
+def test_a_patch_is_one_document() -> None:
+    """Kustomize before 5.2 rejects several, and 5.5 crashes where they delete."""
+    sources = patch_sources()
+    assert len(sources) > 10
+    assert [place for place, text in sources if len(list(yaml.safe_load_all(text))) != 1] == []
+
+
+def test_older_kubectls_build_the_same() -> None:
+    """With each kubectl of this machine: every overlay, and every component in one of these."""
+    programs = installed_kubectls()
+    if not programs:
+        reason = "no kubectl is installed beside the pinned one"
+        if "kubectl" in os.environ.get("REQUIRE", "").split(","):
+            pytest.fail(f"REQUIRE=kubectl, and {reason}")
+        pytest.skip(reason)
+    folders = [
+        *(K8S / "overlays" / name for name in OVERLAYS),
+        K8S / "components/cloudnative-pg/restore",
+        combination_folder(["gateway"]),
+        combination_folder(FULLEST),
+    ]
+    for folder in folders:
+        for program in programs:
+            assert build(folder, program) == build(folder), f"{program}: {folder}"
 
 
 def test_the_restore_is_valid() -> None:

@@ -162,10 +162,24 @@ def test_the_database_is_replicated_before_a_payment_is_answered() -> None:
     assert "StatefulSet" not in {item["kind"] for item in OBJECTS}
 
 
+def restored_cluster() -> dict[str, Any]:
+    """Return the Cluster that a restore makes."""
+    objects = build(K8S / "components/cloudnative-pg/restore")
+    return one(objects, "Cluster", "payments-db-restored")
+
+
+def test_a_restored_database_has_the_roles_of_the_original_and_no_superuser() -> None:
+    spec, original = restored_cluster()["spec"], CLUSTER["bootstrap"]["initdb"]
+    assert spec["enableSuperuserAccess"] is False
+    assert "superuserSecret" not in spec
+    recovery = spec["bootstrap"]["recovery"]
+    for field in ("database", "owner", "secret"):
+        assert recovery[field] == original[field]
+    assert spec["managed"] == CLUSTER["managed"]
+
+
 def test_the_restore_reads_what_the_backup_writes() -> None:
-    restored = one(
-        build(K8S / "components/cloudnative-pg/restore"), "Cluster", "payments-db-restored"
-    )
+    restored = restored_cluster()
     (source,) = restored["spec"]["externalClusters"]
     parameters: dict[str, Any] = source["plugin"]["parameters"]
     assert restored["spec"]["bootstrap"]["recovery"]["source"] == source["name"]

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -55,10 +56,19 @@ def kubectl() -> Path:
     return tool("kubernetes", "kubectl")
 
 
-def build_text(folder: Path) -> str:
-    """What `kubectl kustomize` prints for the folder; its own error where it refuses."""
+def installed_kubectls() -> list[Path]:
+    """Return every kubectl beside the one on the PATH: `kubectl` and `kubectl.1.29` alike."""
+    found = shutil.which("kubectl")
+    if found is None:
+        return []
+    folder = Path(found).resolve().parent
+    return sorted({Path(found), *folder.glob("kubectl.[0-9]*.[0-9]*")})
+
+
+def build_text(folder: Path, program: Path | None = None) -> str:
+    """Return what `kubectl kustomize` prints for the folder. Fail with its error."""
     built = subprocess.run(
-        [str(kubectl()), "kustomize", str(folder)],
+        [str(program or kubectl()), "kustomize", str(folder)],
         check=False,
         capture_output=True,
         text=True,
@@ -72,10 +82,10 @@ def build_text(folder: Path) -> str:
 
 
 @lru_cache
-def build(folder: Path) -> tuple[Object, ...]:
-    """The folder's objects."""
+def build(folder: Path, program: Path | None = None) -> tuple[Object, ...]:
+    """Return the folder's objects, by the pinned kubectl or by another one."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return tuple(yaml.load_all(build_text(folder), Loader=loader))
+    return tuple(yaml.load_all(build_text(folder, program), Loader=loader))
 
 
 def overlay(name: str) -> tuple[Object, ...]:
