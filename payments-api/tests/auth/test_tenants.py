@@ -80,7 +80,7 @@ class Party:
         """No separator, no tenant's name, no id of somebody else's payment."""
         if self.tenant is not None:
             assert "~" not in text, text
-            for other in ("blue", "green"):
+            for other in ("blue", "blue-green", "green"):
                 assert f'"{other} ' not in text, text
             assert not [found for found in self.foreign if found in text], text
 
@@ -142,7 +142,7 @@ async def test_each_tenant_sees_exactly_its_own_whatever_the_others_do(
     chance = random.Random(seed)
     blue, green, house = [
         Party(kept.test_client(), await make_key(tenant), tenant)
-        for tenant in ("blue", "green", None)
+        for tenant in ("blue", "blue-green", None)  # One name begins with the other.
     ]
     parties = [blue, green, house]
     listening = [asyncio.create_task(_listen(kept, party)) for party in parties]

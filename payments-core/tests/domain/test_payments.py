@@ -83,6 +83,7 @@ def test_spellings_of_an_amount_have_one_fingerprint(amount: str) -> None:
     [
         replace(ORDER, account_id="acc_2"),
         replace(ORDER, account_id="ACC_1"),
+        replace(ORDER, account_id="acc_", amount=Decimal("1100.00")),
         replace(ORDER, amount=Decimal("100.01")),
         replace(ORDER, amount=Decimal("-100.00")),
         replace(ORDER, currency="EUR"),

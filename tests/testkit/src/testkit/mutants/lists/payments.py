@@ -81,7 +81,7 @@ MUTATIONS = (
         "the fingerprint has no separator",
         '"\\x1f".join(',
         '"".join(',
-        "test_two_orders_share_a_fingerprint_only_if_they_are_equal",
+        "test_any_other_field_makes_another_fingerprint",
     ),
     payment(
         "a system account is known in lower case only",
