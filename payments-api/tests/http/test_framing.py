@@ -126,6 +126,13 @@ TRICKS: dict[str, tuple[bytes, list[int]]] = {
     "bytes after HTTP/1.0": (_post(LENGTH, line=LINE_10) + SMUGGLED, [201]),
     "garbage after the last request": (_post(LENGTH, b"Connection: close") + b"\0" * 99, [201]),
     "bytes after a broken request": (_post(b"Content-Length: x") + SMUGGLED, [400]),
+    "an empty line before a request": (b"\r\n" + PING, [200]),
+    "an empty line after a body": (_post(LENGTH) + b"\r\n" + PING, [201, 200]),
+    "an empty line before each request": ((b"\r\n" + PING) * 3, [200, 200, 200]),
+    "an empty line before a broken request": (b"\r\n" + _get(b"X: y") + SMUGGLED, [400]),
+    "two empty lines before a request": (b"\r\n\r\n" + SMUGGLED, [400]),
+    "an empty line that is a bare LF": (b"\n" + SMUGGLED, [400]),
+    "an empty line that is a bare CR": (b"\r" + SMUGGLED, [400]),
     "three in one go": (PING + _post(LENGTH) + PING, [200, 201, 200]),
     "a broken one among others": (PING + _get(b"X: y") + SMUGGLED, [200, 400]),
     "an upgrade that is not taken": (

@@ -27,6 +27,7 @@ class StrictConnection(h11.Connection):
     """
 
     ended = False
+    _skipped_line = False  # Since the last request; a second empty line is an error.
 
     @property
     def ignores_input(self) -> bool:
@@ -45,10 +46,19 @@ class StrictConnection(h11.Connection):
             return h11.NEED_DATA
         if state is not h11.IDLE:
             return super().next_event()
-        received = self.trailing_data[0]
+        received, at_eof = self.trailing_data
+        if not self._skipped_line and received.startswith(b"\r"):
+            if received == b"\r" and not at_eof:
+                return h11.NEED_DATA
+            if received.startswith(b"\r\n"):
+                # RFC 9112, 2.2: some clients end a body with an empty line that is no part of it.
+                self._receive_buffer.maybe_extract_at_most(2)
+                self._skipped_line = True
+                received = received[2:]
         event = super().next_event()
         if not isinstance(event, h11.Request):
             return event
+        self._skipped_line = False
         # h11 also accepts a head that ends in bare line feeds; what is looked at then holds them.
         end = received.find(b"\r\n\r\n")
         head = received if end < 0 else received[: end + 4]
