@@ -73,7 +73,7 @@ def test_the_event_stream_tells_of_a_payment(client: httpx.Client) -> None:
         ("GET /", 200, "<form"),
         ("GET /activity", 200, "<h1"),
         ("GET /accounts/e2e-answers", 200, "e2e-answers"),
-        (f"GET /payments/{UNKNOWN_ID}", 404, "There is no such payment"),
+        (f"GET /payments/{UNKNOWN_ID}", 404, "Payment not found"),
         ("GET /nowhere", 404, "<h1"),
         ("POST /payments", 403, "<form"),
     ],
