@@ -30,6 +30,8 @@ WRONG = [
     ("PAYMENTS_API_CURSOR_KEY", "too-short-secret"[:15]),
     ("PAYMENTS_API_AUTH", "yes"),
     ("PAYMENTS_API_ALLOW_UNAUTHENTICATED_REMOTE", "perhaps"),
+    ("PAYMENTS_API_ALLOWED_HOSTS", "localhost:3001"),
+    ("PAYMENTS_API_ALLOWED_HOSTS", "*"),
     ("DATABASE_URL", "mysql://x:hidden@localhost/payments"),
     ("DATABASE_URL", "localhost:hidden"),
     ("DATABASE_URL", "postgresql://x?:hidden@localhost:5432/payments"),

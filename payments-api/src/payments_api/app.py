@@ -45,6 +45,7 @@ from payments_core.db.tls import DatabaseTlsError, warn_without_tls
 from payments_core.db.url import dsn_with_password
 from payments_core.http.control import control_blueprint
 from payments_core.http.edge import Edge
+from payments_core.http.hosts import AllowedHosts
 from payments_core.http.problems import InternalError, install_problem_handlers
 from payments_core.http.telemetry import HttpTelemetry, note_routes
 from payments_core.observability.logs import configure_logs
@@ -81,11 +82,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     app.after_request(_never_cached)
     _install_background_work(app, services, settings)
     middleware: list[Middleware] = [  # Outermost first.
-        partial(
-            Edge,
-            loopback_only=settings.auth == "off" and not settings.allow_unauthenticated_remote,
-            control_port=settings.control_port,
-        ),
+        partial(Edge, hosts=_hosts(settings), control_port=settings.control_port),
         partial(Admission, settings=settings, limits=services.limits),
         HttpTelemetry,
         partial(FastPath, access=access, writer=services.writer),
@@ -93,6 +90,12 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     for layer in reversed(middleware):
         cast(Any, app).asgi_app = layer(app.asgi_app)
     return app
+
+
+def _hosts(settings: ApiSettings) -> AllowedHosts | None:
+    if settings.auth == "on":
+        return None
+    return AllowedHosts(settings.allowed_hosts, any_address=settings.allow_unauthenticated_remote)
 
 
 def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 from payments_api.limits.settings import LimitSettings
 from payments_core.config import LogSettings, Port, Seconds, is_loopback
 from payments_core.db.settings import DatabaseSettings
+from payments_core.http.hosts import HostNames
 
 # Connections of the pool beyond those that insert: one for notices, one for the event feed and the
 # API keys, one for operators and readiness.
@@ -39,6 +40,11 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
         validate_default=True,
         description="allow PAYMENTS_API_AUTH=off on an address that other machines can reach;"
         " only where something else restricts access",
+    )
+    allowed_hosts: HostNames = Field(
+        default="",
+        description="host names, comma-separated, that a service with PAYMENTS_API_AUTH=off answers"
+        " for besides this machine's; .example.com stands for every subdomain",
     )
     pool_size: Annotated[int, Field(ge=4, le=100)] = Field(
         default=10, description="connections in the pool to Postgres"

@@ -52,9 +52,31 @@ async def test_a_rebound_name_cannot_create_a_payment(served: Any, sql: Any) -> 
     assert await sql.fetchval("SELECT count(*) FROM payments") == 0
 
 
-async def test_an_operator_may_allow_other_names(serve_api: Any) -> None:
-    served = await serve_api(allow_unauthenticated_remote=True)
-    assert (await _get(served, "/payments", "payments.example")).status == 200
+ALLOWED = ["payments-api", "PAYMENTS-API:3001", "a.forwarded.example", "localhost", "[::1]:3001"]
+ADDRESSES = ["10.0.0.1", "10.0.0.1:3001", "[2001:db8::1]:3001"]
+NOT_ALLOWED = [
+    "evil.example",
+    "payments-api.evil.example",
+    "evil-payments-api",
+    "payments-api.",
+    "forwarded.example",
+    ".forwarded.example",
+    "evilforwarded.example",
+    "a.forwarded.example.evil.example",
+    "10.0.0.1.evil.example",
+    "",
+]
+
+
+@pytest.mark.parametrize("host", [*ALLOWED, *ADDRESSES, *NOT_ALLOWED])
+async def test_remote_use_without_authentication_is_for_listed_names_and_addresses(
+    serve_api: Any, host: str
+) -> None:
+    served = await serve_api(
+        allow_unauthenticated_remote=True, allowed_hosts="payments-api, .Forwarded.example"
+    )
+    expected = 421 if host in NOT_ALLOWED else 200
+    assert (await _get(served, "/payments", host)).status == expected
 
 
 async def test_with_keys_any_name_is_served(serve_api: Any) -> None:

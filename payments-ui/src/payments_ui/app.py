@@ -17,6 +17,7 @@ from payments_core.domain.statuses import (
 )
 from payments_core.http.control import control_blueprint
 from payments_core.http.edge import Edge
+from payments_core.http.hosts import AllowedHosts
 from payments_core.http.telemetry import observe_http
 from payments_core.server.options import Lifecycle
 from payments_core.supervise import Supervisor
@@ -101,13 +102,15 @@ def create_app(
     install_error_pages(app)
     install_sign_in_errors(app)
     _run_feed(app, feed, client, lifecycle)
-    edge = Edge(
-        app.asgi_app,
-        loopback_only=settings.sign_in == "off" and not settings.sign_in_off_beyond_loopback,
-        control_port=settings.control_port,
-    )
+    edge = Edge(app.asgi_app, hosts=_hosts(settings), control_port=settings.control_port)
     cast(Any, app).asgi_app = edge
     return app
+
+
+def _hosts(settings: Settings) -> AllowedHosts | None:
+    if settings.sign_in != "off":
+        return None
+    return AllowedHosts(settings.allowed_hosts, any_address=settings.sign_in_off_beyond_loopback)
 
 
 def _install_objects(app: Quart, client: ApiClient, feed: LiveFeed) -> None:

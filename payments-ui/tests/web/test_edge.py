@@ -24,10 +24,16 @@ async def test_a_rebound_name_cannot_pay() -> None:
     assert answer.status_code == 421
 
 
-async def test_an_operator_may_allow_other_names() -> None:
-    app = create_app(Settings(sign_in_off_beyond_loopback=True), Lifecycle())
-    answer = await app.test_client().get("/health", headers={"Host": "page.example"})
-    assert answer.status_code == 200
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("page.example:3000", 200), ("10.0.0.1", 200), ("localhost", 200), ("evil.example", 421)],
+)
+async def test_remote_use_without_sign_in_is_for_listed_names_and_addresses(
+    host: str, status: int
+) -> None:
+    settings = Settings(sign_in_off_beyond_loopback=True, allowed_hosts="page.example")
+    client = create_app(settings, Lifecycle()).test_client()
+    assert (await client.get("/health", headers={"Host": host})).status_code == status
 
 
 @pytest.mark.parametrize("path", ["//operate", "/operate//", "//evil.example/", "/payments//x"])

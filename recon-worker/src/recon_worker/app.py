@@ -41,7 +41,7 @@ def create_control_app(worker: Worker, lifecycle: Lifecycle) -> Quart:
     app.register_blueprint(control_blueprint(lifecycle, not_ready_because))
     install_problem_handlers(app)
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
-    cast(Any, app).asgi_app = Edge(app.asgi_app, loopback_only=False)
+    cast(Any, app).asgi_app = Edge(app.asgi_app, hosts=None)
     return app
 
 

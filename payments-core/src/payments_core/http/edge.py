@@ -1,11 +1,10 @@
 """The outermost layer of every service: which addresses exist on which port, for which hosts."""
 
-from functools import lru_cache
 from typing import Any, cast
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
-from payments_core.config import is_loopback
+from payments_core.http.hosts import AllowedHosts
 from payments_core.http.problems import PROBLEM_TYPE, NotFound, Problem
 from payments_core.http.telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS, UNMATCHED
 
@@ -22,15 +21,17 @@ class MisdirectedRequest(Problem):
 class Edge:
     """An ASGI layer that normalises a request's path and rejects what no route may see.
 
-    `loopback_only`: whether to reject a Host other than this machine. Without authentication, a
-    web page could otherwise reach the service through a name of its own that resolves to
-    127.0.0.1 (DNS rebinding). `control_port`: where probes and metrics are served instead of on
+    `hosts`: the names to answer for; None answers for all. Without authentication, a web page
+    could otherwise reach the service through a name of its own that resolves to 127.0.0.1 (DNS
+    rebinding). `control_port`: where probes and metrics are served instead of on
     the service's own port; None serves them there too.
     """
 
-    def __init__(self, inner: Any, *, loopback_only: bool, control_port: int | None = None) -> None:
+    def __init__(
+        self, inner: Any, *, hosts: AllowedHosts | None, control_port: int | None = None
+    ) -> None:
         self._inner = inner
-        self._loopback_only = loopback_only
+        self._hosts = hosts
         self._control_port = control_port
 
     async def __call__(
@@ -53,9 +54,10 @@ class Edge:
         await self._inner(scope, receive, send)
 
     def _problem_of(self, scope: HTTPScope, path: str) -> Problem | None:
-        if self._loopback_only and not _is_local(_host_of(scope)):
+        if self._hosts is not None and not self._hosts.allows(_host_of(scope)):
             return MisdirectedRequest(
-                "Use localhost: without authentication, requests for other names are rejected."
+                "Use localhost, or add the name to ALLOWED_HOSTS: without authentication, requests"
+                " for other names are rejected."
             )
         if "//" in path or (path.endswith("/") and path != "/"):
             return NotFound()
@@ -71,12 +73,6 @@ def _host_of(scope: HTTPScope) -> str:
         if name == b"host":
             return value.decode("latin-1")
     return ""
-
-
-@lru_cache(maxsize=256)
-def _is_local(host: str) -> bool:
-    name, bracket, _ = host.partition("]")
-    return is_loopback(name[1:] if bracket else host.partition(":")[0].lower())
 
 
 async def _answer(problem: Problem, scope: HTTPScope, send: ASGISendCallable) -> None:

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings
 
 from payments_core.config import is_loopback
 from payments_core.http.client_address import ForwardedHeader, networks_of
+from payments_core.http.hosts import HostNames
 
 PASSWORD_MIN_CHARS = 16  # Of an unhashed one: generated, and kept in a secret store.
 # The weakest Argon2id that OWASP's Password Storage Cheat Sheet accepts: 7 MiB with 5 passes, or
@@ -104,6 +105,13 @@ class SignInSettings(BaseSettings):
             "pay and operate"
         ),
     ] = False
+    allowed_hosts: Annotated[
+        HostNames,
+        Field(
+            description="host names, comma-separated, that a page with `off` answers for besides "
+            "this machine's; .example.com stands for every subdomain"
+        ),
+    ] = ""
     session_idle_minutes: Annotated[
         int, Field(ge=1, le=1440, description="a session ends after so long without a click")
     ] = 60

@@ -156,7 +156,7 @@ def _deployment(database: ContainerDatabase, network: str, folder: Path) -> Depl
     def part(image: str, number: int = 1, **more: str) -> ContainerPart:
         return ContainerPart(image, number, network, {**settings[image], **more}, folder)
 
-    api = part("payments-api")
+    api = part("payments-api", PAYMENTS_API_ALLOWED_HOSTS="payments-api-1")
     api_url = f"http://{api.host}:{PORTS[api.image]}"
     keyed_api = part("payments-api", 2, PAYMENTS_API_AUTH="on")
     ui = part("payments-ui", PAYMENTS_UI_API_URL=api_url)

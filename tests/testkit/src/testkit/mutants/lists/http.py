@@ -74,7 +74,7 @@ MUTATIONS = (
     ),
     edge(
         "a rebound name is served without authentication",
-        "if self._loopback_only and not _is_local(_host_of(scope)):",
+        "if self._hosts is not None and not self._hosts.allows(_host_of(scope)):",
         "if False:",
         "test_without_authentication_other_names_are_rejected",
     ),
