@@ -99,6 +99,18 @@ def test_what_only_adds_is_let_through() -> None:
     assert complaints("CREATE TABLE a (b int); CREATE INDEX i ON a (b)", "") == []
 
 
+def test_a_contracting_revision_raises_the_bound_for_older_releases() -> None:
+    """From the first revision with a bound on: `migrate` and readiness of a release go by it."""
+    first = "0014"
+    found = {str(each.revision): each for each in revisions() if str(each.revision) >= first}
+    assert found[first].module.oldest_compatible == first
+    for name, revision in found.items():
+        bound = getattr(revision.module, "oldest_compatible", None)
+        if CONTRACT.search(revision.module.__doc__ or ""):
+            assert bound is not None, f"{name} contracts: which revision's code works on it?"
+        assert bound is None or first <= bound <= name
+
+
 def test_a_contracting_revision_says_since_when_nothing_uses_it() -> None:
     drop = "ALTER TABLE payments DROP COLUMN description"
     assert complaints(drop, "Drop it.\n\nContract: 0.4.0 was the last to read it.") == []

@@ -102,7 +102,9 @@ def _migrate(settings: ApiSettings, arguments: argparse.Namespace) -> int:
             asyncio.run(migrate.check(_dsn(settings)))
             return 0
         at = asyncio.run(migrate.migrate(_dsn(settings), arguments.revision, _role_passwords()))
-        print(f"the schema is at revision {at}")
+        ours = migrate.head_revision()
+        newer = f", newer than this release's {ours}, which works on it" if at > ours else ""
+        print(f"the schema is at revision {at}{newer}")
         page_key = _given(PAGE_KEY) if arguments.revision == "head" else None
         if page_key:
             print(asyncio.run(register_page(_dsn(settings), page_key)))

@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from payments_api.role_passwords import set_passwords
 from payments_core.db.engine import AnyRow, connect_to_primary, sqlstate_of
+from payments_core.db.schema_version import BOUND_LABEL, FOUND, ahead_problem
 
 LOCK_WAIT_SECONDS = 120
 # A table that is in use for longer lets the migration fail, to be run again, before the
@@ -22,10 +23,13 @@ LOCK_WAIT_SECONDS = 120
 TABLE_LOCK_TIMEOUT_SECONDS = 10
 
 
+SCRIPTS = Path(__file__).parent / "migrations"
+
+
 def _config(connection: Connection | None = None) -> Config:
     config = Config()
     # A % begins an interpolation in a configuration file.
-    location = str(Path(__file__).parent / "migrations").replace("%", "%%")
+    location = str(SCRIPTS).replace("%", "%%")
     config.set_main_option("script_location", location)
     config.attributes["connection"] = connection
     return config
@@ -41,13 +45,32 @@ def head_revision() -> str:
 def offline_sql() -> None:
     """Print the SQL of every revision, for sites whose administrators apply it by hand."""
     command.upgrade(_config(), "head", sql=True)
+    print(f"{_record_bound(head_revision())};")
+
+
+def oldest_compatible(revision: str) -> str:
+    """Return the oldest revision whose code works on the schema of this one.
+
+    The nearest revision at or below it that has `oldest_compatible` says so.
+    """
+    script = ScriptDirectory.from_config(_config())
+    for each in script.iterate_revisions(revision, "base"):
+        bound: str | None = getattr(each.module, "oldest_compatible", None)
+        if bound is not None:
+            return bound
+    return revision  # Made before a release could read the bound.
+
+
+def _record_bound(revision: str) -> str:
+    return f"COMMENT ON TABLE alembic_version IS '{BOUND_LABEL}{oldest_compatible(revision)}'"
 
 
 async def migrate(url: str, revision: str = "head", passwords: dict[str, str] | None = None) -> str:
     """Bring the schema to a revision, set the roles' passwords, return the revision.
 
     Safe beside another migration: the second waits, then finds nothing to do. `revision` may
-    be older than the database's: then it downgrades.
+    be older than the database's: then it downgrades. The schema of a newer release stays unchanged
+    if this release works on it; otherwise CommandError says which revision it needs.
     """
     async with _migration_connection(url) as connection:
         await connection.run_sync(_to_revision, revision)
@@ -62,28 +85,33 @@ async def check(url: str) -> None:
         await connection.run_sync(lambda sync: command.check(_config(sync)))
 
 
-def _revision_of(connection: Connection) -> str | None:
-    if connection.execute(text("SELECT to_regclass('alembic_version')")).scalar() is None:
-        return None
-    at: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-    return at
-
-
 def _to_revision(connection: Connection, revision: str) -> None:
     script = ScriptDirectory.from_config(_config())
     target = script.get_revision(revision) if revision != "base" else None
-    at = _revision_of(connection)
-    known = {r.revision for r in script.walk_revisions()}
-    if at is not None and at not in known:
-        raise CommandError(
-            f"the database is at revision {at}, which this release does not know:"
-            " run the migration of the release that made it"
-        )
+    row: AnyRow | None = connection.execute(text(FOUND)).one_or_none()
+    at, bound = tuple(row) if row else (None, None)
+    if at is not None and at not in {each.revision for each in script.walk_revisions()}:
+        _accept_newer(at, bound, revision)
+        return
     ahead = {r.revision for r in script.iterate_revisions("head", at or "base")}
     if target is None or (at is not None and target.revision not in ahead | {at}):
         command.downgrade(_config(connection), revision)
     else:
         command.upgrade(_config(connection), revision)
+    if target is not None:
+        connection.exec_driver_sql(_record_bound(target.revision))
+
+
+def _accept_newer(at: str, bound: str | None, revision: str) -> None:
+    """Raise CommandError unless this release works on the schema of a newer one."""
+    if revision != "head":
+        raise CommandError(
+            f"the database is at revision {at}, which this release does not know:"
+            " run the migration of the release that made it"
+        )
+    problem = ahead_problem(at, bound, head_revision())
+    if problem is not None:
+        raise CommandError(problem)
 
 
 # As Alembic makes it. Its owner alone can lock it, and it is there before the first revision.

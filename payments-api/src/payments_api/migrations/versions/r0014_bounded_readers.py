@@ -16,6 +16,8 @@ revision = "0014"
 down_revision = "0013"
 branch_labels = None
 depends_on = None
+# The first revision whose code reads this bound.
+oldest_compatible = "0014"
 
 CONNECTIONS_MAX = 20
 SETTINGS = {
