@@ -20,7 +20,7 @@ kind-delete: ## Delete the cluster that `make kind` made
 
 k8s-secrets: .cache/tools/kubernetes/.done ## Make the secrets that a cluster lacks, random (NAMESPACE=payments)
 	@$(KUBECTL) get namespace "$${NAMESPACE:-payments}" >/dev/null 2>&1 \
-		|| $(KUBECTL) apply --filename deploy/k8s/base/namespace.yaml
+		|| $(KUBECTL) create namespace "$${NAMESPACE:-payments}"
 	@"$(PYTHON)" deploy/k8s/components/generated-secrets/make_secrets.py kubectl "$${NAMESPACE:-payments}"
 
 capacity: $(INSTALLED) ## Measure one payment's footprint, write the tables of docs/scale.md

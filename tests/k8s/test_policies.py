@@ -154,7 +154,7 @@ def test_its_image_is_of_one_release(workload: Workload) -> None:
 
 
 @every_workload
-def test_a_job_ends_and_is_cleared_away(workload: Workload) -> None:
+def test_a_job_ends_and_stays(workload: Workload) -> None:
     if workload.serves:
         return
     spec = workload.object["spec"]
@@ -163,7 +163,11 @@ def test_a_job_ends_and_is_cleared_away(workload: Workload) -> None:
         assert spec["startingDeadlineSeconds"] > 0
         spec = spec["jobTemplate"]["spec"]
     else:
-        assert spec["ttlSecondsAfterFinished"] > 0
+        # One that vanished would run again at the next apply.
+        assert "ttlSecondsAfterFinished" not in spec
+        assert re.fullmatch(
+            r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", workload.object["metadata"]["name"]
+        )
     assert spec["activeDeadlineSeconds"] > 0
     assert spec["backoffLimit"] >= 0
     assert workload.pod["restartPolicy"] in ("Never", "OnFailure")
@@ -232,8 +236,22 @@ def test_its_replicas_spread_over_zones_and_nodes(workload: Workload) -> None:
 
 
 @every_service_of_ours
+def test_it_is_replaced_half_a_minute_after_its_node_falls_silent(workload: Workload) -> None:
+    assert workload.pod["tolerations"] == [
+        {
+            "key": f"node.kubernetes.io/{state}",
+            "operator": "Exists",
+            "effect": "NoExecute",
+            "tolerationSeconds": 30,
+        }
+        for state in ("not-ready", "unreachable")
+    ]
+
+
+@every_service_of_ours
 def test_a_rollout_never_has_less_than_all_replicas(workload: Workload) -> None:
     spec = workload.object["spec"]
+    assert spec["strategy"]["type"] == "RollingUpdate"
     assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
     assert spec["minReadySeconds"] >= 5
     assert spec["progressDeadlineSeconds"] >= 300

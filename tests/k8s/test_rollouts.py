@@ -73,7 +73,8 @@ def test_the_migration_is_named_for_its_revision_and_release(name: str) -> None:
     assert release["revision"] == head_revision(), (
         "deploy/k8s/base/namespace.yaml names another revision than payments-api's newest"
     )
-    name = f"migrate-{head_revision()}-{release['version']}"
+    assert release["name"] == release["version"].replace(".", "-")
+    name = f"migrate-{head_revision()}-{release['name']}"
     annotations = one(objects, "Job", name)["metadata"]["annotations"]
     assert annotations["payments/schema-revision"] == head_revision()
     assert len(name) <= 63  # Its pods carry it in a label.

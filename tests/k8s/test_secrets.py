@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import pytest
 
 from payments_api.auth.keys import KEY_PATTERN
+from payments_local.settings import REPOSITORY
 from testkit.deployments.k8s_manifests import (
     FULLEST,
     K8S,
@@ -180,6 +181,26 @@ def test_by_kubectl_only_the_missing_are_made_and_no_value_is_shown(fake_kubectl
         assert item["metadata"]["namespace"] == "elsewhere"
         secret = item["stringData"].get("password") or item["stringData"]["api-key"]
         assert secret not in shown
+
+
+def test_make_k8s_secrets_creates_its_namespace_and_nothing_in_another(tmp_path: Path) -> None:
+    program, calls = tmp_path / "kubectl", tmp_path / "calls"
+    program.write_text(
+        f'#!/bin/sh\necho "$*" >>{calls}\ncat >/dev/null\n[ "$1 $2" != "get namespace" ]\n'
+    )
+    program.chmod(0o755)
+    subprocess.run(
+        ["make", "--silent", "k8s-secrets", f"KUBECTL={program}", "NAMESPACE=elsewhere"],
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        check=True,
+    )
+    made, *others = calls.read_text().splitlines()[1:]
+    assert made == "create namespace elsewhere"
+    assert all(line.startswith("--namespace elsewhere ") for line in others)
+    assert len(others) == 1 + len(make_secrets.NAMES)
 
 
 class KubernetesApi(http.server.BaseHTTPRequestHandler):
