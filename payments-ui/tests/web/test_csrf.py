@@ -96,6 +96,7 @@ async def test_an_expired_payment_form_keeps_what_was_typed_and_its_key(
 @pytest.mark.parametrize("path", ["/", "/operate", "/static/tokens.css", "/nothing", "/health"])
 async def test_every_answer_is_guarded(client: TestClientProtocol, path: str) -> None:
     headers = (await client.get(path)).headers
+    assert path.startswith("/static/") or headers["Cache-Control"] == "no-store"
     assert "unsafe" not in headers["Content-Security-Policy"]
     assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
     assert headers["X-Content-Type-Options"] == "nosniff"

@@ -70,6 +70,7 @@ class Lane:
     def __init__(self, tree: Path, mutations: Sequence[Mutation]) -> None:
         self.tree = tree
         self.mutations = mutations
+        self._second = 0
         listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for name in filter(None, names.split("\0")):
@@ -101,11 +102,11 @@ class Lane:
     def _verdict(self, mutation: Mutation) -> tuple[Verdict, str]:
         path = self.tree / mutation.file
         original = path.read_text()
-        path.write_text(mutation.mutated(self.tree))
+        self._write(path, mutation.mutated(self.tree))
         try:
             status, failures, output = self._pytest([mutation.test], RUN_SECONDS_MAX)
         finally:
-            path.write_text(original)
+            self._write(path, original)
         if status == 0:
             return "survived", ""
         if status is None:
@@ -113,6 +114,12 @@ class Lane:
         if kills := [failure for failure in failures if not NOT_A_KILL.match(failure)]:
             return "killed", kills[0].splitlines()[0][:100]
         return "broken", (failures or [output.strip()[-500:]])[0]
+
+    def _write(self, path: Path, text: str) -> None:
+        """Write the file with a time of its own: Python tells stale bytecode by the second."""
+        self._second += 1
+        path.write_text(text)
+        os.utime(path, (self._second, self._second))
 
     def _pytest(self, tests: Sequence[str], seconds: float) -> tuple[int | None, list[str], str]:
         """Return pytest's exit status, the messages of failed tests (not of setups), its output.
@@ -123,10 +130,9 @@ class Lane:
         report.unlink(missing_ok=True)
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
         command += ["--timeout", str(TEST_SECONDS_MAX), f"--junit-xml={report}", *tests]
-        # Bytecode of a file that was changed twice within a second could be of the wrong text.
         environment = os.environ | {
             "PYTHONPATH": os.pathsep.join(str(self.tree / source) for source in SOURCES),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONDONTWRITEBYTECODE": "",
         }
         with subprocess.Popen(
             command,

@@ -7,6 +7,7 @@ VERSIONS = f"{API}/migrations/versions"
 TESTS = "payments-api/tests/migrations"
 
 tables = of(f"{VERSIONS}/r0001_tables.py", f"{TESTS}/test_guards.py")
+key_table = of(f"{VERSIONS}/r0005_api_keys.py", f"{TESTS}/test_guards.py")
 guards = of(f"{VERSIONS}/r0002_guards.py", f"{TESTS}/test_guards.py")
 roles = of(f"{VERSIONS}/r0003_roles.py", f"{TESTS}/test_roles.py")
 rights = of(f"{VERSIONS}/r0003_roles.py", f"{TESTS}/test_privileges.py")
@@ -51,6 +52,12 @@ MUTATIONS = (
         "a negative payment is completed",
         "CHECK (status <> 'completed' OR amount > 0)",
         "CHECK (status <> 'completed' OR amount <> 0)",
+        CONSTRAINTS,
+    ),
+    key_table(
+        "an operators' key has a tenant",
+        "CHECK (tenant IS NULL OR NOT 'jobs:admin' = ANY (scopes))",
+        "CHECK (true)",
         CONSTRAINTS,
     ),
     guards(
@@ -153,7 +160,7 @@ MUTATIONS = (
         "a superuser's rights are lent",
         "ALTER FUNCTION public.oldest_transaction_age_seconds() OWNER TO payments_observer;",
         "",
-        "test_the_observer_can_read_statistics_and_nothing_else",
+        "test_every_function_searches_temporary_objects_last",
     ),
     columns(
         "the API gives jobs more attempts",

@@ -1,4 +1,4 @@
-"""HTTP framing, hosts and ports, and sessions of the database that outlive a failover."""
+"""HTTP framing, hosts, ports, client addresses, settings, and sessions that outlive a failover."""
 
 from testkit.mutants.mutation import of
 
@@ -14,6 +14,10 @@ engine = of(f"{CORE}/db/engine.py", "payments-core/tests/db/test_sessions.py")
 defaults = of(f"{CORE}/db/engine.py", f"{API_TESTS}/migrations/test_fitness.py")
 settings = of("payments-api/src/payments_api/settings.py", f"{API_TESTS}/test_settings.py")
 config = of(f"{CORE}/config.py", f"{API_TESTS}/test_settings.py")
+address = of(
+    "payments-core/src/payments_core/http/client_address.py",
+    "payments-core/tests/http/test_client_address.py",
+)
 
 TRICKS = "test_a_framing_trick_gets_no_answer_too_many"
 
@@ -161,5 +165,29 @@ MUTATIONS = (
         "secret = any(word in name for word in SECRET_WORDS)",
         "secret = False",
         "test_a_wrong_value_is_one_line_that_names_the_variable",
+    ),
+    address(
+        "an IPv6 client has as many quotas as addresses",
+        "IPV6_PREFIX_BITS = 64",
+        "IPV6_PREFIX_BITS = 128",
+        "test_ipv6_is_counted_by_network_and_ipv4_by_address",
+    ),
+    address(
+        "a client names itself through a trusted proxy",
+        "if not self._is_trusted(client):",
+        "if False:",
+        "test_the_client_is_the_rightmost_address_that_is_no_trusted_proxy",
+    ),
+    address(
+        "a client names itself without a proxy",
+        "if not self._trusted or not self._is_trusted(peer):",
+        "if False:",
+        "test_without_trusted_proxies_no_header_counts",
+    ),
+    address(
+        "the whole internet is a trusted proxy",
+        "if network.prefixlen < PREFIX_BITS_MIN[network.version]:",
+        "if False:",
+        "test_networks_are_read_or_refused",
     ),
 )

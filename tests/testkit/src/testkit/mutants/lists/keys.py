@@ -19,10 +19,7 @@ concurrency = of(f"{API}/limits/concurrency.py", f"{TESTS}/limits/test_overload.
 admission = of(f"{API}/limits/admission.py", f"{TESTS}/limits/test_overload.py")
 rate = of(f"{API}/limits/rate_limit.py", f"{TESTS}/limits/test_rate_limits.py")
 client_limits = of(f"{API}/limits/client_limits.py", f"{TESTS}/limits/test_rate_limits.py")
-address = of(
-    "payments-core/src/payments_core/http/client_address.py",
-    "payments-core/tests/http/test_client_address.py",
-)
+
 
 TENANTS_APART = "test_each_tenant_sees_exactly_its_own_whatever_the_others_do"
 
@@ -104,6 +101,7 @@ MUTATIONS = (
         "if JOBS_ADMIN in self.scopes:",
         "if False:",
         "test_what_cannot_be_is_refused_and_nothing_is_made",
+        "the constraint operators_have_no_tenant rejects such a key too, in one line",
     ),
     keys(
         "a rotated key has no end",
@@ -128,8 +126,6 @@ MUTATIONS = (
         "is_stored_account_id(value) if tenant is None else is_account_id(value)",
         "is_stored_account_id(value)",
         TENANTS_APART,
-        "stored_account() puts the caller's own tenant in front of any name, so the account is "
-        "none that exists; what changes is an empty answer in place of a 422",
     ),
     tenant_reads(
         "a tenant's list holds all payments",
@@ -154,6 +150,13 @@ MUTATIONS = (
         "if not hmac.compare_digest(signature, self._signature(scope, position)):",
         "if False:",
         "test_a_cursor_that_was_altered_in_any_place_is_refused",
+        "the comparison of spellings signs again; what is lost is the comparison in constant time",
+    ),
+    cursors(
+        "a cursor is signed without its key",
+        "hmac.digest(self._key, text",
+        'hmac.digest(b"", text',
+        "test_another_replica_takes_the_cursor",
     ),
     cursors(
         "a cursor has several spellings",
@@ -220,29 +223,5 @@ MUTATIONS = (
         "if is_within(address, self._exempt) else",
         "if self._exempt else",
         "test_exempt_networks_are_not_limited_and_others_are_told_apart",
-    ),
-    address(
-        "an IPv6 client has as many quotas as addresses",
-        "IPV6_PREFIX_BITS = 64",
-        "IPV6_PREFIX_BITS = 128",
-        "test_ipv6_is_counted_by_network_and_ipv4_by_address",
-    ),
-    address(
-        "a client names itself through a trusted proxy",
-        "if not self._is_trusted(client):",
-        "if False:",
-        "test_the_client_is_the_rightmost_address_that_is_no_trusted_proxy",
-    ),
-    address(
-        "a client names itself without a proxy",
-        "if not self._trusted or not self._is_trusted(peer):",
-        "if False:",
-        "test_without_trusted_proxies_no_header_counts",
-    ),
-    address(
-        "the whole internet is a trusted proxy",
-        "if network.prefixlen < PREFIX_BITS_MIN[network.version]:",
-        "if False:",
-        "test_networks_are_read_or_refused",
     ),
 )

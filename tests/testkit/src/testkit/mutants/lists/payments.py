@@ -105,7 +105,7 @@ MUTATIONS = (
         "a client pays into a system account",
         "elif is_system_account(value):",
         "elif False:",
-        "test_each_body_has_its_answer",
+        "test_each_text_has_its_answer",
     ),
     parsing(
         "a key may hold a space, which separates tenants",

@@ -140,8 +140,8 @@ MUTATIONS = (
     ),
     reconcile(
         "a stop waits for a long bisection",
-        "if begun and self.stopping():",
-        "if False:",
+        "and self.stopping():",
+        "and False:",
         "test_a_stop_ends_a_long_bisection_and_hands_the_rest_back",
     ),
     reconcile(
