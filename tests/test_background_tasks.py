@@ -60,7 +60,7 @@ WORKER = {
     "auditor": "recon_worker.app:watch",
     "sealer": "recon_worker.sealing.background:Sealer.run",
 }
-PAGE = ["_read_upstream", "_flush_changes", "_cut_off_stalled_pages"]  # Parts of live-feed.
+PAGE = ["_read_upstream", "_flush_changes", "_disconnect_stalled"]  # Parts of live-feed.
 
 
 async def _run_to_its_end(
@@ -113,7 +113,7 @@ async def test_the_api_ends_with_its_background_task(api_url_of_database: str, n
     status, answers, entries, err = await _run_to_its_end(
         "payments_api", "serve", API[name], port, environ
     )
-    assert _says_which_task_ended(entries, name), entries
+    assert _says_which_task_ended(entries, name), (entries, err)
     assert status == 1
     assert 503 in answers
     assert err == f"the background task {name} ended: see the log\n"
@@ -133,7 +133,7 @@ async def test_the_worker_ends_with_its_background_task(
     status, answers, entries, err = await _run_to_its_end(
         "recon_worker", "run", WORKER[name], port, environ
     )
-    assert _says_which_task_ended(entries, name), entries
+    assert _says_which_task_ended(entries, name), (entries, err)
     assert status == 1
     assert err == f"the background task {name} ended: see the log\n"
     assert 503 in answers or name != "lane-0", "the other lane drains meanwhile"
@@ -146,7 +146,7 @@ async def test_the_page_ends_with_its_background_task(part: str) -> None:
     status, answers, entries, err = await _run_to_its_end(
         "payments_ui", "serve", f"payments_ui.live.feed:LiveFeed.{part}", port, environ
     )
-    assert _says_which_task_ended(entries, "live-feed"), entries
+    assert _says_which_task_ended(entries, "live-feed"), (entries, err)
     assert status == 1
     assert 503 in answers
     assert err == "the background task live-feed ended: see the log\n"
