@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from payments_core.config import read_settings, settings_help
 from payments_core.db.engine import is_unavailable
 from payments_core.db.url import dsn_with_password
 from payments_core.http.healthcheck import healthcheck
+from payments_core.observability.logs import configure_logs
 from payments_core.server.run import run
 
 # The variables that hold the passwords of the roles that `migrate` creates.
@@ -104,20 +106,31 @@ def _migrate(settings: ApiSettings, arguments: argparse.Namespace) -> int:
         at = asyncio.run(migrate.migrate(_dsn(settings), arguments.revision, _role_passwords()))
         ours = migrate.head_revision()
         newer = f", newer than this release's {ours}, which works on it" if at > ours else ""
-        print(f"the schema is at revision {at}{newer}")
+        _say(settings, "schema_migrated", f"the schema is at revision {at}{newer}")
         page_key = _given(PAGE_KEY) if arguments.revision == "head" else None
         if page_key:
-            print(asyncio.run(register_page(_dsn(settings), page_key)))
+            said = asyncio.run(register_page(_dsn(settings), page_key))
+            _say(settings, "page_key_registered", said)
     except KeyRefused as error:
-        print(f"migrate: {PAGE_KEY}: {error}", file=sys.stderr)
+        _say(settings, "migration_failed", f"migrate: {PAGE_KEY}: {error}", failed=True)
         return 1
     except BrokenPipeError:
         raise
     except (CommandError, *DATABASE_ERRORS) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        print(f"migrate: {reason}", file=sys.stderr)
+        _say(settings, "migration_failed", f"migrate: {reason}", failed=True)
         return 2 if is_unavailable(error) else 1
     return 0
+
+
+def _say(settings: ApiSettings, event: str, line: str, *, failed: bool = False) -> None:
+    """Print the line, or log it as an event where LOG_FORMAT=json."""
+    if settings.log_format != "json":
+        print(line, file=sys.stderr if failed else sys.stdout)
+        return
+    configure_logs("payments-api", settings.log_level, settings.log_format)
+    level = logging.ERROR if failed else logging.INFO
+    logging.getLogger("payments_api.migrate").log(level, event, extra={"detail": line})
 
 
 def _role_passwords() -> dict[str, str]:

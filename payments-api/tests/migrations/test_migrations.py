@@ -1,6 +1,7 @@
 """The schema's revisions: up, down, up again, twice, at once, by hand, and from a newer release."""
 
 import asyncio
+import json
 import os
 import shutil
 import subprocess
@@ -270,6 +271,24 @@ async def test_the_command_says_where_the_schema_is(empty_url: str, command: Com
     for _ in range(2):
         status, out, err = await command(DATABASE_URL=empty_url)
         assert (status, out, err) == (0, f"the schema is at revision {HEAD}\n", "")
+
+
+async def test_under_json_logs_each_line_is_an_event(empty_url: str) -> None:
+    for url, event, status in (
+        (empty_url, "schema_migrated", 0),
+        ("postgresql://postgres@127.0.0.1:1/payments", "migration_failed", 2),
+    ):
+        running = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "payments_api", "migrate"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "DATABASE_URL": url, "LOG_FORMAT": "json"},
+        )
+        out, err = await running.communicate()
+        assert (running.returncode, err) == (status, b"")
+        (line,) = map(json.loads, out.splitlines())
+        assert line["event"] == event
+        assert line["detail"]
 
 
 async def test_an_unreachable_database_is_one_line_and_another_exit_status(
