@@ -1,8 +1,10 @@
 """A release rolls out without a lost request, and applying it again changes nothing."""
 
 import pytest
+import yaml
 
 from payments_api.migrate import head_revision
+from payments_local.settings import REPOSITORY
 from recon_worker.app import CONTROL_DRAIN_SECONDS
 from testkit.deployments.k8s_manifests import (
     FULLEST,
@@ -78,6 +80,13 @@ def test_the_migration_is_named_for_its_revision_and_release(name: str) -> None:
     annotations = one(objects, "Job", name)["metadata"]["annotations"]
     assert annotations["payments/schema-revision"] == head_revision()
     assert len(name) <= 63  # Its pods carry it in a label.
+
+
+def test_the_job_and_compose_migrate_to_the_head_of_their_release() -> None:
+    """Only to `head` does an older release's migrate accept a newer schema."""
+    assert {tuple(each.container["args"]) for each in named("migrate")} == {("migrate",)}
+    compose = yaml.safe_load((REPOSITORY / "deploy/compose/compose.yaml").read_text())
+    assert compose["services"]["migrate"]["command"] == ["migrate"]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)

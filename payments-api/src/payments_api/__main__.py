@@ -110,7 +110,7 @@ def _migrate(settings: ApiSettings, arguments: argparse.Namespace) -> int:
         page_key = _given(PAGE_KEY) if arguments.revision == "head" else None
         if page_key:
             said = asyncio.run(register_page(_dsn(settings), page_key))
-            _say(settings, "page_key_registered", said)
+            _say(settings, "page_key_checked", said)
     except KeyRefused as error:
         _say(settings, "migration_failed", f"migrate: {PAGE_KEY}: {error}", failed=True)
         return 1
