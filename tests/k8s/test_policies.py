@@ -197,6 +197,14 @@ def test_liveness_asks_nobody_else_and_readiness_does(workload: Workload) -> Non
 
 
 @every_service_of_ours
+def test_only_a_hung_process_is_restarted(workload: Workload) -> None:
+    """An overloaded one answers late, but within two minutes."""
+    live = workload.container["livenessProbe"]
+    assert live["timeoutSeconds"] == 10
+    assert live["periodSeconds"] * live["failureThreshold"] >= 120
+
+
+@every_service_of_ours
 def test_probes_and_metrics_have_a_port_that_nothing_routes(workload: Workload) -> None:
     ports = {port["name"]: port["containerPort"] for port in workload.container["ports"]}
     control = ports["control"]
