@@ -125,6 +125,24 @@ async def test_a_head_of_a_stream_frees_its_connection_and_its_place(
     writer.close()
 
 
+async def test_an_aborted_stream_leaves_no_task_behind(served: Any) -> None:
+    def waiting_tasks() -> int:
+        return sum("Event.wait" in repr(task.get_coro()) for task in asyncio.all_tasks())
+
+    feed = served.app.extensions["payments_api"].events
+    before = waiting_tasks()
+    for _ in range(3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
+        writer.write(b"GET /payments/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await asyncio.wait_for(reader.readuntil(b": connected"), 10)
+        writer.transport.abort()
+
+    async def are_gone() -> bool:
+        return bool(feed.readers == 0) and waiting_tasks() <= before
+
+    await until(are_gone)
+
+
 async def test_a_control_port_takes_the_probes_from_the_service_port(
     serve_api: Any, unused_tcp_port: int
 ) -> None:

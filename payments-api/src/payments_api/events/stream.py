@@ -39,10 +39,12 @@ async def _follow(
 ) -> AsyncGenerator[str, None]:
     while not reader.dropped:
         woken = asyncio.create_task(reader.wake.wait())
-        done, _ = await asyncio.wait(
-            {woken, stopped}, timeout=heartbeat_seconds, return_when=asyncio.FIRST_COMPLETED
-        )
-        woken.cancel()
+        try:
+            done, _ = await asyncio.wait(
+                {woken, stopped}, timeout=heartbeat_seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            woken.cancel()  # Also where a client that left cancels this wait.
         if stopped in done:
             return
         reader.wake.clear()
