@@ -16,6 +16,7 @@ import xml.etree.ElementTree as ET
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Literal
@@ -58,9 +59,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         lanes = [Lane(Path(folder) / str(n), part) for n, part in enumerate(_parts(chosen))]
         with ThreadPoolExecutor(len(lanes)) as pool:
-            if not all(pool.map(Lane.passes_unmutated, lanes)):
-                return 2
-            verdicts = [verdict for part in pool.map(Lane.run, lanes) for verdict in part]
+            try:
+                if not all(pool.map(Lane.passes_unmutated, lanes)):
+                    return 2
+                verdicts = [verdict for part in pool.map(Lane.run, lanes) for verdict in part]
+            except KeyboardInterrupt:
+                for lane in lanes:
+                    lane.stopped = True
+                return 130
     return _report(verdicts, monotonic() - began)
 
 
@@ -70,6 +76,7 @@ class Lane:
     def __init__(self, tree: Path, mutations: Sequence[Mutation]) -> None:
         self.tree = tree
         self.mutations = mutations
+        self.stopped = False
         self._second = 0
         listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
@@ -91,6 +98,8 @@ class Lane:
         """Run the lane's mutations and print a line for each."""
         verdicts = []
         for mutation in self.mutations:
+            if self.stopped:
+                break
             began = monotonic()
             verdict, detail = self._verdict(mutation)
             print(
@@ -141,12 +150,14 @@ class Lane:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            start_new_session=True,
         ) as process:
             try:
                 output, _ = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
+                process.send_signal(signal.SIGINT)  # So that its fixtures stop their servers.
+                with suppress(subprocess.TimeoutExpired):
+                    process.communicate(timeout=TEST_SECONDS_MAX)
+                process.kill()
                 return None, [], process.communicate()[0]
         cases = ET.parse(report).iter("failure") if report.exists() else ()
         return process.returncode, [case.get("message", "") for case in cases], output
