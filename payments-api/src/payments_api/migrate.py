@@ -80,7 +80,7 @@ async def migrate(url: str, revision: str = "head", passwords: dict[str, str] | 
 
 
 async def check(url: str) -> None:
-    """Raise alembic.util.CommandError when tables.py and the revisions disagree."""
+    """Raise alembic.util.CommandError when the tables and the revisions disagree."""
     async with _migration_connection(url) as connection:
         await connection.run_sync(lambda sync: command.check(_config(sync)))
 

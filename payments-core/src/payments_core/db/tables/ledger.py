@@ -1,0 +1,97 @@
+"""Reconciliation results and the double-entry ledger."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Identity,
+    Index,
+    Integer,
+    Numeric,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+
+from payments_core.db.tables.schema import metadata, timestamp
+
+reconciliation_results = Table(
+    "reconciliation_results",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    # A trigger checks the payments of all new rows at once; a foreign key would check each.
+    Column("payment_id", Uuid, nullable=False),
+    # No foreign key: finished jobs are pruned, results are kept.
+    Column("recon_job_id", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("matched", Boolean, nullable=False),
+    Column("discrepancy_amount", Numeric),
+    Column("notes", Text, nullable=False),
+    # 0 is an operator's decision; from 1 on, the rules of recon_worker/reconciliation/rules.py.
+    Column("rule_version", Integer, nullable=False),
+    timestamp("created_at", default_now=True),
+    UniqueConstraint("payment_id"),
+    CheckConstraint(
+        "status IN ('completed', 'completed_with_discrepancy', 'failed')",
+        name="result_status_known",
+    ),
+    CheckConstraint("matched = (status = 'completed')", name="matched_means_completed"),
+    CheckConstraint(
+        "(status = 'completed_with_discrepancy') = (discrepancy_amount IS NOT NULL)",
+        name="discrepancy_has_an_amount",
+    ),
+)
+Index(
+    "reconciliation_results_unmatched",
+    reconciliation_results.c.status,
+    reconciliation_results.c.payment_id,
+    postgresql_where=text("status <> 'completed'"),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("currency", Text, primary_key=True),
+    Column("balance", Numeric, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("debits", Numeric, nullable=False),
+    Column("credits", Numeric, nullable=False),
+    timestamp("created_at", default_now=True),
+    timestamp("updated_at", default_now=True),
+    CheckConstraint("balance = credits - debits", name="balance_is_credits_less_debits"),
+    CheckConstraint("debits >= 0 AND credits >= 0 AND seq >= 0", name="totals_are_not_negative"),
+    # A head row is rewritten by every batch that touches it.
+    postgresql_with={
+        "fillfactor": 50,
+        "autovacuum_vacuum_scale_factor": 0.02,
+        "autovacuum_vacuum_cost_delay": 0,
+    },
+)
+
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    Column("payment_id", Uuid, nullable=False),  # Checked by a trigger, as above.
+    Column("account_id", Text, nullable=False),
+    Column("currency", Text, nullable=False),
+    Column("entry_type", Text, nullable=False),
+    Column("direction", Text, nullable=False),
+    Column("amount", Numeric, nullable=False),
+    Column("account_seq", BigInteger, nullable=False),
+    Column("balance_after", Numeric, nullable=False),
+    timestamp("created_at", default_now=True),
+    UniqueConstraint("account_id", "currency", "account_seq"),
+    UniqueConstraint("payment_id", "entry_type"),
+    CheckConstraint("amount > 0 AND amount < 1e15", name="entry_amount_is_positive"),
+    CheckConstraint("account_seq > 0", name="account_seq_starts_at_1"),
+    CheckConstraint(
+        "entry_type = 'payment' AND direction = 'credit' AND account_id NOT LIKE 'sys:%'"
+        " OR entry_type = 'clearing' AND direction = 'debit' AND account_id LIKE 'sys:clearing:%'",
+        name="payment_credits_and_clearing_debits",
+    ),
+)
