@@ -30,5 +30,5 @@ def burn(slo: str) -> Query:
 
 BURN_ABOUT = (
     "How many times faster than a month's budget lasts it is used up, over the last hour. "
-    "Below 1 the month is kept; from 14.4 on somebody is paged."
+    "Below 1 the month's budget lasts; from 14.4 an alert pages."
 )

@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _throwaway(folder: Path) -> dict[str, str]:
-    """Ports and data that collide with nobody's."""
+    """Return ports and a data folder that are not in use."""
     folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
     ports = {name: str(free_port()) for name in ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT")}
     return {**ports, "DATA_DIR": str(folder / "data"), "LOG_LEVEL": "WARNING"}

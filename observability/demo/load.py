@@ -95,7 +95,7 @@ async def _quietly(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def run_load(api_url: str, ui_url: str, rate: float) -> None:
-    """Payments at about `rate` a second, for ever."""
+    """Create about `rate` payments a second until cancelled."""
     under_way: set[asyncio.Task[None]] = set()
 
     def start(work: Coroutine[Any, Any, None]) -> None:

@@ -93,7 +93,7 @@ def let_settlements_fail(settings: LocalSettings) -> None:
 
 
 def _live_and_die(environ: Mapping[str, str], stop: threading.Event) -> None:
-    """Run a worker, kill it without a warning, bring another one, until told to stop."""
+    """Run a worker, kill it without warning and start another one, until stopped."""
     command = [sys.executable, "-m", "recon_worker", "run"]
     while not stop.is_set():
         worker = subprocess.Popen(command, env=dict(environ), cwd=REPOSITORY)  # noqa: S603

@@ -29,7 +29,7 @@ class RunAs:
 
 @dataclass(frozen=True)
 class ChildSpec:
-    """What to run and how it is told to stop.
+    """A command to run, and how to stop it.
 
     force_signal follows where stop_signal was not enough (SIGKILL follows both), death_signal is
     what the kernel sends should this process itself be killed with SIGKILL.

@@ -63,7 +63,7 @@ def is_initialised(pgdata: Path, major: str) -> bool:
         status = pgdata.stat()
         if not stat.S_ISDIR(status.st_mode):
             raise LocalError(f"{pgdata} is not a folder: move it away")
-        names = set(os.listdir(pgdata))  # noqa: PTH208 - names are all that is wanted.
+        names = set(os.listdir(pgdata))  # noqa: PTH208 - only names are needed.
     except FileNotFoundError:
         return False
     except PermissionError:
@@ -123,7 +123,7 @@ def reset(data_dir: Path) -> str:
             (data_dir / LOCK).unlink()
         except OSError as error:
             raise LocalError(f"cannot delete {error.filename}: {error.strerror}") from error
-    with suppress(OSError):  # Something of somebody else's is in there: it stays.
+    with suppress(OSError):  # The folder holds something else: keep it.
         data_dir.rmdir()
     return f"emptied {data_dir}"
 
@@ -135,7 +135,7 @@ def _refuse_wrong_owner_or_mode(pgdata: Path, status: os.stat_result) -> None:
             f"{pgdata} belongs to root, which PostgreSQL refuses: chown -R postgres {pgdata}"
         )
     if me not in (0, status.st_uid):
-        raise LocalError(f"{pgdata} belongs to somebody else: {_whose(pgdata)}")
+        raise LocalError(f"{pgdata} belongs to another user: {_whose(pgdata)}")
     if status.st_mode & FORBIDDEN_MODE:
         raise LocalError(
             f"{pgdata} is open to other users, which PostgreSQL refuses: chmod 700 {pgdata}"

@@ -42,7 +42,7 @@ SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# For a server whose data nobody wants back: the same semantics without waiting for a disk.
+# For a server with throw-away data: the same semantics without waiting for a disk.
 THROWAWAY_SETTINGS: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",

@@ -1,7 +1,7 @@
 """As which user Postgres runs: it refuses root, and a user without rights may not get in.
 
 Under root it is the user `postgres` if there is one, else `nobody`; a data folder that already
-belongs to somebody else keeps its owner. A clone made by `mktemp -d` has mode 0700 and belongs to
+belongs to another user keeps its owner. A clone made by `mktemp -d` has mode 0700 and belongs to
 root, so that user could not even walk to the data folder or to the programs: only there the
 child also gets CAP_DAC_OVERRIDE, the right to pass permission checks, and nothing else of root.
 """

@@ -104,7 +104,7 @@ def _environ(*, on_terminal: bool) -> dict[str, str]:
     defaults = {
         "PYTHONUNBUFFERED": "1",
         "OTEL_TRACES_SAMPLER": "always_on",
-        # It listens on this machine's own address alone: whoever is here may try it out.
+        # It listens on the loopback address only, for users of this machine.
         "PAYMENTS_API_AUTH": "off",
         # No load balancer has to notice: stop as soon as the open requests are answered.
         "PAYMENTS_API_DRAIN_SECONDS": "0.2",

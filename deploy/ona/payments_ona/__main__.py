@@ -59,7 +59,7 @@ def start(settings: LocalSettings, name: str) -> None:
     if name == "ui":
         wait_until("the API", lambda: readiness(settings.api_port), API_SECONDS_MAX)
     else:
-        # Whoever comes first brings the schema; the other waits for its lock and finds it done.
+        # The first service migrates the schema; the other waits for its lock and finds it done.
         migrate(settings)
     with recorded(settings.data_dir, name):
         become(service.spec)

@@ -26,7 +26,7 @@ WORKER = board(
                 ),
                 figure(
                     "Oldest waiting job",
-                    "Of those that may be claimed now. Above a minute somebody is paged.",
+                    "Age of the oldest ready job. Above a minute an alert pages.",
                     "s",
                     Query("max(payments_queue_oldest_ready_age_seconds)", "age"),
                     ((None, GREEN), (10, YELLOW), (60, RED)),
@@ -66,7 +66,7 @@ WORKER = board(
                 ),
                 lines(
                     "Reconciled per second, by worker",
-                    "Workers share the load by who asks first: about equal lines are healthy.",
+                    "The first worker to claim gets the jobs: about equal lines are healthy.",
                     "ops",
                     Query(rate("recon_payments_reconciled_total", "instance"), "{{instance}}"),
                     stacked=True,
