@@ -50,9 +50,11 @@ def test_it_starts_one_and_stops_it(tmp_path: Path) -> None:
         f'#!/bin/sh\nexec unshare --net {shutil.which("dockerd")} "$@"\n'
     )
     (programs / "dockerd").chmod(0o755)
-    # A socket's path may be 108 bytes long, so not under pytest's own folder.
-    socket = Path(f"/run/payments-test-{os.getpid()}.sock")
-    options = f"--host unix://{socket} --data-root {tmp_path}/data --exec-root {tmp_path}/exec"
+    # A socket's path may have 108 bytes, which pytest's own folder uses up: its sockets are here.
+    run = Path(f"/run/payments-test-{os.getpid()}")
+    run.mkdir()
+    socket = run / "docker.sock"
+    options = f"--host unix://{socket} --data-root {tmp_path}/data --exec-root {run}"
     options += f" --pidfile {tmp_path}/pid --iptables=false"
     environ = {
         "PATH": f"{programs}:{os.environ['PATH']}",
@@ -72,7 +74,7 @@ def test_it_starts_one_and_stops_it(tmp_path: Path) -> None:
         assert "started none" in engine("stop", **environ).stdout
     finally:
         engine("stop", **environ)
-        socket.unlink(missing_ok=True)
+        shutil.rmtree(run, ignore_errors=True)
         # An engine that was killed leaves its data folder mounted, which pytest could not remove.
         subprocess.run(["umount", "--lazy", tmp_path / "data"], capture_output=True, check=False)
     assert docker0.exists() == bridge_was_there

@@ -31,6 +31,7 @@ from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
 from payments_core.server.options import Lifecycle
 from payments_local.ports import free_port
+from testkit.waiting import until
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 Keys: TypeAlias = Callable[..., Awaitable[str]]
@@ -347,6 +348,10 @@ async def test_while_postgres_is_away_keys_count_for_their_lifetime_then_503(
             answer = await client.post("/payments", data=b"{", headers=_bearer(sent))
             return answer.status_code, (await answer.get_json(force=True))["code"]
 
+        async def keys_are_read() -> bool:
+            return bool(app.extensions["payments_api"].keys.fresh)
+
+        await until(keys_are_read)
         assert (await code(key))[0] == 415
         await tcp_door.shut()
         assert (await code(key))[0] == 415
