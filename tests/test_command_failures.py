@@ -46,7 +46,7 @@ def _environ(url: str, **more: str) -> dict[str, str]:
         "PAYMENTS_API_AUTH": "off",
         "PAYMENTS_API_PORT": port,
         "RECON_WORKER_PORT": port,
-        "LOG_FORMAT": "json",
+        "LOG_FORMAT": "auto",
         **more,
     }
 
