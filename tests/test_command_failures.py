@@ -109,8 +109,7 @@ def test_a_permanent_refusal_ends_each_program_with_one_line(
     ("command", "what"),
     [
         *((command, "grants") for command in COMMANDS),
-        (COMMANDS[1], "server"),
-        (COMMANDS[2], "server"),
+        *((command, "server") for command in COMMANDS[:3]),
     ],
 )
 def test_a_command_without_grants_or_server_ends_with_one_line(
@@ -122,6 +121,7 @@ def test_a_command_without_grants_or_server_ends_with_one_line(
     ended = _run(url, *command)
     assert ended.returncode == (2 if "recon_worker" in command or what == "server" else 1)
     assert ended.stderr.count("\n") == 1, ended.stderr
+    assert ("the database does not answer" in ended.stderr) == (what == "server")
     assert ended.stdout == ""
 
 

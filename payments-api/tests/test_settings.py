@@ -111,7 +111,7 @@ def test_inserts_leave_connections_of_the_pool_to_others(
     with pytest.raises(SystemExit):
         read_settings(ApiSettings)
     error = capsys.readouterr().err
-    assert error.startswith("PAYMENTS_API_INSERT_CONCURRENCY: Value error, must be at most")
+    assert error.startswith("PAYMENTS_API_INSERT_CONCURRENCY: must be at most")
     assert error.count("\n") == 1
 
 

@@ -118,6 +118,8 @@ def _migrate(settings: ApiSettings, arguments: argparse.Namespace) -> int:
         raise
     except (CommandError, *DATABASE_ERRORS) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        if is_unavailable(error):
+            reason = f"the database does not answer: {reason}"
         _say(settings, "migration_failed", f"migrate: {reason}", failed=True)
         return 2 if is_unavailable(error) else 1
     return 0

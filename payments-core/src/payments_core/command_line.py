@@ -51,9 +51,14 @@ def run_command(work: Coroutine[Any, Any, int]) -> int:
     except BrokenPipeError:
         raise
     except DATABASE_ERRORS as error:
-        does_what = "does not answer" if is_unavailable(error) else "refuses"
-        print(f"the database {does_what}: {reason_of(error)}", file=sys.stderr)
+        print(database_failure(error), file=sys.stderr)
         return 2
+
+
+def database_failure(error: Exception) -> str:
+    """Return one line that says whether the database is unavailable or refuses, and why."""
+    does_what = "does not answer" if is_unavailable(error) else "refuses"
+    return f"the database {does_what}: {reason_of(error)}"
 
 
 @contextmanager

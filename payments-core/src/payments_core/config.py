@@ -112,5 +112,7 @@ def read_settings(settings: type[SettingsT]) -> SettingsT:
             name = field if field.isupper() else f"{prefix}{field}".upper()
             secret = any(word in name for word in SECRET_WORDS)
             got = "" if secret else f" (got {problem['input']!r})"
-            print(f"{name}: {problem['msg']}{got}", file=sys.stderr)
+            # pydantic announces the text of a validator's ValueError; users need the text alone.
+            message = problem["msg"].removeprefix("Value error, ")
+            print(f"{name}: {message}{got}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -32,8 +32,8 @@ from payments_core.audit_log import (
     record_action,
     this_user,
 )
-from payments_core.command_line import DATABASE_ERRORS
-from payments_core.db.engine import AnyRow, create_engine, is_unavailable, reason_of, transaction
+from payments_core.command_line import DATABASE_ERRORS, database_failure
+from payments_core.db.engine import AnyRow, create_engine, is_unavailable, transaction
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS, OperatorAction
 
 GRACE_DEFAULT = timedelta(hours=24)
@@ -118,7 +118,7 @@ def run_keys(dsn: str, arguments: argparse.Namespace) -> int:
     except BrokenPipeError:
         raise
     except DATABASE_ERRORS as error:
-        print(f"keys: {reason_of(error)}", file=sys.stderr)
+        print(f"keys: {database_failure(error)}", file=sys.stderr)
         return 2 if is_unavailable(error) else 1
     return 0
 
