@@ -1,0 +1,38 @@
+"""The README's first steps do what it says."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+from testkit.deployments.deployment import Deployment
+
+README = Path(__file__).resolve().parents[2] / "README.md"
+BLOCK_SECONDS_MAX = 60.0
+
+
+def _pasted_block() -> str:
+    """The README's one block of shell that creates a payment."""
+    blocks = re.findall(r"```bash\n(.*?)```", README.read_text(), re.DOTALL)
+    (block,) = [text for text in blocks if "Idempotency-Key" in text]
+    return str(block)
+
+
+def test_the_pasted_block_pays_and_a_second_run_pays_again(deployment: Deployment) -> None:
+    block = _pasted_block().replace("http://localhost:3001", deployment.api_url)
+    for balance in ("100.00", "200.00"):
+        ended = subprocess.run(
+            ["bash", "-e", "-c", block],
+            capture_output=True,
+            text=True,
+            timeout=BLOCK_SECONDS_MAX,
+            check=True,
+        )
+        created, listed, account = (
+            json.loads(line) for line in ended.stdout.splitlines() if line.strip()
+        )
+        assert ended.stderr == ""
+        assert created["amount"] == "100.00"
+        (newest,) = listed["payments"]
+        assert (newest["id"], newest["status"]) == (created["id"], "completed")
+        assert account["balance"] == balance
