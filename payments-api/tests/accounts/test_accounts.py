@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_api.accounts import queries
 from payments_api.accounts.queries import balance_at, balance_of
 from payments_core.db.engine import single_statement
+from testkit.database.settled_ledger import until_all_settled
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -259,18 +260,14 @@ async def test_a_statement_stays_whole_while_payments_arrive(
 
 
 async def test_each_currency_is_an_account_of_its_own(
-    client: TestClientProtocol, start_worker: Callable[..., Any]
+    client: TestClientProtocol, start_worker: Callable[..., Any], sql: Any
 ) -> None:
     for currency, amount in (("USD", "1.50"), ("JPY", "7"), ("BHD", "0.125"), ("USD", "2")):
         body = {"accountId": "acc_1", "amount": amount, "currency": currency}
         headers = {"Idempotency-Key": f"{currency}{amount}"}
         await client.post("/payments", json=body, headers=headers)
     await start_worker()
-    for _ in range(500):
-        if (await _get(client, "/jobs/stats"))["pending"] == 0:
-            break
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.1)
+    await until_all_settled(sql)
     balances = {
         currency: (await _get(client, "/accounts/acc_1/balance", currency=currency))["balance"]
         for currency in ("USD", "JPY", "BHD", "EUR")
