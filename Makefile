@@ -1,6 +1,6 @@
-# `make help` lists what there is. Only Python >= 3.11, make and a package registry are needed.
-# A part of the project adds its own targets in a *.mk of its own folder: a line `target: ## text` under a
-# `##@ Group` shows up in the help, and `CHECKS += check-name` joins `make check`.
+# `make help` lists the targets. They need only Python >= 3.11, make and a package registry.
+# A part of the project adds targets in a *.mk in its folder: a line `target: ## text` under a
+# `##@ Group` appears in the help, and `CHECKS += check-name` joins `make check`.
 
 PYTHON ?= python3
 MAKEFLAGS += --no-print-directory --no-builtin-rules
@@ -35,10 +35,10 @@ validate: $(INSTALLED) ## Check a real payment end to end against the running sy
 
 ##@ Work
 .PHONY: install test test-quick check lock fmt
-install: $(INSTALLED) ## Make .venv with exactly what requirements.lock names
+install: $(INSTALLED) ## Make .venv with exactly the packages in requirements.lock
 	@:
 
-test: $(INSTALLED) ## Run every test that can run here (ARGS="-k name"; REQUIRE=engine,browser forbids those skips)
+test: $(INSTALLED) ## Run every test that this machine supports (ARGS="-k name"; REQUIRE=engine,browser forbids those skips)
 	@echo "All tests: about 10 minutes on two cores. The packages' own, in about two: make test-quick."
 	@.venv/bin/python -m pytest -n auto $(ARGS)
 
@@ -48,10 +48,10 @@ test-quick: $(INSTALLED) ## Run the packages' own tests: no container, browser o
 check: $(INSTALLED) ## Format, lint, types, boundaries, lock, migrations
 	@$(MAKE) --keep-going --jobs=2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) $(CHECKS)
 
-lock: $(UV) ## Bring requirements.lock in step with the pyproject files (UPGRADE=1: newest versions)
+lock: $(UV) ## Update requirements.lock from the pyproject files (UPGRADE=1: newest versions)
 	@$(compile) $(if $(UPGRADE),--upgrade) --output-file requirements.lock
 
-fmt: $(INSTALLED) ## Format, and mend what lint can mend
+fmt: $(INSTALLED) ## Format, and apply lint's fixes
 	@.venv/bin/ruff format --quiet
 	@.venv/bin/ruff check --quiet --fix
 

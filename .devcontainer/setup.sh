@@ -16,7 +16,7 @@ left_undone=0
 say() { printf 'setup: %s\n' "$*"; }
 warn() { printf 'setup: %s\n' "$*" >&2; left_undone=1; }
 
-# A URL may carry somebody's token.
+# A URL may contain a token.
 redacted() { sed -E 's#://[^/@]+@#://***@#g' <<<"$1"; }
 
 link() {

@@ -1,4 +1,4 @@
-# What is measured beside us has dependencies of its own: in no lock, venv or image of ours.
+# The compared systems have their own dependencies, outside the project's locks, venv and images.
 BENCHMARKS := .venv/bin/python -m benchmarks
 BENCHMARK_TOOLS := .cache/tools/benchmarks
 NODE_PEERS := benchmarks/peers/node

@@ -1,6 +1,6 @@
-"""The four dashboards. What each panel asks stands here and nowhere else.
+"""The four dashboards: the single source of each panel's queries.
 
-Every query is run against a real Prometheus by tests/observability, and must return data.
+tests/observability runs every query against a real Prometheus and requires data.
 """
 
 from as_code.boards.api import API

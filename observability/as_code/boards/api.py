@@ -1,4 +1,4 @@
-"""Payments API: rate, errors, duration, and what stands behind them."""
+"""Payments API: rate, errors and duration of requests, and the resources behind them."""
 
 from as_code.panels import GREEN, RED, YELLOW, Query, board, figure, lines
 from as_code.queries import BURN_ABOUT, burn, mean, percentiles, quantile, rate
@@ -11,20 +11,20 @@ _CREATE = f'{_API},http_route="/payments",method="POST"'
 API = board(
     "payments-api",
     "Payments API",
-    "Rate, errors and duration of requests, and what stands behind them.",
+    "Rate, errors and duration of requests, and the resources behind them.",
     (
         (
             "Now",
             (
                 figure(
                     "Payments created per second",
-                    "New ones; replays of a known key are not among them.",
+                    "New payments, without replays of a known key.",
                     "ops",
                     Query(rate("payments_created_total"), "created/s"),
                 ),
                 figure(
                     "Create, p99",
-                    "POST /payments. Promised: 99 % within 250 ms.",
+                    "POST /payments. Objective: 99 % within 250 ms.",
                     "s",
                     Query(
                         quantile(0.99, f"http_server_request_duration_seconds_bucket{{{_CREATE}}}"),
@@ -34,14 +34,14 @@ API = board(
                 ),
                 figure(
                     "Answers with 5xx",
-                    "Share of all answers, over five minutes. Promised: below 0.1 %.",
+                    "Share of all answers, over five minutes. Objective: below 0.1 %.",
                     "percentunit",
                     Query('slo:bad_ratio:rate5m{slo="api-availability"}', "5xx"),
                     ((None, GREEN), (0.0005, YELLOW), (0.001, RED)),
                 ),
                 figure(
-                    "Requests under way",
-                    "Open event streams included.",
+                    "Requests in progress",
+                    "Including open event streams.",
                     "short",
                     Query(f"sum(http_server_requests_in_progress{{{_API}}})", "requests"),
                 ),
@@ -53,7 +53,7 @@ API = board(
                 ),
                 figure(
                     "Release",
-                    "The versions that answer now.",
+                    "The running versions.",
                     "short",
                     Query(f"count by (version) (payments_build_info{{{_API}}})", "{{version}}"),
                 ),
@@ -64,7 +64,7 @@ API = board(
             (
                 lines(
                     "Requests per second, by status",
-                    "Probes and scrapes are left out.",
+                    "Without probes and scrapes.",
                     "reqps",
                     Query(rate(f"http_server_requests_total{{{_ASKED}}}", "status"), "{{status}}"),
                     width=8,
@@ -93,7 +93,7 @@ API = board(
                 ),
                 lines(
                     "Time to answer, p95 by route",
-                    "Of an event stream: until it began.",
+                    "For an event stream, the time until it starts.",
                     "s",
                     Query(
                         quantile(
@@ -105,7 +105,7 @@ API = board(
                     ),
                 ),
                 lines(
-                    "Use of the error budgets",
+                    "Error budget burn",
                     BURN_ABOUT,
                     "none",
                     burn("api-availability"),
@@ -118,14 +118,14 @@ API = board(
             (
                 lines(
                     "Created and replayed per second",
-                    "A replay is the stored answer, given again to a key that is known.",
+                    "A replay returns the stored answer of a known key.",
                     "ops",
                     Query(rate("payments_created_total"), "created"),
                     Query(rate("payments_replayed_total"), "replayed"),
                     width=8,
                 ),
                 lines(
-                    "Refused per second, by reason",
+                    "Creations rejected per second, by reason",
                     "The codes of the problem documents that clients get.",
                     "ops",
                     Query(rate("payments_rejected_total", "reason"), "{{reason}}"),
@@ -133,9 +133,9 @@ API = board(
                     stacked=True,
                 ),
                 lines(
-                    "Requests refused for their key, by reason",
-                    "A revoked or expired key that goes on being sent is a forgotten client, or "
-                    "one that leaked. scope: the key is good, and does not allow this.",
+                    "Requests rejected for their API key, by reason",
+                    "A revoked or expired key still in use: a forgotten client, or a leaked key. "
+                    "scope: the key is valid but does not allow the request.",
                     "reqps",
                     Query(rate("payments_api_auth_refusals_total", "reason"), "{{reason}}"),
                     width=8,
@@ -143,17 +143,17 @@ API = board(
                 ),
                 lines(
                     "Payments that share a statement",
-                    "Requests that come while one statement is under way go together into the "
-                    "next: more of them at higher load.",
+                    "Requests that arrive during one statement share the next one, so the number "
+                    "grows with the load.",
                     "short",
                     Query(mean("payments_api_statement_orders"), "mean"),
                     Query("sum(payments_api_waiting_orders)", "waiting"),
                     width=8,
                 ),
                 lines(
-                    "Requests let in at once, at most",
-                    "It shrinks when even the quickest request takes too long: the API is "
-                    "overloaded, and refuses what is beyond it with 503.",
+                    "Concurrency limit",
+                    "It shrinks while even the quickest request takes too long. The API then "
+                    "rejects requests above it with 503.",
                     "short",
                     Query("sum by (kind) (payments_api_admitted_requests_max)", "{{kind}}"),
                     width=8,
@@ -164,8 +164,8 @@ API = board(
             "Resources",
             (
                 lines(
-                    "Connections of the pool",
-                    "When used reaches the maximum, requests wait.",
+                    "Pool connections",
+                    "Requests wait when used connections reach the maximum.",
                     "short",
                     Query(f"sum by (state) (db_pool_connections{{{_API}}})", "{{state}}"),
                     Query(f"sum(db_pool_connections_max{{{_API}}})", "maximum"),
@@ -173,7 +173,7 @@ API = board(
                 ),
                 lines(
                     "Wait for a connection",
-                    "Beyond a few milliseconds the pool is too small, or Postgres too slow.",
+                    "Above a few milliseconds the pool is too small or Postgres too slow.",
                     "s",
                     Query(quantile(0.5, f"db_pool_wait_seconds_bucket{{{_API}}}"), "p50"),
                     Query(quantile(0.99, f"db_pool_wait_seconds_bucket{{{_API}}}"), "p99"),
@@ -181,14 +181,14 @@ API = board(
                 ),
                 lines(
                     "Time of a statement that stores payments",
-                    "Its commit to disk included.",
+                    "Including its commit to disk.",
                     "s",
                     *percentiles("payments_api_statement_duration_seconds_bucket"),
                     width=6,
                 ),
                 lines(
                     "Processor use, by service",
-                    "Cores. One process uses one core at most: then add replicas.",
+                    "Cores. A process uses at most one: add replicas at that point.",
                     "none",
                     Query(rate("process_cpu_seconds_total", "job"), "{{job}}"),
                     width=6,

@@ -1,4 +1,4 @@
-"""Ledger health: whether the books are right."""
+"""Ledger health: whether the books are correct."""
 
 from as_code.panels import GREEN, RED, YELLOW, Query, board, figure, lines
 from as_code.queries import rate
@@ -6,14 +6,14 @@ from as_code.queries import rate
 LEDGER = board(
     "ledger-health",
     "Ledger health",
-    "Whether the books are right, and how recently that was proved.",
+    "Whether the books are correct, and when that was last verified.",
     (
         (
             "Now",
             (
                 figure(
                     "Broken invariants",
-                    "Anything but 0 is an incident: docs/runbooks/ledger-invariant-broken.md.",
+                    "Any value above 0 is an incident: docs/runbooks/ledger-invariant-broken.md.",
                     "short",
                     Query("count(payments_ledger_invariant_holds == 0) or vector(0)", "broken"),
                     ((None, GREEN), (1, RED)),
@@ -21,7 +21,7 @@ LEDGER = board(
                 ),
                 figure(
                     "Since the last audit",
-                    "One of the workers audits what is new every minute.",
+                    "One worker audits new entries every minute.",
                     "s",
                     Query("time() - max(payments_audit_last_timestamp_seconds)", "age"),
                     ((None, GREEN), (180, YELLOW), (600, RED)),
@@ -29,7 +29,7 @@ LEDGER = board(
                 ),
                 figure(
                     "Entries not audited yet",
-                    "What was posted since the last audit.",
+                    "Entries posted since the last audit.",
                     "short",
                     Query("max(payments_ledger_unaudited_entries)", "entries"),
                     width=6,
@@ -50,7 +50,7 @@ LEDGER = board(
             (
                 figure(
                     "Each invariant",
-                    "As the last audit left it. A broken one stays red until a full audit.",
+                    "By the last audit. A broken invariant stays red until a full audit.",
                     "short",
                     Query("min by (invariant) (payments_ledger_invariant_holds)", "{{invariant}}"),
                     ((None, RED), (1, GREEN)),
@@ -72,15 +72,15 @@ LEDGER = board(
                     texts={"0": "broken", "1": "holds"},
                 ),
                 figure(
-                    "Sealed backlog",
-                    "Entries that no seal covers yet: up to here a change would leave no trace.",
+                    "Unsealed backlog",
+                    "Entries that no seal covers yet: the chain cannot show a change to them.",
                     "short",
                     Query("max(payments_ledger_unsealed_entries)", "entries"),
                     width=6,
                 ),
                 figure(
-                    "Oldest entry not sealed",
-                    "Some seconds are healthy; docs/runbooks/sealing-stale.md.",
+                    "Oldest unsealed entry",
+                    "A few seconds are normal; docs/runbooks/sealing-stale.md.",
                     "s",
                     Query("max(payments_ledger_unsealed_age_seconds)", "age"),
                     ((None, GREEN), (60, YELLOW), (600, RED)),
@@ -88,21 +88,21 @@ LEDGER = board(
                 ),
                 figure(
                     "Since all seals were verified",
-                    "The workers go through the whole chain again and again, slowly.",
+                    "The workers verify the whole chain continuously, at a limited rate.",
                     "s",
                     Query("time() - max(recon_worker_seal_verified_timestamp_seconds > 0)", "age"),
                     width=6,
                 ),
                 lines(
-                    "Sealed backlog",
-                    "Falls back with every round of sealing.",
+                    "Unsealed backlog",
+                    "Drops with every seal.",
                     "short",
                     Query("max(payments_ledger_unsealed_entries)", "entries"),
                     width=8,
                 ),
                 lines(
                     "Entries sealed and verified per second",
-                    "Sealing follows posting; verification is bounded by its setting.",
+                    "Sealing follows posting; a setting limits verification.",
                     "ops",
                     Query("sum(rate(recon_worker_seal_entries_total[$__rate_interval]))", "sealed"),
                     Query(
@@ -113,7 +113,7 @@ LEDGER = board(
                 ),
                 lines(
                     "Seals",
-                    "The number of the last seal, and how far this pass has verified them.",
+                    "The number of the last seal, and of the last one verified in this pass.",
                     "short",
                     Query("max(recon_worker_seal_head_seq)", "last"),
                     Query("max(recon_worker_seal_verified_seq)", "verified"),
@@ -126,21 +126,21 @@ LEDGER = board(
             (
                 lines(
                     "Since the last audit",
-                    "A saw with teeth of about a minute is healthy.",
+                    "A sawtooth of about a minute is normal.",
                     "s",
                     Query("time() - max(payments_audit_last_timestamp_seconds)", "age"),
                     width=8,
                 ),
                 lines(
                     "Entries not audited yet",
-                    "Should fall back with every audit.",
+                    "Drops with every audit.",
                     "short",
                     Query("max(payments_ledger_unaudited_entries)", "entries"),
                     width=8,
                 ),
                 lines(
                     "Settled per second, by outcome",
-                    "Only completed ones reach the ledger, with or without a discrepancy.",
+                    "Only completed payments reach the ledger, with or without a discrepancy.",
                     "ops",
                     Query(rate("recon_payments_reconciled_total", "outcome"), "{{outcome}}"),
                     width=8,

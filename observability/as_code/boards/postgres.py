@@ -1,33 +1,33 @@
-"""Postgres: what the queue and the ledger need of their database."""
+"""Postgres: how the database serves the queue and the ledger."""
 
 from as_code.panels import Query, board, lines
 
 POSTGRES = board(
     "postgres",
     "Postgres",
-    "What the queue and the ledger need of their database, from our own figures.",
+    "How the database serves the queue and the ledger, by the services' own metrics.",
     (
         (
-            "What slows a queue down",
+            "Causes of a slow queue",
             (
                 lines(
                     "Oldest open transaction",
-                    "Rows that died since it began cannot be vacuumed: the usual reason why a "
-                    "queue in Postgres becomes slow.",
+                    "Vacuum cannot remove rows that died since it began: the usual cause of a slow "
+                    "queue in Postgres.",
                     "s",
                     Query("max(payments_postgres_oldest_transaction_age_seconds)", "age"),
                     width=8,
                 ),
                 lines(
                     "Dead rows",
-                    "Autovacuum brings them down again and again.",
+                    "Autovacuum removes them regularly.",
                     "short",
                     Query("max by (table) (payments_postgres_table_dead_rows)", "{{table}}"),
                     width=8,
                 ),
                 lines(
                     "Size of tables",
-                    "With indexes and TOAST.",
+                    "Including indexes and TOAST.",
                     "bytes",
                     Query("max by (table) (payments_postgres_table_bytes)", "{{table}}"),
                     width=8,
@@ -40,7 +40,7 @@ POSTGRES = board(
             (
                 lines(
                     "Transactions per second",
-                    "A rollback is an attempt that was undone; a few are normal.",
+                    "A few rollbacks are normal.",
                     "ops",
                     Query(
                         "max by (end) (rate(payments_postgres_transactions_total"
@@ -64,7 +64,7 @@ POSTGRES = board(
                 ),
                 lines(
                     "Deadlocks per second",
-                    "Row locks are taken in one order, so none is expected.",
+                    "None expected: row locks are taken in one order.",
                     "ops",
                     Query(
                         "max(rate(payments_postgres_deadlocks_total[$__rate_interval]))",
@@ -79,21 +79,21 @@ POSTGRES = board(
             (
                 lines(
                     "Connections to the database",
-                    "All clients, ours or not.",
+                    "All clients, including others than these services.",
                     "short",
                     Query("max(payments_postgres_backends)", "connections"),
                     width=8,
                 ),
                 lines(
                     "Connections in use, by service",
-                    "Of each service's own pool.",
+                    "In each service's pool.",
                     "short",
                     Query('sum by (job) (db_pool_connections{state="used"})', "{{job}}"),
                     width=8,
                 ),
                 lines(
                     "Cost of observing",
-                    "What reading these figures takes, every five seconds.",
+                    "The time to read these figures, every five seconds.",
                     "s",
                     Query("max(payments_observing_seconds)", "seconds"),
                     width=8,

@@ -1,4 +1,4 @@
-"""Worker throughput: the dashboard people come for."""
+"""Worker throughput: the dashboard to open first."""
 
 from as_code.panels import GREEN, RED, YELLOW, Query, board, figure, lines
 from as_code.queries import BURN_ABOUT, burn, mean, percentiles, quantile, rate
@@ -6,48 +6,48 @@ from as_code.queries import BURN_ABOUT, burn, mean, percentiles, quantile, rate
 WORKER = board(
     "worker-throughput",
     "Worker throughput",
-    "How fast payments are reconciled, by whom, and what waits.",
+    "Rate of reconciliation, by outcome and worker, and the jobs that wait.",
     (
         (
             "Now",
             (
                 figure(
                     "Reconciled per second",
-                    "Payments that got their result, all workers together.",
+                    "Payments reconciled by all workers.",
                     "ops",
                     Query(rate("recon_payments_reconciled_total"), "payments/s"),
                 ),
                 figure(
                     "Jobs waiting",
-                    "Pending jobs, those that wait for a retry included; counted up to 10,000.",
+                    "Pending jobs, including those that wait for a retry; counted up to 10,000.",
                     "short",
                     Query('max(payments_queue_jobs{status="pending"})', "pending"),
                     ((None, GREEN), (5000, YELLOW), (10000, RED)),
                 ),
                 figure(
                     "Oldest waiting job",
-                    "Age of the oldest ready job. Above a minute an alert pages.",
+                    "Age of the oldest ready job. An alert pages above a minute.",
                     "s",
                     Query("max(payments_queue_oldest_ready_age_seconds)", "age"),
                     ((None, GREEN), (10, YELLOW), (60, RED)),
                 ),
                 figure(
                     "Settled within, p99",
-                    "From a payment's creation to its settlement. Promised: 10 s.",
+                    "From a payment's creation to its settlement. Objective: 10 s.",
                     "s",
                     Query(quantile(0.99, "payments_settle_duration_seconds_bucket"), "p99"),
                     ((None, GREEN), (5, YELLOW), (10, RED)),
                 ),
                 figure(
                     "Dead letters",
-                    "Jobs that used up their attempts and wait for a person.",
+                    "Jobs without attempts left, which wait for an operator.",
                     "short",
                     Query('max(payments_queue_jobs{status="failed"})', "dead"),
                     ((None, GREEN), (1, RED)),
                 ),
                 figure(
                     "Workers alive",
-                    "Workers that gave a sign of life within 20 s.",
+                    "Workers with a heartbeat in the last 20 s.",
                     "short",
                     Query("max(payments_workers_alive)", "workers"),
                     ((None, RED), (1, GREEN)),
@@ -59,14 +59,14 @@ WORKER = board(
             (
                 lines(
                     "Reconciled per second, by outcome",
-                    "failed are payments that the rules refuse, not jobs that failed.",
+                    "failed: payments that the rules reject, not failed jobs.",
                     "ops",
                     Query(rate("recon_payments_reconciled_total", "outcome"), "{{outcome}}"),
                     stacked=True,
                 ),
                 lines(
                     "Reconciled per second, by worker",
-                    "The first worker to claim gets the jobs: about equal lines are healthy.",
+                    "The first worker to claim gets the jobs: similar lines are normal.",
                     "ops",
                     Query(rate("recon_payments_reconciled_total", "instance"), "{{instance}}"),
                     stacked=True,
@@ -78,8 +78,8 @@ WORKER = board(
             (
                 lines(
                     "Jobs in the queue",
-                    "Pending and processing, counted up to 10,000. A rising line means more "
-                    "comes in than the workers settle.",
+                    "Pending and processing, counted up to 10,000. A rising line means that more "
+                    "payments arrive than the workers settle.",
                     "short",
                     Query(
                         'max by (status) (payments_queue_jobs{status=~"pending|processing"})',
@@ -89,14 +89,14 @@ WORKER = board(
                 ),
                 lines(
                     "Oldest waiting job",
-                    "The first sign of trouble, whatever the reason.",
+                    "The first sign of any problem.",
                     "s",
                     Query("max(payments_queue_oldest_ready_age_seconds)", "oldest"),
                     width=8,
                 ),
                 lines(
                     "From creation to settlement",
-                    "What a client waits for. The dots are payments: each leads to its trace.",
+                    "The client's waiting time. The dots are payments: each leads to its trace.",
                     "s",
                     *percentiles("payments_settle_duration_seconds_bucket", exemplars=True),
                     width=8,
@@ -108,7 +108,7 @@ WORKER = board(
             (
                 lines(
                     "Jobs in a batch",
-                    "Near RECON_WORKER_BATCH_SIZE (2,000) the workers are busy all the time.",
+                    "Near RECON_WORKER_BATCH_SIZE (2,000) the workers are fully busy.",
                     "short",
                     Query(mean("recon_batch_jobs"), "mean"),
                     Query(quantile(0.95, "recon_batch_jobs_bucket"), "p95"),
@@ -123,7 +123,7 @@ WORKER = board(
                 ),
                 lines(
                     "Time for a claim",
-                    "Grows when dead rows pile up in recon_jobs: see the Postgres dashboard.",
+                    "Grows with the dead rows in recon_jobs: see the Postgres dashboard.",
                     "s",
                     *percentiles("recon_claim_duration_seconds_bucket"),
                     width=8,
@@ -131,11 +131,11 @@ WORKER = board(
             ),
         ),
         (
-            "Trouble",
+            "Problems",
             (
                 lines(
                     "Attempts that did not settle, per second",
-                    "retried come back by themselves, dead wait for a person, lease_lost were "
+                    "retried: run again automatically. dead: wait for an operator. lease_lost: "
                     "rolled back because another worker had taken over.",
                     "ops",
                     Query(rate('recon_jobs_finished_total{end!="completed"}', "end"), "{{end}}"),
@@ -143,13 +143,13 @@ WORKER = board(
                 ),
                 lines(
                     "Jobs taken from silent workers, per second",
-                    "A worker died or stood still for longer than its lease.",
+                    "A worker died or stalled for longer than its lease.",
                     "ops",
                     Query(rate("recon_leases_expired_total", "end"), "{{end}}"),
                     width=8,
                 ),
                 lines(
-                    "Use of the error budget: freshness",
+                    "Error budget burn: freshness",
                     BURN_ABOUT,
                     "none",
                     burn("freshness"),
