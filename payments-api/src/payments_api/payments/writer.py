@@ -19,6 +19,7 @@ from payments_api.payments import store
 from payments_api.payments.spans import SendSpan, sending
 from payments_api.payments.store import Creation, QueuedPayment
 from payments_core.audit_log import Operator
+from payments_core.db.bisection import halves
 from payments_core.db.engine import (
     driver_connection,
     is_connection_lost,
@@ -190,7 +191,7 @@ class PaymentWriter:
 
     async def _isolate_bad_rows(self, batch: list[QueuedPayment]) -> None:
         """Bisect a batch that the database rejected, until each bad row fails alone."""
-        parts = deque(_halves(batch))
+        parts = deque(halves(batch))
         for _ in range(BISECT_STATEMENTS_MAX):
             if not parts:
                 return
@@ -200,7 +201,7 @@ class PaymentWriter:
                     await self._store(connection, part)
             except Exception as error:
                 if len(part) > 1 and _is_data_error(error):
-                    parts.extend(_halves(_unanswered(part)))
+                    parts.extend(halves(_unanswered(part)))
                 else:
                     await self._recover(error, part)
         for part in parts:
@@ -228,11 +229,6 @@ class PaymentWriter:
 
 def _is_data_error(error: Exception) -> bool:
     return (sqlstate_of(error) or "").startswith(DATA_ERROR_CLASSES)
-
-
-def _halves(batch: list[QueuedPayment]) -> list[list[QueuedPayment]]:
-    middle = len(batch) // 2
-    return [half for half in (batch[:middle], batch[middle:]) if half]
 
 
 def _unanswered(batch: list[QueuedPayment]) -> list[QueuedPayment]:

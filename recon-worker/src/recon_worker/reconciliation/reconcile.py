@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from payments_core.db.bisection import halves
 from payments_core.db.engine import (
     is_unavailable,
     reason_of,
@@ -85,7 +86,7 @@ class Reconciler:
                 if len(part) > 1:
                     await self._renew(lease, part)
                     reach("after_bisection")
-                    waiting.extend(_halves(part))
+                    waiting.extend(reversed(halves(part)))
                 else:
                     await self._record_failure(lease, part[0], error, result)
             else:
@@ -137,7 +138,7 @@ class Reconciler:
             return []
         result.lost += len(part) - len(held)
         if len(held) == len(part):
-            return _halves(part)  # One payment is already settled: find it.
+            return list(reversed(halves(part)))  # One payment is already settled: find it.
         return [held] if held else []
 
     async def _renew(self, lease: Lease, jobs: Sequence[ClaimedJob]) -> None:
@@ -170,8 +171,3 @@ class Reconciler:
                 "error": reason[:500],
             },
         )
-
-
-def _halves(jobs: Sequence[ClaimedJob]) -> list[list[ClaimedJob]]:
-    middle = len(jobs) // 2
-    return [list(jobs[middle:]), list(jobs[:middle])]
