@@ -4,7 +4,6 @@ import getpass
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from uuid import UUID
 
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -37,7 +36,6 @@ async def record_action(
     operator: Operator,
     reason: str = "",
     job_ids: Sequence[int] = (),
-    payment_id: UUID | None = None,
 ) -> None:
     """Record an action in the transaction of the action itself."""
     await tx.execute(
@@ -48,7 +46,6 @@ async def record_action(
             trace_id=operator.trace_id,
             reason=reason,
             job_ids=list(job_ids),
-            payment_id=payment_id,
         )
     )
 

@@ -143,15 +143,22 @@ WRONG = [
 def test_what_tls_needs_is_looked_for_at_the_start(
     query: str, environ: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HOME", "/nowhere")
+    for name in ("PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"HOME": "/nowhere", **environ}.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=said):
-        checked_tls(f"postgresql://u:hidden@db/d?{query}", environ)
+        checked_tls(f"postgresql://u:hidden@db/d?{query}")
 
 
-def test_the_mode_is_the_urls_or_the_environments_or_prefer() -> None:
-    assert tls_mode("postgresql://db/d?sslmode=require", {"PGSSLMODE": "disable"}) == "require"
-    assert tls_mode("postgresql://db/d", {"PGSSLMODE": "verify-ca"}) == "verify-ca"
-    assert tls_mode("postgresql://db/d", {}) == "prefer"
+def test_the_mode_is_the_urls_or_the_environments_or_prefer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PGSSLMODE", "verify-ca")
+    assert tls_mode("postgresql://db/d?sslmode=require") == "require"
+    assert tls_mode("postgresql://db/d") == "verify-ca"
+    monkeypatch.delenv("PGSSLMODE")
+    assert tls_mode("postgresql://db/d") == "prefer"
 
 
 @pytest.fixture

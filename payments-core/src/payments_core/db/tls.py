@@ -7,7 +7,6 @@ the environment, as libpq does.
 import logging
 import os
 import ssl
-from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -31,18 +30,18 @@ class DatabaseTlsError(ConnectionError):
     """The connection to the database is not as secure as the settings ask for."""
 
 
-def tls_mode(url: str, environ: Mapping[str, str] = os.environ) -> str:
+def tls_mode(url: str) -> str:
     """Return the sslmode of connections to this URL; the default is prefer."""
-    return _query_of(url).get("sslmode") or environ.get("PGSSLMODE") or "prefer"
+    return _query_of(url).get("sslmode") or os.environ.get("PGSSLMODE") or "prefer"
 
 
-def checked_tls(url: str, environ: Mapping[str, str] = os.environ) -> None:
+def checked_tls(url: str) -> None:
     """Check that the files that TLS needs exist. Raises ValueError, which says what to do."""
-    mode = tls_mode(url, environ)
+    mode = tls_mode(url)
     if mode not in SSL_MODES:
         raise ValueError(f"sslmode must be one of {', '.join(SSL_MODES)}")
     query = _query_of(url)
-    named = {name: query.get(name) or environ.get(name_) for name, name_ in _FILES.items()}
+    named = {name: query.get(name) or os.environ.get(name_) for name, name_ in _FILES.items()}
     if mode in VERIFYING and not named["sslrootcert"] and not (Path.home() / _HOME_ROOT).exists():
         raise ValueError(
             f"sslmode={mode} needs sslrootcert=FILE with the authority's certificate"

@@ -5,7 +5,7 @@ The types and the tuples of the same name hold the same words, in the order of a
 
 from typing import Literal, get_args
 
-PENDING, PROCESSING, COMPLETED, FAILED = "pending", "processing", "completed", "failed"
+PENDING, COMPLETED, FAILED = "pending", "completed", "failed"
 
 PaymentStatus = Literal["pending", "completed", "failed"]
 PAYMENT_STATUSES: tuple[PaymentStatus, ...] = get_args(PaymentStatus)
