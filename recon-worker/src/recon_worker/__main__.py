@@ -1,4 +1,4 @@
-"""recon-worker: run, audit, jobs, healthcheck."""
+"""The command line `recon-worker`: run, healthcheck, audit, jobs."""
 
 import argparse
 import sys
@@ -19,22 +19,22 @@ from recon_worker.sealing import cli
 from recon_worker.sealing.format import read_keys
 from recon_worker.settings import WorkerSettings
 
-FULL_AUDIT_STATEMENT_SECONDS = 3600  # Some of its statements read a whole ledger.
+FULL_AUDIT_STATEMENT_SECONDS = 3600  # Some statements read the whole ledger.
 
 
 @reader_may_leave()
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the command, and exit with its status."""
     parser = _parser()
     arguments = parser.parse_args()
     if arguments.command == "audit":
-        cli.refuse_nonsense(parser, arguments)
+        cli.check_arguments(parser, arguments)
     settings = read_settings(WorkerSettings)
     if arguments.command == "run":
         run(lambda: run_worker(settings))
     elif arguments.command == "healthcheck":
         sys.exit(healthcheck(settings.host, settings.port))
-    elif arguments.command == "audit" and cli.is_wanted(arguments):
+    elif arguments.command == "audit" and cli.is_about_seals(arguments):
         keys = read_keys(settings.seal_key_file)
         sys.exit(run_command(_with_engine(settings, lambda e: cli.run(e, arguments, keys))))
     elif arguments.command == "audit":
@@ -48,7 +48,7 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="recon-worker",
-        description="Claims jobs, applies the rules, posts the ledger.",
+        description="Claim jobs, apply the rules, post the ledger.",
         epilog=settings_help(WorkerSettings),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -56,11 +56,13 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", help="work until SIGTERM, then drain")
     commands.add_parser("healthcheck", help="exit 0 if the running worker is ready")
     auditing = commands.add_parser(
-        "audit", help="check every invariant, or the chain of seals; exit 1 if one is broken"
+        "audit", help="check every invariant, or the chain of seals; exit 1 on a violation"
     )
-    auditing.add_argument("--full", action="store_true", help="from the first row on")
+    auditing.add_argument("--full", action="store_true", help="check all rows, not only new ones")
     cli.add_arguments(auditing)
-    jobs_cli.add_arguments(commands.add_parser("jobs", help="look at jobs, handle dead letters"))
+    jobs_cli.add_arguments(
+        commands.add_parser("jobs", help="show jobs, replay or discard dead letters")
+    )
     return parser
 
 
@@ -85,7 +87,7 @@ async def _with_engine(
 async def _audit(engine: AsyncEngine, *, full: bool) -> int:
     findings = await audit(engine, "full" if full else "incremental")
     if findings is None:
-        print("another audit is running; try again in a moment", file=sys.stderr)
+        print("another audit is running; try again later", file=sys.stderr)
         return 2
     print(as_table(findings))
     broken = sum(1 for finding in findings if finding.offending)

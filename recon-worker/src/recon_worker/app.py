@@ -1,4 +1,4 @@
-"""The worker's process: the control server, the worker and the auditor, side by side."""
+"""The worker's process: control server, worker, auditor and sealer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,7 +31,7 @@ CONTROL_DRAIN_SECONDS = 1.0
 
 
 def create_control_app(worker: Worker, lifecycle: Lifecycle) -> Quart:
-    """What the worker answers over HTTP: whether it lives and works, and its metrics."""
+    """Return the control server's application: health, readiness and metrics."""
     app = Quart(__name__)
     observe_http(app)
 
@@ -69,7 +69,7 @@ def _start_background(
 
 
 async def run_worker(settings: WorkerSettings) -> None:
-    """Run until SIGTERM or SIGINT, then drain: the batch under way is finished."""
+    """Run until SIGTERM or SIGINT, then drain: finish the current batches."""
     configure_logs("recon-worker", settings.log_level, settings.log_format)
     version = show_build("recon-worker")
     with tracing("recon-worker", version):
@@ -81,7 +81,7 @@ async def _run(settings: WorkerSettings, version: str) -> None:
     warn_without_tls(dsn)
     await check_sign_in(dsn)
     keys = read_keys(settings.seal_key_file)
-    # One for each lane, renewal, rescue, pruning, presence, notices, sealer; two for the auditor.
+    # One for each lane, renewal, rescue, pruning, heartbeat, notifier, sealer; two for the audit.
     engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 8)
     register_pool_metrics(engine)
     lifecycle = Lifecycle()
@@ -94,7 +94,7 @@ async def _run(settings: WorkerSettings, version: str) -> None:
     try:
         await serve(app, options, lifecycle, working)
     finally:
-        # A worker that cannot be observed must not work on: it drains then too.
+        # A worker without its control server cannot be observed, so it drains too.
         lifecycle.stopping.set()
         await asyncio.wait({working})
         await tasks.stop()

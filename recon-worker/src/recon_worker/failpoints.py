@@ -1,10 +1,10 @@
-"""Places in a batch's life at which a test can end or freeze this process, as a crash would.
+"""Fault injection: points in a batch's life at which a test can kill or freeze this process.
 
     RECON_WORKER_FAULT_POINT="kill after_claim 3"
 
-sends the process SIGKILL (`stop`: SIGSTOP) when it reaches the point for the third time. Read
-once, at import. No setting on purpose: no manifest and no list of settings offers it, and without
-it `reach` does nothing. The fault suite (tests/chaos) is its only user.
+sends the process SIGKILL (`stop`: SIGSTOP) when it reaches the point for the third time. The
+variable is read once, at import. It is deliberately not a setting, so no manifest and no list of
+settings offers it; without it, `reach` does nothing. Only the fault suite (tests/chaos) uses it.
 """
 
 import logging
@@ -12,7 +12,7 @@ import os
 import signal
 
 VARIABLE = "RECON_WORKER_FAULT_POINT"
-# In the order of a batch's life; those from after_failure on lie off its straight way.
+# In the order of a batch's life; from after_failure on, off the usual path.
 POINTS = (
     "before_claim",
     "after_claim",
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class FaultPoint:
-    """One armed point, or none: `text` is the variable's value. Raises ValueError."""
+    """The armed point, if any; `text` is the variable's value. Raises ValueError."""
 
     def __init__(self, text: str | None) -> None:
         self.point: str | None = None
@@ -52,7 +52,7 @@ class FaultPoint:
         log.warning("fault_point_armed", extra={"fault_point": text})
 
     def reach(self, point: str) -> None:
-        """End or freeze this process if `point` is the armed one and it is time."""
+        """Kill or freeze this process if `point` is armed and was reached often enough."""
         if point != self.point:
             return
         self._times_left -= 1

@@ -1,4 +1,4 @@
-"""`recon-worker jobs`: look at jobs, replay or discard dead letters."""
+"""`recon-worker jobs`: show jobs, replay or discard dead letters."""
 
 import argparse
 import json
@@ -18,16 +18,16 @@ JOB_ID_MAX = 2**63 - 1
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `recon-worker jobs` understands."""
+    """Add the arguments of `recon-worker jobs`."""
     actions = parser.add_subparsers(dest="action", required=True)
-    listing = actions.add_parser("list", help="jobs in a status, newest first")
+    listing = actions.add_parser("list", help="list jobs in a status, newest first")
     listing.add_argument("--status", default="failed", choices=JOB_STATUSES)
     listing.add_argument("--limit", type=_number_up_to(LIST_LIMIT_MAX), default=50)
-    show = actions.add_parser("show", help="one job, whole, as JSON")
+    show = actions.add_parser("show", help="print one job as JSON")
     show.add_argument("id", type=_number_up_to(JOB_ID_MAX))
     for name, text in (
-        ("replay", "give dead letters all their attempts again"),
-        ("discard", "give a dead letter up: its payment fails"),
+        ("replay", "return dead letters to the queue with all attempts"),
+        ("discard", "give up a dead letter: its payment fails"),
     ):
         action = actions.add_parser(name, help=text)
         job_id = _number_up_to(JOB_ID_MAX)
@@ -36,15 +36,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--reason", type=reason, required=name == "discard", default="")
         actor = _text(1, OPERATOR_MAX_CHARS)
         action.add_argument(
-            "--actor", type=actor, default=this_user(), help="who is on record for it"
+            "--actor", type=actor, default=this_user(), help="name to record for the action"
         )
         if name == "replay":
-            action.add_argument("--all", action="store_true", help="every dead letter that matches")
-            action.add_argument("--error-contains", help="with --all: only those with this error")
-            action.add_argument("--account", help="with --all: only this account's")
+            action.add_argument(
+                "--all", action="store_true", help="replay every matching dead letter"
+            )
+            action.add_argument(
+                "--error-contains", help="with --all: only jobs whose error contains this text"
+            )
+            action.add_argument("--account", help="with --all: only jobs of this account")
             limit = _number_up_to(dead_letters.REPLAY_JOBS_MAX)
             action.add_argument("--limit", type=limit, default=dead_letters.REPLAY_JOBS_MAX)
-            action.add_argument("--dry-run", action="store_true", help="only say how many")
+            action.add_argument(
+                "--dry-run", action="store_true", help="print the number of jobs and change nothing"
+            )
 
 
 def _number_up_to(most: int) -> Callable[[str], int]:
@@ -68,13 +74,13 @@ def _text(least: int, most: int) -> Callable[[str], str]:
 def _is_unicode(raw: str) -> bool:
     try:
         raw.encode()
-    except UnicodeEncodeError:  # An argument's bytes that were no UTF-8.
+    except UnicodeEncodeError:  # The argument's bytes are not UTF-8.
         return False
     return True
 
 
 async def run(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
-    """Do what was asked; 0, or 1 with a line that says why not."""
+    """Run the action; return exit status 0, or 1 after printing the reason."""
     try:
         if arguments.action == "list":
             return await _list(engine, arguments)

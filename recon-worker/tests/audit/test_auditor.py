@@ -51,14 +51,14 @@ async def test_a_broken_invariant_shows_in_its_gauge_until_a_full_audit_clears_i
 
     balance = await sql.fetchval("SELECT balance FROM accounts WHERE account_id = 'b'")
     await break_ledger(sql, "UPDATE accounts SET balance = 1, credits = 1 WHERE account_id = 'b'")
-    await scheduler._look(engine, 0)
+    await scheduler._audit_if_due(engine, 0)
     assert gauge() == 0
     repair = f"UPDATE accounts SET balance = {balance}, credits = {balance}"
     await break_ledger(sql, f"{repair} WHERE account_id = 'b'")
-    await scheduler._look(engine, 0)
+    await scheduler._audit_if_due(engine, 0)
     assert gauge() == 0, "an incremental audit does not look at that row again"
     await findings_of(engine, "full")
-    await scheduler._look(engine, 3600)
+    await scheduler._audit_if_due(engine, 3600)
     assert gauge() == 1
 
 

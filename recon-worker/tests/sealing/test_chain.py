@@ -14,8 +14,8 @@ from recon_worker.sealing.chain import (
     SEAL_ROWS_MAX,
     Horizon,
     is_final,
+    read_horizon,
     seal_next,
-    see_horizon,
 )
 from recon_worker.sealing.format import GENESIS
 from testkit.database.backlog import Sql, add_payments
@@ -181,7 +181,7 @@ async def test_a_posting_that_commits_late_is_waited_for(
     await other.execute(ADD_ENTRIES, 2, 100)  # Ids 1 and 2, not to be seen yet.
     await add_entries(sql, 3)
     async with single_statement(engine) as connection:
-        horizon = await see_horizon(connection)
+        horizon = await read_horizon(connection)
         assert horizon.entry_id == 5
         assert not await is_final(connection, horizon)
         await posting.commit()
@@ -209,7 +209,7 @@ async def test_a_posting_that_has_an_id_and_no_transaction_number_yet_is_waited_
             await asyncio.sleep(0.01)
         await add_entries(sql, 1)
         async with single_statement(engine) as connection:
-            horizon = await see_horizon(connection)
+            horizon = await read_horizon(connection)
             assert horizon.entry_id == 2, "1 was handed out, and nobody sees it"
             assert not await is_final(connection, horizon)
             await sql.execute("SELECT pg_advisory_unlock(77)")
@@ -230,7 +230,7 @@ async def test_a_result_that_commits_late_is_waited_for(
     await add_failed(other, 1)
     await add_failed(sql, 1)
     async with single_statement(engine) as connection:
-        horizon = await see_horizon(connection)
+        horizon = await read_horizon(connection)
         assert horizon.result_id == 2
         assert not await is_final(connection, horizon)
         await discarding.commit()

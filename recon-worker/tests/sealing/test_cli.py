@@ -30,7 +30,7 @@ def audit(engine: AsyncEngine, capsys: pytest.CaptureFixture[str]) -> Audit:
 
     async def run(*words: str, keys: tuple[bytes, ...] = ()) -> tuple[int, str, str]:
         arguments = parser.parse_args(words)
-        cli.refuse_nonsense(parser, arguments)
+        cli.check_arguments(parser, arguments)
         capsys.readouterr()
         status = await cli.run(engine, arguments, keys)
         output = capsys.readouterr()
@@ -55,14 +55,14 @@ async def test_the_command_itself_ends_with_0_or_1(sql: Sql, worker_url_of_datab
         [
             "3 seals of 12 entries and 0 results with their payments verified; at most 0 entries"
             " and 0 results are not sealed yet",
-            "all is as it was sealed",
+            "the chain is intact",
         ],
     )
     await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id = 6")
     status, text = await audit_command(worker_url_of_database, "--seal")
     assert status == 1
     payment = await sql.fetchval("SELECT payment_id FROM ledger_entries WHERE id = 6")
-    what = f"entry 6 of payment {payment} in seal 2: is not what was sealed"
+    what = f"entry 6 of payment {payment} in seal 2: differs from its seal"
     assert text.splitlines()[0] == f"ALTERED         {what}"
 
 
@@ -79,7 +79,7 @@ async def test_findings_come_as_json_too(sql: Sql, audit: Audit) -> None:
         "entry_id": 6,
         "result_id": None,
         "payment_id": None,
-        "detail": "was sealed and is gone",
+        "detail": "was sealed and is missing",
     }
     assert (report["ok"], report["findings_total"], report["seals_verified"]) == (False, 2, 3)
     assert report["unsealed_entries_at_most"] == 2
@@ -92,7 +92,7 @@ async def test_a_part_of_the_chain_can_be_verified(sql: Sql, audit: Audit) -> No
     status, text, _ = await audit("--seal", "--from", "2")
     assert (status, text.splitlines()[0][:22]) == (0, "2 seals of 8 entries a")
     status, _, complaint = await audit("--seal", "--from", "9")
-    assert (status, complaint) == (2, "--from 9: there is no seal 8 to go on from\n")
+    assert (status, complaint) == (2, "--from 9: there is no seal 8 to continue from\n")
 
 
 async def head_line(audit: Audit, folder: Path) -> str:
@@ -120,7 +120,7 @@ async def test_a_kept_head_is_held_by_the_chain_or_missed(
     log = f'recon-worker-1 | {{"event": "ledger_sealed", {json.dumps(head)[1:]}\n{{"a": 1}}\nbye\n'
     kept.write_text(log)
     status, text, _ = await audit("--check-head", str(kept))
-    assert (status, text) == (0, "1 kept heads compared with the chain\nall is as it was sealed\n")
+    assert (status, text) == (0, "1 kept heads compared with the chain\nthe chain is intact\n")
 
     await rewrite_chain(sql, engine)
     assert (await audit("--seal"))[0] == 0
@@ -148,15 +148,15 @@ async def test_a_log_that_goes_on_after_the_chain_was_rewritten_is_proof_of_it(
         log.write_text("".join(lines))
         status, text, _ = await audit("--check-head", str(log))
         assert status == 1
-        assert text.startswith("HEAD_REWRITTEN  seal 1: the chain was rewritten, after seal 0")
+        assert text.startswith("HEAD_REWRITTEN  seal 1: the chain was rewritten after seal 0")
 
 
 @pytest.mark.usefixtures("sealed")
 async def test_a_file_without_a_head_is_no_proof(audit: Audit, tmp_path: Path) -> None:
     file = tmp_path / "heads"
     for content, why in {
-        "": "no line of it is a head",
-        "hello": "no line of it is a head",
+        "": "no line is a head",
+        "hello": "no line is a head",
         '{"seq": 1, "seal_hash": "xyz"}': "not a head",
         '{"seq": "a", "seal_hash": "00"}': "not a head",
     }.items():
@@ -175,7 +175,10 @@ async def test_nothing_sealed_is_no_proof(sql: Sql, audit: Audit) -> None:
     assert (await audit("--export-head", "-"))[0] == 2
     await add_entries(sql, 2)
     status, _, complaint = await audit("--seal")
-    assert (status, complaint.split(":")[0]) == (2, "nothing is sealed, of 2 rows at most")
+    assert (status, complaint.split(":")[0]) == (
+        2,
+        "nothing is sealed yet, up to 2 rows are unsealed",
+    )
 
 
 @pytest.mark.usefixtures("sealed")

@@ -269,7 +269,7 @@ async def test_a_forged_digest_does_not_hide_an_alteration(
     await break_ledger(sql, "UPDATE ledger_entries SET amount = 1000000 WHERE id = 8")
     same = "SELECT id, payment_id, substr(entry_digests, (id - 7)::int * 8 + 1, 8) AS digest"
     tables = "FROM ledger_entries, ledger_seals WHERE seq = 2 AND id BETWEEN $1 AND $2"
-    monkeypatch.setattr(compare.Table, "found", f"{same} {tables}")
+    monkeypatch.setattr(compare.Table, "current", f"{same} {tables}")
     assert named(await verify_all(engine)) == [("altered", 2, None)]
 
 

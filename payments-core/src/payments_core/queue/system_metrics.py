@@ -57,7 +57,7 @@ FROM pg_stat_database, ({DEPTH}) AS depth, (
 WHERE datname = current_database()"""
 
 OBSERVING_SECONDS = Gauge(
-    "payments_observing_seconds", "What reading the system's figures took, the last time."
+    "payments_observing_seconds", "Duration of the last read of these figures."
 )
 log = logging.getLogger(__name__)
 
@@ -144,12 +144,12 @@ def _queue_families(seen: Observation) -> Iterable[Metric]:
     )
     yield _gauge(
         "payments_queue_oldest_ready_age_seconds",
-        "How long the oldest job that may be claimed has waited; 0 when none waits.",
+        "Time for which the oldest claimable job has been ready; 0 if there is none.",
         max(0.0, depth.oldest_ready_age_seconds or 0.0),
     )
     yield _gauge(
         "payments_workers_alive",
-        f"Workers that gave a sign of life within {WORKER_ALIVE_SECONDS} s.",
+        f"Workers with a heartbeat within {WORKER_ALIVE_SECONDS} s.",
         seen.state.workers,
     )
 
@@ -157,34 +157,34 @@ def _queue_families(seen: Observation) -> Iterable[Metric]:
 def _ledger_families(seen: Observation) -> Iterable[Metric]:
     yield _labelled(
         "payments_ledger_invariant_holds",
-        "1 when the auditor found no offending row.",
+        "1 if the auditor found no violation, otherwise 0.",
         "invariant",
         [(name, 0 if offending else 1) for name, offending in sorted(seen.findings.items())],
     )
     yield _gauge(
         "payments_ledger_unaudited_entries",
-        "Ledger entries that the auditor has not looked at yet.",
+        "Ledger entries that the auditor has not checked yet.",
         max(0, seen.state.unaudited),
     )
     yield _gauge(
         "payments_ledger_unsealed_entries",
-        "Ledger entries that no seal covers yet, gaps in their ids included.",
+        "Unsealed ledger entries, including gaps in their ids.",
         max(0, seen.state.unsealed),
     )
     yield _gauge(
         "payments_ledger_unsealed_age_seconds",
-        "Age of the oldest entry or result that no seal covers; 0 when all are sealed.",
+        "Age of the oldest unsealed entry or result; 0 if all are sealed.",
         max(0.0, seen.state.unsealed_age or 0.0),
     )
     yield _gauge(
         "payments_ledger_seals_hold",
-        "0 from the moment that an entry or seal was found to be not as sealed, until cleared.",
+        "0 from the first difference between rows and seals until an audit clears it; otherwise 1.",
         0 if seen.state.seals_hold is False else 1,
     )
     if seen.state.audited_at is not None:
         yield _gauge(
             "payments_audit_last_timestamp_seconds",
-            "When the last audit ended, in Unix time.",
+            "End of the last audit, in Unix time.",
             seen.state.audited_at,
         )
 
@@ -193,7 +193,7 @@ def _postgres_families(seen: Observation) -> Iterable[Metric]:
     state = seen.state
     yield _gauge(
         "payments_postgres_oldest_transaction_age_seconds",
-        "Age of the oldest open transaction: what died since cannot be vacuumed.",
+        "Age of the oldest open transaction; vacuum cannot remove row versions that died since.",
         max(0.0, state.oldest_transaction),
     )
     yield _gauge("payments_postgres_backends", "Connections to the database.", state.numbackends)
@@ -207,13 +207,13 @@ def _postgres_families(seen: Observation) -> Iterable[Metric]:
     for name, documentation, label, values in (
         (
             "payments_postgres_transactions",
-            "Transactions ended, by how.",
+            "Ended transactions, by end.",
             "end",
             [("commit", state.xact_commit), ("rollback", state.xact_rollback)],
         ),
         (
             "payments_postgres_blocks_read",
-            "Blocks read, by where they were found.",
+            "Blocks read, by source.",
             "source",
             [("cache", state.blks_hit), ("disk", state.blks_read)],
         ),

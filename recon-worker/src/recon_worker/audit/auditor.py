@@ -1,4 +1,4 @@
-"""The auditor: proves the invariants again and again, cheaply, and in full when asked."""
+"""The auditor: checks the invariants, incrementally at short intervals or in full on demand."""
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
@@ -16,19 +16,19 @@ from recon_worker.audit.invariants import INVARIANTS, OFFENDERS_SHOWN_MAX, Invar
 
 Mode = Literal["incremental", "full"]
 
-CHUNK_ROWS = 20_000  # Looked at by one statement, so that none runs long.
-HORIZON_WAIT_SECONDS = 20.0  # Our own transactions end sooner: database.py bounds them.
-# A payment's id is made before its row. One that takes longer, or whose id was made by a clock
-# that is slow, comes in below the bookmark: `_late_payments`.
+CHUNK_ROWS = 20_000  # For each statement, so that none runs long.
+HORIZON_WAIT_SECONDS = 20.0  # Our own transactions end sooner: db/engine.py bounds them.
+# A payment's id is made before its row. A payment that takes longer, or whose id comes from a slow
+# clock, appears below the bookmark: see `_audit_late_payments`.
 PAYMENT_SETTLES_IN_SECONDS = 60
-TRANSACTION_SECONDS_MAX = 60  # From a transaction's begin to a job's row: database.py bounds it.
+TRANSACTION_SECONDS_MAX = 60  # From its begin to its job's row; db/engine.py bounds it.
 
 _NIL = UUID(int=0)
 
 
 @dataclass(slots=True)
 class Finding:
-    """What one invariant's queries returned; `offenders` holds the first few rows."""
+    """The result of one invariant's queries; `offenders` holds the first few rows."""
 
     invariant: Invariant
     offending: int = 0
@@ -43,8 +43,8 @@ class Finding:
 async def audit(engine: AsyncEngine, mode: Mode) -> list[Finding] | None:
     """Check every invariant; return None if another audit is running.
 
-    Incremental: what was posted, settled or created since the last audit. Full: everything,
-    from the first row on. The findings are stored for the page and the metrics.
+    An incremental audit covers the rows posted, settled or created since the last audit; a full
+    audit covers all rows. The findings are stored for the page and the metrics.
     """
     async with alone(engine) as locked:
         if not locked:
@@ -52,12 +52,12 @@ async def audit(engine: AsyncEngine, mode: Mode) -> list[Finding] | None:
         async with engine.connect() as plain:
             connection = await plain.execution_options(isolation_level="AUTOCOMMIT")
             try:
-                # Its windows have very different sizes: here one plan for all would be the trap.
+                # The windows differ greatly in size, so a generic plan would be slow for some.
                 await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
                 findings = await audit_on(connection, mode)
                 await connection.exec_driver_sql("RESET plan_cache_mode")
             except BaseException:
-                # Closed, not returned: its plan mode must not stay with a connection of the pool.
+                # Close it: a connection with this plan mode must not return to the pool.
                 await plain.invalidate()
                 raise
             return findings
@@ -65,34 +65,22 @@ async def audit(engine: AsyncEngine, mode: Mode) -> list[Finding] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Ends:
-    """Up to which id each table is final; `at` is when, None where nobody knows."""
+    """The last id of each table that is final, as of `at`; `at` is None if that is unknown."""
 
     ids: Mapping[Window, Any]
     at: datetime | None
 
 
 async def audit_on(connection: AsyncConnection, mode: Mode) -> list[Finding]:
-    """Check every invariant on this connection; the caller keeps other auditors away."""
+    """Check every invariant on this connection; the caller excludes other audits."""
     progress = (await connection.execute(text("SELECT * FROM audit_progress"))).mappings().one()
     ends = await (_safe_ends(connection) if mode == "incremental" else _all(connection))
     findings = {invariant.name: Finding(invariant) for invariant in INVARIANTS}
     if mode == "incremental":
-        # Before any bookmark moves, so that what is interrupted is done again.
+        # Before any bookmark moves, so that an interrupted audit checks them again.
         await _audit_late_payments(connection, progress, ends, findings)
     for window in (Window.ENTRIES, Window.RESULTS, Window.PAYMENTS):
-        column = f"{window.removeprefix('ledger_').removeprefix('reconciliation_')}_verified_to"
-        start = progress[column] if mode == "incremental" else _NIL if window == "payments" else 0
-        here = [i for i in INVARIANTS if i.window is window]
-        async for lo, hi in _chunks(connection, window, start, ends.ids[window]):
-            for invariant in here:
-                findings[invariant.name].add(await _rows(connection, invariant.query, lo=lo, hi=hi))
-            if mode == "incremental":
-                # What is verified stays verified, even if this audit is interrupted; so what
-                # was found must be on record before the bookmark leaves it behind.
-                await _store(connection, mode, [f for f in findings.values() if f.offending])
-                await connection.execute(
-                    text(f"UPDATE audit_progress SET {column} = :hi"), {"hi": hi}
-                )
+        await _audit_window(connection, mode, window, progress, ends, findings)
     for invariant in INVARIANTS:
         if invariant.window is Window.NONE:
             findings[invariant.name].add(await _rows(connection, invariant.query))
@@ -106,23 +94,44 @@ async def audit_on(connection: AsyncConnection, mode: Mode) -> list[Finding]:
     return list(findings.values())
 
 
+async def _audit_window(
+    connection: AsyncConnection,
+    mode: Mode,
+    window: Window,
+    progress: RowMapping,
+    ends: _Ends,
+    findings: Mapping[str, Finding],
+) -> None:
+    """Check the invariants of one window, chunk by chunk."""
+    column = f"{window.removeprefix('ledger_').removeprefix('reconciliation_')}_verified_to"
+    start = progress[column] if mode == "incremental" else _NIL if window == "payments" else 0
+    of_window = [invariant for invariant in INVARIANTS if invariant.window is window]
+    async for lo, hi in _chunks(connection, window, start, ends.ids[window]):
+        for invariant in of_window:
+            findings[invariant.name].add(await _rows(connection, invariant.query, lo=lo, hi=hi))
+        if mode == "incremental":
+            # The bookmark survives an interrupted audit, so findings are stored before it moves.
+            await _store(connection, mode, [f for f in findings.values() if f.offending])
+            await connection.execute(text(f"UPDATE audit_progress SET {column} = :hi"), {"hi": hi})
+
+
 async def _audit_late_payments(
     connection: AsyncConnection,
     progress: RowMapping,
     ends: _Ends,
     findings: Mapping[str, Finding],
 ) -> None:
-    """Look at the payments that came in, or were settled, behind the bookmark.
+    """Check the payments that were created or settled behind the bookmark.
 
-    A payment's id is made by the clock of the API that took it, which may be slow by an hour; the
-    ids of jobs and results are made by the database, one after the other. So this looks along
-    those that are new. A payment without a job that came late is left to the full audit.
+    The API makes a payment's id by its own clock, which may be slow by an hour; the database hands
+    out the ids of jobs and results in sequence. The new jobs and results therefore lead to these
+    payments. Only the full audit checks a late payment that has no job.
     """
-    seen = "SELECT id FROM recon_jobs WHERE created_at <= :since ORDER BY id DESC LIMIT 1"
+    last_job = "SELECT id FROM recon_jobs WHERE created_at <= :since ORDER BY id DESC LIMIT 1"
     since = progress["updated_at"] - timedelta(seconds=TRANSACTION_SECONDS_MAX)
-    seen_job = (await connection.execute(text(seen), {"since": since})).scalar() or 0
-    starts = {Window.JOBS: seen_job, Window.RESULTS: progress["results_verified_to"]}
-    looked_at: set[UUID] = set()
+    last_job_id = (await connection.execute(text(last_job), {"since": since})).scalar() or 0
+    starts = {Window.JOBS: last_job_id, Window.RESULTS: progress["results_verified_to"]}
+    checked: set[UUID] = set()
     for window, start in starts.items():
         late = text(
             f"SELECT payment_id FROM {window}"
@@ -130,22 +139,22 @@ async def _audit_late_payments(
         )
         async for lo, hi in _chunks(connection, window, start, ends.ids[window]):
             bounds = {"lo": lo, "hi": hi, "verified_to": progress["payments_verified_to"]}
-            found = (await connection.execute(late, bounds)).scalars()
-            ids = [payment_id for payment_id in found if payment_id not in looked_at]
+            late_ids = (await connection.execute(late, bounds)).scalars()
+            ids = [payment_id for payment_id in late_ids if payment_id not in checked]
             if window is Window.JOBS:
-                looked_at.update(ids)
+                checked.update(ids)
             for invariant in INVARIANTS if ids else ():
                 if invariant.window is Window.PAYMENTS:
                     query = invariant.query_of_ids
                     findings[invariant.name].add(await _rows(connection, query, ids=ids))
 
 
-async def _rows(connection: AsyncConnection, query: str, **among: Any) -> Any:
-    return (await connection.execute(text(query), among)).mappings().all()
+async def _rows(connection: AsyncConnection, query: str, **parameters: Any) -> Any:
+    return (await connection.execute(text(query), parameters)).mappings().all()
 
 
 async def _all(connection: AsyncConnection) -> _Ends:
-    """The ends of a full audit, which leaves no bookmark and so need not wait for anybody."""
+    """Return the ends of a full audit. It moves no bookmark, so it need not wait for writers."""
     query = """
         SELECT coalesce((SELECT max(id) FROM ledger_entries), 0) AS ledger_entries,
                coalesce((SELECT max(id) FROM reconciliation_results), 0)
@@ -160,14 +169,14 @@ async def _all(connection: AsyncConnection) -> _Ends:
 
 
 async def _safe_ends(connection: AsyncConnection) -> _Ends:
-    """Up to which id each table is final: nobody can still commit a smaller one.
+    """Return the last id of each table below which no transaction can still commit a row.
 
-    Ids are handed out before the commit, so below the largest that is visible there may be
-    gaps yet to be filled, by transactions that began before now. Wait for those to end; if
-    one does not, verify nothing new this time.
+    Ids are handed out before the commit, so transactions that began before now may still fill gaps
+    below the largest visible id. Wait for them to end; if one does not, audit no new entries,
+    results or jobs this time.
 
-    An id of our own tells those apart: the snapshot's xmax would be the one after the last
-    *finished* transaction, and so miss the youngest ones that are under way.
+    Our own transaction id separates older transactions from newer ones. The snapshot's xmax cannot:
+    it follows the last *finished* transaction, and so misses the youngest running ones.
     """
     query = """
         SELECT (SELECT max(id) FROM ledger_entries) AS ledger_entries,
@@ -175,23 +184,23 @@ async def _safe_ends(connection: AsyncConnection) -> _Ends:
                (SELECT max(id) FROM recon_jobs) AS recon_jobs,
                pg_current_xact_id()::text::bigint AS our_xid,
                now() AS now"""
-    seen = (await connection.execute(text(query))).one()
+    last = (await connection.execute(text(query))).one()
     ends = {
-        Window.ENTRIES: seen.ledger_entries or 0,
-        Window.RESULTS: seen.reconciliation_results or 0,
-        Window.JOBS: seen.recon_jobs or 0,
-        Window.PAYMENTS: first_id_at(seen.now, -timedelta(seconds=PAYMENT_SETTLES_IN_SECONDS)),
+        Window.ENTRIES: last.ledger_entries or 0,
+        Window.RESULTS: last.reconciliation_results or 0,
+        Window.JOBS: last.recon_jobs or 0,
+        Window.PAYMENTS: first_id_at(last.now, -timedelta(seconds=PAYMENT_SETTLES_IN_SECONDS)),
     }
     oldest = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
     for _ in range(int(HORIZON_WAIT_SECONDS / 0.1)):
-        if (await connection.execute(oldest)).scalar_one() > seen.our_xid:
-            return _Ends(ends, seen.now)
+        if (await connection.execute(oldest)).scalar_one() > last.our_xid:
+            return _Ends(ends, last.now)
         await asyncio.sleep(0.1)
     return _Ends({**ends, Window.ENTRIES: 0, Window.RESULTS: 0, Window.JOBS: 0}, None)
 
 
 async def _chunks(connection: AsyncConnection, window: Window, start: Any, end: Any) -> Any:
-    """(lo, hi] pairs that cover the window's ids from `start` to `end`."""
+    """Yield (lo, hi] pairs that cover the window's ids from `start` to `end`."""
     lo = start
     step = text(
         f"SELECT id FROM {window} WHERE id > :lo AND id <= :end"
@@ -216,17 +225,17 @@ ON CONFLICT (invariant) DO UPDATE SET mode = excluded.mode, checked_at = now(),
 
 
 async def _store(connection: AsyncConnection, mode: Mode, findings: Collection[Finding]) -> None:
-    """Keep each invariant's last finding; a broken one stays until a full audit clears it."""
+    """Store each invariant's last finding; a violation stays until a full audit clears it."""
     if not findings:
         return
     names = [finding.invariant.name for finding in findings]
     offending = [finding.offending for finding in findings]
-    looked_at_whole = [i.name for i in INVARIANTS if i.window is Window.NONE]
-    await connection.exec_driver_sql(STORE, (names, offending, looked_at_whole, mode))
+    checked_whole = [i.name for i in INVARIANTS if i.window is Window.NONE]
+    await connection.exec_driver_sql(STORE, (names, offending, checked_whole, mode))
 
 
 async def last_findings(connection: AsyncConnection) -> tuple[dict[str, int], float | None]:
-    """The offending rows by invariant, as last stored, and how many seconds ago that was."""
+    """Return the stored numbers of offending rows by invariant, and their age in seconds."""
     rows = (
         await connection.execute(
             text(
@@ -240,7 +249,7 @@ async def last_findings(connection: AsyncConnection) -> tuple[dict[str, int], fl
 
 
 def as_table(findings: Sequence[Finding]) -> str:
-    """The findings for people: one line an invariant, and below a broken one its rows."""
+    """Return the findings as text: one line for each invariant, followed by its offending rows."""
     lines = []
     for finding in findings:
         mark = "ok    " if not finding.offending else "BROKEN"

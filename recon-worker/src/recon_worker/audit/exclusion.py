@@ -1,8 +1,8 @@
 """One audit at a time, by a lock that only a role with UPDATE on the bookmark can take.
 
-Every role may take any advisory lock, and so could keep all audits from running. A row's lock
-needs a transaction number, for which vacuum and the audit's own horizon would wait until its
-end. This lock of the table needs none, lets rows be read and written, and is freed when its
+Every role may take any advisory lock, and could so stop all audits. A row lock needs a
+transaction id, and both vacuum and the audit's own horizon would wait for that transaction. This
+table lock needs no transaction id, permits reads and writes of the rows, and is released when its
 session ends.
 """
 
@@ -16,8 +16,8 @@ from payments_core.db.engine import sqlstate_of
 
 LOCK = "LOCK TABLE audit_progress IN SHARE UPDATE EXCLUSIVE MODE"
 LOCK_NOT_AVAILABLE = "55P03"
-# A second suffices to wait for an autovacuum of the table, which takes the same lock. The
-# transaction idles for as long as the audit takes; keepalive ends that of a host that is gone.
+# An autovacuum of the table takes the same lock, for less than a second. The transaction idles
+# while the audit runs; keepalives end it if its host vanishes.
 SETTINGS = """
 SELECT set_config('lock_timeout', '1s', true),
        set_config('idle_in_transaction_session_timeout', '0', true),
@@ -28,7 +28,7 @@ SELECT set_config('lock_timeout', '1s', true),
 
 @asynccontextmanager
 async def alone(engine: AsyncEngine) -> AsyncIterator[bool]:
-    """Hold the right to audit while the block runs; yield False if another session has it."""
+    """Hold the audit's lock while the block runs; yield False if another session holds it."""
     async with engine.connect() as connection:
         await connection.exec_driver_sql(SETTINGS)
         try:

@@ -1,33 +1,32 @@
-"""The invariants of the books, each a query that returns the rows that break it.
+"""The invariants of the books, each a query that returns the rows that violate it.
 
-A posting commits all at once, so every query here, which sees one snapshot, may run beside
-a busy worker. `:lo` and `:hi` bound the window of ids it looks at: of ledger_entries, of
-reconciliation_results, or of payments. Between two tables it looks for the missing row as
-well as for the wrong one: an inner join would see neither a posting without its payment nor
-a result without one. The rules are decided again in SQL, on purpose by other code than the
-worker's.
+A posting commits as a whole and a query sees one snapshot, so the queries may run beside a busy
+worker. `:lo` and `:hi` bound a query's window of ids: of ledger_entries, of
+reconciliation_results, or of payments. Between two tables a query finds missing rows as well as
+wrong ones: an inner join would miss a posting or a result whose payment is gone. The rules are
+applied again in SQL, on purpose by other code than the worker's.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-OFFENDERS_SHOWN_MAX = 20  # A broken ledger must not print itself whole.
+OFFENDERS_SHOWN_MAX = 20  # A badly broken ledger must not be printed in full.
 READY_JOB_AGE_SECONDS_MAX = 300
 
 
 class Window(StrEnum):
-    """Which ids an invariant's query walks along; NONE is a look at the whole, always small."""
+    """The table whose ids bound an invariant's query; NONE is for small tables, checked whole."""
 
     ENTRIES = "ledger_entries"
     RESULTS = "reconciliation_results"
     PAYMENTS = "payments"
-    JOBS = "recon_jobs"  # Of no query's own: by these the auditor finds payments that came late.
+    JOBS = "recon_jobs"  # No invariant's window: it leads the auditor to late payments.
     NONE = "none"
 
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """`name` is the metric's label; `full_query` sees what no window can, in full mode only."""
+    """A check; `name` is the metric's label, `full_query` runs in a full audit only."""
 
     name: str
     title: str
@@ -37,14 +36,14 @@ class Invariant:
 
     @property
     def query_of_ids(self) -> str:
-        """Of one along payments: the same of those in `:ids`."""
+        """The query over the payments in `:ids`, for an invariant whose window is payments."""
         return self.query.replace(_PAYMENTS_BETWEEN, "p.id = ANY (CAST(:ids AS uuid[]))")
 
 
 _PAYMENTS_BETWEEN = "p.id > :lo AND p.id <= :hi"
 
-# An entry's predecessor mostly stands in the window too. Where it does not, which is about once for
-# each account, far_seq says which one to look up.
+# An entry's predecessor is usually in the window too. Where it is not, about once for each account,
+# far_seq is the sequence number to look up.
 _WITH_PREVIOUS = """
     FROM (
         SELECT *, CASE WHEN near_seq = account_seq - 1 THEN NULL ELSE account_seq - 1 END AS far_seq
@@ -69,9 +68,9 @@ _WITH_PREVIOUS = """
 
 _TOUCHED_PAYMENTS = "SELECT payment_id FROM ledger_entries WHERE id > :lo AND id <= :hi"
 
-# Whether a result is what its rule_version makes of the payment. A version stays here for as
-# long as a result of it is kept, and is never changed; one that is not here is a broken result.
-# 0 is an operator's decision, which is on record.
+# Whether a result follows from its payment under its rule_version. A version is never changed, and
+# stays here while results of it exist; a result with another version is a violation. Version 0 is
+# an operator's decision, which operator_actions records.
 _BY_VERSION = """
     WHEN 0 THEN r.status = 'failed' AND r.recon_job_id IN (
         SELECT unnest(job_ids) FROM operator_actions WHERE action = 'discard')
@@ -89,7 +88,7 @@ _BY_VERSION = """
 INVARIANTS = (
     Invariant(
         "posting_balances",
-        "Every posting is of a completed payment: two legs, of its amount, currency and account",
+        "A posting is of a completed payment: two legs with its amount, currency and account",
         Window.ENTRIES,
         f"""
         SELECT e.payment_id, count(*) AS legs
@@ -118,7 +117,7 @@ INVARIANTS = (
     ),
     Invariant(
         "running_balance_adds_up",
-        "Every balance_after is the one before it and the entry's own amount",
+        "Every balance_after is the previous balance plus or minus the entry's amount",
         Window.ENTRIES,
         f"""
         SELECT e.id, e.account_id, e.currency, e.account_seq, e.balance_after
@@ -139,7 +138,7 @@ INVARIANTS = (
     ),
     Invariant(
         "head_row_is_the_last_entry",
-        "Every account's head row is of its last entry, and of the sums of its entries",
+        "Every account's head row matches its last entry and the sums of its entries",
         Window.ENTRIES,
         """
         SELECT touched.account_id, touched.currency, a.seq, a.balance
@@ -166,7 +165,7 @@ INVARIANTS = (
     ),
     Invariant(
         "time_runs_forward",
-        "Along an account's entries time never goes back",
+        "Times never decrease along an account's entries",
         Window.ENTRIES,
         f"""
         SELECT e.id, e.account_id, e.currency, e.account_seq, e.created_at
@@ -174,7 +173,7 @@ INVARIANTS = (
     ),
     Invariant(
         "status_result_and_ledger_agree",
-        "Completed has a result and two entries, failed a result and none, pending neither",
+        "Completed: a result and two entries; failed: a result and none; pending: neither",
         Window.RESULTS,
         """
         SELECT r.payment_id, p.status, r.status AS result, entries.n AS entries
@@ -197,7 +196,7 @@ INVARIANTS = (
     ),
     Invariant(
         "outcome_follows_the_rules",
-        "Every result is what its version of the rules, or an operator, made of its payment",
+        "Every result follows from its payment by its version of the rules, or by an operator",
         Window.RESULTS,
         f"""
         SELECT r.payment_id, p.amount, r.status AS result, r.discrepancy_amount, r.notes,
@@ -209,7 +208,7 @@ INVARIANTS = (
     ),
     Invariant(
         "pending_has_one_live_job",
-        "A pending payment has one unfinished job, a settled one none; every job has its payment",
+        "A pending payment has one unfinished job, a settled one none; every job has a payment",
         Window.PAYMENTS,
         f"""
         SELECT p.id, p.status, j.id AS job_id, j.status AS job_status
@@ -224,7 +223,7 @@ INVARIANTS = (
     ),
     Invariant(
         "settled_once",
-        "A payment changes once, when it settles, and never again",
+        "A payment changes once, when it settles",
         Window.PAYMENTS,
         f"""
         SELECT id, status, created_at, settled_at, updated_at FROM payments p
@@ -232,7 +231,7 @@ INVARIANTS = (
     ),
     Invariant(
         "key_names_one_request",
-        "Every idempotency key has one payment, and the payment is what the request asked for",
+        "Every idempotency key has one payment, and it matches the request's fingerprint",
         Window.PAYMENTS,
         f"""
         SELECT id, idempotency_key FROM payments p

@@ -1,4 +1,4 @@
-"""The auditor in the background: now and then, by one worker at a time, shown by all."""
+"""The auditor in the background: one worker at a time audits, all workers show the findings."""
 
 import asyncio
 import logging
@@ -13,17 +13,17 @@ log = logging.getLogger(__name__)
 
 
 async def watch(engine: AsyncEngine, interval_seconds: float) -> None:
-    """Audit what is new whenever the last audit is older than the interval; show the findings."""
+    """Audit new rows when the last audit is older than the interval; show the findings."""
     while True:
         try:
-            await _look(engine, interval_seconds)
+            await _audit_if_due(engine, interval_seconds)
         except Exception as error:
             if not is_unavailable(error):
                 log.exception("audit_failed")
         await asyncio.sleep(interval_seconds / 4)
 
 
-async def _look(engine: AsyncEngine, interval_seconds: float) -> None:
+async def _audit_if_due(engine: AsyncEngine, interval_seconds: float) -> None:
     async with single_statement(engine) as connection:
         offending, age_seconds = await last_findings(connection)
     if age_seconds is None or age_seconds >= interval_seconds:

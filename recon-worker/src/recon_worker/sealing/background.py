@@ -1,4 +1,4 @@
-"""Sealing in the background: seal what is final, watch the head, verify old seals again."""
+"""Sealing in the background: seal final rows, watch the head, verify old seals again."""
 
 import asyncio
 import logging
@@ -14,8 +14,8 @@ from recon_worker.sealing.chain import (
     HeadUnsigned,
     Horizon,
     is_final,
+    read_horizon,
     seal_next,
-    see_horizon,
 )
 from recon_worker.sealing.compare import SealFinding
 from recon_worker.sealing.format import GENESIS, Head, Seal
@@ -23,8 +23,8 @@ from recon_worker.sealing.heads import KeptHead, check_heads, head_fields
 from recon_worker.sealing.verify import verify_step, walk_before
 
 HORIZON_LOOK_SECONDS = 0.05
-HORIZON_LOOKS_MAX = 20  # In one round; the same horizon is looked at again in the next.
-PASS_SECONDS_MIN = 3600.0  # A small ledger need not be read from end to end all the time.
+HORIZON_LOOKS_MAX = 20  # For each round; the next round continues with the same horizon.
+PASS_SECONDS_MIN = 3600.0  # A small ledger need not be verified continuously.
 
 _BOOKMARK_COLUMNS = """
        verified_seq, problem, extract(epoch FROM now() - verified_at)::float8 AS age_seconds,
@@ -32,8 +32,8 @@ _BOOKMARK_COLUMNS = """
        extract(epoch FROM now() - pass_started_at)::float8 AS pass_age_seconds"""
 BOOKMARK = f"SELECT {_BOOKMARK_COLUMNS} FROM seal_verification FOR UPDATE SKIP LOCKED"
 
-# All that a round goes by, in one statement: most rounds find nothing to do.
-LOOK = f"""
+# The state that a round needs, in one statement: most rounds find nothing to do.
+STATE = f"""
 SELECT head.seq, head.seal_hash, head.to_entry_id, head.to_result_id,
        coalesce((SELECT max(id) FROM ledger_entries), 0) AS last_entry_id,
        coalesce((SELECT max(id) FROM reconciliation_results), 0) AS last_result_id,
@@ -50,7 +50,7 @@ STEP_DONE = """
 UPDATE seal_verification SET verified_seq = $1, verified_at = now(),
     pass_started_at = CASE WHEN $2 THEN now() ELSE pass_started_at END,
     pass_completed_at = CASE WHEN $3 THEN now() ELSE pass_completed_at END"""
-# The first problem stays: what follows from it may hide it.
+# The first problem stays: later ones may be its consequences.
 RECORD_PROBLEM = """
 UPDATE seal_verification
 SET problem = $1, problem_seq = $2, problem_entry_id = $3, problem_result_id = $4,
@@ -60,14 +60,14 @@ WHERE problem IS NULL"""
 log = logging.getLogger(__name__)
 
 
-async def record_problem(connection: AsyncConnection, found: SealFinding) -> None:
-    """Keep the first finding for metrics and alert, until an audit clears it."""
-    values = (found.kind, found.seq, found.entry_id, found.result_id)
+async def record_problem(connection: AsyncConnection, finding: SealFinding) -> None:
+    """Store the first finding for metrics and the alert, until an audit clears it."""
+    values = (finding.kind, finding.seq, finding.entry_id, finding.result_id)
     await connection.exec_driver_sql(RECORD_PROBLEM, values)
 
 
 class Sealer:
-    """One worker's part in sealing: only one seals at a time, all of them watch the head."""
+    """The sealing task of one worker: one worker seals at a time, every worker watches the head."""
 
     def __init__(
         self,
@@ -81,61 +81,61 @@ class Sealer:
         self.interval_seconds = interval_seconds
         self.verify_rows = round(verify_entries_per_second * interval_seconds)
         self._horizon: Horizon | None = None
-        self._seen: Head = GENESIS
-        self._accused: SealFinding | None = None
+        self._head: Head = GENESIS
+        self._logged: SealFinding | None = None
 
     async def run(self) -> None:
-        """Seal, watch and verify for ever; a database that is away is waited for."""
+        """Seal, watch and verify until cancelled; wait while the database is unavailable."""
         while True:
             try:
                 await self.round()
             except Exception as error:
                 if is_unavailable(error):
-                    log.warning("sealing_waits", extra={"error": reason_of(error)})
+                    log.warning("sealing_interrupted", extra={"error": reason_of(error)})
                 else:
                     log.exception("sealing_failed")
             await asyncio.sleep(self.interval_seconds)
 
     async def round(self) -> None:
-        """One look at everything, and another where the first found something to do."""
-        seen = await self._look()
-        sealed = await self._seal(seen)
-        due = self.verify_rows and _is_due(seen, self.interval_seconds)
+        """Check the head, seal new rows, verify old seals if due, and update the metrics."""
+        state = await self._read_state()
+        sealed = await self._seal(state)
+        due = self.verify_rows and _is_due(state, self.interval_seconds)
         if due:
             await self._verify()
         if sealed or due:
-            seen = await self._look()
-        _show(seen)
+            state = await self._read_state()
+        _update_metrics(state)
 
-    async def _look(self) -> AnyRow:
-        """Also as a witness: the seal that this process saw last must still be there."""
+    async def _read_state(self) -> AnyRow:
+        """Return the state of the chain; report it if the head that was last read is gone."""
         async with single_statement(self.engine) as connection:
-            seen = (await connection.exec_driver_sql(LOOK)).one()
-            if _head_of(seen) != self._seen != GENESIS:
-                kept = KeptHead(self._seen.seq, self._seen.seal_hash)
-                for found in await check_heads(connection, [kept]):
-                    await self._accuse(connection, found)
-                seen = (await connection.exec_driver_sql(LOOK)).one()
-            self._seen = _head_of(seen)
-        return seen
+            state = (await connection.exec_driver_sql(STATE)).one()
+            if _head_of(state) != self._head != GENESIS:
+                kept = KeptHead(self._head.seq, self._head.seal_hash)
+                for finding in await check_heads(connection, [kept]):
+                    await self._report(connection, finding)
+                state = (await connection.exec_driver_sql(STATE)).one()
+            self._head = _head_of(state)
+        return state
 
-    async def _accuse(self, connection: AsyncConnection, found: SealFinding) -> None:
-        await record_problem(connection, found)
-        if found == self._accused:
-            return  # Found again at every round, and in the log once.
-        self._accused = found
-        log.critical("ledger_seal_broken", extra=asdict(found))
+    async def _report(self, connection: AsyncConnection, finding: SealFinding) -> None:
+        await record_problem(connection, finding)
+        if finding == self._logged:
+            return  # Every round finds it again; log it once.
+        self._logged = finding
+        log.critical("ledger_seal_broken", extra=asdict(finding))
 
-    async def _seal(self, seen: AnyRow) -> bool:
-        """Seal what is final; whether there was anything that no seal covers."""
-        last = Horizon(seen.last_entry_id, seen.last_result_id, frozenset())
-        if self._horizon is None and not last.is_beyond(self._seen):
+    async def _seal(self, state: AnyRow) -> bool:
+        """Seal final rows; return whether there were unsealed rows."""
+        last = Horizon(state.last_entry_id, state.last_result_id, frozenset())
+        if self._horizon is None and not last.is_beyond(self._head):
             return False
         async with single_statement(self.engine) as connection:
             if self._horizon is None:
-                horizon = await see_horizon(connection)
-                if not horizon.is_beyond(self._seen):
-                    return False  # What is above it came past the sequence.
+                horizon = await read_horizon(connection)
+                if not horizon.is_beyond(self._head):
+                    return False  # The ids above it are not from the sequence.
                 self._horizon = horizon
             for _ in range(HORIZON_LOOKS_MAX):
                 if await is_final(connection, self._horizon):
@@ -145,19 +145,19 @@ class Sealer:
                 return True
         final, self._horizon = self._horizon, None
         try:
-            while made := await self._seal_next(final):
-                self._seen = made.head(self._seen)
-                metrics.ENTRIES_SEALED.inc(made.entries.count)
-                # A copy of the log is a witness to the chain.
+            while seal := await self._seal_next(final):
+                self._head = seal.head(self._head)
+                metrics.ENTRIES_SEALED.inc(seal.entries.count)
+                # Copies of the log hold heads of the chain outside the database.
                 counts = {
-                    "entries": made.entries.count,
-                    "results": made.results.count if made.results else 0,
+                    "entries": seal.entries.count,
+                    "results": seal.results.count if seal.results else 0,
                 }
-                log.info("ledger_sealed", extra={**head_fields(made), **counts})
+                log.info("ledger_sealed", extra={**head_fields(seal), **counts})
         except HeadUnsigned as error:
-            found = SealFinding("seal_unsigned", self._seen.seq, str(error))
+            finding = SealFinding("seal_unsigned", self._head.seq, str(error))
             async with single_statement(self.engine) as connection:
-                await self._accuse(connection, found)
+                await self._report(connection, finding)
         return True
 
     async def _seal_next(self, final: Horizon) -> Seal | None:
@@ -165,7 +165,7 @@ class Sealer:
             return await seal_next(self.engine, final, self.keys)
 
     async def _verify(self) -> None:
-        """Verify a few seals again, if no other worker has within the interval."""
+        """Verify some seals again, unless another worker did so within the interval."""
         async with transaction(self.engine) as tx:
             rows = await tx.exec_driver_sql(BOOKMARK)
             mark = rows.one_or_none()
@@ -177,28 +177,28 @@ class Sealer:
                 walk = await walk_before(tx, 1, self.keys)
             begins = walk.head == GENESIS
             more = await verify_step(tx, walk, 2**63 - 1, self.keys, self.verify_rows)
-            for found in walk.findings[:1]:
-                await self._accuse(tx, found)
+            for finding in walk.findings[:1]:
+                await self._report(tx, finding)
             next_seq = walk.head.seq if more else 0
             await tx.exec_driver_sql(STEP_DONE, (next_seq, begins, not more))
         metrics.ENTRIES_VERIFIED.inc(walk.entries)
 
 
-def _head_of(seen: AnyRow) -> Head:
-    if seen.seq is None:
+def _head_of(state: AnyRow) -> Head:
+    if state.seq is None:
         return GENESIS
-    return Head(seen.seq, seen.seal_hash, seen.to_entry_id, seen.to_result_id)
+    return Head(state.seq, state.seal_hash, state.to_entry_id, state.to_result_id)
 
 
-def _show(seen: AnyRow) -> None:
-    head = _head_of(seen)
+def _update_metrics(state: AnyRow) -> None:
+    head = _head_of(state)
     metrics.HEAD_SEQ.set(head.seq)
-    metrics.BACKLOG_ENTRIES.set(max(0, seen.last_entry_id - head.to_entry_id))
-    metrics.BACKLOG_AGE_SECONDS.set(max(0.0, seen.unsealed_age_seconds or 0.0))
-    metrics.CHAIN_HOLDS.set(1 if seen.problem is None else 0)
-    metrics.VERIFIED_SEQ.set(seen.verified_seq)
-    if seen.pass_completed_at is not None:
-        metrics.PASS_COMPLETED.set(seen.pass_completed_at)
+    metrics.BACKLOG_ENTRIES.set(max(0, state.last_entry_id - head.to_entry_id))
+    metrics.BACKLOG_AGE_SECONDS.set(max(0.0, state.unsealed_age_seconds or 0.0))
+    metrics.CHAIN_HOLDS.set(1 if state.problem is None else 0)
+    metrics.VERIFIED_SEQ.set(state.verified_seq)
+    if state.pass_completed_at is not None:
+        metrics.PASS_COMPLETED.set(state.pass_completed_at)
 
 
 def _is_due(mark: AnyRow, interval_seconds: float) -> bool:

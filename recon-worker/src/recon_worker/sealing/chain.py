@@ -1,8 +1,8 @@
-"""The sealer: chains hashes over what was settled, behind the writers and never in their way.
+"""The sealer: appends seals, hashes over final entries and results, to the chain.
 
-A writer takes no lock of the sealer's and waits for nothing. A seal covers ranges of ids up to
-which entries and results are final, so an id that is missing in one is sealed as missing: a row
-that shows up there later was put there around the ledger.
+Writers take none of the sealer's locks and never wait for it. A seal covers ranges of ids whose
+rows are final, so a gap in the ids is sealed as a gap: a row that appears there later did not come
+from a posting.
 """
 
 import hashlib
@@ -28,12 +28,13 @@ from recon_worker.sealing.format import (
 
 SEAL_ROWS_MAX = 10_000  # Of each table: 60 ms of Postgres' time, 80 kB of digests.
 
-# One sealer at a time, or a verifier: a row's lock needs UPDATE on it, an advisory one nothing.
-# A sealer of an earlier release has its advisory lock; then the second insert of a number fails.
-ALONE = "SELECT true FROM seal_verification FOR UPDATE SKIP LOCKED"
+# One sealer or verifier at a time. A row lock needs the UPDATE privilege; any role may take an
+# advisory lock. A sealer of an earlier release holds an advisory lock instead: of two inserts of
+# one seal number, the second fails.
+LOCK = "SELECT true FROM seal_verification FOR UPDATE SKIP LOCKED"
 
-# A release before format 2 may have added the last seal: then an earlier one says up to which
-# result the chain goes.
+# A release before format 2 may have added the last seal; then an earlier seal holds the last
+# sealed result.
 LAST_SEAL = """
 SELECT seq, seal_hash, to_entry_id,
        coalesce((SELECT to_result_id FROM ledger_seals WHERE to_result_id IS NOT NULL
@@ -41,15 +42,15 @@ SELECT seq, seal_hash, to_entry_id,
 FROM ledger_seals ORDER BY seq DESC LIMIT 1"""
 MAC_OF_SEAL = "SELECT mac FROM ledger_seals WHERE seq = $1"
 
-# An id beyond the sequence's was not handed out by it: `audit --seal` accuses that row.
+# The sequence did not hand out an id above its last value; `audit --seal` reports such a row.
 LAST_IDS = """
 SELECT (SELECT coalesce(max(id), 0) FROM ledger_entries
         WHERE id <= (SELECT last_value FROM ledger_entries_id_seq)) AS entry_id,
        (SELECT coalesce(max(id), 0) FROM reconciliation_results
         WHERE id <= (SELECT last_value FROM reconciliation_results_id_seq)) AS result_id"""
 
-# An INSERT holds this lock from before its first id until the end of its transaction. A
-# prepared transaction has no process, and may have changed its name while being prepared.
+# An INSERT holds this lock from before its first id until the end of its transaction. A prepared
+# transaction has no process, and PREPARE may have changed its virtual transaction id.
 WRITERS = """
 SELECT virtualtransaction AS writer, pid IS NULL AS prepared FROM pg_locks
 WHERE locktype = 'relation'
@@ -72,37 +73,37 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $
 
 
 class HeadUnsigned(Exception):
-    """The last seal has no MAC of a known key; `recon-worker audit --sign-head` accepts it."""
+    """The last seal has no MAC by a known key; `recon-worker audit --sign-head` accepts it."""
 
     def __str__(self) -> str:
-        """Return the docstring: the log shows it."""
+        """Return the docstring, which the log shows."""
         return str(self.__doc__)
 
 
 @dataclass(frozen=True, slots=True)
 class Horizon:
-    """Up to these ids both tables are final once all of `writers` have ended."""
+    """Ids up to which both tables are final once all `writers` have ended."""
 
     entry_id: int
     result_id: int
     writers: frozenset[str]
 
     def is_beyond(self, head: Head) -> bool:
-        """Return whether there are ids that no seal covers."""
+        """Return whether there are ids after the head."""
         return self.entry_id > head.to_entry_id or self.result_id > head.to_result_id
 
 
 async def read_head(connection: AsyncConnection) -> Head:
-    """Return the chain's head; GENESIS when there is no seal."""
+    """Return the chain's head, or GENESIS if there is no seal."""
     row = (await connection.exec_driver_sql(LAST_SEAL)).one_or_none()
     return Head(*tuple(row)) if row else GENESIS
 
 
-async def see_horizon(connection: AsyncConnection) -> Horizon:
-    """Return the last ids there are, with every writer that may hold a smaller one.
+async def read_horizon(connection: AsyncConnection) -> Horizon:
+    """Return the last visible ids, and every writer that may hold a smaller one.
 
-    Two statements, in this order: a writer took an id below the last visible one before that
-    one was seen, and is therefore still among the writers, or has ended.
+    The order of the two statements matters: a writer with a smaller id took it before the first
+    statement, so the second one finds the writer, or the writer has ended.
     """
     last = (await connection.exec_driver_sql(LAST_IDS)).one()
     writers = frozenset(row.writer for row in await _writers(connection))
@@ -110,7 +111,7 @@ async def see_horizon(connection: AsyncConnection) -> Horizon:
 
 
 async def is_final(connection: AsyncConnection, horizon: Horizon) -> bool:
-    """Return whether all those writers have ended: their rows are visible, or never will be."""
+    """Return whether all writers have ended: their rows are visible, or never will be."""
     return not horizon.writers or not any(
         row.prepared or row.writer in horizon.writers for row in await _writers(connection)
     )
@@ -119,12 +120,12 @@ async def is_final(connection: AsyncConnection, horizon: Horizon) -> bool:
 async def seal_next(engine: AsyncEngine, final: Horizon, keys: Sequence[bytes] = ()) -> Seal | None:
     """Seal the next rows up to the horizon, at most SEAL_ROWS_MAX of each table.
 
-    Returns None when there is nothing to seal, or another is sealing. With keys, the first one
-    signs, and a chain whose last seal none of them signed is not built upon: raises HeadUnsigned.
-    The lock is the transaction's, so that it also holds behind a pooler of connections.
+    Returns None if there is nothing to seal, or if another process is sealing. The first key, if
+    any, signs the seal. Raises HeadUnsigned if there are keys and none of them signed the last
+    seal. The lock belongs to the transaction, so it also works behind a connection pooler.
     """
     async with transaction(engine) as tx:
-        if not await _alone(tx):
+        if not await _lock(tx):
             return None
         head = await read_head(tx)
         if not final.is_beyond(head):
@@ -141,13 +142,12 @@ async def seal_next(engine: AsyncEngine, final: Horizon, keys: Sequence[bytes] =
 
 
 async def sign_head(engine: AsyncEngine, keys: Sequence[bytes]) -> Seal | None:
-    """Chain a seal of no rows, signed by the first key, to whatever is there now.
+    """Append a seal without rows, signed by the first key, to the chain.
 
-    So a key that is introduced later covers what was sealed before it. None when another is
-    sealing.
+    It lets a new key cover all earlier seals. Returns None if another process is sealing.
     """
     async with transaction(engine) as tx:
-        if not await _alone(tx):
+        if not await _lock(tx):
             return None
         head = await read_head(tx)
         entries = await _gather(tx, GATHER_ENTRIES, head.to_entry_id, head.to_entry_id)
@@ -157,31 +157,38 @@ async def sign_head(engine: AsyncEngine, keys: Sequence[bytes]) -> Seal | None:
 
 @dataclass(frozen=True, slots=True)
 class _Gathered:
-    """A range with what ledger_seals keeps of it in the database's own types."""
+    """A range, with its columns of ledger_seals in asyncpg's types."""
 
     range: SealedRange
     ids: object
     digests: bytes
 
     def values(self) -> tuple[object, ...]:
-        """Return its columns of ledger_seals, in INSERT's order."""
-        kept = self.range
-        return (kept.from_id, kept.to_id, kept.count, self.ids, kept.rows_hash, self.digests)
+        """Return its columns of ledger_seals, in the order of INSERT."""
+        sealed = self.range
+        return (
+            sealed.from_id,
+            sealed.to_id,
+            sealed.count,
+            self.ids,
+            sealed.rows_hash,
+            self.digests,
+        )
 
 
 async def _gather(tx: AsyncConnection, query: str, after: int, to: int) -> _Gathered:
-    """Hash the rows above `after` and up to `to`, from the first on."""
-    found = (await tx.exec_driver_sql(query, (after + 1, to))).one()
+    """Hash the first rows with ids above `after`, up to `to`."""
+    summary = (await tx.exec_driver_sql(query, (after + 1, to))).one()
     sealed = SealedRange(
         from_id=after + 1,
-        # A horizon that was seen before another worker sealed further covers nothing new.
-        to_id=found.last_id if found.rows == SEAL_ROWS_MAX else max(after, to),
-        count=found.rows,
-        ids=runs_of(found.ids),
-        rows_hash=found.hash,
-        digests_hash=hashlib.sha256(found.digests).digest(),
+        # If another worker has sealed beyond this horizon meanwhile, it covers nothing new.
+        to_id=summary.last_id if summary.rows == SEAL_ROWS_MAX else max(after, to),
+        count=summary.rows,
+        ids=runs_of(summary.ids),
+        rows_hash=summary.hash,
+        digests_hash=hashlib.sha256(summary.digests).digest(),
     )
-    return _Gathered(sealed, found.ids, found.digests)
+    return _Gathered(sealed, summary.ids, summary.digests)
 
 
 async def _append(
@@ -212,8 +219,8 @@ async def _append(
     return seal
 
 
-async def _alone(tx: AsyncConnection) -> bool:
-    return bool((await tx.exec_driver_sql(ALONE)).scalar())
+async def _lock(tx: AsyncConnection) -> bool:
+    return bool((await tx.exec_driver_sql(LOCK)).scalar())
 
 
 async def _writers(connection: AsyncConnection) -> Sequence[AnyRow]:

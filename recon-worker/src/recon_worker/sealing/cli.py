@@ -1,4 +1,4 @@
-"""`recon-worker audit --seal` and its kin: verify the chain of seals, keep and check its heads."""
+"""The options of `recon-worker audit` about seals: verify the chain, export and check heads."""
 
 import argparse
 import json
@@ -32,64 +32,62 @@ SET problem = NULL, problem_seq = NULL, problem_entry_id = NULL, problem_result_
 WHERE problem IS NOT NULL AND ($1 OR problem NOT LIKE 'head_%')"""
 
 SEAL_HELP = """\
-Sealed entries, results and payments. Exit status: 0 intact, 1 tampered with (each finding is
-printed, in the order of the seals), 2 could not be checked: no answer, no such file, no seal.
+Verify sealed entries, results and payments. Exit status: 0 intact, 1 tampered with (findings are
+printed in the order of the seals), 2 could not be checked (no database, no file, no seal).
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """What `recon-worker audit` understands about seals."""
+    """Add the arguments of `recon-worker audit` about seals."""
     group = parser.add_argument_group("the chain of seals", SEAL_HELP)
+    group.add_argument("--seal", action="store_true", help="verify every seal and all sealed rows")
     group.add_argument(
-        "--seal", action="store_true", help="verify every seal and all that is sealed"
+        "--from", dest="first", metavar="SEQ", type=_seq, help="with --seal: start at this seal"
     )
     group.add_argument(
-        "--from", dest="first", metavar="SEQ", type=_seq, help="with --seal: from this seal on"
-    )
-    group.add_argument(
-        "--export-head", metavar="FILE", help="write the chain's head as JSON; - is this terminal"
+        "--export-head", metavar="FILE", help="write the chain's head as JSON; - for stdout"
     )
     group.add_argument(
         "--check-head",
         metavar="FILE",
-        help="the chain must hold every head in FILE: a log, or what --export-head wrote",
+        help="check that the chain holds each head in FILE (a log, or an exported head)",
     )
     group.add_argument(
         "--sign-head",
         action="store_true",
-        help="accept the chain as it is: sign it with the first key of RECON_WORKER_SEAL_KEY_FILE",
+        help="accept the present chain: sign it with the first key of RECON_WORKER_SEAL_KEY_FILE",
     )
-    group.add_argument("--json", action="store_true", help="findings as one JSON object")
+    group.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
-def is_wanted(arguments: argparse.Namespace) -> bool:
-    """Whether the command is about seals."""
+def is_about_seals(arguments: argparse.Namespace) -> bool:
+    """Return whether any option about seals is given."""
     about = (arguments.seal, arguments.export_head, arguments.check_head, arguments.sign_head)
     return any(about)
 
 
-def refuse_nonsense(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """End with a usage error for options that do not go together."""
-    if arguments.full and is_wanted(arguments):
-        parser.error("--full is of the invariants; run it by itself")
+def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Exit with a usage error if options conflict."""
+    if arguments.full and is_about_seals(arguments):
+        parser.error("--full concerns the invariants; run it without options about seals")
     if arguments.first and not arguments.seal:
-        parser.error("--from goes with --seal")
+        parser.error("--from needs --seal")
     verifying = arguments.seal or arguments.check_head
     if arguments.json and not verifying:
-        parser.error("--json goes with --seal or --check-head")
+        parser.error("--json needs --seal or --check-head")
     alone = [arguments.export_head, arguments.sign_head]
     if sum(map(bool, (*alone, verifying))) > 1:
-        parser.error("--export-head and --sign-head go alone")
+        parser.error("--export-head and --sign-head cannot be combined with other options")
 
 
 def _seq(raw: str) -> int:
     if not (raw.isascii() and raw.isdigit() and len(raw) < 19 and int(raw) >= 1):
-        raise argparse.ArgumentTypeError(f"must be a seal's number from 1 on, not {raw!r}")
+        raise argparse.ArgumentTypeError(f"must be a seal's number, 1 or greater, not {raw!r}")
     return int(raw)
 
 
 async def run(engine: AsyncEngine, arguments: argparse.Namespace, keys: Sequence[bytes]) -> int:
-    """Do what was asked; the exit status."""
+    """Run the command; return its exit status."""
     if arguments.sign_head:
         return await _sign(engine, keys)
     async with single_statement(engine) as connection:
@@ -98,8 +96,8 @@ async def run(engine: AsyncEngine, arguments: argparse.Namespace, keys: Sequence
         try:
             heads = _heads_in(arguments.check_head) if arguments.check_head else []
         except (OSError, UnicodeDecodeError, NoHead) as error:
-            return _cannot(f"--check-head {arguments.check_head}: {error}")
-        # The ranges of a pass have very different sizes: one plan for all would be the trap.
+            return _fail(f"--check-head {arguments.check_head}: {error}")
+        # The ranges differ greatly in size, so a generic plan would be slow for some.
         await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
         walk = Walk()
         findings = await check_heads(connection, heads)
@@ -107,27 +105,29 @@ async def run(engine: AsyncEngine, arguments: argparse.Namespace, keys: Sequence
             try:
                 walk = await walk_before(connection, arguments.first or 1, keys)
             except LookupError as error:
-                return _cannot(f"--from {arguments.first}: {error}")
+                return _fail(f"--from {arguments.first}: {error}")
             findings = sorted(
                 [*await _verify(connection, walk, keys), *findings],
-                key=SealFinding.place,
+                key=SealFinding.position,
             )
             whole = arguments.first in (None, 1)
-            await _keep(connection, findings, whole=whole, headed=bool(heads))
+            await _record(connection, findings, whole=whole, headed=bool(heads))
         report = await _report(connection, walk, heads, findings)
     unsealed = report["unsealed_entries_at_most"] + report["unsealed_results_at_most"]
     if arguments.seal and report["head"] is None and unsealed and not findings:
-        return _cannot(f"nothing is sealed, of {unsealed} rows at most: no seal, no evidence")
+        return _fail(
+            f"nothing is sealed yet, up to {unsealed} rows are unsealed: nothing to verify"
+        )
     print(json.dumps(report) if arguments.json else _as_text(report, arguments))
     return 1 if findings else 0
 
 
 async def _sign(engine: AsyncEngine, keys: Sequence[bytes]) -> int:
     if not keys:
-        return _cannot("--sign-head: set RECON_WORKER_SEAL_KEY_FILE")
+        return _fail("--sign-head: set RECON_WORKER_SEAL_KEY_FILE")
     seal = await sign_head(engine, keys)
     if seal is None:
-        return _cannot("another process is sealing; try again in a moment")
+        return _fail("another process is sealing; try again later")
     print(json.dumps(head_fields(seal)))
     return 0
 
@@ -135,7 +135,7 @@ async def _sign(engine: AsyncEngine, keys: Sequence[bytes]) -> int:
 async def _export(connection: AsyncConnection, target: str) -> int:
     head = await export_head(connection)
     if head is None:
-        return _cannot("nothing is sealed yet: there is no head")
+        return _fail("nothing is sealed yet: there is no head")
     if target == "-":
         print(json.dumps(head))
         return 0
@@ -146,7 +146,7 @@ def _write(path: Path, text: str) -> int:
     try:
         path.write_text(text)
     except OSError as error:
-        return _cannot(f"--export-head: {error}")
+        return _fail(f"--export-head: {error}")
     return 0
 
 
@@ -164,18 +164,18 @@ async def _verify(
     async for _ in verify_chain(connection, walk, head.seq, keys):
         pass
     if keys and head != GENESIS and not walk.signed:
-        why = "no seal has a MAC of a known key: rewritten without it, or never signed with it"
+        why = "no seal has a MAC by a known key: rewritten without it, or never signed with it"
         walk.findings.append(SealFinding("seal_unsigned", head.seq, why))
     return [*walk.findings, *await never_handed_out(connection, head)]
 
 
-async def _keep(
+async def _record(
     connection: AsyncConnection, findings: Sequence[SealFinding], *, whole: bool, headed: bool
 ) -> None:
-    """Have metrics and alert say what was found; only a look at everything clears them.
+    """Store the first finding for metrics and the alert; clear it after an intact full check.
 
-    A head that a worker missed is cleared only by comparing with heads kept elsewhere: a chain
-    that was cut off or rewritten looks right by itself.
+    Clearing a missing or rewritten head also needs heads kept elsewhere: a chain that was cut off
+    or rewritten is consistent in itself.
     """
     if findings:
         await record_problem(connection, findings[0])
@@ -204,22 +204,22 @@ async def _report(
         "findings_total": len(findings),
         "findings": [
             {
-                "kind": found.kind,
-                "seal": found.seq,
-                "entry_id": found.entry_id,
-                "result_id": found.result_id,
-                "payment_id": found.payment_id,
-                "detail": found.detail,
+                "kind": finding.kind,
+                "seal": finding.seq,
+                "entry_id": finding.entry_id,
+                "result_id": finding.result_id,
+                "payment_id": finding.payment_id,
+                "detail": finding.detail,
             }
-            for found in findings[:OFFENDERS_SHOWN_MAX]
+            for finding in findings[:OFFENDERS_SHOWN_MAX]
         ],
     }
 
 
 def _as_text(report: dict[str, Any], arguments: argparse.Namespace) -> str:
     lines = [
-        f"{found['kind'].upper():<14}  {_place(found)}: {found['detail']}"
-        for found in report["findings"]
+        f"{finding['kind'].upper():<14}  {_position(finding)}: {finding['detail']}"
+        for finding in report["findings"]
     ]
     more = report["findings_total"] - len(report["findings"])
     if more:
@@ -233,20 +233,19 @@ def _as_text(report: dict[str, Any], arguments: argparse.Namespace) -> str:
             f" {report['unsealed_entries_at_most']} entries and"
             f" {report['unsealed_results_at_most']} results are not sealed yet"
         )
-    first = report["findings"][0] if report["findings"] else None
-    lines.append("all is as it was sealed" if first is None else "NOT as it was sealed")
+    lines.append("the chain is NOT intact" if report["findings"] else "the chain is intact")
     return "\n".join(lines)
 
 
-def _place(found: dict[str, Any]) -> str:
-    seal = f"seal {found['seal']}"
-    payment = f" of payment {found['payment_id']}" if found["payment_id"] else ""
+def _position(finding: dict[str, Any]) -> str:
+    seal = f"seal {finding['seal']}"
+    payment = f" of payment {finding['payment_id']}" if finding["payment_id"] else ""
     for row in ("entry", "result"):
-        if found[f"{row}_id"] is not None:
-            return f"{row} {found[f'{row}_id']}{payment} in {seal}"
+        if finding[f"{row}_id"] is not None:
+            return f"{row} {finding[f'{row}_id']}{payment} in {seal}"
     return seal
 
 
-def _cannot(reason: str) -> int:
+def _fail(reason: str) -> int:
     print(reason, file=sys.stderr)
     return 2

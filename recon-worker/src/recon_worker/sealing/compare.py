@@ -11,18 +11,18 @@ from recon_worker.sealing.format import DIGEST_BYTES, ENTRIES, RESULTS, SUMMARY,
 Kind = Literal[
     "altered",  # An entry, a result or its payment is not what was sealed.
     "missing",  # An entry or a result that was sealed is gone.
-    "inserted",  # A row is there whose id was sealed as a gap, or was never handed out.
-    "seal_altered",  # A seal is not what its own hash says, or does not follow the one before.
+    "inserted",  # A row has an id that was sealed as a gap, or that the sequence never handed out.
+    "seal_altered",  # A seal does not match its hash, or does not follow the previous seal.
     "seal_missing",  # Seals are gone from the middle of the chain.
-    "seal_unsigned",  # A seal has no MAC of a known key, though the chain had been signed.
-    "head_missing",  # The chain ends before a head that was seen or kept elsewhere.
-    "head_rewritten",  # The chain has another seal where a head was seen or kept.
+    "seal_unsigned",  # A seal has no MAC by a known key, although the chain was signed.
+    "head_missing",  # The chain ends before a head that was read or kept earlier.
+    "head_rewritten",  # The chain has another seal in place of a head read or kept earlier.
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class SealFinding:
-    """One thing that is not as it was sealed, in or at seal `seq`."""
+    """A difference from the seals, in or at seal `seq`."""
 
     kind: Kind
     seq: int
@@ -31,8 +31,8 @@ class SealFinding:
     result_id: int | None = None
     payment_id: str | None = None
 
-    def place(self) -> tuple[int, int, int]:
-        """Return its place in the order in which findings are shown."""
+    def position(self) -> tuple[int, int, int]:
+        """Return the key by which findings are sorted."""
         return self.seq, self.entry_id or 0, self.result_id or 0
 
 
@@ -46,9 +46,9 @@ class Table:
 
     @property
     def compare(self) -> str:
-        """Of several seals: each range by the primary key.
+        """The query that compares several seals with their rows, each range by the primary key.
 
-        OFFSET 0 keeps the hash, which is used twice, from being made twice.
+        OFFSET 0 keeps Postgres from computing the hash, which is used twice, twice.
         """
         one, many = self.of_seal, self.plural
         return f"""
@@ -64,12 +64,12 @@ class Table:
 
     @property
     def digests(self) -> str:
-        """What a seal keeps of its rows."""
+        """The query for the digests that a seal holds."""
         return f"SELECT {self.of_seal}_digests FROM ledger_seals WHERE seq = $1"
 
     @property
-    def found(self) -> str:
-        """The same of the rows that are there now."""
+    def current(self) -> str:
+        """The query for the digests of the present rows."""
         return f"""
             SELECT id, payment_id::text, substr(hash, 1, {DIGEST_BYTES}) AS digest
             FROM ({self.rows} BETWEEN $1 AND $2) AS row ORDER BY id"""
@@ -77,7 +77,7 @@ class Table:
     def finding(
         self, kind: Kind, seq: int, why: str, row_id: int | None, payment_id: str | None = None
     ) -> SealFinding:
-        """Accuse one row, or one of the seal's rows when its id is None."""
+        """Return a finding about one row; `row_id` is None if the row is unknown."""
         if self.of_seal == "entry":
             return SealFinding(kind, seq, why, row_id, None, payment_id)
         return SealFinding(kind, seq, why, None, row_id, payment_id)
@@ -96,38 +96,38 @@ UNION ALL
 
 
 async def name_rows(connection: AsyncConnection, table: Table, seal: Seal) -> list[SealFinding]:
-    """Return which rows of the seal are not as they were sealed, in the order of their ids."""
-    kept = seal.entries if table.of_seal == "entry" else seal.results
-    assert kept is not None  # Only formats that seal a table are compared with it.
+    """Return a finding for each row that differs from the seal, in the order of ids."""
+    covered = seal.entries if table.of_seal == "entry" else seal.results
+    assert covered is not None, "TABLES lists the tables of each format"
     digests: bytes = (await connection.exec_driver_sql(table.digests, (seal.seq,))).scalar_one()
-    ids = chain.from_iterable(range(first, last + 1) for first, last in kept.ids)
+    ids = chain.from_iterable(range(first, last + 1) for first, last in covered.ids)
     sealed = {
-        row_id: digests[place * DIGEST_BYTES : (place + 1) * DIGEST_BYTES]
-        for place, row_id in enumerate(ids)
+        row_id: digests[index * DIGEST_BYTES : (index + 1) * DIGEST_BYTES]
+        for index, row_id in enumerate(ids)
     }
-    rows = (await connection.exec_driver_sql(table.found, (kept.from_id, kept.to_id))).all()
-    found = {row.id: row for row in rows}
-    or_payment = ", or its payment is not" if table.of_seal == "result" else ""
+    rows = (await connection.exec_driver_sql(table.current, (covered.from_id, covered.to_id))).all()
+    current = {row.id: row for row in rows}
+    or_payment = ", or its payment does" if table.of_seal == "result" else ""
     findings = []
-    for row_id in sorted(sealed.keys() | found.keys()):
-        if row_id not in found:
-            findings.append(table.finding("missing", seal.seq, "was sealed and is gone", row_id))
+    for row_id in sorted(sealed.keys() | current.keys()):
+        if row_id not in current:
+            findings.append(table.finding("missing", seal.seq, "was sealed and is missing", row_id))
             continue
-        payment_id = found[row_id].payment_id
+        payment_id = current[row_id].payment_id
         if row_id not in sealed:
-            why = "came into the ledger after the id was sealed as a gap"
+            why = "was inserted after its id was sealed as a gap"
             findings.append(table.finding("inserted", seal.seq, why, row_id, payment_id))
-        elif sealed[row_id] != found[row_id].digest:
-            why = f"is not what was sealed{or_payment}"
+        elif sealed[row_id] != current[row_id].digest:
+            why = f"differs from its seal{or_payment}"
             findings.append(table.finding("altered", seal.seq, why, row_id, payment_id))
     if findings:
         return findings
-    why = f"one of its {table.plural} was altered so that its short digest is the same"
+    why = f"one of its {table.plural} was altered without a change of its short digest"
     return [table.finding("altered", seal.seq, why, None)]
 
 
 async def never_handed_out(connection: AsyncConnection, head: Head) -> list[SealFinding]:
-    """Return rows whose ids the sequence never gave: put in by hand, outside every seal."""
+    """Return a finding for each row whose id the sequence never handed out."""
     findings = []
     why = "has an id that the sequence has not handed out"
     for name, table in (

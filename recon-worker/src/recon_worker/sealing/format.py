@@ -1,11 +1,11 @@
-"""The formats of a seal, to the byte: described in docs/decisions/0024-tamper-evidence.md.
+"""The formats of a seal, byte by byte, as docs/decisions/0024-tamper-evidence.md describes them.
 
-A seal covers a range of ledger entries and, from format 2 on, a range of reconciliation
-results, each with its payment: so a failed payment, which has no entry, is sealed too. A
-format is never changed; what a later table or column needs is another format beside these.
+A seal covers a range of ledger entries and, from format 2, a range of reconciliation results, each
+with its payment: this includes failed payments, which have no entries. A format never changes; a
+new table or column needs a new format.
 
-Rows are hashed by Postgres, where they are: fetched and hashed in Python it takes seven times
-as long. Seals are hashed here.
+Postgres hashes the rows, because fetching and hashing them in Python takes seven times as long.
+Python hashes the seals.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ import asyncpg
 
 FORMAT_VERSION = 2
 KEY_BYTES_MIN = 32
-DIGEST_BYTES = 8  # Of each row's hash, kept to name the row; the whole hash is sealed.
+DIGEST_BYTES = 8  # Of each row's hash, stored to identify the row; the whole hash is sealed.
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -46,7 +46,7 @@ RESULT_COLUMNS = (
     "rule_version",
     "created_at",
 )
-# A settled payment never changes again: each of its columns is sealed.
+# A settled payment never changes, so every column is sealed.
 PAYMENT_COLUMNS = (
     "id",
     "idempotency_key",
@@ -68,18 +68,18 @@ def _sql_field(value: str) -> str:
 
 
 def _text_hash(kind: str, fields: Sequence[str]) -> str:
-    """Format 1: a text of fields, each `LENGTH:VALUE,` in bytes of UTF-8, or `-,` for NULL."""
+    """Return format 1's hash, of text fields: `LENGTH:VALUE,` in UTF-8 bytes, `-,` for NULL."""
     text = " || ".join((f"'{len(kind)}:{kind},1:1,'", *map(_sql_field, fields)))
     return f"sha256(convert_to({text}, 'UTF8'))"
 
 
 def _row_hash(kind: str, columns: Iterable[str]) -> str:
-    """Format 2: Postgres' binary form of the row, at half the time of a text."""
+    """Return format 2's hash, of Postgres' binary form of the row: twice as fast as text."""
     return f"sha256(record_send(ROW ('{kind}'::text, 2, {', '.join(columns)})))"
 
 
-# Numbers without trailing zeros, times as microseconds since 1970: neither depends on a setting
-# of the session.
+# Numbers have no trailing zeros and times are microseconds since 1970, so that no setting of the
+# session changes them.
 _ENTRY_TEXTS = (
     "id::text",
     "payment_id::text",
@@ -96,9 +96,9 @@ _RESULT_FIELDS = (
     *(f"result.{column}" for column in RESULT_COLUMNS),
     *(f"payment.{column}" for column in PAYMENT_COLUMNS),
 )
-# Queries of (id, payment_id, hash) by format, to be continued with a condition on the id.
-# OFFSET 0 has each payment looked up by its key, whatever a generic plan guesses of the number
-# of results.
+# Queries for (id, payment_id, hash) by format, to which a condition on the id is appended.
+# OFFSET 0 makes Postgres look up each payment by its key, whatever number of results a generic plan
+# expects.
 ENTRIES = {
     version: f"SELECT id, payment_id, {hashed} AS hash FROM ledger_entries WHERE id"
     for version, hashed in (
@@ -115,7 +115,7 @@ RESULTS = {
     WHERE result.id"""
 }
 
-# Of rows (id, hash): what a seal keeps of them.
+# What a seal stores of its rows, selected from (id, hash).
 SUMMARY = f"""
     count(*)::int AS rows,
     max(id) AS last_id,
@@ -126,7 +126,7 @@ SUMMARY = f"""
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last seal's number and hash, and the last ids that the chain up to it covers."""
+    """The last seal's number and hash, and the last ids that the chain covers."""
 
     seq: int
     seal_hash: bytes
@@ -134,13 +134,13 @@ class Head:
     to_result_id: int
 
 
-# Before the first seal. The sequences hand out ids from 1 on.
+# The head of an empty chain. Ids begin at 1.
 GENESIS = Head(0, bytes(32), 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
 class SealedRange:
-    """The rows of one table in a seal; `ids` are [first, last] runs, the rest are gaps."""
+    """The rows of one table in a seal; `ids` are [first, last] runs, separated by gaps."""
 
     from_id: int
     to_id: int
@@ -150,7 +150,7 @@ class SealedRange:
     digests_hash: bytes
 
     def fields(self) -> tuple[str, ...]:
-        """Return its part of the seal's record."""
+        """Return the range's fields of the seal's record."""
         return (
             str(self.from_id),
             str(self.to_id),
@@ -163,7 +163,7 @@ class SealedRange:
 
 @dataclass(frozen=True, slots=True)
 class Seal:
-    """One row of ledger_seals, its digests as their hash; `results` is None in format 1."""
+    """One row of ledger_seals, with a hash in place of its digests; format 1 has no `results`."""
 
     seq: int
     format_version: int
@@ -173,7 +173,7 @@ class Seal:
     sealed_at: datetime
 
     def hash(self) -> bytes:
-        """Return what `seal_hash` must be: SHA-256 over all the rest, the previous hash too."""
+        """Return the expected `seal_hash`: SHA-256 over all other fields and the previous hash."""
         return hashlib.sha256(
             record_text(
                 "seal",
@@ -187,50 +187,51 @@ class Seal:
         ).digest()
 
     def head(self, before: Head) -> Head:
-        """Return the head of the chain that ends with this seal, whose last head was `before`."""
+        """Return the chain's head after this seal; `before` is the head before it."""
         to_result_id = self.results.to_id if self.results else before.to_result_id
         return Head(self.seq, self.hash(), self.entries.to_id, to_result_id)
 
 
 def record_text(*fields: str | None) -> str:
-    """The fields as one text that no other fields have."""
+    """Return the fields as one text that is unique to them."""
     return "".join("-," if field is None else f"{len(field.encode())}:{field}," for field in fields)
 
 
 def microseconds(at: datetime) -> int:
-    """Since 1970 in UTC, exactly."""
+    """Return the exact number of microseconds since 1970 in UTC."""
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
 def runs_of(ids: Iterable["asyncpg.Range[int]"]) -> tuple[tuple[int, int], ...]:
-    """A multirange as asyncpg gives it, as runs of ids with both ends included.
+    """Convert asyncpg's multirange to runs of ids that include both ends.
 
-    Postgres itself writes such ranges as [first, last + 1). One without an end is not of our
-    making: it reads as a run that no seal has.
+    Postgres normalises such ranges to [first, last + 1). The sealer never writes an unbounded
+    range; one becomes a run that no seal has.
     """
     return tuple((run.lower or 0, (run.upper or 0) - 1) for run in ids)
 
 
 def mac_of(key: bytes, seal_hash: bytes) -> bytes:
-    """HMAC-SHA256 under a key that the database does not have."""
+    """Return the HMAC-SHA256 under a key that is not in the database."""
     return hmac.digest(key, seal_hash, "sha256")
 
 
 def is_signed(mac: bytes | None, seal_hash: bytes, keys: Sequence[bytes]) -> bool:
-    """Whether one of the keys made the MAC."""
+    """Return whether one of the keys made the MAC."""
     return mac is not None and any(hmac.compare_digest(mac, mac_of(k, seal_hash)) for k in keys)
 
 
 def read_keys(path: Path | None) -> tuple[bytes, ...]:
-    """The keys in the file, one a line: the first one signs, the others are of seals before it.
+    """Return the keys in the file, one per line: the first signs, the others made earlier MACs.
 
-    Raises ValueError when one is too short to be a secret, OSError when it cannot be read.
+    Raises ValueError if there is no key or one is too short, OSError if the file is unreadable.
     """
     if path is None:
         return ()
     keys = tuple(line.strip().encode() for line in path.read_text().splitlines() if line.strip())
     if not keys or any(len(key) < KEY_BYTES_MIN for key in keys):
         raise ValueError(
-            f"{path}: one key a line, of {KEY_BYTES_MIN} characters or more: openssl rand -hex 32"
+            f"{path} must have one key per line, each of {KEY_BYTES_MIN} characters or more;"
+            " make one with: openssl rand -hex 32"
         )
     return keys

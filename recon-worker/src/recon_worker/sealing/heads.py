@@ -1,4 +1,4 @@
-"""Heads of the chain kept where nobody who can change the database can change them."""
+"""Heads of the chain that are kept outside the database, and the check against them."""
 
 import json
 from collections.abc import Iterable, Sequence
@@ -19,19 +19,19 @@ SEALS_AT = "SELECT seq, seal_hash FROM ledger_seals WHERE seq = ANY ($1::bigint[
 
 
 class NoHead(Exception):
-    """What was given to --check-head holds no head."""
+    """The input of --check-head has no valid head."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeptHead:
-    """A seal's number and hash, as they were when somebody wrote them down."""
+    """A seal's number and hash, from an earlier copy."""
 
     seq: int
     seal_hash: bytes
 
 
 def head_fields(seal: Seal) -> dict[str, Any]:
-    """Return the head that a seal makes, as it is logged at every seal."""
+    """Return the head that a seal makes, in the form that is logged and exported."""
     to_result_id = seal.results.to_id if seal.results else None
     return _fields(
         seal.seq,
@@ -44,7 +44,7 @@ def head_fields(seal: Seal) -> dict[str, Any]:
 
 
 async def export_head(connection: AsyncConnection) -> dict[str, Any] | None:
-    """The chain's head; None as long as nothing is sealed."""
+    """Return the chain's head, or None if there is no seal."""
     row: AnyRow | None = (await connection.exec_driver_sql(HEAD)).one_or_none()
     return None if row is None else _fields(*row)
 
@@ -68,11 +68,11 @@ def _fields(
 
 
 def read_heads(lines: Iterable[str]) -> list[KeptHead]:
-    """The heads among the lines, oldest first: an exported file, or a log with `ledger_sealed`.
+    """Return the heads in an exported file or in a log with `ledger_sealed` events, oldest first.
 
-    Lines that are no head are passed over, since a log is full of them. A log that goes on after
-    the chain was rewritten holds two heads of one number: both are kept, since that is the proof.
-    Raises NoHead when none is left, or when one has a hash that cannot be one.
+    Other lines are skipped, because a log has many. A log that continues after the chain was
+    rewritten has two heads with one number: both are returned, because they prove the rewriting.
+    Raises NoHead if there is no head, or if one has an invalid number or hash.
     """
     heads: set[KeptHead] = set()
     for line in lines:
@@ -82,7 +82,7 @@ def read_heads(lines: Iterable[str]) -> list[KeptHead]:
         except ValueError:
             continue
         if isinstance(fields, dict) and isinstance(fields.get("head"), dict):
-            fields = fields["head"]  # What `audit --seal --json` printed.
+            fields = fields["head"]  # The output of `audit --seal --json`.
         if not isinstance(fields, dict) or not {"seq", "seal_hash"} <= fields.keys():
             continue
         try:
@@ -90,27 +90,27 @@ def read_heads(lines: Iterable[str]) -> list[KeptHead]:
         except (TypeError, ValueError):
             raise NoHead(f"not a head: {line.strip()[:200]}") from None
     if not heads:
-        raise NoHead('no line of it is a head, such as {"seq": 12, "seal_hash": "9f..."}')
+        raise NoHead('no line is a head, such as {"seq": 12, "seal_hash": "9f..."}')
     return sorted(heads, key=lambda head: (head.seq, head.seal_hash))
 
 
 async def check_heads(connection: AsyncConnection, heads: Sequence[KeptHead]) -> list[SealFinding]:
-    """What of the kept heads the present chain does not hold; at most one finding of a kind."""
+    """Return a finding for the first kept head that the chain does not hold, or none."""
     rows = await connection.exec_driver_sql(SEALS_AT, ([head.seq for head in heads],))
-    now = {row.seq: row.seal_hash for row in rows.all()}
+    hashes = {row.seq: row.seal_hash for row in rows.all()}
     last = await export_head(connection)
     findings = []
     for head in heads:
-        if head.seq not in now:
+        if head.seq not in hashes:
             ends = last["seq"] if last else 0
             why = f"the chain ends at seal {ends}: later ones were cut off"
             if ends > head.seq:
-                why = f"the chain goes on to seal {ends} without it"
+                why = f"the chain continues to seal {ends} without it"
             findings.append(SealFinding("head_missing", head.seq, why))
             break
-        if now[head.seq] != head.seal_hash:
-            held = (h.seq for h in heads if h.seq < head.seq and now[h.seq] == h.seal_hash)
-            why = f"the chain was rewritten, after seal {max(held, default=0)} and up to here"
+        if hashes[head.seq] != head.seal_hash:
+            held = (h.seq for h in heads if h.seq < head.seq and hashes[h.seq] == h.seal_hash)
+            why = f"the chain was rewritten after seal {max(held, default=0)}"
             findings.append(SealFinding("head_rewritten", head.seq, why))
             break
     return findings

@@ -1,4 +1,4 @@
-"""Walks the chain of seals and what they seal, and names what is not as it was sealed."""
+"""Verification: walks the chain of seals and reports every difference."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,19 +9,18 @@ from payments_core.db.engine import AnyRow
 from recon_worker.sealing.compare import TABLES, Kind, SealFinding, name_rows
 from recon_worker.sealing.format import GENESIS, Head, Seal, SealedRange, is_signed, runs_of
 
-# What one statement looks at, so that memory and time have a bound: the first seal that
-# reaches either is the last one of its step.
+# Bounds on the memory and time of one step: the first seal that reaches either is its last.
 STEP_ROWS = 20_000
 STEP_SEALS_MAX = 1_000
 
 
 @dataclass(slots=True)
 class Walk:
-    """How far the chain is verified, and what to expect of the next seal."""
+    """The progress of a verification, and what it expects of the next seal."""
 
     head: Head = GENESIS
     signed: bool = False
-    sound: bool = True  # The last seal is what its own hash says.
+    sound: bool = True  # The last seal matches its hash.
     seals: int = 0
     entries: int = 0
     results: int = 0
@@ -45,9 +44,9 @@ ORDER BY seq"""
 
 
 async def walk_before(connection: AsyncConnection, seq: int, keys: Sequence[bytes]) -> Walk:
-    """Return where a walk begins that takes all seals before `seq` for verified.
+    """Return a walk that starts at `seq` and takes the seals before it as verified.
 
-    Raises LookupError when there is no seal before it to go on from.
+    Raises LookupError if there is no seal directly before it.
     """
     if seq <= 1:
         return Walk()
@@ -58,7 +57,7 @@ async def walk_before(connection: AsyncConnection, seq: int, keys: Sequence[byte
         FROM ledger_seals WHERE seq = $1"""
     row = (await connection.exec_driver_sql(statement, (seq - 1,))).one_or_none()
     if row is None:
-        raise LookupError(f"there is no seal {seq - 1} to go on from")
+        raise LookupError(f"there is no seal {seq - 1} to continue from")
     head = Head(row.seq, row.seal_hash, row.to_entry_id, row.to_result_id)
     return Walk(head, bool(keys) and is_signed(row.mac, row.seal_hash, keys))
 
@@ -66,7 +65,7 @@ async def walk_before(connection: AsyncConnection, seq: int, keys: Sequence[byte
 async def verify_chain(
     connection: AsyncConnection, walk: Walk, to_seq: int, keys: Sequence[bytes] = ()
 ) -> AsyncIterator[Walk]:
-    """Verify the seals after the walk's head up to `to_seq`; the walk after each step."""
+    """Verify the seals after the walk's head up to `to_seq`; yield the walk after each step."""
     while await verify_step(connection, walk, to_seq, keys):
         yield walk
 
@@ -78,9 +77,9 @@ async def verify_step(
     keys: Sequence[bytes] = (),
     rows: int = STEP_ROWS,
 ) -> bool:
-    """Verify the next seals, of about so many entries and results; False when there is none."""
+    """Verify the next seals, about `rows` entries and results; return False if there are none."""
     seals = (await connection.exec_driver_sql(READ_SEALS, (walk.head.seq, to_seq, rows))).all()
-    # A seal that was altered cannot tell what its rows were.
+    # An altered seal is no evidence about its rows.
     sound = [seal for row in seals if (seal := _follow(walk, row, keys)) is not None]
     for version, tables in TABLES.items():
         of_format = {seal.seq: seal for seal in sound if seal.format_version == version}
@@ -88,7 +87,7 @@ async def verify_step(
             compared = await connection.exec_driver_sql(table.compare, (list(of_format),))
             for seq in [row.seq for row in compared.all() if not row.same]:
                 walk.findings += await name_rows(connection, table, of_format[seq])
-    walk.findings.sort(key=SealFinding.place)
+    walk.findings.sort(key=SealFinding.position)
     walk.seals += len(seals)
     walk.entries += sum(seal.entries.count for seal in sound)
     walk.results += sum(seal.results.count for seal in sound if seal.results)
@@ -118,13 +117,15 @@ def _seal_of(row: AnyRow) -> Seal:
 
 
 def _follow(walk: Walk, row: AnyRow, keys: Sequence[bytes]) -> Seal | None:
-    """Step on to the next seal; None when it is not one that the worker made."""
+    """Advance to the next seal and check it; return None if no worker made it in this form."""
     seal = _seal_of(row)
     before, after = walk.head, seal.head(walk.head)
     walk.head = replace(after, seal_hash=row.seal_hash)
     signed = bool(keys) and is_signed(row.mac, row.seal_hash, keys)
     if walk.signed and not signed:
-        _found(walk, "seal_unsigned", seal.seq, "has no MAC of a known key; one before it has")
+        _found(
+            walk, "seal_unsigned", seal.seq, "has no MAC by a known key, but an earlier seal has"
+        )
     walk.signed = walk.signed or signed
     intact = after.seal_hash == row.seal_hash
     if seal.seq != before.seq + 1:
@@ -139,19 +140,19 @@ def _follow(walk: Walk, row: AnyRow, keys: Sequence[bytes]) -> Seal | None:
     known = seal.format_version in TABLES
     walk.sound = intact and known
     if not walk.sound:
-        why = "is not what its own hash says" if known else f"is of format {seal.format_version}"
+        why = "does not match its hash" if known else f"is of format {seal.format_version}"
         _found(walk, "seal_altered", seal.seq, why)
     return seal if walk.sound else None
 
 
 def _follow_ranges(walk: Walk, seal: Seal, before: Head) -> None:
-    """Check that the seal begins where the one before it ended."""
+    """Check that the seal begins directly after the previous one."""
     begins = [("entry", seal.entries.from_id, before.to_entry_id + 1)]
     if seal.results:
         begins.append(("result", seal.results.from_id, before.to_result_id + 1))
     for what, begun, due in begins:
         if begun != due:
-            why = f"does not begin at {what} {due}, where the one before it ended"
+            why = f"does not begin at {what} {due}, directly after the previous seal"
             _found(walk, "seal_altered", seal.seq, why)
 
 

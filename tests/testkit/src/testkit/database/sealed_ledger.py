@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
-from recon_worker.sealing.chain import is_final, read_head, seal_next, see_horizon
+from recon_worker.sealing.chain import is_final, read_head, read_horizon, seal_next
 from recon_worker.sealing.compare import SealFinding, never_handed_out
 from recon_worker.sealing.format import ENTRIES
 from recon_worker.sealing.heads import KeptHead
@@ -79,7 +79,7 @@ async def leave_gap(sql: Sql, ids: int) -> None:
 async def seal_all(engine: AsyncEngine, keys: Sequence[bytes] = ()) -> int:
     """Seal whatever is final now; how many seals that took."""
     async with single_statement(engine) as connection:
-        horizon = await see_horizon(connection)
+        horizon = await read_horizon(connection)
         if not await is_final(connection, horizon):
             return 0
     seals = 0

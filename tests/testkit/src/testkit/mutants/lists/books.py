@@ -95,7 +95,7 @@ MUTATIONS = (
     ),
     auditor(
         "an open transaction is not waited for",
-        "> seen.our_xid:",
+        "> last.our_xid:",
         "> 0:",
         "test_an_open_transaction_with_lower_ids_is_waited_for",
     ),
@@ -185,19 +185,19 @@ MUTATIONS = (
     ),
     compare(
         "an altered entry is not named",
-        "elif sealed[row_id] != found[row_id].digest:",
+        "elif sealed[row_id] != current[row_id].digest:",
         "elif False:",
         "test_an_altered_entry_is_named",
     ),
     compare(
         "a missing entry is not named",
-        "if row_id not in found:",
-        "if row_id not in found:\n            continue\n        if False:",
+        "if row_id not in current:",
+        "if row_id not in current:\n            continue\n        if False:",
         "test_a_deleted_entry_is_named",
     ),
     heads(
         "a rewritten chain passes a kept head",
-        "if now[head.seq] != head.seal_hash:",
+        "if hashes[head.seq] != head.seal_hash:",
         "if False:",
         "test_a_chain_rewritten_whole_is_found_by_a_kept_head",
     ),
