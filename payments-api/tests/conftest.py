@@ -172,6 +172,10 @@ async def served(serve_api: ServeApi) -> Served:
 @pytest.fixture
 async def kept(api_url_of_database: str) -> AsyncIterator[Quart]:
     """The API, asking for keys."""
-    app = create_app(ApiSettings.model_validate({"DATABASE_URL": api_url_of_database}))
+    app = create_app(
+        ApiSettings.model_validate(
+            {"DATABASE_URL": api_url_of_database, "latency_target_seconds": 10}
+        )
+    )
     async with app.test_app():
         yield app

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 from playwright.sync_api import expect
 
-from testkit.browser.actions import pay_elsewhere
+from testkit.browser.actions import pay_elsewhere, wait_until_settled
 from testkit.browser.chromium import Visitor
 from testkit.browser.whole_system import WholeSystem
 
@@ -71,7 +71,11 @@ def test_a_page_of_older_payments_keeps_its_place_while_new_ones_arrive(
 ) -> None:
     for number in range(30):
         pay_elsewhere(system, "acct_paged", f"{number + 1}.00")
+    wait_until_settled(system, "acct_paged")
+    # The page stays open until it has received those changes too: later ones are new.
     page = visitor.open_live("/?account=acct_paged")
+    last = pay_elsewhere(system, "acct_paged", "31.00")
+    expect(page.locator(f"#p-{last}")).to_have_attribute("data-status", "completed")
     expect(page.locator("#rows tr")).to_have_count(25)
     page.get_by_role("link", name="Older").click()
     expect(page.locator("#rows tr")).to_have_count(5)

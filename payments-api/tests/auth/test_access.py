@@ -76,7 +76,9 @@ def make_key(keys: Any) -> Keys:
 async def kept(api_url_of_database: str) -> AsyncIterator[Quart]:
     """The API, asking for keys. It is stopping, so that an event stream ends at once."""
     lifecycle = Lifecycle()
-    settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
+    settings = ApiSettings.model_validate(
+        {"DATABASE_URL": api_url_of_database, "latency_target_seconds": 10}
+    )
     app = create_app(settings, lifecycle)
     async with app.test_app():
         lifecycle.stopping.set()
@@ -411,7 +413,11 @@ async def test_an_api_is_ready_once_it_knows_the_keys(
         return await load(ring, now)
 
     monkeypatch.setattr(key_cache.KeyRing, "_load", late)
-    app = create_app(ApiSettings.model_validate({"DATABASE_URL": api_url_of_database}))
+    app = create_app(
+        ApiSettings.model_validate(
+            {"DATABASE_URL": api_url_of_database, "latency_target_seconds": 10}
+        )
+    )
     async with app.test_app():
         answer = await app.test_client().get("/readyz")
         assert answer.status_code == 503

@@ -4,9 +4,11 @@ import json
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic, sleep
 from uuid import uuid4
 
 from testkit.browser.whole_system import WholeSystem
+from testkit.waiting import LOOK_SECONDS, WAIT_SECONDS_MAX
 
 
 def pay_elsewhere(system: WholeSystem, account: str, amount: str, currency: str = "USD") -> str:
@@ -61,3 +63,13 @@ def make_dead_letters(
                 return found
             system.sql("SELECT pg_sleep(0.1)")
     raise AssertionError("the worker has not given up")
+
+
+def wait_until_settled(system: WholeSystem, account: str) -> None:
+    """Wait until no payment of the account is pending. Raises TimeoutError."""
+    query = f"SELECT count(*) FROM payments WHERE account_id = '{account}' AND status = 'pending'"
+    deadline = monotonic() + WAIT_SECONDS_MAX
+    while system.sql(query) != "0":
+        if monotonic() > deadline:
+            raise TimeoutError(f"payments of {account} are still pending")
+        sleep(LOOK_SECONDS)
