@@ -5,8 +5,8 @@ CHECKS += check-observability
 
 ##@ Observe
 .PHONY: demo observability dashboards-preview lock-preview check-observability
-demo: $(INSTALLED) ## The local system under a realistic load, until Ctrl-C (RATE=40, PROMETHEUS_PORT)
-	@exec $(DEMO) $(if $(RATE),--rate $(RATE))
+demo: $(INSTALLED) ## Run the system under load with a throw-away database, until Ctrl-C (RATE=40, ARGS="--data-dir DIR")
+	@exec $(DEMO) $(if $(RATE),--rate $(RATE)) $(ARGS)
 
 observability: $(INSTALLED) ## Write rules and dashboards from observability/as_code
 	@$(AS_CODE)

@@ -1,7 +1,8 @@
-"""python -m demo: the local system under a realistic load, until Ctrl-C.
+"""python -m demo: run the local system under a realistic load until Ctrl-C.
 
-With --preview FOLDER: on a throw-away database, for --seconds, and then a picture of each
-dashboard from the real Prometheus (which must be installed).
+It has a database of its own, which ends with it. Workers are killed now and then, and payments of
+one account fail, so that there are retries and dead letters. With --preview FOLDER: on free ports,
+for --seconds, followed by a picture of each dashboard from Prometheus, which must be installed.
 """
 
 import argparse
@@ -20,43 +21,62 @@ from typing import Any
 from demo.load import run_load
 from demo.prometheus import program, prometheus_server
 from demo.system import Running, let_settlements_fail, running_system
-from payments_local.ports import free_port
+from payments_local.errors import LocalError
+from payments_local.ports import free_port, refuse_taken
 
 PROMETHEUS_PORT = 9090
 
 
 def main() -> None:
-    """Read the arguments, run, clean up."""
+    """Read the arguments, run, clean up; exit with status 1 and one line if it cannot start."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rate", type=float, default=40.0, help="payments a second")
     parser.add_argument("--seconds", type=float, help="end by itself after so long")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        help="a folder that keeps the demo's data (default: a temporary one)",
+    )
     parser.add_argument("--preview", type=Path, help="where the pictures go")
     parser.add_argument("--painter", default=sys.executable, help="a Python with matplotlib")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with ExitStack() as stack, suppress(KeyboardInterrupt):
+    try:
+        with suppress(KeyboardInterrupt):
+            _demonstrate(arguments)
+    except LocalError as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def _demonstrate(arguments: argparse.Namespace) -> None:
+    preview = bool(arguments.preview)
+    if program() is None and preview:
+        raise LocalError("Prometheus is not installed (Debian: apt install prometheus)")
+    if program() is not None and not preview:
+        refuse_taken({"PROMETHEUS_PORT": _prometheus_port()})
+    with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="payments-demo-")))
-        environ = _throwaway(folder) if arguments.preview else {}
-        if arguments.preview and program() is None:
-            raise SystemExit("Prometheus is not installed (Debian: apt install prometheus)")
-        system = stack.enter_context(running_system(environ))
-        if arguments.preview:
-            let_settlements_fail(system.settings)
-        prometheus_url = _start_prometheus(stack, system, folder, preview=bool(arguments.preview))
+        folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+        environ = {"DATA_DIR": str(arguments.data_dir or folder / "data")}
+        system = stack.enter_context(running_system(environ | (_free_ports() if preview else {})))
+        let_settlements_fail(system.settings)
+        prometheus_url = _start_prometheus(stack, system, folder, preview=preview)
         _work(system, arguments.rate, arguments.seconds)
         ended = time.time()
-        if arguments.preview and prometheus_url:
+        if preview and prometheus_url:
             begun = ended - (arguments.seconds or 60)
             _paint(arguments.painter, prometheus_url, arguments.preview, begun, ended)
 
 
-def _throwaway(folder: Path) -> dict[str, str]:
-    """Return ports and a data folder that are not in use."""
-    folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+def _free_ports() -> dict[str, str]:
     ports = {name: str(free_port()) for name in ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT")}
-    return {**ports, "DATA_DIR": str(folder / "data"), "LOG_LEVEL": "WARNING"}
+    return {**ports, "LOG_LEVEL": "WARNING"}
+
+
+def _prometheus_port() -> int:
+    return int(os.environ.get("PROMETHEUS_PORT") or PROMETHEUS_PORT)
 
 
 def _start_prometheus(
@@ -65,8 +85,7 @@ def _start_prometheus(
     if program() is None:
         print("Prometheus is not installed: nothing is recorded (Debian: apt install prometheus)")
         return None
-    given = os.environ.get("PROMETHEUS_PORT")
-    port = free_port() if preview else int(given or PROMETHEUS_PORT)
+    port = free_port() if preview else _prometheus_port()
     prometheus = stack.enter_context(prometheus_server(system.targets(), folder, port))
     print(f"Prometheus: {prometheus.url}", flush=True)
     return prometheus.url

@@ -13,8 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from demo.load import FLAKY_ACCOUNT
-from payments_local.ports import free_port
+from payments_local.errors import LocalError
+from payments_local.ports import free_port, refuse_taken
 from payments_local.postgres import BIN
 from payments_local.settings import LocalSettings
 
@@ -25,16 +28,16 @@ LIFE_SECONDS = (15.0, 40.0)
 DEATH_SECONDS = 5.0
 
 
-# Most settlements of one account fail, as if something beside us were broken now and then.
+# Most settlements of one account fail, as they would with a defect in a dependency.
 FLAKY_SQL = f"""
-CREATE FUNCTION flaky() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION flaky() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF NEW.account_id = '{FLAKY_ACCOUNT}' AND random() < 0.6 THEN
         RAISE EXCEPTION 'a demonstration of failure';
     END IF;
     RETURN NEW;
 END $$;
-CREATE TRIGGER flaky BEFORE UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION flaky();
+CREATE OR REPLACE TRIGGER flaky BEFORE UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION flaky();
 ALTER TABLE recon_jobs ALTER COLUMN max_attempts SET DEFAULT 4;"""
 
 
@@ -56,9 +59,15 @@ class Running:
 
 @contextmanager
 def running_system(environ: Mapping[str, str]) -> Iterator[Running]:
-    """The local system with `EXTRA_WORKERS` more workers; everything ends with the block."""
+    """Run the local system and `EXTRA_WORKERS` more workers until the block ends.
+
+    DATABASE_URL is ignored: it names a database that is not a demo's. Raises LocalError if a port
+    is taken, perhaps by a running system, which must not receive the load.
+    """
     environ = {**os.environ, **environ}
+    environ.pop("DATABASE_URL", None)
     settings = LocalSettings.from_environ(environ)
+    refuse_taken(settings.ports())
     command = [sys.executable, "-m", "payments_local", "up", "--stop-with-parent"]
     up = subprocess.Popen(command, env=environ, cwd=REPOSITORY)  # noqa: S603 - our own
     stop = threading.Event()
@@ -87,7 +96,7 @@ def running_system(environ: Mapping[str, str]) -> Iterator[Running]:
 
 
 def let_settlements_fail(settings: LocalSettings) -> None:
-    """For a throw-away database: retries and dead letters, which a healthy system has not."""
+    """Cause retries and dead letters, which a healthy system does not have."""
     command = [str(BIN / "psql"), settings.url_for("postgres"), "-qXc", FLAKY_SQL]
     subprocess.run(command, check=True)  # noqa: S603 - our own
 
@@ -107,16 +116,32 @@ def _live_and_die(environ: Mapping[str, str], stop: threading.Event) -> None:
 
 
 def _wait_until_ready(port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Return when the page that this process started is ready. Raises LocalError if it ends."""
     deadline = time.monotonic() + READY_SECONDS_MAX
-    while True:
-        try:
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2).close()
-        except OSError:
-            pass
-        else:
-            return
+    while not (_has_started(process, port) and _is_ready(port)):
         if process.poll() is not None:
-            raise SystemExit(process.returncode or 1)  # It has said why.
+            raise LocalError("the local system ended before it was ready: its reason is above")
         if time.monotonic() > deadline:
-            raise SystemExit("the local system is not ready")
+            raise LocalError(f"the local system is not ready after {READY_SECONDS_MAX:.0f} s")
         time.sleep(0.2)
+
+
+def _has_started(process: "subprocess.Popen[bytes]", port: int) -> bool:
+    """Return whether a descendant of the process listens on the port."""
+    try:
+        family = psutil.Process(process.pid).children(recursive=True)
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for member in family
+            for connection in member.net_connections(kind="tcp")
+        )
+    except psutil.Error:  # One of them has just ended.
+        return False
+
+
+def _is_ready(port: int) -> bool:
+    try:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2).close()
+    except OSError:
+        return False
+    return True
