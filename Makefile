@@ -13,6 +13,8 @@ TOOLS := deploy/local tests/testkit
 INSTALLED := .venv/.installed
 UV := .venv/bin/uv
 LOCAL := .venv/bin/python -m payments_local
+# The database is DATABASE_URL's, or the one on PG_PORT; compose's owner has a password.
+AS_OWNER = PGPASSWORD="$${PGPASSWORD:-$$(deploy/compose/password)}"
 CHECKS := check-format check-lint check-types check-boundaries check-lock check-migrations
 comma := ,
 # One line each, for people; make adds its own line naming the target.
@@ -21,7 +23,7 @@ fail = { printf 'error: %s\n' "$(1)" >&2; exit 1; }
 -include $(wildcard */*.mk deploy/*/*.mk tests/*/*.mk)
 
 ##@ Run
-.PHONY: up reset validate
+.PHONY: up reset validate keys jobs audit
 up: $(INSTALLED) ## Run everything here, until Ctrl-C (API_PORT, UI_PORT, WORKER_PORT, PG_PORT, DATABASE_URL, DATA_DIR)
 	@exec $(LOCAL) up --stop-with-parent
 
@@ -29,9 +31,16 @@ reset: $(INSTALLED) ## Delete the data that `make up` keeps in .data/
 	@$(LOCAL) reset
 
 validate: $(INSTALLED) ## Check a real payment end to end against the running system
-	@DATABASE_URL="$${DATABASE_URL:-postgresql://postgres@localhost:$${PG_PORT:-5432}/payments}" \
-		PGPASSWORD="$${PGPASSWORD:-$$(deploy/compose/password)}" \
-		.venv/bin/payments-api validate --api-url "http://127.0.0.1:$${API_PORT:-3001}"
+	@$(AS_OWNER) .venv/bin/payments-api validate --api-url "http://127.0.0.1:$${API_PORT:-3001}"
+
+keys: $(INSTALLED) ## List API keys, or ARGS="create --name shop --scopes payments:write"
+	@$(AS_OWNER) .venv/bin/payments-api keys $(or $(ARGS),list)
+
+jobs: $(INSTALLED) ## List dead letters, or ARGS="replay 7"
+	@$(AS_OWNER) .venv/bin/recon-worker jobs $(or $(ARGS),list)
+
+audit: $(INSTALLED) ## Check the books' invariants in new rows, or ARGS=--full, ARGS=--seal
+	@$(AS_OWNER) .venv/bin/recon-worker audit $(ARGS)
 
 ##@ Work
 .PHONY: install test test-quick check lock fmt

@@ -35,6 +35,7 @@ READ_BY_LIBRARIES = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "PGSSLMODE
 # Settings that no manifest sets, each because its default is right on a cluster too. A new setting
 # belongs here or into a manifest: somebody has to have thought of it.
 DEFAULT_IS_RIGHT = {
+    "PG_PORT": "every manifest sets DATABASE_URL",
     "PAYMENTS_API_HOST": "the image's: every address of the container",
     "PAYMENTS_API_PORT": "the image's EXPOSE, the manifests' containerPort",
     "PAYMENTS_API_POOL_SIZE": "autoscaling counts on it: see test_scaling",

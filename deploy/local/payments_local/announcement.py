@@ -1,4 +1,4 @@
-"""What `make up` says when all is ready: where everything is, and something to paste."""
+"""The text of `make up` when all is ready: the addresses, and commands to paste."""
 
 import os
 import shutil
@@ -13,6 +13,10 @@ Ready. Ctrl-C stops everything.
   API       {api}  (documentation: {api}/docs)
   Worker    http://127.0.0.1:{worker_port}  (/health, /readyz, /metrics)
   Database  {database}
+
+Other terminals use this system, with make and .venv/bin, after:
+
+  export {exports}
 
 Create a payment, then read its account's balance{with_key}:
 
@@ -33,7 +37,14 @@ def announcement(settings: LocalSettings) -> str:
         api=f"http://127.0.0.1:{settings.api_port}",
         worker_port=settings.worker_port,
         database=_how_to_reach(settings),
+        exports=_exports(settings),
     )
+
+
+def _exports(settings: LocalSettings) -> str:
+    """Return the variables that lead to this run. A URL may hold a password and is not repeated."""
+    ports = " ".join(f"{name}={port}" for name, port in settings.ports().items())
+    return f"{ports} DATABASE_URL=..." if settings.database_url else ports
 
 
 def _how_to_reach(settings: LocalSettings) -> str:

@@ -1,6 +1,7 @@
 """The real `make up`: real services, from the shell's side."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from payments_local.postgres import running_postgres
+from payments_local.settings import REPOSITORY
 
 from .local_run import LocalRun, assert_all_gone
 
@@ -27,6 +29,20 @@ def paste(run: LocalRun, first_words: str) -> str:
     return subprocess.check_output(["sh", "-c", command], text=True, timeout=SECONDS_MAX)
 
 
+def jobs_after_its_export_line(run: LocalRun) -> str:
+    """Paste the announced `export` line into another terminal, and run a make target there."""
+    (export,) = (line.strip() for line in run.lines if line.strip().startswith("export "))
+    names = ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT", "DATABASE_URL")
+    environ = {name: value for name, value in os.environ.items() if name not in names}
+    return subprocess.check_output(
+        ["sh", "-c", f"{export}; {' '.join(MAKE_UP[:-1])} jobs"],
+        env=environ,
+        cwd=REPOSITORY,
+        text=True,
+        timeout=SECONDS_MAX,
+    )
+
+
 def balance(run: LocalRun) -> str:
     answer = paste(run, f"curl -sS http://127.0.0.1:{run.environ['API_PORT']}/accounts/")
     return str(json.loads(answer)["balance"])
@@ -40,6 +56,7 @@ def test_what_it_announces_works_when_pasted_and_outlives_a_restart(tmp_path: Pa
         assert balance(run) == "0.00"
         payment = json.loads(paste(run, f"curl -sS http://127.0.0.1:{run.environ['API_PORT']}/p"))
         assert payment["status"] == "pending"
+        assert jobs_after_its_export_line(run) == "no such jobs\n"
         deadline = time.monotonic() + SECONDS_MAX
         while balance(run) != "100.00":
             assert time.monotonic() < deadline

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -11,9 +12,9 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
-from payments_core.command_line import DATABASE_ERRORS
+from payments_core.command_line import DATABASE_ERRORS, database_failure
 from payments_core.config import is_loopback
-from payments_core.db.engine import connect, reason_of
+from payments_core.db.engine import connect
 
 AMOUNT = Decimal("42.50")
 SETTLED_WITHIN_SECONDS = 30.0
@@ -139,16 +140,16 @@ def _expect(what: str, expected: object, actual: object, context: str = "") -> N
 
 
 async def validate(api_url: str, dsn: str, api_key: str | None = None) -> int:
-    """Run all checks, print each and the summary; return 0 if all passed, else 1.
+    """Run all checks, print each and the summary; return 0 if all passed, 1 if one failed.
 
-    With authentication on, pass a key without a tenant: stored rows are compared unchanged.
+    Return 2 after one line on standard error if the API or the database does not answer, or if
+    the database refuses. With authentication on, pass a key without a tenant: stored rows are
+    compared unchanged.
     """
-    print(f"Validating {api_url}\n")
     try:
         database = await connect(dsn, command_timeout=10)
     except DATABASE_ERRORS as error:
-        print(f"❌ no connection to the database: {reason_of(error)}\n")
-        return _summary({})
+        return _fail(database_failure(error))
     try:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         # HTTP_PROXY is for other machines.
@@ -156,13 +157,24 @@ async def validate(api_url: str, dsn: str, api_key: str | None = None) -> int:
         async with httpx.AsyncClient(
             base_url=api_url, timeout=10, headers=headers, trust_env=by_proxy
         ) as api:
-            passed = await _run(Validation(api, database))
-    except (httpx.InvalidURL, ValueError) as error:
-        print(f"❌ {api_url} is no address of an API: {error}\n")
-        return _summary({})
+            await api.get("/livez")
+            print(f"Validating {api_url}\n")
+            return _summary(await _run(Validation(api, database)))
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:
+        return _fail(f"{api_url} is not the address of an API: {error}")
+    except httpx.TransportError as error:
+        return _fail(f"no API answers at {api_url} ({_reason(error)}): start it, or name another")
     finally:
         await database.close()
-    return _summary(passed)
+
+
+def _fail(reason: str) -> int:
+    print(f"validate: {reason}", file=sys.stderr)
+    return 2
+
+
+def _reason(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 async def _run(validation: Validation) -> dict[str, bool]:
@@ -175,7 +187,7 @@ async def _run(validation: Validation) -> dict[str, bool]:
         except BrokenPipeError:
             raise
         except (CheckFailed, httpx.HTTPError, LookupError, ValueError, *DATABASE_ERRORS) as error:
-            print(f"❌ {number}. {name}: {str(error) or type(error).__name__}")
+            print(f"❌ {number}. {name}: {_reason(error)}")
             passed[name] = False
             if not validation.payment:
                 break  # Without a payment there is nothing to check.

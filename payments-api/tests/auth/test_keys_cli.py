@@ -247,7 +247,7 @@ async def test_the_migration_succeeds_again_after_the_pages_key_was_revoked(
 
 async def test_the_apis_own_role_makes_no_keys(keys: Command, api_url_of_database: str) -> None:
     status, out, err = await keys(*CREATE, "--scopes", "all", DATABASE_URL=api_url_of_database)
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert "permission denied" in err
 
 

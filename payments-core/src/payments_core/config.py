@@ -80,8 +80,9 @@ def variables_of(settings: type[BaseSettings]) -> list[Variable]:
     for field_name, field in settings.model_fields.items():
         alias = field.validation_alias
         name = alias if isinstance(alias, str) else f"{prefix}{field_name}".upper()
-        default = "" if field.default is None else str(field.default)
-        if isinstance(field.default, bool):
+        default_value = field.get_default(call_default_factory=True, validated_data={})
+        default = "" if default_value is None else str(default_value)
+        if isinstance(default_value, bool):
             default = default.lower()
         variables.append(Variable(name, default, field.description or ""))
     return variables

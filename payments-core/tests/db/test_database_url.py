@@ -10,13 +10,45 @@ import asyncpg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from payments_core.config import read_settings
 from payments_core.db.engine import connect, create_engine, single_statement
+from payments_core.db.settings import DatabaseSettings
 from payments_core.db.url import checked_url, dsn_with_password, read_url
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 
 # Each character that means something in a URL, or to a shell, or is not ASCII.
 ODD = "o/d?d #:@%41[]&=+é'"
 PASSWORD = "p:/?#[]@%41 +&='é"
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({}, "postgresql://postgres@localhost:5432/payments"),
+        ({"PG_PORT": "4432"}, "postgresql://postgres@localhost:4432/payments"),
+        ({"PG_PORT": ""}, "postgresql://postgres@localhost:5432/payments"),
+        ({"PG_PORT": "4432", "DATABASE_URL": "postgresql://x@db/y"}, "postgresql://x@db/y"),
+    ],
+)
+def test_pg_port_is_the_port_of_the_default_database(
+    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], url: str
+) -> None:
+    for name in ("PG_PORT", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    assert read_settings(DatabaseSettings).database_url == url
+
+
+def test_a_wrong_pg_port_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setenv("PG_PORT", "postgres")
+    with pytest.raises(SystemExit) as ended:
+        read_settings(DatabaseSettings)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("PG_PORT: ")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from payments_core.audit_log import (
     this_user,
 )
 from payments_core.command_line import DATABASE_ERRORS, database_failure
-from payments_core.db.engine import AnyRow, create_engine, is_unavailable, transaction
+from payments_core.db.engine import AnyRow, create_engine, transaction
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS, OperatorAction
 
 GRACE_DEFAULT = timedelta(hours=24)
@@ -106,7 +106,7 @@ def _span(text: str) -> timedelta:
 
 
 def run_keys(dsn: str, arguments: argparse.Namespace) -> int:
-    """Run a command. Exit status: 0 done, 1 refused, 2 database unavailable."""
+    """Run a command. Exit status: 0 done, 1 refused, 2 the database does not answer or refuses."""
     if arguments.keys_command == "generate":
         print(new_key())
         return 0
@@ -119,7 +119,7 @@ def run_keys(dsn: str, arguments: argparse.Namespace) -> int:
         raise
     except DATABASE_ERRORS as error:
         print(f"keys: {database_failure(error)}", file=sys.stderr)
-        return 2 if is_unavailable(error) else 1
+        return 2
     return 0
 
 
