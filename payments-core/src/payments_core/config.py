@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -31,6 +32,7 @@ ExistingFile = Annotated[Path, AfterValidator(_file)]
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
+@lru_cache(maxsize=256)  # Each request's Host is one, too.
 def is_loopback(host: str) -> bool:
     """Return whether the host, a name or an address, is reachable from this machine alone."""
     if host == "localhost":

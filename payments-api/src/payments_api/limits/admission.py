@@ -66,7 +66,7 @@ class Admission:
             return
         started = limit.admit()
         if started is None:
-            await self._refusals.answer(Overloaded(), scope, receive, send)
+            await self._refusals.answer(OVERLOADED, scope, receive, send)
             return
         try:
             await self._inner(scope, receive, send)
@@ -110,7 +110,8 @@ def _encoded(problem: Problem) -> tuple[dict[str, Any], dict[str, Any]]:
     return start, {"type": "http.response.body", "body": body, "more_body": False}
 
 
-OVERLOADED = _encoded(Overloaded())  # Encoded once: under overload it is sent very often.
+OVERLOADED = Overloaded()
+OVERLOADED_ENCODED = _encoded(OVERLOADED)  # Once: under overload it is sent very often.
 
 
 async def _discard_body(receive: ASGIReceiveCallable) -> None:
@@ -141,7 +142,7 @@ class _Refusals:
         send: ASGISendCallable,
     ) -> None:
         """Send the problem, and count it."""
-        start, body = OVERLOADED if type(problem) is Overloaded else _encoded(problem)
+        start, body = OVERLOADED_ENCODED if problem is OVERLOADED else _encoded(problem)
         self._count(problem, scope)
         if scope["method"] == "POST":
             await _discard_body(receive)

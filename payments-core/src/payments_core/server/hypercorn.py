@@ -89,6 +89,8 @@ class BoundedConnection(TCPServer):
     _at_eof = False  # The client has closed its side.
     _idle_since: float | None = None  # None while a request is under way.
     _closer: asyncio.TimerHandle | None = None  # Set with the end of the last answer.
+    _head_is_next = False  # The next bytes to send begin an answer.
+    _head = b""  # Held until the body follows, so that one system call sends both.
 
     async def run(self) -> None:
         """Serve the connection to its end."""
@@ -123,8 +125,7 @@ class BoundedConnection(TCPServer):
         deadline: float | None = None
         body_bytes = ignored_bytes = 0
         while not self.reader.at_eof() and ignored_bytes <= limits.LINGER_BYTES_MAX:
-            async with asyncio.timeout_at(deadline):
-                data = await self.reader.read(limits.READ_BYTES_MAX)
+            data = await self._read(deadline)
             if self._http.ignores_input:
                 ignored_bytes += len(data)
                 continue
@@ -136,6 +137,12 @@ class BoundedConnection(TCPServer):
             body_bytes = body_bytes + len(data) if self._http.their_state is h11.SEND_BODY else 0
             if body_bytes > limits.BODY_BYTES_MAX:
                 await self._answered.wait()
+
+    async def _read(self, deadline: float | None) -> bytes:
+        if deadline is None:  # Usual: spares every request a timer.
+            return await self.reader.read(limits.READ_BYTES_MAX)
+        async with asyncio.timeout_at(deadline):
+            return await self.reader.read(limits.READ_BYTES_MAX)
 
     async def _idle_timeout(self) -> None:
         """Close the connection when idle for too long, or once the server stops.
@@ -174,15 +181,31 @@ class BoundedConnection(TCPServer):
             raise ConnectionResetError  # Pipelined before the client left: no use in answering.
         self._answered.clear()
         self._idle_since = None
+        self._head_is_next = True
         self._connections.mark_busy(self)
 
     async def _send(self, event: RawData) -> None:
+        if self._head_is_next:
+            self._head_is_next = False
+            self._head = event.data
+            self.loop.call_soon(self._send_head)  # The body may take long: a stream's does.
+            return
+        data = self._head + event.data
+        self._head = b""
+        if not data:
+            return
         try:
-            await super().protocol_send(event)
+            await super().protocol_send(RawData(data))
         except OSError as error:
             # The kernel dropped a client that acknowledged nothing (TCP_USER_TIMEOUT).
             log.info("client_dropped", extra={"error": error.strerror or type(error).__name__})
             await self.protocol.handle(Closed())
+
+    def _send_head(self) -> None:
+        head, self._head = self._head, b""
+        if head:
+            with suppress(OSError, RuntimeError):  # The client is gone: reading reports it.
+                self.writer.write(head)
 
     def _end(self) -> None:
         """End the stream of answers, and close once the client has, or after a while."""
@@ -193,6 +216,7 @@ class BoundedConnection(TCPServer):
         self._answered.set()
         self._idle_since = self.loop.time()
         self._connections.mark_idle(self)
+        self._send_head()
         with suppress(OSError, RuntimeError):
             self.writer.write_eof()
         lingers = not self._at_eof and (unread or not self.context.terminated.is_set())
