@@ -1,1 +1,1 @@
-"""What the system does per second, measured beside what bounds it, in one run."""
+"""Benchmarks: the system's throughput and latency, beside peers and limits in the same run."""

@@ -1,4 +1,4 @@
-"""python -m benchmarks [--quick] [--minutes N] [PART ...]: JSON in results/, a part at a time."""
+"""python -m benchmarks [--quick] [--minutes N] [PART ...]: measure and save each part's figures."""
 
 import argparse
 import importlib
@@ -22,12 +22,12 @@ PARTS = (
     "snapshot",
     "bloat",
 )
-# Run by name alone, and before the others: it finds the settings that `worker` gives to the peers.
+# Runs only when named, and before the others: it finds the settings that `worker` gives the peers.
 BY_NAME = ("tune",)
 
 
 def main() -> None:
-    """Run the parts named, or all, and keep what each gave as soon as it has."""
+    """Run the named parts, or all, and save each one's figures as soon as it ends."""
     parser = argparse.ArgumentParser(
         prog="benchmarks",
         description=f"Parts: {', '.join(PARTS)}; by name alone: {', '.join(BY_NAME)}."

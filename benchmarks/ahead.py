@@ -1,10 +1,10 @@
-"""Which peers do better than ours, said in words: also, and above all, where they do."""
+"""Name the peers that are faster than ours, in sentences for the report."""
 
 from benchmarks.contest import Figures
 from benchmarks.results import figures_of
 
-# Of each part: what is compared, and whom with whom. A peer whose name holds the text on the left
-# is compared with ours on the right; the first that fits counts.
+# For each part: the compared figure, and the pairs. A peer whose name contains the text on the left
+# is compared with our contender on the right; the first match counts.
 PAIRS = {
     "worker": (
         "jobs a second",
@@ -23,7 +23,7 @@ NOT_PEERS = ("ours", "payments-api", "bare")
 
 
 def ahead() -> list[str]:
-    """A sentence for each part with a peer that is ahead in its last figures."""
+    """Return a sentence for each part in whose last figures a peer is ahead."""
     found, missing = [], []
     for part in PAIRS:
         try:
@@ -45,7 +45,7 @@ def ahead() -> list[str]:
 
 
 def ahead_in(part: str, contenders: Figures) -> list[str]:
-    """Each peer that does better than what it is compared with, and how many times better."""
+    """Return each peer that beats its counterpart, and by which factor."""
     _, pairs = PAIRS[part]
     better = []
     for name, measured in contenders.items():

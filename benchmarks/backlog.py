@@ -1,4 +1,4 @@
-"""Our own workers over a backlog of ours."""
+"""Our workers on a backlog of payments."""
 
 import asyncio
 import os
@@ -14,10 +14,10 @@ UNSETTLED = "SELECT EXISTS (SELECT FROM recon_jobs WHERE status <> 'completed')"
 
 
 def settle_backlog(url: str, workers: int, jobs: int, accounts: int) -> float:
-    """Add so many payments while the workers sleep; the seconds until all are settled."""
+    """Add `jobs` payments while the workers sleep; return the seconds until all are settled."""
     with ExitStack() as stack:
         started = [stack.enter_context(running_worker(url)) for _ in range(workers)]
-        # Ready and asleep while the backlog is made: their start is not what is measured.
+        # Started before the backlog exists, so that their start is not measured.
         with _asleep([worker.pid for worker in started]) as wake:
             asyncio.run(fill(url, jobs, accounts))
             begun = time.perf_counter()

@@ -1,4 +1,4 @@
-"""From measured figures to machines: what a number of payments a day takes, and what gives first.
+"""Capacity model: the machines that a number of payments a day needs, and its first bottleneck.
 
     python -m benchmarks.capacity_model --measure   bytes and processor time of one payment
     python -m benchmarks.capacity_model             the tables of docs/scale.md
@@ -25,12 +25,12 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "scale.md"
 BEGIN, END = "<!-- capacity: begin -->", "<!-- capacity: end -->"
 
 SECONDS_PER_DAY = 86_400
-PEAK_TO_MEAN = 3.0  # A day of payments has an evening; many banks plan with 2.5 to 4.
-BUSY_SHARE_MAX = 0.6  # Of a process or a core at the peak: above it, waiting grows quickly.
-PRIMARY_CORES = 32  # One large primary; the biggest machines have more, and less to spare.
+PEAK_TO_MEAN = 3.0  # Load varies over a day; many banks plan with 2.5 to 4.
+BUSY_SHARE_MAX = 0.6  # Of a process or a core at the peak; above it, queueing delay grows quickly.
+PRIMARY_CORES = 32  # One large primary.
 WAL_MEGABYTES_PER_SECOND_MAX = 200.0  # Written, archived and sent to two replicas, sustained.
-HOT_DAYS = 90  # Kept where it is quickly found; older partitions go to the archive.
-PRIMARY_TERABYTES_MAX = 8.0  # What can be restored in some hours.
+HOT_DAYS = 90  # Kept online; older partitions are archived.
+PRIMARY_TERABYTES_MAX = 8.0  # Restorable within a few hours.
 LEVELS = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 MEASURED_PAYMENTS = 50_000
 
@@ -39,7 +39,7 @@ TABLES = ("payments", "recon_jobs", "reconciliation_results", "ledger_entries", 
 
 @dataclass(frozen=True)
 class Measured:
-    """What one process and one payment were seen to do."""
+    """The measured throughput of one process and cost of one payment."""
 
     create_per_second: float  # One API process over HTTP.
     settle_per_second: float  # One worker process over a backlog.
@@ -51,7 +51,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Needed:
-    """What a number of payments a day takes."""
+    """The resources that a number of payments a day needs."""
 
     per_day: int
     peak_per_second: float
@@ -65,7 +65,7 @@ class Needed:
 
 
 def read_results() -> Measured:
-    """The figures of the last benchmarks. Raises FileNotFoundError where one was never run."""
+    """Return the figures of the last benchmarks. Raises FileNotFoundError if one was never run."""
 
     created, footprint = figures_of("create")["contenders"], figures_of("footprint")
     settled = figures_of("worker")["contenders"]
@@ -80,7 +80,7 @@ def read_results() -> Measured:
 
 
 def needed(per_day: int, measured: Measured) -> Needed:
-    """Processes, cores, log, disk and primaries for so many payments a day."""
+    """Return the processes, cores, log, disk and primaries for `per_day` payments a day."""
     peak = per_day / SECONDS_PER_DAY * PEAK_TO_MEAN
     cores = peak * measured.postgres_seconds_per_payment
     wal = peak * measured.wal_bytes_per_payment / 1e6
@@ -105,7 +105,7 @@ def needed(per_day: int, measured: Measured) -> Needed:
 
 
 def saturation(measured: Measured) -> dict[str, float]:
-    """Payments a day at which each single thing is used up, with the peak and the share above."""
+    """Return the payments a day at which each resource is exhausted, at that peak and share."""
     per_peak = SECONDS_PER_DAY / PEAK_TO_MEAN
     cores = PRIMARY_CORES * BUSY_SHARE_MAX
     return {
@@ -128,13 +128,13 @@ def saturation(measured: Measured) -> dict[str, float]:
 
 
 def rounded(number: float) -> str:
-    """Three digits that mean something."""
+    """Round to three significant digits."""
     digits = max(0, math.floor(math.log10(number)) - 2) if number >= 1 else 0
     return f"{round(number / 10**digits) * 10**digits:,}"
 
 
 def tables(measured: Measured) -> str:
-    """The document's generated part."""
+    """Return the generated part of the document."""
     lines = ["| measured | figure | by |", "| --- | --- | --- |"]
     rows = (
         (
@@ -185,7 +185,7 @@ def tables(measured: Measured) -> str:
 
 
 def written(document: str, generated: str) -> str:
-    """The document with its generated part replaced."""
+    """Return the document with its generated part replaced."""
     before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(END)
     return f"{before}{BEGIN}\n{generated}\n{END}{after}"
@@ -195,7 +195,7 @@ def written(document: str, generated: str) -> str:
 
 
 def measure(payments: int) -> dict[str, float]:
-    """Bytes, log and processor time of a payment, created by SQL as the API does and settled."""
+    """Measure a payment's bytes, log and processor time, created with the API's SQL and settled."""
     with durable_postgres() as server:
         return asyncio.run(_measure(server.url, server.pgdata, payments))
 
@@ -228,7 +228,7 @@ async def _measure(url: str, pgdata: Path, payments: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print or write."""
+    """Measure, print or write, as the arguments say."""
     parser = argparse.ArgumentParser(prog="capacity_model", description=__doc__)
     parser.add_argument("--measure", action="store_true", help="keep footprint.json anew")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/scale.md")

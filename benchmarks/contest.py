@@ -1,4 +1,4 @@
-"""Contenders measured in turns, so that what else the machine does hits all of them alike."""
+"""Measure contenders in turns, so that noise on the machine affects all alike."""
 
 import statistics
 from collections.abc import Callable, Mapping
@@ -10,7 +10,7 @@ Figures = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """`sample` measures once and returns figures by name; the first is the one compared."""
+    """A system under test: `sample` measures once and returns figures, the compared one first."""
 
     name: str
     sample: Callable[[], Mapping[str, float]]
@@ -18,14 +18,14 @@ class Contender:
 
 @dataclass(slots=True)
 class Contest:
-    """What each contender gave, sample after sample; `skipped` says who could not run, and why."""
+    """The samples of each contender; `skipped` holds the reason for each one that could not run."""
 
     unit: str
     samples: dict[str, list[Mapping[str, float]]] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
     def run(self, contenders: list[Contender], repeats: int) -> "Contest":
-        """A B C, A B C, ...: never all of one and then all of the next."""
+        """Sample in rounds: A B C, A B C, never all samples of one in a row."""
         for turn in range(repeats):
             for contender in contenders:
                 sample = contender.sample()
@@ -35,19 +35,19 @@ class Contest:
         return self
 
     def median(self, contender: str, figure: str | None = None) -> float:
-        """Of all its samples."""
+        """Return the median of a contender's samples."""
         samples = self.samples[contender]
         figure = figure or next(iter(samples[0]))
         return statistics.median(sample[figure] for sample in samples)
 
     def ratio(self, contender: str, to: str) -> float | None:
-        """Of the medians; None where one of the two did not run."""
+        """Return the ratio of two medians, or None if one of the two did not run."""
         if contender not in self.samples or to not in self.samples:
             return None
         return self.median(contender) / self.median(to)
 
     def figures(self) -> Figures:
-        """As JSON keeps it: each figure with its samples, median and spread."""
+        """Return each figure with its samples, median and spread, ready for JSON."""
         return {
             "unit": self.unit,
             "contenders": {
@@ -61,7 +61,7 @@ class Contest:
 
 
 def spread(samples: list[float]) -> dict[str, Any]:
-    """A figure's median, lowest and highest sample, and all of them."""
+    """Return a figure's median, lowest and highest sample, and all samples."""
     return {
         "median": statistics.median(samples),
         "low": min(samples),
@@ -71,6 +71,6 @@ def spread(samples: list[float]) -> dict[str, Any]:
 
 
 def percentiles(seconds: list[float]) -> Figures:
-    """In milliseconds; `percentiles` holds p1 to p99."""
+    """Return p50, p90 and p99 in milliseconds, and p1 to p99 under `percentiles`."""
     cuts = [cut * 1000 for cut in statistics.quantiles(seconds, n=100)]
     return {"p50": cuts[49], "p90": cuts[89], "p99": cuts[98], "percentiles": cuts}

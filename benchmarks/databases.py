@@ -1,4 +1,4 @@
-"""What a benchmark runs on: a durable Postgres, and a fresh database for every sample."""
+"""The databases under test: a durable Postgres, and a fresh database for every sample."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ SETTINGS = {
     "synchronous_commit": "on",
     "full_page_writes": "on",
     "shared_buffers": "1GB",
-    "max_wal_size": "8GB",  # No checkpoint in the middle of one sample and not of another.
+    "max_wal_size": "8GB",  # Otherwise a checkpoint would hit some samples and not others.
     "shared_preload_libraries": "pg_stat_statements",
     "pg_stat_statements.track_planning": "off",
 }
@@ -31,7 +31,7 @@ TEMPLATE = "payments"
 
 @contextmanager
 def durable_postgres(folder: Path | None = None) -> Iterator[EmbeddedPostgres]:
-    """A server that waits for its disk; its database `payments` is migrated and stays empty."""
+    """Run a server with fsync on; its database `payments` is migrated and stays empty."""
     with running_postgres(folder, durable=True, settings=SETTINGS) as server:
         asyncio.run(migrate(server.url))
         yield server
@@ -39,17 +39,17 @@ def durable_postgres(folder: Path | None = None) -> Iterator[EmbeddedPostgres]:
 
 @contextmanager
 def throwaway_folder() -> Iterator[Path]:
-    """A folder for a server's data, deleted at the end."""
+    """Yield a folder for a server's data, and delete it at the end."""
     folder = Path(tempfile.mkdtemp(prefix="payments-benchmark-"))
     try:
-        folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+        folder.chmod(0o711)  # An unprivileged Postgres must be able to enter it.
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def fresh_database(url: str, name: str, template: str = TEMPLATE) -> str:
-    """Make a database anew from a template that nobody is connected to; its URL."""
+    """Create a database from the template, replacing an earlier one; return its URL."""
     return asyncio.run(_fresh_database(url, name, template))
 
 
@@ -64,7 +64,7 @@ async def _fresh_database(url: str, name: str, template: str) -> str:
 
 
 def with_database(url: str, name: str) -> str:
-    """The URL of another database of the same server."""
+    """Return the URL of another database on the same server."""
     return f"{url.rpartition('/')[0]}/{name}"
 
 
@@ -85,21 +85,21 @@ INSERT INTO recon_jobs (payment_id) SELECT id FROM created"""
 
 
 async def fill(url: str, payments: int, accounts: int) -> None:
-    """A backlog of payments and their jobs, as the API would have stored them."""
+    """Insert a backlog of payments and their jobs, as the API stores them."""
     connection = await asyncpg.connect(url)
     try:
         key = await connection.fetchval("SELECT uuidv7()::text")
         await connection.execute(FILL, payments, accounts, key)
         await connection.execute("VACUUM ANALYZE payments, recon_jobs")
         await connection.execute("CHECKPOINT")
-        # Last, as whoever stores payments does it: workers that sleep will find the hint.
+        # Last, as the API does after its commit: it wakes sleeping workers.
         await connection.execute(f"NOTIFY {JOBS_CHANNEL}")
     finally:
         await connection.close()
 
 
 async def until_false(url: str, condition: str, pause_seconds: float = 0.02) -> None:
-    """Wait until a query of one boolean answers false."""
+    """Wait until a query that returns one boolean returns false."""
     connection = await asyncpg.connect(url)
     try:
         while await connection.fetchval(condition):  # noqa: ASYNC110 - another process does it.
@@ -109,7 +109,7 @@ async def until_false(url: str, condition: str, pause_seconds: float = 0.02) -> 
 
 
 def one_value(url: str, query: str, *arguments: object) -> object:
-    """The first column of a query's first row."""
+    """Return the first column of a query's first row."""
 
     async def fetch() -> object:
         connection = await asyncpg.connect(url)
@@ -122,7 +122,7 @@ def one_value(url: str, query: str, *arguments: object) -> object:
 
 
 def audit(url: str, *, full: bool = True) -> None:
-    """A figure counts only if the ledger is right. Raises when an invariant is broken."""
+    """Audit the ledger: a figure counts only if it is correct. Raises if an invariant is broken."""
     done = subprocess.run(
         [sys.executable, "-m", "recon_worker", "audit", *(["--full"] if full else [])],
         env={**os.environ, "DATABASE_URL": url},

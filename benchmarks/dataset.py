@@ -1,8 +1,8 @@
-"""A database as it is after years: any number of settled payments, right to the last balance.
+"""A large database, as after years of use: any number of settled payments with exact balances.
 
-Made by SQL alone, in bulk: indexes and foreign keys are dropped first and made again, from their
-own definitions, after the rows. Every figure is a closed form of the payment's number, so that no
-sort and no join stands between the rows and the disk; `recon-worker audit --full` accepts it all.
+Bulk SQL inserts the rows: indexes and foreign keys are dropped first and recreated from their own
+definitions afterwards. Every value is a closed form of the payment's number, so the inserts need
+no sort and no join; `recon-worker audit --full` accepts the result.
 """
 
 import asyncio
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 import asyncpg
 
 TABLES = ("payments", "ledger_entries", "reconciliation_results", "recon_jobs", "accounts")
-PAYMENTS_MULTIPLE_OF = 10_000  # So that accounts and clearing accounts come out even.
+PAYMENTS_MULTIPLE_OF = 10_000  # Divides evenly among accounts and clearing accounts.
 PAYMENTS_PER_ACCOUNT = 100
 CLEARING_ACCOUNTS = 10
-DAYS = 90  # Over which the payments are spread; the last was an hour ago.
-RETENTION_DAYS = 7  # Of finished jobs, as `RECON_WORKER_RETENTION_DAYS` has it.
+DAYS = 90  # The payments spread over them; the last one was an hour ago.
+RETENTION_DAYS = 7  # Of finished jobs: the default of `RECON_WORKER_RETENTION_DAYS`.
 
-# A load waits for no disk; `durable_postgres` starts on the same folder afterwards, when all of it
+# Loading does not wait for the disk; `durable_postgres` starts on the same folder after everything
 # has been written. With wal_level=minimal, a table filled in the transaction that truncated it
-# needs no log.
+# writes no log.
 LOAD_SETTINGS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
@@ -35,14 +35,14 @@ LOAD_SETTINGS = {
 _MOMENT = f"""
     bench_begin() + ({DAYS} * 86400000::bigint / $1::bigint) * i * interval '1 millisecond'"""
 
-# What a payment's number says of it: its moment, a UUIDv7 of that, its amount in cents.
+# Derived from a payment's number: its time, a UUIDv7 of that time, its amount in cents.
 _PAYMENT = f"""
     SELECT i, i % ($1::int / {PAYMENTS_PER_ACCOUNT}) AS account, made_at,
            (lpad(to_hex((extract(epoch FROM made_at) * 1000)::bigint), 12, '0')
             || '70008' || lpad(to_hex(i), 15, '0'))::uuid AS id,
            (100 + i % 100) * 0.01 AS amount
     FROM (SELECT i, {_MOMENT} AS made_at FROM generate_series({{first}}, $1::int - 1) AS i) AS n
-    OFFSET 0"""  # A fence: what is computed here is computed once.
+    OFFSET 0"""  # An optimisation fence: the expressions are evaluated once.
 _ALL = _PAYMENT.format(first="0")
 _RECENT = _PAYMENT.format(first=f"$1::int - $1::bigint * {RETENTION_DAYS} / {DAYS}")
 
@@ -71,8 +71,8 @@ OVERRIDING SYSTEM VALUE
 SELECT i + 1, id, 'completed', 1, made_at, 'loader', made_at, made_at, made_at + interval '20 ms'
 FROM ({_RECENT}) AS payment"""
 
-# An account's amount is always the same, so its balance is a product. A clearing account has a
-# range of payments to itself, and its balance is the sum of a sawtooth of 100 amounts.
+# An account always receives the same amount, so its balance is a product. A clearing account
+# serves a range of payments, and its balance is the sum of a sawtooth of 100 amounts.
 FILL_ENTRIES = f"""
 INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction, amount,
                             account_seq, balance_after, created_at)
@@ -86,7 +86,7 @@ FROM ({_ALL}) AS payment, LATERAL (VALUES
      -bench_sum(i % ($1::int / {CLEARING_ACCOUNTS})))
 ) AS leg (account_id, entry_type, direction, account_seq, balance_after)"""
 
-# The same for every statement of a load.
+# Shared by every statement of a load.
 FUNCTIONS = f"""
 CREATE FUNCTION bench_begin() RETURNS timestamptz LANGUAGE sql IMMUTABLE AS $$
 SELECT to_timestamp({{now}}) - interval '{DAYS} days 1 hour' $$;
@@ -110,7 +110,7 @@ FROM (
     FROM generate_series(0, {CLEARING_ACCOUNTS - 1}) AS shard
 ) AS head"""
 
-# Jobs and the auditor go on behind the last row.
+# New jobs and the auditor continue after the last row.
 SET_BOOKMARKS = """
 SELECT setval('recon_jobs_id_seq', (SELECT max(id) FROM recon_jobs));
 UPDATE audit_progress SET
@@ -136,7 +136,7 @@ ORDER BY indexrelid::regclass::text"""
 
 @dataclass(frozen=True, slots=True)
 class _Made:
-    """How to drop and make one index or constraint again."""
+    """The statements that drop and recreate an index or constraint."""
 
     table: str
     drop: str
@@ -144,7 +144,7 @@ class _Made:
 
 
 async def load(url: str, payments: int) -> None:
-    """Fill an empty, migrated database. Raises ValueError for a number that does not come out."""
+    """Fill an empty, migrated database. Raises ValueError if `payments` is no valid multiple."""
     if payments <= 0 or payments % PAYMENTS_MULTIPLE_OF:
         raise ValueError(f"{payments:,} is not a multiple of {PAYMENTS_MULTIPLE_OF:,} payments")
     sql = await asyncpg.connect(url)
@@ -187,7 +187,7 @@ async def _definitions(sql: "asyncpg.Connection[asyncpg.Record]") -> list[_Made]
 
 
 async def _fill(url: str, payments: int, statements: dict[str, str]) -> None:
-    """Each table in a transaction of its own, with the guards of history looking away."""
+    """Fill each table in its own transaction, with the history guards disabled."""
     sql = await asyncpg.connect(url)
     try:
         for table, statement in statements.items():

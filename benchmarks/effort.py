@@ -1,32 +1,32 @@
-"""How much is measured: what a full run takes, what fits into a budget, what only tries it out."""
+"""The size of a run: full, shortened to a time budget, or a quick trial."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-# What a part takes beside its samples, in seconds: processes' starts, backlogs, audits. Measured.
+# Measured overhead of each part in seconds: starting processes, filling backlogs, audits.
 OVERHEAD_SECONDS_PER_SAMPLE = 6.0
 WORKER_SAMPLES, CREATE_SAMPLES, LATENCY_SAMPLES, GROWTH_SAMPLES = 17, 8, 3, 22
 TUNE_SAMPLES, TUNE_SECONDS_PER_SAMPLE = 76, 6.0
 LOAD_SECONDS_PER_PAYMENT = 34e-6  # 5.6 minutes for ten million.
-JOBS_PER_SECOND = 8_000  # Of two workers beside their feeder.
+JOBS_PER_SECOND = 8_000  # Two workers beside their feeder.
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """Sizes of a run; `seconds` is one sample's, of which each contender gives `repeats`."""
+    """The sizes of a run: each contender gives `repeats` samples of `seconds`."""
 
     repeats: int = 5
     seconds: float = 4.0
     latency_seconds: float = 20.0
-    idle_seconds: float = 60.0  # What runs each minute runs once in it, whatever the budget.
+    idle_seconds: float = 60.0  # Never shortened: tasks that run every minute must run once in it.
     grown_payments: int = 10_000_000
     snapshot_minutes: float = 10.0
     bloat_jobs: int = 2_000_000
-    # Where the grown database is kept for the next run; None makes it anew and deletes it.
+    # Where the grown database is kept for the next run; None creates and deletes one.
     grown_data: str | None = None
 
     def expected_minutes(self, parts: "frozenset[str] | None" = None) -> float:
-        """About how long these parts take on two cores; all by default."""
+        """Return roughly how long the parts take on two cores; all parts by default."""
         sample = self.seconds + OVERHEAD_SECONDS_PER_SAMPLE
         seconds = {
             "tune": TUNE_SAMPLES * TUNE_SECONDS_PER_SAMPLE,
@@ -45,14 +45,15 @@ class Effort:
 
     def _load_seconds(self) -> float:
         if self.grown_data and Path(self.grown_data).exists():
-            return 0.0  # An earlier run has left it there.
+            return 0.0  # An earlier run has kept it.
         return self.grown_payments * LOAD_SECONDS_PER_PAYMENT
 
     def within(self, minutes: float, parts: "frozenset[str] | None" = None) -> "Effort":
-        """Shortened until it fits, down to a fifth. Repeats and the grown database stay.
+        """Return a size that fits the budget, at least a fifth of this one.
 
-        Samples shrink first: how long a snapshot is held, and over how many jobs tables must not
-        bloat, is part of what is claimed, and shrinks only where that alone does not do.
+        Samples shrink first. The duration of the held snapshot and the number of jobs in the bloat
+        part belong to the claims, and shrink only if that is not enough. Repeats and the grown
+        database keep their size.
         """
         fitting = self
         for samples, claims in [(tenths, 10) for tenths in range(10, 2, -1)] + [
@@ -70,7 +71,7 @@ class Effort:
         return fitting
 
 
-# Keeps every part working and proves no figure.
+# Shows that every part works; the figures mean nothing.
 QUICK = Effort(
     repeats=1,
     seconds=0.5,

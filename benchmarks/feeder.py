@@ -1,4 +1,4 @@
-"""Keep workers busy for as long as a measurement lasts, and watch how far they are."""
+"""Keep workers busy during a measurement, and record their progress."""
 
 import asyncio
 import time
@@ -9,11 +9,11 @@ import asyncpg
 from benchmarks.databases import FILL
 
 ACCOUNTS = 1_000
-WAITING_MIN = 40_000  # Payments that wait for the workers, so that these never do.
+WAITING_MIN = 40_000  # Pending payments, so that the workers never wait for one.
 ADDED_AT_ONCE = 10_000
 LOOK_SECONDS = 2.0
 
-# Of sequences: a count of millions of rows would be a load of its own.
+# From sequences: counting millions of rows would be a load in itself.
 DONE = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM reconciliation_results_id_seq"
 SIZES = """
 SELECT relname, pg_relation_size(oid) AS bytes FROM pg_class
@@ -24,7 +24,7 @@ ORDER BY relname"""
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far the workers are, and the bytes of each hot table and index."""
+    """The jobs done, and the bytes of each hot table and index."""
 
     seconds: float
     jobs: int
@@ -32,7 +32,7 @@ class Progress:
 
 
 async def feed(url: str, *, seconds: float = 1e9, jobs: int = 10**12) -> list[Progress]:
-    """Add work until the time is over or so many jobs are done; then wait for what is left."""
+    """Add work until the time is over or enough jobs are done, then wait for the rest."""
     watching, adding = await asyncpg.connect(url), await asyncpg.connect(url)
     begun, added, seen = time.perf_counter(), 0, []
     look_seconds = min(LOOK_SECONDS, seconds / 20)

@@ -1,4 +1,4 @@
-"""Where the processor's time goes at full load, as py-spy sees it: docs/images/flamegraph-*.svg."""
+"""Record flame graphs at full load with py-spy: docs/images/flamegraph-*.svg."""
 
 import asyncio
 import re
@@ -11,11 +11,11 @@ from benchmarks.load import CREATE, requests_per_second
 from benchmarks.processes import PEERS_PYTHON, ROOT, api_process, running_worker
 
 SECONDS = 12
-PAYMENTS = 300_000  # More than a worker settles meanwhile.
+PAYMENTS = 300_000  # More than a worker settles while it is recorded.
 
 
 def main() -> None:
-    """The API under POST /payments, then a worker over a backlog."""
+    """Record the API under POST /payments, then a worker on a backlog."""
     with durable_postgres() as server:
         url = fresh_database(server.url, "bench")
         with api_process(url) as (address, api):
@@ -36,7 +36,7 @@ def _record(pid: int, name: str) -> "subprocess.Popen[bytes]":
 
 
 def _finish(recording: "subprocess.Popen[bytes]", name: str) -> None:
-    """Wait for it, and name files as the project does and not as this machine."""
+    """Wait for the recording, and remove this machine's paths from it."""
     if recording.wait(SECONDS + 60):
         raise RuntimeError("py-spy failed: it needs root, or ptrace_scope 0")
     picture = _picture(name).read_text().replace(f"{ROOT}/", "")

@@ -1,4 +1,4 @@
-"""Load over HTTP by wrk, the generator that costs least; Debian's package is called wrk."""
+"""HTTP load with wrk, which uses the least processor time; Debian's package is named wrk."""
 
 import re
 import shutil
@@ -22,16 +22,16 @@ def requests_per_second(
     script: str | None = None,
     **environ: str,
 ) -> Mapping[str, float]:
-    """Requests per second over all addresses together, and the slowest one's p50 and p99 in ms.
+    """Return requests per second over all addresses, and the slowest one's p50 and p99 in ms.
 
-    An address is a process of its own; each gets a wrk and its share of the connections. Raises
-    RuntimeError for any answer that is no success, and Absent without wrk.
+    Each address is a separate process, with its own wrk and its share of the connections. Raises
+    RuntimeError if any answer is not a success, and Absent without wrk.
     """
     command = [
         wrk_path(),
         "-t1",
         f"-c{max(1, connections // len(addresses))}",
-        # wrk takes whole seconds.
+        # wrk accepts whole seconds only.
         f"-d{max(1, round(seconds))}s",
         "--latency",
         *(("-s", str(Path(__file__).with_name(script))) if script else ()),
@@ -51,7 +51,7 @@ def requests_per_second(
 
 
 def wrk_path() -> str:
-    """Where wrk is. Raises Absent."""
+    """Return the path of wrk. Raises Absent."""
     found = shutil.which("wrk")
     if found is None:
         raise Absent("wrk is not installed")

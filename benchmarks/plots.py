@@ -1,7 +1,7 @@
-"""Plots of the last figures: docs/images/bench-*.png. Needs matplotlib alone.
+"""Plots of the last figures: docs/images/bench-*.png. Needs only matplotlib.
 
-python -m benchmarks.plots         those whose figures are there
-python -m benchmarks.plots --try   into a throw-away folder
+python -m benchmarks.plots         every plot whose figures exist
+python -m benchmarks.plots --try   the same, into a temporary folder
 """
 
 import json
@@ -50,17 +50,17 @@ STYLE = {
 }
 
 
-SMOOTH = 7  # Looks before and after, of two seconds each.
+SMOOTH = 7  # Samples before and after, two seconds each.
 
 
 def figures_of(part: str) -> dict[str, Any]:
-    """The last figures of a part."""
+    """Return the last figures of a part."""
     found: dict[str, Any] = json.loads((RESULTS / f"{part}.json").read_text())["figures"]
     return found
 
 
 def bars(axes: Axes, values: dict[str, tuple[float, float, float]], unit: str) -> None:
-    """A bar for each name: median, with lowest and highest as a whisker and the figure beside."""
+    """Draw a bar for each name: the median, a whisker from lowest to highest, and the figure."""
     groups = [group_of(name) for name in values]
     medians = [median for median, _, _ in values.values()]
     spread = [
@@ -90,7 +90,7 @@ def bars(axes: Axes, values: dict[str, tuple[float, float, float]], unit: str) -
 
 
 def group_of(name: str) -> str:
-    """Which bars have a colour in common: only those that do the same compare as they stand."""
+    """Return the colour group of a bar: only bars that do the same work share one."""
     if "bare" in name or "do-nothing" in name:
         return "limit"
     if name.startswith(("ours", "payments-api")):
@@ -99,7 +99,7 @@ def group_of(name: str) -> str:
 
 
 def contest(part: str, names: Callable[[str], bool], title: str, unit: str) -> plt.Figure:
-    """Bars of the contenders that are chosen."""
+    """Draw the bars of the chosen contenders."""
     values = {
         name: tuple(measured["per_second"][key] for key in ("median", "low", "high"))
         for name, measured in figures_of(part)["contenders"].items()
@@ -112,7 +112,7 @@ def contest(part: str, names: Callable[[str], bool], title: str, unit: str) -> p
 
 
 def throughput() -> plt.Figure:
-    """Ours beside peers that keep the same ledger, that do nothing, and the limit."""
+    """Draw ours beside peers with the same ledger, peers with no-op jobs, and the limit."""
     return contest(
         "worker",
         lambda name: "hot" not in name,
@@ -122,7 +122,7 @@ def throughput() -> plt.Figure:
 
 
 def hot_account() -> plt.Figure:
-    """All payments on one account, beside a thousand."""
+    """Draw throughput with all payments on one account, beside a thousand accounts."""
     return contest(
         "worker",
         lambda name: name.startswith("ours, 2 workers"),
@@ -132,7 +132,7 @@ def hot_account() -> plt.Figure:
 
 
 def create() -> plt.Figure:
-    """Ours beside do-nothing routes and peers."""
+    """Draw ours beside do-nothing routes and peers."""
     return contest(
         "create",
         lambda name: True,
@@ -142,7 +142,7 @@ def create() -> plt.Figure:
 
 
 def latency() -> plt.Figure:
-    """Share of payments that were done within a time."""
+    """Draw the share of payments completed within each time."""
     contenders = figures_of("latency")["contenders"]
     figure, axes = plt.subplots(figsize=(8.6, 4))
     for colour, (name, measured) in zip(SHADES, contenders.items(), strict=False):
@@ -151,7 +151,7 @@ def latency() -> plt.Figure:
         dashes = "-" if name.startswith("ours") else "--"
         axes.plot(cuts, range(1, 100), dashes, color=colour, linewidth=2, label=label)
     axes.set_xscale("log")
-    # All of it may lie between two powers of ten.
+    # All values may lie between two powers of ten.
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter("{x:g}")
@@ -165,7 +165,7 @@ def latency() -> plt.Figure:
 
 
 def growth() -> plt.Figure:
-    """How many times slower each operation is on the grown database."""
+    """Draw how many times slower each operation is on the grown database."""
     figures = figures_of("growth")
     values = {name: measured["times_slower"] for name, measured in figures["operations"].items()}
     figure, axes = plt.subplots(figsize=(8.6, 0.9 + 0.36 * len(values)))
@@ -191,7 +191,7 @@ def growth() -> plt.Figure:
 
 
 def snapshot() -> plt.Figure:
-    """Throughput over time around a held snapshot."""
+    """Draw throughput over time around a held snapshot."""
     figures = figures_of("snapshot")
     minutes = [at["seconds"] / 60 for at in figures["over_time"]]
     figure, axes = plt.subplots(figsize=(8.6, 3.6))
@@ -217,7 +217,7 @@ def snapshot() -> plt.Figure:
 
 
 def bloat() -> plt.Figure:
-    """Sizes of hot tables and indexes over the number of jobs."""
+    """Draw the sizes of hot tables and indexes over the number of jobs."""
     over = figures_of("bloat")["over_jobs"]
     figure, axes = plt.subplots(figsize=(8.6, 4))
     relations = [name for name in over[0] if name != "jobs"]
@@ -247,12 +247,12 @@ PLOTS = {
 
 
 def draw(folder: Path) -> None:
-    """Every plot whose figures are kept."""
+    """Draw every plot whose figures exist."""
     with plt.rc_context(STYLE):
         for name, plot in PLOTS.items():
             try:
                 figure = plot()
-            except (FileNotFoundError, KeyError):  # Not measured yet, or not all of it.
+            except (FileNotFoundError, KeyError):  # Not measured yet, or only in part.
                 print(f"bench-{name}.png: no figures")
                 continue
             figure.savefig(folder / f"bench-{name}.png", bbox_inches="tight", pad_inches=0.2)

@@ -1,4 +1,4 @@
-"""The processes that are measured: ours and the peers', each started for one sample."""
+"""The processes under test, ours and the peers': each is started for one sample."""
 
 import os
 import subprocess
@@ -20,19 +20,19 @@ NODE_PROGRAMS = ROOT / "benchmarks/peers/node"
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 60.0
 
-# Nothing but the work itself: no limits that a load generator would meet, few lines of log.
+# Few log lines: they are not part of the measured work.
 OURS = {"LOG_LEVEL": "WARNING", "LOG_FORMAT": "console"}
 
 
 class Absent(Exception):
-    """What is to be measured is not on this machine."""
+    """The program or its dependencies are not installed here."""
 
 
 @contextmanager
 def process(
     command: Sequence[str | Path], *, ready: str | None = None, piped: bool = False, **environ: str
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A program, from when its `ready` address answers 200 to the block's end."""
+    """Run a program for the block, which begins when its `ready` address answers 200."""
     running = subprocess.Popen(
         [str(part) for part in command],
         cwd=ROOT,
@@ -50,7 +50,7 @@ def process(
 
 
 def end(running: "subprocess.Popen[bytes]") -> bytes:
-    """Ask it to stop; what it has printed. It is killed if it does not."""
+    """Stop a program, by SIGKILL if it does not end by itself; return its output."""
     running.terminate()
     try:
         printed, _ = running.communicate(timeout=STOP_SECONDS_MAX)
@@ -76,14 +76,14 @@ def _wait_until_ready(running: "subprocess.Popen[bytes]", address: str) -> None:
 
 @contextmanager
 def running_api(url: str, **environ: str) -> Iterator[str]:
-    """payments-api on a free port; its address."""
+    """Run payments-api on a free port; yield its address."""
     with api_process(url, **environ) as (address, _):
         yield address
 
 
 @contextmanager
 def api_process(url: str, **environ: str) -> Iterator[tuple[str, "subprocess.Popen[bytes]"]]:
-    """The same, with its process."""
+    """Run payments-api on a free port; yield its address and process."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     settings = {"DATABASE_URL": as_role(url, "api"), "PAYMENTS_API_PORT": str(port)}
@@ -95,7 +95,7 @@ def api_process(url: str, **environ: str) -> Iterator[tuple[str, "subprocess.Pop
 
 @contextmanager
 def running_worker(url: str, **environ: str) -> Iterator["subprocess.Popen[bytes]"]:
-    """recon-worker with its control server on a free port. The auditor runs after, not beside."""
+    """Run recon-worker with its control server on a free port, without the background auditor."""
     port = free_port()
     settings = {
         "DATABASE_URL": as_role(url, "worker"),
@@ -109,12 +109,12 @@ def running_worker(url: str, **environ: str) -> Iterator["subprocess.Popen[bytes
 
 
 def as_role(url: str, service: str) -> str:
-    """The URL with the role that the service has in production."""
+    """Return the URL with the service's production role."""
     return url.replace("postgres@", f"payments_{service}@")
 
 
 def peer_command(name: str) -> list[str | Path]:
-    """How to run benchmarks/peers/NAME. Raises Absent where its dependencies are not."""
+    """Return the command for benchmarks/peers/NAME. Raises Absent without its dependencies."""
     if name.endswith(".js"):
         if not (NODE_PROGRAMS / "node_modules").exists():
             raise Absent("node or npm is not installed")
@@ -125,7 +125,7 @@ def peer_command(name: str) -> list[str | Path]:
 
 
 def peer_run(name: str, *arguments: str, **environ: str) -> None:
-    """Run a command of a peer's program to its end."""
+    """Run a command of a peer's program until it exits."""
     subprocess.run(
         [str(part) for part in (*peer_command(name), *arguments)],
         cwd=ROOT,
@@ -139,7 +139,7 @@ def peer_run(name: str, *arguments: str, **environ: str) -> None:
 def peer_worker(
     name: str, kind: str, url: str, **environ: str
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A peer's worker that has said `ready` and waits for a line before it begins."""
+    """Run a peer's worker that has printed `ready` and waits for `go`."""
     command = [*peer_command(name), "work", kind]
     with process(command, piped=True, DATABASE_URL=url, **environ) as running:
         assert running.stdout is not None
@@ -149,31 +149,31 @@ def peer_worker(
 
 
 def go(running: "subprocess.Popen[bytes]") -> None:
-    """Let a peer's worker begin."""
+    """Make a waiting worker of a peer begin."""
     assert running.stdin is not None
     running.stdin.write(b"go\n")
     running.stdin.flush()
 
 
 def busy_seconds(process: psutil.Process) -> float:
-    """Processor time of a process by itself."""
+    """Return the processor time of one process."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
 
 def family_busy_seconds(pid: int) -> float:
-    """Processor time of a process and all that it has started, the ended ones too."""
+    """Return the processor time of a process and its children, including ended ones."""
     parent = psutil.Process(pid)
     ended = parent.cpu_times()
     total = float(ended.children_user + ended.children_system)
     for process in (parent, *parent.children(recursive=True)):
-        with suppress(psutil.NoSuchProcess):  # It has just ended.
+        with suppress(psutil.NoSuchProcess):  # It has just exited.
             total += busy_seconds(process)
     return total
 
 
 class PeakMemory:
-    """The most that processes, with their children, had in memory while the block ran."""
+    """The peak memory of processes and their children during the block."""
 
     def __init__(self, **pids: int) -> None:
         self.megabytes = dict.fromkeys(pids, 0.0)

@@ -1,4 +1,4 @@
-"""The peers' queues: a backlog of theirs, worked off by their own processes, at best settings."""
+"""The peers' queues: their own processes work through a backlog, with their best settings."""
 
 import asyncio
 import time
@@ -26,28 +26,28 @@ JOBS_MIN = 500
 
 @dataclass(slots=True)
 class System:
-    """One contender: `drain` settles a backlog of so many jobs and returns the seconds it took."""
+    """One contender: `drain` completes a backlog of jobs and returns the seconds."""
 
     name: str
     drain: Callable[[str, int], float]
-    jobs_per_second: float  # A first guess, then what was seen.
+    jobs_per_second: float  # A guess at first, then the last measured rate.
 
     def sample(self, url: str, seconds: float) -> dict[str, float]:
-        """Jobs per second over a backlog of about so many seconds."""
+        """Return jobs per second over a backlog of about `seconds`."""
         jobs = max(JOBS_MIN, int(self.jobs_per_second * seconds))
         self.jobs_per_second = jobs / self.drain(url, jobs)
         return {"per_second": self.jobs_per_second}
 
     def contender(self, url: str, seconds: float) -> Contender:
-        """Of samples of so many seconds."""
+        """Return a contender with samples of `seconds`."""
         return Contender(self.name, partial(self.sample, url, seconds))
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """A peer's program with a kind of job, `nothing` or the ledger's work as `one` or `four`.
+    """A peer's program with a kind of job: `nothing`, or the ledger's work as `one` or `four`
 
-    `settings` are what its program reads from the environment, beside its own defaults.
+    statements. Its program reads `settings` from the environment, beside its own defaults.
     """
 
     name: str
@@ -58,12 +58,12 @@ class Peer:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def system(self) -> System:
-        """To be measured. Raises Absent where its dependencies are not."""
+        """Return the system to measure. Raises Absent without its dependencies."""
         peer_command(self.program)
         return System(self.name, partial(_drain, self), self.jobs_per_second)
 
     def contender(self, url: str, seconds: float) -> Contender:
-        """The same, with samples of so many seconds."""
+        """Return a contender with samples of `seconds`. Raises Absent."""
         return self.system().contender(url, seconds)
 
 
@@ -82,7 +82,7 @@ PEERS = (
 
 
 def best_settings(program: str, kind: str) -> Mapping[str, str]:
-    """Those that `python -m benchmarks tune` found best, none where it was never run."""
+    """Return the best settings that the tune part found; none if it was never run."""
     try:
         found: Mapping[str, str] = figures_of("tune")["best"].get(f"{program} {kind}", {})
     except FileNotFoundError:
@@ -91,7 +91,7 @@ def best_settings(program: str, kind: str) -> Mapping[str, str]:
 
 
 def said(settings: Mapping[str, str]) -> str:
-    """Settings in a few words: `batch 500, connections 8`."""
+    """Return settings as text: `batch 500, connections 8`."""
     names = (name.removeprefix("PEER_").lower() for name in settings)
     return ", ".join(
         f"{name} {value}" for name, value in zip(names, settings.values(), strict=True)
@@ -99,7 +99,7 @@ def said(settings: Mapping[str, str]) -> str:
 
 
 def present(peers: "tuple[Peer, ...]", skipped: dict[str, str]) -> list[System]:
-    """Those whose dependencies are here; the others are noted, with the reason."""
+    """Return the contenders that can run; record the reason for each other one."""
     systems = []
     for peer in peers:
         try:

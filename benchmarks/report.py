@@ -1,8 +1,8 @@
-"""The tables of docs/performance.md, made from results/*.json.
+"""The tables of docs/performance.md, generated from results/*.json.
 
 python -m benchmarks.report           print them
 python -m benchmarks.report --write   write them between their marks
-python -m benchmarks.report --check   fail where a document says something else
+python -m benchmarks.report --check   fail if a document differs
 """
 
 import argparse
@@ -33,7 +33,7 @@ PICTURES = {
 
 
 def contest(part: str, first_column: str) -> list[str]:
-    """A line for each contender: median, spread, and what else was measured."""
+    """Return a line for each contender: median, spread and further figures."""
     figures = figures_of(part)
     contenders = figures["contenders"]
     latency = any("p99_milliseconds" in figure for figure in contenders.values())
@@ -50,7 +50,7 @@ def contest(part: str, first_column: str) -> list[str]:
 
 
 def ratios(figures: Figures) -> list[str]:
-    """The ratios of medians in a sentence."""
+    """Return the ratios of medians as a sentence."""
     known = {name: ratio for name, ratio in figures.get("ratios", {}).items() if ratio}
     if not known:
         return []
@@ -58,7 +58,7 @@ def ratios(figures: Figures) -> list[str]:
 
 
 def settings(figures: Figures) -> list[str]:
-    """What the peers were given, where trying found it."""
+    """Return the peers' settings that the tune part found."""
     given = figures.get("settings", {})
     if not given:
         return []
@@ -66,23 +66,23 @@ def settings(figures: Figures) -> list[str]:
 
 
 def skipped(figures: Figures) -> list[str]:
-    """Who was not measured, and why."""
+    """Return the contenders that were not measured, with reasons."""
     absent = figures.get("skipped", {})
     return [f"\nNot measured: {name} ({why})." for name, why in absent.items()]
 
 
 def worker() -> list[str]:
-    """Jobs a second."""
+    """Return the table of the worker part, in jobs per second."""
     return contest("worker", "over a backlog")
 
 
 def create() -> list[str]:
-    """Requests a second."""
+    """Return the table of the create part, in requests per second."""
     return contest("create", "over HTTP, 32 connections")
 
 
 def batch() -> list[str]:
-    """The batch endpoint."""
+    """Return the table of the batch part."""
     figures = figures_of("batch")
     (measured,) = figures["contenders"].values()
     return [
@@ -93,7 +93,7 @@ def batch() -> list[str]:
 
 
 def latency() -> list[str]:
-    """Percentiles."""
+    """Return the table of the latency part, in percentiles."""
     figures = figures_of("latency")
     lines = ["| | p50 | p90 | p99 |", "| --- | --- | --- | --- |"]
     for name, measured in figures["contenders"].items():
@@ -103,7 +103,7 @@ def latency() -> list[str]:
 
 
 def overload() -> list[str]:
-    """What is left of the best rate, and what those who look on are told."""
+    """Return the remaining share of the best rate, and the answers that an observer received."""
     figures = figures_of("overload")
     accepted, refused = figures["accepted_milliseconds"], figures["refused_milliseconds"]
     lines = [
@@ -134,7 +134,7 @@ def overload() -> list[str]:
 
 
 def idle() -> list[str]:
-    """What idleness costs."""
+    """Return the cost of idle processes."""
     figures = figures_of("idle")
     percent = figures["core_percent"]
     return [
@@ -144,7 +144,7 @@ def idle() -> list[str]:
 
 
 def memory() -> list[str]:
-    """The most each service took."""
+    """Return the peak memory of each service."""
     figures = figures_of("memory")
     lines = ["| service | single payments | batches of 1,000 too |", "| --- | --- | --- |"]
     for name, megabytes in figures["megabytes"].items():
@@ -154,7 +154,7 @@ def memory() -> list[str]:
 
 
 def growth() -> list[str]:
-    """Small and grown side by side."""
+    """Return the small and the grown database side by side."""
     figures = figures_of("growth")
     small, grown = (f"{figures['payments'][size]:,}" for size in ("small", "grown"))
     lines = [
@@ -175,7 +175,7 @@ def growth() -> list[str]:
 
 
 def snapshot() -> list[str]:
-    """What a held snapshot costs."""
+    """Return the cost of a held snapshot."""
     figures = figures_of("snapshot")
     lines = ["| the snapshot | jobs/s |", "| --- | --- |"]
     lines += [f"| {when} | {rate:,.0f} |" for when, rate in figures["per_second"].items()]
@@ -185,7 +185,7 @@ def snapshot() -> list[str]:
 
 
 def bloat() -> list[str]:
-    """Sizes of what is hot, and whether they still grow in the second half."""
+    """Return the sizes of hot tables and indexes, and their growth in the second half."""
     figures = figures_of("bloat")
     half = figures["jobs"] / 2
     lines = [
@@ -202,7 +202,7 @@ def bloat() -> list[str]:
 
 
 def measured_on() -> list[str]:
-    """The machine and versions of each part's last run."""
+    """Return the machine and versions of each part's last run."""
     lines = ["| part | measured | commit | on |", "| --- | --- | --- | --- |"]
     for path in sorted(RESULTS.glob("*.json")):
         about = kept(path.stem)["about"]
@@ -216,7 +216,7 @@ def measured_on() -> list[str]:
 
 
 def flamegraphs() -> list[str]:
-    """Links to those that were recorded."""
+    """Return links to the recorded flame graphs."""
     links = [
         f"[{service}](images/flamegraph-{service}.svg)"
         for service in ("payments-api", "recon-worker")
@@ -243,12 +243,12 @@ TABLES: dict[str, Callable[[], list[str]]] = {
 
 
 def written(text: str) -> str:
-    """A document with what stands between its marks made anew."""
+    """Return a document with the parts between its marks regenerated."""
     return MARKED.sub(lambda mark: f"{mark[1]}{generated(mark[2])}\n{mark[3]}", text)
 
 
 def generated(name: str) -> str:
-    """Pictures that there are and a table, or that it was not measured yet."""
+    """Return a part's pictures and table, or a note that it was not measured yet."""
     try:
         return "\n".join([*pictures(name), *TABLES[name]()])
     except FileNotFoundError:
@@ -256,13 +256,13 @@ def generated(name: str) -> str:
 
 
 def pictures(name: str) -> list[str]:
-    """As they stand above a table in docs/performance.md."""
+    """Return the links to a part's pictures in docs/performance.md."""
     there = [(title, image) for title, image in PICTURES.get(name, ()) if (IMAGES / image).exists()]
     return [line for title, image in there for line in (f"![{title}](images/{image})", "")]
 
 
 def main() -> None:
-    """Print, write or check."""
+    """Print, write or check the tables."""
     parser = argparse.ArgumentParser(prog="benchmarks.report", description=__doc__)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--check", action="store_true")

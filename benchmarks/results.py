@@ -1,4 +1,4 @@
-"""What a part gave, kept as JSON with what it was measured on."""
+"""A part's figures as JSON, with the machine and versions they were measured on."""
 
 import json
 import os
@@ -35,19 +35,19 @@ def save(part: str, figures: Figures, effort: Effort | None = None) -> Path:
 
 
 def figures_of(part: str) -> Figures:
-    """The last figures of a part. Raises FileNotFoundError where it was never run."""
+    """Return the last figures of a part. Raises FileNotFoundError if it was never run."""
     found: Figures = kept(part)["figures"]
     return found
 
 
 def kept(part: str) -> dict[str, Any]:
-    """The last figures with what they were measured on."""
+    """Return the last figures with machine and versions."""
     found: dict[str, Any] = json.loads((RESULTS / f"{part}.json").read_text())
     return found
 
 
 def about(effort: Effort | None = None) -> dict[str, Any]:
-    """The machine, the versions and the settings."""
+    """Return the machine, the versions and the settings."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _said("git", "-C", str(ROOT), "describe", "--always", "--dirty"),
@@ -68,7 +68,7 @@ def about(effort: Effort | None = None) -> dict[str, Any]:
 
 
 def print_figures(figures: Figures, indent: int = 2) -> None:
-    """For people: medians and single figures, without the samples."""
+    """Print medians and single figures, without the samples."""
     for name, value in figures.items():
         if isinstance(value, dict) and "median" in value:
             print(f"{' ' * indent}{name}: {value['median']:,.2f}")
@@ -82,7 +82,7 @@ def print_figures(figures: Figures, indent: int = 2) -> None:
 
 
 def _locked() -> dict[str, str]:
-    """The peers' versions, as their lock files have them."""
+    """Return the peers' versions from their lock files."""
     lock = (ROOT / "deploy/tools/benchmarks.lock").read_text()
     found = {
         name: match[1]
@@ -104,5 +104,5 @@ def _said(*command: str) -> str:
 
 
 def _sizes(effort: Effort) -> dict[str, Any]:
-    """All of it but where the grown database is kept, which says nothing of a figure."""
+    """Return the sizes without the grown database's path, which does not affect a figure."""
     return {name: size for name, size in asdict(effort).items() if name != "grown_data"}

@@ -1,4 +1,4 @@
-"""POST /payments/batch with 1,000 items: payments stored per second, and its memory."""
+"""POST /payments/batch with 1,000 items: payments stored per second, and the API's memory."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -14,7 +14,7 @@ CONNECTIONS = 2
 
 
 def measure(effort: Effort) -> Figures:
-    """Payments per second and megabytes at the most."""
+    """Return payments per second, and peak megabytes."""
     contest = Contest("payments/s")
     with durable_postgres() as server:
         sample = partial(_sample, server.url, effort.seconds)
@@ -32,7 +32,7 @@ def _sample(server_url: str, seconds: float) -> Mapping[str, float]:
             [f"{address}/payments/batch"], seconds, connections=CONNECTIONS, script=BATCH
         )
     stored = one_value(url, "SELECT count(*) FROM payments")
-    # wrk does not look into an answer: each of its items could have been refused.
+    # wrk does not read answers: every item could have been rejected.
     if not isinstance(stored, int) or stored < measured["per_second"] * ITEMS:
         raise RuntimeError(f"only {stored} payments were stored")
     audit(url)

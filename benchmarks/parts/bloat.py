@@ -1,6 +1,6 @@
-"""The hot tables' and indexes' sizes while millions of jobs go through, pruned as in production.
+"""Sizes of hot tables and indexes while millions of jobs pass, pruned as in production.
 
-A retention of seconds stands for one of days: what matters is that jobs come and go.
+A retention of seconds stands for one of days: rows are inserted and deleted all the same.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ WORKERS = 2
 
 
 def measure(effort: Effort) -> Figures:
-    """Megabytes of each, over the number of jobs."""
+    """Return the megabytes of each over the number of jobs."""
     with durable_postgres() as server:
         url = fresh_database(server.url, "bench")
         with ExitStack() as stack:

@@ -1,9 +1,9 @@
 """Payments created per second over HTTP, beside routes that do nothing and beside peers.
 
-One do-nothing route is the API's own, with all that stands around its routes; the other an app of
-its own, with nothing around it: what Quart and the server leave. The peers store the same payment
-and job by the same statement in our own tables. Each sample has fresh processes and a fresh
-database, which the auditor checks in full.
+One do-nothing route is part of the API, behind all its middleware; the other is a bare Quart app,
+the limit that Quart and the server set. The peers store the same payment and job with the same
+statement in our tables. Each sample has fresh processes and a fresh database, which the auditor
+checks in full.
 """
 
 import sys
@@ -23,12 +23,12 @@ from payments_local.ports import free_port
 
 CONNECTIONS = 32
 WARM_SECONDS = 1.0
-CORES = 2  # What "a process for each core" means on the machine of the figures.
+CORES = 2  # Of the machine that the figures come from: "a process for each core".
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server under test: `program` None is ours, else a peer's or the bare app's."""
+    """A server under test: ours if `program` is None, else a peer or the bare app."""
 
     name: str
     processes: int = 1
@@ -37,7 +37,7 @@ class Server:
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def contender(self, url: str, seconds: float) -> Contender:
-        """To be measured. Raises Absent where its dependencies are not."""
+        """Return the contender. Raises Absent without its dependencies."""
         _command(self)
         return Contender(self.name, partial(_sample, self, url, seconds))
 
@@ -55,7 +55,7 @@ SERVERS = (
 
 
 def measure(effort: Effort) -> Figures:
-    """Requests per second of all, in turns; the ratios are of medians."""
+    """Return requests per second of all contenders, in turns, and ratios of medians."""
     contest = Contest("requests/s")
     servers = [replace(s, settings=best_settings(s.program or "", "create")) for s in SERVERS]
     with durable_postgres() as postgres:
@@ -101,7 +101,7 @@ def _sample(server: Server, url: str, seconds: float) -> Mapping[str, float]:
 
 @contextmanager
 def _serving(server: Server, url: str) -> Iterator[list[str]]:
-    """Its processes; ours has an address for each, as behind a load balancer."""
+    """Run its processes; ours have an address each, as behind a load balancer."""
     with ExitStack() as stack:
         if server.program is None:
             yield [stack.enter_context(running_api(url)) for _ in range(server.processes)]

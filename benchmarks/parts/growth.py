@@ -1,7 +1,7 @@
-"""The same work on a small database and on one as after years, in turns on one server.
+"""The same work on a small and on a grown database, in turns on one server.
 
-The small one is made anew from its template each turn, so that it stays small. The grown one is
-read once before: what is measured is how the work grows, and not this machine's disk.
+The small database is recreated from its template each turn. The grown one is read into the cache
+first: the part measures how the work grows, not this machine's disk.
 """
 
 import asyncio
@@ -39,11 +39,11 @@ from recon_worker.sealing.background import Sealer
 
 SMALL, GROWN = "small_template", "grown"
 SMALL_PAYMENTS = 10_000
-ACCOUNTS = 1_000  # Of new payments.
+ACCOUNTS = 1_000  # That new payments go to.
 BACKLOG_PER_SECOND = 8_000
 READ_CONNECTIONS = 4
 
-# Time in Postgres for one job, by what the statement is for. Its texts say which is the claim.
+# Time in Postgres for one job, by the statement's purpose, which its text tells.
 WORKER_STATEMENTS = """
 SELECT CASE WHEN query LIKE '%FOR UPDATE SKIP LOCKED%' AND query LIKE '%attempts%' THEN 'claim'
             ELSE 'post' END AS what, sum(total_exec_time)::float8 AS milliseconds
@@ -61,14 +61,14 @@ class Sized:
     payments: int
 
     def fresh(self, server_url: str) -> str:
-        """Its URL; the small one made anew."""
+        """Return the URL; recreate the small database first."""
         if self.name == SMALL:
             return fresh_database(server_url, "small", SMALL)
         return with_database(server_url, self.name)
 
 
 def measure(effort: Effort) -> Figures:
-    """Each operation's figure on both; the ratio is large to small, above 1 where it is slower."""
+    """Return each operation's figure on both, and the ratio: above 1 if the grown one is slower."""
     sizes = [Sized(SMALL, SMALL_PAYMENTS), Sized(GROWN, effort.grown_payments)]
     with _grown_folder(effort) as folder:
         loaded = _load(folder, sizes)
@@ -118,7 +118,7 @@ def _times_slower(contest: Contest, small: str, grown: str) -> float | None:
 
 def _operations(size: Sized, server_url: str, seconds: float) -> Iterator[tuple[str, float]]:
     url = size.fresh(server_url)
-    audit(url, full=False)  # What earlier turns left behind is verified: only news count.
+    audit(url, full=False)  # Only new entries: earlier turns have verified the rest.
     with running_api(url) as api:
         created = requests_per_second([f"{api}/payments"], seconds, script=CREATE)
         yield "create", created["per_second"]
@@ -138,7 +138,7 @@ def _operations(size: Sized, server_url: str, seconds: float) -> Iterator[tuple[
 
 
 def _reads(api: str) -> dict[str, str]:
-    """Paths; ACCOUNT stands for any account. The deep page is among the oldest payments."""
+    """Return paths by name; ACCOUNT stands for any account, the deep page is among the oldest."""
     oldest_days = time.gmtime(time.time() - (dataset.DAYS - 1) * 86_400)
     until = time.strftime("%Y-%m-%dT%H:%M:%SZ", oldest_days)
     with urlopen(f"{api}/payments?limit=50&createdTo={until}") as answer:
@@ -159,7 +159,7 @@ def _reads(api: str) -> dict[str, str]:
 
 
 def _settle(url: str, jobs: int) -> Iterator[tuple[str, float]]:
-    """Work off what was created, then a backlog that is timed."""
+    """Settle the created payments, then a timed backlog."""
     settle_backlog(url, 1, 1, 1)
     before = asyncio.run(_spent(url))
     took = settle_backlog(url, 1, jobs, ACCOUNTS)
@@ -205,7 +205,7 @@ def _grown_folder(effort: Effort) -> Iterator[Path]:
 
 
 def _load(folder: Path, sizes: list[Sized]) -> dict[str, float]:
-    """Make both databases, unless an earlier run has left them here; the small one is audited."""
+    """Create both databases unless an earlier run has kept them; audit the small one."""
     took: dict[str, float] = {}
     with running_postgres(folder, settings=dataset.LOAD_SETTINGS) as server:
         for size in sizes:
@@ -217,12 +217,12 @@ def _load(folder: Path, sizes: list[Sized]) -> dict[str, float]:
             if not there:
                 took[f"{size.payments:,} payments, seconds"] = time.perf_counter() - begun
                 print(f"  {size.payments:,} payments loaded", flush=True)
-    os.sync()  # The load did not wait for the disk.
+    os.sync()  # Loading did not wait for the disk.
     return took
 
 
 async def _make(server_url: str, size: Sized) -> None:
-    """Under another name until it is whole, so that a run that was interrupted leaves none."""
+    """Create it under a temporary name until complete, so that an interrupted run leaves none."""
     connection = await asyncpg.connect(with_database(server_url, "postgres"))
     try:
         await connection.execute("DROP DATABASE IF EXISTS loading WITH (FORCE)")
@@ -239,7 +239,7 @@ async def _make(server_url: str, size: Sized) -> None:
 
 
 async def _seal(url: str) -> None:
-    """Seal what no seal covers yet, as workers do all the time; what they leave is new entries."""
+    """Seal all entries that no seal covers yet, as workers do continuously."""
     engine = create_engine(url, application_name="benchmark", pool_size=2)
     try:
         await Sealer(engine, keys=(), interval_seconds=0, verify_entries_per_second=0).round()
@@ -248,7 +248,7 @@ async def _seal(url: str) -> None:
 
 
 def _read(folder: Path) -> None:
-    """Bring every file into the system's cache."""
+    """Read every file into the page cache."""
     for file in folder.rglob("*"):
         if file.is_file():
             with file.open("rb") as opened:

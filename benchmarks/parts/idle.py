@@ -1,4 +1,4 @@
-"""What API and worker cost when there is nothing to do: processor time and statements."""
+"""The cost of an idle API and worker: processor time and statements."""
 
 import time
 
@@ -9,7 +9,7 @@ from benchmarks.databases import durable_postgres, fresh_database, one_value
 from benchmarks.effort import Effort
 from benchmarks.processes import api_process, busy_seconds, running_worker
 
-SETTLE_SECONDS = 5.0  # What a start does is not what idleness costs.
+SETTLE_SECONDS = 5.0  # Excludes the work of starting.
 OURS = """
 SELECT coalesce(sum(calls), 0)::bigint FROM pg_stat_statements
 JOIN pg_database ON pg_database.oid = dbid JOIN pg_roles ON pg_roles.oid = userid
@@ -17,7 +17,7 @@ WHERE datname = current_database() AND rolname IN ('payments_api', 'payments_wor
 
 
 def measure(effort: Effort) -> Figures:
-    """Shares of one core in percent, statements per second; the auditor and all else is on."""
+    """Return percent of one core and statements per second, with the auditor and all else on."""
     with durable_postgres() as server:
         url = fresh_database(server.url, "bench")
         one_value(url, "CREATE EXTENSION IF NOT EXISTS pg_stat_statements")

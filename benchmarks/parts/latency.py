@@ -1,8 +1,8 @@
-"""At 50 a second, with workers that have nothing else to do: how soon a payment is done.
+"""Latency at 50 payments a second, with otherwise idle workers.
 
-Ours from the client's POST to the commit that completes the payment, and beside it how soon a job
-begins after it was stored: of ours by the database's own clock, of the peers by the clock that
-their job and its producer share.
+Ours: from the client's POST to the commit that completes the payment. For comparison with peers:
+from storing a job to its start, ours by the database's clock, theirs by the clock that job and
+producer share.
 """
 
 import asyncio
@@ -40,14 +40,14 @@ PEERS = {
     "PgQueuer, enqueue to start": "pgqueuer_jobs",
     "graphile-worker, enqueue to start": "graphile.js",
 }
-# A worker's transaction begins when it has claimed.
+# A worker's transaction begins right after the claim.
 STARTED_QUERY = """
 SELECT extract(epoch FROM settled_at - created_at)::float8 FROM payments
 WHERE idempotency_key LIKE 'latency-%'"""
 
 
 def measure(effort: Effort) -> Figures:
-    """Percentiles in milliseconds, of an open loop: a slow answer delays nobody else."""
+    """Return percentiles in milliseconds of an open loop: a slow answer delays no other request."""
     contest = Contest("ms")
     samples: dict[str, list[list[float]]] = {}
 
@@ -57,7 +57,7 @@ def measure(effort: Effort) -> Figures:
         of_last = percentiles(samples[name][-1])
         return {"p50": of_last["p50"], "p99": of_last["p99"]}
 
-    # A latency's spread is its distribution: two turns show whether the machine was calm.
+    # Two turns show whether the machine was quiet; the spread is in the distribution.
     repeats = min(2, effort.repeats)
     seconds = effort.latency_seconds / repeats
     with durable_postgres() as server:
@@ -143,7 +143,7 @@ async def _drive(api: str, url: str, seconds: float) -> tuple[list[float], list[
             answered.append(time.perf_counter() - began)
             sent[answer.raise_for_status().json()["id"]] = began
 
-        for number in range(RATE_PER_SECOND):  # Warm, and then forgotten.
+        for number in range(RATE_PER_SECOND):  # Warm-up, not counted.
             await post("warm", number)
         answered.clear()
         sent.clear()
@@ -155,7 +155,7 @@ async def _drive(api: str, url: str, seconds: float) -> tuple[list[float], list[
         await asyncio.gather(*tasks)
         await asyncio.sleep(SETTLE_SECONDS)
     await listening.close()
-    # The first notice of a payment is its creation, the last its completion.
+    # A payment's first event is its creation, the last its completion.
     completed = [
         notices[payment][-1] - began
         for payment, began in sent.items()

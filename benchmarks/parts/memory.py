@@ -1,4 +1,4 @@
-"""The most memory that each service takes at full load: creating, settling, a page that is read."""
+"""Peak memory of each service at full load: creating, settling, and an open page."""
 
 import sys
 import threading
@@ -14,7 +14,7 @@ from payments_local.ports import free_port
 
 
 def measure(effort: Effort) -> Figures:
-    """Megabytes of resident memory: first single payments and the page, then batches too."""
+    """Return megabytes of resident memory: single payments and the page, then batches too."""
     with durable_postgres() as server, ExitStack() as stack:
         url = fresh_database(server.url, "bench")
         address, api = stack.enter_context(api_process(url))

@@ -1,10 +1,10 @@
-"""What the API does at twice what it can: how much still gets through, and how soon the rest knows.
+"""Overload: the API at twice its capacity: the goodput, and the latency of rejections.
 
-The most it can do is found first, with as many connections as suit it. Then several hundred clients
-offer twice that, and one more client looks on: it asks twenty times a second, before, meanwhile and
-afterwards, and notes what it was told, and when. The two take turns, so that what else the machine
-does hits both alike. A client asks again only once it was answered: so that what they offer is
-twice the most all the same, they pause the less the longer the last answers took.
+Capacity is measured first, with the number of connections that suits it. Then a thousand clients
+offer twice that rate, while an observer sends twenty requests a second before, during and after
+the overload, and records each answer and its latency. Both loads take turns, so that noise on the
+machine affects both alike. Clients wait for each answer (a closed loop) and adapt their pauses, so
+that they offer twice the capacity as far as the answers' latency allows.
 """
 
 import asyncio
@@ -32,17 +32,17 @@ from benchmarks.processes import Absent, api_process, busy_seconds
 SUITS_CONNECTIONS = 32
 CLIENTS = 1_000
 LOOK_SECONDS = 0.05
-QUIET_SECONDS = 2.0  # Before and after an overload, looked at too.
+QUIET_SECONDS = 2.0  # Observed before and after each overload.
 TURNS = 5
-PACES_TRIED = 8  # A second each, before the first of them.
+PACES_TRIED = 8  # One second each, before the first turn.
 TIMES_THE_BEST = 2
-LOCK_SECONDS_MAX = 3  # Less than the API waits for a lock.
+LOCK_SECONDS_MAX = 3  # Shorter than the API's lock_timeout.
 HERE = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One answer that the onlooker got; `at` is when it asked."""
+    """One answer to the observer; `at` is when it sent the request."""
 
     at: float
     status: int
@@ -51,7 +51,7 @@ class Look:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One load, what was counted of it, and the processor's seconds that it took the API."""
+    """One load: its counts, and the processor seconds that the API used."""
 
     began: float
     ended: float
@@ -65,13 +65,13 @@ class Turn:
 
     @property
     def answered(self) -> float:
-        """Requests answered per second, whatever the answer: what was offered."""
+        """Requests answered per second, including rejections: the offered rate."""
         answers = (self.counted[name] for name in ("created", "refused", "other"))
         return sum(answers) / self.counted["seconds"]
 
 
 def measure(effort: Effort) -> Figures:
-    """Payments created per second at the best load and at twice that, and what was refused."""
+    """Return payments created per second at capacity and at twice that, and the rejections."""
     with durable_postgres() as server:
         url = fresh_database(server.url, "bench")
         try:
@@ -86,7 +86,7 @@ async def _measure(url: str, wrk: str, seconds: int) -> Figures:
     at_best, overloads, looks = [], [], []
     with api_process(url, LOG_LEVEL="ERROR") as (api, running):
         watched = psutil.Process(running.pid)
-        await _load(wrk, api, 2, SUITS_CONNECTIONS, 0)  # Warm.
+        await _load(wrk, api, 2, SUITS_CONNECTIONS, 0)  # Warm-up.
         before = watched.memory_info().rss
         pause = 0
         for turn in range(TURNS):
@@ -130,7 +130,7 @@ async def _measure(url: str, wrk: str, seconds: int) -> Figures:
 
 
 async def _cost_of_a_refusal(url: str, wrk: str) -> Figures:
-    """An API that takes one creation at once, which waits for a lock: it refuses all others."""
+    """Measure an API that admits one creation, which waits for a lock: it rejects all others."""
     with api_process(url, LOG_LEVEL="ERROR", PAYMENTS_API_REQUESTS_MAX="1") as (api, running):
         locked = await asyncpg.connect(url)
         await locked.execute("BEGIN; LOCK TABLE payments IN EXCLUSIVE MODE")
@@ -151,7 +151,7 @@ async def _turn(watched: psutil.Process, load: Coroutine[Any, Any, dict[str, flo
 
 
 def _pause(pause: int, answered: float, best: float) -> int:
-    """The clients' next one, in milliseconds: less where answers took longer, never negative."""
+    """Return the clients' next pause in milliseconds: shorter if answers took longer."""
     answer = 1000 * CLIENTS / answered - pause
     return max(0, round(1000 * CLIENTS / (TIMES_THE_BEST * best) - answer))
 

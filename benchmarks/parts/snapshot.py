@@ -1,7 +1,7 @@
-"""Throughput while somebody holds a snapshot open, so that nothing dead can be cleaned away.
+"""Throughput while a snapshot is held open, so that vacuum can remove no dead row.
 
-Two workers always have work. A REPEATABLE READ transaction is opened and stays open for
-`snapshot_minutes`; a tenth of that before shows what is usual, and as much after the recovery.
+Two workers always have work. A REPEATABLE READ transaction stays open for `snapshot_minutes`; a
+tenth of that time before it gives the baseline, and as much after it shows the recovery.
 """
 
 import asyncio
@@ -19,11 +19,11 @@ from benchmarks.processes import running_worker
 
 SHARE_BEFORE_AND_AFTER = 0.1
 WORKERS = 2
-AUDITED_PAYMENTS_MAX = 1_000_000  # Beyond, what is new since the last audit is audited.
+AUDITED_PAYMENTS_MAX = 1_000_000  # For more, only entries since the last audit are audited.
 
 
 def measure(effort: Effort) -> Figures:
-    """Jobs per second over time, and what the held snapshot costs in its last third."""
+    """Return jobs per second over time, and the cost of the snapshot in its last third."""
     held = effort.snapshot_minutes * 60
     around = held * SHARE_BEFORE_AND_AFTER
     with durable_postgres() as server:

@@ -1,7 +1,7 @@
-"""Which settings are the peers' best: a handful for each, tried in turns over short backlogs.
+"""Find the peers' best settings: try a handful for each, in turns, on short backlogs.
 
-All are tried once; the best few of each then take turns again, and the median decides. What is
-found is what the worker part gives to the peers' programs from then on.
+All are tried once; the best few of each then take turns again, and the median decides. The worker
+part uses the result for the peers' programs.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +21,7 @@ FINAL_TURNS = 2
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What one peer does with one kind of work, and the settings tried, the guess first."""
+    """One peer with one kind of work, and the settings to try, the guess first."""
 
     program: str
     kind: str
@@ -29,7 +29,7 @@ class Trial:
     values: tuple[tuple[int, ...], ...]
 
     def contestants(self) -> Iterator[Peer | Server]:
-        """The same peer with each of the settings: two workers, or one process of a server."""
+        """Return the peer with each of the settings: two workers, or one process of a server."""
         peer: Peer | Server
         if self.kind == "create":
             peer = next(server for server in SERVERS if server.program == self.program)
@@ -42,12 +42,12 @@ class Trial:
             yield replace(peer, name=f"{peer.name}: {said(settings)}", settings=settings)
 
 
-# PgQueuer: jobs a dequeue, which also is how many are logged as done at once; and the pool of the
-# jobs' own work. Its other limits make each dequeue do more.
-# procrastinate fetches job by job: how many at once, over how many connections.
-# graphile-worker: jobs at once, its local queue, and for how many milliseconds it gathers
-# completions (-1: it completes each by itself).
-# pg-boss: fetches at once, and jobs a fetch.
+# PgQueuer: jobs per dequeue, also the number logged as done together; and the pool for the jobs'
+# own work. Its other limits make each dequeue do more.
+# procrastinate fetches single jobs: its concurrency and connections.
+# graphile-worker: concurrency, local queue, and for how many milliseconds it gathers completions
+# (-1: it completes each separately).
+# pg-boss: concurrent fetches, and jobs per fetch.
 # The servers: the connections of their pool.
 TRIALS = (
     Trial("pgqueuer_jobs", "nothing", ("BATCH",), ((1000,), (100,), (500,), (3000,))),
@@ -99,7 +99,7 @@ TRIALS = (
 
 
 def measure(effort: Effort) -> Figures:
-    """All that was tried with its samples, and the best settings of each peer and kind."""
+    """Return every trial with its samples, and the best settings of each peer and kind."""
     contest = Contest("jobs/s, requests/s")
     settings: dict[str, dict[str, Mapping[str, str]]] = {}
     contenders: dict[str, Contender] = {}
@@ -125,12 +125,12 @@ def measure(effort: Effort) -> Figures:
 
 
 def ranked(contest: Contest, tried: Iterable[str]) -> list[str]:
-    """The names, best median first."""
+    """Return the names, best median first."""
     return sorted(tried, key=contest.median, reverse=True)
 
 
 def winner(contest: Contest, tried: Iterable[str]) -> str:
-    """The best median of those that were measured most often."""
+    """Return the best median among those measured most often."""
     names = ranked(contest, tried)
     most = max(len(contest.samples[name]) for name in names)
     return next(name for name in names if len(contest.samples[name]) == most)

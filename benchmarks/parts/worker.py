@@ -1,7 +1,7 @@
-"""Jobs worked off per second, by real worker processes over a backlog that stands ready.
+"""Jobs completed per second by real worker processes on a prepared backlog.
 
-A backlog lasts about `seconds`: its size follows what the contender did the turn before. Ours is
-audited in full after every sample, the limits' and peers' ledgers are checked too.
+A backlog lasts about `seconds`: its size follows the contender's rate in the turn before. Our
+ledger is audited in full after every sample; the ledgers of limits and peers are checked too.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ HOT = 1
 
 
 def measure(effort: Effort) -> Figures:
-    """Ours spread and hot, bare SQL, and the peers with nothing to do and with the same ledger."""
+    """Measure ours with spread and hot accounts, bare SQL, and peers with no-op and ledger jobs."""
     contest = Contest("jobs/s")
     peers = tuple(replace(p, settings=best_settings(p.program, p.kind)) for p in PEERS)
     with durable_postgres() as server:
@@ -36,7 +36,7 @@ def measure(effort: Effort) -> Figures:
 
 
 def ratios(contest: Contest) -> dict[str, float | None]:
-    """Of medians: ours to the limits and to the peers, and one hot account to a thousand."""
+    """Return ratios of medians: ours to limits and peers, and one hot account to a thousand."""
     one, two = "ours, 1 worker", "ours, 2 workers"
     return {
         "ours to bare SQL, 1": contest.ratio(one, "bare SQL, 1 connection"),

@@ -1,10 +1,10 @@
-"""The limit: the ledger's work as one bare statement a batch, with none of our guards.
+"""The limit: the ledger's work as one bare statement per batch, without our guards.
 
-Written straight down, as somebody does who knows SQL well: the columns and indexes that payments,
-lists and a ledger need, money as a bigint, the same rules, and CTEs joined by account. What was
-claimed is found through arrays, since joins would read whole tables for each batch. No checks,
-triggers, foreign keys or leases; claimed and finished in the same transaction.
-docs/performance.md says what its plan still costs; bare_sql_tuned.py avoids that.
+Straightforward SQL by an experienced author: the columns and indexes that payments, lists and a
+ledger need, money as a bigint, the same rules, and CTEs joined by account. Claimed rows are found
+through arrays, since joins would read whole tables for each batch. No checks, triggers, foreign
+keys or leases; claim and completion share a transaction. benchmarks/ANALYSIS.md explains the cost
+of its plan; bare_sql_tuned.py avoids it.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import asyncpg
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """Tables, a fill of $1 payments for $2 accounts, a batch with $1 as its clearing account."""
+    """The SQL: tables, a fill of $1 payments for $2 accounts, a batch with clearing account $1."""
 
     tables: str
     fill: str
@@ -99,7 +99,7 @@ SELECT count(*) FROM claimed"""
 
 PLAIN = Bare(TABLES, FILL, BATCH)
 
-# What makes a finished ledger of $1 payments wrong.
+# Rows that show an error in a finished ledger of $1 payments.
 WRONG = """
 SELECT 'entries' AS what WHERE (SELECT count(*) FROM bare.entries) <> 2 * $1::bigint
 UNION ALL SELECT 'results' WHERE (SELECT count(*) FROM bare.results) <> $1::bigint
@@ -112,9 +112,9 @@ WHERE (head.balance, head.seq, head.seq) IS DISTINCT FROM (summed.balance, summe
 
 
 async def drain(bare: Bare, url: str, payments: int, accounts: int, connections: int) -> float:
-    """Work a backlog off with so many connections at once; the seconds it took.
+    """Complete a backlog over `connections` connections; return the seconds.
 
-    Raises RuntimeError when the ledger is wrong afterwards.
+    Raises RuntimeError if the ledger is wrong afterwards.
     """
     opened = [await asyncpg.connect(url) for _ in range(connections)]
     try:

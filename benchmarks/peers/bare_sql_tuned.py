@@ -1,8 +1,8 @@
-"""The harder limit: bare SQL as we write it, once its plan has been looked at.
+"""The stricter limit: bare SQL that was tuned by its query plan.
 
-The same work as in bare_sql.py, on the narrowest tables that hold it and without the indexes that
-lists need, and without the rules: every payment completes. The join for running balances is one
-whose rows the planner guesses well.
+The same work as in bare_sql.py on the narrowest possible tables, without the indexes that lists
+need and without the rules: every payment completes. The planner estimates the rows of the join for
+running balances well.
 """
 
 from benchmarks.peers.bare_sql import Bare

@@ -1,4 +1,4 @@
-"""A Quart app whose one route does nothing, on our own server: what Quart and Hypercorn leave."""
+"""A Quart app whose one route does nothing, on our server: the limit of Quart and Hypercorn."""
 
 import sys
 
@@ -9,7 +9,7 @@ from payments_core.server.run import run, serve
 
 
 def create_app() -> Quart:
-    """POST / and GET /readyz, both with a constant answer."""
+    """Return an app with POST / and GET /readyz, which answer a constant."""
     app = Quart(__name__)
 
     @app.post("/")

@@ -1,4 +1,4 @@
-"""POST /payments on FastAPI, uvicorn and asyncpg, as somebody writes it who knows them well."""
+"""POST /payments on FastAPI, uvicorn and asyncpg, as an experienced author writes it."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ CONNECTIONS = int(os.environ.get("PEER_CONNECTIONS", "10"))
 
 
 class Order(BaseModel):
-    """What a client asks for."""
+    """A request's body."""
 
     account_id: str = Field(alias="accountId", pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:@+-]{0,127}$")
     amount: Decimal = Field(max_digits=15, decimal_places=2)
@@ -29,20 +29,20 @@ class Order(BaseModel):
 
 
 class Payment(BaseModel):
-    """What is answered."""
+    """An answer's body."""
 
     id: UUID
-    accountId: str  # noqa: N815 - as the contract has it.
+    accountId: str  # noqa: N815 - the contract's name.
     amount: str
     currency: str
     description: str
     status: str
-    createdAt: str  # noqa: N815 - as above.
+    createdAt: str  # noqa: N815 - the contract's name.
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """A pool for as long as the app runs."""
+    """Hold a pool while the app runs."""
     async with asyncpg.create_pool(
         os.environ["DATABASE_URL"], min_size=CONNECTIONS, max_size=CONNECTIONS
     ) as app.state.pool:
@@ -54,13 +54,13 @@ app = FastAPI(lifespan=lifespan)
 
 @app.get("/readyz")
 async def ready() -> dict[str, str]:
-    """200 once there are connections."""
+    """Answer 200 once the pool is connected."""
     return {"status": "ok"}
 
 
 @app.post("/payments", status_code=201)
 async def create(order: Order, idempotency_key: str = Header(max_length=255)) -> Payment:
-    """The payment and its job, or what the key made before."""
+    """Create the payment and its job, or return the key's earlier payment."""
     amount = order.amount.quantize(Decimal("0.01"))
     parts = (order.account_id, str(amount), order.currency, order.description)
     fingerprint = sha256("\x1f".join(parts).encode()).digest()
@@ -83,7 +83,7 @@ async def create(order: Order, idempotency_key: str = Header(max_length=255)) ->
 
 
 def uuid7() -> UUID:
-    """The time in milliseconds, then chance."""
+    """Return a UUIDv7: the time in milliseconds, then random bits."""
     milliseconds = time.time_ns() // 1_000_000
     chance = uuid4().int & ((1 << 80) - 1)
     number = milliseconds << 80 | chance

@@ -1,9 +1,9 @@
-"""The ledger's work for one job, as somebody writes it who uses a queue's library well.
+"""The ledger's work for one job, as an experienced user of a queue library writes it.
 
-Exact (cents in a bigint), double-entry, with a running balance: the payment is settled, both head
-rows move, two entries are posted. In one transaction a job, as four statements or as one. The
-clearing account is one of sixteen, chosen by the customer's, and always locked second: no deadlock,
-and little waiting. Fillfactors are those of our own tables.
+Exact (cents in a bigint), double-entry, with a running balance: it settles the payment, updates
+both head rows and posts two entries, in one transaction per job, as four statements or as one. The
+clearing account is one of sixteen, chosen by the customer's account, and always locked second:
+this avoids deadlocks and most waiting. Fillfactors equal those of our tables.
 """
 
 CLEARING_ACCOUNTS = 16
@@ -54,7 +54,7 @@ INSERT INTO entries (payment_id, account_id, amount, account_seq, balance_after)
 SELECT settled.id, leg.id, leg.sign * amount, leg.seq, leg.balance
 FROM settled, (SELECT *, 1 AS sign FROM credited UNION ALL SELECT *, -1 FROM debited) AS leg"""
 
-# The rows that make a finished ledger of N payments wrong.
+# Rows that show an error in a finished ledger of N payments.
 WRONG = """
 SELECT 'entries' AS what WHERE (SELECT count(*) FROM entries) <> 2 * $1::bigint
 UNION ALL SELECT 'pending' WHERE EXISTS (SELECT FROM payments WHERE status = 'pending')
@@ -66,5 +66,5 @@ WHERE (head.balance, head.seq, head.seq) IS DISTINCT FROM (summed.balance, summe
 
 
 def clearing_account(account_id: str) -> str:
-    """Which clearing account a customer's payments debit."""
+    """Return the clearing account that a customer's payments debit."""
     return f"sys:{sum(account_id.encode()) % CLEARING_ACCOUNTS}"

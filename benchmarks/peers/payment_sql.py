@@ -1,7 +1,7 @@
-"""Create a payment idempotently, with its job, in one statement on our own tables.
+"""Create a payment and its job idempotently, in one statement on our tables.
 
 $1 id, $2 idempotency key, $3 SHA-256 of the order, $4 account, $5 amount, $6 currency,
-$7 description. One row: the payment, new or as it was, and its fingerprint to compare.
+$7 description. Returns one row: the payment, new or stored, and its fingerprint.
 """
 
 CREATE = """

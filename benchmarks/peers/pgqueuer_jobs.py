@@ -1,7 +1,7 @@
-"""PgQueuer's jobs: nothing, a stamp of their delay, or the ledger's work.
+"""PgQueuer's jobs: a no-op, a measurement of the delay, or the ledger's work.
 
-A connection of its own for the queue and a pool for the jobs' work, on uvloop; BATCH and
-CONNECTIONS can be tried otherwise from the environment.
+A dedicated connection for the queue and a pool for the jobs' work, on uvloop; the environment's
+BATCH and CONNECTIONS override the defaults.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ CONNECTIONS = int(os.environ.get("PEER_CONNECTIONS", "8"))
 
 
 async def install() -> None:
-    """Its own tables and the ledger's."""
+    """Create its own tables and the ledger's."""
     connection = await asyncpg.connect(URL)
     await Queries.from_asyncpg_connection(connection).install()
     await connection.execute(ledger.TABLES)
 
 
 async def fill(jobs: int) -> None:
-    """A backlog, through its own API."""
+    """Enqueue a backlog through its own API."""
     connection = await asyncpg.connect(URL)
     await connection.execute(ledger.FILL, jobs)
     queries = Queries.from_asyncpg_connection(connection)
@@ -47,7 +47,7 @@ async def fill(jobs: int) -> None:
 
 
 async def pace(jobs: int, rate: float) -> None:
-    """Jobs that know when they were asked for."""
+    """Enqueue jobs with their time at a steady rate."""
     queries = Queries.from_asyncpg_connection(await asyncpg.connect(URL))
     begun = time.perf_counter()
     for number in range(jobs):
@@ -56,7 +56,7 @@ async def pace(jobs: int, rate: float) -> None:
 
 
 async def work(kind: str) -> None:
-    """Work until SIGTERM; of `stamp`, print each job's delay in seconds."""
+    """Work until SIGTERM; for `stamp`, print each job's delay in seconds."""
     pool = await asyncpg.create_pool(URL, min_size=CONNECTIONS, max_size=CONNECTIONS)
     queue = PgQueuer.from_asyncpg_connection(await asyncpg.connect(URL))
     delays: list[float] = []

@@ -1,6 +1,6 @@
-"""procrastinate's jobs: nothing, or the ledger's work.
+"""procrastinate's jobs: a no-op, or the ledger's work.
 
-CONCURRENCY and CONNECTIONS can be tried otherwise from the environment.
+The environment's CONCURRENCY and CONNECTIONS override the defaults.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ URL = os.environ["DATABASE_URL"]
 CONCURRENCY = int(os.environ.get("PEER_CONCURRENCY", "20"))
 CONNECTIONS = int(os.environ.get("PEER_CONNECTIONS", "10"))
 
-logging.disable(logging.WARNING)  # That an app stands in a main module is no news here.
+logging.disable(logging.WARNING)  # It warns that the app is defined in a main module.
 app = procrastinate.App(
     connector=procrastinate.PsycopgConnector(
         conninfo=URL, min_size=CONNECTIONS, max_size=CONNECTIONS
     )
 )
-# Raw cursors take $1, as the statements have it.
+# Raw cursors accept $1 parameters, which the statements use.
 pool = AsyncConnectionPool(
     URL,
     open=False,
@@ -36,19 +36,19 @@ pool = AsyncConnectionPool(
 
 @app.task(name="nothing")
 async def nothing(payment: int) -> None:
-    """A job that does nothing."""
+    """Do nothing."""
 
 
 @app.task(name="one")
 async def one(payment: int) -> None:
-    """The ledger's work in one statement."""
+    """Do the ledger's work in one statement."""
     async with pool.connection() as tx:
         await tx.execute(ledger.ONE, (payment,))
 
 
 @app.task(name="four")
 async def four(payment: int) -> None:
-    """The ledger's work in four statements and one transaction."""
+    """Do the ledger's work in four statements and one transaction."""
     async with pool.connection() as tx:
         account, amount = await _row(tx, ledger.SETTLE, payment)
         clearing = ledger.clearing_account(account)
@@ -65,7 +65,7 @@ async def _row(tx: "psycopg.AsyncConnection[tuple[int, ...]]", statement: str, *
 
 
 async def install() -> None:
-    """Its own tables and the ledger's."""
+    """Create its own tables and the ledger's."""
     async with app.open_async(), pool:
         await app.schema_manager.apply_schema_async()
         async with pool.connection() as connection:
@@ -74,7 +74,7 @@ async def install() -> None:
 
 
 async def fill(kind: str, jobs: int) -> None:
-    """A backlog, through its own API."""
+    """Enqueue a backlog through its own API."""
     async with app.open_async(), pool:
         async with pool.connection() as connection:
             await connection.execute(ledger.FILL, (jobs,))
@@ -90,7 +90,7 @@ async def fill(kind: str, jobs: int) -> None:
 
 
 async def work() -> None:
-    """Work until SIGTERM; finished jobs are deleted, as the other peers do."""
+    """Work until SIGTERM; finished jobs are deleted, as by the other peers."""
     async with app.open_async(), pool:
         print("ready", flush=True)
         await asyncio.to_thread(sys.stdin.readline)

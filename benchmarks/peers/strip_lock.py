@@ -1,4 +1,4 @@
-"""python -m benchmarks.peers.strip_lock FILE: take the registry's addresses out of an npm lock."""
+"""python -m benchmarks.peers.strip_lock FILE: remove the registry's addresses from an npm lock."""
 
 import json
 import sys
