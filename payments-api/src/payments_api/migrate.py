@@ -1,4 +1,4 @@
-"""The schema's revisions: one command applies them before a rollout, never a server's start."""
+"""Migrations: one command applies the revisions before a rollout, never a server's start."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,8 +18,8 @@ from payments_core.db.engine import AnyRow, connect_to_primary, sqlstate_of
 from payments_core.db.schema_version import BOUND_LABEL, FOUND, ahead_problem
 
 LOCK_WAIT_SECONDS = 120
-# A table that is in use for longer lets the migration fail, to be run again, before the
-# queue behind its lock stops the running release.
+# If a table stays in use for longer, the migration fails and can be run again, before the queue
+# behind its lock stops the running release.
 TABLE_LOCK_TIMEOUT_SECONDS = 10
 
 
@@ -36,7 +36,7 @@ def _config(connection: Connection | None = None) -> Config:
 
 
 def head_revision() -> str:
-    """The revision that this release's code expects."""
+    """Return the revision that this release's code expects."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None, "the package ships its revisions"
     return head
@@ -58,7 +58,7 @@ def oldest_compatible(revision: str) -> str:
         bound: str | None = getattr(each.module, "oldest_compatible", None)
         if bound is not None:
             return bound
-    return revision  # Made before a release could read the bound.
+    return revision  # This revision is older than the bound.
 
 
 def _record_bound(revision: str) -> str:
@@ -114,15 +114,16 @@ def _accept_newer(at: str, bound: str | None, revision: str) -> None:
         raise CommandError(problem)
 
 
-# As Alembic makes it. Its owner alone can lock it, and it is there before the first revision.
+# As Alembic creates it. Only its owner can lock it, and it exists before the first revision.
 VERSION_TABLE = """
 CREATE TABLE IF NOT EXISTS alembic_version (
     version_num varchar(32) NOT NULL CONSTRAINT alembic_version_pkc PRIMARY KEY
 )"""
-# Lets readiness probes read on, and keeps every other migration out: also an earlier release's,
-# which has an advisory lock of its own, from where it first writes its revision down.
+# Readiness probes can still read; every other migration waits, including an earlier release's,
+# which takes an advisory lock, at its first write to this table.
 LOCK = "LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"
-_MADE_BY_ANOTHER = ("23505", "42P07")  # unique_violation, duplicate_table: made at the same moment.
+# unique_violation, duplicate_table: another migration created it at the same moment.
+_MADE_BY_ANOTHER = ("23505", "42P07")
 
 
 FITNESS = """
@@ -142,7 +143,7 @@ async def _refuse_unfit_database(engine: AsyncEngine) -> None:
             " TEMPLATE template0"
         )
     if made is not None and made != actual:
-        # Its indexes over texts, the one of idempotency keys too, may be in the old order.
+        # Its indexes over text, including the one over idempotency keys, may be in the old order.
         raise CommandError(
             f"the database was made with version {made} of its collation, and the server has"
             f" {actual}: REINDEX DATABASE, then ALTER DATABASE ... REFRESH COLLATION VERSION"
@@ -163,7 +164,7 @@ async def _make_version_table(engine: AsyncEngine) -> None:
 
 @asynccontextmanager
 async def _migration_connection(url: str) -> AsyncIterator[AsyncConnection]:
-    """Open one transaction that excludes other migrations: all of it is applied, or nothing."""
+    """Open one transaction that excludes other migrations and applies all revisions or none."""
     engine = create_async_engine(
         "postgresql+asyncpg://",
         poolclass=NullPool,

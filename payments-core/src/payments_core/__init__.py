@@ -1,1 +1,1 @@
-"""What the payment services agree on. It runs nothing by itself and imports no service."""
+"""The money, tables, queue and HTTP code that the services share. It imports no service."""

@@ -1,4 +1,4 @@
-"""The end of a program: an exit status and one line, never a traceback."""
+"""Command-line programs end with an exit status and one line, never with a traceback."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from payments_core.db.engine import connect, is_unavailable, reason_of
 
 READER_LEFT = 128 + signal.SIGPIPE  # The shell's exit status of a program that SIGPIPE ended.
 
-# The errors of a statement or a connection.
+# Errors of a statement or of a connection.
 DATABASE_ERRORS = (
     SQLAlchemyError,
     asyncpg.PostgresError,

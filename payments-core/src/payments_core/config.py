@@ -1,4 +1,4 @@
-"""Settings: every service reads them once, at start, from the environment."""
+"""Settings: each service reads them once, at start, from the environment."""
 
 import sys
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
-# Values of such variables are never printed: a database's URL may hold a password.
+# Their values are never printed: a database's URL may hold a password.
 SECRET_WORDS = ("DATABASE_URL", "KEY", "SECRET", "PASSWORD")
 
 
 def _file(path: Path) -> Path:
-    # pydantic's own FilePath lets a name that is too long for the system end the process.
+    # With pydantic's own FilePath, a name that is too long for the system ends the process.
     try:
         if path.is_file():
             return path
@@ -32,7 +32,7 @@ ExistingFile = Annotated[Path, AfterValidator(_file)]
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
-@lru_cache(maxsize=256)  # Each request's Host is one, too.
+@lru_cache(maxsize=256)  # Called for the Host of each request, too.
 def is_loopback(host: str) -> bool:
     """Return whether the host, a name or an address, is reachable from this machine alone."""
     if host == "localhost":

@@ -1,7 +1,7 @@
 """Supervision of a service's background tasks: none of them ends unnoticed.
 
-A service whose writer, feed or listener has died still answers, and what it answers is stale or
-never comes. So the end of any task, by an exception or without one, stops the service.
+A service whose writer, feed or listener has died still answers, with stale data or not at all. So
+the end of any task, with or without an exception, stops the service.
 """
 
 import asyncio

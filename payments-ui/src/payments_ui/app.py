@@ -1,4 +1,4 @@
-"""The page, put together: every route on one screen."""
+"""The composition of the page: every route on one screen."""
 
 import logging
 import secrets
@@ -45,13 +45,13 @@ from payments_ui.web.csrf import protect
 from payments_ui.web.errors import install_error_pages
 
 FORM_BYTES_MAX = 64 * 1024
-REMEMBERED_DAYS = 90  # The operator's name.
-NEWEST_FRESH_SECONDS = 0.3  # A flock of refetching pages costs the API one read.
+REMEMBERED_DAYS = 90  # For the operator's name.
+NEWEST_FRESH_SECONDS = 0.3  # Many pages that refetch at once cost the API one read.
 OVERVIEW_FRESH_SECONDS = 1.0
-ACCOUNTS_KEPT_MAX = 256  # Answers that accounts' pages share; each is some 50 KB.
+ACCOUNTS_KEPT_MAX = 256  # Answers that pages of accounts share; each is about 50 KB.
 COMMON_CURRENCIES = ("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "SEK")
 
-# Characters that a form's fields take: the API's own limits.
+# The lengths of form fields: the API's own limits.
 TEXT_LIMITS = {
     "account_id": ACCOUNT_ID_MAX_CHARS,
     "amount": AMOUNT_TEXT_MAX_CHARS,
@@ -69,7 +69,7 @@ def create_app(
     lifecycle: Lifecycle | None = None,
     transport: httpx2.AsyncBaseTransport | None = None,
 ) -> Quart:
-    """The app; `transport` stands in for payments-api in unit tests."""
+    """Return the app; unit tests replace payments-api by `transport`."""
     lifecycle = lifecycle or Lifecycle()
     app = Quart(__name__)
     # A redirect to another spelling would repeat the client's Host.
@@ -117,7 +117,7 @@ def _install_objects(app: Quart, client: ApiClient, feed: LiveFeed) -> None:
     """Give the app its client, its feed and the reads that pages share."""
 
     async def read_newest() -> tuple[str, PaymentPage]:
-        position = feed.position  # Before the read: what happens meanwhile is streamed.
+        position = feed.position  # Taken before the read: later changes arrive by the stream.
         return position, await client.payments({"limit": payments.PAGE_ROWS})
 
     api_client.install(app, client)
@@ -135,7 +135,7 @@ def _install_objects(app: Quart, client: ApiClient, feed: LiveFeed) -> None:
 
 
 async def _ready() -> None:
-    """Always: an API that is down does not make the page unready, the page says so itself."""
+    """Always ready: if the API is down, the page is still served and reports it."""
 
 
 def _configure(app: Quart, settings: Settings) -> None:

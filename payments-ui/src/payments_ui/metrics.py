@@ -1,4 +1,4 @@
-"""Metrics of the page, beside those of requests and of the process."""
+"""Metrics of the page, in addition to those of requests and of the process."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -27,6 +27,6 @@ SIGN_OUTS = Counter("payments_ui_sign_outs", "Sign-outs by users")
 
 
 def show_sign_ins(way: str) -> None:
-    """Show every outcome at zero: a rate misses the first event of a series that starts at 1."""
+    """Expose every outcome at zero: a rate misses the first event of a series that starts at 1."""
     for outcome in SIGN_IN_OUTCOMES.get(way, ()):
         SIGN_INS.labels(way, outcome)

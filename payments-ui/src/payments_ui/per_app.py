@@ -1,4 +1,4 @@
-"""Objects that an app has one of, such as its client of the API."""
+"""Objects that exist once per app, such as its client of the API."""
 
 from typing import Generic, TypeVar, cast
 
@@ -11,7 +11,7 @@ class PerApp(Generic[T]):
     """A typed place in an app: `install` fills it, a call returns the current app's object."""
 
     def __init__(self, name: str) -> None:
-        """Name the place; two places of one name would be the same."""
+        """Name the slot; two slots with one name would be the same slot."""
         self._key = f"payments_ui.{name}"
 
     def install(self, app: Quart, value: T) -> None:

@@ -81,7 +81,8 @@ async def _run(settings: WorkerSettings, version: str) -> None:
     warn_without_tls(dsn)
     await check_sign_in(dsn)
     keys = read_keys(settings.seal_key_file)
-    # One for each lane, renewal, rescue, pruning, heartbeat, notifier, sealer; two for the audit.
+    # One each for every lane, renewal, rescue, pruning, heartbeat, notifier and sealer; two for the
+    # audit.
     engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 8)
     register_pool_metrics(engine)
     lifecycle = Lifecycle()

@@ -124,10 +124,10 @@ def run_keys(dsn: str, arguments: argparse.Namespace) -> int:
 
 
 async def register_page(dsn: str, key: str) -> str:
-    """Store the page's own key unless it is there; return what happened. Raises KeyRefused.
+    """Store the page's own key unless it exists; return what happened. Raises KeyRefused.
 
-    A key that was revoked stays so, and is no failure: the migration runs again with the Secret
-    that is there, and a page without a key must not keep the schema from its release.
+    A revoked key stays revoked, and this is no failure: the migration runs again with the existing
+    Secret, and a page without a key must not keep the schema from its release.
     """
     grant = KeyGrant(PAGE_KEY_NAME, frozenset(SCOPES))
     engine = create_engine(dsn, application_name="payments-keys", pool_size=1)

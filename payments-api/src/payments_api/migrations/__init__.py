@@ -1,1 +1,1 @@
-"""The schema, revision by revision."""
+"""The schema's revisions."""

@@ -1,4 +1,4 @@
-"""Run by Alembic: applies the revisions over the connection that migrate.py made."""
+"""Alembic's entry point: applies the revisions over migrate.py's connection."""
 
 from alembic import context
 

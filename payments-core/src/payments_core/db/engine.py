@@ -30,7 +30,7 @@ STATEMENT_TIMEOUT_SECONDS = 30
 IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 15  # Frees the locks of a stalled process.
 POOL_WAIT_SECONDS = 5
 CANCEL_GRACE_SECONDS = 0.05  # TCP connects within it, or finds no server.
-# What a caller may see while Postgres restarts, is unreachable, or all connections are busy.
+# The errors while Postgres restarts, is unreachable, or has no free connection.
 _UNAVAILABLE_SQLSTATES = ("08", "53", "57P", "25006", "55P03", "57014")
 
 
@@ -42,11 +42,11 @@ def server_settings(application_name: str) -> dict[str, str]:
         "statement_timeout": f"{STATEMENT_TIMEOUT_SECONDS}s",
         "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_TIMEOUT_SECONDS}s",
         "timezone": "UTC",
-        # A database or a role may have set these differently.
+        # The database or the role may set these differently.
         "default_transaction_isolation": "read committed",
         "datestyle": "ISO, MDY",
-        # One plan for every batch, made for index look-ups: with a custom plan's estimate, or
-        # the costs of a spinning disk, the planner hash-joins a batch with whole tables.
+        # Keep one plan for every batch, made of index look-ups. With a custom plan's estimate, or
+        # with the costs of a spinning disk, the planner hash-joins a batch with whole tables.
         "plan_cache_mode": "force_generic_plan",
         "random_page_cost": "1.1",
         "jit": "off",

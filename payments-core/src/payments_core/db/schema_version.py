@@ -1,10 +1,10 @@
-"""The schema that this release's code needs, and the releases that a schema still serves."""
+"""The schema version that this release needs, and the releases that a schema still serves."""
 
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-# The newest of payments_api/migrations; a test keeps the two in step. Numbers sort as texts.
+# The newest revision in payments_api/migrations; a test compares the two. Numbers sort as text.
 SCHEMA_REVISION = "0014"
 
 # The migration leaves the bound as a comment on Alembic's table: a release that does not know the

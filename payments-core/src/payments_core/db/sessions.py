@@ -31,7 +31,7 @@ class DatabaseReadOnly(ConnectionError):
 
 async def refuse_read_only(connection: "asyncpg.Connection[Any]", seconds: float) -> None:
     """Raise DatabaseReadOnly unless the session takes writes."""
-    # Not what the server reports at the start of a session: a pooler repeats an old report.
+    # Ask the server: the value reported at the session's start may be a pooler's old one.
     if await connection.fetchval(READ_ONLY, timeout=seconds):
         raise DatabaseReadOnly
 
@@ -45,7 +45,7 @@ async def prove_writable(connection: AsyncConnection) -> None:
 
 
 def is_session_over(error: BaseException) -> bool:
-    """Whether Postgres says that this session is of no more use."""
+    """Return whether Postgres reports that this session can no longer be used."""
     return getattr(error, "sqlstate", None) in SESSION_OVER_SQLSTATES
 
 
@@ -76,7 +76,7 @@ def watch_sessions(engine: AsyncEngine) -> None:
 
 
 def doubt_sessions(engine: AsyncEngine) -> None:
-    """Have every session that is open now replaced before it is used again."""
+    """Replace every session that is open now before its next use."""
     _pool_of(engine).doubted_at = monotonic()
 
 
@@ -86,7 +86,7 @@ def _pool_of(engine: AsyncEngine) -> MeasuredPool:
 
 
 def _reported_role(driver: "asyncpg.Connection[Any]") -> tuple[object, object]:
-    """What the server last reported of its role; None each before PostgreSQL 14."""
+    """Return the role that the server last reported: None for each value before PostgreSQL 14."""
     settings = driver.get_settings()
     return (
         getattr(settings, "in_hot_standby", None),

@@ -30,9 +30,9 @@ _FROM = re.compile(r"\bFROM\s+([a-z_]+)", re.IGNORECASE)
 
 
 class MeasuredPool(AsyncAdaptedQueuePool):
-    """SQLAlchemy's pool, its waits measured.
+    """SQLAlchemy's pool with measured waits.
 
-    Sessions opened up to `doubted_at`, of the monotonic clock, are replaced before their next use.
+    Sessions opened up to `doubted_at`, on the monotonic clock, are replaced before their next use.
     """
 
     doubted_at = float("-inf")
@@ -78,7 +78,7 @@ def register_pool_metrics(engine: AsyncEngine) -> None:
 
 @lru_cache(maxsize=512)
 def summary_of(statement: str) -> tuple[str, str]:
-    """(operation, summary) of a statement: ("INSERT", "INSERT payments, INSERT recon_jobs").
+    """Return (operation, summary) of a statement: ("INSERT", "INSERT payments, INSERT recon_jobs").
 
     The summary is db.query.summary of the semantic conventions: no values, few different ones.
     """

@@ -14,7 +14,7 @@ from payments_core.config import is_loopback
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 VERIFYING = ("verify-ca", "verify-full")
-# A parameter of the URL, and the variable that stands in for it.
+# A parameter of the URL, and its environment variable.
 _FILES = {"sslrootcert": "PGSSLROOTCERT", "sslcert": "PGSSLCERT", "sslkey": "PGSSLKEY"}
 _HOME_ROOT = Path(".postgresql/root.crt")
 
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 class DatabaseTlsError(ConnectionError):
-    """The connection to the database is not as secure as the settings ask for."""
+    """The connection to the database is less secure than the settings require."""
 
 
 def tls_mode(url: str) -> str:

@@ -1,4 +1,4 @@
-"""DATABASE_URL as libpq reads it: each part works, or is rejected at start by name."""
+"""DATABASE_URL as libpq reads it: each part is applied, or rejected at start by name."""
 
 import re
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ TCP_OPTIONS: Mapping[str, int] = {
     "TCP_USER_TIMEOUT": 15_000,  # Milliseconds until sent bytes must be acknowledged.
 }
 
-# What asyncpg itself reads. It would send any other parameter to the server as a setting.
+# The parameters that asyncpg reads. It would send any other one to the server as a setting.
 _ASYNCPGS = frozenset(
     {
         *("host", "port", "dbname", "user", "password", "passfile", "options"),
@@ -25,7 +25,7 @@ _ASYNCPGS = frozenset(
         *("krbsrvname", "gsslib", "service"),
     }
 )
-# The option of the socket, and its largest value.
+# The socket option, and its largest value.
 _TCP = {
     "keepalives_idle": ("TCP_KEEPIDLE", 600),
     "keepalives_interval": ("TCP_KEEPINTVL", 600),
@@ -60,14 +60,14 @@ class DatabaseUrl:
 
     @property
     def where(self) -> str:
-        """Host and port, for messages."""
+        """Return host and port, for messages."""
         return f"{self.host}:{self.port}"
 
 
 def read_url(text: str) -> DatabaseUrl:
     """Return the parsed URL. Raises ValueError, whose text never quotes the URL's secrets."""
     parts = _split(text)
-    # Names that the URL gives twice: the last one counts, as for libpq.
+    # If the URL repeats a name, the last one counts, as for libpq.
     query = dict(_query(parts))
     tcp_options = dict(TCP_OPTIONS)
     timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
@@ -141,7 +141,7 @@ def _query(parts: SplitResult) -> list[tuple[str, str]]:
 
 
 def _address(parts: SplitResult, query: Mapping[str, str]) -> tuple[str, int]:
-    """The one host, or folder of a socket, and the port."""
+    """Return the one host, or folder of a socket, and the port."""
     netloc = parts.netloc.rpartition("@")[2]
     host, colon, port = netloc.rpartition(":")
     if not colon or port.endswith("]"):

@@ -1,1 +1,1 @@
-"""The domain: money, payments. It imports nothing else of ours."""
+"""The domain: money and payments. It imports no other module of this project."""

@@ -8,7 +8,7 @@ from iso4217 import Currency
 
 AMOUNT_LIMIT = Decimal(10) ** 15  # Exclusive; far above any payment, far below any overflow.
 AMOUNT_TEXT_MAX_CHARS = 64  # Longer texts are rejected before they are parsed.
-# A JSON number's own grammar (RFC 8259, 6): in quotes or not, the same texts are amounts.
+# The grammar of a JSON number (RFC 8259, 6); a quoted amount must match it too.
 AMOUNT_TEXT_PATTERN = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
 DEFAULT_CURRENCY = "USD"
 CURRENCY_PATTERN = "^[A-Z]{3}$"
@@ -35,7 +35,7 @@ class UnknownCurrency(MoneyError):
 
 @cache
 def _decimals_by_code() -> dict[str, int]:
-    # Funds and metals (XAU, XXX, ...) have no minor unit and are not paid in.
+    # Funds and metals (XAU, XXX, ...) have no minor unit and cannot be paid in.
     return {c.code: c.exponent for c in Currency if c.exponent is not None}
 
 
@@ -117,13 +117,13 @@ def _decimal_of_text(text: str) -> Decimal:
 
 
 def zero_in(currency: str) -> Decimal:
-    """Return zero with the currency's decimals; without any in a code that is not in use."""
+    """Return zero with the currency's decimals, or without decimals if the code is not in use."""
     return Decimal((0, (0,), -_decimals_by_code().get(currency, 0)))
 
 
 def amount_text(amount: Decimal) -> str:
-    """Return the amount for people and JSON, with the decimals of the stored number.
+    """Return the amount as text, with the decimals of the stored number.
 
-    Its currency may have other decimals today, or have left ISO 4217.
+    The currency may have other decimals today, or have left ISO 4217.
     """
     return f"{amount:f}"

@@ -82,7 +82,7 @@ class NewPayment:
         return hashlib.sha256(text.encode()).digest()
 
     def asks_for(self, payment: "CreatedPayment") -> bool:
-        """Whether the payment is what the client asks for, whatever its decimals."""
+        """Return whether the payment matches the client's request, in any number of decimals."""
         return (self.account_id, self.amount, self.currency, self.description) == (
             payment.account_id,
             payment.amount,

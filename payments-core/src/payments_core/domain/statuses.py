@@ -24,7 +24,7 @@ OPERATOR_ACTIONS: tuple[OperatorAction, ...] = get_args(OperatorAction)
 
 OPERATOR_MAX_CHARS = 200
 REASON_MAX_CHARS = 1000
-ERROR_FILTER_MAX_CHARS = 500  # Of the text by which dead letters are chosen.
+ERROR_FILTER_MAX_CHARS = 500  # The text of the filter for dead letters.
 
-# A worker is alive if its last heartbeat is at most this old: three missed ones, and a little.
+# A worker is alive if its last heartbeat is at most this old: three missed ones and a margin.
 WORKER_ALIVE_SECONDS = 20

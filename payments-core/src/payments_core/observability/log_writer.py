@@ -21,13 +21,13 @@ DROPPED = Counter("log_lines_dropped", "Log lines that could not be written.")
 
 
 class LogWriter(logging.Handler):
-    """Formats records where they are logged, and writes their lines to a file descriptor."""
+    """Formats records when they are logged, and writes their lines to a file descriptor."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__()
         self._descriptor = descriptor
         self._lines: queue.Queue[str] = queue.Queue(LINES_MAX)
-        self._dropped = 0  # Of these nothing has been logged yet.
+        self._dropped = 0  # Dropped lines that no log line has reported yet.
         self._counting = threading.Lock()
         threading.Thread(target=self._write_lines, name="log-writer", daemon=True).start()
 
@@ -62,7 +62,7 @@ class LogWriter(logging.Handler):
                     lines.append(self._lines.get_nowait())
             try:
                 self._write(lines)
-            except OSError:  # The reader has gone; the process works on.
+            except OSError:  # The reader has gone; the process continues.
                 self._drop(len(lines))
             finally:
                 for _ in lines:

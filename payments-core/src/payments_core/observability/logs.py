@@ -1,8 +1,8 @@
-"""Logs: one JSON object a line for machines, a readable line for a terminal.
+"""Logs: one JSON object per line for machines, a readable line for a terminal.
 
-A message is the event's name; what belongs to it goes into `extra`. Trace and span ids are
-added here. No description, key or secret is ever given to a log call, and what Postgres
-quotes of a row in its errors is cut out here, since that may hold any of them.
+A message is the event's name; its fields are in `extra`. Trace and span ids are added here. No log
+call gets a description, key or secret. Postgres' errors quote rows, which may hold any of them, so
+the quotes are removed here.
 """
 
 import json
@@ -29,13 +29,13 @@ _QUOTED_ROW = re.compile(
 )
 
 
-# Of C0, DEL and C1: a terminal obeys them, and a client chooses what some fields hold.
+# C0, DEL and C1: a terminal obeys them, and clients choose the content of some fields.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 _ESCAPES_IN_TRACEBACK = {code: text for code, text in _ESCAPES.items() if chr(code) not in "\n\t"}
 
 
 def without_rows(text: str) -> str:
-    """The text without what Postgres or SQLAlchemy quote in it of a row or of parameters."""
+    """Return the text without the rows and parameters that Postgres or SQLAlchemy quote."""
     if "DETAIL" not in text and "row contains" not in text and "[parameters" not in text:
         return text
     return _QUOTED_ROW.sub("(row not shown)", text)
@@ -65,7 +65,7 @@ class _Formatter(logging.Formatter):
 
 
 class JsonFormatter(_Formatter):
-    """{"time","level","service","event", ...}: the event's name, then what `extra` gave."""
+    """{"time","level","service","event", ...}: the event's name, then the fields of `extra`."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class JsonFormatter(_Formatter):
         return f"{self._second_text}.{int(record.msecs):03d}Z"
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line, whatever the message holds."""
+        """Return one line, whatever the message holds."""
         line: dict[str, Any] = {
             "time": self._time(record),
             "level": record.levelname.lower(),
@@ -103,7 +103,7 @@ class ConsoleFormatter(_Formatter):
         self.colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
-        """One line with control characters escaped, and the traceback below it."""
+        """Return one line with control characters escaped, followed by the traceback."""
         at = time.strftime("%H:%M:%S", time.localtime(record.created))
         level = f"{record.levelname:<7}"
         if self.colours:
@@ -123,7 +123,7 @@ class ConsoleFormatter(_Formatter):
 
 
 class TelemetryOnceAMinute(logging.Filter):
-    """Of all that telemetry says about its own troubles, one line a minute, without traceback."""
+    """Reduce telemetry's reports of its own problems to one line a minute, without traceback."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -131,7 +131,7 @@ class TelemetryOnceAMinute(logging.Filter):
         self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the record is logged; it is then named telemetry_trouble."""
+        """Return whether to log the record; if so, rename it to telemetry_trouble."""
         if not record.name.startswith("opentelemetry"):
             return True
         now = time.monotonic()
@@ -155,7 +155,7 @@ def configure_logs(service: str, level: str, log_format: str) -> None:
     handler.setFormatter(JsonFormatter(service) if as_json else ConsoleFormatter(colours=terminal))
     handler.addFilter(TelemetryOnceAMinute())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # httpx2 logs every request; Authlib at DEBUG logs what proves a sign-in to its provider.
+    # httpx2 logs every request; at DEBUG, Authlib logs the secrets that it sends to the provider.
     for noisy in (
         "hypercorn.error",
         "httpx2",
@@ -165,9 +165,9 @@ def configure_logs(service: str, level: str, log_format: str) -> None:
         "urllib3",
     ):
         logging.getLogger(noisy).setLevel("WARNING")
-    # SQLAlchemy logs a pool by its class's module: that one was disposed of is no news.
+    # SQLAlchemy logs under the pool class's module; a disposed pool is no news.
     logging.getLogger("payments_core.db.telemetry").setLevel("WARNING")
-    # Told for every span that its queue has no place for, on the path of a request.
+    # Logged for every span that its full queue rejects, on the path of a request.
     logging.getLogger("opentelemetry.sdk._shared_internal").setLevel("ERROR")
-    # Looked up for each record, and shown in none.
+    # Read for each record, but never shown.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False

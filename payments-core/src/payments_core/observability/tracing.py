@@ -54,7 +54,7 @@ FLUSH_SECONDS_MAX = 2.0  # A stop must not wait for an exporter that is down.
 JOBS_QUEUE = "recon_jobs"  # messaging.destination.name, where jobs are sent and processed.
 
 PROPAGATOR = TraceContextTextMapPropagator()
-_ODD = tuple("13579bdf")  # The last digit of the flags, of which the lowest bit is "sampled".
+_ODD = tuple("13579bdf")  # The last hex digit of the flags; its lowest bit is "sampled".
 _CERTIFICATES = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE")
 _SAMPLERS = "always_on|always_off|traceidratio"
 

@@ -163,7 +163,7 @@ async def claim(
 
 
 async def complete(tx: AsyncConnection, lease: Lease, job_ids: Sequence[int]) -> None:
-    """Finish jobs in the transaction of their work. Raises LeaseLost, which rolls back both."""
+    """Finish jobs in the transaction of their work. Raises LeaseLost: roll both back."""
     if await _fenced(tx, COMPLETE, job_ids, lease) != len(job_ids):
         raise LeaseLost
 

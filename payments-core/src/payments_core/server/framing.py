@@ -11,10 +11,10 @@ import h11
 
 from payments_core.server.limits import HEADERS_MAX, HEADERS_MAX_BYTES
 
-# Control characters but for TAB, CR and LF. h11 rejects NUL alone.
+# Control characters except TAB, CR and LF. h11 rejects only NUL.
 CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
 HOST = re.compile(rb"(?:[\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?")
-# What a request may state only once. h11 itself sees to Host and Transfer-Encoding, but merges
+# Headers that a request may contain only once. h11 checks Host and Transfer-Encoding, but merges
 # equal lengths.
 ONCE = (b"\nauthorization:", b"\ncontent-length:", b"\ncontent-type:")
 
@@ -59,7 +59,7 @@ class StrictConnection(h11.Connection):
         if not isinstance(event, h11.Request):
             return event
         self._skipped_line = False
-        # h11 also accepts a head that ends in bare line feeds; what is looked at then holds them.
+        # h11 also accepts headers that end in bare line feeds; the bytes below then contain them.
         end = received.find(b"\r\n\r\n")
         head = received if end < 0 else received[: end + 4]
         lower = head.lower()
@@ -72,7 +72,7 @@ class StrictConnection(h11.Connection):
 
 
 def _status_of_fault(request: h11.Request, head: bytes, lower: bytes) -> int:
-    """The status to reject the request with; 0 if it is sound. `head` is its bytes."""
+    """Return the status to reject the request with, or 0 if it is valid. `head` is its bytes."""
     if request.http_version not in (b"1.1", b"1.0"):
         return 505
     lines = head.count(b"\r\n")
@@ -118,7 +118,7 @@ def _is_host(host: bytes) -> bool:
 
 
 def _field(lower: bytes, name: bytes) -> bytes:
-    """The value of the header, which `lower` states once at most."""
+    """Return the header's value; `lower` contains it once at most."""
     return lower.partition(name)[2].partition(b"\r")[0].strip(b" \t")
 
 

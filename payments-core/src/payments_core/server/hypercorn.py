@@ -44,7 +44,7 @@ class BoundedConfig(Config):
         }
 
     def create_sockets(self) -> Sockets:
-        """Return the sockets, which are bound already."""
+        """Return the sockets, which are already bound."""
         return Sockets([], self._listeners, [])
 
 
@@ -68,8 +68,8 @@ async def serve_with_hypercorn(
     config.max_app_queue_size = 0
     config.graceful_timeout = options.drain_seconds
     config.include_server_header = False
-    config.accesslog = None  # The app writes its own.
-    # Given by name, Hypercorn would add a handler of its own: every line twice.
+    config.accesslog = None  # The app writes its own access log.
+    # Given a name, Hypercorn would add a handler and log every line twice.
     config.errorlog = logging.getLogger("hypercorn.error")
     # Hypercorn has no setting for the class of its connections.
     cast(Any, hypercorn_run).TCPServer = BoundedConnection
@@ -77,7 +77,7 @@ async def serve_with_hypercorn(
 
 
 async def _stay_with_http1(_request: h11.Request) -> None:
-    """Switch to no other protocol: StrictConnection has seen to it already."""
+    """Switch to no other protocol: StrictConnection has already rejected upgrades."""
 
 
 class BoundedConnection(TCPServer):
@@ -114,11 +114,11 @@ class BoundedConnection(TCPServer):
         http1 = cast(Any, self.protocol.protocol)
         http1.connection = self._http
         http1._check_protocol = _stay_with_http1
-        with suppress(OSError):  # Too slow, or gone.
+        with suppress(OSError):  # Too slow, or disconnected.
             await self._read_requests()
         self._at_eof = True
         await self.protocol.handle(Closed())
-        # Hypercorn would keep the connection until this task ends by itself.
+        # Hypercorn would keep the connection until this task ends.
         await self.idle_task.stop()
 
     async def _read_requests(self) -> None:
@@ -178,7 +178,8 @@ class BoundedConnection(TCPServer):
             self._connections.mark_idle(self)
             return
         if self.writer.transport.is_closing():
-            raise ConnectionResetError  # Pipelined before the client left: no use in answering.
+            # Pipelined before the client disconnected: an answer would reach no one.
+            raise ConnectionResetError
         self._answered.clear()
         self._idle_since = None
         self._head_is_next = True
@@ -188,7 +189,7 @@ class BoundedConnection(TCPServer):
         if self._head_is_next:
             self._head_is_next = False
             self._head = event.data
-            self.loop.call_soon(self._send_head)  # The body may take long: a stream's does.
+            self.loop.call_soon(self._send_head)  # The body may take long, as in a stream.
             return
         data = self._head + event.data
         self._head = b""
@@ -224,7 +225,7 @@ class BoundedConnection(TCPServer):
         self._closer = self.loop.call_later(seconds, self.writer.close)
 
     async def _close(self) -> None:
-        # A client that the kernel dropped may be reported here only.
+        # A client that the kernel dropped may be reported only here.
         with suppress(OSError):
             await super()._close()
 

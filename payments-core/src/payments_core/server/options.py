@@ -1,4 +1,4 @@
-"""What a service states about how it is served, and the state of its process."""
+"""How a service is served, and the state of its process."""
 
 import asyncio
 from dataclasses import dataclass, field

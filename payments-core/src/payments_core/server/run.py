@@ -23,7 +23,7 @@ from payments_core.server.options import (
 )
 
 GC_YOUNG_OBJECTS = 20_000  # Before a collection; Python's default is 700.
-FILES_RESERVED = 100  # Of those that this process may open: for Postgres, logs and the like.
+FILES_RESERVED = 100  # Of the files that this process may open: for Postgres, logs and the like.
 
 log = logging.getLogger(__name__)
 

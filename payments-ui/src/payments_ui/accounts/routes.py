@@ -15,13 +15,13 @@ blueprint = Blueprint("accounts", __name__, url_prefix="/accounts")
 
 
 def _place(account_id: str) -> AccountPlace:
-    """Return the account, currency and position of the request."""
+    """Return the requested account, currency and position."""
     currency = request.args.get("currency", "").strip().upper()
     return AccountPlace(account_id, currency, request.args.get("cursor", ""))
 
 
 async def _not_an_account(text: str) -> Response:
-    """Return a 404: the text, often from the search field, can name no account."""
+    """Return a 404 for a text, often from the search field, that is no valid account name."""
     return await render(
         "error.html",
         404,

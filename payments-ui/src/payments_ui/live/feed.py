@@ -32,7 +32,7 @@ from payments_ui.metrics import (
 from payments_ui.per_app import PerApp
 
 RING_FRAMES_MAX = 240  # Two minutes at two frames a second: a short interruption loses nothing.
-RING_BYTES_MAX = 4 << 20  # Whatever the size of the frames.
+RING_BYTES_MAX = 4 << 20  # The bound for large frames.
 ROWS_PER_FRAME_MAX = 100  # More than a page shows: refetching is cheaper.
 BEAT_SECONDS = 10.0  # Lets a page notice a dead connection.
 STALLED_SECONDS_MAX = 30.0  # A page that reads nothing for so long is disconnected.

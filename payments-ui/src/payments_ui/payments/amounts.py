@@ -38,7 +38,7 @@ def _split(digits: str, currency: str) -> tuple[str, str]:
     separators = re.sub(r"[0-9]", "", digits)
     last = separators[-1:]
     if last not in (".", ",") or separators.count(last) > 1:
-        return digits, ""  # Blanks and apostrophes group, and so does what stands there twice.
+        return digits, ""  # Blanks and apostrophes only group, and so does a repeated separator.
     whole, _, decimals = digits.partition(last)
     may_group = separators == last and len(decimals) == 3 and len(whole) <= 3 and whole != "0"
     if may_group and not (last == "." and _decimals(currency) == 3):

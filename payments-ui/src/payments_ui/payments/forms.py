@@ -18,7 +18,7 @@ FIELD_NAMES = {
     "currency": "Currency",
     "description": "Description",
 }
-# As badges and the filter show them: a completed payment with a discrepancy is its own kind.
+# The kinds that badges and the filter show: a completed payment with a discrepancy is its own.
 OUTCOMES = (PENDING, COMPLETED, "discrepancy", FAILED)
 
 

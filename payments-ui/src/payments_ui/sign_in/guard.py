@@ -1,4 +1,4 @@
-"""The guard of every request: its session, and whether the role suffices."""
+"""The guard of every request: its session, and whether the session's role is sufficient."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class SignIn:
     password: PasswordCheck | None
     provider: Provider | None
     https: bool
-    on_sign_out: Callable[[str], None]  # Told the id of a session that has ended.
+    on_sign_out: Callable[[str], None]  # Called with the id of a session that has ended.
 
     @classmethod
     def made(

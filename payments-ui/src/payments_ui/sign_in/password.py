@@ -15,7 +15,7 @@ CHOSEN_MIN_CHARS = 12  # Of a password that a person chose; NIST SP 800-63B requ
 
 
 class PasswordCheck:
-    """Checks name and password in the same time, whichever is wrong."""
+    """Checks name and password in constant time, whichever is wrong."""
 
     def __init__(self, settings: SignInSettings) -> None:
         """Keep the hash; an unhashed password is hashed now and not kept."""

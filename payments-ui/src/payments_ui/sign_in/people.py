@@ -1,4 +1,4 @@
-"""From a provider's claims to a person and a role."""
+"""Map a provider's claims to a person and a role."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def person_of(settings: SignInSettings, claims: Mapping[str, Any]) -> Person:
     """Return the person that the claims describe. Raises NoRole."""
     subject = str(claims["sub"])[:SUBJECT_MAX_CHARS]
     names = claim_values(claims, settings.oidc_name_claim)
-    # It goes into records and a header: unprintable characters are removed.
+    # The name goes into records and a header, so unprintable characters are removed.
     name = "".join(c for c in (names or [subject])[0] if c.isprintable()).strip()[
         :OPERATOR_MAX_CHARS
     ]

@@ -12,7 +12,7 @@ class Role(IntEnum):
 
     @property
     def word(self) -> str:
-        """The role's name for people."""
+        """Return the role's name for people."""
         return self.name.capitalize()
 
 

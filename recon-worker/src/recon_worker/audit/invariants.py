@@ -36,7 +36,7 @@ class Invariant:
 
     @property
     def query_of_ids(self) -> str:
-        """The query over the payments in `:ids`, for an invariant whose window is payments."""
+        """Return the query over the payments in `:ids`, if the window is payments."""
         return self.query.replace(_PAYMENTS_BETWEEN, "p.id = ANY (CAST(:ids AS uuid[]))")
 
 

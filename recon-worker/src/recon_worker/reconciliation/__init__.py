@@ -1,1 +1,1 @@
-"""Reconciliation: rules, and posting what they decide."""
+"""Reconciliation: the rules, and the posting of their decisions."""

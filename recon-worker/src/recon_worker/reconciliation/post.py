@@ -1,8 +1,8 @@
-"""One transaction for a batch: result, ledger, payment, job. All of it, or nothing.
+"""Post a batch in one transaction: results, ledger entries, payments and jobs, all or none.
 
-Two statements, whatever the batch's size, and nothing in them is left to the planner's
-guess of how many rows a batch has: look-ups go by index, and the ledger's numbers come from
-one window instead of a join.
+Two statements post a batch of any size. Their plans do not depend on the planner's estimate of the
+batch's rows: look-ups use an index, and one window function numbers the ledger entries without a
+join.
 """
 
 import zlib
@@ -17,16 +17,15 @@ from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.failpoints import reach
 from recon_worker.reconciliation.rules import RULE_VERSION, Outcome
 
-# $1 payment ids, $2 job ids, $3 which outcome each has, counted from 1; then the outcomes:
-# $4 payment status, $5 result status, $6 matched, $7 discrepancy, $8 notes; $9 the clearing
-# account.
+# $1 payment ids, $2 job ids, $3 each payment's outcome, counted from 1. The outcomes: $4 payment
+# status, $5 result status, $6 matched, $7 discrepancy, $8 notes. $9 the clearing account.
 #
-# heads: everybody locks head rows in the same order, so no two batches can wait for each
-# other. ON CONFLICT DO UPDATE waits for the row and adds to its latest version; what it
-# returns stays true until the commit. Time never goes back along an account's entries.
+# heads: all batches lock head rows in the same order, so two batches never wait for each other. ON
+# CONFLICT DO UPDATE waits for the row and adds to its latest version; the returned row cannot
+# change before the commit. An account's entries never go back in time.
 #
-# numbered: backwards from the moved head, which the last leg ends at, less leg after leg: the
-# batch's entries continue where the account stood, without gap or overlap.
+# numbered: counts back from the updated head, one leg at a time, so the batch's entries continue
+# the account's numbers and balances without a gap or an overlap.
 #
 # The ledger's ORDER BY gives the payment leg its id before the clearing leg.
 POST = f"""
@@ -95,14 +94,14 @@ SELECT count(*) FROM settled"""
 
 @dataclass(frozen=True, slots=True)
 class DecidedJob:
-    """A claimed job and what the rules made of its payment."""
+    """A claimed job and the outcome that the rules decided for its payment."""
 
     job: ClaimedJob
     outcome: Outcome
 
 
 def clearing_account(worker_id: str, shards: int) -> str:
-    """The clearing account this worker debits: few share one, so few wait for each other."""
+    """Return the clearing account that this worker debits: one of several, to reduce lock waits."""
     return f"{CLEARING_ACCOUNT_PREFIX}{zlib.crc32(worker_id.encode()) % shards:02d}"
 
 
@@ -111,11 +110,11 @@ async def post_batch(
 ) -> None:
     """Settle every payment of the batch and post the completed ones to the ledger.
 
-    Raises LeaseLost when any job is no longer held, or its payment is settled already: the
-    caller's transaction must then roll back.
+    Raises LeaseLost if the lease no longer holds one of the jobs, or if its payment is already
+    settled: the caller must then roll its transaction back.
     """
     job_ids = [decided.job.id for decided in batch]
-    # The fence comes first: a lost lease is found before any other work is done.
+    # The fence comes first, to detect a lost lease before any other work.
     await jobs.complete(tx, lease, job_ids)
     reach("after_fence")
     outcomes = list({decided.outcome: None for decided in batch})

@@ -106,7 +106,8 @@ class Reconciler:
             try:
                 async with transaction(self.engine) as tx:
                     if already:
-                        # Settled meanwhile, for example by an operator: only the job is left.
+                        # Settled in the meantime, for example by an operator: only the job remains
+                        # to complete.
                         await queue.complete(tx, lease, already)
                     if decided:
                         await self.post(tx, lease, decided)

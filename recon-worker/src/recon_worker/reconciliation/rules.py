@@ -1,9 +1,8 @@
-"""What becomes of a payment: pure functions of its amount. No clock, no database, no chance.
+"""The rules that settle a payment: pure functions of its amount, without clock, database or chance.
 
-A rule that changes gets a new RULE_VERSION and keeps the old function beside it: results
-say by which version they were decided, and the auditor decides each again by that version.
-To the auditor a version that it does not know is a broken result, so release the auditor's
-part of a new version before the worker decides by it.
+A changed rule gets a new RULE_VERSION, and the old function stays: each result records the version
+that decided it, and the auditor applies that version again. The auditor treats an unknown version
+as a broken result, so release the auditor's part of a new version before the worker uses it.
 """
 
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ MATCHED = Outcome("completed", "completed", True, None, "Reconciled")
 
 
 def decide(amount: Decimal) -> Outcome:
-    """The outcome of a payment of this amount, by the current version of the rules."""
+    """Return the outcome for a payment of this amount, by the current version of the rules."""
     if amount < 0:
         return NEGATIVE
     if amount == 0:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from recon_worker.sealing.format import DIGEST_BYTES, ENTRIES, RESULTS, SUMMARY, Head, Seal
 
 Kind = Literal[
-    "altered",  # An entry, a result or its payment is not what was sealed.
+    "altered",  # An entry, a result or its payment differs from the sealed one.
     "missing",  # An entry or a result that was sealed is gone.
     "inserted",  # A row has an id that was sealed as a gap, or that the sequence never handed out.
     "seal_altered",  # A seal does not match its hash, or does not follow the previous seal.
@@ -46,9 +46,9 @@ class Table:
 
     @property
     def compare(self) -> str:
-        """The query that compares several seals with their rows, each range by the primary key.
+        """Return the query that compares seals with their rows, each range by the primary key.
 
-        OFFSET 0 keeps Postgres from computing the hash, which is used twice, twice.
+        OFFSET 0 keeps Postgres from computing the hash twice: it is used twice.
         """
         one, many = self.of_seal, self.plural
         return f"""
@@ -64,12 +64,12 @@ class Table:
 
     @property
     def digests(self) -> str:
-        """The query for the digests that a seal holds."""
+        """Return the query for the digests that a seal holds."""
         return f"SELECT {self.of_seal}_digests FROM ledger_seals WHERE seq = $1"
 
     @property
     def current(self) -> str:
-        """The query for the digests of the present rows."""
+        """Return the query for the digests of the current rows."""
         return f"""
             SELECT id, payment_id::text, substr(hash, 1, {DIGEST_BYTES}) AS digest
             FROM ({self.rows} BETWEEN $1 AND $2) AS row ORDER BY id"""

@@ -16,7 +16,7 @@ STEP_SEALS_MAX = 1_000
 
 @dataclass(slots=True)
 class Walk:
-    """The progress of a verification, and what it expects of the next seal."""
+    """The progress of a verification, and the values that the next seal must have."""
 
     head: Head = GENESIS
     signed: bool = False
@@ -132,7 +132,7 @@ def _follow(walk: Walk, row: AnyRow, keys: Sequence[bytes]) -> Seal | None:
         why = f"seals {before.seq + 1} to {seal.seq - 1} are gone"
         _found(walk, "seal_missing", before.seq + 1, why)
     elif intact and seal.previous_hash != before.seal_hash:
-        # This one is what it was, and holds the hash of another than the one before it.
+        # This seal is intact, but its previous hash is not that of the seal before it.
         why = f"is not the seal that seal {seal.seq} follows"
         _found(walk, "seal_altered", max(before.seq, 1), why)
     elif walk.sound:

@@ -1,4 +1,4 @@
-"""Where in the queue a lane claims next, and how many jobs at once."""
+"""A lane's position in the queue, and the number of jobs that it claims at once."""
 
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -11,8 +11,8 @@ FRONT_CLAIM_PAUSE_FACTOR = 10.0
 SLOW_SECONDS = 0.1
 
 GROWTH_MAX = 5  # A batch grows to this many times its configured size.
-# Batches grow while the time per job exceeds SLOWER_RATIO times the best seen, and shrink
-# again below FAST_RATIO times the best.
+# Batches grow while the time per job exceeds SLOWER_RATIO times the best seen, and shrink below
+# FAST_RATIO times the best.
 SLOWER_RATIO, FAST_RATIO = 1.5, 1.2
 BEST_DECAY = 1.01  # Per batch, so that the best of a quiet time does not last.
 

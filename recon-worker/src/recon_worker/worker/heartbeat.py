@@ -1,4 +1,4 @@
-"""The worker's heartbeat: that it runs, and how much it settled when."""
+"""The worker's heartbeat: a sign of life, and its throughput."""
 
 from dataclasses import dataclass
 

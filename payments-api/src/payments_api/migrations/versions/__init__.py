@@ -1,1 +1,1 @@
-"""In order: r0001, r0002, ..."""
+"""The revisions in order: r0001, r0002, ..."""

@@ -192,13 +192,13 @@ INDEXES = (
 
 
 def upgrade() -> None:
-    """Make every table, each after those it refers to."""
+    """Create every table after those that it references."""
     for statement in (*TABLES.values(), *INDEXES):
         op.execute(statement)
     op.execute("INSERT INTO audit_progress DEFAULT VALUES")
 
 
 def downgrade() -> None:
-    """Drop every table, its data included."""
+    """Drop every table with its data."""
     for table in reversed(TABLES):
         op.execute(f"DROP TABLE {table}")

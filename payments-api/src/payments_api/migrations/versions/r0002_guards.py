@@ -52,7 +52,7 @@ END $$"""
 
 
 def upgrade() -> None:
-    """Raise, never ignore: a rule that drops a change silently would hide the mistake."""
+    """Create triggers that raise: a rule that silently drops a change would hide the mistake."""
     op.execute(REFUSE_CHANGE)
     op.execute(REFUSE_UNBALANCED)
     for table in APPEND_ONLY_TABLES:

@@ -1,4 +1,4 @@
-"""Least-privileged roles: an owner that cannot log in, one role a service, one that reads.
+"""Least-privileged roles: an owner that cannot log in, one role per service, one read-only role.
 
 Revision ID: 0003
 Revises: 0002
@@ -47,7 +47,7 @@ TABLES = (
 READERS = "payments_api, payments_worker, payments_readonly"
 SETTLING = "UPDATE (status, settled_at, updated_at) ON payments"
 
-# The API records payments and decides on dead letters; only the worker touches money.
+# The API records payments and decides about dead letters; only the worker posts money.
 GRANTS = (
     f"GRANT USAGE ON SCHEMA public TO payments_owner, {READERS}",
     # Readiness compares the schema's revision with the release's.
@@ -65,7 +65,7 @@ GRANTS = (
 
 
 def upgrade() -> None:
-    """Make the roles where they are missing, hand over the tables, grant the least."""
+    """Create the missing roles, transfer the tables to the owner, grant the least privileges."""
     op.execute(ROLES)
     for table in TABLES:
         op.execute(f"ALTER TABLE {table} OWNER TO payments_owner")
@@ -74,7 +74,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Take the grants back. The roles stay: other databases of the server may use them."""
+    """Revoke the grants. The roles stay: other databases of the server may use them."""
     for table in TABLES:
         op.execute(f"ALTER TABLE {table} OWNER TO CURRENT_USER")
         op.execute(f"REVOKE ALL ON {table} FROM {READERS}")

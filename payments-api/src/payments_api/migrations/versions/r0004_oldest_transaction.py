@@ -1,8 +1,8 @@
-"""How old the oldest transaction is: one number for the metrics, and no more.
+"""The age of the oldest transaction, as one number for the metrics.
 
-pg_stat_activity hides other roles' transactions; pg_read_all_stats would show them all, their
-statements too. A function that runs as its owner shows the one figure. Where the migration's
-role is no superuser nor in pg_read_all_stats, it sees that role's transactions only.
+pg_stat_activity hides other roles' transactions; pg_read_all_stats would also show their
+statements. A function that runs as its owner shows this one number. If the migration's role is
+neither superuser nor member of pg_read_all_stats, the function sees that role's transactions only.
 
 Revision ID: 0004
 Revises: 0003
@@ -30,7 +30,7 @@ $$"""
 
 
 def upgrade() -> None:
-    """Make the function, for our own roles only."""
+    """Create the function, for our own roles only."""
     op.execute(FUNCTION)
     op.execute("REVOKE ALL ON FUNCTION oldest_transaction_age_seconds() FROM PUBLIC")
     op.execute(

@@ -32,7 +32,7 @@ CREATE TABLE api_keys (
         CHECK (tenant IS NULL OR NOT 'jobs:admin' = ANY (scopes))
 )"""
 
-# The API reads keys, and writes down when they were used; only the owner makes or ends one.
+# The API reads keys and records their use; only the owner creates or ends one.
 GRANTS = (
     "GRANT SELECT, UPDATE (last_used_at) ON api_keys TO payments_api",
     "GRANT SELECT (id, name, scopes, tenant, replaces, created_at, expires_at, revoked_at,"
@@ -41,7 +41,7 @@ GRANTS = (
 
 
 def upgrade() -> None:
-    """Make the table, for the owner; let the API read it."""
+    """Create the table for the owner; let the API read it."""
     op.execute(TABLE)
     op.execute("ALTER TABLE api_keys OWNER TO payments_owner")
     for grant in GRANTS:
@@ -49,5 +49,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the table: every key is gone."""
+    """Drop the table with every key."""
     op.execute("DROP TABLE api_keys")

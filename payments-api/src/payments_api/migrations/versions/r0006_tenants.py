@@ -1,6 +1,6 @@
-"""The payments of one tenant, newest first: an index that holds tenants' payments alone.
+"""An index over tenants' payments only, by tenant and newest first.
 
-Where payments are many, it is built beforehand without stopping anybody; the revision says how.
+On a large table, build it beforehand without blocking writers; the revision says how.
 
 Revision ID: 0006
 Revises: 0005
@@ -16,7 +16,7 @@ depends_on = None
 INDEX = """payments_by_tenant ON payments (split_part(account_id, '~', 1), id)
     WHERE strpos(account_id, '~') > 0"""
 
-# Reading so much takes about a second, for which nobody can pay.
+# Reading this many rows takes about a second, during which no payment can be created.
 QUICK_BYTES_MAX = 256 * 1024 * 1024
 
 REFUSE_TO_BLOCK = f"""
@@ -33,7 +33,7 @@ END $$"""
 
 
 def upgrade() -> None:
-    """Make the index, unless it is there or would take long."""
+    """Create the index, unless it exists or would take long."""
     op.execute(REFUSE_TO_BLOCK)
     op.execute(f"CREATE INDEX IF NOT EXISTS {INDEX}")
 

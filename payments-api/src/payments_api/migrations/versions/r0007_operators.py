@@ -1,4 +1,4 @@
-"""Operators' payments are on record too, and with every action its key and trace.
+"""The audit log also records operators' payments, and each action's key and trace.
 
 Revision ID: 0007
 Revises: 0006
@@ -14,7 +14,7 @@ depends_on = None
 ADD = "ALTER TABLE operator_actions ADD CONSTRAINT action_known CHECK (action IN "
 THREE = ADD + "('create', 'replay', 'discard'))"
 TWO = ADD + "('replay', 'discard'))"
-# What was recorded meanwhile stays: then only new rows are checked.
+# Rows recorded by then stay: only new rows are checked.
 TWO_AGAIN = (
     "DO $$ BEGIN IF EXISTS (SELECT FROM operator_actions WHERE action = 'create') THEN "
     + TWO
@@ -25,7 +25,7 @@ TWO_AGAIN = (
 
 
 def upgrade() -> None:
-    """Columns that the running release leaves empty, and one action more than it knows."""
+    """Add columns that the running release leaves empty, and one action that it does not know."""
     op.execute(
         "ALTER TABLE operator_actions"
         " ADD COLUMN key_name text, ADD COLUMN trace_id text, ADD COLUMN payment_id uuid"
@@ -36,7 +36,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Without the columns, and without the third action."""
+    """Drop the columns and the third action."""
     op.execute("ALTER TABLE operator_actions DROP CONSTRAINT action_known")
     op.execute(TWO_AGAIN)
     op.execute(

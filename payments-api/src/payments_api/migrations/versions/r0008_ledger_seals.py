@@ -1,6 +1,6 @@
-"""Seals over the ledger's entries, each chained to the one before, and how far they are verified.
+"""A chain of seals over the ledger's entries, and the progress of its verification.
 
-Beside the running release: two tables that it does not know, and no lock on any that it uses.
+Safe beside the running release: two new tables, and no lock on any table that it uses.
 
 Revision ID: 0008
 Revises: 0007
@@ -52,18 +52,18 @@ TABLES = {
         )""",
 }
 READERS = "payments_api, payments_worker, payments_readonly"
-# An entry with an id that the sequence has not handed out yet came in another way.
+# An entry whose id the sequence has not handed out did not come from a posting.
 SHOW_SEQUENCE = f"GRANT SELECT ON SEQUENCE ledger_entries_id_seq TO {READERS}"
 HIDE_SEQUENCE = f"REVOKE SELECT ON SEQUENCE ledger_entries_id_seq FROM {READERS}"
 
 
 def upgrade() -> None:
-    """Make the tables, append-only the one and a bookmark the other."""
+    """Create the append-only table of seals, and the bookmark of their verification."""
     for table, statement in TABLES.items():
         op.execute(statement)
         op.execute(f"ALTER TABLE {table} OWNER TO payments_owner")
         op.execute(f"GRANT SELECT ON {table} TO {READERS}")
-    # Digests look like noise: pressing them together costs time and saves nothing.
+    # Digests are incompressible: trying costs time and saves nothing.
     op.execute("ALTER TABLE ledger_seals ALTER COLUMN entry_digests SET STORAGE EXTERNAL")
     op.execute("INSERT INTO seal_verification DEFAULT VALUES")
     op.execute(
@@ -80,7 +80,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop both tables; the ledger itself is as it was."""
+    """Drop both tables; the ledger itself does not change."""
     op.execute(HIDE_SEQUENCE)
     for table in reversed(TABLES):
         op.execute(f"DROP TABLE {table}")

@@ -1,10 +1,11 @@
-"""What a batch refers to is checked once for the batch, and more of it than a foreign key can.
+"""Triggers check a batch's references once, in place of foreign keys, and check more.
 
-A foreign key asks for each row by itself: for 500 payments 1,500 times, a quarter of the time
-that posting them took. The triggers ask once, and also whether what was posted is what the
-payment says. A payment is never deleted, so no key has to hold it in its place.
+A foreign key queries for each row: 1,500 times for 500 payments, a quarter of the time of posting
+them. The triggers query once, and also check that each posting matches its payment. A payment is
+never deleted, so no key has to protect it.
 
-Contract: 0.1.0 needs no foreign key of these two tables, and writes what the triggers ask for.
+Contract: 0.1.0 does not need the foreign keys of these two tables, and its writes satisfy the
+triggers.
 
 Revision ID: 0009
 Revises: 0008
@@ -24,8 +25,8 @@ FOREIGN_KEYS = {
     "reconciliation_results": "reconciliation_results_payment_id_fkey",
 }
 
-# Each payment is looked up by a subquery of its own, with no choice of plan: a join would be
-# planned for tables as they are when a connection first posts, and kept when they have grown.
+# Each payment is looked up by its own subquery, which leaves the planner no choice. A join would be
+# planned when a connection first posts, when tables may be small, and that plan would stay.
 REFUSE_STRAY_POSTING = """
 CREATE FUNCTION refuse_stray_posting() RETURNS trigger LANGUAGE plpgsql
 SET enable_seqscan = off AS $$
@@ -82,16 +83,16 @@ CREATE TRIGGER results_are_of_payments AFTER INSERT ON reconciliation_results
 REFERENCING NEW TABLE AS recorded
 FOR EACH STATEMENT EXECUTE FUNCTION refuse_stray_result()"""
 
-# Before an update a trigger locks each row first, with a record of its own in the log; after it,
-# it only looks. What it refuses is undone either way.
+# A trigger before an update first locks each row, with a log record for each; a trigger after it
+# only reads. Either way, a rejected update is undone.
 LOOK_AFTERWARDS = REFUSE_PAYMENT_CHANGE.replace("BEFORE UPDATE", "AFTER UPDATE")
 
-# A page holds both versions of all its rows: of 55, a quarter of the updates went elsewhere.
+# A page holds both versions of all its rows; at 55 a quarter of the updates went to another page.
 FILLFACTOR = 45
 
 
 def upgrade() -> None:
-    """Put the triggers in the keys' place, so that no moment is without either."""
+    """Replace the keys by triggers, so that one of them is in force at every moment."""
     op.execute(REFUSE_STRAY_POSTING)
     op.execute(REFUSE_STRAY_RESULT)
     op.execute("DROP TRIGGER postings_balance ON ledger_entries")
@@ -106,7 +107,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Ask for the keys again, of every row there is."""
+    """Restore the keys, which check every existing row."""
     op.execute("ALTER TABLE payments RESET (fillfactor, autovacuum_vacuum_scale_factor)")
     op.execute("ALTER TABLE payments SET (fillfactor = 55, autovacuum_vacuum_scale_factor = 0.05)")
     op.execute("DROP TRIGGER settled_payments_never_change ON payments")

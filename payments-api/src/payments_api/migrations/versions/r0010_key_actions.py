@@ -1,4 +1,4 @@
-"""What is done to API keys is on record too: who made, rotated or revoked one, and when.
+"""The audit log also records who created, rotated or revoked an API key, and when.
 
 Revision ID: 0010
 Revises: 0009
@@ -14,20 +14,20 @@ depends_on = None
 ADD = "ALTER TABLE operator_actions ADD CONSTRAINT action_known CHECK (action IN ("
 BEFORE = "'create', 'replay', 'discard'"
 SINCE = f"{BEFORE}, 'create_key', 'rotate_key', 'revoke_key'"
-# What was recorded meanwhile stays: then only new rows are checked.
+# Rows recorded by then stay: only new rows are checked.
 BEFORE_AGAIN = f"""
 DO $$ BEGIN IF EXISTS (SELECT FROM operator_actions WHERE action NOT IN ({BEFORE})) THEN
 {ADD}{BEFORE})) NOT VALID; ELSE {ADD}{BEFORE})); END IF; END $$"""
 
 
 def upgrade() -> None:
-    """Three actions more than the running release writes."""
+    """Allow three actions that the running release does not write."""
     op.execute("ALTER TABLE operator_actions DROP CONSTRAINT action_known")
     op.execute(f"{ADD}{SINCE})) NOT VALID")
     op.execute("ALTER TABLE operator_actions VALIDATE CONSTRAINT action_known")
 
 
 def downgrade() -> None:
-    """Without those."""
+    """Drop those actions."""
     op.execute("ALTER TABLE operator_actions DROP CONSTRAINT action_known")
     op.execute(BEFORE_AGAIN)

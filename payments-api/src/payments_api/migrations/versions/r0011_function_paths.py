@@ -62,7 +62,8 @@ EXCEPTION WHEN insufficient_privilege THEN
     RAISE WARNING 'oldest_transaction_age_seconds() keeps its owner, %: %', current_user, SQLERRM;
 END $$"""
 
-# PUBLIC may do both in every new database, and the second in one made before PostgreSQL 15.
+# PUBLIC has both privileges in every new database, and the second in one created before PostgreSQL
+# 15.
 TEMPORARY = """
 DO $$ BEGIN
     EXECUTE format('{} TEMPORARY ON DATABASE %I {} PUBLIC', current_database());
@@ -81,7 +82,7 @@ def qualified(function: str) -> str:
 
 
 def upgrade() -> None:
-    """Replace the bodies in place: a statement under way ends with the old one."""
+    """Replace the bodies in place: a running statement ends with the old body."""
     for function in (OLDEST_TRANSACTION, REFUSE_STRAY_POSTING, REFUSE_STRAY_RESULT):
         op.execute(qualified(function))
     for name in ("oldest_transaction_age_seconds", *GUARDS):
@@ -92,7 +93,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Put the bodies back. The role stays: other databases of the server may use it."""
+    """Restore the bodies. The role stays: other databases of the server may use it."""
     op.execute(TEMPORARY.format("GRANT", "TO"))
     op.execute("ALTER FUNCTION public.oldest_transaction_age_seconds() OWNER TO CURRENT_USER")
     for name in GUARDS:

@@ -1,6 +1,6 @@
-"""Seals cover results and their payments too: the second range of a seal of format 2.
+"""Seals also cover results and their payments: the second range of a seal of format 2.
 
-Beside the running release: nullable columns, which a seal of format 1 leaves empty.
+Safe beside the running release: nullable columns, which a seal of format 1 leaves empty.
 
 Revision ID: 0012
 Revises: 0011
@@ -37,7 +37,7 @@ def upgrade() -> None:
     """Add the range of results to seals, and to the sealer's findings."""
     added = ", ".join(f"ADD COLUMN {column} {kind}" for column, kind in COLUMNS.items())
     op.execute(f"ALTER TABLE ledger_seals {added}")
-    # Digests look like noise: pressing them together costs time and saves nothing.
+    # Digests are incompressible: trying costs time and saves nothing.
     op.execute("ALTER TABLE ledger_seals ALTER COLUMN result_digests SET STORAGE EXTERNAL")
     for name, check in CHECKS.items():
         op.execute(f"ALTER TABLE ledger_seals ADD CONSTRAINT {name} CHECK ({check}) NOT VALID")

@@ -1,10 +1,10 @@
-"""Each service inserts and updates the columns that it fills, and none that tell when or by whom.
+"""Each service inserts and updates only the columns that it fills; the database fills the rest.
 
-The database itself fills ids, numbers and times. What a service must write is checked as it is
-written: a settlement has the time of its transaction, a posting is not back-dated, the API settles
-payments as failed alone, and a seal continues the chain up to ids that were handed out.
+The database fills ids, numbers and times. Triggers check the values that a service must write: a
+settlement has the time of its transaction, a posting is not back-dated, the API settles payments as
+failed only, and a seal continues the chain up to ids that were handed out.
 
-Contract: 0.1.0 writes no column that it may not write any more.
+Contract: 0.1.0 writes no column that loses its privilege here.
 
 Revision ID: 0013
 Revises: 0012
@@ -27,7 +27,7 @@ API, WORKER = "payments_api", "payments_worker"
 _ACTION = "action, actor, reason, job_ids, key_name, trace_id, payment_id"
 _RESULT = "payment_id, recon_job_id, status, matched, notes, rule_version"
 
-# (privilege, table, role, columns); without columns the privilege is taken away as a whole.
+# (privilege, table, role, columns); without columns the whole privilege is revoked.
 COLUMNS = (
     (
         *("INSERT", "payments", API),
@@ -59,7 +59,7 @@ COLUMNS = (
     ("INSERT", "audit_progress", WORKER, ""),
 )
 
-# A transaction that has been open since yesterday would date it yesterday.
+# A transaction that has been open since yesterday would date the row yesterday.
 ACTION_TIME = "ALTER TABLE operator_actions ALTER COLUMN created_at SET DEFAULT "
 
 REFUSE_BROKEN_CHAIN = f"""
@@ -97,7 +97,7 @@ BEGIN
               HINT = 'Settle at the time of the transaction; the API fails payments alone.';
 END $$"""
 
-# Of administrators nothing is asked: they move data between systems, times included.
+# Administrators are not checked: they move data between systems, times included.
 TRIGGERS = (
     "CREATE TRIGGER seals_continue_the_chain AFTER INSERT ON ledger_seals"
     " FOR EACH ROW EXECUTE FUNCTION public.refuse_broken_chain()",
@@ -130,7 +130,7 @@ def _guard(function: str, also: str = "") -> str:
 
 
 def upgrade() -> None:
-    """Replace tables by columns in one transaction, which no statement sees half done."""
+    """Replace table privileges by column privileges, in one transaction."""
     op.execute(_guard(REFUSE_STRAY_POSTING, _BACK_DATED))
     op.execute(_guard(REFUSE_STRAY_RESULT, _DECIDED_BY_API))
     op.execute(REFUSE_BROKEN_CHAIN)
@@ -139,7 +139,7 @@ def upgrade() -> None:
         op.execute(trigger)
     op.execute(f"{ACTION_TIME} clock_timestamp()")
     for privilege, table, role, columns in COLUMNS:
-        # Taking a table's privilege away takes those of its columns along.
+        # Revoking a table's privilege also revokes those of its columns.
         op.execute(f"REVOKE {privilege} ON {table} FROM {role}")
         if columns:
             op.execute(f"GRANT {privilege} ({columns}) ON {table} TO {role}")

@@ -1,8 +1,9 @@
-"""payments_readonly reads, within bounds, and no role stores large objects.
+"""payments_readonly reads within bounds, and no role stores large objects.
 
-What keeps it from writing is that it has no privilege to write. Its settings are for accidents: a
-session may change all but temp_file_limit. They hold in this database; the number of connections
-holds in the whole server. A migration whose role may not alter the role says so and goes on.
+The role cannot write because it has no privilege to write. Its settings protect against accidents:
+a session may change all of them except temp_file_limit. They apply to this database; the connection
+limit applies to the whole server. A migration whose role may not alter payments_readonly reports
+this and continues.
 
 Contract: 0.1.0 stores no large object.
 
@@ -27,7 +28,7 @@ SETTINGS = {
     "temp_file_limit": "1GB",
 }
 
-# PUBLIC may call these in every new database; the rest of their kind need an object to work on.
+# PUBLIC may call these in every new database; the other such functions need an existing object.
 LARGE_OBJECT_WRITERS = (
     "lo_creat(integer)",
     "lo_create(oid)",
@@ -43,7 +44,7 @@ _IN_DATABASE = "ALTER ROLE payments_readonly IN DATABASE %I"
 
 
 def _tolerant(statements: list[str]) -> str:
-    """Return a block that warns, and changes nothing, where the role may not do so."""
+    """Return a block that warns, and changes nothing, if the role lacks the privilege."""
     body = "\n".join(f"    {statement};" for statement in statements)
     return f"""
 DO $$ BEGIN
@@ -54,7 +55,7 @@ END $$"""
 
 
 def upgrade() -> None:
-    """Set the bounds, and take from everybody what only an owner of large objects needs."""
+    """Set the bounds, and revoke the functions of large objects from PUBLIC."""
     settings = [
         f"EXECUTE format('{_IN_DATABASE} SET {name} = %L', current_database(), '{value}')"
         for name, value in SETTINGS.items()
@@ -66,7 +67,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Lift the bounds of this database; the limit of connections stays with the role."""
+    """Remove the bounds of this database; the connection limit stays with the role."""
     writers = ", ".join(f"pg_catalog.{function}" for function in LARGE_OBJECT_WRITERS)
     op.execute(_tolerant([f"GRANT EXECUTE ON FUNCTION {writers} TO PUBLIC"]))
     reset = f"EXECUTE format('{_IN_DATABASE} RESET ALL', current_database())"

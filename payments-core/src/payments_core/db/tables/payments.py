@@ -40,7 +40,7 @@ payments = Table(
     CheckConstraint("length(request_fingerprint) = 32", name="fingerprint_is_sha256"),
     CheckConstraint("length(account_id) BETWEEN 1 AND 128", name="account_has_1_to_128_chars"),
     CheckConstraint("account_id NOT LIKE 'sys:%'", name="no_payment_into_system_accounts"),
-    # Postgres sorts NaN above every number, so this rejects NaN too.
+    # Postgres sorts NaN above every number, so this CHECK rejects NaN too.
     CheckConstraint("abs(amount) < 1e15", name="amount_is_finite_and_bounded"),
     CheckConstraint("scale(amount) <= 4", name="amount_needs_no_rounding"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),

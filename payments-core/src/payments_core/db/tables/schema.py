@@ -1,4 +1,4 @@
-"""The schema's metadata, and what its tables and their queries share."""
+"""The schema's metadata and helpers for tables and their queries."""
 
 from typing import TypeVar
 
