@@ -15,6 +15,7 @@ import httpx
 from payments_core.command_line import DATABASE_ERRORS, database_failure
 from payments_core.config import is_loopback
 from payments_core.db.engine import connect
+from payments_core.domain.statuses import PENDING, SETTLED_STATUSES
 
 AMOUNT = Decimal("42.50")
 SETTLED_WITHIN_SECONDS = 30.0
@@ -80,8 +81,8 @@ class Validation:
 
     async def worker_processing(self) -> str:
         """A worker settles the payment."""
-        status, waited = "pending", 0.0
-        while status == "pending" and waited < SETTLED_WITHIN_SECONDS:
+        status, waited = PENDING, 0.0
+        while status not in SETTLED_STATUSES and waited < SETTLED_WITHIN_SECONDS:
             await asyncio.sleep(0.05)
             waited += 0.05
             answer = await self.api.get(f"/payments/{self.payment['id']}")

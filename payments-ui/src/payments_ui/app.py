@@ -161,6 +161,7 @@ def _configure(app: Quart, settings: Settings) -> None:
         age=formatting.age,
         short_id=formatting.short_id,
         outcome=formatting.outcome,
+        status_text=formatting.status_text,
     )
     app.jinja_env.globals.update(
         outcomes=OUTCOMES,

@@ -66,6 +66,13 @@ def story(status: str, job: dict[str, Any] | None, result: dict[str, Any] | None
         ),
         ("pending", {"status": "failed", "attempts": 10}, None, ["failed: Dead letter"]),
         (
+            "in_review",  # Of a newer release.
+            {"status": "pending", "attempts": 0},
+            None,
+            ["waiting: In review", "waiting: Reconciled"],
+        ),
+        ("in_review", {"status": "failed", "attempts": 10}, None, ["failed: Dead letter"]),
+        (
             "completed",
             {},
             {},

@@ -11,6 +11,7 @@ from payments_ui.web.formatting import (
     money,
     outcome,
     parse_time,
+    status_text,
     time_tag,
     trace_id,
 )
@@ -89,6 +90,13 @@ def test_a_completed_payment_with_a_discrepancy_says_so() -> None:
     assert outcome({"status": "completed", "discrepancyAmount": "0.13"}) == "discrepancy"
     assert outcome({"status": "completed", "discrepancyAmount": None}) == "completed"
     assert outcome({"status": "failed"}) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("status", "text"), [("pending", "Pending"), ("in_review", "In review"), ("failed", "Failed")]
+)
+def test_a_status_is_shown_in_words(status: str, text: str) -> None:
+    assert status_text(status) == text
 
 
 @pytest.mark.parametrize(

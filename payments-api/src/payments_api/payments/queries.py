@@ -24,6 +24,7 @@ from payments_core.db.tables import (
 )
 from payments_core.domain.money import amount_text
 from payments_core.domain.payments import first_id_at, utc_text
+from payments_core.domain.statuses import FAILED, OPEN_STATUSES
 
 # A payment's id holds the API's time, its row the database's: how far the two may differ.
 ID_SKEW = timedelta(minutes=10)
@@ -121,11 +122,12 @@ class PaymentFilter:
 
 _results = reconciliation_results.c
 _HAS_DISCREPANCY = _results.status == constant("completed_with_discrepancy")
+_UNFINISHED = recon_jobs.c.status != constant("completed")
 # Served by a partial index of an insert-only or small table: an index over payments.status
 # would deny every settling payment its HOT update.
-_RARE_STATUSES = {
-    "pending": (recon_jobs, recon_jobs.c.status != constant("completed")),
-    "failed": (reconciliation_results, _results.status == constant("failed")),
+_RARE_STATUSES: dict[str, tuple[Table, ColumnElement[bool]]] = {
+    **dict.fromkeys(OPEN_STATUSES, (recon_jobs, _UNFINISHED)),
+    FAILED: (reconciliation_results, _results.status == constant(FAILED)),
 }
 
 

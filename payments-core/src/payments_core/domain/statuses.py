@@ -7,7 +7,15 @@ from typing import Literal, get_args
 
 PENDING, COMPLETED, FAILED = "pending", "completed", "failed"
 
-PaymentStatus = Literal["pending", "completed", "failed"]
+# A payment is created pending and stays open until it settles. An open payment has an unfinished
+# job, no result and no posting, and may change its status; a settled one never changes. The
+# database knows them apart by settled_at, and code by SETTLED_STATUSES: a status that is not
+# listed here, of a newer release, is open.
+OpenStatus = Literal["pending"]
+SettledStatus = Literal["completed", "failed"]
+PaymentStatus = Literal[OpenStatus, SettledStatus]
+OPEN_STATUSES: tuple[OpenStatus, ...] = get_args(OpenStatus)
+SETTLED_STATUSES: tuple[SettledStatus, ...] = get_args(SettledStatus)
 PAYMENT_STATUSES: tuple[PaymentStatus, ...] = get_args(PaymentStatus)
 
 JobStatus = Literal["pending", "processing", "completed", "failed"]  # failed: a dead letter.

@@ -105,7 +105,7 @@ async def discard(tx: AsyncConnection, job_id: int, operator: Operator, reason: 
     now = func.now()
     settled = await tx.execute(
         update(payments)
-        .where(payments.c.id == job.payment_id, payments.c.status == "pending")
+        .where(payments.c.id == job.payment_id, payments.c.settled_at.is_(None))
         .values(status="failed", settled_at=now, updated_at=now)
     )
     if settled.rowcount:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Self
 from uuid import UUID, uuid4
 
-from payments_core.domain.statuses import COMPLETED, FAILED, PENDING
+from payments_core.domain.statuses import COMPLETED, FAILED, OPEN_STATUSES
 from payments_ui.payments.amounts import AmbiguousAmount, plain_amount
 from payments_ui.web.forms import api_time, as_sentence, text_of, utc_minute
 
@@ -19,7 +19,7 @@ FIELD_NAMES = {
     "description": "Description",
 }
 # The kinds that badges and the filter show: a completed payment with a discrepancy is its own.
-OUTCOMES = (PENDING, COMPLETED, "discrepancy", FAILED)
+OUTCOMES = (*OPEN_STATUSES, COMPLETED, "discrepancy", FAILED)
 
 
 @dataclass

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
+from payments_core.domain.statuses import PENDING, SETTLED_STATUSES
 from payments_ui.api.shared_read import SharedRead
 from payments_ui.api.types import JobOfPayment, PaymentDetail, PaymentPage
 from payments_ui.per_app import PerApp
-from payments_ui.web.formatting import elapsed, money
+from payments_ui.web.formatting import elapsed, money, status_text
 
 # The live stream's position before the read, and the newest payments.
 newest_payments = PerApp[SharedRead[tuple[str, PaymentPage]]]("newest_payments")
@@ -28,10 +29,14 @@ def timeline(payment: PaymentDetail) -> list[Step]:
         Step("done", "Created", payment["createdAt"], "Stored with its job in one transaction.")
     ]
     job = payment["job"]
-    if job:
+    is_open = payment["status"] not in SETTLED_STATUSES
+    if job and is_open and payment["status"] != PENDING and job["status"] == "pending":
+        text = "A worker will claim its job at this time."
+        steps.append(Step("waiting", status_text(payment["status"]), job["runAt"], text))
+    elif job:
         steps += _job_steps(job)
     steps += _reconciled(payment)
-    if payment["status"] == "pending" and not (job and job["status"] == "failed"):
+    if is_open and not (job and job["status"] == "failed"):
         steps.append(Step("waiting", "Reconciled", None, "Not yet."))
     return steps
 

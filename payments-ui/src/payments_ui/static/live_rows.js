@@ -48,6 +48,7 @@ function replace(old, row) {
       old.querySelector(cell).replaceWith(fresh.querySelector(cell));
     }
     old.dataset.status = row.dataset.status;
+    if ("settled" in row.dataset) old.dataset.settled = "";
   } else {
     old.replaceWith(fresh);
   }
@@ -148,10 +149,10 @@ source?.addEventListener("payments", (event) => {
 // A fragment may be older than an event that is shown already.
 document.addEventListener("htmx:after:swap", () => {
   for (const [id, row] of recent) {
+    // An open payment may have changed since; a settled one never changes.
+    if (!("settled" in row.dataset)) continue;
     const shown = document.getElementById(`p-${id}`);
-    if (shown?.dataset.status === "pending" && row.dataset.status !== "pending")
-      replace(shown, row);
-    if (row.dataset.status === "pending") continue;
+    if (shown && !("settled" in shown.dataset)) replace(shown, row);
     for (const badge of document.querySelectorAll(`[data-badge-of="${CSS.escape(id)}"]`)) {
       badge.replaceChildren(row.querySelector(".badge").cloneNode(true));
     }

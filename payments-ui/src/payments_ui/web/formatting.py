@@ -95,7 +95,12 @@ def trace_id(traceparent: str | None) -> str | None:
     return matched.group(1) if matched else None
 
 
+def status_text(status: str) -> str:
+    """Turn a status into words: "completed_with_discrepancy" into "Completed with discrepancy"."""
+    return status.replace("_", " ").capitalize()
+
+
 def outcome(payment: dict[str, str | None]) -> str:
-    """Return the badge of a payment: pending, completed, discrepancy or failed."""
+    """Return the badge of a payment: its status, or discrepancy."""
     status = payment.get("status") or PENDING
     return "discrepancy" if status == COMPLETED and payment.get("discrepancyAmount") else status

@@ -10,6 +10,9 @@ applied again in SQL, on purpose by other code than the worker's.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from payments_core.db.tables import one_of
+from payments_core.domain.statuses import SETTLED_STATUSES
+
 OFFENDERS_SHOWN_MAX = 20  # A badly broken ledger must not be printed in full.
 READY_JOB_AGE_SECONDS_MAX = 300
 
@@ -84,6 +87,12 @@ _BY_VERSION = """
         WHEN p.amount > 0 THEN r.status = 'completed' AND r.discrepancy_amount IS NULL
             AND r.notes = 'Reconciled'
         END"""
+
+_SETTLED = one_of("status", SETTLED_STATUSES)
+# When a payment changed last, by its status. A status that is not here breaks the invariant.
+_CHANGED_AT = f"""
+    WHEN status = 'pending' THEN created_at
+    WHEN {_SETTLED} THEN settled_at"""
 
 INVARIANTS = (
     Invariant(
@@ -173,25 +182,25 @@ INVARIANTS = (
     ),
     Invariant(
         "status_result_and_ledger_agree",
-        "Completed: a result and two entries; failed: a result and none; pending: neither",
+        "Completed: a result and two entries; failed: a result and none; open: neither",
         Window.RESULTS,
-        """
+        f"""
         SELECT r.payment_id, p.status, r.status AS result, entries.n AS entries
         FROM reconciliation_results r LEFT JOIN payments p ON p.id = r.payment_id
         CROSS JOIN LATERAL (
             SELECT count(*) AS n FROM ledger_entries e WHERE e.payment_id = p.id) AS entries
         WHERE r.id > :lo AND r.id <= :hi
-          AND (p.id IS NULL OR p.status = 'pending'
+          AND (p.id IS NULL OR NOT p.{_SETTLED}
                OR (p.status = 'failed') <> (r.status = 'failed')
                OR entries.n <> CASE p.status WHEN 'completed' THEN 2 ELSE 0 END)""",
-        """
+        f"""
         SELECT coalesce(p.id, r.payment_id, e.payment_id) AS payment_id, p.status,
                r.status AS result, coalesce(e.n, 0) AS entries
         FROM payments p
         FULL JOIN reconciliation_results r ON r.payment_id = p.id
         FULL JOIN (SELECT payment_id, count(*) AS n FROM ledger_entries GROUP BY 1) AS e
             ON e.payment_id = coalesce(p.id, r.payment_id)
-        WHERE p.id IS NULL OR (p.status = 'pending') <> (r.id IS NULL)
+        WHERE p.id IS NULL OR (p.{_SETTLED}) <> (r.id IS NOT NULL)
            OR coalesce(e.n, 0) <> CASE p.status WHEN 'completed' THEN 2 ELSE 0 END""",
     ),
     Invariant(
@@ -208,13 +217,13 @@ INVARIANTS = (
     ),
     Invariant(
         "pending_has_one_live_job",
-        "A pending payment has one unfinished job, a settled one none; every job has a payment",
+        "An open payment has one unfinished job, a settled one none; every job has a payment",
         Window.PAYMENTS,
         f"""
         SELECT p.id, p.status, j.id AS job_id, j.status AS job_status
         FROM payments p LEFT JOIN recon_jobs j ON j.payment_id = p.id
         WHERE {_PAYMENTS_BETWEEN}
-          AND (p.status = 'pending') <> coalesce(j.status <> 'completed', false)""",
+          AND (p.{_SETTLED}) = coalesce(j.status <> 'completed', false)""",
         """
         SELECT j.payment_id, p.status, j.id AS job_id, r.recon_job_id AS job_id_of_result
         FROM recon_jobs j LEFT JOIN payments p ON p.id = j.payment_id
@@ -223,11 +232,13 @@ INVARIANTS = (
     ),
     Invariant(
         "settled_once",
-        "A payment changes once, when it settles",
+        "A payment settles once and never changes again; its status says when it changed last",
         Window.PAYMENTS,
         f"""
         SELECT id, status, created_at, settled_at, updated_at FROM payments p
-        WHERE {_PAYMENTS_BETWEEN} AND updated_at <> coalesce(settled_at, created_at)""",
+        WHERE {_PAYMENTS_BETWEEN}
+          AND ((p.{_SETTLED}) <> (settled_at IS NOT NULL)
+               OR updated_at IS DISTINCT FROM CASE {_CHANGED_AT} END)""",
     ),
     Invariant(
         "key_names_one_request",

@@ -34,7 +34,7 @@ WITH decided AS MATERIALIZED (
         WITH ORDINALITY AS decided (payment_id, job_id, outcome, place)
 ), settled AS (
     UPDATE payments SET status = ($4::text[])[outcome], settled_at = now(), updated_at = now()
-    FROM decided WHERE payments.id = decided.payment_id AND payments.status = 'pending'
+    FROM decided WHERE payments.id = decided.payment_id AND payments.settled_at IS NULL
     RETURNING payments.id, account_id, currency, amount, payments.status, job_id, outcome, place
 ), resulted AS (
     INSERT INTO reconciliation_results (payment_id, recon_job_id, status, matched,

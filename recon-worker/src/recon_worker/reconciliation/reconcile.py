@@ -17,7 +17,7 @@ from payments_core.db.engine import (
     sqlstate_of,
     transaction,
 )
-from payments_core.domain.statuses import PENDING
+from payments_core.domain.statuses import SETTLED_STATUSES
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.failpoints import reach
@@ -97,10 +97,12 @@ class Reconciler:
         self, lease: Lease, jobs: Sequence[ClaimedJob]
     ) -> tuple[list[DecidedJob], int]:
         """Settle all jobs in one transaction; return the decisions and the begin in ns."""
+        already = [job.id for job in jobs if job.payment_status in SETTLED_STATUSES]
         decided = [
-            DecidedJob(job, decide(job.amount)) for job in jobs if job.payment_status == PENDING
+            DecidedJob(job, decide(job.amount))
+            for job in jobs
+            if job.payment_status not in SETTLED_STATUSES
         ]
-        already = [job.id for job in jobs if job.payment_status != PENDING]
         for attempt in range(1, CONTENTION_RETRIES_MAX + 1):
             began = time_ns()
             try:

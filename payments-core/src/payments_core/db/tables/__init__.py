@@ -16,7 +16,7 @@ from payments_core.db.tables.operations import (
 )
 from payments_core.db.tables.payments import has_tenant, payments, tenant_of
 from payments_core.db.tables.queue import recon_jobs
-from payments_core.db.tables.schema import constant, metadata
+from payments_core.db.tables.schema import constant, metadata, one_of
 
 __all__ = [
     "THROUGHPUT_BUCKET_SECONDS",
@@ -29,6 +29,7 @@ __all__ = [
     "ledger_entries",
     "ledger_seals",
     "metadata",
+    "one_of",
     "operator_actions",
     "payments",
     "recon_jobs",

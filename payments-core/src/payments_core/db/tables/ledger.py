@@ -16,7 +16,8 @@ from sqlalchemy import (
     text,
 )
 
-from payments_core.db.tables.schema import metadata, timestamp
+from payments_core.db.tables.schema import metadata, one_of, timestamp
+from payments_core.domain.statuses import RESULT_STATUSES
 
 reconciliation_results = Table(
     "reconciliation_results",
@@ -34,10 +35,7 @@ reconciliation_results = Table(
     Column("rule_version", Integer, nullable=False),
     timestamp("created_at", default_now=True),
     UniqueConstraint("payment_id"),
-    CheckConstraint(
-        "status IN ('completed', 'completed_with_discrepancy', 'failed')",
-        name="result_status_known",
-    ),
+    CheckConstraint(one_of("status", RESULT_STATUSES), name="result_status_known"),
     CheckConstraint("matched = (status = 'completed')", name="matched_means_completed"),
     CheckConstraint(
         "(status = 'completed_with_discrepancy') = (discrepancy_amount IS NOT NULL)",

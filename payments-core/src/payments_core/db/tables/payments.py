@@ -16,7 +16,8 @@ from sqlalchemy import (
     text,
 )
 
-from payments_core.db.tables.schema import metadata, timestamp
+from payments_core.db.tables.schema import metadata, one_of, timestamp
+from payments_core.domain.statuses import PAYMENT_STATUSES, PENDING, SETTLED_STATUSES
 
 # The payment's row is also the idempotency record: unique key and request fingerprint.
 # Its id is a UUIDv7, so the primary key is also the index by age.
@@ -30,11 +31,11 @@ payments = Table(
     Column("amount", Numeric, nullable=False),
     Column("currency", Text, nullable=False),
     Column("description", Text, nullable=False),
-    Column("status", Text, nullable=False, server_default="pending"),
+    Column("status", Text, nullable=False, server_default=PENDING),
     Column("traceparent", Text),
     timestamp("created_at", default_now=True),
     timestamp("updated_at", default_now=True),
-    timestamp("settled_at"),  # When it completed or failed; NULL while it is pending.
+    timestamp("settled_at"),  # When it completed or failed; NULL while the payment is open.
     UniqueConstraint("idempotency_key"),
     CheckConstraint("length(idempotency_key) BETWEEN 1 AND 255", name="key_has_1_to_255_chars"),
     CheckConstraint("length(request_fingerprint) = 32", name="fingerprint_is_sha256"),
@@ -45,10 +46,13 @@ payments = Table(
     CheckConstraint("scale(amount) <= 4", name="amount_needs_no_rounding"),
     CheckConstraint("currency ~ '^[A-Z]{3}$'", name="currency_is_a_code"),
     CheckConstraint("length(description) <= 500", name="description_has_500_chars_at_most"),
-    CheckConstraint("status IN ('pending', 'completed', 'failed')", name="payment_status_known"),
-    CheckConstraint("(status = 'pending') = (settled_at IS NULL)", name="settled_has_a_time"),
+    CheckConstraint(one_of("status", PAYMENT_STATUSES), name="payment_status_known"),
+    CheckConstraint(
+        f"({one_of('status', SETTLED_STATUSES)}) = (settled_at IS NOT NULL)",
+        name="settled_has_a_time",
+    ),
     CheckConstraint("status <> 'completed' OR amount > 0", name="completed_is_positive"),
-    # Each row is updated once, when it settles: half a page free keeps that update HOT.
+    # A row is updated when it settles: half a page free keeps that update HOT.
     postgresql_with={"fillfactor": 45, "autovacuum_vacuum_scale_factor": 0.05},
 )
 Index("payments_by_account", payments.c.account_id, payments.c.id)

@@ -16,7 +16,8 @@ from sqlalchemy import (
     text,
 )
 
-from payments_core.db.tables.schema import metadata, timestamp
+from payments_core.db.tables.schema import metadata, one_of, timestamp
+from payments_core.domain.statuses import JOB_STATUSES
 
 recon_jobs = Table(
     "recon_jobs",
@@ -37,9 +38,7 @@ recon_jobs = Table(
     timestamp("created_at", default_now=True),
     timestamp("updated_at", default_now=True),
     UniqueConstraint("payment_id"),
-    CheckConstraint(
-        "status IN ('pending', 'processing', 'completed', 'failed')", name="job_status_known"
-    ),
+    CheckConstraint(one_of("status", JOB_STATUSES), name="job_status_known"),
     CheckConstraint(
         "(status = 'processing') = (lease_token IS NOT NULL)"
         " AND (lease_token IS NULL) = (locked_until IS NULL)",

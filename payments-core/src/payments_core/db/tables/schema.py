@@ -1,5 +1,6 @@
 """The schema's metadata and helpers for tables and their queries."""
 
+from collections.abc import Iterable
 from typing import TypeVar
 
 from sqlalchemy import BindParameter, Column, DateTime, MetaData, bindparam, func
@@ -14,6 +15,12 @@ metadata = MetaData(
         "ck": "%(constraint_name)s",
     }
 )
+
+
+def one_of(column: str, values: Iterable[str]) -> str:
+    """Return SQL that is true if the column holds one of these values, which code defines."""
+    quoted = ", ".join(f"'{value}'" for value in values)
+    return f"{column} IN ({quoted})"
 
 
 def constant(value: _Value) -> BindParameter[_Value]:

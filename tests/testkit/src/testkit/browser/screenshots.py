@@ -108,7 +108,7 @@ def make_history(system: WholeSystem) -> None:
 
 def wait_until_pending(system: WholeSystem, count: int) -> None:
     """Until so many payments are still pending."""
-    query = "SELECT count(*) FROM payments WHERE status = 'pending'"
+    query = "SELECT count(*) FROM payments WHERE settled_at IS NULL"
     while system.sql(query) != str(count):
         system.sql("SELECT pg_sleep(0.05)")
 

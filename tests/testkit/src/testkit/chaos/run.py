@@ -154,7 +154,7 @@ async def _settle_one(system: System, customers: Customers, chance: random.Rando
         async with system.database.connection() as sql:
 
             async def settled() -> bool:
-                query = "SELECT status <> 'pending' FROM payments WHERE id = $1"
+                query = "SELECT settled_at IS NOT NULL FROM payments WHERE id = $1"
                 return bool(await sql.fetchval(query, payment_id))
 
             await until(settled, RECOVERED_SECONDS_MAX)

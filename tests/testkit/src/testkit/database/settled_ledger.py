@@ -19,10 +19,10 @@ async def settle_four(sql: Sql, url: str) -> None:
 
 
 async def until_all_settled(sql: Sql) -> None:
-    """Wait until no payment is pending."""
+    """Wait until no payment is open."""
 
     async def done() -> bool:
-        return not await sql.fetchval("SELECT count(*) FROM payments WHERE status = 'pending'")
+        return not await sql.fetchval("SELECT count(*) FROM payments WHERE settled_at IS NULL")
 
     await until(done)
 

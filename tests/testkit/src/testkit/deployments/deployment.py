@@ -124,22 +124,22 @@ def pay_stubbornly(client: httpx.Client, account_id: str, amount: str, key: str)
 
 
 def settled(client: httpx.Client, payment_id: str) -> Any:
-    """The payment, once it is no longer pending."""
+    """Return the payment once it is settled."""
     deadline = time.monotonic() + SETTLED_SECONDS_MAX
     while True:
         payment = client.get(f"/payments/{payment_id}").raise_for_status().json()
-        if payment["status"] != "pending":
+        if payment["settledAt"] is not None:
             return payment
         assert time.monotonic() < deadline, f"still pending: {payment}"
         time.sleep(0.05)
 
 
 def wait_until_all_settled(deployment: Deployment) -> None:
-    """Return when no payment is pending any more."""
+    """Return when every payment is settled."""
     deadline = time.monotonic() + SETTLED_SECONDS_MAX
-    query = "SELECT count(*) FROM payments WHERE status = 'pending'"
+    query = "SELECT count(*) FROM payments WHERE settled_at IS NULL"
     while (pending := deployment.sql(query)) != "0":
-        assert time.monotonic() < deadline, f"{pending} payments are still pending"
+        assert time.monotonic() < deadline, f"{pending} payments are still open"
         time.sleep(0.1)
 
 

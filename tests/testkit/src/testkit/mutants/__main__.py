@@ -7,7 +7,6 @@ do not fit the code or a named test fails without any mutation.
 import argparse
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,16 +22,8 @@ from typing import Literal
 
 from testkit.mutants.lists import MUTATIONS
 from testkit.mutants.mutation import Mutation
+from testkit.working_copy import ROOT, copy_tree, environment_of
 
-ROOT = Path(__file__).resolve().parents[5]
-SOURCES = (
-    "payments-core/src",
-    "payments-api/src",
-    "recon-worker/src",
-    "payments-ui/src",
-    "deploy/local",
-    "tests/testkit/src",
-)
 LANES = 2
 TEST_SECONDS_MAX = 60
 RUN_SECONDS_MAX = 120
@@ -78,13 +69,7 @@ class Lane:
         self.mutations = mutations
         self.stopped = False
         self._second = 0
-        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        names = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        for name in filter(None, names.split("\0")):
-            if (ROOT / name).is_file():
-                (tree / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, tree / name)
-        (tree / ".venv").symlink_to(ROOT / ".venv")
+        copy_tree(tree)
 
     def passes_unmutated(self) -> bool:
         """Run the lane's tests on the code as it is."""
@@ -139,14 +124,10 @@ class Lane:
         report.unlink(missing_ok=True)
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
         command += ["--timeout", str(TEST_SECONDS_MAX), f"--junit-xml={report}", *tests]
-        environment = os.environ | {
-            "PYTHONPATH": os.pathsep.join(str(self.tree / source) for source in SOURCES),
-            "PYTHONDONTWRITEBYTECODE": "",
-        }
         with subprocess.Popen(
             command,
             cwd=self.tree,
-            env=environment,
+            env=environment_of(self.tree),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

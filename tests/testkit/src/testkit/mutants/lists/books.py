@@ -66,13 +66,13 @@ MUTATIONS = (
     invariant(
         "a pending payment without a job is not seen",
         "coalesce(j.status <> 'completed', false)",
-        "coalesce(j.status <> 'completed', p.status = 'pending')",
+        "coalesce(j.status <> 'completed', p.settled_at IS NULL)",
         NAMED,
     ),
     invariant(
         "a payment that changed after it settled is not seen",
-        "updated_at <> coalesce(",
-        "updated_at < coalesce(",
+        "updated_at IS DISTINCT FROM CASE",
+        "updated_at < CASE",
         NAMED,
     ),
     invariant(

@@ -16,6 +16,10 @@ references = of(f"{VERSIONS}/r0009_set_based_references.py", f"{TESTS}/test_guar
 paths = of(f"{VERSIONS}/r0011_function_paths.py", f"{TESTS}/test_function_paths.py")
 columns = of(f"{VERSIONS}/r0013_least_columns.py", f"{TESTS}/test_privileges.py")
 forgery = of(f"{VERSIONS}/r0013_least_columns.py", f"{TESTS}/test_forgery.py")
+OPEN_PAYMENTS = f"{VERSIONS}/r0015_open_payments.py"
+open_payments = of(OPEN_PAYMENTS, f"{TESTS}/test_guards.py")
+open_results = of(OPEN_PAYMENTS, f"{TESTS}/test_open_statuses.py")
+forged_results = of(OPEN_PAYMENTS, f"{TESTS}/test_forgery.py")
 readers = of(f"{VERSIONS}/r0014_bounded_readers.py", f"{TESTS}/test_roles.py")
 passwords = of(f"{API}/role_passwords.py", f"{TESTS}/test_role_passwords.py")
 
@@ -42,10 +46,10 @@ MUTATIONS = (
         "CHECK (balance <= credits)",
         CONSTRAINTS,
     ),
-    tables(
-        "a pending payment has a time of settlement",
-        "CHECK ((status = 'pending') = (settled_at IS NULL))",
-        "CHECK (status = 'pending' OR settled_at IS NOT NULL)",
+    open_payments(
+        "an open payment has a time of settlement",
+        "\"(status IN ('completed', 'failed')) = (settled_at IS NOT NULL)\"",
+        "\"status NOT IN ('completed', 'failed') OR settled_at IS NOT NULL\"",
         CONSTRAINTS,
     ),
     tables(
@@ -78,11 +82,17 @@ MUTATIONS = (
         "BEFORE DELETE ON accounts",
         HISTORY,
     ),
-    guards(
+    open_payments(
         "a settled payment changes",
-        "WHEN (OLD.status <> 'pending'\n",
-        "WHEN (false\n",
+        '"OLD.settled_at IS NOT NULL")',
+        '"false")',
         HISTORY,
+    ),
+    open_results(
+        "an open payment has a result",
+        'settled="settled_at IS NOT NULL"',
+        'settled="true"',
+        "test_an_open_payment_has_no_result",
     ),
     guards(
         "a payment's amount changes",
@@ -186,7 +196,7 @@ MUTATIONS = (
         "",
         "test_the_api_completes_no_payment",
     ),
-    forgery(
+    forged_results(
         "the API decides by rules",
         "WHERE status <> 'failed' OR rule_version <> 0",
         "WHERE status <> 'failed'",

@@ -68,7 +68,7 @@ MUTATIONS = (
     ),
     post(
         "a settled payment is settled again",
-        " AND payments.status = 'pending'",
+        " AND payments.settled_at IS NULL",
         "",
         "test_a_payment_that_is_settled_already_posts_nothing",
     ),

@@ -1,0 +1,23 @@
+"""A payment status that no release knows: what code and guards do with an open payment."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from testkit.database.backlog import Sql
+from testkit.database.settled_ledger import break_ledger
+
+IN_REVIEW = "in_review"
+KNOWN = "ALTER TABLE payments DROP CONSTRAINT payment_status_known"
+DEFINITION = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = $1"
+
+
+@asynccontextmanager
+async def another_open_status(sql: Sql) -> AsyncIterator[str]:
+    """Let payments be `in_review` until the block ends, as a newer release's schema does."""
+    known = await sql.fetchval(DEFINITION, "payment_status_known")
+    await sql.execute(KNOWN)
+    try:
+        yield IN_REVIEW
+    finally:
+        await break_ledger(sql, f"DELETE FROM payments WHERE status = '{IN_REVIEW}'")
+        await sql.execute(f"ALTER TABLE payments ADD CONSTRAINT payment_status_known {known}")
