@@ -1,9 +1,9 @@
-"""Forwards a port to a service's replicas, each connection to the next.
+"""Forward a port to a service's replicas, one connection to each in turn.
 
     python forward.py PORT HOST
 
-Workers can be scaled, and a host's port belongs to one container only: so this container holds the
-port, and the engine's DNS names the replicas in turn.
+Workers can be scaled, but a host's port belongs to a single container. This container holds the
+port, and the engine's DNS returns the replicas in turn.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 async def forward(
     host: str, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Carries one connection both ways; a target that cannot be reached closes it."""
+    """Forward one connection in both directions; close it if the target is unreachable."""
     try:
         async with asyncio.timeout(CONNECT_SECONDS_MAX):
             there_reader, there_writer = await asyncio.open_connection(host, port)
@@ -41,7 +41,7 @@ async def forward(
 
 
 async def serve(port: int, host: str) -> None:
-    """Until SIGTERM; listens on every address of the container."""
+    """Listen on every address of the container until SIGTERM."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

@@ -1,9 +1,9 @@
-"""A load generator for demonstrations: posts payments at a steady rate and says how it went.
+"""A load generator for demonstrations: posts payments at a steady rate and reports the outcome.
 
     python load.py --api-url http://payments-api:3001 --rate 20
 
-Mostly good payments, and of every hundred some that fail or settle with a discrepancy. Each is
-retried with its own idempotency key, as a client should, so an API that restarts loses none.
+Most payments are valid; a few of every hundred fail or settle with a discrepancy. Each is retried
+with its own idempotency key, as a client should, so a restart of the API loses none.
 """
 
 import argparse
@@ -20,13 +20,13 @@ import httpx
 
 ATTEMPTS_MAX = 8
 BACKOFF_SECONDS_MAX = 5.0
-IN_FLIGHT_MAX = 200  # A slow API is not buried: above this, the generator waits.
+IN_FLIGHT_MAX = 200  # A slow API is not flooded: above this number, the generator waits.
 REPORT_SECONDS = 5
 
 
 @dataclass
 class Tally:
-    """What happened since the last report; latencies in seconds."""
+    """Counts since the last report; latencies in seconds."""
 
     counts: Counter[str] = field(default_factory=Counter)
     latencies: list[float] = field(default_factory=list)
@@ -39,13 +39,13 @@ class Tally:
 
 
 def _key_header() -> dict[str, str]:
-    """What an API that asks for keys wants: PAYMENTS_API_KEY, if there is one."""
+    """Return the Authorization header for an API that requires keys, from PAYMENTS_API_KEY."""
     key = os.environ.get("PAYMENTS_API_KEY")
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def some_payment(accounts: int) -> dict[str, str]:
-    """A payment's body: of 100, about 3 negative, 2 zero and 5 with the fraction .13."""
+    """Return a payment's body: of 100, about 3 negative, 2 zero and 5 with the fraction .13."""
     dice = random.random()  # noqa: S311 - it plays, it does not encrypt.
     whole = random.randint(1, 500)  # noqa: S311 - as above
     if dice < 0.03:
@@ -73,7 +73,7 @@ async def post(client: httpx.AsyncClient, accounts: int, tally: Tally) -> None:
             tally.counts[str(answer.status_code)] += 1
             if answer.status_code < 500:
                 return
-        # Full jitter: clients that failed together do not come back together.
+        # Full jitter: clients that failed together do not return together.
         await asyncio.sleep(random.uniform(0, min(BACKOFF_SECONDS_MAX, 0.1 * 2**attempt)))  # noqa: S311 - as above
     tally.counts["given_up"] += 1
 
@@ -87,7 +87,7 @@ async def report_regularly(tally: Tally) -> None:
 
 
 async def generate(api_url: str, rate: float, accounts: int) -> None:
-    """Until SIGTERM; what is under way is finished first."""
+    """Post until SIGTERM, then finish the requests in progress."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -97,7 +97,8 @@ async def generate(api_url: str, rate: float, accounts: int) -> None:
     async with httpx.AsyncClient(headers=_key_header(), base_url=api_url, timeout=10) as client:
         due = time.monotonic()
         while not stop.is_set():
-            due = max(due + 1 / rate, time.monotonic() - 1)  # A pause is not made up in a burst.
+            # After a pause, do not send the missed payments in a burst.
+            due = max(due + 1 / rate, time.monotonic() - 1)
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             if len(under_way) < IN_FLIGHT_MAX:
                 task = asyncio.create_task(post(client, accounts, tally))

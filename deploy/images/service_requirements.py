@@ -1,13 +1,13 @@
-"""Prints the part of requirements.lock that one service needs, hashes included.
+"""Print the part of requirements.lock that one service needs, hashes included.
 
     python service_requirements.py payments-api [--root FOLDER]
     python service_requirements.py --packages uv hatchling
     python service_requirements.py payments-api --in-image     what the images install
 
-Needs the standard library alone and resolves nothing: the lock says beside every package whom it
-came `# via`, and that graph is walked down from the service's own pyproject.toml. What another
-workspace member brings is added through its pyproject.toml, with just the extras asked for. uv
-refuses a subset that lacks something, unless it is told --no-deps.
+Uses only the standard library and resolves nothing: for every package the lock names its dependents
+(`# via`), and this walks that graph from the service's pyproject.toml. Dependencies of another
+workspace member are added through that member's pyproject.toml, with only the requested extras. uv
+rejects an incomplete subset unless it is told --no-deps.
 """
 
 import argparse
@@ -30,12 +30,12 @@ IMAGE_ENVIRONMENT = {
 
 
 class UnusableLockError(Exception):
-    """The lock does not hold what the service asks for; `make lock` writes it anew."""
+    """The lock lacks something that the service needs; `make lock` writes it again."""
 
 
 @dataclass
 class Pin:
-    """One requirement of the lock: its lines as they stand, and the packages that asked for it."""
+    """One requirement of the lock: its lines, unchanged, and the packages that require it."""
 
     name: str
     lines: list[str] = field(default_factory=list)
@@ -43,12 +43,12 @@ class Pin:
 
 
 def canonical(name: str) -> str:
-    """The name as PEP 503 compares names."""
+    """Return the name in the form in which PEP 503 compares names."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def read_lock(text: str) -> list[Pin]:
-    """The lock's pins in its order; one package may have several, under different markers."""
+    """Return the lock's pins in order; one package may have several, under different markers."""
     pins: list[Pin] = []
     for line in text.splitlines():
         if not line.strip() or line.startswith("#"):
@@ -68,7 +68,7 @@ def read_lock(text: str) -> list[Pin]:
 
 
 def direct_requirements(root: Path, member: str, extras: Iterable[str] = ()) -> set[str]:
-    """What a workspace member names itself, other members followed into theirs."""
+    """Return a workspace member's own requirements, those of other members included."""
     project = tomllib.loads((root / member / "pyproject.toml").read_text())["project"]
     wanted = list(project.get("dependencies", []))
     for extra in extras:
@@ -90,7 +90,7 @@ def direct_requirements(root: Path, member: str, extras: Iterable[str] = ()) -> 
 
 
 def closure(pins: list[Pin], start: Iterable[str]) -> set[str]:
-    """The start and everything that came via it, directly or not."""
+    """Return the given packages and all their direct and indirect dependencies."""
     brought: dict[str, set[str]] = defaultdict(set)
     for pin in pins:
         for parent in pin.via:
@@ -106,9 +106,9 @@ def closure(pins: list[Pin], start: Iterable[str]) -> set[str]:
 
 
 def select(lock: str, start: set[str], wanted: Callable[[Pin], bool] = lambda pin: True) -> str:
-    """The lock's lines for these packages and all they need.
+    """Return the lock's lines for these packages and all their dependencies.
 
-    Raises UnusableLockError for a package the lock does not hold.
+    Raises UnusableLockError for a package that the lock does not hold.
     """
     pins = read_lock(lock)
     missing = start - {pin.name for pin in pins}
@@ -123,8 +123,8 @@ def select(lock: str, start: set[str], wanted: Callable[[Pin], bool] = lambda pi
 
 
 def holds_in_image(pin: Pin) -> bool:
-    """Whether the pin's marker, if any, holds for the images' Python and system."""
-    from packaging.markers import Marker  # Not needed, and not there, inside a build.
+    """Return whether the pin's marker, if any, holds for the images' Python and system."""
+    from packaging.markers import Marker  # Unused, and not installed, inside a build.
 
     _, _, marker = pin.lines[0].rstrip("\\ ").partition(";")
     return not marker or Marker(marker).evaluate(IMAGE_ENVIRONMENT)

@@ -1,10 +1,10 @@
-"""Cuts symbols and debug sections off every shared library below a folder.
+"""Remove symbols and debug sections from every shared library below a folder.
 
     python strip_libraries.py FOLDER
 
-A loader reads a library through its program headers alone. What lies behind the last byte they
-name (symbol table, debug information, the section headers themselves) only serves linkers and
-debuggers, and is four fifths of some wheels. The slim base image has no `strip`: this replaces it.
+A loader reads a library through its program headers alone. The bytes behind the last one that they
+name (symbol table, debug information, section headers) serve only linkers and debuggers, and are
+four fifths of some wheels. The slim base image has no `strip`: this replaces it.
 """
 
 import struct
@@ -16,7 +16,7 @@ PROGRAM_HEADER = struct.Struct("<IIQQQQQQ")
 
 
 def loaded_size(image: bytes) -> int:
-    """Bytes from the start that program headers name: what a loader may read."""
+    """Return the number of bytes, from the start, that program headers name."""
     table_offset = struct.unpack_from("<Q", image, 0x20)[0]
     entry_size, count = struct.unpack_from("<HH", image, 0x36)
     end = table_offset + entry_size * count
@@ -28,12 +28,14 @@ def loaded_size(image: bytes) -> int:
 
 
 def stripped(image: bytes) -> bytes:
-    """The library without what no loader reads; other files come back as they are."""
+    """Return the library without the bytes that no loader reads; return other files unchanged."""
     if not image.startswith(ELF64_LITTLE_ENDIAN):
         return image
     kept = bytearray(image[: loaded_size(image)])
-    struct.pack_into("<Q", kept, 0x28, 0)  # No section headers any more: their offset,
-    struct.pack_into("<HH", kept, 0x3C, 0, 0)  # their number, and which of them holds the names.
+    # There are no section headers any more: clear their offset,
+    struct.pack_into("<Q", kept, 0x28, 0)
+    # their number, and the index of the section with their names.
+    struct.pack_into("<HH", kept, 0x3C, 0, 0)
     return bytes(kept)
 
 

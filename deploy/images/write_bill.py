@@ -1,10 +1,10 @@
-"""Writes what an image holds as CycloneDX, from what was installed into it.
+"""Write an image's software bill of materials as CycloneDX, from the installed packages.
 
     python write_bill.py payments-api --app /app --debian status.d >image.cdx.json
 
-Runs inside the build, with the standard library alone: a tool would bring its own packages into
-every build. Who needs whom is read from requirements.lock (--root), as service_requirements.py
-reads it. The same packages give the same bytes: there is neither a time nor a serial number.
+Runs inside the build, on the standard library alone: a tool would add its own packages to every
+build. The dependency graph comes from requirements.lock (--root), as in service_requirements.py.
+The output contains no time and no serial number: equal packages give equal bytes.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from urllib.parse import quote
 
 from service_requirements import canonical, direct_requirements, read_lock
 
-OURS = "payments-core"  # What every service brings besides itself.
+OURS = "payments-core"  # The package that every service installs besides itself.
 LICENCE_CLASSIFIER = "License :: OSI Approved :: "
 
 
 def python_packages(folders: Iterable[Path]) -> list[dict[str, Any]]:
-    """A component for each package that is installed in the folders, in order of name."""
+    """Return a component for each package installed in the folders, sorted by name."""
     found = distributions(path=[str(folder) for folder in folders])
     return sorted(map(_python_package, found), key=lambda one: str(one["name"]))
 
@@ -39,23 +39,23 @@ def _python_package(package: Distribution) -> dict[str, Any]:
 
 
 def _licences(package: Distribution) -> list[dict[str, Any]]:
-    """What the package says of itself: an SPDX expression, else names."""
+    """Return the licences that the package states: an SPDX expression, else names."""
     if expression := package.metadata.get_all("License-Expression"):
         return [{"expression": expression[0]}]
     classifiers = package.metadata.get_all("Classifier") or []
     names = [c.removeprefix(LICENCE_CLASSIFIER) for c in classifiers if LICENCE_CLASSIFIER in c]
-    if not names:  # Some put the whole text there.
+    if not names:  # Some packages put the whole text here.
         names = [said for said in package.metadata.get_all("License") or [] if "\n" not in said]
     return [{"license": {"name": name}} for name in names]
 
 
 def debian_packages(folder: Path) -> list[dict[str, Any]]:
-    """A component for each Debian package of whose files some are in the image."""
+    """Return a component for each Debian package with files in the image."""
     return [debian_package(file.read_text()) for file in sorted(folder.iterdir())]
 
 
 def debian_package(status: str) -> dict[str, Any]:
-    """From a stanza of dpkg's, which is laid out as a mail's header is."""
+    """Return the component of one stanza of dpkg's status, which has the format of mail headers."""
     stanza = Parser().parsestr(status)
     name, version, architecture = (stanza[key] for key in ("Package", "Version", "Architecture"))
     purl = f"pkg:deb/debian/{quote(name)}@{quote(version)}?arch={architecture}"
@@ -63,7 +63,7 @@ def debian_package(status: str) -> dict[str, Any]:
 
 
 def vendored_packages(listed: str) -> list[dict[str, Any]]:
-    """A component for each npm package of which files stand in our own tree: VENDORED.md's rows."""
+    """Return a component for each vendored npm package: the rows of VENDORED.md."""
     rows = [[cell.strip() for cell in line.split("|")] for line in listed.splitlines()]
     packages = {(row[2], row[3], row[4]) for row in rows if len(row) == 7 and "`" in row[1]}
     return [
@@ -74,7 +74,7 @@ def vendored_packages(listed: str) -> list[dict[str, Any]]:
 
 
 def interpreter(version: str) -> dict[str, Any]:
-    """Python, where no package of Debian's is it."""
+    """Return Python's own component, if no Debian package provides it."""
     cpe = f"cpe:2.3:a:python:python:{version}:*:*:*:*:*:*:*"
     return _library(f"pkg:generic/python@{version}", "python", version) | {"cpe": cpe}
 
@@ -86,7 +86,7 @@ def _library(purl: str, name: str, version: str) -> dict[str, Any]:
 def bill(
     service: str, root: Path, python: list[dict[str, Any]], others: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The document of a service whose image holds these components."""
+    """Return the bill of a service whose image holds these components."""
     ours = [_of_ours(root, OURS, "library")]
     references = {one["name"]: one["bom-ref"] for one in [*ours, *python]}
     needed: dict[str, set[str]] = {name: set() for name in references}
@@ -125,7 +125,7 @@ def _of_ours(root: Path, member: str, kind: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    """The command line's way in."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("service", help="a workspace member's folder name")
     parser.add_argument("--app", type=Path, required=True, help="the environment that goes in")

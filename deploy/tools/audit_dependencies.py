@@ -1,13 +1,13 @@
-"""Asks an advisory service whether anything in our locks is known to be vulnerable.
+"""Query an advisory service for known vulnerabilities of the packages in our locks.
 
     python audit_dependencies.py PIP_AUDIT LOCK... [--required]
 
-pip-audit reports a package that its service does not know as skipped, and ends with success: behind
-a mirror that answers nothing, every package. So the service is asked about an old release first,
-whose vulnerabilities are known; where it names none, nothing was audited, and that is said. With
+pip-audit reports a package that its service does not know as skipped, and exits with success:
+behind an empty mirror, every package. So the service is queried first about an old release with
+known vulnerabilities. If it names none, nothing was audited, and the output says so. With
 --required that is a failure, as is a package that could not be looked up.
 
-An advisory that does not concern us stands in advisories.toml, with its reason and an end.
+An advisory that does not apply to us is listed in advisories.toml, with a reason and an end date.
 """
 
 import argparse
@@ -22,19 +22,19 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-KNOWN_VULNERABLE = "jinja2==2.10\n"  # PYSEC-2019-217, a way out of its sandbox, and later ones.
+KNOWN_VULNERABLE = "jinja2==2.10\n"  # PYSEC-2019-217, a sandbox escape, and later ones.
 ACCEPTED = Path(__file__).with_name("advisories.toml")
 LOCK_SECONDS_MAX = 120
 SERVICE_TIMEOUT_SECONDS = 10
 
 
 class ServiceUnavailable(Exception):
-    """No advisory service answers here"""
+    """No advisory service answers."""
 
 
 @dataclass
 class Report:
-    """What was found in the locks: a line for each vulnerability, and names not looked up."""
+    """The result for the locks: a line for each vulnerability, and the names not looked up."""
 
     vulnerable: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
@@ -42,7 +42,7 @@ class Report:
 
 
 def accepted_on(today: date, text: str) -> dict[str, str]:
-    """The ids of advisories that are accepted on that day, each with its reason.
+    """Return the ids of the advisories accepted on that day, each with its reason.
 
     Raises KeyError for an entry without id, reason or `until`.
     """
@@ -67,7 +67,7 @@ def read_report(answer: dict[str, Any], accepted: Iterable[str], report: Report)
 
 
 def ask(pip_audit: str, requirements: Path, *options: str) -> dict[str, Any]:
-    """pip-audit's JSON about a requirements file. Raises ServiceUnavailable."""
+    """Return pip-audit's JSON about a requirements file. Raises ServiceUnavailable."""
     command = [pip_audit, "--requirement", str(requirements), "--disable-pip", *options]
     command += ["--format=json", "--progress-spinner=off", f"--timeout={SERVICE_TIMEOUT_SECONDS}"]
     try:
@@ -81,7 +81,7 @@ def ask(pip_audit: str, requirements: Path, *options: str) -> dict[str, Any]:
 
 
 def audited(pip_audit: str, locks: Iterable[Path], accepted: Iterable[str]) -> Report:
-    """The report on the locks. Raises ServiceUnavailable where nothing can be known."""
+    """Return the report on the locks. Raises ServiceUnavailable if no service can be queried."""
     with tempfile.TemporaryDirectory() as folder:
         known = Path(folder, "known-vulnerable.txt")
         known.write_text(KNOWN_VULNERABLE)

@@ -1,1 +1,1 @@
-"""The whole system on this machine, with no container and no installed Postgres (`make up`)."""
+"""The whole system on this machine, without containers or an installed Postgres (`make up`)."""

@@ -18,7 +18,7 @@ from payments_local.supervisor import Supervisor
 
 
 def main() -> int:
-    """Returns the exit status; every foreseen failure is one line on standard error."""
+    """Run the command; return its exit status. An expected failure is one line on stderr."""
     options = _parser().parse_args()
     try:
         if options.verb == "up":
@@ -69,7 +69,7 @@ def _up(*, stop_with_parent: bool) -> None:
 
 
 def _with_postgres(command: list[str]) -> int:
-    """The command's own status. SIGTERM ends the command, then the server."""
+    """Run the command; return its status. SIGTERM ends the command, then the server."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with running_postgres() as server:
         environ = {**os.environ, "DATABASE_URL": server.url}

@@ -1,4 +1,4 @@
-"""The text of `make up` when all is ready: the addresses, and commands to paste."""
+"""The text that `make up` prints once all is ready: addresses, and commands to paste."""
 
 import os
 import shutil
@@ -28,8 +28,8 @@ Create a payment, then read its account's balance{with_key}:
 
 
 def announcement(settings: LocalSettings) -> str:
-    """Addresses, and curl lines that work when pasted."""
-    asked = os.environ.get("PAYMENTS_API_AUTH") == "on"  # As services.py hands it on.
+    """Return the addresses, and curl commands that work when pasted."""
+    asked = os.environ.get("PAYMENTS_API_AUTH") == "on"  # services.py passes the variable on.
     return TEXT.format(
         with_key=", with an API key in KEY" if asked else "",
         key=' -H "Authorization: Bearer $KEY"' if asked else "",
@@ -48,8 +48,10 @@ def _exports(settings: LocalSettings) -> str:
 
 
 def _how_to_reach(settings: LocalSettings) -> str:
-    """A psql line: the wheel's own psql where there is none on PATH. A URL may hold a password
-    and is not repeated."""
+    """Return a psql command, with the wheel's own psql if PATH has none.
+
+    The database's URL may hold a password and is not repeated.
+    """
     if settings.database_url:
         return "the one that DATABASE_URL names"
     psql = "psql" if shutil.which("psql") else str(BIN / "psql")

@@ -1,4 +1,4 @@
-"""A child process: its own session, its output line by line, its end known, its stop bounded."""
+"""Child processes: each has its own session, is read line by line, and stops within bounds."""
 
 import os
 import signal
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 EXEC_CHILD = Path(__file__).with_name("exec_child.py")
-LINE_BYTES_MAX = 64 * 1024  # A child that never ends its line must not fill our memory.
+LINE_BYTES_MAX = 64 * 1024  # Bounds memory if a child never ends its line.
 LAST_LINES_KEPT = 20
-FORCE_SECONDS_MAX = 6.0  # PostgreSQL gives its own processes five after SIGQUIT.
-OUTPUT_SECONDS_MAX = 2.0  # After the end, for what is still in the pipe.
+FORCE_SECONDS_MAX = 6.0  # After SIGQUIT, PostgreSQL gives its own processes five seconds.
+OUTPUT_SECONDS_MAX = 2.0  # After the end, to read the rest of the pipe.
 
 
 @dataclass(frozen=True)
 class RunAs:
-    """The user a child runs as instead of root; see run_as.py."""
+    """The user that a child runs as instead of root; see run_as.py."""
 
     uid: int
     gid: int
@@ -31,8 +31,8 @@ class RunAs:
 class ChildSpec:
     """A command to run, and how to stop it.
 
-    force_signal follows where stop_signal was not enough (SIGKILL follows both), death_signal is
-    what the kernel sends should this process itself be killed with SIGKILL.
+    If stop_signal is not enough, force_signal follows, then SIGKILL. The kernel sends death_signal
+    if this process itself is killed with SIGKILL.
     """
 
     name: str
@@ -47,9 +47,9 @@ class ChildSpec:
 
 
 class Child:
-    """A started child. `on_line` and `on_exit` are called from its reader thread.
+    """A started child. Its reader thread calls `on_line` and `on_exit`.
 
-    Start it from a thread that lives as long as it should: Linux sends the death signal when
+    Start it from a thread that lives as long as the child should: Linux sends the death signal when
     the starting *thread* ends.
     """
 
@@ -63,7 +63,7 @@ class Child:
         self.last_lines: deque[str] = deque(maxlen=LAST_LINES_KEPT)
         self._on_line = on_line
         self._on_exit = on_exit
-        # A session of its own: Ctrl-C reaches only the supervisor, which stops all in order.
+        # In its own session: Ctrl-C reaches only the supervisor, which stops all children in order.
         self._process = subprocess.Popen(  # noqa: S603 - our own commands.
             wrapped(spec),
             stdin=subprocess.DEVNULL,
@@ -86,7 +86,7 @@ class Child:
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs; negative is the signal that ended it."""
+        """Return None while it runs; a negative status is the signal that ended it."""
         return self._process.poll()
 
     def ask_to_stop(self) -> None:
@@ -94,7 +94,7 @@ class Child:
             self._process.send_signal(self.spec.stop_signal)
 
     def force(self) -> None:
-        """End it without its consent; return when it is gone, stragglers of its session too."""
+        """Kill it and the stragglers of its session; return when they are gone."""
         if self.exit_status is None:
             self._process.send_signal(self.spec.force_signal)
             self.wait(FORCE_SECONDS_MAX)
@@ -104,7 +104,7 @@ class Child:
         self._reader.join(OUTPUT_SECONDS_MAX)
 
     def wait(self, seconds_max: float) -> bool:
-        """Whether it ended within the time."""
+        """Return whether it ended within the time."""
         try:
             self._process.wait(seconds_max)
         except subprocess.TimeoutExpired:
@@ -112,14 +112,14 @@ class Child:
         return True
 
     def stop(self) -> bool:
-        """Ask, wait as long as its spec grants, then force. False if it had to be forced."""
+        """Stop it within the time that its spec grants, else force it. Return False if forced."""
         self.ask_to_stop()
         obeyed = self.wait(self.spec.stop_seconds_max)
         self.force()
         return obeyed
 
     def how_it_ended(self) -> str:
-        """For a person: 'exited with status 3', 'was ended by SIGKILL'."""
+        """Return a phrase for people: 'exited with status 3', 'was ended by SIGKILL'."""
         status = self.exit_status
         if status is None:
             return "is still running"
@@ -139,7 +139,7 @@ class Child:
 
 
 def wrapped(spec: ChildSpec) -> list[str]:
-    """The command line behind exec_child.py, which the spec's run_as and death_signal need."""
+    """Return the command line behind exec_child.py, which run_as and death_signal need."""
     user = []
     if spec.run_as is not None:
         user = [f"--uid={spec.run_as.uid}", f"--gid={spec.run_as.gid}"]

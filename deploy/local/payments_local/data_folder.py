@@ -1,4 +1,4 @@
-"""The folder `make up` keeps its data in: what state it is in, who holds it, how it is emptied."""
+"""The data folder of `make up`: its state, its lock and its deletion."""
 
 import fcntl
 import os
@@ -24,15 +24,15 @@ def postgres_dir(data_dir: Path) -> Path:
 
 
 def staging_dir(pgdata: Path) -> Path:
-    """Where a new one is prepared; a rename makes it real, so that none is ever half made."""
+    """Return the folder in which a new data folder is prepared, to be renamed when complete."""
     return pgdata.with_name(f"{pgdata.name}.new")
 
 
 @contextmanager
 def held(data_dir: Path) -> Iterator[None]:
-    """Keep the folder for one run. The kernel lets go when this process ends, however it ends.
+    """Lock the folder for one run. The kernel unlocks it when this process ends in any way.
 
-    Raises LocalError where another run has it, or where it cannot be written.
+    Raises LocalError if another run holds it, or if it is not writable.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def held(data_dir: Path) -> Iterator[None]:
 
 
 def is_initialised(pgdata: Path, major: str) -> bool:
-    """True if a server of this major version can start on it, False if there is nothing yet.
+    """Return True if a server of this major version can start on it, False if it is missing.
 
     Raises LocalError for everything in between.
     """
@@ -84,8 +84,8 @@ def is_initialised(pgdata: Path, major: str) -> bool:
 def refuse_or_clear_running_server(pgdata: Path) -> None:
     """Raise LocalError if a server runs on it; delete a pid file that outlived its server.
 
-    PostgreSQL deletes it too, but not if the number has meanwhile gone to some other process
-    of the same user, as happens in containers, where numbers are small.
+    PostgreSQL deletes it too, unless another process of the same user has the number by then, as
+    happens in containers, where numbers are small.
     """
     pid_file = pgdata / "postmaster.pid"
     try:
@@ -105,9 +105,9 @@ def refuse_or_clear_running_server(pgdata: Path) -> None:
 
 
 def reset(data_dir: Path) -> str:
-    """Delete what `make up` made, and nothing else. Returns what was done, for a person.
+    """Delete the data of `make up`, and nothing else. Return a line about it for people.
 
-    Raises LocalError while a run or a server holds it, or if it was not made by `make up`.
+    Raises LocalError while a run or a server holds it, or if `make up` did not create it.
     """
     if not data_dir.exists():
         return f"nothing to reset: there is no {data_dir}"
@@ -123,7 +123,7 @@ def reset(data_dir: Path) -> str:
             (data_dir / LOCK).unlink()
         except OSError as error:
             raise LocalError(f"cannot delete {error.filename}: {error.strerror}") from error
-    with suppress(OSError):  # The folder holds something else: keep it.
+    with suppress(OSError):  # If the folder holds something else, keep it.
         data_dir.rmdir()
     return f"emptied {data_dir}"
 

@@ -1,9 +1,9 @@
-"""What can go wrong locally, each as one line that says what to do."""
+"""Errors of local runs: each message is one line that says what to do."""
 
 
 class LocalError(Exception):
-    """A local run cannot go on; the message is one line for a person."""
+    """A local run cannot continue; the message is one line for people."""
 
 
 class StopRequested(Exception):
-    """Ctrl-C, SIGTERM or SIGHUP has asked for a clean stop."""
+    """Ctrl-C, SIGTERM or SIGHUP requested a clean stop."""

@@ -3,8 +3,8 @@
 Run as a script (`python -I -S exec_child.py ... -- COMMAND`), between fork and exec of the real
 program: the same work in `subprocess`'s `preexec_fn` may deadlock in a process with threads.
 
-Linux gives all of it; elsewhere only the change of user, and children are stopped in order but
-may outlive a parent that was killed with SIGKILL.
+Only Linux supports all of it. On other systems the user changes, and children stop in order, but
+they may outlive a parent that was killed with SIGKILL.
 """
 
 import argparse
@@ -20,7 +20,7 @@ PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
 CAPABILITY_VERSION_3 = 0x20080522
 
-EXIT_CANNOT_START = 126  # As a shell says "found, but it cannot be executed".
+EXIT_CANNOT_START = 126  # As in a shell: the command was found but cannot be executed.
 
 
 class _CapHeader(ctypes.Structure):
@@ -36,23 +36,23 @@ class _CapData(ctypes.Structure):
 
 
 def become(uid: int, gid: int, *, enter_any_folder: bool) -> None:
-    """Drop from root to uid and gid for good, keeping at most the one capability.
+    """Drop from root to uid and gid for good, keeping at most one capability.
 
-    Raises OSError where the kernel refuses (a container without CAP_SETUID, for instance).
+    Raises OSError if the kernel refuses, for example in a container without CAP_SETUID.
     """
     if enter_any_folder:
-        # Capabilities then survive setuid, and count for access(2) too, by which PostgreSQL
-        # looks for its own programs.
+        # Capabilities then survive setuid, and count for access(2) too, with which PostgreSQL looks
+        # for its own programs.
         _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
-    os.setgid(gid)  # For root: real, effective and saved at once.
+    os.setgid(gid)  # For root this sets real, effective and saved ids at once.
     os.setuid(uid)
     if enter_any_folder:
         _keep_only_dac_override()
 
 
 def _keep_only_dac_override() -> None:
-    """Make CAP_DAC_OVERRIDE ambient: the only kind that an exec of a plain program keeps."""
+    """Make CAP_DAC_OVERRIDE ambient: only an ambient capability survives an exec."""
     header = _CapHeader(CAPABILITY_VERSION_3, 0)
     mask = 1 << CAP_DAC_OVERRIDE
     # Version 3 holds 64 bits in two records; the second one, bits 32 and up, stays empty.
@@ -64,12 +64,14 @@ def _keep_only_dac_override() -> None:
 
 
 def die_with_parent(parent_pid: int, signal_number: int) -> None:
-    """Ask the kernel for a signal when the parent dies. Call it after any change of user,
-    which clears the request."""
+    """Ask the kernel for a signal when the parent dies.
+
+    Call it after any change of user, which clears the request.
+    """
     if sys.platform != "linux":
         return
     _prctl(PR_SET_PDEATHSIG, signal_number)
-    if os.getppid() != parent_pid:  # It died before the request was in force.
+    if os.getppid() != parent_pid:  # The parent died before the request took effect.
         os._exit(EXIT_CANNOT_START)
 
 
@@ -81,7 +83,7 @@ def _prctl(option: int, *arguments: int) -> None:
 
 
 def main() -> None:
-    """Parse, become, exec: one failure line and status 126 where that is refused."""
+    """Parse, become, exec; on failure print one line and exit with status 126."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--death-signal", type=int, required=True)

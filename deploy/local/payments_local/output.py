@@ -1,4 +1,4 @@
-"""One terminal, many voices: every line says whose it is."""
+"""The terminal's output: each line carries the label of its source."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ LABEL_WIDTH = max(map(len, LABEL_COLOURS))
 
 
 class Terminal:
-    """Writes whole lines from any thread. Colour only on a terminal, and not under NO_COLOR."""
+    """Writes whole lines from any thread. Colours only a terminal, and respects NO_COLOR."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.on_gone: Callable[[], None] = lambda: None
@@ -22,14 +22,14 @@ class Terminal:
         self._coloured = self.is_tty and not os.environ.get("NO_COLOR")
 
     def line(self, label: str, text: str) -> None:
-        """A child's line, behind its label."""
+        """Print a child's line behind its label."""
         head = f"{label:<{LABEL_WIDTH}} |"
         if self._coloured:
             head = f"\033[{LABEL_COLOURS.get(label, 0)}m{head}\033[0m"
         self.say(f"{head} {text}")
 
     def say(self, text: str) -> None:
-        """The run's own words. A reader that went away (`| head`) asks for a stop, once."""
+        """Print the run's own line. If the reader has gone (`| head`), request a stop, once."""
         with self._lock:
             if self._gone:
                 return
@@ -39,6 +39,6 @@ class Terminal:
                 return
             except OSError:
                 self._gone = True
-                # What the interpreter still flushes at its exit goes nowhere, quietly.
+                # Discards what the interpreter would still flush at its exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
         self.on_gone()

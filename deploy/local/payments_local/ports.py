@@ -1,4 +1,4 @@
-"""Is a port free, and if not, who has it."""
+"""Port checks: is a port free, and which process holds it."""
 
 import errno
 import secrets
@@ -11,13 +11,13 @@ from payments_local.errors import LocalError
 
 LOOPBACKS = ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1"))
 CONNECT_SECONDS_MAX = 0.5
-# Below the ports that systems give to outgoing connections, one of which could take it meanwhile.
+# Below the range of ephemeral ports, so that no outgoing connection can take one.
 FREE_PORT_MIN, FREE_PORT_MAX = 16_384, 32_768
 _given: set[int] = set()
 
 
 def refuse_taken(ports: Mapping[str, int]) -> None:
-    """Raise LocalError naming the first taken port, its variable and, if visible, its holder."""
+    """Raise LocalError for the first taken port, with its variable and, if visible, its holder."""
     for name, port in ports.items():
         try:
             taken = is_taken(port)
@@ -33,14 +33,14 @@ def refuse_taken(ports: Mapping[str, int]) -> None:
 
 
 def is_taken(port: int) -> bool:
-    """Whether something listens on either loopback address.
+    """Return whether a process listens on either loopback address.
 
-    Both count: `localhost` may mean either, and a client must not reach a stranger's server.
+    Both count: `localhost` may mean either, and a client must not reach another server.
     """
     for family, host in LOOPBACKS:
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
-                # As servers do: a connection of an earlier run, closing still, is no obstacle.
+                # As servers do: closing connections of an earlier run do not block the port.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port))
         except PermissionError:
@@ -48,16 +48,16 @@ def is_taken(port: int) -> bool:
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 return True
-            continue  # No IPv6 here.
+            continue  # This machine has no IPv6.
         if _answers(family, host, port):  # BSDs let a bind succeed beside a wildcard listener.
             return True
     return False
 
 
 def free_port() -> int:
-    """Return a port that nothing used a moment ago, and another one each time.
+    """Return a port that was free a moment ago, another one each time.
 
-    Its user must be ready to lose a race for it.
+    The caller must be prepared to lose a race for it.
     """
     while True:
         port = FREE_PORT_MIN + secrets.randbelow(FREE_PORT_MAX - FREE_PORT_MIN)
@@ -76,7 +76,7 @@ def _answers(family: int, host: str, port: int) -> bool:
 
 
 def _by_whom(port: int) -> str:
-    """' by NAME (pid N)', or '' where the holder belongs to another user."""
+    """Return ' by NAME (pid N)', or '' if the holder belongs to another user."""
     try:
         connections = psutil.net_connections(kind="tcp")
         for connection in connections:

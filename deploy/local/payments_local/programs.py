@@ -1,4 +1,4 @@
-"""Running PostgreSQL's own programs: in a clean environment, to their end, with their reasons."""
+"""Run PostgreSQL's own programs in a clean environment, and report why they fail."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ SECONDS_MAX = 120.0
 
 
 def run_to_end(command: list[str], user: RunAs | None, stdin: str) -> None:
-    """Run to its end. Raises LocalError with its last words if it failed."""
+    """Run the program to its end. Raises LocalError with its last output if it failed."""
     name = Path(command[0]).name
     spec = ChildSpec(name, command, environ(), Path("/"), run_as=user)
     try:
@@ -29,19 +29,19 @@ def run_to_end(command: list[str], user: RunAs | None, stdin: str) -> None:
         )
     except subprocess.TimeoutExpired:
         raise LocalError(f"{name} took more than {SECONDS_MAX:.0f} s") from None
-    # Single-user mode ends with status 0 whatever its statements did.
+    # Single-user mode ends with status 0 even if its statements failed.
     if done.returncode != 0 or "ERROR:" in done.stdout:
         raise LocalError(f"{name} failed: {reason(done.stdout.splitlines())}")
 
 
 def environ() -> dict[str, str]:
-    """Ours without PGDATA, PGPORT, PGOPTIONS and the like, and in a locale that always exists."""
+    """Return our environment without PGDATA and the like, in a locale that always exists."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     return {**kept, "LC_ALL": "C"}
 
 
 def reason(lines: list[str]) -> str:
-    """PostgreSQL's own reason in one line: its FATAL one if there is one, else its last words."""
+    """Return PostgreSQL's reason in one line: its FATAL line if it has one, else its last."""
     for severity in ("FATAL:", "PANIC:", "ERROR:"):
         for line in lines:
             if severity in line:

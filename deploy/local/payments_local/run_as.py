@@ -1,9 +1,9 @@
-"""As which user Postgres runs: it refuses root, and a user without rights may not get in.
+"""The user that Postgres runs as: it refuses root.
 
-Under root it is the user `postgres` if there is one, else `nobody`; a data folder that already
-belongs to another user keeps its owner. A clone made by `mktemp -d` has mode 0700 and belongs to
-root, so that user could not even walk to the data folder or to the programs: only there the
-child also gets CAP_DAC_OVERRIDE, the right to pass permission checks, and nothing else of root.
+Under root this is the user `postgres` if it exists, else `nobody`; an existing data folder keeps
+its owner. A clone made by `mktemp -d` has mode 0700 and belongs to root, so that user could not
+reach the data folder or the programs. Only then the child also gets CAP_DAC_OVERRIDE, which
+bypasses permission checks, and no other right of root.
 """
 
 import os
@@ -19,7 +19,7 @@ CANDIDATES = ("postgres", "nobody")
 
 
 def unprivileged(data_dir: Path, must_reach: Iterable[Path]) -> RunAs | None:
-    """The user to run as; None where this process is not root and needs no change."""
+    """Return the user to run as; None if this process is not root."""
     if os.geteuid() != 0:
         return None
     uid, gid = _owner_of(data_dir) or _first_candidate()
@@ -28,7 +28,7 @@ def unprivileged(data_dir: Path, must_reach: Iterable[Path]) -> RunAs | None:
 
 
 def give(path: Path, owner: RunAs | None) -> None:
-    """Make a folder of ours belong to the user Postgres runs as."""
+    """Give one of our folders to the user that Postgres runs as."""
     if owner is not None:
         os.chown(path, owner.uid, owner.gid)
 
@@ -55,6 +55,6 @@ def _first_candidate() -> tuple[int, int]:
 
 
 def _open_to_all(path: Path) -> bool:
-    """Whether every user may walk to it and enter it, or run it."""
+    """Return whether every user may reach it and enter or run it."""
     path = path.resolve()
     return all(step.stat().st_mode & stat.S_IXOTH for step in (path, *path.parents))

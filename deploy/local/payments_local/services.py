@@ -1,4 +1,4 @@
-"""The three services: what each is started with, and when each is ready."""
+"""The three services: how each is started, and when it is ready."""
 
 import http.client
 import json
@@ -24,14 +24,14 @@ class Service:
 
 @dataclass(frozen=True)
 class Plan:
-    """What runs on top of Postgres: `migrate` to its end, then the services, in this order."""
+    """The processes on top of Postgres: `migrate`, to its end, then the services in order."""
 
     migrate: ChildSpec
     services: tuple[Service, ...]
 
 
 def plan(settings: LocalSettings, *, on_terminal: bool) -> Plan:
-    """The real commands. Each service has the least-privileged role that it can work with."""
+    """Return the real commands. Each service uses its own least-privileged database role."""
     environ = _environ(on_terminal=on_terminal)
     api_url = f"http://127.0.0.1:{settings.api_port}"
     migrate = _spec(
@@ -46,7 +46,7 @@ def plan(settings: LocalSettings, *, on_terminal: bool) -> Plan:
         environ,
         DATABASE_URL=settings.url_for("payments_worker"),
         RECON_WORKER_PORT=str(settings.worker_port),
-        stop_seconds_max=30.0,  # It finishes what it holds: 20 s at most by default.
+        stop_seconds_max=30.0,  # It finishes its jobs, within 20 s by default.
     )
     api = _spec(
         "api",
@@ -74,7 +74,7 @@ def plan(settings: LocalSettings, *, on_terminal: bool) -> Plan:
 
 
 def readiness(port: int) -> str | None:
-    """None if it is ready; else what it answered instead, for a person."""
+    """Return None if the service is ready, else its answer, for people."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_SECONDS_MAX)
     try:
         connection.request("GET", "/readyz")
@@ -88,7 +88,7 @@ def readiness(port: int) -> str | None:
 
 
 def _detail(body: bytes) -> str:
-    """': DETAIL' of a problem document, or nothing."""
+    """Return ': DETAIL' of a problem document, or nothing."""
     try:
         return f": {json.loads(body)['detail']}"
     except (ValueError, KeyError, TypeError):
@@ -96,9 +96,9 @@ def _detail(body: bytes) -> str:
 
 
 def _environ(*, on_terminal: bool) -> dict[str, str]:
-    """Ours, plus what suits a local run; what is set already wins.
+    """Return our environment with defaults for a local run; variables that are set take precedence.
 
-    Without DATABASE_URL: each child is given its own, and the page none at all.
+    Without DATABASE_URL: each child gets its own, and the page none.
     """
     ours = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     defaults = {
@@ -123,7 +123,7 @@ def _spec(
 ) -> ChildSpec:
     return ChildSpec(
         name=name,
-        # As a module: a script's first line fails where the path to this clone is long.
+        # As a module: the first line of an installed script fails if this clone's path is long.
         command=(sys.executable, "-m", *module_and_verb),
         environ={**environ, **variables},
         cwd=REPOSITORY,

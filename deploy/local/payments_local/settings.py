@@ -1,4 +1,4 @@
-"""Where everything listens and where data lies, read once from the environment."""
+"""Addresses and the data folder, read once from the environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ PORT_MAX = 65_535
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """One local run. `database_url` is None when the embedded Postgres serves it."""
+    """One local run. `database_url` is None if the embedded Postgres is used."""
 
     api_port: int = 3001
     ui_port: int = 3000
@@ -25,7 +25,7 @@ class LocalSettings:
     def from_environ(cls, environ: Mapping[str, str]) -> "LocalSettings":
         """Read API_PORT, UI_PORT, WORKER_PORT, PG_PORT, DATABASE_URL and DATA_DIR.
 
-        Raises LocalError naming the variable for a value that is no port, or a port used twice.
+        Raises LocalError that names the variable, for an invalid port or a port used twice.
         """
         settings = cls(
             api_port=_port(environ, "API_PORT", cls.api_port),
@@ -39,7 +39,7 @@ class LocalSettings:
         return settings
 
     def ports(self) -> dict[str, int]:
-        """The ports this run listens on, by the variable that sets each."""
+        """Return the ports of this run, by the variable that sets each."""
         ports = {
             "API_PORT": self.api_port,
             "WORKER_PORT": self.worker_port,
@@ -48,7 +48,7 @@ class LocalSettings:
         return ports if self.database_url else {"PG_PORT": self.pg_port, **ports}
 
     def url_for(self, role: str) -> str:
-        """The database for a role: its own least-privileged one where the server is ours."""
+        """Return a role's database URL: on our own server, with its least-privileged role."""
         return self.database_url or f"postgresql://{role}@127.0.0.1:{self.pg_port}/payments"
 
 

@@ -1,7 +1,7 @@
-"""Start everything in order, watch it, stop it in the opposite order: `make up`.
+"""Start everything in order, watch it, and stop it in the opposite order: `make up`.
 
-One thread decides. Signals and the children's reader threads only put an event into its queue, so
-that a stop is possible at any moment of the start and nothing is decided inside a handler.
+One thread decides. Signal handlers and the children's reader threads only put events into its
+queue, so a stop is possible at any moment of the start.
 """
 
 import signal
@@ -21,7 +21,8 @@ from payments_local.settings import LocalSettings
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 READY_POLL_SECONDS = 0.1
-LOOK_SECONDS = 1.0  # For a child that is gone while something it started holds its output open.
+# To detect a child that has ended while one of its descendants holds its output open.
+LOOK_SECONDS = 1.0
 MIGRATE_SECONDS_MAX = 300.0
 LAST_WORDS = 5
 
@@ -41,21 +42,23 @@ class Supervisor:
         terminal.on_gone = self.request_stop
 
     def request_stop(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
-        """Also a signal handler: SimpleQueue.put is safe there."""
+        """Request a stop. Also a signal handler, in which SimpleQueue.put is safe."""
         self._events.put(signal.Signals(number))
 
     def run(self) -> None:
-        """Until a stop is asked for. Raises LocalError where something failed; in both cases
-        nothing is left running."""
+        """Run until a stop is requested, then leave nothing running.
+
+        Raises LocalError on a failure.
+        """
         for number in STOP_SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:  # As `nohup` wants it.
+            if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP on purpose.
                 signal.signal(number, self.request_stop)
         with suppress(StopRequested):
             self._serve()
         self._terminal.say("stopped")
 
     def _serve(self) -> NoReturn:
-        """Start all, watch all; whatever ends it, all is stopped and the folder let go."""
+        """Start all and watch all; in any case stop all at the end and unlock the folder."""
         ports.refuse_taken(self._settings.ports())
         with ExitStack() as stack:
             if not self._settings.database_url:
@@ -78,7 +81,7 @@ class Supervisor:
             self._settings.pg_port,
             start_child=self._start,
         )
-        # Its own end is for `start` to explain, which knows PostgreSQL's ways of saying why.
+        # `start` explains the server's own end, because it knows PostgreSQL's messages.
         server.start(pause=lambda seconds: self._pause(seconds, ending=self._children[-1]))
 
     def _start(self, spec: ChildSpec) -> Child:
@@ -108,9 +111,9 @@ class Supervisor:
             self._pause(READY_POLL_SECONDS)
 
     def _pause(self, seconds: float, ending: Child | None = None) -> None:
-        """Wait for an event, at most so long. `ending` is the one child that may end.
+        """Wait for an event, within bounds. `ending` is the one child that may end.
 
-        Raises StopRequested, or LocalError for a child that died.
+        Raises StopRequested, or LocalError for a child that ended.
         """
         try:
             event = self._events.get(timeout=seconds)
@@ -124,9 +127,10 @@ class Supervisor:
                 raise LocalError(_died(child))
 
     def _stop_all(self) -> None:
-        """UI, API, worker, then Postgres, each within its own time.
+        """Stop UI, API, worker and Postgres in order, each within its own time.
 
-        Ctrl-C then forces all; SIGTERM does not, which may come twice, from a group and from make.
+        Ctrl-C then forces all; SIGTERM does not, because it may arrive twice, from a group and from
+        make.
         """
         if self._children:
             self._terminal.say("stopping (Ctrl-C again to force) ...")
@@ -155,7 +159,7 @@ class Supervisor:
 
 
 def _died(child: Child) -> str:
-    """One line, then its last ones."""
+    """Return one line about its end, then its last output."""
     lines = [line for line in child.last_lines if line.strip()][-LAST_WORDS:]
     words = "".join(f"\n  {line}" for line in lines)
     return f"{child.name} {child.how_it_ended()}; its last lines:{words or ' none'}"

@@ -1,4 +1,4 @@
-"""One data folder is made with initdb; each test that only needs one takes a copy."""
+"""Fixtures: initdb makes one data folder, and tests that only need one take a copy."""
 
 import subprocess
 from pathlib import Path
@@ -21,7 +21,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def data_dir(made_once: Path, tmp_path: Path) -> Path:
-    """As `make up` left it yesterday."""
+    """Return a data folder as an earlier `make up` left it."""
     # cp -a, because the copy must belong to the same user, and shutil drops owners.
     subprocess.run(["cp", "-a", str(made_once), str(tmp_path / "data")], check=True)
     return tmp_path / "data"

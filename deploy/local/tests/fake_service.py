@@ -20,7 +20,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its own name.
-        """Quiet."""
+        """Log nothing."""
 
 
 def say(text: str) -> None:

@@ -26,7 +26,7 @@ def fake_plan(settings: LocalSettings, *, on_terminal: bool) -> Plan:
 
 def _fake(spec: ChildSpec, port: int) -> ChildSpec:
     behaviour = os.environ.get(f"FAKE_{spec.name.upper()}", "").split()
-    # Bounds of a test, not of people's work.
+    # Shorter than the real bounds, to keep the tests fast.
     return replace(
         spec,
         command=(sys.executable, str(FAKE_SERVICE), str(port), *behaviour),
@@ -35,7 +35,7 @@ def _fake(spec: ChildSpec, port: int) -> ChildSpec:
 
 
 if __name__ == "__main__":
-    # Tests under `nohup` hand on that SIGHUP is ignored, and a run obeys that.
+    # Under `nohup` the tests pass an ignored SIGHUP on, which a run respects.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     setattr(command, "plan", fake_plan)  # noqa: B010 - the name is private to that module.
     sys.exit(command.main())

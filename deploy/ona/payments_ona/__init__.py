@@ -1,1 +1,1 @@
-"""The system as separate services of a development environment: what automations.yaml starts."""
+"""The system as separate services of a development environment, started by automations.yaml."""

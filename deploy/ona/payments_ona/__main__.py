@@ -1,8 +1,8 @@
 """`python -m payments_ona start|ready|stop NAME | migrate`; deploy/ona/ona.mk calls it.
 
-`start` waits for what the service needs, then is the service until it is stopped. `ready` exits 0
-once the service answers. `stop` returns when it has drained and ended; one that does not run is
-fine. NAME is postgres, api, ui or worker.
+`start` waits for the service's dependencies, then becomes the service until it is stopped. `ready`
+exits with 0 once the service answers. `stop` returns when the service has drained and ended, or
+does not run. NAME is postgres, api, ui or worker.
 """
 
 import argparse
@@ -19,13 +19,13 @@ from payments_ona.processes import become, recorded, stop_recorded
 from payments_ona.waiting import wait_until
 
 NAMES = ("postgres", "api", "ui", "worker")
-# The first start makes a cluster, or pulls an image.
+# The first start creates a cluster or pulls an image.
 POSTGRES_SECONDS_MAX = 300.0
 API_SECONDS_MAX = 300.0
 
 
 def main() -> int:
-    """Returns the exit status; every foreseen failure is one line on standard error."""
+    """Run the command; return its exit status. An expected failure is one line on stderr."""
     parser = argparse.ArgumentParser(prog="payments_ona", description=__doc__)
     parser.add_argument("verb", choices=("start", "ready", "stop", "migrate"))
     parser.add_argument("name", nargs="?", choices=NAMES)
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def start(settings: LocalSettings, name: str) -> None:
-    """Does not return while the service runs. Raises LocalError if what it needs does not come."""
+    """Become the service, once its dependencies are ready. Raises LocalError if they are not."""
     if name == "postgres":
         postgres.serve(settings)
         return
@@ -66,14 +66,14 @@ def start(settings: LocalSettings, name: str) -> None:
 
 
 def not_ready(settings: LocalSettings, name: str) -> str | None:
-    """None if the service answers that it is ready, else what is amiss."""
+    """Return None if the service is ready, else the reason."""
     if name == "postgres":
         return postgres.not_ready(settings)
     return readiness(_services(settings)[name].port)
 
 
 def stop(settings: LocalSettings, name: str) -> None:
-    """Ask it to stop and wait for its end: a drain is never cut short by the caller's SIGKILL."""
+    """Stop it and wait for its end: the caller's SIGKILL never interrupts a drain."""
     if name == "postgres":
         seconds_max = postgres.STOP_SECONDS_MAX
     else:

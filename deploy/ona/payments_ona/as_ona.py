@@ -1,11 +1,11 @@
-"""Runs automations.yaml as Ona runs it, on a machine without Ona.
+"""Run automations.yaml as Ona does, on a machine without Ona.
 
     python -m payments_ona.as_ona [--file automations.yaml] [--then validate]
 
-What a new environment triggers is started: tasks after those they depend on, services all at once
-and in no order. `ready` is polled until it exits 0. Then the tasks of --then, or Ctrl-C, and every
-service is stopped as Ona stops it: its `stop` command, then SIGKILL for its `start`. Exits 1 if a
-task failed, a service ended or did not get ready, or a stop left work to the SIGKILL.
+Starts all that a new environment triggers: tasks after their dependencies, services at once and in
+no order. Polls `ready` until it exits with 0. Then runs the tasks of --then, or waits for Ctrl-C,
+and stops every service as Ona does: its `stop` command, then SIGKILL for its `start`. Exits with 1
+if a task failed, a service ended or did not become ready, or a stop needed the SIGKILL.
 """
 
 import argparse
@@ -36,7 +36,7 @@ LAST_LINES = 15
 
 @dataclass
 class Run:
-    """One shell command in a session of its own, its output in a file."""
+    """One shell command in its own session, with its output in a file."""
 
     name: str
     command: str
@@ -56,7 +56,7 @@ class Run:
             )
 
     def kill(self) -> None:
-        """SIGKILL for the shell and everything below it."""
+        """Send SIGKILL to the shell and all its descendants."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -78,9 +78,9 @@ class Environment:
         logs.mkdir(parents=True, exist_ok=True)
 
     def start(self) -> None:
-        """All that the first start triggers. Returns when every task is done, every service ready.
+        """Start all that the first start triggers. Return when tasks are done and services ready.
 
-        Raises LocalError for the first that is not.
+        Raises LocalError for the first failure.
         """
         for name, service in self.services.items():
             if TRIGGER in service.get("triggeredBy", []):
@@ -92,7 +92,7 @@ class Environment:
             self._wait_until_ready(name)
 
     def run_task(self, name: str) -> None:
-        """Those it depends on first, each once. Raises LocalError if one fails."""
+        """Run the task after its dependencies, each once. Raises LocalError if one fails."""
         if name in self.done:
             return
         for needed in self.tasks[name].get("dependsOn", []):
@@ -110,14 +110,14 @@ class Environment:
         _say(f"task {name}: done in {time.monotonic() - started:.1f} s")
 
     def watch(self) -> None:
-        """Until Ctrl-C. Raises LocalError if a service ends by itself."""
+        """Wait until Ctrl-C. Raises LocalError if a service ends."""
         while True:
             for run in self.starts.values():
                 self._must_run(run)
             time.sleep(READY_POLL_SECONDS)
 
     def stop(self) -> list[str]:
-        """Stops all at once, in no order. Returns what went wrong, a line each."""
+        """Stop all services at once. Return one line for each failure."""
         with ThreadPoolExecutor(max_workers=max(1, len(self.starts))) as pool:
             problems = list(pool.map(self._stop_one, self.starts))
         return [problem for problem in problems if problem]
@@ -137,7 +137,7 @@ class Environment:
             if status != 0:
                 return f"{name}: stop failed with status {status}:\n{stop.last_lines()}"
         try:
-            status = start.process.wait(5.0)  # The command's own end, after the service's.
+            status = start.process.wait(5.0)  # The command itself ends after the service.
         except subprocess.TimeoutExpired:
             start.kill()
             return f"{name}: start still ran after stop, and was killed"

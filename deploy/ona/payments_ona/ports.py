@@ -1,6 +1,6 @@
-"""Ports an Ona environment shows outside: the page to everyone, the API to its creator alone.
+"""Ports that an Ona environment opens: the page to everyone, the API to its creator alone.
 
-Only there: elsewhere neither of Ona's command line names (`ona`, once `gitpod`) is on PATH.
+Elsewhere, neither of Ona's command line tools (`ona`, formerly `gitpod`) is on PATH.
 """
 
 import shutil
@@ -13,7 +13,7 @@ OPEN_SECONDS_MAX = 20
 
 
 def open_port(settings: LocalSettings, name: str) -> None:
-    """Open the service's port once, under its label; a refusal (a policy) is said and no more."""
+    """Open the service's port once, under its label; report a refusal (a policy) and continue."""
     shown = {
         "ui": (settings.ui_port, "Payments page", "everyone"),
         "api": (settings.api_port, "Payments API", "creator_only"),

@@ -1,7 +1,7 @@
-"""Postgres of a development environment: in a container where an engine is, else embedded.
+"""Postgres of a development environment: in a container if an engine answers, else embedded.
 
 Both listen on 127.0.0.1, where `psql -h localhost -U postgres payments` needs no password. The
-choice is made once and kept, since each has data of its own.
+choice is made once and kept, because each has its own data.
 """
 
 import os
@@ -17,7 +17,7 @@ from payments_local.postgres import BIN, DATABASE, running_postgres
 from payments_local.settings import REPOSITORY, LocalSettings
 from payments_ona.processes import recorded
 
-DOCKER_SECONDS_MAX = 240  # A pull; everything else takes seconds.
+DOCKER_SECONDS_MAX = 240  # For a pull; everything else takes seconds.
 ANSWER_SECONDS_MAX = 5
 STOP_SECONDS_MAX = 60.0
 CHOICE = "postgres-runs-in"
@@ -25,7 +25,7 @@ IMAGE_VARIABLE = "POSTGRES_IMAGE"
 
 
 def serve(settings: LocalSettings) -> None:
-    """Run it until SIGTERM; data stays."""
+    """Run it until SIGTERM; the data stays."""
     if choice(settings.data_dir) == "container":
         _serve_container(settings)
     else:
@@ -33,7 +33,7 @@ def serve(settings: LocalSettings) -> None:
 
 
 def not_ready(settings: LocalSettings) -> str | None:
-    """None if it accepts connections to its database, else what pg_isready says."""
+    """Return None if it accepts connections to its database, else pg_isready's answer."""
     command = [str(BIN / "pg_isready"), "-h", "localhost", "-p", str(settings.pg_port)]
     done = subprocess.run(  # noqa: S603 - our own command.
         [*command, "-U", "postgres", "-d", DATABASE, "-t", str(ANSWER_SECONDS_MAX)],
@@ -45,14 +45,14 @@ def not_ready(settings: LocalSettings) -> str | None:
 
 
 def choice(data_dir: Path) -> str:
-    """`container` or `embedded`: POSTGRES_RUNS_IN if set, else as before, else what can be had."""
+    """Return `container` or `embedded`: POSTGRES_RUNS_IN, the earlier choice, or by engine."""
     kept = data_dir / CHOICE
     if asked := os.environ.get("POSTGRES_RUNS_IN"):
         return asked
     if kept.is_file():
         return kept.read_text().strip()
     if data_folder.postgres_dir(data_dir).is_dir():
-        found = "embedded"  # `make up` has made payments here; they are to be seen.
+        found = "embedded"  # `make up` has created payments here, which should stay visible.
     else:
         found = "container" if _image_at_hand(_image()) else "embedded"
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -76,19 +76,20 @@ def _serve_embedded(settings: LocalSettings) -> None:
 
 
 def _serve_container(settings: LocalSettings) -> None:
-    """Follow the container in the foreground. It goes when it stops; its volume stays."""
+    """Follow the container in the foreground. It is removed when it stops; its volume stays."""
     container = f"payments-postgres-{settings.pg_port}"  # Also its volume's name.
-    _stop(container)  # Of a start that was killed.
+    _stop(container)  # From a start that was killed.
     _docker("rm", "--force", container)
     options = ["--rm", "--name", container, "--stop-signal", "SIGINT", "--shm-size", "128m"]
     options += ["--publish", f"127.0.0.1:{settings.pg_port}:5432"]
     options += ["--volume", f"{container}:/var/lib/postgresql/data"]
-    # Reachable from this machine alone, which is one developer's: no password to look up.
+    # Reachable from this machine alone, which belongs to one developer: no password.
     options += ["--env", "POSTGRES_HOST_AUTH_METHOD=trust", "--env", f"POSTGRES_DB={DATABASE}"]
     with recorded(settings.data_dir, "postgres"):
         client = subprocess.Popen(  # noqa: S603 - the engine's client.
             ["docker", "run", *options, _image()],  # noqa: S607 - found on PATH, as a person's is.
-            start_new_session=True,  # Ctrl-C reaches Postgres as one fast stop, through here.
+            # Ctrl-C reaches Postgres as one fast stop, through this process.
+            start_new_session=True,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
@@ -100,12 +101,12 @@ def _serve_container(settings: LocalSettings) -> None:
 
 
 def _stop(container: str) -> None:
-    """`docker stop` sends SIGINT, a fast shutdown; the client's own SIGTERM would be a slow one."""
+    """Stop it with SIGINT, a fast shutdown; the client's own SIGTERM would be a slow one."""
     _docker("stop", "--time", f"{STOP_SECONDS_MAX:.0f}", container)
 
 
 def _image() -> str:
-    """POSTGRES_IMAGE, from the environment or from what `make airgap` wrote, else compose's."""
+    """Return POSTGRES_IMAGE, from the environment or from `make airgap`, else compose's."""
     if image := os.environ.get(IMAGE_VARIABLE):
         return image
     written = REPOSITORY / "deploy/airgap/airgap.env"
@@ -118,12 +119,12 @@ def _image() -> str:
 
 
 def _image_at_hand(image: str) -> bool:
-    """Whether an engine answers and has the image, or can pull it in time."""
+    """Return whether an engine answers and has the image, or can pull it in time."""
     return _docker("image", "inspect", image) or _docker("pull", "--quiet", image)
 
 
 def _docker(*arguments: str) -> bool:
-    """Whether the engine's client is there and did it."""
+    """Return whether the engine's client exists and succeeded."""
     try:
         done = subprocess.run(  # noqa: S603 - our own arguments.
             ["docker", *arguments],  # noqa: S607 - found on PATH, as a person's is.

@@ -1,4 +1,4 @@
-"""Who runs a service: a file that names the process, so that another command can stop it."""
+"""A file that names a service's process, so that another command can stop it."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from payments_local.children import ChildSpec
 from payments_local.errors import LocalError
 
 KILL_SECONDS_MAX = 5.0
-# A process number alone may name another process after a restart.
+# After a restart the process number alone may name another process.
 START_TIME_SLACK_SECONDS = 0.01
 
 
@@ -21,7 +21,7 @@ def _file(data_dir: Path, name: str) -> Path:
 
 
 def running(data_dir: Path, name: str) -> psutil.Process | None:
-    """The process that was recorded, if it still is that one."""
+    """Return the recorded process, if it still runs."""
     try:
         pid, started = _file(data_dir, name).read_text().split()
         process = psutil.Process(int(pid))
@@ -35,7 +35,7 @@ def running(data_dir: Path, name: str) -> psutil.Process | None:
 def recorded(data_dir: Path, name: str) -> Iterator[None]:
     """Record this process as the service; the block may replace it by exec.
 
-    Raises LocalError if one runs already.
+    Raises LocalError if one already runs.
     """
     if (other := running(data_dir, name)) is not None:
         raise LocalError(f"{name} runs already, as process {other.pid}")
@@ -51,7 +51,7 @@ def recorded(data_dir: Path, name: str) -> Iterator[None]:
 
 
 def become(spec: ChildSpec) -> None:
-    """Replace this process by the service: signals reach it with nothing in between."""
+    """Replace this process by the service, so that signals reach it directly."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.chdir(spec.cwd)
@@ -59,9 +59,9 @@ def become(spec: ChildSpec) -> None:
 
 
 def stop_recorded(data_dir: Path, name: str, seconds_max: float) -> None:
-    """SIGTERM, then wait; SIGKILL for what has not ended after `seconds_max`.
+    """Send SIGTERM and wait; after `seconds_max` send SIGKILL.
 
-    Raises LocalError if it had to be killed: what it held was not handed back.
+    Raises LocalError after a SIGKILL: the service's jobs were not handed back.
     """
     process = running(data_dir, name)
     if process is None:

@@ -1,4 +1,4 @@
-"""Waiting that ends: for another service, which may be started at the same moment."""
+"""Bounded waits for other services, which may be starting at the same moment."""
 
 import sys
 import time
@@ -11,7 +11,7 @@ SAY_SECONDS = 10.0
 
 
 def wait_until(what: str, problem: Callable[[], str | None], seconds_max: float) -> None:
-    """Return when `problem` returns None. Says every ten seconds what it waits for.
+    """Return when `problem` returns None. Prints every ten seconds what it waits for.
 
     Raises LocalError with the last problem after `seconds_max`.
     """

@@ -1,9 +1,9 @@
-"""Random secrets for the system, none of which is ever printed, read back or overwritten.
+"""Generate the system's secrets at random. Never prints, reads or overwrites a secret.
 
-    python make_secrets.py kubectl [NAMESPACE]   makes those that are missing, by kubectl
+    python make_secrets.py kubectl [NAMESPACE]   creates the missing ones with kubectl
     python make_secrets.py in-cluster            the same from a pod, by the Kubernetes API
 
-Standard library only: it runs on a laptop's Python and in the payments-api image alike.
+Standard library only: it runs on a laptop's Python and in the payments-api image.
 """
 
 import http.client
@@ -26,22 +26,23 @@ LABELS = {
     "app.kubernetes.io/managed-by": "make-secrets",
 }
 
-# The database's roles, each with its password: one secret for each who uses it.
+# The secrets with a database role's password: one for each of the role's users.
 ROLES = {
     "postgres-owner": "postgres",
-    "payments-migration-database": "payments_migration",  # In place of it with CloudNativePG.
+    # Replaces postgres-owner with CloudNativePG.
+    "payments-migration-database": "payments_migration",
     "payments-api-database": "payments_api",
     "recon-worker-database": "payments_worker",
     "payments-readonly-database": "payments_readonly",
 }
 API_KEY = "payments-ui-api-key"
-# What else the page needs: each secret, and the key in it that holds the random value.
+# The page's other secrets, and the key in each that holds the random value.
 PAGE = {"payments-ui-signing": "secret-key", "payments-ui-sign-in": "password"}
 NAMES = (*ROLES, API_KEY, *PAGE)
 
 
 def new_secret(name: str, namespace: str) -> dict[str, Any]:
-    """A Secret object of that name with a new random value."""
+    """Return a Secret object of that name with a new random value."""
     value = secrets.token_urlsafe(RANDOM_BYTES)
     if name in ROLES:
         kind, data = BASIC_AUTH, {"username": ROLES[name], "password": value}
@@ -59,7 +60,7 @@ def new_secret(name: str, namespace: str) -> dict[str, Any]:
 
 
 def new_api_key() -> str:
-    """A key to the API, as `payments-api keys generate` makes one: pay_, an id, 256 random bits."""
+    """Return an API key in the form of `payments-api keys generate`: pay_, an id, 256 random bits."""
     lower = string.digits + string.ascii_lowercase
     key_id = "".join(secrets.choice(lower) for _ in range(12))
     secret = "".join(secrets.choice(lower + string.ascii_uppercase) for _ in range(43))
@@ -67,7 +68,7 @@ def new_api_key() -> str:
 
 
 def by_kubectl(namespace: str) -> None:
-    """Make the missing ones; the values go through a pipe, never through an argument."""
+    """Create the missing secrets; values go through a pipe, never through an argument."""
     kubectl = [os.environ.get("KUBECTL", "kubectl"), "--namespace", namespace]
     listed = subprocess.run(  # noqa: S603 - the caller's own kubectl
         [*kubectl, "get", "secrets", "--output=jsonpath={.items[*].metadata.name}"],
@@ -86,7 +87,7 @@ def by_kubectl(namespace: str) -> None:
 
 
 def in_cluster() -> None:
-    """POST each; 409 says that it is there already."""
+    """POST each secret; 409 means that it exists."""
     namespace = (ACCOUNT_DIR / "namespace").read_text()
     context = ssl.create_default_context(cafile=str(ACCOUNT_DIR / "ca.crt"))
     connection = http.client.HTTPSConnection(
@@ -110,7 +111,7 @@ def in_cluster() -> None:
 
 
 def main() -> None:
-    """Errors end it with one line; the Job or the user tries again."""
+    """Create the secrets. An error ends it with one line; the Job or the user tries again."""
     try:
         match sys.argv[1:]:
             case ["in-cluster"]:
