@@ -1,6 +1,6 @@
-# `make help` lists the targets. They need only Python >= 3.11, make and a package registry.
-# A part of the project adds targets in a *.mk in its folder: a line `target: ## text` under a
-# `##@ Group` appears in the help, and `CHECKS += check-name` joins `make check`.
+# `make help` lists the targets. They need only Python >= 3.11, make and a package registry. A part
+# of the project adds targets in a *.mk in its folder: a line `target: ## text` under a `##@ Group`
+# appears in the help, and `CHECKS += check-name` joins `make check`.
 
 PYTHON ?= python3
 MAKEFLAGS += --no-print-directory --no-builtin-rules
@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 PACKAGES := payments-core payments-api recon-worker payments-ui
 MANIFESTS := $(PACKAGES:%=%/pyproject.toml)
-# Installed for work on the project, never in an image; their dependencies are the group dev.
+# Tools for development, never part of an image; their dependencies are the group dev.
 TOOLS := deploy/local tests/testkit
 INSTALLED := .venv/.installed
 UV := .venv/bin/uv
@@ -17,14 +17,14 @@ LOCAL := .venv/bin/python -m payments_local
 AS_OWNER = PGPASSWORD="$${PGPASSWORD:-$$(deploy/compose/password)}"
 CHECKS := check-format check-lint check-types check-boundaries check-lock check-migrations
 comma := ,
-# One line each, for people; make adds its own line naming the target.
+# Prints one line; make adds its own line with the target's name.
 fail = { printf 'error: %s\n' "$(1)" >&2; exit 1; }
 
 -include $(wildcard */*.mk deploy/*/*.mk tests/*/*.mk)
 
 ##@ Run
 .PHONY: up reset validate keys jobs audit
-up: $(INSTALLED) ## Run everything here, until Ctrl-C (API_PORT, UI_PORT, WORKER_PORT, PG_PORT, DATABASE_URL, DATA_DIR)
+up: $(INSTALLED) ## Run the whole system on this machine, until Ctrl-C (API_PORT, UI_PORT, WORKER_PORT, PG_PORT, DATABASE_URL, DATA_DIR)
 	@exec $(LOCAL) up --stop-with-parent
 
 reset: $(INSTALLED) ## Delete the data that `make up` keeps in .data/
@@ -71,7 +71,7 @@ help: ## Show this list
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
 		/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# --- the parts of `make check`, side by side; each fails the whole under its own name -------------
+# --- the parts of `make check`, run in parallel; a failure is reported under the part's name ------
 .PHONY: check-format check-lint check-types check-boundaries check-lock check-lock-versions \
 	check-migrations
 check-format: $(INSTALLED)
@@ -100,7 +100,7 @@ check-lock: $(INSTALLED) check-lock-versions
 	@! grep -n '://' requirements.lock || $(call fail,requirements.lock names a host)
 	@echo "ok  lock"
 
-# Otherwise the tests' Python could run one version and the images' Python another.
+# With two versions, the tests' Python could run one and the images' Python the other.
 check-lock-versions:
 	@twice=$$(sed -n 's/^\([a-z0-9._-]*\)==.*/\1/p' requirements.lock | sort | uniq -d | xargs); \
 		[ -z "$$twice" ] || $(call fail,requirements.lock has several versions of $$twice: \
@@ -113,22 +113,22 @@ check-migrations: $(INSTALLED)
 	@echo "ok  migrations"
 
 # --- installation ---------------------------------------------------------------------------------
-# One resolution for every platform and Python, with hashes, naming no host.
+# One resolution for every platform and Python, with hashes and without a registry's host name.
 compile = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --universal \
 	--generate-hashes --no-emit-index-url --python-version 3.11 --no-emit-package payments-core \
 	--group pyproject.toml:dev --all-extras $(MANIFESTS)
 
-# A clone that was moved, or whose Python is gone, has a .venv that cannot work: made anew.
+# The .venv of a moved clone, or of a removed Python, cannot work, so it is created again.
 VENV_STATE := $(shell if [ ! -x .venv/bin/python ]; then echo none; \
 	elif [ -f $(INSTALLED) ] && [ "$$(cat $(INSTALLED))" != "$(CURDIR)" ]; then echo moved; fi)
 ifneq ($(VENV_STATE),)
 .PHONY: $(UV)
 endif
 
-# hatchling builds our packages without a download, so it has to be there first. Bytecode is
-# written now, once, and not by the first start of each program (or, as some machines are set, never).
+# hatchling builds our packages without a download, so it is installed first. Bytecode is written now,
+# not at the first start of each program (or never, with some machines' settings).
 $(INSTALLED): requirements.lock pyproject.toml $(MANIFESTS) $(TOOLS:%=%/pyproject.toml) $(UV)
-	@echo "Installing into .venv what requirements.lock names ..."
+	@echo "Installing the packages of requirements.lock into .venv ..."
 	@[ -x .venv/bin/hatchling ] \
 		|| $(UV) pip sync --quiet --compile-bytecode --python .venv/bin/python \
 			--require-hashes requirements.lock
@@ -139,13 +139,13 @@ $(INSTALLED): requirements.lock pyproject.toml $(MANIFESTS) $(TOOLS:%=%/pyprojec
 # uv itself comes from the lock too, checked by its hash before it runs.
 $(UV):
 	@command -v "$(PYTHON)" >/dev/null \
-		|| $(call fail,there is no $(PYTHON): install Python 3.11 or newer or say make PYTHON=/path/to/python3)
+		|| $(call fail,$(PYTHON) is not installed: install Python 3.11 or newer or run make PYTHON=/path/to/python3)
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| $(call fail,$$("$(PYTHON)" --version 2>&1) is too old: 3.11 or newer is needed; say make PYTHON=/path/to/python3)
+		|| $(call fail,$$("$(PYTHON)" --version 2>&1) is too old: 3.11 or newer is required; run make PYTHON=/path/to/python3)
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null \
 		|| $(call fail,$(PYTHON) has no venv and ensurepip: install them (Debian and Ubuntu: apt install python3-venv))
 	@[ ! -L .venv ] || [ -z "$$(ls -A .venv/ 2>/dev/null)" ] \
-		|| $(call fail,.venv is a link to $$(readlink .venv)$(comma) which may be in use elsewhere: rm .venv and run make again)
+		|| $(call fail,.venv is a link to $$(readlink .venv)$(comma) which another clone may use: rm .venv and run make again)
 	@"$(PYTHON)" -m venv --clear .venv
 	@awk '/^uv==/ { ours = 1; print; next } /^[^ ]/ { ours = 0 } ours' requirements.lock >.venv/uv.txt
 	@PIP_USER=0 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \

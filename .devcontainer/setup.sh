@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Arranges payments-api, recon-worker and payments-ui side by side under /workspaces.
 #
-# From a checkout that holds all of them, they are linked. From payments-api opened as a repository
-# of its own, the others are cloned beside it: from PAYMENTS_UI_REPO, RECON_WORKER_REPO and
-# PAYMENTS_CORE_REPO if set, else from where payments-api itself came from. Runs again without harm;
-# what cannot be cloned now (no network, no access) is named, with what to do, and fails nothing.
+# In a checkout with all of them, it creates links. If only payments-api is checked out, it clones the
+# others beside it, from PAYMENTS_UI_REPO, RECON_WORKER_REPO and PAYMENTS_CORE_REPO if set, else from
+# the host of payments-api's origin. It may run repeatedly. For a repository that it cannot clone (no
+# network, no access) it prints what to do, and does not fail.
 set -euo pipefail
 
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
@@ -28,14 +28,14 @@ link() {
         ln -sfn "$(realpath --relative-to="$workspaces" "$target")" "$place"
         say "$name: linked anew to $target"
     elif [[ -e $place ]]; then
-        warn "$place is there already and is not this checkout's: move it away and run this again"
+        warn "$place already exists and is not a link to this checkout: move it away and run this again"
     else
         ln -s "$(realpath --relative-to="$workspaces" "$target")" "$place"
         say "$name: linked to $target"
     fi
 }
 
-# The same host and owner as payments-api's origin, another name.
+# Prints the URL of another repository of the same host and owner as payments-api's origin.
 beside_origin() {
     local name=$1 origin suffix=
     origin=$(git -C "$checkout" remote get-url origin 2>/dev/null) || return 1
@@ -56,7 +56,7 @@ clone() {
         say "$name: in place"
         return
     elif [[ -e $place ]]; then
-        warn "$place is there already and is no git checkout: move it away and run this again"
+        warn "$place already exists and is not a git checkout: move it away and run this again"
         return
     fi
     url=${!variable:-$(beside_origin "$name" || true)}
@@ -64,7 +64,7 @@ clone() {
         warn "$name: payments-api has no remote called origin to derive its address from: set $variable"
         return
     fi
-    # Beside, then renamed: a clone that was cut short does not look like one that is whole.
+    # Clone beside it, then rename, so that an interrupted clone never looks complete.
     scratch=$(mktemp -d "$workspaces/.clone.XXXXXX")
     if error=$(GIT_TERMINAL_PROMPT=0 timeout "$clone_seconds_max" \
         git clone --quiet "$url" "$scratch/$name" 2>&1); then
@@ -77,12 +77,12 @@ clone() {
     rm -rf "$scratch"
 }
 
-# The folder a checkout is mounted into belongs to root, and the container's user may use sudo.
+# The parent folder of a mounted checkout belongs to root, and the container's user may use sudo.
 if [[ ! -w $workspaces ]] && sudo -n true 2>/dev/null; then
     sudo -n chown "$(id -u):$(id -g)" "$workspaces"
 fi
 if [[ ! -w $workspaces ]]; then
-    warn "$workspaces cannot be written: the services stay where they are, in $checkout"
+    warn "$workspaces is not writable: the services stay in $checkout"
 elif [[ -f $checkout/payments-api/pyproject.toml ]]; then
     for name in "${services[@]}"; do link "$checkout/$name" "$name"; done
 elif [[ -d $checkout/src/payments_api ]]; then

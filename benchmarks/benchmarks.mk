@@ -1,4 +1,4 @@
-# The compared systems have their own dependencies, outside the project's locks, venv and images.
+# The peers have their own dependencies, outside the project's locks, venv and images.
 BENCHMARKS := .venv/bin/python -m benchmarks
 BENCHMARK_TOOLS := .cache/tools/benchmarks
 NODE_PEERS := benchmarks/peers/node
@@ -6,11 +6,11 @@ CHECKS += check-benchmarks
 
 ##@ Measure
 .PHONY: bench bench-quick bench-report flamegraph lock-peers check-benchmarks benchmark-peers
-bench: benchmark-peers ## Measure beside peers and limits: results/*.json, plots, tables (ARGS="worker --minutes 10"; ARGS=--help)
+bench: benchmark-peers ## Measure beside peers and limits; write results/*.json, plots and tables (ARGS="worker --minutes 10"; ARGS=--help)
 	@$(BENCHMARKS) $(ARGS)
 	@$(if $(filter --help -h,$(ARGS)),,$(MAKE) bench-report)
 
-bench-quick: benchmark-peers ## Try every benchmark out, in two minutes at the most; keeps no figure
+bench-quick: benchmark-peers ## Run every benchmark briefly, in two minutes at most; keep no figure (ARGS="worker create")
 	@$(BENCHMARKS) --quick $(ARGS)
 	@$(BENCHMARK_TOOLS)/bin/python -m benchmarks.plots --try
 
@@ -22,7 +22,7 @@ bench-report: $(BENCHMARK_TOOLS)/.done ## Draw the plots and write the tables of
 flamegraph: benchmark-peers ## Record API and worker at full load: docs/images/flamegraph-*.svg
 	@$(BENCHMARKS).flamegraph
 
-# Without node or npm its peers are skipped, and the figures say so.
+# Without node and npm their peers are skipped, and the figures say so.
 benchmark-peers: $(INSTALLED) $(BENCHMARK_TOOLS)/.done
 	@if command -v npm >/dev/null && command -v node >/dev/null; then \
 		$(MAKE) $(NODE_PEERS)/node_modules/.done; \
@@ -32,11 +32,11 @@ $(NODE_PEERS)/node_modules/.done: $(NODE_PEERS)/package-lock.json
 	@npm ci --silent --no-audit --no-fund --ignore-scripts --prefix $(NODE_PEERS)
 	@touch $@
 
-lock-peers: ## Bring the lock files of the benchmarks' peers in step (part of make tool-locks)
+lock-peers: ## Update the lock files of the benchmarks' peers (part of make tool-locks)
 	@npm install --silent --package-lock-only --no-audit --no-fund --ignore-scripts --prefix $(NODE_PEERS)
 	@"$(PYTHON)" -m benchmarks.peers.strip_lock $(NODE_PEERS)/package-lock.json
 
-# The tables are those of the kept figures, and no document says another.
+# The documents' tables match the kept figures.
 check-benchmarks: $(INSTALLED)
 	@$(BENCHMARKS).report --check
 	@echo "ok  benchmarks"

@@ -1,16 +1,16 @@
-# A site with no image registry: an engine and base images from Debian packages.
+# For a site without an image registry: an engine and base images from Debian packages.
 
-##@ No registry
+##@ Without a registry
 .PHONY: airgap engine engine-stop
 
-airgap: ## Base images from Debian packages, for a machine that reaches no image registry
+airgap: ## Build base images from Debian packages, for a machine without an image registry
 	deploy/airgap/engine install
 	deploy/airgap/engine start
 	deploy/airgap/build-base-images
 
-engine: ## A container engine (Debian, root): installed if absent, started if none answers
+engine: ## Install and start a container engine, unless one answers (Debian, root)
 	deploy/airgap/engine install
 	deploy/airgap/engine start
 
-engine-stop: ## Stops the engine `make engine` started, and no other
+engine-stop: ## Stop the engine that `make engine` started, and no other
 	deploy/airgap/engine stop

@@ -1,9 +1,9 @@
-# PostgreSQL 17 of Debian, used as the official image is used: the same variables, user id, data
+# Debian's PostgreSQL 17 as a replacement for the official image: the same variables, user id, data
 # folder and stop signal. Context: deploy/
 ARG DEBIAN_IMAGE
 FROM ${DEBIAN_IMAGE} AS build
-# No version: the newest fix of Debian's 17 is what a rebuild is for. (DL3008)
-# libllvm is 130 MB for a compiler of queries far longer than any of ours: the entrypoint turns it off.
+# No version: a rebuild installs the newest fixes of Debian's 17. (DL3008)
+# libllvm is 130 MB and only helps queries far longer than ours: the entrypoint turns JIT off.
 # hadolint ignore=DL3008
 RUN printf 'path-exclude=%s\n' '/usr/lib/*/libLLVM*' '/usr/lib/llvm-*' \
         '/usr/lib/postgresql/*/lib/bitcode/*' '/usr/lib/postgresql/*/lib/llvmjit*' \
@@ -33,7 +33,7 @@ USER 999:999
 WORKDIR /var/lib/postgresql
 VOLUME /var/lib/postgresql/data
 EXPOSE 5432
-# SIGINT is Postgres' fast shutdown: clients are told to go, a checkpoint is written.
+# SIGINT is Postgres' fast shutdown: it disconnects clients and writes a checkpoint.
 STOPSIGNAL SIGINT
 HEALTHCHECK --interval=5s --timeout=3s --retries=10 CMD ["pg_isready", "-q", "-h", "127.0.0.1"]
 ENTRYPOINT ["postgres-entrypoint"]

@@ -1,8 +1,8 @@
-# Prometheus of Debian, laid out as the official image lays it out. Context: deploy/
+# Debian's Prometheus in the layout of the official image. Context: deploy/
 ARG DEBIAN_IMAGE
 FROM ${DEBIAN_IMAGE} AS build
 WORKDIR /unpacked
-# Only unpacked: the packages' dependencies are an init system's and an old console's.
+# Only unpacked: the packages depend only on an init system and an old console.
 RUN apt-get update -qq \
     && apt-get download -qq prometheus promtool \
     && for package in *.deb; do dpkg -x "$package" / ; done

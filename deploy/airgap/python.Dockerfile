@@ -1,4 +1,4 @@
-# Python 3.13 of Debian, for building the services: it stands in for the official slim image.
+# Debian's Python 3.13, for building the services, as a replacement for the official slim image.
 ARG DEBIAN_IMAGE
 FROM ${DEBIAN_IMAGE}
 # hadolint ignore=DL3008
@@ -8,6 +8,6 @@ RUN apt-get update -qq \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 # The official image has both names too.
 RUN ln -s python3 /usr/bin/python
-# uv brings authorities of its own and would not look at the host's.
+# By default uv uses its own certificate authorities and ignores the host's.
 ENV SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 CMD ["python3"]

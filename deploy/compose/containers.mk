@@ -1,4 +1,4 @@
-# Images, what is in them, and the system they make up.
+# The images, their bills of materials, and the composed system.
 
 SERVICES := payments-api recon-worker payments-ui
 DOCKERFILES := $(SERVICES:%=%/Dockerfile) \
@@ -19,7 +19,7 @@ images: ## Build the three images as IMAGE_TAG (dev), labelled with git's versio
 	@for name in $(SERVICES); do docker image ls --format '{{.Repository}}:{{.Tag}}  {{.Size}}' \
 		"$$name:$${IMAGE_TAG:-dev}"; done
 
-sbom: $(INSTALLED) .cache/tools/sbom/.done ## What is in each image, as CycloneDX: build/sbom/*.cdx.json
+sbom: $(INSTALLED) .cache/tools/sbom/.done ## Write each image's bill of materials as CycloneDX: build/sbom/*.cdx.json
 	@mkdir -p $(SBOM_DIR)
 	@set -e; for name in $(SERVICES); do bill=$(SBOM_DIR)/$$name.cdx.json; \
 		if container=$$(docker create "$$name:$${IMAGE_TAG:-dev}" 2>/dev/null); then \

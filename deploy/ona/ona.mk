@@ -1,4 +1,4 @@
-# What automations.yaml calls: each service on its own, in an environment that starts them all at once.
+# The targets of automations.yaml: each service on its own; the environment starts them all at once.
 
 ONA := .venv/bin/python -m payments_ona
 
@@ -7,8 +7,8 @@ ONA := .venv/bin/python -m payments_ona
 	ready-postgres ready-api ready-ui ready-worker stop-postgres stop-api stop-ui stop-worker \
 	devcontainer ona
 
-# Several services ask for the installation at the same moment: one does it, the others wait.
-install-deps: ## `make install`, safe to be called by several at once
+# Several services request the installation at once: one performs it, the others wait.
+install-deps: ## Run `make install`, safe for concurrent callers
 	@mkdir -p .cache
 	@flock .cache/install.lock $(MAKE) install
 
@@ -25,7 +25,7 @@ ready-postgres ready-api ready-ui ready-worker:
 stop-postgres stop-api stop-ui stop-worker:
 	@$(ONA) stop $(@:stop-%=%)
 
-devcontainer: install-deps ## What a new development container needs: all of it, psql and pg_isready on PATH
+devcontainer: install-deps ## Prepare a new development container: packages, psql and pg_isready on PATH
 	@bin=$$(.venv/bin/python -c \
 		'from payments_local.postgres import BIN; print(BIN)'); \
 	mkdir -p "$$HOME/.local/bin"; \
@@ -33,5 +33,5 @@ devcontainer: install-deps ## What a new development container needs: all of it,
 		command -v $$tool >/dev/null || ln -sf "$$bin/$$tool" "$$HOME/.local/bin/$$tool"; \
 	done
 
-ona: install-deps ## Run automations.yaml here as Ona would, until Ctrl-C (ARGS="--then validate": then stop)
+ona: install-deps ## Run automations.yaml as Ona does, until Ctrl-C (ARGS="--then validate": then stop)
 	@exec .venv/bin/python -m payments_ona.as_ona $(ARGS)

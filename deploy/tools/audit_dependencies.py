@@ -29,7 +29,7 @@ SERVICE_TIMEOUT_SECONDS = 10
 
 
 class ServiceUnavailable(Exception):
-    """No advisory service answers."""
+    """No advisory service answers"""
 
 
 @dataclass

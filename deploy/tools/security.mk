@@ -1,5 +1,5 @@
-# Code and dependencies that are known to be dangerous. ruff's S rules are bandit's too, and look at
-# all of the code; bandit itself looks at what gets into the images.
+# Checks for dangerous code and vulnerable dependencies. ruff's S rules, which come from bandit, cover
+# all code; bandit itself checks the code in the images.
 CHECKS += check-bandit check-advisories
 LOCKS := requirements.lock observability/preview.lock $(wildcard deploy/tools/*.lock)
 SHIPPED := $(PACKAGES:%=%/src)
@@ -10,7 +10,7 @@ check-bandit: $(INSTALLED) .cache/tools/security/.done
 		--confidence-level medium $(SHIPPED) >.venv/bandit.txt 2>&1 || { cat .venv/bandit.txt; exit 1; }
 	@echo "ok  bandit"
 
-# REQUIRE=advisories: a service that does not answer fails the check, as CI with a network wants it.
+# REQUIRE=advisories: the check fails if no service answers, for CI with a network.
 check-advisories: $(INSTALLED) .cache/tools/security/.done
 	@.venv/bin/python deploy/tools/audit_dependencies.py .cache/tools/security/bin/pip-audit $(LOCKS) \
 		$(if $(findstring advisories,$(REQUIRE)),--required)

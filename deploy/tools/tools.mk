@@ -1,12 +1,12 @@
-# Tools that would not fit beside our own dependencies, or that few need: a venv each, made when first
-# used, from a lock with hashes. `.cache/tools/NAME/.done` is NAME's venv.
+# Tools that conflict with our dependencies, or that few developers need: each has a venv, created at
+# its first use from a lock with hashes. `.cache/tools/NAME/.done` marks NAME's venv.
 
 .cache/tools/%/.done: deploy/tools/%.lock | $(UV)
 	@$(UV) venv --quiet --clear --python .venv/bin/python $(@D)
 	@$(UV) pip sync --quiet --python $(@D) --require-hashes $<
 	@touch $@
 
-# The one tool that comes from npm; its lock holds hashes and names no host.
+# The one tool from npm; its lock holds hashes and names no host.
 .cache/tools/devcontainer/.done: deploy/tools/devcontainer/package-lock.json
 	@mkdir -p $(@D)
 	@cp deploy/tools/devcontainer/package*.json $(@D)

@@ -124,7 +124,7 @@ def test_somebody_elses_folder_is_left_alone_and_named(tmp_path: Path) -> None:
     (tmp_path / "payments-ui").mkdir()
     done = run_setup(checkout)
     assert done.returncode == 0
-    assert f"{tmp_path}/payments-ui is there already" in done.stderr
+    assert f"{tmp_path}/payments-ui already exists" in done.stderr
     assert (tmp_path / "recon-worker").is_symlink()
 
 

@@ -1,10 +1,10 @@
 SECONDS ?= 120
-# Another one each time, and printed: say it again to have the same requests and inputs again.
+# A new seed each time, which is printed: the same seed repeats the same requests and inputs.
 FUZZ_SEED := $(or $(SEED),$(shell echo $$(( $$(date +%s) % 1000000 ))))
 
 ##@ Explore
 .PHONY: fuzz
-fuzz: $(INSTALLED) ## Throw odd requests and inputs at everything that reads them (SECONDS=120, SEED=)
+fuzz: $(INSTALLED) ## Send odd requests and inputs to every parser (SECONDS=120, SEED=)
 	@echo "fuzzing for about $(SECONDS) s with SEED=$(FUZZ_SEED)"
 	@FUZZ_SECONDS=$$(( $(SECONDS) / 3 )) FUZZ_SEED=$(FUZZ_SEED) .venv/bin/python -m pytest \
 		tests/fuzz/test_api.py -q -o timeout=0 -o faulthandler_timeout=0

@@ -270,7 +270,7 @@ def test_in_the_cluster_a_second_start_overwrites_nothing(
     assert set(first) == set(make_secrets.NAMES)
     assert KubernetesApi.made == first
     printed = capsys.readouterr().out
-    assert printed.count("is there already") == len(make_secrets.NAMES)
+    assert printed.count("already exists") == len(make_secrets.NAMES)
     for item in first.values():
         assert not [
             value for value in item["stringData"].values() if len(value) > 20 and value in printed

@@ -149,7 +149,7 @@ class EmbeddedPostgres:
             pause(READY_POLL_SECONDS)
 
     def _says_ready(self, pid: int) -> bool:
-        """Return whether the pid file reports readiness: pid in line 1, state in line 8, as in pg_ctl."""
+        """Return whether the pid file, of pid in line 1 and state in line 8, reports readiness."""
         try:
             lines = (self.pgdata / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:

@@ -59,7 +59,7 @@ def test_help_is_what_plain_make_prints(clone: Path) -> None:
     [
         (
             'case $1 in --version) echo "Python 3.9.2";; *) exit 1;; esac',
-            "Python 3.9.2 is too old: 3.11 or newer is needed; say make PYTHON=/path/to/python3",
+            "Python 3.9.2 is too old: 3.11 or newer is required; run make PYTHON=/path/to/python3",
         ),
         (
             "case $2 in *ensurepip*) exit 1;; esac",
@@ -79,7 +79,7 @@ def test_a_python_that_cannot_do_it_is_one_clear_line(clone: Path, script: str, 
 def test_no_python_at_all_is_one_clear_line(clone: Path) -> None:
     done = make(clone, "install", "PYTHON=python-of-nowhere")
     assert done.returncode != 0
-    assert done.stderr.startswith("error: there is no python-of-nowhere: install Python 3.11")
+    assert done.stderr.startswith("error: python-of-nowhere is not installed: install Python 3.11")
 
 
 def test_a_link_to_another_clones_venv_is_not_emptied(clone: Path, tmp_path: Path) -> None:

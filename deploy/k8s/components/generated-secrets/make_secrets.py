@@ -60,7 +60,7 @@ def new_secret(name: str, namespace: str) -> dict[str, Any]:
 
 
 def new_api_key() -> str:
-    """Return an API key in the form of `payments-api keys generate`: pay_, an id, 256 random bits."""
+    """Return an API key as `payments-api keys generate` does: pay_, an id, 256 random bits."""
     lower = string.digits + string.ascii_lowercase
     key_id = "".join(secrets.choice(lower) for _ in range(12))
     secret = "".join(secrets.choice(lower + string.ascii_uppercase) for _ in range(43))
@@ -79,7 +79,7 @@ def by_kubectl(namespace: str) -> None:
     there = set(listed.stdout.split())
     for name in NAMES:
         if name in there:
-            print(f"{name}: is there already")
+            print(f"{name}: already exists")
             continue
         text = json.dumps(new_secret(name, namespace))
         create = [*kubectl, "create", "--filename=-"]
@@ -107,7 +107,7 @@ def in_cluster() -> None:
         text = answer.read().decode(errors="replace")
         if answer.status not in (201, 409):
             raise SystemExit(f"{name}: the Kubernetes API answered {answer.status}: {text[:500]}")
-        print(f"{name}: {'made' if answer.status == 201 else 'is there already'}")
+        print(f"{name}: {'made' if answer.status == 201 else 'already exists'}")
 
 
 def main() -> None:
