@@ -1,6 +1,7 @@
 """Fixtures that tests of several packages share: one real Postgres, clean for each test."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -26,6 +27,10 @@ pytest_plugins = [f"testkit.plugins.{name}" for name in ("groups", "ids", "leaks
 # Not the time of one example: on a busy machine it says nothing. pytest bounds each test.
 hypothesis.settings.register_profile("payments", deadline=None)
 hypothesis.settings.load_profile("payments")
+
+# Tests that call make must not inherit the variables that `make test ARGS=...` was given.
+for variable in ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+    os.environ.pop(variable, None)
 
 DATA_TABLES = (
     "ledger_entries",

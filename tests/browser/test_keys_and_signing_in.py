@@ -109,6 +109,15 @@ def done_so_far(system: WholeSystem) -> str:
     )
 
 
+def assert_no_key_in_what_was_seen(guarded: Guarded) -> None:
+    """Check every answer to a browser, and every log."""
+    keys = [key[-43:] for key in (guarded.api_key, guarded.system.api_key or "") if key]
+    logs = {log.name: log.read_text() for log in guarded.folder.glob("*.log")}
+    for name, text in {"answers to browsers": "\n".join(guarded.seen), **logs}.items():
+        assert text, name
+        assert not [key for key in keys if key in text], name
+
+
 def test_a_viewer_is_shown_nothing_to_change_and_refused_what_they_send_all_the_same(
     come: Callable[[str], Visitor], guarded: Guarded
 ) -> None:
@@ -199,13 +208,15 @@ def test_when_the_pages_key_is_revoked_it_says_so_and_comes_back_with_another(
     system.api_key = new_key()
     (guarded.folder / "key").write_text(system.api_key)
     guarded.keys(
-        *("create", "--name", "page", "--scopes", "all"),
+        *("create", "--name", "payments-ui", "--scopes", "all"),
         *("--from-file", str(guarded.folder / "key")),
     )
     guarded.page.stop()
     guarded.page.environ = {**guarded.page.environ, "PAYMENTS_UI_API_KEY": system.api_key}
     guarded.page.start()
     visitor.open_live()  # Still signed in: the session is the cookie's, not the process's.
+    assert "page_key_not_accepted" in (guarded.folder / "guarded-page.log").read_text()
+    assert_no_key_in_what_was_seen(guarded)
 
 
 def test_the_pages_key_is_in_nothing_that_a_browser_gets_and_in_no_log(
@@ -216,12 +227,11 @@ def test_the_pages_key_is_in_nothing_that_a_browser_gets_and_in_no_log(
         for path in ("/", "/operate", "/activity", "/accounts/acct_led", "/nothing", "/metrics"):
             visitor.open(path)
         guarded.seen.append(json.dumps(visitor.context.cookies()))
-    read = "\n".join(guarded.seen)
-    assert "You are signed out" in read, "it is what browsers got"
-    logs = {log.name: log.read_text() for log in guarded.folder.glob("*.log")}
-    assert '"level": "debug"' in logs["guarded-page.log"], "it was told to say everything"
-    assert "page_key_not_accepted" in logs["guarded-page.log"]
-    secrets = [key[-43:] for key in (guarded.api_key, guarded.system.api_key or "")]
-    for name, text in {"what browsers got": read, **logs}.items():
-        assert text, name
-        assert not [secret for secret in secrets if secret in text], name
+    page = visitor.open("/")
+    page.locator(".who summary").click()
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_role("heading")).to_have_text("You are signed out")
+    assert "You are signed out" in "\n".join(guarded.seen), "the browsers' answers were recorded"
+    log = (guarded.folder / "guarded-page.log").read_text()
+    assert '"level": "debug"' in log, "the page logged at the most detailed level"
+    assert_no_key_in_what_was_seen(guarded)
