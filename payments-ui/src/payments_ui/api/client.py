@@ -19,7 +19,7 @@ from payments_ui.per_app import PerApp
 CONNECT_TIMEOUT_SECONDS = 2.0  # A host that does not answer by then counts as down.
 POOL_TIMEOUT_SECONDS = 2.0  # Longest wait of a page for a free connection.
 CONNECTIONS_MAX = 64  # Concurrent requests of one process to the API.
-STREAM_SILENCE_SECONDS_MAX = 40.0  # The API sends a comment every 15 s: two lost mean lost.
+STREAM_SILENCE_SECONDS_MAX = 18.0  # The API sends a comment every 15 s; a page must not look live.
 
 Params = Mapping[str, str | int | None]
 log = logging.getLogger(__name__)

@@ -45,6 +45,12 @@ async def overview() -> ResponseReturnValue:
     )
 
 
+@blueprint.get("/attention")
+async def attention() -> ResponseReturnValue:
+    """Show on any page whether workers are missing and how many dead letters there are."""
+    return await render("attention.html", glance=await shared_overview().get())
+
+
 @blueprint.get("/jobs/<job_id>/<any(replay, discard):action>")
 async def ask(job_id: str, action: str) -> ResponseReturnValue:
     """Ask for confirmation."""

@@ -25,6 +25,16 @@ class Overview:
     audit: Audit | None
 
     @property
+    def alive(self) -> list[Worker]:
+        """The workers that reported lately; empty too if the API did not answer."""
+        return [worker for worker in self.workers or () if worker["alive"]]
+
+    @property
+    def gone(self) -> list[Worker]:
+        """The workers that reported within the last day, but not lately."""
+        return [worker for worker in self.workers or () if not worker["alive"]]
+
+    @property
     def unavailable(self) -> bool:
         """Whether the API answered for no part."""
         return not any((self.queue, self.chart, self.workers is not None, self.audit))

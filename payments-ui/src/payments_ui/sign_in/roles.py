@@ -38,6 +38,7 @@ ROUTES = {
     "activity.index": Role.VIEWER,
     "live.live": Role.VIEWER,
     "operate.overview": Role.VIEWER,
+    "operate.attention": Role.VIEWER,
     "operate.ask": Role.OPERATOR,
     "operate.act": Role.OPERATOR,
     "operate.ask_which": Role.OPERATOR,
