@@ -43,6 +43,8 @@ def type_of(schema: Schema, needed: list[str]) -> str:
         return f"Literal[{', '.join(json.dumps(value) for value in values)}]"
     if schema.get("type") == "array":
         return f"list[{type_of(schema['items'], needed)}]"
+    if schema.get("type") == "object":
+        return f"dict[str, {type_of(schema['additionalProperties'], needed)}]"
     return SCALARS[schema["type"]]
 
 

@@ -32,15 +32,15 @@ from testkit.worker.own_system import migrated_postgres, running_worker, worker_
 
 # What a next release may well do to the schema of this one.
 NEXT_RELEASE = """
-ALTER TABLE payments ADD COLUMN reference text;
+ALTER TABLE payments ADD COLUMN nickname text;
 ALTER TABLE payments ADD COLUMN channel text NOT NULL DEFAULT 'api';
 ALTER TABLE recon_jobs ADD COLUMN shard smallint NOT NULL DEFAULT 0;
 ALTER TABLE ledger_entries ADD COLUMN batch_id uuid;
 ALTER TABLE accounts ADD COLUMN frozen_at timestamptz;
-ALTER TABLE payments ADD CONSTRAINT reference_is_short CHECK (length(reference) < 36) NOT VALID;
+ALTER TABLE payments ADD CONSTRAINT nickname_is_short CHECK (length(nickname) < 36) NOT VALID;
 CREATE TABLE refunds (id uuid PRIMARY KEY, payment_id uuid NOT NULL REFERENCES payments (id));
 GRANT SELECT, INSERT ON refunds TO payments_api;
-CREATE INDEX payments_by_reference ON payments (reference) WHERE reference IS NOT NULL;
+CREATE INDEX payments_by_nickname ON payments (nickname) WHERE nickname IS NOT NULL;
 UPDATE alembic_version SET version_num = 'next';
 """
 

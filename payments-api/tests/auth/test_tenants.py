@@ -9,7 +9,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeAlias, cast
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 import asyncpg
 import httpx
@@ -198,10 +198,17 @@ async def _sees_its_own(party: Party) -> None:
         assert {e["id"] for e in entries} <= {None}
         _, currencies = await party.ask(f"/accounts/{account}/currencies")
         assert currencies == {"currencies": ["USD"] if posted else []}
+    held = {m["accountId"] for m in party.made.values() if Decimal(m["amount"]) > 0}
+    listed = await party.pages("/accounts?", "accounts")
+    assert [account["accountId"] for account in listed] == sorted(held)
+    listed = await party.pages("/accounts?prefix=acme&", "accounts")
+    assert [account["accountId"] for account in listed] == sorted(held & {"acme-corp"})
     for key, made in party.made.items():
         status, detail = await party.ask(f"/payments/{made['id']}")
         assert (status, detail["idempotencyKey"]) == (200, key)
         assert detail["accountId"] == made["accountId"]
+        _, found = await party.ask(f"/payments?idempotencyKey={quote(key)}")
+        assert [p["id"] for p in found["payments"]] == [made["id"]]
         # What is counted or summed over all tenants is nobody's to see.
         assert detail["job"] is None
         for leg in detail["ledgerEntries"]:
@@ -218,6 +225,7 @@ async def _sees_nothing_of(party: Party, other: Party) -> None:
     for name in (f"{other.tenant}~acc_1", f"{party.tenant}~acc_1", "sys%3Aclearing~x"):
         assert (await party.ask(f"/payments?accountId={name}"))[0] == 422
         assert (await party.ask(f"/accounts/{name}/balance"))[0] == 422
+        assert (await party.ask(f"/accounts?prefix={name}"))[0] == 422
         assert (await party.ask(f"/payments/events?accountId={name}"))[0] == 422
         body = {"accountId": name, "amount": "1.00"}
         answer = await party.ask("/payments", json=body, headers={"Idempotency-Key": "new"})

@@ -193,11 +193,11 @@ depends_on = None
 {bound}
 
 def upgrade() -> None:
-    op.execute("ALTER TABLE payments ADD COLUMN reference text")
+    op.execute("ALTER TABLE payments ADD COLUMN nickname text")
 
 
 def downgrade() -> None:
-    op.execute("ALTER TABLE payments DROP COLUMN reference")
+    op.execute("ALTER TABLE payments DROP COLUMN nickname")
 """
 
 

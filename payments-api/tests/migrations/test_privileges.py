@@ -38,8 +38,8 @@ DECIDED: dict[str, Rights] = {
     "payments": {
         API: {
             "SELECT": "*",
-            "INSERT": "account_id amount currency description id idempotency_key"
-            " request_fingerprint traceparent",
+            "INSERT": "account_id amount currency description id idempotency_key metadata"
+            " reference request_fingerprint source traceparent",
             "UPDATE": SETTLING,  # Of a discarded payment; a trigger refuses all but a failure now.
         },
         WORKER: {"SELECT": "*", "UPDATE": SETTLING},

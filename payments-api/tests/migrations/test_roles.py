@@ -34,8 +34,9 @@ STATEMENTS: list[tuple[str, set[str]]] = [
     ),
     (
         "INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,"
-        " currency, description, traceparent) SELECT id, idempotency_key, request_fingerprint,"
-        " account_id, amount, currency, description, traceparent FROM payments WHERE false",
+        " currency, description, traceparent, reference, metadata, source) SELECT id,"
+        " idempotency_key, request_fingerprint, account_id, amount, currency, description,"
+        " traceparent, reference, metadata, source FROM payments WHERE false",
         {API},
     ),
     *(

@@ -21,10 +21,11 @@ BLOCKS_MAX = 400
 FILL = f"""
 SET session_replication_role = replica;
 INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount, currency,
-                      description, status, settled_at, updated_at)
+                      description, status, settled_at, updated_at, reference)
 SELECT ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'k' || n, sha256('k'),
        'acc_' || n % 100, 1, CASE WHEN n <= 10 THEN 'EUR' ELSE 'USD' END, '',
-       CASE WHEN n <= 10 THEN 'failed' ELSE 'completed' END, now(), now()
+       CASE WHEN n <= 10 THEN 'failed' ELSE 'completed' END, now(), now(),
+       CASE WHEN n <= 10 THEN 'rare' WHEN n % 2 = 0 THEN 'frequent' END
 FROM generate_series(1, {PAYMENTS}) AS n;
 INSERT INTO reconciliation_results (payment_id, recon_job_id, status, matched, notes, rule_version)
 SELECT id, 1, status, status = 'completed', '', 1 FROM payments ORDER BY id;
@@ -77,6 +78,15 @@ async def _blocks_read(url: str, read: Any) -> tuple[int, int]:
         (PaymentFilter(currency="USD"), LIMIT),
         (PaymentFilter(account_id="acc_5"), LIMIT),
         (PaymentFilter(account_id="acc_5", status="failed"), 1),
+        (PaymentFilter(reference="frequent"), LIMIT),
+        (PaymentFilter(reference="rare"), 10),
+        (PaymentFilter(reference="none"), 0),
+        (PaymentFilter(reference="rare", account_id="acc_5"), 1),
+        (PaymentFilter(reference="rare", tenant="acme"), 0),
+        (PaymentFilter(reference="rare", status="failed"), 10),
+        (PaymentFilter(idempotency_key="k5"), 1),
+        (PaymentFilter(idempotency_key="k5", tenant="acme"), 0),
+        (PaymentFilter(idempotency_key="k5", account_id="acc_5"), 1),
     ],
     ids=str,
 )

@@ -1,5 +1,6 @@
 """What a payment is: which accounts it may name, what makes two orders the same request."""
 
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,7 +16,10 @@ from payments_core.domain.payments import (
     CreatedPayment,
     NewPayment,
     is_account_id,
+    is_reference,
+    is_source,
     is_system_account,
+    metadata_text,
     utc_text,
 )
 
@@ -55,12 +59,57 @@ orders = st.builds(
     amount=st.decimals(-1000, 1000, places=2),
     currency=st.sampled_from(["USD", "EUR"]),
     description=descriptions,
+    reference=st.none() | st.sampled_from(["R", "1.00"]),
+    metadata=st.dictionaries(descriptions, descriptions, max_size=3).map(metadata_text),
+    source=st.sampled_from(["default", "bank"]),
 )
+
+REFERENCES = [
+    ("INV-2026-7", True),
+    ("a", True),
+    ("a/b c?:().,'+-Z9", True),
+    ("x" * 35, True),
+    ("x" * 36, False),
+    ("", False),
+    (" a", False),
+    ("a ", False),
+    ("/a", False),
+    ("a/", False),
+    ("a//b", False),
+    ("a\n", False),
+    ("a\0", False),
+    ("a_b", False),
+    ("a&b", False),
+    ("a*b", False),
+    ("é", False),
+    ("\uff21", False),
+]
 
 
 @pytest.mark.parametrize(("text", "expected"), ACCOUNT_IDS)
 def test_an_account_id_is_plain_ascii(text: str, expected: bool) -> None:
     assert is_account_id(text) is expected
+
+
+@pytest.mark.parametrize(("text", "expected"), REFERENCES)
+def test_a_reference_is_what_every_bank_accepts(text: str, expected: bool) -> None:
+    assert is_reference(text) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        *((text, True) for text in ("a", "0-b", "a" * 32)),
+        *((text, False) for text in ("", "a" * 33, "-a", "A", "a\n", "a_b", "a:b", "é")),
+    ],
+)
+def test_a_source_is_a_short_name(text: str, expected: bool) -> None:
+    assert is_source(text) is expected
+
+
+def test_a_request_as_earlier_releases_knew_it_keeps_its_fingerprint() -> None:
+    earlier = hashlib.sha256(b"acc_1\x1f100.00\x1fUSD\x1fInvoice 7").digest()
+    assert ORDER.fingerprint() == earlier
 
 
 @pytest.mark.parametrize("account_id", ["sys:clearing:00", "SYS:x", "Sys:", "sYs:a"])
@@ -90,6 +139,10 @@ def test_spellings_of_an_amount_have_one_fingerprint(amount: str) -> None:
         replace(ORDER, description="Invoice 8"),
         replace(ORDER, description="Invoice 7 "),
         replace(ORDER, description=""),
+        replace(ORDER, reference="R"),
+        replace(ORDER, metadata='{"a": "b"}'),
+        replace(ORDER, source="bank-1"),
+        replace(ORDER, account_id="", description="acc_1"),
     ],
 )
 def test_any_other_field_makes_another_fingerprint(other: NewPayment) -> None:
@@ -114,7 +167,8 @@ def test_an_answer_is_always_the_pending_payment() -> None:
     payment = CreatedPayment(UUID(int=7), "acc_1", Decimal("100.00"), "USD", "é", made)
     assert payment.json_text("acc_1") == (
         '{"id": "00000000-0000-0000-0000-000000000007", "accountId": "acc_1",'
-        ' "amount": "100.00", "currency": "USD", "description": "é", "status": "pending",'
+        ' "amount": "100.00", "currency": "USD", "description": "é", "reference": null,'
+        ' "metadata": {}, "source": "default", "status": "pending",'
         ' "createdAt": "2026-01-31T12:00:00.000005Z"}'
     )
 

@@ -9,7 +9,12 @@ import httpx2
 from quart import Quart
 
 from payments_core.domain.money import AMOUNT_TEXT_MAX_CHARS, currencies
-from payments_core.domain.payments import ACCOUNT_ID_MAX_CHARS, DESCRIPTION_MAX_CHARS
+from payments_core.domain.payments import (
+    ACCOUNT_ID_MAX_CHARS,
+    DESCRIPTION_MAX_CHARS,
+    REFERENCE_MAX_CHARS,
+    SOURCE_MAX_CHARS,
+)
 from payments_core.domain.statuses import (
     ERROR_FILTER_MAX_CHARS,
     OPERATOR_MAX_CHARS,
@@ -32,7 +37,7 @@ from payments_ui.live.feed import LiveFeed, Render, live_feed
 from payments_ui.operate import routes as operate
 from payments_ui.operate.view import read_overview, shared_overview
 from payments_ui.payments import routes as payments
-from payments_ui.payments.forms import OUTCOMES
+from payments_ui.payments.forms import METADATA_TEXT_MAX_CHARS, OUTCOMES
 from payments_ui.payments.view import newest_payments
 from payments_ui.settings import Settings
 from payments_ui.sign_in import routes as sign_in
@@ -56,6 +61,9 @@ TEXT_LIMITS = {
     "account_id": ACCOUNT_ID_MAX_CHARS,
     "amount": AMOUNT_TEXT_MAX_CHARS,
     "description": DESCRIPTION_MAX_CHARS,
+    "reference": REFERENCE_MAX_CHARS,
+    "metadata": METADATA_TEXT_MAX_CHARS,
+    "source": SOURCE_MAX_CHARS,
     "operator": OPERATOR_MAX_CHARS,
     "reason": REASON_MAX_CHARS,
     "error_filter": ERROR_FILTER_MAX_CHARS,

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from payments_ui.accounts.statement_csv import COLUMNS, csv_line, entry_line, safe_cell
-from payments_ui.api.types import LedgerEntry
+from payments_ui.api.types import StatementEntry
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ def test_figures_and_names_stay_as_they_are(harmless: str) -> None:
 def test_a_line_has_a_cell_for_each_column() -> None:
     # The statement shows more than the page reads.
     entry = cast(
-        "LedgerEntry",
+        "StatementEntry",
         {
             "id": 2,
             "paymentId": "01a2051f-d591-75ab-80b2-72ff5c580dd0",
@@ -40,6 +40,9 @@ def test_a_line_has_a_cell_for_each_column() -> None:
             "accountSeq": 1,
             "balanceAfter": "-12.13",
             "createdAt": "2026-11-22T21:18:22.144237Z",
+            "reference": "+49-7",
+            "source": "bank-1",
+            "metadata": {"order": "é"},
         },
     )
     [row] = csv.reader(io.StringIO(entry_line(entry)))
@@ -52,4 +55,7 @@ def test_a_line_has_a_cell_for_each_column() -> None:
         "Currency": "USD",
         "Payment id": "01a2051f-d591-75ab-80b2-72ff5c580dd0",
         "Entry number": "1",
+        "Reference": "'+49-7",
+        "Source": "bank-1",
+        "Metadata": '{"order": "é"}',
     }

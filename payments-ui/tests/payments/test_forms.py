@@ -35,7 +35,29 @@ def test_grouped_digits_are_understood() -> None:
         "amount": "1234567.80",
         "currency": "EUR",
         "description": "",
+        "source": "default",
     }
+
+
+def test_metadata_is_typed_as_lines() -> None:
+    form = PayForm.read(
+        {"accountId": "a", "amount": "1", "metadata": " order = 7\r\n\r\nformula=a=b\r\nempty="}
+    )
+    assert form.errors == {}
+    assert form.order()["metadata"] == {"order": "7", "formula": "a=b", "empty": ""}
+
+
+@pytest.mark.parametrize("typed", ["order", "order=7\nnothing", "a=1\na=2", "=\n=1"])
+def test_metadata_that_is_no_lines_of_pairs_is_not_sent(typed: str) -> None:
+    assert "metadata" in PayForm.read({"metadata": typed}).errors
+
+
+def test_a_form_for_another_payment_keeps_the_input_and_not_the_key() -> None:
+    form = PayForm.read({"accountId": "a", "reference": "R 1", "source": "bank-1"})
+    again = form.again()
+    assert (again.account_id, again.reference, again.source) == ("a", "R 1", "bank-1")
+    assert again.idempotency_key != form.idempotency_key
+    assert again.errors == {}
 
 
 def test_errors_of_unknown_fields_do_not_vanish() -> None:

@@ -106,6 +106,7 @@ ANOTHER = {
     "uuid": "gen_random_uuid()",
     "bytea": "sha256(coalesce({0}, ''))",
     "timestamp with time zone": "coalesce({0}, now()) + interval '1 microsecond'",
+    "jsonb": """coalesce({0}, '{{}}') || '{{"x": "y"}}'""",
     "int8multirange": "{0} + '{{[100000,100001)}}'",
 }
 # What a forger writes where any other value would be no word of the column's.

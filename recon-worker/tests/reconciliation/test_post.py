@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import single_statement, transaction
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
-from recon_worker.reconciliation.post import DecidedJob, clearing_account, post_batch
+from recon_worker.reconciliation.post import DecidedJob, clearing_shard, post_batch
 from recon_worker.reconciliation.rules import decide
-from testkit.database.backlog import Sql, add_payments, add_simple
+from testkit.database.backlog import Sql, add_payments, add_simple, set_source
 from testkit.database.head_rows import until_somebody_waits
 from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
 
@@ -56,7 +56,7 @@ async def _post_until_done(engine: AsyncEngine, name: str, sizes: Sequence[int])
             if not jobs:
                 return posted
             async with transaction(engine) as tx:
-                await post_batch(tx, lease, _decided(jobs), clearing_account(name, 2))
+                await post_batch(tx, lease, _decided(jobs), clearing_shard(name, 2))
             posted += len(jobs)
 
 
@@ -119,7 +119,7 @@ async def test_head_rows_are_locked_in_the_order_of_their_accounts(
 
     async def post() -> None:
         async with transaction(engine) as tx:
-            await post_batch(tx, lease, _decided(jobs), "sys:clearing:00")
+            await post_batch(tx, lease, _decided(jobs), "00")
 
     async with sql.transaction():
         await sql.execute("SELECT FROM accounts WHERE account_id = 'acc_10' FOR UPDATE")
@@ -160,7 +160,7 @@ async def _assert_refused(
 ) -> None:
     async def post() -> None:
         async with transaction(engine) as tx:
-            await post_batch(tx, lease, decided, "sys:clearing:00")
+            await post_batch(tx, lease, decided, "00")
 
     with pytest.raises(LeaseLost):
         await post()
@@ -210,13 +210,27 @@ async def test_time_never_goes_back_along_an_account_even_if_the_clock_does(
     assert [row[0] for row in times[2:]] == [before]
 
 
+async def test_a_clearing_account_is_named_from_the_source(sql: Sql, engine: AsyncEngine) -> None:
+    for payment, source in zip(await add_simple(sql, 3), ("default", "bank-1", "00"), strict=True):
+        await set_source(sql, payment, source)
+    await _post_until_done(engine, "w", [3])
+    query = "SELECT account_id FROM ledger_entries WHERE entry_type = 'clearing' ORDER BY id"
+    shard = clearing_shard("w", 2)
+    assert [row[0] for row in await sql.fetch(query)] == [
+        f"sys:clearing:{shard}",
+        f"sys:clearing:bank-1:{shard}",
+        f"sys:clearing:00:{shard}",
+    ]
+    await assert_audit_is_clean(engine)
+
+
 @pytest.mark.parametrize("shards", [1, 16, 100])
 def test_a_clearing_account_is_one_of_its_shards_and_the_same_for_the_same_lane(
     shards: int,
 ) -> None:
-    names = {clearing_account(f"worker-{n}/0", shards) for n in range(2000)}
-    assert names == {f"sys:clearing:{shard:02d}" for shard in range(shards)}
-    assert clearing_account("worker-1/0", shards) == clearing_account("worker-1/0", shards)
+    names = {clearing_shard(f"worker-{n}/0", shards) for n in range(2000)}
+    assert names == {f"{shard:02d}" for shard in range(shards)}
+    assert clearing_shard("worker-1/0", shards) == clearing_shard("worker-1/0", shards)
 
 
 async def test_a_ledger_entry_is_never_changed_removed_or_left_without_its_other_leg(

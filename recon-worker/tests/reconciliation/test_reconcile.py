@@ -19,7 +19,7 @@ from testkit.database.backlog import Sql, Stored, add_payments, add_simple, job_
 from testkit.database.head_rows import held_head_row, until_somebody_waits
 from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
 
-CLEARING = "sys:clearing:00"
+SHARD = "00"
 
 # Fails for real, inside the posting's own statement, for the payments of one account.
 POISON = """
@@ -47,7 +47,7 @@ async def _reconcile(
     engine: AsyncEngine, lease: Lease, jobs: list[ClaimedJob], **options: Any
 ) -> BatchResult:
     tally = BatchResult()
-    await Reconciler(engine, CLEARING, **options).reconcile(lease, jobs, tally)
+    await Reconciler(engine, SHARD, **options).reconcile(lease, jobs, tally)
     return tally
 
 
@@ -197,7 +197,7 @@ async def test_contention_is_tried_again_before_anything_is_halved(
 
     async def deadlock_twice(tx: AsyncConnection, lease: Lease, decided: Any, _: str) -> None:
         sizes.append(len(decided))
-        await post_batch(tx, lease, decided, CLEARING)
+        await post_batch(tx, lease, decided, SHARD)
         if len(sizes) < 3:
             await tx.exec_driver_sql("DO $$ BEGIN RAISE deadlock_detected; END $$")
 
@@ -233,5 +233,5 @@ async def test_a_failed_batch_renews_its_lease_before_it_is_halved(
                 seen.append(await sql.fetchval(f"SELECT count(*) FROM recon_jobs WHERE {expired}"))
             await super().post(tx, lease, decided)
 
-    await Watched(engine, CLEARING).reconcile(lease, jobs, BatchResult())
+    await Watched(engine, SHARD).reconcile(lease, jobs, BatchResult())
     assert set(seen) == {0}

@@ -108,7 +108,7 @@ async def test_a_kept_head_is_held_by_the_chain_or_missed(
     kept = tmp_path / "heads.jsonl"
     assert (await audit("--export-head", str(kept)))[0] == 0
     head = json.loads(kept.read_text())
-    assert (head["seq"], head["entry_id"], head["format_version"]) == (3, 12, 2)
+    assert (head["seq"], head["entry_id"], head["format_version"]) == (3, 12, 3)
     assert (await audit("--export-head", "-"))[1] == kept.read_text()
 
     (tmp_path / "report").write_text((await audit("--seal", "--json"))[1])

@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
+from recon_worker.sealing import chain
 from recon_worker.sealing.format import ENTRY_COLUMNS, PAYMENT_COLUMNS, RESULT_COLUMNS
 from recon_worker.sealing.verify import walk_before
 from testkit.database.backlog import Sql
@@ -60,6 +61,9 @@ PAYMENT_CHANGES = {
     "created_at": "created_at - interval '1 microsecond'",
     "updated_at": "updated_at - interval '1 microsecond'",
     "settled_at": "settled_at - interval '1 microsecond'",
+    "reference": "'another'",
+    "metadata": """'{"another": "x"}'""",
+    "source": "'another'",
 }
 RESULT_CHANGES = {
     "payment_id": "gen_random_uuid()",
@@ -131,6 +135,29 @@ async def test_a_result_that_is_gone_or_was_put_in_is_named(
     assert [(f.kind, f.seq, f.result_id) for f in await verify_all(engine)] == [finding]
 
 
+async def test_seals_of_format_2_hold_beside_those_of_this_release(
+    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_entries(sql, 3)
+    await add_failed(sql, 1)
+    with monkeypatch.context() as earlier:
+        earlier.setattr(chain, "FORMAT_VERSION", 2)
+        earlier.setattr(chain, "GATHER_ENTRIES", chain.GATHER_ENTRIES.replace(", 3, ", ", 2, "))
+        without = chain.GATHER_RESULTS.replace(", 3, ", ", 2, ")
+        for column in ("reference", "metadata", "source"):
+            without = without.replace(f", payment.{column}", "")
+        earlier.setattr(chain, "GATHER_RESULTS", without)
+        await seal_all(engine)
+    await add_failed(sql, 1)
+    await seal_all(engine)
+    formats = "SELECT format_version FROM ledger_seals ORDER BY seq"
+    assert [row[0] for row in await sql.fetch(formats)] == [2, 3]
+    assert await verify_all(engine) == []
+    # Format 2 does not know the column, format 3 does.
+    await break_ledger(sql, "UPDATE payments SET reference = 'R'")
+    assert [(f.kind, f.seq, f.result_id) for f in await verify_all(engine)] == [("altered", 2, 2)]
+
+
 async def test_seals_of_an_older_release_hold_before_and_between_those_of_this_one(
     sql: Sql, engine: AsyncEngine
 ) -> None:
@@ -146,9 +173,9 @@ async def test_seals_of_an_older_release_hold_before_and_between_those_of_this_o
     formats = "SELECT format_version, entry_count, result_count FROM ledger_seals ORDER BY seq"
     assert [tuple(row) for row in await sql.fetch(formats)] == [
         (1, 3, None),
-        (2, 3, 1),
+        (3, 3, 1),
         (1, 3, None),
-        (2, 0, 2),
+        (3, 0, 2),
     ]
     assert await verify_all(engine) == []
     async with single_statement(engine) as connection:

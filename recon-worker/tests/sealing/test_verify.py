@@ -139,7 +139,7 @@ NO_RESULTS = (
     "change",
     [
         f"format_version = 1, {NO_RESULTS}",
-        "format_version = 3",
+        "format_version = 4",
         "from_entry_id = from_entry_id + 1",
         "to_entry_id = to_entry_id + 1",
         "entry_count = 2, entry_digests = substr(entry_digests, 1, 16)",

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.http.errors import BalanceNotFinal
 from payments_core.db.engine import AnyRow
-from payments_core.db.tables import accounts, ledger_entries
+from payments_core.db.tables import accounts, ledger_entries, payments
 from payments_core.domain.money import zero_in
 
 # An entry bears the time at which its posting moved the balance, a little before the commit. So
@@ -18,6 +18,8 @@ from payments_core.domain.money import zero_in
 POSTING_SECONDS_MAX = 60  # db/engine.py bounds statements and idle transactions below it.
 FINAL_WAIT_SECONDS = 3.0  # A batch takes a tenth of a second; the lock timeout of one is 5 s.
 FINAL_LOOK_SECONDS = 0.02
+
+POSITION_SEPARATOR = " "  # No account's name contains it.
 
 # A posting holds this lock from before it reads the clock until its transaction ends.
 POSTINGS = text("""
@@ -89,13 +91,33 @@ async def currencies_of(tx: AsyncConnection, account_id: str) -> list[str]:
     return list((await tx.execute(query.order_by(accounts.c.currency))).scalars())
 
 
+async def accounts_from(
+    tx: AsyncConnection, prefix: str, limit: int, after: tuple[str, str] | None
+) -> Sequence[AnyRow]:
+    """Return the accounts whose names start with the prefix, by name and currency.
+
+    `position` is the text by which the next page continues; `after` is one, split.
+    """
+    name, currency = accounts.c.account_id.collate("C"), accounts.c.currency.collate("C")
+    position = (name + POSITION_SEPARATOR + currency).label("position")
+    query = select(accounts.c.account_id, accounts.c.currency, accounts.c.balance, position)
+    if prefix:
+        # Names are ASCII, and DEL comes after every character of theirs.
+        query = query.where(name >= prefix, name < prefix + "\x7f")
+    if after is not None:
+        query = query.where(tuple_(name, currency) > tuple_(*after))
+    return (await tx.execute(query.order_by(name, currency).limit(limit))).all()
+
+
 async def entries_of(
     tx: AsyncConnection, account_id: str, currency: str, limit: int, before_seq: int | None
 ) -> Sequence[AnyRow]:
     """Return the account's entries, newest first, from below `before_seq`."""
-    entries = ledger_entries.c
-    query = select(ledger_entries).where(
-        entries.account_id == account_id, entries.currency == currency
+    entries, of_payment = ledger_entries.c, payments.c
+    query = (
+        select(ledger_entries, of_payment.reference, of_payment.metadata, of_payment.source)
+        .join(payments, of_payment.id == entries.payment_id, isouter=True)
+        .where(entries.account_id == account_id, entries.currency == currency)
     )
     if before_seq is not None:
         query = query.where(entries.account_seq < before_seq)

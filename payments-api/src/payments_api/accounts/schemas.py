@@ -9,9 +9,12 @@ from payments_api.payments.schemas import Amount, CurrencyCode, Cursor, LedgerEn
 
 
 class StatementEntry(LedgerEntry):
-    """A ledger entry with its payment."""
+    """A ledger entry with its payment's id, reference, metadata and source."""
 
     payment_id: UUID
+    reference: str | None
+    metadata: dict[str, str]
+    source: str
 
 
 class Statement(Shape):
@@ -34,6 +37,21 @@ class Balance(Shape):
     balance: Amount
     currency: CurrencyCode
     at: datetime | None = None
+
+
+class Account(Shape):
+    """An account in one of its currencies, with its balance."""
+
+    account_id: str
+    currency: CurrencyCode
+    balance: Amount
+
+
+class AccountPage(Shape):
+    """A page of accounts, by name and currency."""
+
+    accounts: list[Account]
+    next_cursor: Cursor
 
 
 class Currencies(Shape):

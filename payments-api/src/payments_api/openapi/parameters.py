@@ -4,7 +4,12 @@ from typing import Any
 
 from payments_api.http.query_params import LIMIT_DEFAULT, LIMIT_MAX
 from payments_core.domain.money import CURRENCY_PATTERN
-from payments_core.domain.payments import IDEMPOTENCY_KEY_MAX_CHARS, STORED_ACCOUNT_ID_PATTERN
+from payments_core.domain.payments import (
+    IDEMPOTENCY_KEY_MAX_CHARS,
+    REFERENCE_PATTERN,
+    STORED_ACCOUNT_ID_PATTERN,
+    TENANT_PATTERN,
+)
 from payments_core.domain.statuses import FAILED, JOB_STATUSES, OPERATOR_ACTIONS, PAYMENT_STATUSES
 
 Parameter = dict[str, Any]
@@ -54,6 +59,23 @@ ACCOUNT = _query(
     " tenant~account.",
     type="string",
     pattern=STORED_ACCOUNT_ID_PATTERN,
+)
+REFERENCE = _query(
+    "reference", "Only payments with this reference.", type="string", pattern=REFERENCE_PATTERN
+)
+IDEMPOTENCY_KEY = _query(
+    "idempotencyKey",
+    "Only the payment of this idempotency key. A key without a tenant writes a tenant's"
+    " idempotency key as tenant, space, key.",
+    type="string",
+    minLength=1,
+    maxLength=IDEMPOTENCY_KEY_MAX_CHARS,
+)
+PREFIX = _query(
+    "prefix",
+    "Only accounts whose ids start with this text.",
+    type="string",
+    pattern=rf"^({TENANT_PATTERN}~)?([A-Za-z0-9_][A-Za-z0-9_.:@+-]{{0,127}})?$",
 )
 DISCREPANCY = _query(
     "discrepancy", "true: only payments completed with a discrepancy.", type="boolean"

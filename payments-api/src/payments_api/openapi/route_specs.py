@@ -116,6 +116,8 @@ OPERATIONS = (
             parameters.DISCREPANCY,
             parameters.FROM,
             parameters.TO,
+            parameters.REFERENCE,
+            parameters.IDEMPOTENCY_KEY,
             *parameters.PAGING,
         ),
         problems=(*_PAGED, errors.Overloaded),
@@ -133,6 +135,13 @@ OPERATIONS = (
         schemas.PaymentDetail,
         parameters=(parameters.PAYMENT_IN_PATH,),
         problems=(errors.PaymentNotFound, *_PARAMETERS, errors.Overloaded),
+    ),
+    Operation(
+        "accounts.get_accounts",
+        "accounts",
+        schemas.AccountPage,
+        parameters=(parameters.PREFIX, *parameters.PAGING),
+        problems=(*_PAGED, errors.Overloaded),
     ),
     Operation(
         "accounts.get_balance",

@@ -1,6 +1,13 @@
 """The schemas of requests and answers, for the OpenAPI document."""
 
-from payments_api.accounts.schemas import Balance, Currencies, Statement, StatementEntry
+from payments_api.accounts.schemas import (
+    Account,
+    AccountPage,
+    Balance,
+    Currencies,
+    Statement,
+    StatementEntry,
+)
 from payments_api.operations.schemas import (
     ActionPage,
     Audit,
@@ -33,6 +40,8 @@ from payments_api.payments.schemas import (
 )
 
 __all__ = [
+    "Account",
+    "AccountPage",
     "ActionPage",
     "Audit",
     "Balance",

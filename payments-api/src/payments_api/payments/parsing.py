@@ -5,6 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from payments_api.http.errors import IdempotencyKeyInvalid, IdempotencyKeyMissing, ValidationFailed
+from payments_api.payments.references import (
+    UNSTORABLE,
+    Errors,
+    metadata_in,
+    reference_in,
+    source_in,
+)
 from payments_core.domain.money import (
     DEFAULT_CURRENCY,
     MoneyError,
@@ -22,12 +29,11 @@ from payments_core.domain.payments import (
     is_system_account,
 )
 
-FIELDS = frozenset({"accountId", "amount", "currency", "description"})
+FIELDS = frozenset(
+    {"accountId", "amount", "currency", "description", "reference", "metadata", "source"}
+)
 
 _VISIBLE = re.compile(r"[!-~]*\Z")
-_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-
-Errors = list[dict[str, str]]
 
 
 def parse_payment(body: Mapping[str, Any], idempotency_key: str) -> NewPayment:
@@ -42,6 +48,7 @@ def parse_payment(body: Mapping[str, Any], idempotency_key: str) -> NewPayment:
     account_id = _account_id(body, errors)
     currency = _currency(body, errors)
     description = _description(body, errors)
+    attached = (reference_in(body, errors), metadata_in(body, errors), source_in(body, errors))
     amount = None
     if "amount" not in body:
         errors.append({"field": "amount", "detail": "is required"})
@@ -54,7 +61,7 @@ def parse_payment(body: Mapping[str, Any], idempotency_key: str) -> NewPayment:
     if errors or amount is None:
         fields = ", ".join(error["field"] for error in errors)
         raise ValidationFailed(f"Correct {fields} and send the payment again.", errors=errors)
-    return NewPayment(idempotency_key, account_id, amount, currency, description)
+    return NewPayment(idempotency_key, account_id, amount, currency, description, *attached)
 
 
 def parse_earlier_payment(body: Mapping[str, Any], idempotency_key: str) -> NewPayment | None:
@@ -65,13 +72,14 @@ def parse_earlier_payment(body: Mapping[str, Any], idempotency_key: str) -> NewP
     errors: Errors = []
     currency = body.get("currency", DEFAULT_CURRENCY)
     account_id, description = _account_id(body, errors), _description(body, errors)
+    attached = (reference_in(body, errors), metadata_in(body, errors), source_in(body, errors))
     try:
         amount = parse_earlier_amount(body.get("amount"))
     except MoneyError:
         return None
     if errors or not FIELDS.issuperset(body) or not is_currency_code(currency):
         return None
-    return NewPayment(idempotency_key, account_id, amount, str(currency), description)
+    return NewPayment(idempotency_key, account_id, amount, str(currency), description, *attached)
 
 
 def _account_id(body: Mapping[str, Any], errors: Errors) -> str:
@@ -106,7 +114,7 @@ def _description(body: Mapping[str, Any], errors: Errors) -> str:
     elif len(value) > DESCRIPTION_MAX_CHARS:
         detail = f"must have at most {DESCRIPTION_MAX_CHARS} characters"
         errors.append({"field": "description", "detail": detail})
-    elif _UNSTORABLE.search(value):
+    elif UNSTORABLE.search(value):
         detail = "must not contain NUL or an unpaired surrogate"
         errors.append({"field": "description", "detail": detail})
     return value if isinstance(value, str) else ""

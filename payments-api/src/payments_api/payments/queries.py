@@ -7,11 +7,11 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, and_, exists, select
+from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.auth.caller import LEDGER_READ, Caller
-from payments_api.auth.tenants import is_of_tenant, shown_account, shown_key
+from payments_api.auth.tenants import is_of_tenant, shown_account, shown_key, stored_account
 from payments_core.db.engine import AnyRow
 from payments_core.db.tables import (
     constant,
@@ -35,6 +35,9 @@ _LISTED = (
     payments.c.amount,
     payments.c.currency,
     payments.c.description,
+    payments.c.reference,
+    payments.c.metadata,
+    payments.c.source,
     payments.c.status,
     payments.c.created_at,
     payments.c.settled_at,
@@ -56,6 +59,8 @@ class PaymentFilter:
     discrepancy: bool = False
     created_from: datetime | None = None
     created_to: datetime | None = None
+    reference: str | None = None
+    idempotency_key: str | None = None  # As stored.
 
     def named_values(self) -> dict[str, str | None]:
         """Return what narrows the list, by the names that cursors are bound to.
@@ -70,20 +75,24 @@ class PaymentFilter:
             "discrepancy": "true" if self.discrepancy else None,
             "createdFrom": time_or_none(self.created_from),
             "createdTo": time_or_none(self.created_to),
+            "reference": self.reference,
+            "idempotencyKey": self.idempotency_key,
         }
 
     def conditions(self, before: UUID | None = None) -> list[ColumnElement[bool]]:
         """Return the WHERE terms over payments below `before`, each served by an index."""
         columns = payments.c
         terms = self._bounds(columns.id, before)
-        if self.account_id is not None:
+        if self.reference is not None or self.idempotency_key is not None:
+            terms.extend(self._named())
+        elif self.account_id is not None:
             terms.append(columns.account_id == self.account_id)
         elif self.tenant is not None:
             terms.extend((has_tenant, tenant_of == self.tenant))
         if self.status is not None:
             terms.append(columns.status == constant(self.status))
         rare = _RARE_STATUSES.get(self.status or "")
-        if rare is not None:
+        if rare is not None and self.reference is None and self.idempotency_key is None:
             terms.append(self._is_among(*rare, before))
         if self.discrepancy:
             terms.append(self._is_among(reconciliation_results, _HAS_DISCREPANCY, before))
@@ -93,6 +102,23 @@ class PaymentFilter:
             terms.append(columns.created_at >= self.created_from)
         if self.created_to is not None:
             terms.append(columns.created_at < self.created_to)
+        return terms
+
+    def _named(self) -> list[ColumnElement[bool]]:
+        """Return the terms of a filter that few payments pass; the others only check these.
+
+        No other index serves an expression, so no account or tenant is walked for it.
+        """
+        columns = payments.c
+        terms = []
+        if self.reference is not None:
+            terms.append(columns.reference == self.reference)
+        if self.idempotency_key is not None:
+            terms.append(columns.idempotency_key == self.idempotency_key)
+        if self.account_id is not None:
+            terms.append(columns.account_id.concat("") == self.account_id)
+        elif self.tenant is not None:
+            terms.append(func.starts_with(columns.account_id, stored_account("", self.tenant)))
         return terms
 
     def _bounds(
@@ -198,6 +224,9 @@ def payment_json(payment: Mapping[str, Any], tenant: str | None = None) -> dict[
         "amount": amount_text(payment["amount"]),
         "currency": payment["currency"],
         "description": payment["description"],
+        "reference": payment["reference"],
+        "metadata": payment["metadata"] or {},
+        "source": payment["source"],
         "status": payment["status"],
         "createdAt": utc_text(payment["created_at"]),
         "settledAt": time_or_none(payment["settled_at"]),

@@ -9,8 +9,8 @@ from quart.typing import ResponseReturnValue
 from payments_api import metrics
 from payments_api.auth.caller import PAYMENTS_READ
 from payments_api.auth.middleware import caller, requires
-from payments_api.auth.tenants import account_id_in
-from payments_api.http.errors import PaymentNotFound
+from payments_api.auth.tenants import account_id_in, idempotency_key_in
+from payments_api.http.errors import PaymentNotFound, ValidationFailed
 from payments_api.http.json_body import BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES, read_body
 from payments_api.http.messages import header_fields
 from payments_api.http.pagination import Page
@@ -18,6 +18,7 @@ from payments_api.http.query_params import Query, uuid_or_none
 from payments_api.payments.create import REQUIRED_SCOPE, create_batch, create_payment
 from payments_api.payments.queries import PaymentFilter, get_payment, list_payments, payment_json
 from payments_api.services import services
+from payments_core.domain.payments import is_reference
 from payments_core.domain.statuses import PAYMENT_STATUSES
 
 payments = Blueprint("payments", __name__)
@@ -59,7 +60,7 @@ async def get_payments() -> ResponseReturnValue:
     query = Query(
         request.args,
         *("accountId", "status", "currency", "discrepancy", "createdFrom", "createdTo"),
-        *("limit", "cursor"),
+        *("reference", "idempotencyKey", "limit", "cursor"),
     )
     tenant = caller().tenant
     which = PaymentFilter(
@@ -70,11 +71,20 @@ async def get_payments() -> ResponseReturnValue:
         discrepancy=query.flag("discrepancy"),
         created_from=query.time("createdFrom"),
         created_to=query.time("createdTo"),
+        reference=_reference_in(query),
+        idempotency_key=idempotency_key_in(query, tenant),
     )
     page = Page(services().cursors, query, "payments", UUID, which.named_values())
     async with services().load_read() as tx:
         rows = await list_payments(tx, which, page.fetch_limit, page.before)
     return page.as_json("payments", rows, lambda row: payment_json(row._asdict(), tenant))
+
+
+def _reference_in(query: Query) -> str | None:
+    value = query.text("reference")
+    if value is not None and not is_reference(value):
+        raise ValidationFailed.of("reference", "is not a reference")
+    return value
 
 
 @payments.get("/payments/<id:payment_id>")

@@ -15,8 +15,15 @@ from payments_core.domain.money import (
 )
 from payments_core.domain.payments import (
     ACCOUNT_ID_PATTERN,
+    DEFAULT_SOURCE,
     DESCRIPTION_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,
+    METADATA_KEY_MAX_CHARS,
+    METADATA_KEYS_MAX,
+    METADATA_MAX_BYTES,
+    METADATA_VALUE_MAX_CHARS,
+    REFERENCE_PATTERN,
+    SOURCE_PATTERN,
 )
 from payments_core.domain.statuses import JobStatus, PaymentStatus, ResultStatus
 
@@ -29,6 +36,9 @@ CREATED: dict[str, JsonValue] = {
     "amount": "100.00",
     "currency": "USD",
     "description": "Invoice 7",
+    "reference": "INV-2026-7",
+    "metadata": {"order": "7"},
+    "source": "default",
     "status": "pending",
     "createdAt": NOW,
 }
@@ -54,6 +64,36 @@ KnownCurrency = Annotated[
     ),
 ]
 AccountId = Annotated[str, Field(pattern=ACCOUNT_ID_PATTERN, examples=["acc_42"])]
+Reference = Annotated[
+    str,
+    Field(
+        pattern=REFERENCE_PATTERN,
+        description="The client's own reference, as in ISO 20022 an EndToEndId: need not be"
+        " unique, and must not contain two slashes in a row.",
+        examples=["INV-2026-7"],
+    ),
+]
+MetadataKey = Annotated[str, Field(min_length=1, max_length=METADATA_KEY_MAX_CHARS)]
+MetadataValue = Annotated[str, Field(max_length=METADATA_VALUE_MAX_CHARS)]
+Metadata = Annotated[
+    dict[MetadataKey, MetadataValue],
+    Field(
+        max_length=METADATA_KEYS_MAX,
+        description="The client's own names and values, at most"
+        f" {METADATA_MAX_BYTES} bytes as JSON. Two keys must differ in more than case and"
+        " Unicode form.",
+        examples=[{"order": "7"}],
+    ),
+]
+Source = Annotated[
+    str,
+    Field(
+        pattern=SOURCE_PATTERN,
+        description="The channel through which the money arrives, such as a bank account or a"
+        " payment provider. Names the clearing account.",
+        examples=["default"],
+    ),
+]
 Cursor = Annotated[
     str | None, Field(description="The cursor of the next page; null on the last page.")
 ]
@@ -88,6 +128,10 @@ class PaymentRequest(Shape):
     ]
     currency: KnownCurrency = "USD"
     description: Annotated[str, Field(max_length=DESCRIPTION_MAX_CHARS)] = ""
+    # Optional, but not null: pydantic alone would make it either.
+    reference: Reference = Field(default=None)  # type: ignore[assignment]
+    metadata: Metadata = {}
+    source: Source = DEFAULT_SOURCE
 
 
 class BatchItem(PaymentRequest):
@@ -134,6 +178,9 @@ class CreatedPayment(Shape):
     amount: Amount
     currency: CurrencyCode
     description: str
+    reference: str | None
+    metadata: dict[str, str]
+    source: str
     status: Literal["pending"]
     created_at: datetime
 

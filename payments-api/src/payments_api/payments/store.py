@@ -13,7 +13,7 @@ from payments_api.http.errors import IdempotencyKeyReused
 from payments_api.metrics import statement_measured
 from payments_api.payments.spans import SendSpan, writing
 from payments_core.audit_log import Operator
-from payments_core.domain.payments import CreatedPayment, NewPayment
+from payments_core.domain.payments import NO_METADATA, CreatedPayment, NewPayment
 from payments_core.queue import jobs
 
 # Longer than the wait for a key in flight elsewhere; a silent network must not block for longer.
@@ -24,14 +24,15 @@ STATEMENT_SECONDS_MAX = 8.0
 _CREATE = """
 WITH asked AS (
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::bytea[], $4::text[], $5::numeric[],
-                         $6::text[], $7::text[], $8::text[]{operator_arrays})
+                         $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[]
+                         {operator_arrays})
         AS asked (id, idempotency_key, request_fingerprint, account_id, amount, currency,
-                  description, traceparent{operator_names})
+                  description, traceparent, reference, metadata, source{operator_names})
 ), created AS (
     INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,
-                          currency, description, traceparent)
+                          currency, description, traceparent, reference, metadata, source)
     SELECT id, idempotency_key, request_fingerprint, account_id, amount, currency, description,
-           traceparent
+           traceparent, reference, metadata::jsonb, source
     FROM asked ORDER BY idempotency_key
     ON CONFLICT (idempotency_key) DO NOTHING
     RETURNING id, created_at, traceparent
@@ -47,7 +48,7 @@ CREATE = _CREATE.format(enqueue=_ENQUEUE, operator_arrays="", operator_names="",
 # For a batch in which an operator creates a payment: a replay is no action, and not recorded.
 CREATE_RECORDED = _CREATE.format(
     enqueue=_ENQUEUE,
-    operator_arrays=", $9::text[], $10::text[], $11::text[]",
+    operator_arrays=", $12::text[], $13::text[], $14::text[]",
     operator_names=", actor, key_name, trace_id",
     recorded=""", recorded AS (
     INSERT INTO operator_actions (action, actor, key_name, trace_id, reason, job_ids, payment_id)
@@ -59,7 +60,7 @@ CREATE_RECORDED = _CREATE.format(
 # A statement of its own: a transaction that made the first one skip a key may have committed.
 FIND = """
 SELECT idempotency_key, request_fingerprint, id, account_id, amount, currency, description,
-       created_at
+       created_at, reference, coalesce(metadata::text, '{}'), source
 FROM payments WHERE idempotency_key = ANY ($1::text[])"""
 
 
@@ -97,6 +98,10 @@ async def insert_batch(
         [payment.currency for payment in payments],
         [payment.description for payment in payments],
         [waiting.span.traceparent for waiting in batch],
+        [payment.reference for payment in payments],
+        # Without metadata NULL, which takes no room in the row.
+        [None if payment.metadata == NO_METADATA else payment.metadata for payment in payments],
+        [payment.source for payment in payments],
     ]
     statement, operators = CREATE, [waiting.operator for waiting in batch]
     if any(operators):
@@ -151,6 +156,14 @@ def created(waiting: QueuedPayment, created_at: datetime) -> Creation:
     """Return the outcome for a payment that its statement created."""
     new = waiting.payment
     payment = CreatedPayment(
-        waiting.id, new.account_id, new.amount, new.currency, new.description, created_at
+        waiting.id,
+        new.account_id,
+        new.amount,
+        new.currency,
+        new.description,
+        created_at,
+        new.reference,
+        new.metadata,
+        new.source,
     )
     return Creation(payment, replayed=False)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -23,10 +23,25 @@ TENANT_PATTERN = r"[a-z0-9][a-z0-9-]{0,31}"
 STORED_ACCOUNT_ID_PATTERN = rf"^({TENANT_PATTERN}~)?[A-Za-z0-9_][A-Za-z0-9_.:@+-]{{0,127}}$"
 DESCRIPTION_MAX_CHARS = 500
 IDEMPOTENCY_KEY_MAX_CHARS = 255
+# The characters of an ISO 20022 EndToEndId that every bank accepts. It has 1 to 35 of them, no
+# slash or space at an end, and no two slashes in a row, which SWIFT reads as a separator.
+REFERENCE_PATTERN = r"^[A-Za-z0-9?:().,'+-]([A-Za-z0-9/?:().,'+ -]{0,33}[A-Za-z0-9?:().,'+-])?$"
+REFERENCE_MAX_CHARS = 35
+METADATA_KEYS_MAX = 20
+METADATA_KEY_MAX_CHARS = 40
+METADATA_VALUE_MAX_CHARS = 200
+METADATA_MAX_BYTES = 4096
+NO_METADATA = "{}"
+# The channel through which the money arrives, such as a bank account or a payment provider.
+SOURCE_PATTERN = "^[a-z0-9][a-z0-9-]{0,31}$"
+SOURCE_MAX_CHARS = 32
+DEFAULT_SOURCE = "default"
 
 _quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 _ACCOUNT_ID = re.compile(ACCOUNT_ID_PATTERN.replace("$", r"\Z"))
+_REFERENCE = re.compile(REFERENCE_PATTERN.replace("$", r"\Z"))
+_SOURCE = re.compile(SOURCE_PATTERN.replace("$", r"\Z"))
 _STORED_ACCOUNT_ID = re.compile(STORED_ACCOUNT_ID_PATTERN.replace("$", r"\Z"))
 
 
@@ -43,6 +58,26 @@ def is_stored_account_id(text: str) -> bool:
 def is_system_account(account_id: str) -> bool:
     """Return whether this is a system account, which no client may pay into."""
     return account_id.lower().startswith(SYSTEM_ACCOUNT_PREFIX)
+
+
+def is_reference(text: str) -> bool:
+    """Return whether the text is a valid reference of a payment."""
+    return _REFERENCE.match(text) is not None and "//" not in text
+
+
+def is_source(text: str) -> bool:
+    """Return whether the text is a valid source of a payment."""
+    return _SOURCE.match(text) is not None
+
+
+def metadata_text(metadata: Mapping[str, str]) -> str:
+    """Return the metadata as Postgres writes its jsonb: equal metadata has one text.
+
+    Answers, the fingerprint and the auditor's SQL use this text. Shorter keys come first.
+    """
+    items = sorted((len(key.encode()), key.encode(), key) for key in metadata)
+    pairs = ", ".join([f"{_quoted(key)}: {_quoted(metadata[key])}" for *_, key in items])
+    return f"{{{pairs}}}"
 
 
 @lru_cache(maxsize=64)  # All payments of one statement share a time.
@@ -70,25 +105,28 @@ class NewPayment:
     amount: Decimal
     currency: str
     description: str
+    reference: str | None = None
+    metadata: str = NO_METADATA  # As metadata_text() writes it.
+    source: str = DEFAULT_SOURCE
 
     def fingerprint(self) -> bytes:
         """Return the SHA-256 of the normalised body: 100 and "100.00" are the same request.
 
-        The separator cannot occur in the first three fields, so two bodies never collide.
-        The auditor computes the same in SQL from the stored row.
+        Only the description, the last field, can contain the separator, so two bodies never
+        collide. A body without reference, metadata and source has the fingerprint of releases
+        that knew none of them; with one of them the text begins with a separator, which no
+        account id does. The auditor computes the same in SQL from the stored row.
         """
         amount = amount_text(self.amount)
-        text = "\x1f".join((self.account_id, amount, self.currency, self.description))
+        fields = [self.account_id, amount, self.currency]
+        if self.reference or self.metadata != NO_METADATA or self.source != DEFAULT_SOURCE:
+            fields = ["", *fields, self.source, self.reference or "", self.metadata]
+        text = "\x1f".join((*fields, self.description))
         return hashlib.sha256(text.encode()).digest()
 
     def asks_for(self, payment: "CreatedPayment") -> bool:
         """Return whether the payment matches the client's request, in any number of decimals."""
-        return (self.account_id, self.amount, self.currency, self.description) == (
-            payment.account_id,
-            payment.amount,
-            payment.currency,
-            payment.description,
-        )
+        return _body(self) == _body(payment)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +139,35 @@ class CreatedPayment:
     currency: str
     description: str
     created_at: datetime
+    reference: str | None = None
+    metadata: str = NO_METADATA
+    source: str = DEFAULT_SOURCE
 
     def json_text(self, account_id: str) -> str:
         """Return the body of the 201 answer; a replay returns the same bytes.
 
         `account_id` is the account as the reader knows it. Written by hand: of all these texts
-        only the description can hold what JSON escapes, and dict and encoder take twice as long.
+        only the description can hold what JSON escapes, the metadata is JSON already, and dict
+        and encoder take twice as long.
         """
+        reference = "null" if self.reference is None else f'"{self.reference}"'
         return (
             f'{{"id": "{self.id}", "accountId": "{account_id}",'
             f' "amount": "{amount_text(self.amount)}",'
             f' "currency": "{self.currency}", "description": {_quoted(self.description)},'
+            f' "reference": {reference}, "metadata": {self.metadata}, "source": "{self.source}",'
             f' "status": "{PENDING}", "createdAt": "{utc_text(self.created_at)}"}}'
         )
+
+
+def _body(payment: NewPayment | CreatedPayment) -> tuple[object, ...]:
+    """Return the fields of a creation's body, normalised."""
+    return (
+        payment.account_id,
+        payment.amount,
+        payment.currency,
+        payment.description,
+        payment.reference,
+        payment.metadata,
+        payment.source,
+    )

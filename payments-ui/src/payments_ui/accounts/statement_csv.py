@@ -2,11 +2,12 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import AsyncIterator, Iterable
 
 from payments_ui.api.client import ApiClient
-from payments_ui.api.types import LedgerEntry
+from payments_ui.api.types import StatementEntry
 
 PAGE_ENTRIES = 200  # The API's own limit for one page.
 ENTRIES_MAX = 200_000  # Fits a spreadsheet, and bounds one download's work.
@@ -19,6 +20,9 @@ COLUMNS = (
     "Currency",
     "Payment id",
     "Entry number",
+    "Reference",
+    "Source",
+    "Metadata",
 )
 _NUMBER = re.compile(r"\A-?\d+(\.\d+)?\Z")
 
@@ -37,7 +41,7 @@ def csv_line(cells: Iterable[object]) -> str:
     return line.getvalue()
 
 
-def entry_line(entry: LedgerEntry) -> str:
+def entry_line(entry: StatementEntry) -> str:
     """Return one entry as a line."""
     credit = entry["direction"] == "credit"
     return csv_line(
@@ -48,8 +52,11 @@ def entry_line(entry: LedgerEntry) -> str:
             entry["amount"] if credit else "",
             entry["balanceAfter"],
             entry["currency"],
-            entry.get("paymentId", ""),
+            entry["paymentId"],
             entry["accountSeq"],
+            entry["reference"] or "",
+            entry["source"],
+            json.dumps(entry["metadata"], ensure_ascii=False) if entry["metadata"] else "",
         )
     )
 

@@ -86,7 +86,7 @@ class ApiClient:
         await self.http.aclose()
 
     async def create_payment(
-        self, order: Mapping[str, str], idempotency_key: str, operator: str | None = None
+        self, order: Mapping[str, Any], idempotency_key: str, operator: str | None = None
     ) -> tuple[api.CreatedPayment, bool]:
         """Create a payment, once per key. Returns it, and whether it already existed."""
         headers = {"Idempotency-Key": idempotency_key, **_operator(operator)}

@@ -14,6 +14,9 @@ class CreatedPayment(TypedDict):
     amount: str
     currency: str
     description: str
+    reference: str | None
+    metadata: dict[str, str]
+    source: str
     status: Literal["pending"]
     createdAt: str
 
@@ -26,6 +29,9 @@ class Payment(TypedDict):
     amount: str
     currency: str
     description: str
+    reference: str | None
+    metadata: dict[str, str]
+    source: str
     status: Literal["pending", "completed", "failed"]
     createdAt: str
     settledAt: str | None
@@ -87,6 +93,9 @@ class PaymentDetail(TypedDict):
     amount: str
     currency: str
     description: str
+    reference: str | None
+    metadata: dict[str, str]
+    source: str
     status: Literal["pending", "completed", "failed"]
     createdAt: str
     settledAt: str | None
@@ -115,7 +124,7 @@ class Currencies(TypedDict):
 
 
 class StatementEntry(TypedDict):
-    """A ledger entry with its payment."""
+    """A ledger entry with its payment's id, reference, metadata and source."""
 
     id: int | None
     accountId: str
@@ -127,6 +136,9 @@ class StatementEntry(TypedDict):
     balanceAfter: str | None
     createdAt: str
     paymentId: str
+    reference: str | None
+    metadata: dict[str, str]
+    source: str
 
 
 class Statement(TypedDict):

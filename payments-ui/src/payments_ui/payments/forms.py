@@ -4,10 +4,11 @@ payments-api validates payments; the form only requires its fields and reads the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Self
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 from uuid import UUID, uuid4
 
+from payments_core.domain.payments import DEFAULT_SOURCE
 from payments_core.domain.statuses import COMPLETED, FAILED, OPEN_STATUSES
 from payments_ui.payments.amounts import AmbiguousAmount, plain_amount
 from payments_ui.web.forms import api_time, as_sentence, text_of, utc_minute
@@ -17,7 +18,11 @@ FIELD_NAMES = {
     "amount": "Amount",
     "currency": "Currency",
     "description": "Description",
+    "reference": "Reference",
+    "metadata": "Metadata",
+    "source": "Source",
 }
+METADATA_TEXT_MAX_CHARS = 6000  # More than the 4 KB that the API accepts.
 # The kinds that badges and the filter show: a completed payment with a discrepancy is its own.
 OUTCOMES = (*OPEN_STATUSES, COMPLETED, "discrepancy", FAILED)
 
@@ -34,6 +39,9 @@ class PayForm:
     amount: str = ""
     currency: str = "USD"
     description: str = ""
+    reference: str = ""
+    metadata: str = ""  # As typed: one key=value a line.
+    source: str = DEFAULT_SOURCE
     idempotency_key: str = field(default_factory=lambda: str(uuid4()))
     errors: dict[str, str] = field(default_factory=dict)  # camelCase field -> sentence
 
@@ -45,6 +53,9 @@ class PayForm:
             amount=text_of(form, "amount"),
             currency=text_of(form, "currency") or "USD",
             description=text_of(form, "description"),
+            reference=text_of(form, "reference"),
+            metadata=text_of(form, "metadata", METADATA_TEXT_MAX_CHARS),
+            source=text_of(form, "source") or DEFAULT_SOURCE,
         )
         if is_uuid(form.get("idempotencyKey", "")):
             read.idempotency_key = form["idempotencyKey"]
@@ -52,14 +63,28 @@ class PayForm:
             if not value:
                 read.errors[name] = f"{FIELD_NAMES[name]} is required."
         try:
+            metadata_of(read.metadata)
+        except ValueError as error:
+            read.errors["metadata"] = f"{FIELD_NAMES['metadata']} {error}."
+        try:
             plain_amount(read.amount, read.currency.upper())
         except AmbiguousAmount as error:
             read.errors["amount"] = f"“{read.amount}” {error}."
         return read
 
-    def order(self) -> dict[str, str]:
+    def again(self) -> Self:
+        """Return a form for another payment with the same input."""
+        return replace(self, idempotency_key=str(uuid4()), errors={})
+
+    def order(self) -> dict[str, Any]:
         """Return the body of POST /payments."""
+        attached = {
+            "reference": self.reference,
+            "metadata": metadata_of(self.metadata),
+            "source": self.source,
+        }
         return {
+            **{name: value for name, value in attached.items() if value},
             "accountId": self.account_id,
             "amount": plain_amount(self.amount, self.currency.upper()),
             "currency": self.currency.upper(),
@@ -72,6 +97,19 @@ class PayForm:
             if name in FIELD_NAMES:
                 self.errors[name] = as_sentence(FIELD_NAMES[name], detail)
         return bool(fields) and all(name in FIELD_NAMES for name in fields)
+
+
+def metadata_of(text: str) -> dict[str, str]:
+    """Return the metadata that is typed as one key=value a line. Raises ValueError."""
+    metadata: dict[str, str] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        key, equals, value = line.partition("=")
+        if not equals:
+            raise ValueError(f"must have one key=value a line, unlike “{line[:40]}”")
+        if key.strip() in metadata:
+            raise ValueError(f"must not have “{key.strip()[:40]}” twice")
+        metadata[key.strip()] = value.strip()
+    return metadata
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,7 @@ async def _rejected(form: PayForm, problem: ApiProblem) -> Response:
     """Show the API's errors beside their fields, or above the form."""
     if problem.code == "idempotency_key_reused":
         # This form's key has already created a payment: the changed form is a second one.
-        fresh = PayForm(form.account_id, form.amount, form.currency, form.description)
-        return await _form_with_input(fresh, 422, reused=True)
+        return await _form_with_input(form.again(), 422, reused=True)
     placed = form.take_errors(problem.fields)
     return await _form_with_input(form, problem.status, refusal=None if placed else problem.detail)
 

@@ -102,7 +102,16 @@ document.addEventListener("click", (event) => {
 /* Paying: input survives a reload until the payment is created. Its idempotency key is kept with
    it: sending again after a lost response creates no second payment. */
 const DRAFT = "payments.draft";
-const FIELDS = ["accountId", "amount", "currency", "description", "idempotencyKey"];
+const FIELDS = [
+  "accountId",
+  "amount",
+  "currency",
+  "description",
+  "reference",
+  "metadata",
+  "source",
+  "idempotencyKey",
+];
 const payForm = () => document.getElementById("pay");
 
 function remember() {

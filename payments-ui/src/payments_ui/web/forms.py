@@ -7,9 +7,9 @@ from payments_ui.web.formatting import parse_time
 TEXT_MAX_CHARS = 1000  # A longer text is cut before it is sent on; the API has its own limits.
 
 
-def text_of(form: Mapping[str, str], name: str) -> str:
+def text_of(form: Mapping[str, str], name: str, chars_max: int = TEXT_MAX_CHARS) -> str:
     """Return a field's text without surrounding blanks; an absent field is empty."""
-    return form.get(name, "").strip()[:TEXT_MAX_CHARS]
+    return form.get(name, "").strip()[:chars_max]
 
 
 def as_sentence(label: str, detail: str) -> str:

@@ -69,6 +69,10 @@ _WITH_PREVIOUS = """
     ) AS before
     WHERE"""
 
+# sys:clearing:SHARD is of the default source, sys:clearing:SOURCE:SHARD of another one.
+_SOURCE_OF_CLEARING = """CASE split_part(e.account_id, ':', 4) WHEN '' THEN 'default'
+    ELSE split_part(e.account_id, ':', 3) END"""
+
 _TOUCHED_PAYMENTS = "SELECT payment_id FROM ledger_entries WHERE id > :lo AND id <= :hi"
 
 # Whether a result follows from its payment under its rule_version. A version is never changed, and
@@ -97,7 +101,7 @@ _CHANGED_AT = f"""
 INVARIANTS = (
     Invariant(
         "posting_balances",
-        "A posting is of a completed payment: two legs with its amount, currency and account",
+        "A posting is of a completed payment: two legs with its amount, currency, account, source",
         Window.ENTRIES,
         f"""
         SELECT e.payment_id, count(*) AS legs
@@ -108,7 +112,8 @@ INVARIANTS = (
         HAVING count(*) <> 2 OR count(p.id) <> 2
             OR count(*) FILTER (WHERE e.direction = 'credit' AND e.entry_type = 'payment'
                                 AND e.account_id = p.account_id) <> 1
-            OR count(*) FILTER (WHERE e.direction = 'debit' AND e.entry_type = 'clearing') <> 1
+            OR count(*) FILTER (WHERE e.direction = 'debit' AND e.entry_type = 'clearing'
+                                AND {_SOURCE_OF_CLEARING} = p.source) <> 1
             OR bool_or(e.amount <> p.amount) OR bool_or(e.currency <> p.currency)""",
     ),
     Invariant(
@@ -247,8 +252,12 @@ INVARIANTS = (
         f"""
         SELECT id, idempotency_key FROM payments p
         WHERE {_PAYMENTS_BETWEEN}
-          AND request_fingerprint <> sha256(convert_to(concat_ws(
-              chr(31), account_id, amount::text, currency, description), 'UTF8'))""",
+          AND request_fingerprint <> sha256(convert_to(
+              CASE WHEN reference IS NULL AND metadata IS NULL AND source = 'default'
+              THEN concat_ws(chr(31), account_id, amount::text, currency, description)
+              ELSE concat_ws(chr(31), '', account_id, amount::text, currency, source,
+                             coalesce(reference, ''), coalesce(metadata::text, '{{}}'), description)
+              END, 'UTF8'))""",
         """
         SELECT idempotency_key, count(*) AS payments FROM payments
         GROUP BY idempotency_key HAVING count(*) > 1""",

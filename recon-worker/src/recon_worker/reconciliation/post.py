@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_core.domain.payments import CLEARING_ACCOUNT_PREFIX
+from payments_core.domain.payments import CLEARING_ACCOUNT_PREFIX, DEFAULT_SOURCE
 from payments_core.queue import jobs
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.failpoints import reach
 from recon_worker.reconciliation.rules import RULE_VERSION, Outcome
 
 # $1 payment ids, $2 job ids, $3 each payment's outcome, counted from 1. The outcomes: $4 payment
-# status, $5 result status, $6 matched, $7 discrepancy, $8 notes. $9 the clearing account.
+# status, $5 result status, $6 matched, $7 discrepancy, $8 notes. $9 the clearing shard.
 #
 # heads: all batches lock head rows in the same order, so two batches never wait for each other. ON
 # CONFLICT DO UPDATE waits for the row and adds to its latest version; the returned row cannot
@@ -35,7 +35,8 @@ WITH decided AS MATERIALIZED (
 ), settled AS (
     UPDATE payments SET status = ($4::text[])[outcome], settled_at = now(), updated_at = now()
     FROM decided WHERE payments.id = decided.payment_id AND payments.settled_at IS NULL
-    RETURNING payments.id, account_id, currency, amount, payments.status, job_id, outcome, place
+    RETURNING payments.id, account_id, currency, amount, payments.status, source, job_id,
+              outcome, place
 ), resulted AS (
     INSERT INTO reconciliation_results (payment_id, recon_job_id, status, matched,
                                         discrepancy_amount, notes, rule_version)
@@ -47,7 +48,9 @@ WITH decided AS MATERIALIZED (
            'credit' AS direction, amount, amount AS delta, place
     FROM settled WHERE status = 'completed'
     UNION ALL
-    SELECT id, $9, currency, 'clearing', 'debit', amount, -amount, place
+    SELECT id, '{CLEARING_ACCOUNT_PREFIX}' || CASE source WHEN '{DEFAULT_SOURCE}' THEN ''
+                   ELSE source || ':' END || $9::text,
+           currency, 'clearing', 'debit', amount, -amount, place
     FROM settled WHERE status = 'completed'
 ), moved AS (
     SELECT account_id, currency, sum(delta) AS delta, count(*) AS entries,
@@ -100,13 +103,17 @@ class DecidedJob:
     outcome: Outcome
 
 
-def clearing_account(worker_id: str, shards: int) -> str:
-    """Return the clearing account that this worker debits: one of several, to reduce lock waits."""
-    return f"{CLEARING_ACCOUNT_PREFIX}{zlib.crc32(worker_id.encode()) % shards:02d}"
+def clearing_shard(worker_id: str, shards: int) -> str:
+    """Return the worker's shard of each source's clearing account.
+
+    Few workers share an account, so few wait for each other. The account of the default source
+    is `sys:clearing:SHARD`, of another one `sys:clearing:SOURCE:SHARD`.
+    """
+    return f"{zlib.crc32(worker_id.encode()) % shards:02d}"
 
 
 async def post_batch(
-    tx: AsyncConnection, lease: Lease, batch: Sequence[DecidedJob], clearing: str
+    tx: AsyncConnection, lease: Lease, batch: Sequence[DecidedJob], shard: str
 ) -> None:
     """Settle every payment of the batch and post the completed ones to the ledger.
 
@@ -130,7 +137,7 @@ async def post_batch(
             [outcome.matched for outcome in outcomes],
             [outcome.discrepancy_amount for outcome in outcomes],
             [outcome.notes for outcome in outcomes],
-            clearing,
+            shard,
         ),
     )
     if result.scalar() != len(batch):

@@ -55,7 +55,7 @@ class Reconciler:
     """Settles batches. `stopping` returns True to end a long bisection early."""
 
     engine: AsyncEngine
-    clearing: str
+    clearing_shard: str
     stopping: Callable[[], bool] = lambda: False
 
     async def reconcile(
@@ -126,7 +126,7 @@ class Reconciler:
 
     async def post(self, tx: AsyncConnection, lease: Lease, decided: Sequence[DecidedJob]) -> None:
         """Post the decisions in the caller's transaction."""
-        await post_batch(tx, lease, decided, self.clearing)
+        await post_batch(tx, lease, decided, self.clearing_shard)
 
     async def _after_lost_lease(
         self, lease: Lease, part: list[ClaimedJob], result: BatchResult

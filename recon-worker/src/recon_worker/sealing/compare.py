@@ -6,7 +6,15 @@ from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recon_worker.sealing.format import DIGEST_BYTES, ENTRIES, RESULTS, SUMMARY, Head, Seal
+from recon_worker.sealing.format import (
+    DIGEST_BYTES,
+    ENTRIES,
+    FORMAT_VERSION,
+    RESULTS,
+    SUMMARY,
+    Head,
+    Seal,
+)
 
 Kind = Literal[
     "altered",  # An entry, a result or its payment differs from the sealed one.
@@ -85,7 +93,13 @@ class Table:
 
 TABLES = {
     1: (Table(ENTRIES[1], "entry", "entries"),),
-    2: (Table(ENTRIES[2], "entry", "entries"), Table(RESULTS[2], "result", "results")),
+    **{
+        version: (
+            Table(ENTRIES[version], "entry", "entries"),
+            Table(RESULTS[version], "result", "results"),
+        )
+        for version in (2, 3)
+    },
 }
 
 NEVER_HANDED_OUT = """
@@ -131,8 +145,8 @@ async def never_handed_out(connection: AsyncConnection, head: Head) -> list[Seal
     findings = []
     why = "has an id that the sequence has not handed out"
     for name, table in (
-        ("ledger_entries", TABLES[2][0]),
-        ("reconciliation_results", TABLES[2][1]),
+        ("ledger_entries", TABLES[FORMAT_VERSION][0]),
+        ("reconciliation_results", TABLES[FORMAT_VERSION][1]),
     ):
         rows = await connection.exec_driver_sql(NEVER_HANDED_OUT.format(table=name))
         findings += [

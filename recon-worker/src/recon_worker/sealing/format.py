@@ -17,7 +17,7 @@ from pathlib import Path
 
 import asyncpg
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 KEY_BYTES_MIN = 32
 DIGEST_BYTES = 8  # Of each row's hash, stored to identify the row; the whole hash is sealed.
 
@@ -46,8 +46,8 @@ RESULT_COLUMNS = (
     "rule_version",
     "created_at",
 )
-# A settled payment never changes, so every column is sealed.
-PAYMENT_COLUMNS = (
+# A settled payment never changes, so every column is sealed. Format 2 knows no more than these.
+_PAYMENT_COLUMNS_2 = (
     "id",
     "idempotency_key",
     "request_fingerprint",
@@ -61,6 +61,7 @@ PAYMENT_COLUMNS = (
     "updated_at",
     "settled_at",
 )
+PAYMENT_COLUMNS = (*_PAYMENT_COLUMNS_2, "reference", "metadata", "source")
 
 
 def _sql_field(value: str) -> str:
@@ -73,9 +74,9 @@ def _text_hash(kind: str, fields: Sequence[str]) -> str:
     return f"sha256(convert_to({text}, 'UTF8'))"
 
 
-def _row_hash(kind: str, columns: Iterable[str]) -> str:
-    """Return format 2's hash, of Postgres' binary form of the row: twice as fast as text."""
-    return f"sha256(record_send(ROW ('{kind}'::text, 2, {', '.join(columns)})))"
+def _row_hash(version: int, kind: str, columns: Iterable[str]) -> str:
+    """Return the hash since format 2, of Postgres' binary row: twice as fast as text."""
+    return f"sha256(record_send(ROW ('{kind}'::text, {version}, {', '.join(columns)})))"
 
 
 # Numbers have no trailing zeros and times are microseconds since 1970, so that no setting of the
@@ -92,10 +93,22 @@ _ENTRY_TEXTS = (
     "trim_scale(balance_after)::text",
     "trim_scale(extract(epoch FROM created_at) * 1000000)::text",
 )
-_RESULT_FIELDS = (
-    *(f"result.{column}" for column in RESULT_COLUMNS),
-    *(f"payment.{column}" for column in PAYMENT_COLUMNS),
-)
+
+
+def _results(version: int, payment_columns: Sequence[str]) -> str:
+    """Return the query for the results, each hashed with its payment."""
+    fields = (
+        *(f"result.{column}" for column in RESULT_COLUMNS),
+        *(f"payment.{column}" for column in payment_columns),
+    )
+    return f"""
+    SELECT result.id, result.payment_id, {_row_hash(version, "result", fields)} AS hash
+    FROM reconciliation_results AS result LEFT JOIN LATERAL (
+        SELECT * FROM payments WHERE payments.id = result.payment_id OFFSET 0
+    ) AS payment ON true
+    WHERE result.id"""
+
+
 # Queries for (id, payment_id, hash) by format, to which a condition on the id is appended.
 # OFFSET 0 makes Postgres look up each payment by its key, whatever number of results a generic plan
 # expects.
@@ -103,17 +116,11 @@ ENTRIES = {
     version: f"SELECT id, payment_id, {hashed} AS hash FROM ledger_entries WHERE id"
     for version, hashed in (
         (1, _text_hash("entry", _ENTRY_TEXTS)),
-        (2, _row_hash("entry", ENTRY_COLUMNS)),
+        (2, _row_hash(2, "entry", ENTRY_COLUMNS)),
+        (3, _row_hash(3, "entry", ENTRY_COLUMNS)),
     )
 }
-RESULTS = {
-    2: f"""
-    SELECT result.id, result.payment_id, {_row_hash("result", _RESULT_FIELDS)} AS hash
-    FROM reconciliation_results AS result LEFT JOIN LATERAL (
-        SELECT * FROM payments WHERE payments.id = result.payment_id OFFSET 0
-    ) AS payment ON true
-    WHERE result.id"""
-}
+RESULTS = {2: _results(2, _PAYMENT_COLUMNS_2), 3: _results(3, PAYMENT_COLUMNS)}
 
 # What a seal stores of its rows, selected from (id, hash).
 SUMMARY = f"""

@@ -21,7 +21,7 @@ from payments_core.supervise import Supervisor
 from recon_worker import metrics
 from recon_worker.failpoints import reach
 from recon_worker.reconciliation import spans
-from recon_worker.reconciliation.post import clearing_account
+from recon_worker.reconciliation.post import clearing_shard
 from recon_worker.reconciliation.reconcile import BatchResult, Reconciler
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker import heartbeat
@@ -135,8 +135,8 @@ class Worker:
             log.warning("drain_timed_out", extra={"lanes": len(late)})
 
     async def _lane(self, lane: int) -> None:
-        clearing = clearing_account(f"{self.id}/{lane}", self.settings.clearing_shards)
-        reconciler = Reconciler(self.engine, clearing, lambda: self.lifecycle.draining)
+        shard = clearing_shard(f"{self.id}/{lane}", self.settings.clearing_shards)
+        reconciler = Reconciler(self.engine, shard, lambda: self.lifecycle.draining)
         order, size = ClaimOrder(), BatchSize(self.settings.batch_size)
         poll = self.settings.poll_seconds_min
         pause = 0.05

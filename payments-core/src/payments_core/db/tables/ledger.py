@@ -69,6 +69,9 @@ accounts = Table(
         "autovacuum_vacuum_cost_delay": 0,
     },
 )
+# Both columns COLLATE "C", which Alembic does not compare: names are ordered byte by byte, whatever
+# the database's collation, so that one range holds the names with a prefix.
+Index("accounts_by_name", accounts.c.account_id, accounts.c.currency)
 
 ledger_entries = Table(
     "ledger_entries",

@@ -61,6 +61,15 @@ async def add_simple(sql: Sql, count: int) -> list[Stored]:
     return await add_payments(sql, ((f"acc_{n % 10}", "1.00", "USD") for n in range(count)))
 
 
+async def set_source(sql: Sql, payment: Stored, source: str) -> None:
+    """Give the payment another source, as if it had been created with it."""
+    order = NewPayment("", payment.account_id, payment.amount, payment.currency, "", source=source)
+    await sql.execute("SET session_replication_role = replica")
+    change = "UPDATE payments SET source = $2, request_fingerprint = $3 WHERE id = $1"
+    await sql.execute(change, payment.id, source, order.fingerprint())
+    await sql.execute("SET session_replication_role = DEFAULT")
+
+
 async def job_rows(sql: Sql) -> list[asyncpg.Record]:
     """All jobs, in the order they were added."""
     return await sql.fetch("SELECT * FROM recon_jobs ORDER BY id")

@@ -15,7 +15,7 @@ TYPES = {
     "ledger_entries": "int8 uuid text text text text numeric int8 numeric timestamptz",
     "reconciliation_results": "int8 uuid int8 text bool numeric text int4 timestamptz",
     "payments": "uuid text bytea text numeric text text text text"
-    " timestamptz timestamptz timestamptz",
+    " timestamptz timestamptz timestamptz text jsonb text",
 }
 
 
@@ -76,7 +76,7 @@ def _numeric(amount: Decimal) -> bytes:
 def _binary(kind: str, value: Any) -> bytes:
     """Return one value as Postgres sends it: the type's oid, the length in bytes, the bytes."""
     oids = {"bool": 16, "bytea": 17, "int8": 20, "int4": 23, "text": 25}
-    oid = {**oids, "timestamptz": 1184, "numeric": 1700, "uuid": 2950}[kind]
+    oid = {**oids, "timestamptz": 1184, "numeric": 1700, "uuid": 2950, "jsonb": 3802}[kind]
     if value is None:
         return struct.pack("!Ii", oid, -1)
     match value:
@@ -85,7 +85,7 @@ def _binary(kind: str, value: Any) -> bytes:
         case int():
             data = struct.pack("!q" if kind == "int8" else "!i", value)
         case str():
-            data = value.encode()
+            data = (b"\x01" if kind == "jsonb" else b"") + value.encode()
         case datetime():
             data = struct.pack("!q", _microseconds(value, 2000))
         case Decimal():
@@ -97,16 +97,21 @@ def _binary(kind: str, value: Any) -> bytes:
     return struct.pack("!Ii", oid, len(data)) + data
 
 
-def _row_hash(name: str, *rows: tuple[str, asyncpg.Record]) -> bytes:
-    fields = [("text", name), ("int4", 2)]
+def _row_hash(version: int, name: str, *rows: tuple[str, asyncpg.Record]) -> bytes:
+    fields: list[tuple[str, Any]] = [("text", name), ("int4", version)]
     for table, row in rows:
-        fields += zip(TYPES[table].split(), row.values(), strict=True)
+        columns = list(zip(TYPES[table].split(), row.values(), strict=True))
+        fields += columns[:-3] if version == 2 and table == "payments" else columns
     binary = b"".join(_binary(kind, value) for kind, value in fields)
     return hashlib.sha256(struct.pack("!i", len(fields)) + binary).digest()
 
 
 def _entry_hash(version: int, entry: asyncpg.Record) -> bytes:
-    return _entry_hash_1(entry) if version == 1 else _row_hash("entry", ("ledger_entries", entry))
+    return (
+        _entry_hash_1(entry)
+        if version == 1
+        else _row_hash(version, "entry", ("ledger_entries", entry))
+    )
 
 
 def _range(first: int, last: int, ids: list[int], hashes: list[bytes]) -> list[Any]:
@@ -150,7 +155,9 @@ def seal_hash(
             seal["to_result_id"],
             [result["id"] for result, _ in results],
             [
-                _row_hash("result", ("reconciliation_results", result), ("payments", payment))
+                _row_hash(
+                    version, "result", ("reconciliation_results", result), ("payments", payment)
+                )
                 for result, payment in results
             ],
         )
