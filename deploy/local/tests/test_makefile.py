@@ -90,7 +90,7 @@ def test_a_link_to_another_clones_venv_is_not_emptied(clone: Path, tmp_path: Pat
     (clone / ".venv").symlink_to(other)
     done = make(clone, "install")
     assert done.returncode != 0
-    assert done.stderr.startswith(f"error: .venv is a link to {other}, which may be in use")
+    assert done.stderr.startswith(f"error: .venv is a link to {other}, which another clone may use")
     assert sorted(path.name for path in other.iterdir()) == [".installed", "bin"]
 
 
