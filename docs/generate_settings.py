@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the settings classes; `make settings-docs` runs it."""
+"""Write docs/settings.md from the settings classes; `make settings-docs` runs it."""
 
 from pathlib import Path
 
@@ -19,17 +19,20 @@ PAGE = Path(__file__).with_name("settings.md")
 INTRODUCTION = """\
 # Settings
 
-Each service reads its settings once, at start, from environment variables. A wrong value stops
-the start with one line that names the variable. `--help` of each command lists the same.
+Each service reads its settings once, at start, from environment variables. An invalid value stops
+the start with one line that names the variable. A variable that begins with the service's prefix
+and is no setting has no effect; at its start the service names all of them in one warning,
+`unknown_settings_ignored`, with the nearest setting's name. `--help` of each command lists the
+settings.
 
-This page is made from the settings classes by `make settings-docs`: change them, not it.
+`make settings-docs` writes this page from the settings classes: change them, not it.
 
 Telemetry is set by the `OTEL_*` variables as OpenTelemetry defines them.
 """
 
 
 def page() -> str:
-    """The page's text."""
+    """Return the page's text."""
     parts = [INTRODUCTION]
     for service, classes in SERVICES.items():
         parts.append(_section(service, [v for settings in classes for v in variables_of(settings)]))
@@ -39,11 +42,11 @@ def page() -> str:
         for suffix, what in (("", "the password"), ("_FILE", "a file that holds the password"))
     ]
     passwords += [
-        Variable(f"{PAGE_KEY}{suffix}", "", f"{what}, made known if given")
+        Variable(f"{PAGE_KEY}{suffix}", "", f"{what}, whose hash is stored if given")
         for suffix, what in (("", "the page's own API key"), ("_FILE", "a file that holds it"))
     ]
     parts.append(_section("payments-api migrate", passwords))
-    key = Variable(VALIDATE_KEY, "", "the API key to send, where the API asks for one")
+    key = Variable(VALIDATE_KEY, "", "the API key to send, if the API requires keys")
     parts.append(_section("payments-api validate", [key]))
     return "\n".join(parts)
 

@@ -215,7 +215,7 @@ def test_when_the_pages_key_is_revoked_it_says_so_and_comes_back_with_another(
     guarded.page.environ = {**guarded.page.environ, "PAYMENTS_UI_API_KEY": system.api_key}
     guarded.page.start()
     visitor.open_live()  # Still signed in: the session is the cookie's, not the process's.
-    assert "page_key_not_accepted" in (guarded.folder / "guarded-page.log").read_text()
+    assert "page_key_rejected" in (guarded.folder / "guarded-page.log").read_text()
     assert_no_key_in_what_was_seen(guarded)
 
 

@@ -54,8 +54,8 @@ def test_probes_and_scrapes_are_not_logged(observed: Observed) -> None:
 
 def test_every_process_says_once_where_it_serves(observed: Observed) -> None:
     for process in (observed.api, observed.worker, observed.ui):
-        serving = [line for line in process.log() if line["event"] == "serving"]
-        assert [line["port"] for line in serving] == [process.port]
+        started = [line for line in process.log() if line["event"] == "server_started"]
+        assert [line["port"] for line in started] == [process.port]
         assert "Running on" not in process.output.read_text()
 
 

@@ -33,6 +33,7 @@ from payments_api.payments.writer import PaymentWriter
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
 from payments_core.command_line import check_sign_in
+from payments_core.config import warn_of_unknown_variables
 from payments_core.db.engine import (
     create_engine,
     is_unavailable,
@@ -190,6 +191,7 @@ def serve_options(settings: ApiSettings) -> ServeOptions:
 async def serve_api(settings: ApiSettings) -> None:
     """Serve until SIGTERM or SIGINT."""
     configure_logs("payments-api", settings.log_level, settings.log_format)
+    warn_of_unknown_variables(settings)
     await check_sign_in(dsn_with_password(settings.database_url, settings.database_password_file))
     lifecycle = Lifecycle()
     with tracing("payments-api", show_build("payments-api")):

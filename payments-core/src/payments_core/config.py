@@ -1,7 +1,11 @@
 """Settings: each service reads them once, at start, from the environment."""
 
+import logging
+import os
+import re
 import sys
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
@@ -30,6 +34,13 @@ def _file(path: Path) -> Path:
 ExistingFile = Annotated[Path, AfterValidator(_file)]
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+# Variables that Kubernetes sets for a Service with a service's name.
+_SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP)")
+# Variables with a service's prefix that other programs read: `validate`, and the fault suite.
+_READ_ELSEWHERE = {"PAYMENTS_API_KEY", "RECON_WORKER_FAULT_POINT"}
+
+log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=256)  # Called for the Host of each request, too.
@@ -119,3 +130,30 @@ def read_settings(settings: type[SettingsT]) -> SettingsT:
             message = problem["msg"].removeprefix("Value error, ")
             print(f"{name}: {message}{got}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def warn_of_unknown_variables(settings: BaseSettings) -> None:
+    """Warn once, at start, of variables with the settings' prefix that no setting reads.
+
+    A misspelt setting has no effect. The service starts anyway: an older release, in a rollback,
+    does not know every variable of a newer one.
+    """
+    prefix = str(settings.model_config.get("env_prefix", ""))
+    known = [variable.name for variable in variables_of(type(settings))]
+    unknown = [
+        name
+        for name in sorted(os.environ)
+        if name.upper().startswith(prefix)
+        and name.upper() not in {*known, *_READ_ELSEWHERE}
+        and not _SERVICE_LINK.match(name.upper().removeprefix(prefix))
+    ]
+    if unknown:
+        log.warning(
+            "unknown_settings_ignored",
+            extra={"variables": ", ".join(_with_suggestion(name, known) for name in unknown)},
+        )
+
+
+def _with_suggestion(name: str, known: list[str]) -> str:
+    meant = get_close_matches(name.upper(), known, n=1, cutoff=0.85)
+    return f"{name} (did you mean {meant[0]}?)" if meant else name

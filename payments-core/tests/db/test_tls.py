@@ -186,7 +186,7 @@ def test_a_database_elsewhere_that_is_not_verified_is_warned_of(
 ) -> None:
     with caplog.at_level(logging.WARNING):
         warn_without_tls(url)
-    assert [record.message for record in caplog.records] == ["database_not_verified"] * warned
+    assert [record.message for record in caplog.records] == ["database_unverified"] * warned
     assert "hidden" not in str([vars(record) for record in caplog.records])
 
 

@@ -53,7 +53,7 @@ def test_telemetry_says_one_line_a_minute_about_itself() -> None:
     first = record("opentelemetry.exporter.otlp", "Failed to export")
     assert once.filter(first)
     assert (first.getMessage(), first.__dict__["error"]) == (
-        "telemetry_trouble",
+        "telemetry_failed",
         "Failed to export",
     )
     assert not any(once.filter(record("opentelemetry.sdk.trace", "again")) for _ in range(100))

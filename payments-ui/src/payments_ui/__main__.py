@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from payments_core.config import read_settings, settings_help
+from payments_core.config import read_settings, settings_help, warn_of_unknown_variables
 from payments_core.http.healthcheck import healthcheck
 from payments_core.observability.logs import configure_logs
 from payments_core.observability.metrics import show_build
@@ -26,6 +26,7 @@ def main() -> None:
     if command == "healthcheck":
         sys.exit(healthcheck(settings.host, settings.control_port or settings.port))
     configure_logs(NAME, settings.log_level, settings.log_format)
+    warn_of_unknown_variables(settings)
     run(lambda: _serve(settings))
 
 

@@ -148,7 +148,9 @@ async def _ready() -> None:
 
 def _configure(app: Quart, settings: Settings) -> None:
     if settings.secret_key is None:
-        log.warning("secret_key_is_random: set PAYMENTS_UI_SECRET_KEY to run several replicas")
+        log.warning(
+            "secret_key_generated", extra={"hint": "several replicas need PAYMENTS_UI_SECRET_KEY"}
+        )
         app.secret_key = secrets.token_urlsafe(32)
     else:
         app.secret_key = settings.secret_key.get_secret_value()

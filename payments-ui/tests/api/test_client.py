@@ -56,7 +56,7 @@ async def test_a_key_that_is_not_accepted_is_not_the_visitors_fault(
         await client_of(lambda _: httpx2.Response(status, json={"code": "x"})).payments({})
     assert "key" in caught.value.why
     assert not caught.value.sent
-    assert [record.message for record in caplog.records] == ["page_key_not_accepted"]
+    assert [record.message for record in caplog.records] == ["page_key_rejected"]
 
 
 KEY = "pay_0123456789ab_" + "S" * 43

@@ -7,6 +7,7 @@ from typing import Any, cast
 from quart import Quart
 
 from payments_core.command_line import check_sign_in
+from payments_core.config import warn_of_unknown_variables
 from payments_core.db.engine import create_engine
 from payments_core.db.telemetry import register_pool_metrics
 from payments_core.db.tls import warn_without_tls
@@ -71,6 +72,7 @@ def _start_background(
 async def run_worker(settings: WorkerSettings) -> None:
     """Run until SIGTERM or SIGINT, then drain: finish the current batches."""
     configure_logs("recon-worker", settings.log_level, settings.log_format)
+    warn_of_unknown_variables(settings)
     version = show_build("recon-worker")
     with tracing("recon-worker", version):
         await _run(settings, version)

@@ -57,7 +57,7 @@ def warn_without_tls(url: str) -> None:
     mode = tls_mode(url)
     if mode not in VERIFYING and not all(map(_is_here, _hosts_of(url))):
         log.warning(
-            "database_not_verified",
+            "database_unverified",
             extra={
                 "sslmode": mode,
                 "hint": "others on the network could read or pretend to be the database:"

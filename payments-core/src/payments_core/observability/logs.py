@@ -131,7 +131,7 @@ class TelemetryOnceAMinute(logging.Filter):
         self._left_out = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to log the record; if so, rename it to telemetry_trouble."""
+        """Return whether to log the record; if so, rename it to telemetry_failed."""
         if not record.name.startswith("opentelemetry"):
             return True
         now = time.monotonic()
@@ -141,7 +141,7 @@ class TelemetryOnceAMinute(logging.Filter):
         said = record.getMessage()
         if record.exc_info and record.exc_info[1]:
             said = f"{said}: {record.exc_info[1]}"
-        record.msg, record.args, record.exc_info = "telemetry_trouble", (), None
+        record.msg, record.args, record.exc_info = "telemetry_failed", (), None
         record.error, record.left_out = said[:300], self._left_out
         self._quiet_until, self._left_out = now + TELEMETRY_LOG_INTERVAL_SECONDS, 0
         return True

@@ -71,4 +71,4 @@ class Notifier:
             self.payments_changed(changed, jobs_added=jobs_added)
             raise
         except Exception as error:  # The next one may succeed.
-            log.warning("notice_not_sent", extra={"error": reason_of(error)})
+            log.warning("notice_failed", extra={"error": reason_of(error)})

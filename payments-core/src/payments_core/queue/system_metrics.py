@@ -87,7 +87,7 @@ class Observer(Collector):
                     self.last = await _observe(connection)
                 OBSERVING_SECONDS.set(monotonic() - self.last.at)
             except Exception as error:  # Payments do not depend on it.
-                log.warning("not_observed", extra={"error": reason_of(error)})
+                log.warning("observation_failed", extra={"error": reason_of(error)})
             await asyncio.sleep(interval_seconds)
 
     def collect(self) -> Iterable[Metric]:

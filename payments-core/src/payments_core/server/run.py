@@ -43,7 +43,7 @@ async def serve(
     if options.control_port is not None:
         control = replace(options, port=options.control_port)
         listeners[listening_socket(control)] = CONTROL_CONNECTIONS_MAX
-    log.info("serving", extra={"host": options.host, "port": options.port})
+    log.info("server_started", extra={"host": options.host, "port": options.port})
     stop_on_signals(lifecycle)
 
     async def stopped() -> None:

@@ -242,7 +242,7 @@ def _raise_problem(response: httpx2.Response) -> NoReturn:
         )
     if response.status_code in (401, 403):
         code = str(problem.get("code", "unknown"))
-        log.error("page_key_not_accepted", extra={"status": response.status_code, "code": code})
+        log.error("page_key_rejected", extra={"status": response.status_code, "code": code})
         raise KeyNotAccepted
     listed = problem.get("errors")
     fields = {

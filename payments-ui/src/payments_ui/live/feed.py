@@ -245,7 +245,7 @@ class LiveFeed:
                     self._publish("payments", await self.render(list(changed.values())))
                 except Exception:
                     # An event of an unknown shape must not end the stream.
-                    log.exception("live_rows_not_rendered")
+                    log.exception("live_rows_render_failed")
                     self._publish("resync", "{}")
             await asyncio.sleep(self.interval_seconds)
 

@@ -27,7 +27,7 @@ def install_sign_in_errors(app: Quart) -> None:
     async def not_allowed(_: NotAllowed) -> ResponseReturnValue:
         session = current_session()
         operator = session.person.name if session else None
-        log.warning("not_allowed", extra={"operator": operator, "endpoint": request.endpoint})
+        log.warning("access_denied", extra={"operator": operator, "endpoint": request.endpoint})
         return await error_page(
             403,
             "Only operators may do this",

@@ -53,7 +53,7 @@ class Leases:
                     await queue.renew(connection, lease, [job.id for job in jobs])
                 reach("after_renewal")
             except Exception as error:  # The fence makes an expired lease harmless.
-                log.warning("lease_not_renewed", extra={"error": reason_of(error)})
+                log.warning("lease_renewal_failed", extra={"error": reason_of(error)})
 
     async def hand_back_interrupted(self, connection: AsyncConnection) -> None:
         """Return the jobs of interrupted claims and batches to the queue."""
