@@ -1,7 +1,6 @@
 """Sign-in and sign-out."""
 
 import logging
-from time import time
 
 from quart import Blueprint, Response, request, session
 from quart.typing import ResponseReturnValue
@@ -22,18 +21,19 @@ from payments_ui.sign_in.oidc import (
     ProviderUnavailable,
 )
 from payments_ui.sign_in.people import NoRole, person_of
+from payments_ui.sign_in.provider_cookies import (
+    add_transaction,
+    delete_id_token,
+    id_token_of,
+    keep_id_token,
+    keep_transactions,
+    transactions_of,
+)
 from payments_ui.sign_in.roles import Role
 from payments_ui.sign_in.sessions import Person, Session
-from payments_ui.web.cookies import cookie_name
 from payments_ui.web.csrf import CsrfFailed
 from payments_ui.web.errors import form_expired_page
 from payments_ui.web.responses import render, see_other
-
-TRANSACTION_COOKIE = "payments_ui_oidc"
-TRANSACTION_SECONDS = 600  # Longest time at the provider.
-TRANSACTIONS_MAX = 4  # Concurrent sign-ins of one browser.
-ID_TOKEN_COOKIE = "payments_ui_id_token"  # noqa: S105 - a name  # nosec B105
-COOKIE_CHARS_MAX = 3800  # Browsers accept 4,096 with name and attributes.
 
 blueprint = Blueprint("sign_in", __name__)
 log = logging.getLogger(__name__)
@@ -124,41 +124,6 @@ def _callback_url(auth: SignIn) -> str:
     return f"{auth.settings.public_url}/sign-in/callback"
 
 
-def _transaction_cookie(auth: SignIn) -> str:
-    # Another host of the domain must not be able to set it: it would choose who signs in.
-    return cookie_name(TRANSACTION_COOKIE, https=auth.https)
-
-
-def _id_token_cookie(auth: SignIn) -> str:
-    # Large, so only /sign-out gets it; the prefix __Host- would demand Path=/.
-    return f"__Secure-{ID_TOKEN_COOKIE}" if auth.https else ID_TOKEN_COOKIE
-
-
-def _transactions(auth: SignIn) -> dict[str, list[str | float]]:
-    """Return the browser's unfinished sign-ins: state -> nonce, code verifier, page, end."""
-    content = auth.transactions.open(request.cookies.get(_transaction_cookie(auth)))
-    return {
-        state: begun
-        for state, begun in (content if isinstance(content, dict) else {}).items()
-        if begun[3] > time()
-    }
-
-
-def _keep_transactions(
-    response: Response, auth: SignIn, transactions: dict[str, list[str | float]]
-) -> None:
-    kept = dict(list(transactions.items())[-TRANSACTIONS_MAX:])
-    response.set_cookie(
-        _transaction_cookie(auth),
-        auth.transactions.seal(kept) if kept else "",
-        max_age=TRANSACTION_SECONDS if kept else 0,
-        path="/",
-        secure=auth.https,
-        httponly=True,
-        samesite="Lax",  # The provider's answer is a link from its site.
-    )
-
-
 @blueprint.get("/sign-in/start")
 async def start() -> ResponseReturnValue:
     """Redirect to the provider."""
@@ -171,10 +136,9 @@ async def start() -> ResponseReturnValue:
     except (ProviderUnavailable, IdTokenInvalid) as error:
         return await _trouble("provider_unavailable", error)
     response = see_other(begun.url)
-    ends_at = time() + TRANSACTION_SECONDS
-    transactions = _transactions(auth)
-    transactions[begun.state] = [begun.nonce, begun.code_verifier, target, ends_at]
-    _keep_transactions(response, auth, transactions)
+    transactions = transactions_of(auth)
+    add_transaction(transactions, begun, target)
+    keep_transactions(response, auth, transactions)
     return response
 
 
@@ -184,13 +148,13 @@ async def callback() -> ResponseReturnValue:
     auth = sign_in()
     if auth.provider is None:
         return see_other(HOME)
-    transactions = _transactions(auth)
+    transactions = transactions_of(auth)
     begun = transactions.pop(request.args.get("state", ""), None)
     if begun is None:
         response = await _trouble("unknown_state")
     else:
         response = await _finish(auth, auth.provider, begun)
-    _keep_transactions(response, auth, transactions)
+    keep_transactions(response, auth, transactions)
     return response
 
 
@@ -213,18 +177,7 @@ async def _finish(auth: SignIn, provider: Provider, begun: list[str | float]) ->
         return await _trouble("id_token_invalid", problem)
     except NoRole as problem:
         return await _trouble("no_role", problem)
-    sealed = auth.id_tokens.seal(id_token)
-    if len(sealed) <= COOKIE_CHARS_MAX:
-        # Only for sign-out at the provider.
-        response.set_cookie(
-            _id_token_cookie(auth),
-            sealed,
-            max_age=auth.sessions.seconds_max,
-            path="/sign-out",
-            secure=auth.https,
-            httponly=True,
-            samesite="Strict",
-        )
+    keep_id_token(response, auth, id_token)
     return response
 
 
@@ -299,9 +252,7 @@ async def sign_out() -> ResponseReturnValue:
         # No redirect: form-action forbids that a form leads to another site.
         response = await render("signing_out.html", provider_url=provider_url)
     clear_session(response)
-    response.delete_cookie(
-        _id_token_cookie(auth), path="/sign-out", secure=auth.https, httponly=True
-    )
+    delete_id_token(response, auth)
     # Pages in the browser's cache go too.
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
@@ -310,9 +261,9 @@ async def sign_out() -> ResponseReturnValue:
 async def _provider_sign_out_url(auth: SignIn) -> str | None:
     if auth.provider is None:
         return None
-    id_token = auth.id_tokens.open(request.cookies.get(_id_token_cookie(auth)))
+    back = f"{auth.settings.public_url}/signed-out"
     try:
-        return await auth.provider.sign_out_url(id_token, f"{auth.settings.public_url}/signed-out")
+        return await auth.provider.sign_out_url(id_token_of(auth), back)
     except (ProviderUnavailable, IdTokenInvalid) as problem:
         log.warning("provider_sign_out_failed", extra={"detail": str(problem)})
         return None
