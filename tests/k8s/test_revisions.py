@@ -24,6 +24,7 @@ BREAKS_THE_RUNNING_RELEASE = {
 }
 STOPS_THE_RUNNING_RELEASE = {
     r"\bADD CONSTRAINT\b(?!.*\bNOT VALID\b)": "reads the whole table under a lock: NOT VALID first",
+    r"\bVALIDATE\b": "reads the whole table under ADD CONSTRAINT's lock: `migrate` validates later",
     r"\bLOCK TABLE\b": "locks everybody out",
     r"^\s*UPDATE (payments|recon_jobs|ledger_entries|accounts)\b(?!.*\bLIMIT\b)": "locks every row",
 }
@@ -84,6 +85,7 @@ def test_a_revision_only_adds(revision: Script) -> None:
         ("ALTER TABLE payments ADD COLUMN channel text NOT NULL", "refuses rows"),
         ("REVOKE SELECT ON payments FROM payments_api", "takes a right"),
         ("ALTER TABLE payments ADD CONSTRAINT c CHECK (amount < 9)", "NOT VALID first"),
+        ("ALTER TABLE payments VALIDATE CONSTRAINT c", "validates later"),
         ("CREATE INDEX i ON payments (currency)", "CONCURRENTLY"),
         ("UPDATE payments SET description = ''", "locks every row"),
     ],

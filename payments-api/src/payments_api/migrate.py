@@ -46,6 +46,7 @@ def offline_sql() -> None:
     """Print the SQL of every revision, for sites whose administrators apply it by hand."""
     command.upgrade(_config(), "head", sql=True)
     print(f"{_record_bound(head_revision())};")
+    print(f"{VALIDATE_CONSTRAINTS.strip()};")
 
 
 def oldest_compatible(revision: str) -> str:
@@ -76,7 +77,9 @@ async def migrate(url: str, revision: str = "head", passwords: dict[str, str] | 
         await connection.run_sync(_to_revision, revision)
         await set_passwords(connection, passwords or {})
         at = await connection.scalar(text("SELECT version_num FROM alembic_version"))
-        return str(at) if at else "base"
+    async with _migration_connection(url) as connection:
+        await connection.exec_driver_sql(VALIDATE_CONSTRAINTS)
+    return str(at) if at else "base"
 
 
 async def check(url: str) -> None:
@@ -122,6 +125,20 @@ CREATE TABLE IF NOT EXISTS alembic_version (
 # Readiness probes can still read; every other migration waits, including an earlier release's,
 # which takes an advisory lock, at its first write to this table.
 LOCK = "LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"
+# Revisions add constraints NOT VALID: reading a large table under the lock of ADD CONSTRAINT would
+# stop payments. This reads it afterwards, in a transaction of its own, and blocks no write.
+VALIDATE_CONSTRAINTS = """
+DO $$
+DECLARE
+    pending record;
+BEGIN
+    FOR pending IN
+        SELECT conrelid::regclass AS on_table, conname FROM pg_constraint
+        WHERE NOT convalidated AND connamespace = 'public'::regnamespace ORDER BY oid
+    LOOP
+        EXECUTE format('ALTER TABLE %s VALIDATE CONSTRAINT %I', pending.on_table, pending.conname);
+    END LOOP;
+END $$"""
 # unique_violation, duplicate_table: another migration created it at the same moment.
 _MADE_BY_ANOTHER = ("23505", "42P07")
 

@@ -6,10 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -21,23 +20,13 @@ from payments_api import migrate as migrations
 from payments_api.__main__ import main
 from payments_api.migrate import check, head_revision, migrate
 from payments_core.db.schema_version import schema_problem
-from payments_local.postgres import BIN, EmbeddedPostgres
+from payments_local.postgres import BIN
 from testkit.network.certificates import Authority
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 HEAD = head_revision()
 REVISIONS = [f"{number:04d}" for number in range(1, int(HEAD) + 1)]
-
-
-@pytest.fixture
-async def empty_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
-    """The superuser's URL of a database of the test's own, with nothing in it."""
-    server = await asyncpg.connect(postgres.url)
-    await server.execute("CREATE DATABASE migrations")
-    yield urlsplit(postgres.url)._replace(path="/migrations").geturl()
-    await server.execute("DROP DATABASE migrations WITH (FORCE)")
-    await server.close()
 
 
 async def _rows(url: str, query: str) -> list[tuple[Any, ...]]:

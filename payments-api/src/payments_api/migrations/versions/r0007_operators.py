@@ -32,7 +32,6 @@ def upgrade() -> None:
     )
     op.execute("ALTER TABLE operator_actions DROP CONSTRAINT action_known")
     op.execute(THREE + " NOT VALID")
-    op.execute("ALTER TABLE operator_actions VALIDATE CONSTRAINT action_known")
 
 
 def downgrade() -> None:

@@ -24,7 +24,6 @@ def upgrade() -> None:
     """Allow three actions that the running release does not write."""
     op.execute("ALTER TABLE operator_actions DROP CONSTRAINT action_known")
     op.execute(f"{ADD}{SINCE})) NOT VALID")
-    op.execute("ALTER TABLE operator_actions VALIDATE CONSTRAINT action_known")
 
 
 def downgrade() -> None:

@@ -1,0 +1,19 @@
+"""A database of a test's own."""
+
+from collections.abc import AsyncIterator
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from payments_local.postgres import EmbeddedPostgres
+
+
+@pytest.fixture
+async def empty_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+    """The superuser's URL of a database of the test's own, with nothing in it."""
+    server = await asyncpg.connect(postgres.url)
+    await server.execute("CREATE DATABASE migrations")
+    yield urlsplit(postgres.url)._replace(path="/migrations").geturl()
+    await server.execute("DROP DATABASE migrations WITH (FORCE)")
+    await server.close()
