@@ -6,6 +6,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from payments_api.events.feed import EventFeed
+from payments_api.events.reader import ReaderLimits
 from testkit.fuzz.exploring import explored
 
 # What Postgres carries: no NUL, no half of a surrogate pair, less than 8,000 bytes.
@@ -20,7 +21,7 @@ PAYLOADS = st.text(
 @explored(PAYLOADS)
 def test_any_notice_names_payments_or_asks_for_a_resync(payload: str) -> None:
     engine: Any = None  # Reading a notice needs no database.
-    feed = EventFeed(engine, "postgresql://nowhere/payments", 1, 1)
+    feed = EventFeed(engine, "postgresql://nowhere/payments", ReaderLimits(1, 1, 1))
     feed._notice(payload)
     assert all(isinstance(changed, UUID) for changed in feed._changed)
     assert not (feed._resync and feed._changed)

@@ -48,6 +48,7 @@ DEFAULT_IS_RIGHT = {
     "PAYMENTS_API_LATENCY_TARGET_SECONDS": "the same everywhere",
     "PAYMENTS_API_EVENT_READERS_MAX": "a process's own bound",
     "PAYMENTS_API_EVENT_READERS_PER_ADDRESS_MAX": "a process's own bound",
+    "PAYMENTS_API_EVENT_READERS_PER_KEY_MAX": "a process's own bound",
     "PAYMENTS_API_RATE_LIMIT_PER_KEY": "the site's: it knows its clients",
     "PAYMENTS_API_RATE_LIMIT_PER_ADDRESS": "the ingress sees the clients, the API the page",
     "PAYMENTS_API_RATE_LIMIT_EXEMPT": "nobody is limited",

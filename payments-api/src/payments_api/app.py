@@ -16,6 +16,7 @@ from payments_api.accounts.routes import accounts
 from payments_api.auth.key_cache import KeyRing
 from payments_api.auth.middleware import AccessControl, control_access
 from payments_api.events.feed import EventFeed
+from payments_api.events.reader import ReaderLimits
 from payments_api.events.routes import events
 from payments_api.http.converters import IdentifierConverter
 from payments_api.http.errors import DatabaseUnavailable
@@ -109,7 +110,13 @@ def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
         notifier=notifier,
         writer=PaymentWriter(engine, notifier, settings.create_queue_max),
         events=EventFeed(
-            engine, dsn, settings.event_readers_max, settings.event_readers_per_address_max
+            engine,
+            dsn,
+            ReaderLimits(
+                settings.event_readers_max,
+                settings.event_readers_per_address_max,
+                settings.event_readers_per_key_max,
+            ),
         ),
         cursors=CursorSigner(settings.cursor_key or hashlib.sha256(dsn.encode()).hexdigest()),
         lifecycle=lifecycle,

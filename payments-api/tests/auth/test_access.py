@@ -468,6 +468,33 @@ async def test_a_key_has_its_own_quota_where_there_is_one(serve_api: Any, make_k
         assert await status(other) == 200
 
 
+async def test_one_key_may_not_take_all_event_streams_from_many_addresses(
+    serve_api: Any, make_key: Keys
+) -> None:
+    served = await serve_api(
+        auth="on",
+        event_readers_per_address_max=2,
+        event_readers_per_key_max=2,
+        trusted_proxies="127.0.0.1",
+    )
+    one, other = await make_key(), await make_key()
+    async with httpx.AsyncClient(base_url=served.url) as http, contextlib.AsyncExitStack() as open_:
+
+        async def opened(key: str, address: str) -> httpx.Response:
+            headers = _bearer(key) | {"X-Forwarded-For": address}
+            return await open_.enter_async_context(
+                http.stream("GET", "/payments/events", headers=headers)
+            )
+
+        of_one = [await opened(one, f"192.0.2.{n}") for n in range(3)]
+        assert [answer.status_code for answer in of_one] == [200, 200, 429]
+        refused = of_one[-1]
+        await refused.aread()
+        assert refused.json()["code"] == "too_many_streams"
+        assert "API key" in refused.json()["detail"]
+        assert (await opened(other, "192.0.2.9")).status_code == 200
+
+
 async def test_a_key_is_in_no_log_metric_or_answer(
     api_url_of_database: str, make_key: Keys
 ) -> None:

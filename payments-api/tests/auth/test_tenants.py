@@ -18,9 +18,10 @@ from quart import Quart
 from quart.typing import TestClientProtocol
 
 from payments_api.auth import key_cache
-from payments_api.auth.caller import LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE, SCOPES
+from payments_api.auth.caller import JOBS_ADMIN, LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE, SCOPES
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_api.events.feed import EventFeed
+from payments_api.events.reader import Reader, ReaderLimits
 from payments_api.events.stream import event_stream
 from payments_core.db.engine import create_engine, transaction
 
@@ -120,7 +121,7 @@ async def _listen(kept: Quart, party: Party) -> None:
     async def never() -> None:
         await asyncio.Event().wait()
 
-    stream = event_stream(feed, None, None, party.tenant, "test", never, 60)
+    stream = event_stream(feed, Reader(None, "test", party.tenant), None, never, 60)
     async with aclosing(stream) as texts:
         async for text in texts:
             party.heard += text
@@ -304,15 +305,31 @@ async def test_entries_need_the_ledgers_scope_within_a_payment_too(
         assert (await reader.ask(f"/payments/{payment_id}"))[1]["ledgerEntries"] == wanted
 
 
+async def test_a_payments_job_needs_the_operators_scope(
+    kept: Quart, make_key: Keys, sql: Sql
+) -> None:
+    party = Party(kept.test_client(), await make_key(None), None)
+    await party.pay("k", "acc_1", "1.00")
+    (payment_id,) = party.ids()
+    internal = {"last_error": "relation secret_plan", "locked_by": "worker-of-host-7"}
+    await sql.execute("UPDATE recon_jobs SET last_error = $1, locked_by = $2", *internal.values())
+    for scopes in ((PAYMENTS_READ,), ALL_OF_A_TENANT, (PAYMENTS_READ, JOBS_ADMIN)):
+        reader = Party(kept.test_client(), await make_key(None, *scopes), None)
+        answers = [await reader.ask(path) for path in (f"/payments/{payment_id}", "/payments")]
+        shown = [text in json.dumps(answers) for text in internal.values()]
+        assert shown == [JOBS_ADMIN in scopes] * 2, scopes
+
+
 async def test_a_tenant_that_comes_back_is_told_what_it_missed_and_no_count_of_others() -> None:
-    feed = EventFeed(cast("Any", None), "", 10, 10)
+    feed = EventFeed(cast("Any", None), "", ReaderLimits(10, 10, 10))
 
     def publish(*accounts: str) -> None:
         for account in accounts:
             feed._publish("payment", {"accountId": account}, account)
 
     async def missed(seen: str, tenant: str = "blue") -> list[dict[str, str]]:
-        async with feed.reader(seen, None, tenant, "test") as reader:
+        reader = Reader(None, "test", tenant)
+        async with feed.registered(reader, seen):
             texts = [event.as_text(tenant) for event in reader.waiting]
         fields = [dict(line.split(": ", 1) for line in t.strip().splitlines()) for t in texts]
         assert all(re.fullmatch("[0-9a-f]{16}", told["id"]) for told in fields)

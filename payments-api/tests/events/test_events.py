@@ -323,7 +323,7 @@ async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
 
 
 def test_a_readers_queue_is_bounded() -> None:
-    reader = Reader(None)
+    reader = Reader(None, "test")
     for n in range(WAITING_EVENTS_MAX * 2):
         reader.offer(Event(f"e-{n}", "payment", {}))
         assert len(reader.waiting) <= WAITING_EVENTS_MAX

@@ -8,6 +8,7 @@ import pytest
 from quart import Quart
 from quart.typing import TestClientProtocol
 
+from payments_api.events.reader import Reader
 from payments_core.domain import money
 from testkit.database.backlog import Sql, until_completed
 from testkit.waiting import until
@@ -108,7 +109,8 @@ async def test_a_new_payment_follows_todays_list(client: TestClientProtocol, sql
 @pytest.mark.usefixtures("first_answers")
 async def test_the_feed_tells_of_a_currency_that_has_left(app: Quart, sql: Sql) -> None:
     feed = app.extensions["payments_api"].events
-    async with feed.reader(None, None, None, "test") as reader:
+    reader = Reader(None, "test")
+    async with feed.registered(reader, None):
         payment_id = await sql.fetchval("SELECT id::text FROM payments WHERE currency = 'HRK'")
 
         async def told() -> bool:

@@ -74,3 +74,11 @@ def test_a_terminal_obeys_nothing_that_a_line_holds() -> None:
     assert traceback[0].startswith("Traceback")
     controls = {code for code in map(ord, shown) if code < 0x20 or 0x7F <= code < 0xA0}
     assert controls == {ord("\n")}
+
+
+def test_a_line_of_json_holds_no_control_character() -> None:
+    hostile = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))) + "é\u2028"
+    line = JsonFormatter("a").format(record("x", hostile, **{"path": hostile, hostile: 1}))
+    assert not {code for code in map(ord, line) if code < 0x20 or 0x7F <= code < 0xA0}
+    read = json.loads(line)
+    assert (read["event"], read["path"], read[hostile]) == (hostile, hostile, 1)

@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx2
 import pytest
 from quart import Quart
 
@@ -43,6 +45,56 @@ async def test_a_viewer_sees_and_does_not_act(at_provider: Browser) -> None:
     await at_provider.sign_in_as("grace")
     assert await page_of(at_provider) == "grace@example.com"
     assert (await at_provider.get("/operate/replay")).status_code == 403
+
+
+async def test_a_viewer_sees_no_error_and_no_holder_of_a_job(
+    provider: OidcProvider, browser_of: Callable[[Quart], Browser]
+) -> None:
+    at = "2026-11-22T20:00:00.000000Z"
+    job: dict[str, Any] = {
+        "id": 7,
+        "status": "pending",
+        "attempts": 1,
+        "maxAttempts": 10,
+        "paymentId": "p",
+    }
+    job |= {"lockedAt": at, "runAt": at, "createdAt": at, "updatedAt": at}
+    job |= {"lastError": "relation secret_plan", "lockedBy": "worker-of-host-7"}
+    payment: dict[str, Any] = {
+        "id": "p",
+        "accountId": "a",
+        "amount": "1.00",
+        "currency": "USD",
+        "createdAt": at,
+    }
+    payment |= {"status": "pending", "description": "", "settledAt": None, "job": job}
+    payment |= {"discrepancyAmount": None, "idempotencyKey": "k", "traceparent": None}
+    payment |= {"updatedAt": at, "reconciliation": None, "ledgerEntries": []}
+
+    depth: dict[str, Any] = {"oldestReadyAgeSeconds": None}
+    for status in ("pending", "processing", "failed"):
+        depth |= {status: 1, f"{status}Capped": False}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/jobs":
+            return httpx2.Response(200, json={"jobs": [job], "nextCursor": None})
+        if request.url.path.startswith("/payments/"):
+            return httpx2.Response(200, json=payment)
+        if request.url.path == "/jobs/stats":
+            return httpx2.Response(200, json=depth)
+        return httpx2.Response(503)
+
+    app = oidc_app(provider, transport=httpx2.MockTransport(answer))
+    for user, seen in (("grace", False), ("ada", True)):
+        browser = browser_of(app)
+        await browser.sign_in_as(user)
+        for job["status"] in ("pending", "processing", "failed"):
+            pages = [await browser.get(path) for path in ("/payments/p", "/operate")]
+            text = "".join([await page.get_data(as_text=True) for page in pages])
+            assert "p" in text
+            assert ("secret_plan" in text) is seen
+            if job["status"] == "processing":
+                assert ("worker-of-host-7" in text) is seen
 
 
 async def test_who_has_no_role_is_told_so_and_not_signed_in(at_provider: Browser) -> None:

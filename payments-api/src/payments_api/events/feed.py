@@ -18,7 +18,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_api.events.reader import WAITING_EVENTS_MAX, Event, Reader
+from payments_api.events.reader import WAITING_EVENTS_MAX, Event, Reader, ReaderLimits
 from payments_api.http.errors import Overloaded, TooManyStreams
 from payments_api.payments.queries import payment_json, payments_by_id
 from payments_core.db.engine import reason_of, single_statement
@@ -38,13 +38,10 @@ log = logging.getLogger(__name__)
 class EventFeed:
     """The feed of one process."""
 
-    def __init__(
-        self, engine: AsyncEngine, dsn: str, readers_max: int, readers_per_address_max: int
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, dsn: str, limits: ReaderLimits) -> None:
         self._engine = engine
         self._dsn = dsn
-        self._readers_max = readers_max
-        self._readers_per_address_max = readers_per_address_max
+        self._limits = limits
         # An id of another process, or of one before a restart, has another epoch.
         self._epoch = secrets.token_hex(4)
         self._number = 0
@@ -139,27 +136,32 @@ class EventFeed:
             reader.offer(event)
 
     @asynccontextmanager
-    async def reader(
-        self, last_event_id: str | None, account_id: str | None, tenant: str | None, address: str
-    ) -> AsyncIterator[Reader]:
+    async def registered(self, reader: Reader, last_event_id: str | None) -> AsyncIterator[None]:
         """Register a reader, and queue the events that it missed since `last_event_id`.
 
         Raises Overloaded, TooManyStreams.
         """
-        if len(self._readers) >= self._readers_max:
-            raise Overloaded(f"{len(self._readers)} event streams are open.")
-        if sum(r.address == address for r in self._readers) >= self._readers_per_address_max:
-            raise TooManyStreams(f"Close one of your {self._readers_per_address_max} streams.")
-        reader = Reader(account_id, address, tenant)
+        self._check_limits(reader)
         if last_event_id is not None:
             for event in self._missed_since(last_event_id, reader):
                 reader.offer(event)
         self._readers.add(reader)
         try:
-            yield reader
+            yield
         finally:
             self._readers.discard(reader)
             self._last_reader_left = asyncio.get_running_loop().time()
+
+    def _check_limits(self, new: Reader) -> None:
+        limits, readers = self._limits, self._readers
+        if len(readers) >= limits.in_all:
+            raise Overloaded(f"{len(readers)} event streams are open.")
+        if sum(r.address == new.address for r in readers) >= limits.per_address:
+            raise TooManyStreams(f"Your address has {limits.per_address} streams open; close one.")
+        if new.key_id is None:
+            return
+        if sum(r.key_id == new.key_id for r in readers) >= limits.per_key:
+            raise TooManyStreams(f"Your API key has {limits.per_key} streams open; close one.")
 
     def _missed_since(self, last_event_id: str, reader: Reader) -> list[Event]:
         if reader.tenant is not None:

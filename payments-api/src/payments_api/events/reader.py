@@ -36,13 +36,26 @@ class Event:
         return f"id: {self.token}\nevent: {self.name}\ndata: {json.dumps(data)}\n\n"
 
 
+@dataclass(frozen=True, slots=True)
+class ReaderLimits:
+    """How many streams may be open at once."""
+
+    in_all: int
+    per_address: int
+    per_key: int
+
+
 @dataclass(eq=False, slots=True)
 class Reader:
-    """One open stream; `dropped` is set once it is too slow."""
+    """One open stream; `dropped` is set once it is too slow.
+
+    `address` is the client's, as limits count it; `key_id` is None with authentication off.
+    """
 
     account_id: str | None
-    address: str = ""
+    address: str
     tenant: str | None = None
+    key_id: str | None = None
     waiting: deque[Event] = field(default_factory=deque)
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     dropped: bool = False

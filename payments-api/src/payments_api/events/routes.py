@@ -7,6 +7,7 @@ from quart import Blueprint, Response, request
 from payments_api.auth.caller import PAYMENTS_READ
 from payments_api.auth.middleware import caller, requires
 from payments_api.auth.tenants import account_id_in
+from payments_api.events.reader import Reader
 from payments_api.events.stream import event_stream
 from payments_api.http.query_params import Query
 from payments_api.services import services
@@ -21,8 +22,9 @@ events = Blueprint("events", __name__)
 @requires(PAYMENTS_READ)
 async def get_events() -> Response:
     """Stream changes of payments, optionally of one account, as server-sent events."""
-    reader = caller()
-    account_id = account_id_in(Query(request.args, "accountId"), reader.tenant)
+    client = caller()
+    address = services().limits.address_of(request.scope)
+    account_id = account_id_in(Query(request.args, "accountId"), client.tenant)
     last_event_id = request.headers.get("Last-Event-ID") or None
     keys, stopping = services().keys, services().lifecycle.stopping
 
@@ -30,14 +32,12 @@ async def get_events() -> Response:
         if keys is None:
             await stopping.wait()
         else:
-            await keys.until_ended(reader, stopping)
+            await keys.until_ended(client, stopping)
 
     stream = event_stream(
         services().events,
+        Reader(account_id, address, client.tenant, client.key_id),
         last_event_id and last_event_id[:LAST_EVENT_ID_MAX_CHARS],
-        account_id,
-        reader.tenant,
-        services().limits.address_of(request.scope),
         over,
         HEARTBEAT_SECONDS,
     )

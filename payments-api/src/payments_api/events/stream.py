@@ -11,18 +11,13 @@ from payments_api.events.reader import Reader
 
 async def event_stream(
     feed: EventFeed,
+    reader: Reader,
     last_event_id: str | None,
-    account_id: str | None,
-    tenant: str | None,
-    address: str,
     over: Callable[[], Coroutine[Any, Any, None]],
     heartbeat_seconds: float,
 ) -> AsyncGenerator[str, None]:
-    """Yield the text of a stream until its reader is too slow, or `over` returns.
-
-    `address` is the reader's, as limits count it.
-    """
-    async with feed.reader(last_event_id, account_id, tenant, address) as reader:
+    """Yield the text of a stream until its reader is too slow, or `over` returns."""
+    async with feed.registered(reader, last_event_id):
         # Text at once, so that proxies and readers notice that the stream is open.
         yield "retry: 1000\n: connected\n\n"
         stopped = asyncio.create_task(over())

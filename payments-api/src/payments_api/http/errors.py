@@ -130,7 +130,7 @@ class RateLimited(Problem):
 
 
 class TooManyStreams(Problem):
-    """The client's address has too many event streams open."""
+    """The client's address or API key has too many event streams open."""
 
     status, code = 429, "too_many_streams"
 

@@ -48,6 +48,9 @@ class LimitSettings(BaseSettings):
     event_readers_per_address_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=100, description="event streams open at once for one address"
     )
+    event_readers_per_key_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=100, description="event streams open at once for one API key"
+    )
     rate_limit_per_key: QuotaText = Field(
         default=None,
         description="requests of one API key in each process, such as 200/second or 5000/hour"

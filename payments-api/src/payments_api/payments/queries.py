@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_api.auth.caller import LEDGER_READ, Caller
+from payments_api.auth.caller import JOBS_ADMIN, LEDGER_READ, Caller
 from payments_api.auth.tenants import is_of_tenant, shown_account, shown_key, stored_account
 from payments_core.db.engine import AnyRow
 from payments_core.db.tables import (
@@ -186,8 +186,8 @@ async def get_payment(
 ) -> dict[str, Any] | None:
     """Return a payment as GET /payments/{id} shows it, or None if the caller may see none.
 
-    Ledger entries need their own scope. Jobs are numbered across all tenants, so a tenant's key
-    sees none.
+    Ledger entries and the job need their own scopes. Jobs are numbered across all tenants, so a
+    tenant's key sees none.
     """
     query = select(payments).where(payments.c.id == payment_id)
     payment = (await tx.execute(query)).one_or_none()
@@ -199,6 +199,7 @@ async def get_payment(
         await tx.execute(select(results).where(results.c.payment_id == payment_id))
     ).one_or_none()
     job = (await tx.execute(select(jobs).where(jobs.c.payment_id == payment_id))).one_or_none()
+    shows_job = JOBS_ADMIN in caller.scopes and tenant is None
     legs = await tx.execute(
         select(entries).where(entries.c.payment_id == payment_id).order_by(entries.c.id)
     )
@@ -208,7 +209,7 @@ async def get_payment(
         "idempotencyKey": shown_key(payment.idempotency_key, tenant),
         "traceparent": payment.traceparent,
         "updatedAt": utc_text(payment.updated_at),
-        "job": _job_in_payment(job) if job and tenant is None else None,
+        "job": _job_in_payment(job) if job and shows_job else None,
         "reconciliation": _reconciliation_json(result, payment.amount) if result else None,
         "ledgerEntries": [entry_json(leg, tenant) for leg in legs]
         if LEDGER_READ in caller.scopes

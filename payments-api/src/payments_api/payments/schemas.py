@@ -282,7 +282,8 @@ class JobOfPayment(Shape):
 class PaymentDetail(Payment):
     """A payment with its job, reconciliation and ledger entries.
 
-    `ledgerEntries` is null for a key without ledger:read, `job` for a tenant's key.
+    `ledgerEntries` is null for a key without ledger:read, `job` for one without jobs:admin and for
+    a tenant's key.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": []})

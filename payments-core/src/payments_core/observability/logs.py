@@ -31,6 +31,8 @@ _QUOTED_ROW = re.compile(
 
 # C0, DEL and C1: a terminal obeys them, and clients choose the content of some fields.
 _ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+# JSON escapes C0 by itself.
+_ESCAPES_IN_JSON = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 _ESCAPES_IN_TRACEBACK = {code: text for code, text in _ESCAPES.items() if chr(code) not in "\n\t"}
 
 
@@ -92,7 +94,7 @@ class JsonFormatter(_Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return _encode(line)
+        return _encode(line).translate(_ESCAPES_IN_JSON)
 
 
 class ConsoleFormatter(_Formatter):

@@ -11,7 +11,7 @@ from payments_ui.api.types import PaymentPage
 from payments_ui.live.feed import live_feed
 from payments_ui.payments.forms import Filters, PayForm, is_uuid
 from payments_ui.payments.view import newest_payments, timeline
-from payments_ui.sign_in.guard import operator_name
+from payments_ui.sign_in.guard import may_operate, operator_name
 from payments_ui.web.csrf import CsrfFailed
 from payments_ui.web.formatting import trace_id
 from payments_ui.web.responses import from_htmx, render
@@ -111,6 +111,8 @@ async def show(payment_id: str) -> ResponseReturnValue:
     """Show a payment with its timeline and ledger entries."""
     position = live_feed().position
     payment = await api_client().payment(payment_id)
+    if payment["job"] and not may_operate():
+        payment["job"] |= {"lockedBy": None, "lastError": None}
     trace = trace_id(payment["traceparent"])
     return await render(
         "payment.html",

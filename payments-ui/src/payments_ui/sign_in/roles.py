@@ -7,7 +7,7 @@ class Role(IntEnum):
     """Roles in increasing order."""
 
     PUBLIC = 0  # No session: sign-in itself, probes, static files.
-    VIEWER = 1  # Reads everything.
+    VIEWER = 1  # Reads every page, without jobs' errors and holders.
     OPERATOR = 2  # Also pays and decides dead letters.
 
     @property

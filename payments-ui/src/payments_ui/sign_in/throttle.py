@@ -56,5 +56,6 @@ class Throttle:
 
     def reset(self, address: str) -> None:
         """Forget the attempts of an address that knew the password."""
-        # The library has no such call; the store's value is the time when all attempts are back.
+        # The library has no such call, hence its key: docs/decisions/0021-rate-limits.md. The
+        # value is the time when all attempts are back.
         self._address_store.set(f"address:v1:{ALGORITHM}:{limited_as(address)}", 0, timeout=1)

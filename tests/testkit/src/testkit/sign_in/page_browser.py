@@ -22,10 +22,10 @@ PASSWORD = "correct horse battery staple"
 HASH = PasswordHasher(time_cost=1, memory_cost=35_840, parallelism=1).hash(PASSWORD)
 
 
-def app_with(**settings: Any) -> Quart:
-    """An app whose API is nowhere: these tests look at what happens before it is asked."""
+def app_with(*, transport: httpx2.AsyncBaseTransport | None = None, **settings: Any) -> Quart:
+    """Return an app whose API is `transport`, or by default nowhere."""
     given = {"api_url": "http://127.0.0.1:9", "secret_key": SECRET, **settings}
-    return create_app(Settings(**given))
+    return create_app(Settings(**given), transport=transport)
 
 
 def password_app(**settings: Any) -> Quart:
