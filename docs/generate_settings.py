@@ -4,7 +4,8 @@ from pathlib import Path
 
 from pydantic_settings import BaseSettings
 
-from payments_api.__main__ import PAGE_KEY, ROLE_PASSWORDS, VALIDATE_KEY
+from payments_api.__main__ import VALIDATE_KEY
+from payments_api.migrate_cli import PAGE_KEY, ROLE_PASSWORDS
 from payments_api.settings import ApiSettings
 from payments_core.config import Variable, variables_of
 from payments_ui.settings import Settings as UiSettings

@@ -165,7 +165,7 @@ def test_help_explains_each_command(
         main()
     assert end.value.code == 0
     said = capsys.readouterr().out
-    assert said.startswith("usage: payments-api")
+    assert said.startswith("Usage: payments-api")
     if not arguments:
         for variable in variables_of(ApiSettings):
             assert variable.name in said

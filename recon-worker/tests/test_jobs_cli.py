@@ -3,30 +3,33 @@
 import asyncio
 import getpass
 import json
+import os
+import pty
 import sys
-from collections.abc import Awaitable, Callable
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from recon_worker import __main__ as command_line
-from recon_worker import jobs_cli
+from recon_worker.__main__ import main
+from testkit.command_line import CommandLine
 from testkit.database.backlog import Sql, add_payments, add_simple, status_counts
-
-Jobs = Callable[..., Awaitable[tuple[int, str, str]]]
 
 
 @pytest.fixture
-def jobs(engine: AsyncEngine, capsys: pytest.CaptureFixture[str]) -> Jobs:
+def jobs(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    worker_url_of_database: str,
+) -> CommandLine:
     """`await jobs("list", "--limit", "1")` → (exit status, standard output, standard error)."""
+    return CommandLine(monkeypatch, capsys, main, "jobs", DATABASE_URL=worker_url_of_database)
 
-    async def run(*words: str) -> tuple[int, str, str]:
-        arguments = command_line._parser().parse_args(["jobs", *words])
-        status = await jobs_cli.run(engine, arguments)
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
 
-    return run
+@pytest.fixture
+def where(worker_url_of_database: str) -> str:
+    """The database as commands name it."""
+    address = worker_url_of_database.partition("@")[2]
+    host, _, database = address.partition("/")
+    return f"{database} at {host}"
 
 
 async def _bury(sql: Sql, where: str = "true", error: str = "no luck") -> None:
@@ -35,7 +38,7 @@ async def _bury(sql: Sql, where: str = "true", error: str = "no luck") -> None:
     )
 
 
-async def test_list_shows_dead_letters_newest_first(sql: Sql, jobs: Jobs) -> None:
+async def test_list_shows_dead_letters_newest_first(sql: Sql, jobs: CommandLine) -> None:
     assert await jobs("list") == (0, "no such jobs\n", "")
     stored = await add_simple(sql, 3)
     await _bury(sql, "id > 1", "two\nlines")
@@ -45,11 +48,27 @@ async def test_list_shows_dead_letters_newest_first(sql: Sql, jobs: Jobs) -> Non
     assert heading.split() == ["ID", "PAYMENT", "TRIES", "UPDATED", "ERROR"]
     assert newest.split()[:3] == ["3", str(stored[2].id), "0/10"]
     assert older.endswith("two lines")
-    assert len((await jobs("list", "--limit", "1"))[1].splitlines()) == 2
+    assert newest.split()[4].endswith("Z"), "a time has its zone"
     assert str(stored[0].id) in (await jobs("list", "--status", "pending"))[1]
 
 
-async def test_show_prints_a_job_whole(sql: Sql, jobs: Jobs) -> None:
+async def test_a_list_continues_at_its_cursor(sql: Sql, jobs: CommandLine) -> None:
+    await add_simple(sql, 5)
+    await _bury(sql)
+    seen: list[int] = []
+    cursor: tuple[str, ...] = ()
+    while True:
+        status, text, note = await jobs("list", "--json", "--limit", "2", *cursor)
+        assert status == 0
+        seen += [json.loads(line)["id"] for line in text.splitlines()]
+        if not note:
+            break
+        cursor = tuple(note.split()[-2:])
+        assert cursor[0] == "--before"
+    assert seen == [5, 4, 3, 2, 1]
+
+
+async def test_show_prints_a_job_whole(sql: Sql, jobs: CommandLine) -> None:
     [payment] = await add_simple(sql, 1)
     status, text, _ = await jobs("show", "1")
     assert status == 0
@@ -57,29 +76,66 @@ async def test_show_prints_a_job_whole(sql: Sql, jobs: Jobs) -> None:
     assert (shown["id"], shown["payment_id"], shown["status"]) == (1, str(payment.id), "pending")
 
 
-async def test_replay_of_one_dead_letter(sql: Sql, jobs: Jobs) -> None:
+async def test_replay_of_one_dead_letter(sql: Sql, jobs: CommandLine, where: str) -> None:
     await add_simple(sql, 2)
     await _bury(sql)
-    assert await jobs("replay", "2", "--actor", "ann") == (0, "replayed job 2\n", "")
+    assert await jobs("replay", "2", "--actor", "ann") == (0, f"replayed job 2 in {where}\n", "")
     assert await status_counts(sql) == {"failed": 1, "pending": 1}
     assert await sql.fetchval("SELECT actor FROM operator_actions") == "ann"
 
 
-async def test_replay_of_all_that_match_and_how_many_that_would_be(sql: Sql, jobs: Jobs) -> None:
+async def test_replay_of_all_that_match_and_how_many_that_would_be(
+    sql: Sql, jobs: CommandLine, where: str
+) -> None:
     await add_payments(sql, [("a", "1", "USD"), ("b", "1", "USD"), ("a", "1", "USD")])
     await _bury(sql)
-    assert (await jobs("replay", "--all", "--account", "a", "--dry-run"))[1] == "would replay 2\n"
+    of_a = ("replay", "--all", "--account", "a")
+    assert (await jobs(*of_a, "--dry-run"))[1] == f"would replay 2 in {where}\n"
+    assert json.loads((await jobs(*of_a, "--dry-run", "--json"))[1]) == {"would_replay": 2}
     assert await status_counts(sql) == {"failed": 3}
-    assert (await jobs("replay", "--all", "--account", "a", "--limit", "1"))[1] == "replayed 1\n"
-    assert (await jobs("replay", "--all", "--error-contains", "luck"))[1] == "replayed 2\n"
-    assert (await jobs("replay", "--all"))[1] == "replayed 0\n"
+    assert (await jobs(*of_a, "--yes", "--limit", "1"))[1] == f"replayed 1 in {where}\n"
+    _, text, _ = await jobs("replay", "--all", "--yes", "--error-contains", "luck", "--json")
+    assert json.loads(text) == {"replayed": [2, 3]}
+    assert (await jobs("replay", "--all", "--yes"))[1] == f"replayed 0 in {where}\n"
 
 
-async def test_discard_fails_the_payment(sql: Sql, jobs: Jobs) -> None:
+async def test_a_bulk_replay_without_a_terminal_needs_yes(sql: Sql, jobs: CommandLine) -> None:
+    await add_simple(sql, 2)
+    await _bury(sql)
+    status, _, error = await jobs("replay", "--all")
+    assert status == 2
+    assert "Add --yes" in error
+    assert await status_counts(sql) == {"failed": 2}
+
+
+@pytest.mark.parametrize(("answer", "left"), [("y\n", {"pending": 2}), ("n\n", {"failed": 2})])
+async def test_a_bulk_replay_asks_with_the_number_and_the_database(
+    sql: Sql, worker_url_of_database: str, where: str, answer: str, left: dict[str, int]
+) -> None:
+    await add_simple(sql, 2)
+    await _bury(sql)
+    ours, theirs = pty.openpty()
+    os.write(ours, answer.encode())
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "recon_worker", "jobs", "replay", "--all"),
+        env={"DATABASE_URL": worker_url_of_database},
+        stdin=theirs,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, error = await process.communicate()
+    os.close(ours)
+    os.close(theirs)
+    assert f"Replay 2 dead letters in {where}? [y/N]" in error.decode()
+    assert process.returncode == (0 if answer == "y\n" else 1)
+    assert await status_counts(sql) == left
+
+
+async def test_discard_fails_the_payment(sql: Sql, jobs: CommandLine, where: str) -> None:
     await add_simple(sql, 1)
     await _bury(sql)
     status, text, _ = await jobs("discard", "1", "--reason", "a duplicate", "--actor", "ann")
-    assert (status, text) == (0, "discarded job 1; its payment failed\n")
+    assert (status, text) == (0, f"discarded job 1 in {where}; its payment failed\n")
     notes = await sql.fetchval("SELECT notes FROM reconciliation_results")
     assert notes == "Discarded by ann: a duplicate"
 
@@ -92,12 +148,10 @@ async def test_discard_fails_the_payment(sql: Sql, jobs: Jobs) -> None:
         (("discard", "7", "--reason", "x"), "No job has that id"),
         (("replay", "1"), "it is pending"),
         (("discard", "1", "--reason", "x"), "it is pending"),
-        (("replay",), "name one job's id, or --all"),
-        (("replay", "1", "--all"), "name one job's id, or --all"),
     ],
 )
 async def test_what_cannot_be_done_is_one_line_and_status_1(
-    sql: Sql, jobs: Jobs, words: tuple[str, ...], says: str
+    sql: Sql, jobs: CommandLine, words: tuple[str, ...], says: str
 ) -> None:
     await add_simple(sql, 1)
     status, text, error = await jobs(*words)
@@ -109,6 +163,9 @@ async def test_what_cannot_be_done_is_one_line_and_status_1(
 @pytest.mark.parametrize(
     "words",
     [
+        ("replay",),
+        ("replay", "1", "--all"),
+        ("list", "--before", "0"),
         ("show", "0"),
         ("show", "-1"),
         ("show", "9223372036854775808"),
@@ -127,22 +184,26 @@ async def test_what_cannot_be_done_is_one_line_and_status_1(
     ],
 )
 async def test_bad_arguments_never_reach_the_database(
-    jobs: Jobs, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+    jobs: CommandLine, words: tuple[str, ...]
 ) -> None:
-    with pytest.raises(SystemExit) as ended:
-        await jobs(*words)
-    assert ended.value.code == 2
-    assert "error: " in capsys.readouterr().err
+    nowhere = "postgresql://postgres@127.0.0.1:1/payments"
+    status, _, error = await jobs(*words, DATABASE_URL=nowhere)
+    assert status == 2
+    assert "Error: " in error
+    assert "the database" not in error
 
 
-def test_a_user_without_a_name_can_run_every_command(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_user_without_a_name_can_run_every_command(
+    sql: Sql, jobs: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found: 10001")
 
     monkeypatch.setattr(getpass, "getuser", nobody)
-    arguments = command_line._parser().parse_args(["jobs", "replay", "1"])
-    assert arguments.actor.startswith("uid ")
-    assert command_line._parser().parse_args(["run"]).command == "run"
+    await add_simple(sql, 1)
+    await _bury(sql)
+    assert (await jobs("replay", "1"))[0] == 0
+    assert str(await sql.fetchval("SELECT actor FROM operator_actions")).startswith("uid ")
 
 
 async def test_a_database_that_does_not_answer_is_one_line_and_status_2() -> None:

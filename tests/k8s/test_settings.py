@@ -4,13 +4,14 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
+import click
 import pytest
 import yaml
 from pydantic_settings import BaseSettings
 
 from payments_api import __main__ as api_cli
-from payments_api.__main__ import PAGE_KEY, ROLE_PASSWORDS
 from payments_api.app import create_app
+from payments_api.migrate_cli import PAGE_KEY, ROLE_PASSWORDS
 from payments_api.settings import ApiSettings
 from payments_core.config import LogSettings, variables_of
 from payments_core.observability.tracing import TelemetrySettings
@@ -178,14 +179,22 @@ def test_every_setting_is_set_somewhere_or_left_alone_for_a_reason() -> None:
     assert DEFAULT_IS_RIGHT.keys() & set_by_us == set(), "set after all"
 
 
+def parse(program: click.Group, arguments: list[str]) -> None:
+    """Parse the arguments of a program and of its command. Raises click.UsageError."""
+    context = program.make_context(program.name, list(arguments))
+    name, command, rest = program.resolve_command(context, arguments)
+    assert command is not None
+    command.make_context(name, rest, parent=context)
+
+
 @with_settings
 def test_its_command_exists(workload: Workload) -> None:
     arguments = workload.container["args"]
     match image_of(workload):
         case "payments-api":
-            api_cli._parser().parse_args(arguments)
+            parse(api_cli.program, arguments)
         case "recon-worker":
-            worker_cli._parser().parse_args(arguments)
+            parse(worker_cli.program, arguments)
         case "payments-ui":
             assert arguments == ["serve"]
 

@@ -33,7 +33,7 @@ from payments_api.payments.routes import payments
 from payments_api.payments.writer import PaymentWriter
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
-from payments_core.command_line import check_sign_in
+from payments_core.cli.database import check_sign_in
 from payments_core.config import warn_of_unknown_variables
 from payments_core.db.engine import (
     create_engine,

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 
-from payments_core.command_line import DATABASE_ERRORS, database_failure
+from payments_core.cli.database import DATABASE_ERRORS, database_failure
 from payments_core.config import is_loopback
 from payments_core.db.engine import connect
 from payments_core.domain.statuses import PENDING, SETTLED_STATUSES
@@ -141,7 +141,9 @@ def _expect(what: str, expected: object, actual: object, context: str = "") -> N
         raise CheckFailed(message.rstrip(". "))
 
 
-async def validate(api_url: str, dsn: str, api_key: str | None = None) -> int:
+async def validate(
+    api_url: str, dsn: str, api_key: str | None = None, *, as_json: bool = False
+) -> int:
     """Run all checks, print each and the summary; return 0 if all passed, 1 if one failed.
 
     Return 2 after one line on standard error if the API or the database does not answer, or if
@@ -160,8 +162,8 @@ async def validate(api_url: str, dsn: str, api_key: str | None = None) -> int:
             base_url=api_url, timeout=10, headers=headers, trust_env=by_proxy
         ) as api:
             await api.get("/livez")
-            print(f"Validating {api_url}\n")
-            return _summary(await _run(Validation(api, database)))
+            report = _as_json if as_json else _as_text
+            return await report(api_url, Validation(api, database))
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, ValueError) as error:
         return _fail(f"{api_url} is not the address of an API: {error}")
     except httpx.TransportError as error:
@@ -179,31 +181,45 @@ def _reason(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-async def _run(validation: Validation) -> dict[str, bool]:
-    passed: dict[str, bool] = {}
-    for number, name in enumerate(CHECKS, start=1):
-        method = name.lower().replace(" ", "_")
-        check: Callable[[], Awaitable[str]] = getattr(validation, method)
+async def _run(validation: Validation) -> AsyncIterator[tuple[str, bool, str]]:
+    """Yield the name, success and detail of each check."""
+    for name in CHECKS:
+        check: Callable[[], Awaitable[str]] = getattr(validation, name.lower().replace(" ", "_"))
         try:
-            result = await check()
+            detail = await check()
         except BrokenPipeError:
             raise
         except (CheckFailed, httpx.HTTPError, LookupError, ValueError, *DATABASE_ERRORS) as error:
-            print(f"❌ {number}. {name}: {_reason(error)}")
-            passed[name] = False
+            yield name, False, _reason(error)
             if not validation.payment:
-                break  # Without a payment there is nothing to check.
+                return  # Without a payment there is nothing to check.
         else:
-            print(f"✅ {number}. {name}: {result}")
-            passed[name] = True
-    print()
-    return passed
+            yield name, True, detail
 
 
-def _summary(passed: dict[str, bool]) -> int:
+async def _as_text(api_url: str, validation: Validation) -> int:
+    print(f"Validating {api_url}\n")
+    passed: dict[str, bool] = {}
+    async for name, ok, detail in _run(validation):
+        passed[name] = ok
+        print(f"{_mark(ok)} {len(passed)}. {name}: {detail}")
     all_passed = all(passed.get(name, False) for name in CHECKS)
-    print("✅ ALL VALIDATION CHECKS PASSED" if all_passed else "❌ VALIDATION FAILED")
+    print("\n✅ ALL VALIDATION CHECKS PASSED" if all_passed else "\n❌ VALIDATION FAILED")
     print("\nSummary:")
     for name in CHECKS:
-        print(f"  • {name}: {'✅' if passed.get(name) else '❌'}")
+        print(f"  • {name}: {_mark(passed.get(name, False))}")
     return 0 if all_passed else 1
+
+
+def _mark(passed: bool) -> str:
+    return "✅" if passed else "❌"
+
+
+async def _as_json(api_url: str, validation: Validation) -> int:
+    checks = [
+        {"name": name, "ok": passed, "detail": detail}
+        async for name, passed, detail in _run(validation)
+    ]
+    ok = len(checks) == len(CHECKS) and all(check["ok"] for check in checks)
+    print(json.dumps({"ok": ok, "api": api_url, "checks": checks}, ensure_ascii=False))
+    return 0 if ok else 1

@@ -1,6 +1,5 @@
 """payments-api keys: a key is shown once, and every mistake is one line."""
 
-import asyncio
 import io
 import json
 import re
@@ -16,9 +15,9 @@ from payments_api.__main__ import main
 from payments_api.auth import keys as api_keys
 from payments_api.auth.keys import KEY_PATTERN, hash_of, id_of, new_key
 from payments_core.audit_log import this_user
+from testkit.command_line import Answer, CommandLine
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
-Answer: TypeAlias = tuple[int, str, str]
 Command: TypeAlias = Callable[..., Awaitable[Answer]]
 
 
@@ -27,25 +26,28 @@ def keys(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database_url: str
 ) -> Command:
     """`payments-api keys ...` as the owner, in this process: exit status, output and error."""
+    program = CommandLine(monkeypatch, capsys, main, DATABASE_URL=database_url)
 
     async def run(*arguments: str, **environ: str) -> Answer:
         command = () if arguments[0] == "migrate" else ("keys",)
-        monkeypatch.setattr(sys, "argv", ["payments-api", *command, *arguments])
-        for name, value in {"DATABASE_URL": database_url, **environ}.items():
-            monkeypatch.setenv(name, value)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            await asyncio.to_thread(main)
-        said = capsys.readouterr()
-        return int(end.value.code or 0), said.out, said.err
+        return await program(*command, *arguments, **environ)
 
     return run
+
+
+@pytest.fixture
+def where(database_url: str) -> str:
+    """The database as commands name it."""
+    host, _, database = database_url.partition("@")[2].partition("/")
+    return f"{database} at {host}"
 
 
 CREATE = ("create", "--name", "shop")
 
 
-async def test_a_new_key_is_the_whole_output_and_never_seen_again(keys: Command, sql: Sql) -> None:
+async def test_a_new_key_is_the_whole_output_and_never_seen_again(
+    keys: Command, sql: Sql, where: str
+) -> None:
     status, out, err = await keys(*CREATE, "--scopes", "payments:read,payments:write")
     assert status == 0, err
     key = out.removesuffix("\n")
@@ -56,6 +58,7 @@ async def test_a_new_key_is_the_whole_output_and_never_seen_again(keys: Command,
     assert (row["id"], row["secret_hash"]) == (id_of(key), hash_of(key))
     assert (row["name"], row["tenant"], row["expires_at"]) == ("shop", None, None)
     assert row["scopes"] == ["payments:write", "payments:read"]
+    assert where in err
     for how in ([], ["--all"], ["--json"]):
         _, out, err = await keys("list", *how)
         assert id_of(key) or "" in out
@@ -75,11 +78,36 @@ async def test_the_list_says_all_of_each_key(keys: Command, sql: Sql) -> None:
     assert "ledger:read" in first
     assert "acme" in first
     assert "payments:write,payments:read,ledger:read,jobs:admin" in second
-    assert "2026-02-03 04:05" in second
+    assert "2026-02-03 04:05:00Z" in second
     _, out, _ = await keys("list", "--json")
     shop, ops = map(json.loads, out.splitlines())
     assert (shop["tenant"], ops["tenant"]) == ("acme", None)
     assert (shop["expires_at"] is None, ops["expires_at"]) == (False, None)
+
+
+async def test_the_list_continues_at_its_cursor(keys: Command) -> None:
+    for name in ("a", "b", "c"):
+        await keys("create", "--name", name, "--scopes", "all")
+    _, out, note = await keys("list", "--json", "--limit", "2")
+    assert [json.loads(line)["name"] for line in out.splitlines()] == ["a", "b"]
+    _, out, rest = await keys("list", "--json", "--limit", "2", *note.split()[-2:])
+    assert ([json.loads(line)["name"] for line in out.splitlines()], rest) == (["c"], "")
+    assert (await keys("list", "--after", "nosuchkey123"))[0] == 1
+
+
+async def test_several_keys_are_revoked_together_once_confirmed(
+    keys: Command, sql: Sql, where: str
+) -> None:
+    made = [await keys(*CREATE, "--scopes", "all", "--json") for _ in range(3)]
+    ids = [json.loads(out)["id"] for _, out, _ in made]
+    status, _, error = await keys("revoke", *ids[:2])
+    assert status == 2
+    assert f"Revoke 2 keys in {where}?" in error
+    assert await sql.fetchval("SELECT count(*) FROM api_keys WHERE revoked_at IS NOT NULL") == 0
+    status, out, _ = await keys("revoke", *ids[:2], "--yes", "--json")
+    assert (status, json.loads(out)) == (0, {"revoked": ids[:2]})
+    left = await sql.fetch("SELECT id FROM api_keys WHERE revoked_at IS NULL")
+    assert [row["id"] for row in left] == ids[2:]
 
 
 async def test_ended_keys_are_listed_on_request(keys: Command) -> None:
@@ -126,15 +154,15 @@ async def test_a_successor_may_do_the_same_and_the_old_key_gets_an_end(
 
 
 async def test_a_key_made_elsewhere_is_registered_once(
-    keys: Command, sql: Sql, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    keys: Command, sql: Sql, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, where: str
 ) -> None:
     key = new_key()
     (tmp_path / "key").write_text(f"{key}\n")
     ui = ("create", "--name", "ui", "--scopes")
     status, out, err = await keys(*ui, "payments:read", "--from-env", "UI_KEY", UI_KEY=key)
-    assert (status, out, err) == (0, f"key {id_of(key)} is registered\n", "")
+    assert (status, out, err) == (0, f"key {id_of(key)} is registered in {where}\n", "")
     status, out, _ = await keys(*ui, "all", "--from-file", str(tmp_path / "key"))
-    assert (status, out) == (0, f"key {id_of(key)} is registered already\n")
+    assert (status, out) == (0, f"key {id_of(key)} is registered already in {where}\n")
     monkeypatch.setattr(sys, "stdin", io.StringIO(key))
     assert (await keys(*ui, "all", "--from-file", "-"))[0] == 0
     (row,) = await sql.fetch("SELECT name, cardinality(scopes), secret_hash FROM api_keys")

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments_api.limits import rate_limit
-from payments_api.limits.rate_limit import Quota, RateLimit
+from payments_api.limits.quota import Quota
+from payments_api.limits.rate_limit import RateLimit
 from testkit.clock import Clock
 
 BODY = {"accountId": "acc_1", "amount": 1}

@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +20,7 @@ from payments_api.__main__ import main
 from payments_api.migrate import check, head_revision, migrate
 from payments_core.db.schema_version import schema_problem
 from payments_local.postgres import BIN
+from testkit.command_line import CommandLine
 from testkit.network.certificates import Authority
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
@@ -47,27 +47,16 @@ async def _schema(url: str) -> str:
     return "\n".join(line for line in text.splitlines() if "restrict" not in line)
 
 
-Answer: TypeAlias = tuple[int, str, str]
-Command: TypeAlias = Callable[..., Awaitable[Answer]]
-
-
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+def command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> CommandLine:
     """`payments-api migrate ...`, in this process: exit status, standard output and error."""
+    return CommandLine(monkeypatch, capsys, main, "migrate")
 
-    async def run(*arguments: str, **environ: str) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["payments-api", "migrate", *arguments])
-        for name, value in environ.items():
-            monkeypatch.setenv(name, value)
-        capsys.readouterr()
-        try:
-            await asyncio.to_thread(main)
-        except SystemExit as end:
-            status = int(end.code or 0)
-        said = capsys.readouterr()
-        return status, said.out, said.err
 
-    return run
+def where(url: str) -> str:
+    """The database as commands name it."""
+    host, _, database = url.partition("@")[2].partition("/")
+    return f"{database} at {host}"
 
 
 async def test_up_down_and_up_again_is_the_same_schema(empty_url: str) -> None:
@@ -212,21 +201,22 @@ async def _service_problem(url: str) -> str | None:
 
 
 async def test_an_older_release_serves_on_a_newer_additive_schema(
-    empty_url: str, command: Command, tmp_path: Path
+    empty_url: str, command: CommandLine, tmp_path: Path
 ) -> None:
     await _migrate_as_newer_release(empty_url, tmp_path)
     before = await _schema(empty_url)
     status, out, err = await command(DATABASE_URL=empty_url)
     assert (status, err) == (0, "")
     assert out == (
-        f"the schema is at revision 9999, newer than this release's {HEAD}, which works on it\n"
+        f"the schema of {where(empty_url)} is at revision 9999, newer than this release's {HEAD},"
+        " which works on it\n"
     )
     assert await _schema(empty_url) == before
     assert await _service_problem(empty_url) is None
 
 
 async def test_a_contracting_revision_refuses_the_releases_before_it(
-    empty_url: str, command: Command, tmp_path: Path
+    empty_url: str, command: CommandLine, tmp_path: Path
 ) -> None:
     bound = 'oldest_compatible = "9998"\n'
     await _migrate_as_newer_release(empty_url, tmp_path, bound)
@@ -239,7 +229,9 @@ async def test_a_contracting_revision_refuses_the_releases_before_it(
     assert "needs a release of revision 9998" in str(await _service_problem(empty_url))
 
 
-async def test_a_newer_schema_without_a_bound_is_refused(empty_url: str, command: Command) -> None:
+async def test_a_newer_schema_without_a_bound_is_refused(
+    empty_url: str, command: CommandLine
+) -> None:
     await migrate(empty_url)
     await _rows(empty_url, "UPDATE alembic_version SET version_num = '9999'")
     await _rows(empty_url, "COMMENT ON TABLE alembic_version IS NULL")
@@ -249,17 +241,21 @@ async def test_a_newer_schema_without_a_bound_is_refused(empty_url: str, command
     assert "needs a release of revision 9999" in str(await _service_problem(empty_url))
 
 
-async def test_an_unknown_target_is_refused(empty_url: str, command: Command) -> None:
+async def test_an_unknown_target_is_refused(empty_url: str, command: CommandLine) -> None:
     status, _, err = await command("0815", DATABASE_URL=empty_url)
     assert status == 1
     assert err.count("\n") == 1
     assert "0815" in err
 
 
-async def test_the_command_says_where_the_schema_is(empty_url: str, command: Command) -> None:
+async def test_the_command_says_where_the_schema_is(empty_url: str, command: CommandLine) -> None:
     for _ in range(2):
         status, out, err = await command(DATABASE_URL=empty_url)
-        assert (status, out, err) == (0, f"the schema is at revision {HEAD}\n", "")
+        assert (status, out, err) == (
+            0,
+            f"the schema of {where(empty_url)} is at revision {HEAD}\n",
+            "",
+        )
 
 
 async def test_under_json_logs_each_line_is_an_event(empty_url: str) -> None:
@@ -281,7 +277,7 @@ async def test_under_json_logs_each_line_is_an_event(empty_url: str) -> None:
 
 
 async def test_an_unreachable_database_is_one_line_and_another_exit_status(
-    command: Command,
+    command: CommandLine,
 ) -> None:
     url = "postgresql://postgres@127.0.0.1:1/payments"
     status, out, err = await command(DATABASE_URL=url)
@@ -291,7 +287,7 @@ async def test_an_unreachable_database_is_one_line_and_another_exit_status(
 
 
 async def test_a_role_without_the_right_is_told_in_one_line(
-    empty_url: str, migrated_url: str, command: Command
+    empty_url: str, migrated_url: str, command: CommandLine
 ) -> None:
     url = empty_url.replace("postgres@", "payments_api@")
     status, _, err = await command(DATABASE_URL=url)
@@ -300,7 +296,7 @@ async def test_a_role_without_the_right_is_told_in_one_line(
     assert "permission denied" in err
 
 
-async def test_tables_py_is_what_the_revisions_make(empty_url: str, command: Command) -> None:
+async def test_tables_py_is_what_the_revisions_make(empty_url: str, command: CommandLine) -> None:
     await migrate(empty_url)
     await check(empty_url)
     status, _, _ = await command("--check", DATABASE_URL=empty_url)
@@ -334,7 +330,7 @@ async def test_the_printed_sql_makes_the_same_schema_by_hand(empty_url: str) -> 
 
 
 async def test_roles_get_the_passwords_of_the_environment(
-    empty_url: str, tmp_path: Path, sql: Sql, command: Command
+    empty_url: str, tmp_path: Path, sql: Sql, command: CommandLine
 ) -> None:
     secret = tmp_path / "worker-password"
     secret.write_text("wo'rk\"er\n")
@@ -352,7 +348,7 @@ async def test_roles_get_the_passwords_of_the_environment(
 
 
 async def test_a_password_file_that_is_missing_is_one_line(
-    empty_url: str, command: Command
+    empty_url: str, command: CommandLine
 ) -> None:
     status, _, err = await command(
         DATABASE_URL=empty_url, PAYMENTS_DB_API_PASSWORD_FILE="/nowhere/secret"

@@ -117,6 +117,8 @@ def read_settings(settings: type[SettingsT]) -> SettingsT:
     except ValidationError as error:
         prefix = settings.model_config.get("env_prefix", "")
         for problem in error.errors(include_url=False):
+            if problem["type"] == "default_factory_not_called":
+                continue  # A default that follows from other variables, one of which is wrong.
             if not problem["loc"]:
                 # An error of several together. The message names them; the input would hold all
                 # of them, secrets included.

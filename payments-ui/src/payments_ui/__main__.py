@@ -1,53 +1,78 @@
-"""payments-ui: serve, healthcheck, hash-password."""
+"""The command line `payments-ui`: serve, healthcheck, hash-password."""
 
-import argparse
-import sys
+from typing import TYPE_CHECKING
 
-from payments_core.config import read_settings, settings_help, warn_of_unknown_variables
-from payments_core.http.healthcheck import healthcheck
-from payments_core.observability.logs import configure_logs
-from payments_core.observability.metrics import show_build
-from payments_core.observability.tracing import tracing
-from payments_core.server.options import Lifecycle, ServeOptions
-from payments_core.server.run import run, serve
-from payments_ui.app import create_app
-from payments_ui.settings import Settings
-from payments_ui.sign_in.password import hash_password
+import click
+
+from payments_core.cli.program import Program, version
+
+if TYPE_CHECKING:
+    from payments_ui.settings import Settings
 
 NAME = "payments-ui"
 
 
-def main() -> None:
-    """Run the command; without one, serve."""
-    command = _parser().parse_args().command or "serve"
-    if command == "hash-password":
-        sys.exit(hash_password())
+@click.group(
+    NAME, cls=Program, settings="payments_ui.settings:Settings", invoke_without_command=True
+)
+@version(NAME)
+@click.pass_context
+def program(context: click.Context) -> None:
+    """The web page of the payments system. Without a command, it serves."""
+    if context.invoked_subcommand is None:
+        context.invoke(serve)
+
+
+@program.command(
+    example="PAYMENTS_UI_API_URL=http://127.0.0.1:3001 payments-ui serve",
+    statuses="0 stopped by SIGTERM or SIGINT; 1 cannot serve, or a background task failed.",
+)
+def serve() -> None:
+    """Serve until SIGTERM, then drain."""
+    from payments_core.config import read_settings, warn_of_unknown_variables
+    from payments_core.observability.logs import configure_logs
+    from payments_core.server.run import run
+    from payments_ui.settings import Settings
+
     settings = read_settings(Settings)
-    if command == "healthcheck":
-        sys.exit(healthcheck(settings.host, settings.control_port or settings.port))
     configure_logs(NAME, settings.log_level, settings.log_format)
     warn_of_unknown_variables(settings)
     run(lambda: _serve(settings))
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog=NAME,
-        description="The web page of the payments system.",
-        epilog=settings_help(Settings),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(dest="command")
-    commands.add_parser("serve", help="serve until SIGTERM, then drain (the default)")
-    commands.add_parser("healthcheck", help="exit 0 if the running page is ready")
-    commands.add_parser(
-        "hash-password",
-        help="read a password, twice from a terminal or once from standard input; print its hash",
-    )
-    return parser
+@program.command(
+    example="payments-ui healthcheck && echo ready",
+    statuses="0 the running page is ready; 1 it is not, or does not answer.",
+)
+def healthcheck() -> int:
+    """Check that the running page is ready."""
+    from payments_core.config import read_settings
+    from payments_core.http.healthcheck import healthcheck
+    from payments_ui.settings import Settings
+
+    settings = read_settings(Settings)
+    return healthcheck(settings.host, settings.control_port or settings.port)
 
 
-async def _serve(settings: Settings) -> None:
+@program.command(
+    "hash-password",
+    example="PAYMENTS_UI_PASSWORD_HASH=$(payments-ui hash-password)",
+    statuses="0 the hash is printed; 1 the password is too short, or the two differ.",
+)
+def hash_password_() -> int:
+    """Read a password, twice from a terminal or once from standard input; print its hash."""
+    from payments_ui.sign_in.password import hash_password
+
+    return hash_password()
+
+
+async def _serve(settings: "Settings") -> None:
+    from payments_core.observability.metrics import show_build
+    from payments_core.observability.tracing import tracing
+    from payments_core.server.options import Lifecycle, ServeOptions
+    from payments_core.server.run import serve
+    from payments_ui.app import create_app
+
     lifecycle = Lifecycle()
     options = ServeOptions(
         settings.host,
@@ -59,6 +84,11 @@ async def _serve(settings: Settings) -> None:
     )
     with tracing(NAME, show_build(NAME)):
         await serve(create_app(settings, lifecycle), options, lifecycle)
+
+
+def main() -> None:
+    """Run the command, and exit with its status."""
+    program.main()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from quart import Quart
 
-from payments_core.command_line import check_sign_in
+from payments_core.cli.database import check_sign_in
 from payments_core.config import warn_of_unknown_variables
 from payments_core.db.engine import create_engine
 from payments_core.db.telemetry import register_pool_metrics

@@ -1,141 +1,221 @@
 """`recon-worker jobs`: show jobs, replay or discard dead letters."""
 
-import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+import click
 
-from payments_core.audit_log import Operator, this_user
-from payments_core.db.engine import AnyRow, transaction
-from payments_core.domain.statuses import JOB_STATUSES, OPERATOR_MAX_CHARS, REASON_MAX_CHARS
-from payments_core.queue import dead_letters
-from payments_core.queue.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
+from payments_core.cli import arguments, output
+from payments_core.cli.program import Group, as_json
+from payments_core.domain.statuses import JOB_STATUSES, REASON_MAX_CHARS, REPLAY_JOBS_MAX
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from payments_core.db.engine import AnyRow
+
+Result = TypeVar("Result")
 
 LIST_LIMIT_MAX = 1_000
-JOB_ID_MAX = 2**63 - 1
+JOB_ID = arguments.WholeNumber(2**63 - 1)
+STATUSES = "0 done; 1 no job has that id, or it is not a dead letter; 2 the database failed."
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `recon-worker jobs`."""
-    actions = parser.add_subparsers(dest="action", required=True)
-    listing = actions.add_parser("list", help="list jobs in a status, newest first")
-    listing.add_argument("--status", default="failed", choices=JOB_STATUSES)
-    listing.add_argument("--limit", type=_number_up_to(LIST_LIMIT_MAX), default=50)
-    show = actions.add_parser("show", help="print one job as JSON")
-    show.add_argument("id", type=_number_up_to(JOB_ID_MAX))
-    for name, text in (
-        ("replay", "return dead letters to the queue with all attempts"),
-        ("discard", "give up a dead letter: its payment fails"),
-    ):
-        action = actions.add_parser(name, help=text)
-        job_id = _number_up_to(JOB_ID_MAX)
-        action.add_argument("id", type=job_id, nargs="?" if name == "replay" else None)
-        reason = _text(1 if name == "discard" else 0, REASON_MAX_CHARS)
-        action.add_argument("--reason", type=reason, required=name == "discard", default="")
-        actor = _text(1, OPERATOR_MAX_CHARS)
-        action.add_argument(
-            "--actor", type=actor, default=this_user(), help="name to record for the action"
-        )
-        if name == "replay":
-            action.add_argument(
-                "--all", action="store_true", help="replay every matching dead letter"
-            )
-            action.add_argument(
-                "--error-contains", help="with --all: only jobs whose error contains this text"
-            )
-            action.add_argument("--account", help="with --all: only jobs of this account")
-            limit = _number_up_to(dead_letters.REPLAY_JOBS_MAX)
-            action.add_argument("--limit", type=limit, default=dead_letters.REPLAY_JOBS_MAX)
-            action.add_argument(
-                "--dry-run", action="store_true", help="print the number of jobs and change nothing"
-            )
+@click.group(cls=Group)
+def jobs() -> None:
+    """Show jobs, replay or discard dead letters."""
 
 
-def _number_up_to(most: int) -> Callable[[str], int]:
-    def number(raw: str) -> int:
-        if not (raw.isascii() and raw.isdigit() and len(raw) < 20 and 1 <= int(raw) <= most):
-            raise argparse.ArgumentTypeError(f"must be a number from 1 to {most}, not {raw!r}")
-        return int(raw)
+@jobs.command("list", example="recon-worker jobs list --status failed", statuses=STATUSES)
+@click.option(
+    "--status",
+    type=click.Choice(JOB_STATUSES),
+    default="failed",
+    show_default=True,
+    help="Jobs in this status; failed ones are dead letters.",
+)
+@click.option(
+    "--limit",
+    type=arguments.WholeNumber(LIST_LIMIT_MAX),
+    default=50,
+    show_default=True,
+    help=f"Jobs to list, up to {LIST_LIMIT_MAX}.",
+)
+@click.option("--before", type=JOB_ID, help="Continue a list: jobs whose id is below this one.")
+@as_json("Print one JSON object per line.")
+def list_(status: str, limit: int, before: int | None, json_too: bool) -> int:
+    """List jobs in a status, newest first."""
+    from payments_core.queue import dead_letters
 
-    return number
+    def say(found: "Sequence[AnyRow]", database: str) -> None:
+        _print_jobs(found[:limit], json_too=json_too)
+        if len(found) > limit:
+            print(f"There are more: add --before {found[limit - 1].id}", file=sys.stderr)
+
+    return _run(lambda tx: dead_letters.list_jobs(tx, status, limit + 1, before), say)
 
 
-def _text(least: int, most: int) -> Callable[[str], str]:
-    def text(raw: str) -> str:
-        if not least <= len(raw) <= most or not _is_unicode(raw):
-            raise argparse.ArgumentTypeError(f"must be a text of {least} to {most} characters")
-        return raw
+@jobs.command(example="recon-worker jobs show 7", statuses=STATUSES)
+@click.argument("job_id", metavar="ID", type=JOB_ID)
+@as_json("Print JSON; this command always does.")
+def show(job_id: int, json_too: bool) -> int:
+    """Print the job with this ID as JSON."""
+    from payments_core.queue import dead_letters
 
-    return text
-
-
-def _is_unicode(raw: str) -> bool:
-    try:
-        raw.encode()
-    except UnicodeEncodeError:  # The argument's bytes are not UTF-8.
-        return False
-    return True
+    return _run(
+        lambda tx: dead_letters.get_job(tx, job_id),
+        lambda job, database: _print_json(job, indent=2),
+    )
 
 
-async def run(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
-    """Run the action; return exit status 0, or 1 after printing the reason."""
-    try:
-        if arguments.action == "list":
-            return await _list(engine, arguments)
-        if arguments.action == "show":
+@jobs.command(
+    example="recon-worker jobs replay 7 --reason 'the bug is fixed'\n"
+    "recon-worker jobs replay --all --error-contains timeout --dry-run",
+    statuses=STATUSES,
+)
+@click.argument("job_id", metavar="[ID]", type=JOB_ID, required=False)
+@click.option("--all", "every", is_flag=True, help="Replay every matching dead letter.")
+@click.option("--error-contains", help="With --all: only jobs whose error contains this text.")
+@click.option("--account", help="With --all: only jobs of this account.")
+@click.option(
+    "--limit",
+    type=arguments.WholeNumber(REPLAY_JOBS_MAX),
+    default=REPLAY_JOBS_MAX,
+    show_default=True,
+    help="With --all: jobs to replay, oldest first.",
+)
+@click.option("--dry-run", is_flag=True, help="With --all: print their number, change nothing.")
+@click.option(
+    "--reason", type=arguments.Text(0, REASON_MAX_CHARS), default="", help="Why, for the record."
+)
+@arguments.actor()
+@arguments.yes()
+@as_json()
+def replay(job_id: int | None, every: bool, **options: Any) -> int:
+    """Return the dead letter with this ID, or --all, to the queue with all attempts."""
+    if (job_id is None) != every:
+        raise click.UsageError("Name one job's id, or --all.")
+    return _replay_all(**options) if job_id is None else _replay_one(job_id, **options)
+
+
+def _replay_one(job_id: int, *, actor: str, reason: str, json_too: bool, **_: Any) -> int:
+    from payments_core.audit_log import Operator
+    from payments_core.queue import dead_letters
+
+    def say(job: "AnyRow", database: str) -> None:
+        text = f"replayed job {job_id} in {database}"
+        print(json.dumps({"replayed": [job_id]}) if json_too else text)
+
+    return _run(lambda tx: dead_letters.replay(tx, job_id, Operator(actor), reason), say)
+
+
+def _replay_all(
+    *,
+    error_contains: str | None,
+    account: str | None,
+    limit: int,
+    dry_run: bool,
+    reason: str,
+    actor: str,
+    yes: bool,
+    json_too: bool,
+) -> int:
+    from payments_core.audit_log import Operator
+    from payments_core.queue import dead_letters
+
+    which = dead_letters.DeadLetterFilter(error_contains=error_contains, account_id=account)
+
+    def say_count(count: int, database: str) -> None:
+        text = f"would replay {count} in {database}"
+        if dry_run:
+            print(json.dumps({"would_replay": count}) if json_too else text)
+        elif count:
+            output.confirm(f"Replay {count} dead letters in {database}?")
+
+    def say(ids: list[int], database: str) -> None:
+        text = f"replayed {len(ids)} in {database}"
+        print(json.dumps({"replayed": ids}) if json_too else text)
+
+    if dry_run or not yes:
+        status = _run(lambda tx: dead_letters.count_dead(tx, which, limit), say_count)
+        if dry_run or status:
+            return status
+    return _run(
+        lambda tx: dead_letters.replay_matching(tx, which, limit, Operator(actor), reason), say
+    )
+
+
+@jobs.command(example="recon-worker jobs discard 7 --reason 'entered twice'", statuses=STATUSES)
+@click.argument("job_id", metavar="ID", type=JOB_ID)
+@click.option(
+    "--reason",
+    type=arguments.Text(1, REASON_MAX_CHARS),
+    required=True,
+    help="Why, for the record and the payment's result.",
+)
+@arguments.actor()
+@as_json()
+def discard(job_id: int, reason: str, actor: str, json_too: bool) -> int:
+    """Give up the dead letter with this ID: its payment fails."""
+    from payments_core.audit_log import Operator
+    from payments_core.queue import dead_letters
+
+    def say(job: "AnyRow", database: str) -> None:
+        text = f"discarded job {job_id} in {database}; its payment failed"
+        print(json.dumps({"discarded": job_id}) if json_too else text)
+
+    return _run(lambda tx: dead_letters.discard(tx, job_id, Operator(actor), reason), say)
+
+
+def _run(
+    work: "Callable[[AsyncConnection], Awaitable[Result]]", say: Callable[[Any, str], None]
+) -> int:
+    """Run the work in a transaction; after the commit, say its result and the database's name."""
+    from payments_core.cli.database import name_of, run_on_database
+    from payments_core.config import read_settings
+    from payments_core.db.engine import transaction
+    from payments_core.queue.dead_letters import JobNotDead, JobNotFound
+    from recon_worker.settings import WorkerSettings
+
+    settings = read_settings(WorkerSettings)
+    database = name_of(settings)
+
+    async def on_engine(engine: "AsyncEngine") -> int:
+        try:
             async with transaction(engine) as tx:
-                job = await dead_letters.get_job(tx, arguments.id)
-            print(json.dumps(job._asdict(), default=str, indent=2))
-            return 0
-        if arguments.action == "discard":
-            async with transaction(engine) as tx:
-                await dead_letters.discard(
-                    tx, arguments.id, Operator(arguments.actor), arguments.reason
-                )
-            print(f"discarded job {arguments.id}; its payment failed")
-            return 0
-        return await _replay(engine, arguments)
-    except (JobNotFound, JobNotDead) as error:
-        print(error, file=sys.stderr)
-        return 1
-
-
-async def _list(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
-    async with transaction(engine) as tx:
-        jobs = await dead_letters.list_jobs(tx, arguments.status, arguments.limit)
-    _print_jobs(jobs)
-    return 0
-
-
-async def _replay(engine: AsyncEngine, arguments: argparse.Namespace) -> int:
-    if (arguments.id is None) != arguments.all:
-        print("name one job's id, or --all", file=sys.stderr)
-        return 1
-    if not arguments.all:
-        async with transaction(engine) as tx:
-            await dead_letters.replay(tx, arguments.id, Operator(arguments.actor), arguments.reason)
-        print(f"replayed job {arguments.id}")
+                result = await work(tx)
+        except (JobNotFound, JobNotDead) as error:
+            print(f"{str(error).rstrip('.')}, in {database}", file=sys.stderr)
+            return 1
+        say(result, database)
         return 0
-    which = DeadLetterFilter(error_contains=arguments.error_contains, account_id=arguments.account)
-    async with transaction(engine) as tx:
-        if arguments.dry_run:
-            print(f"would replay {await dead_letters.count_dead(tx, which, arguments.limit)}")
-            return 0
-        ids = await dead_letters.replay_matching(
-            tx, which, arguments.limit, Operator(arguments.actor), arguments.reason
-        )
-    print(f"replayed {len(ids)}")
-    return 0
+
+    return run_on_database(settings, on_engine, "recon-worker-cli")
 
 
-def _print_jobs(jobs: Sequence[AnyRow]) -> None:
-    if not jobs:
+def _print_jobs(found: "Sequence[AnyRow]", *, json_too: bool) -> None:
+    if json_too:
+        for job in found:
+            _print_json(job)
+        return
+    if not found:
         print("no such jobs")
         return
-    print(f"{'ID':>10}  {'PAYMENT':<36}  {'TRIES':>7}  {'UPDATED':<19}  ERROR")
-    for job in jobs:
-        tries = f"{job.attempts}/{job.max_attempts}"
-        error = (job.last_error or "").replace("\n", " ")[:80]
-        print(f"{job.id:>10}  {job.payment_id}  {tries:>7}  {job.updated_at:%F %T}  {error}")
+    rows = [
+        (
+            str(job.id),
+            str(job.payment_id),
+            f"{job.attempts}/{job.max_attempts}",
+            output.shown_time(job.updated_at),
+            " ".join((job.last_error or "").split()),
+        )
+        for job in found
+    ]
+    headings = ("ID", "PAYMENT", "TRIES", "UPDATED", "ERROR")
+    print(output.as_table(headings, rows, ("ERROR",), output.terminal_width()))
+
+
+def _print_json(job: "AnyRow", indent: int | None = None) -> None:
+    print(json.dumps(job._asdict(), default=str, indent=indent))

@@ -1,6 +1,5 @@
 """`recon-worker audit --seal` and its kin, as an operator has them."""
 
-import argparse
 import json
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -10,31 +9,32 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.config import read_settings
-from recon_worker.sealing import cli
+from recon_worker.__main__ import main
 from recon_worker.settings import WorkerSettings
+from testkit.command_line import Answer, CommandLine
 from testkit.database.audit_command import audit_command
 from testkit.database.backlog import Sql
 from testkit.database.sealed_ledger import add_entries, rewrite_chain, seal_all
 from testkit.database.settled_ledger import break_ledger
 
 KEY = b"k" * 32
-Audit = Callable[..., Coroutine[Any, Any, tuple[int, str, str]]]
+Audit = Callable[..., Coroutine[Any, Any, Answer]]
 
 
 @pytest.fixture
-def audit(engine: AsyncEngine, capsys: pytest.CaptureFixture[str]) -> Audit:
+def audit(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    worker_url_of_database: str,
+    tmp_path: Path,
+) -> Audit:
     """`await audit("--seal", ...)`: exit status, stdout and stderr of the command."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--full", action="store_true")
-    cli.add_arguments(parser)
+    command = CommandLine(monkeypatch, capsys, main, "audit", DATABASE_URL=worker_url_of_database)
+    file = tmp_path / "seal-keys"
 
-    async def run(*words: str, keys: tuple[bytes, ...] = ()) -> tuple[int, str, str]:
-        arguments = parser.parse_args(words)
-        cli.check_arguments(parser, arguments)
-        capsys.readouterr()
-        status = await cli.run(engine, arguments, keys)
-        output = capsys.readouterr()
-        return status, output.out, output.err
+    async def run(*words: str, keys: tuple[bytes, ...] = ()) -> Answer:
+        file.write_bytes(b"\n".join(keys))
+        return await command(*words, **({"RECON_WORKER_SEAL_KEY_FILE": str(file)} if keys else {}))
 
     return run
 
@@ -222,16 +222,16 @@ async def test_a_head_is_signed_with_the_key_and_only_with_it(audit: Audit) -> N
     [
         ["--from", "2"],
         ["--seal", "--from", "0"],
-        ["--json"],
+        ["--export-head", "-", "--json"],
         ["--export-head", "-", "--seal"],
         ["--sign-head", "--export-head", "-"],
         ["--full", "--check-head", "x"],
     ],
 )
 async def test_options_that_make_no_sense_are_refused(audit: Audit, words: list[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        await audit(*words)
-    assert ended.value.code == 2
+    status, text, error = await audit(*words)
+    assert (status, text) == (2, "")
+    assert "Error: " in error
 
 
 def test_a_key_file_that_is_none_stops_the_start(

@@ -1,243 +1,275 @@
-"""payments-api keys: create, list, rotate, revoke. Keys go to standard output, notes to stderr."""
+"""`payments-api keys`: keys go to standard output, notes to standard error."""
 
-import argparse
-import asyncio
 import json
 import os
-import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from sqlalchemy.ext.asyncio import AsyncConnection
+import click
 
 from payments_api.auth.caller import SCOPES
-from payments_api.auth.key_cache import LIFETIME_SECONDS, REFRESH_SECONDS
-from payments_api.auth.keys import (
-    KeyGrant,
-    KeyRefused,
-    KeyRevoked,
-    add_key,
-    checked_key_id,
-    ensure_key,
-    id_of,
-    list_keys,
-    new_key,
-    revoke_key,
-    rotate_key,
-)
-from payments_core.audit_log import (
-    Operator,
-    record_action,
-    this_user,
-)
-from payments_core.command_line import DATABASE_ERRORS, database_failure
-from payments_core.db.engine import AnyRow, create_engine, transaction
-from payments_core.domain.statuses import OPERATOR_MAX_CHARS, OperatorAction
+from payments_core.cli import arguments, output
+from payments_core.cli.program import Group, as_json
+from payments_core.domain.statuses import OperatorAction
 
-GRACE_DEFAULT = timedelta(hours=24)
-LIFE_MAX = timedelta(days=36_500)
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from payments_core.db.engine import AnyRow
+
+Result = TypeVar("Result")
+
+GRACE_DEFAULT = "24h"
 KEY_BYTES_MAX = 200
-PAGE_KEY_NAME = "payments-ui"
-_SPAN = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_COLUMNS = ("id", "name", "scopes", "tenant", "created", "last used", "expires", "revoked")
+LIST_LIMIT_MAX = 10_000
+STATUSES = "0 done; 1 refused: the key, the name or a scope is wrong; 2 the database failed."
+_HEADINGS = ("id", "name", "scopes", "tenant", "created", "last used", "expires", "revoked")
 
 
-def add_commands(parser: argparse.ArgumentParser) -> None:
-    """Add the sub-commands of `keys`."""
-    commands = parser.add_subparsers(dest="keys_command", required=True)
-    creating = commands.add_parser("create", help="create a key and print it, once")
-    creating.add_argument("--name", required=True, help="a name that says who uses the key")
-    creating.add_argument(
-        "--scopes", required=True, help=f"comma-separated scopes, or all: {', '.join(SCOPES)}"
-    )
-    creating.add_argument(
-        "--tenant", help="restrict the key to this tenant's payments and accounts"
-    )
-    creating.add_argument(
-        "--expires-in", type=_span, help="lifetime such as 12h or 90d (default: no expiry)"
-    )
-    made = creating.add_mutually_exclusive_group()
-    made.add_argument(
-        "--from-env", metavar="VARIABLE", help="register the key in this environment variable"
-    )
-    made.add_argument(
-        "--from-file", metavar="FILE", help="register the key in this file; - reads standard input"
-    )
-    commands.add_parser("generate", help="print a new key without storing it, for a secret store")
-    listing = commands.add_parser("list", help="list the keys, without their secrets")
-    listing.add_argument("--all", action="store_true", help="include revoked and expired keys")
-    listing.add_argument("--json", action="store_true", help="print one JSON object per line")
-    rotating = commands.add_parser(
-        "rotate", help="create a successor; the old key ends after the grace period"
-    )
-    rotating.add_argument("id")
-    rotating.add_argument(
-        "--grace",
-        type=_span,
-        default=GRACE_DEFAULT,
-        help="how long the old key stays valid (default: 24h)",
-    )
-    revoking = commands.add_parser("revoke", help="revoke a key now, for good")
-    revoking.add_argument("id")
-    for command in (creating, rotating, revoking):
-        command.add_argument(
-            "--actor",
-            type=_actor,
-            default=this_user(),
-            help="the operator to record (default: the current user)",
-        )
+@click.group(cls=Group)
+def keys() -> None:
+    """Create, list, rotate and revoke API keys."""
 
 
-def _actor(text: str) -> str:
-    if not 1 <= len(text) <= OPERATOR_MAX_CHARS:
-        raise argparse.ArgumentTypeError(f"must have 1 to {OPERATOR_MAX_CHARS} characters")
-    return text
+@keys.command(
+    example="payments-api keys create --name shop --scopes payments:write,payments:read"
+    " --expires-in 90d",
+    statuses=STATUSES,
+)
+@click.option("--name", required=True, help="A name that says who uses the key.")
+@click.option(
+    "--scopes", required=True, help=f"Comma-separated scopes, or all: {', '.join(SCOPES)}."
+)
+@click.option("--tenant", help="Restrict the key to this tenant's payments and accounts.")
+@click.option(
+    "--expires-in", type=arguments.Span(), help="Lifetime such as 12h or 90d. Default: no expiry."
+)
+@click.option("--from-env", metavar="VARIABLE", help="Register the key in this variable.")
+@click.option(
+    "--from-file", metavar="FILE", help="Register the key in this file; - reads standard input."
+)
+@arguments.actor()
+@as_json()
+def create(
+    name: str,
+    scopes: str,
+    tenant: str | None,
+    expires_in: timedelta | None,
+    from_env: str | None,
+    from_file: str | None,
+    actor: str,
+    json_too: bool,
+) -> int:
+    """Create a key and print it, once."""
+    from payments_api.auth.keys import KeyGrant, add_key, ensure_key, id_of, new_key
+
+    if from_env and from_file:
+        raise click.UsageError("--from-env and --from-file exclude each other.")
+
+    async def work(tx: "AsyncConnection") -> tuple[str, bool | None]:
+        names = SCOPES if scopes == "all" else scopes.split(",")
+        ends = None if expires_in is None else datetime.now(UTC) + expires_in
+        grant = KeyGrant(name, frozenset(scope.strip() for scope in names), tenant, ends)
+        given = _given_key(from_env, from_file)
+        key = given or new_key()
+        new = None
+        if given is None:
+            await add_key(tx, key, grant)
+        else:
+            new = await ensure_key(tx, given, grant)
+        # Recorded for an existing key too: its name and scopes may have changed.
+        await _record(tx, "create_key", actor, f"{id_of(key)}, {grant.name}")
+        return key, new
+
+    def say(made: tuple[str, bool | None], database: str) -> None:
+        key, new = made
+        if new is not None:
+            text = f"key {id_of(key)} is {'registered' if new else 'registered already'}"
+            print(json.dumps({"id": id_of(key)}) if json_too else f"{text} in {database}")
+            return
+        print(f"The key in {database}, shown only once:", file=sys.stderr)
+        print(json.dumps({"id": id_of(key), "key": key}) if json_too else key)
+
+    return _run(work, say)
 
 
-def _span(text: str) -> timedelta:
-    matched = _SPAN.fullmatch(text)
-    span = timedelta(**{_UNITS[matched[2]]: int(matched[1])}) if matched else None
-    if span is None or span > LIFE_MAX:
-        raise argparse.ArgumentTypeError("must be a number with the unit s, m, h or d, such as 90d")
-    return span
+@keys.command(
+    example="PAYMENTS_UI_API_KEY=$(payments-api keys generate)", statuses="0 the key is printed."
+)
+@as_json()
+def generate(json_too: bool) -> int:
+    """Print a new key without storing it, for a secret store."""
+    from payments_api.auth.keys import new_key
 
-
-def run_keys(dsn: str, arguments: argparse.Namespace) -> int:
-    """Run a command. Exit status: 0 done, 1 refused, 2 the database does not answer or refuses."""
-    if arguments.keys_command == "generate":
-        print(new_key())
-        return 0
-    try:
-        print(asyncio.run(_do(dsn, arguments)))
-    except KeyRefused as error:
-        print(f"keys: {error}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        raise
-    except DATABASE_ERRORS as error:
-        print(f"keys: {database_failure(error)}", file=sys.stderr)
-        return 2
+    key = new_key()
+    print(json.dumps({"key": key}) if json_too else key)
     return 0
 
 
-async def register_page(dsn: str, key: str) -> str:
-    """Store the page's own key unless it exists; return what happened. Raises KeyRefused.
+@keys.command("list", example="payments-api keys list --all", statuses=STATUSES)
+@click.option("--all", "ended_too", is_flag=True, help="Include revoked and expired keys.")
+@click.option(
+    "--limit",
+    type=arguments.WholeNumber(LIST_LIMIT_MAX),
+    default=100,
+    show_default=True,
+    help="Keys to list, oldest first.",
+)
+@click.option("--after", metavar="ID", help="Continue a list: keys newer than this one.")
+@as_json("Print one JSON object per line.")
+def list_(ended_too: bool, limit: int, after: str | None, json_too: bool) -> int:
+    """List the keys, without their secrets."""
+    from payments_api.auth.keys import list_keys
 
-    A revoked key stays revoked, and this is no failure: the migration runs again with the existing
-    Secret, and a page without a key must not keep the schema from its release.
-    """
-    grant = KeyGrant(PAGE_KEY_NAME, frozenset(SCOPES))
-    engine = create_engine(dsn, application_name="payments-keys", pool_size=1)
-    try:
+    def say(rows: "Sequence[AnyRow]", database: str) -> None:
+        shown = rows[:limit]
+        if json_too:
+            for row in shown:
+                print(json.dumps(row._asdict(), default=_json_time))
+        else:
+            texts = ("name", "scopes", "tenant")
+            width = output.terminal_width()
+            print(output.as_table(_HEADINGS, [_cells(row) for row in shown], texts, width))
+        if len(rows) > limit:
+            print(f"There are more: add --after {shown[-1].id}", file=sys.stderr)
+
+    return _run(lambda tx: list_keys(tx, ended_too=ended_too, limit=limit + 1, after=after), say)
+
+
+@keys.command(example="payments-api keys rotate 0a1b2c3d4e5f --grace 24h", statuses=STATUSES)
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--grace",
+    type=arguments.Span(),
+    default=GRACE_DEFAULT,
+    show_default=True,
+    help="How long the old key stays valid.",
+)
+@arguments.actor()
+@as_json()
+def rotate(key_id: str, grace: timedelta, actor: str, json_too: bool) -> int:
+    """Create a successor of the key with this ID, which ends after the grace period."""
+    from payments_api.auth.keys import checked_key_id, id_of, rotate_key
+
+    async def work(tx: "AsyncConnection") -> tuple[str, str]:
+        old = checked_key_id(key_id)
+        key = await rotate_key(tx, old, grace)
+        await _record(tx, "rotate_key", actor, f"{old}, to {id_of(key)}")
+        return old, key
+
+    def say(rotated: tuple[str, str], database: str) -> None:
+        old, key = rotated
+        note = f"Key {old} in {database} ends in {grace}. Its successor, shown only once:"
+        print(note, file=sys.stderr)
+        found = {"id": id_of(key), "key": key, "replaces": old}
+        print(json.dumps(found) if json_too else key)
+
+    return _run(work, say)
+
+
+@keys.command(example="payments-api keys revoke 0a1b2c3d4e5f", statuses=STATUSES)
+@click.argument("key_ids", metavar="ID...", nargs=-1, required=True)
+@arguments.actor()
+@arguments.yes()
+@as_json()
+def revoke(key_ids: tuple[str, ...], actor: str, yes: bool, json_too: bool) -> int:
+    """Revoke the keys with these IDs now, for good. Several ask for confirmation."""
+    from payments_api.auth.key_cache import LIFETIME_SECONDS, REFRESH_SECONDS
+    from payments_api.auth.keys import checked_key_id, revoke_key
+    from payments_core.db.engine import transaction
+
+    async def work(engine: "AsyncEngine", database: str) -> int:
+        ids = list(dict.fromkeys(map(checked_key_id, key_ids)))
+        if len(ids) > 1 and not yes:
+            output.confirm(f"Revoke {len(ids)} keys in {database}?")
+        revoked: list[str] = []
+        with output.progress("keys", len(ids)) as advance:
+            for key_id in ids:
+                async with transaction(engine) as tx:
+                    if await revoke_key(tx, key_id):
+                        await _record(tx, "revoke_key", actor, key_id)
+                        revoked.append(key_id)
+                advance(1)
+        if json_too:
+            print(json.dumps({"revoked": revoked}))
+            return 0
+        for key_id in ids:
+            already = "" if key_id in revoked else " was revoked already"
+            print(f"key {key_id}{already or ' is revoked'} in {database}")
+        if revoked:
+            print(
+                f"every process refuses it within {REFRESH_SECONDS:.0f} s, or within"
+                f" {LIFETIME_SECONDS:.0f} s if it cannot reach the database"
+            )
+        return 0
+
+    return _run_on_engine(work)
+
+
+def _run(
+    work: "Callable[[AsyncConnection], Awaitable[Result]]", say: Callable[[Any, str], None]
+) -> int:
+    """Run the work in a transaction; after the commit, say its result and the database's name."""
+    from payments_core.db.engine import transaction
+
+    async def on_engine(engine: "AsyncEngine", database: str) -> int:
         async with transaction(engine) as tx:
-            new = await ensure_key(tx, key, grant)
-            if new:
-                await _record(tx, "create_key", this_user(), f"{id_of(key)}, {grant.name}")
-        return f"key {id_of(key)} of the page is {'registered' if new else 'registered already'}"
-    except KeyRevoked as error:
-        return f"the page has no valid key: {error}"
-    finally:
-        await engine.dispose()
+            result = await work(tx)
+        say(result, database)
+        return 0
+
+    return _run_on_engine(on_engine)
 
 
-async def _do(dsn: str, arguments: argparse.Namespace) -> str:
-    engine = create_engine(dsn, application_name="payments-keys", pool_size=1)
+def _run_on_engine(work: "Callable[[AsyncEngine, str], Awaitable[int]]") -> int:
+    from payments_api.auth.keys import KeyRefused
+    from payments_api.settings import ApiSettings
+    from payments_core.cli.database import name_of, run_on_database
+    from payments_core.config import read_settings
+
+    settings = read_settings(ApiSettings)
     try:
-        async with transaction(engine) as tx:
-            return await _COMMANDS[arguments.keys_command](tx, arguments)
-    finally:
-        await engine.dispose()
+        return run_on_database(
+            settings, lambda engine: work(engine, name_of(settings)), "payments-keys"
+        )
+    except KeyRefused as error:
+        print(f"keys: {error}", file=sys.stderr)
+        return 1
 
 
-async def _create(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
-    life = arguments.expires_in
-    scopes = SCOPES if arguments.scopes == "all" else arguments.scopes.split(",")
-    grant = KeyGrant(
-        arguments.name,
-        frozenset(scope.strip() for scope in scopes),
-        arguments.tenant,
-        None if life is None else datetime.now(UTC) + life,
-    )
-    given = _given_key(arguments)
-    if given is None:
-        key = new_key()
-        await add_key(tx, key, grant)
-        await _record(tx, "create_key", arguments.actor, f"{id_of(key)}, {grant.name}")
-        print("The key is shown only once:", file=sys.stderr)
-        return key
-    new = await ensure_key(tx, given, grant)
-    # Recorded for an existing key too: its name and scopes may have changed.
-    await _record(tx, "create_key", arguments.actor, f"{id_of(given)}, {grant.name}")
-    return f"key {id_of(given)} is {'registered' if new else 'registered already'}"
-
-
-async def _record(tx: AsyncConnection, action: OperatorAction, actor: str, which: str) -> None:
+async def _record(tx: "AsyncConnection", action: OperatorAction, actor: str, which: str) -> None:
     """Record the action in its own transaction; a key's id is no secret."""
+    from payments_core.audit_log import Operator, record_action
+
     await record_action(tx, action, Operator(actor), which)
 
 
-def _given_key(arguments: argparse.Namespace) -> str | None:
-    if arguments.from_env:
-        key = os.environ.get(arguments.from_env)
+def _given_key(from_env: str | None, from_file: str | None) -> str | None:
+    from payments_api.auth.keys import KeyRefused
+
+    if from_env:
+        key = os.environ.get(from_env)
         if not key:
-            raise KeyRefused(f"the variable {arguments.from_env} is empty or not set")
+            raise KeyRefused(f"the variable {from_env} is empty or not set")
         return key.strip()
-    if not arguments.from_file:
+    if not from_file:
         return None
-    if arguments.from_file == "-":
+    if from_file == "-":
         return sys.stdin.read(KEY_BYTES_MAX).strip()
     try:
-        with Path(arguments.from_file).open() as file:
+        with Path(from_file).open() as file:
             return file.read(KEY_BYTES_MAX).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise KeyRefused(f"cannot read {arguments.from_file}: {error}") from None
-
-
-async def _list(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
-    rows = await list_keys(tx, ended_too=arguments.all)
-    if arguments.json:
-        return "\n".join(json.dumps(row._asdict(), default=_json_time) for row in rows)
-    return _table([_COLUMNS, *map(_cells, rows)])
+        raise KeyRefused(f"cannot read {from_file}: {error}") from None
 
 
 def _json_time(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def _cells(row: AnyRow) -> tuple[str, ...]:
+def _cells(row: "AnyRow") -> tuple[str, ...]:
     times = (row.created_at, row.last_used_at, row.expires_at, row.revoked_at)
-    shown = ("-" if at is None else at.strftime("%Y-%m-%d %H:%M") for at in times)
-    return row.id, row.name, ",".join(row.scopes), row.tenant or "-", *shown
-
-
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
-
-
-async def _rotate(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
-    key_id = checked_key_id(arguments.id)
-    key = await rotate_key(tx, key_id, arguments.grace)
-    await _record(tx, "rotate_key", arguments.actor, f"{key_id}, to {id_of(key)}")
-    print(
-        f"Key {key_id} ends in {arguments.grace}. Its successor, shown only once:", file=sys.stderr
-    )
-    return key
-
-
-async def _revoke(tx: AsyncConnection, arguments: argparse.Namespace) -> str:
-    key_id = checked_key_id(arguments.id)
-    if not await revoke_key(tx, key_id):
-        return f"key {key_id} was revoked already"
-    await _record(tx, "revoke_key", arguments.actor, key_id)
-    return (
-        f"key {key_id} is revoked: every process refuses it within {REFRESH_SECONDS:.0f} s, or"
-        f" within {LIFETIME_SECONDS:.0f} s if it cannot reach the database"
-    )
-
-
-_COMMANDS = {"create": _create, "list": _list, "rotate": _rotate, "revoke": _revoke}
+    return row.id, row.name, ",".join(row.scopes), row.tenant or "-", *map(output.shown_time, times)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, insert, or_, select, update
+from sqlalchemy import func, insert, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.auth.caller import JOBS_ADMIN, SCOPES
@@ -139,8 +139,13 @@ async def ensure_key(tx: AsyncConnection, key: str, grant: KeyGrant) -> bool:
     return False
 
 
-async def list_keys(tx: AsyncConnection, *, ended_too: bool) -> Sequence[AnyRow]:
-    """Return the keys, oldest first, without hashes; `ended_too` adds revoked and expired ones."""
+async def list_keys(
+    tx: AsyncConnection, *, ended_too: bool, limit: int, after: str | None = None
+) -> Sequence[AnyRow]:
+    """Return the keys, oldest first, without hashes; `ended_too` adds revoked and expired ones.
+
+    They are newer than the key with the id `after`. Raises KeyRefused if there is none.
+    """
     shown = [column for column in api_keys.c if column.name != "secret_hash"]
     query = select(*shown)
     if not ended_too:
@@ -148,7 +153,15 @@ async def list_keys(tx: AsyncConnection, *, ended_too: bool) -> Sequence[AnyRow]
             api_keys.c.revoked_at.is_(None),
             or_(api_keys.c.expires_at.is_(None), api_keys.c.expires_at > func.now()),
         )
-    return (await tx.execute(query.order_by(api_keys.c.created_at, api_keys.c.id))).all()
+    position = tuple_(api_keys.c.created_at, api_keys.c.id)
+    if after is not None:
+        last = select(api_keys.c.created_at, api_keys.c.id).where(api_keys.c.id == after)
+        row = (await tx.execute(last)).one_or_none()
+        if row is None:
+            raise KeyRefused(f"no key has the id {after}")
+        query = query.where(position > tuple_(*row))
+    query = query.order_by(api_keys.c.created_at, api_keys.c.id).limit(limit)
+    return (await tx.execute(query)).all()
 
 
 async def rotate_key(tx: AsyncConnection, key_id: str, grace: timedelta) -> str:

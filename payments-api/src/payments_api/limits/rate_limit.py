@@ -5,14 +5,13 @@ for each client: the time at which its quota is full again. See docs/decisions/0
 """
 
 import math
-import re
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
 from throttled import MemoryStore, RateLimiterType, Throttled, rate_limiter, utils
 
 from payments_api.http.errors import RateLimited
+from payments_api.limits.quota import Quota
 
 CLIENTS_MAX = 100_000  # Beyond it the least recently seen client is forgotten.
 # A request costs so many units. The library adds fractions of seconds, whose rounding must not
@@ -21,24 +20,6 @@ CLIENTS_MAX = 100_000  # Beyond it the least recently seen client is forgotten.
 UNITS_MIN = 100
 UNIT_SECONDS_MAX = 0.01
 ROUNDING_SECONDS = 1e-6
-_PERIODS = {"second": 1, "minute": 60, "hour": 3600}
-_QUOTA = re.compile(r"\s*(\d{1,9})\s*/\s*(second|minute|hour)s?\s*", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Quota:
-    """A number of requests in a number of seconds; all of them may come in one burst."""
-
-    requests: int
-    seconds: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Quota":
-        """Parse "200/second" or "1000/minute". Raises ValueError."""
-        matched = _QUOTA.fullmatch(text)
-        if matched is None or int(matched[1]) < 1:
-            raise ValueError("write it as 200/second, 1000/minute or 5000/hour")
-        return cls(int(matched[1]), _PERIODS[matched[2].lower()])
 
 
 class LimitDecision(NamedTuple):

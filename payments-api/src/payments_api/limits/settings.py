@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
-from payments_api.limits.rate_limit import Quota
+from payments_api.limits.quota import Quota
 from payments_core.config import Seconds
 from payments_core.http.client_address import ForwardedHeader, Network, networks_of
 from payments_core.server.options import CONNECTIONS_MAX

@@ -32,6 +32,7 @@ OPERATOR_ACTIONS: tuple[OperatorAction, ...] = get_args(OperatorAction)
 
 OPERATOR_MAX_CHARS = 200
 REASON_MAX_CHARS = 1000
+REPLAY_JOBS_MAX = 1_000  # In one transaction.
 ERROR_FILTER_MAX_CHARS = 500  # The text of the filter for dead letters.
 
 # A worker is alive if its last heartbeat is at most this old: three missed ones and a margin.

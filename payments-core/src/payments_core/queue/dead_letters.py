@@ -11,9 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from payments_core.audit_log import Operator, record_action
 from payments_core.db.engine import AnyRow
 from payments_core.db.tables import constant, payments, recon_jobs, reconciliation_results
+from payments_core.domain.statuses import REPLAY_JOBS_MAX
 
 OPERATOR_RULE_VERSION = 0  # An operator's decision: no rule for the auditor to apply again.
-REPLAY_JOBS_MAX = 1_000
 
 
 class JobNotFound(LookupError):

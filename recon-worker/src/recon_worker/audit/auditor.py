@@ -1,7 +1,7 @@
 """The auditor: checks the invariants, incrementally at short intervals or in full on demand."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -10,11 +10,14 @@ from uuid import UUID
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from payments_core.db.engine import single_statement
 from payments_core.domain.payments import first_id_at
 from recon_worker.audit.exclusion import alone
 from recon_worker.audit.invariants import INVARIANTS, OFFENDERS_SHOWN_MAX, Invariant, Window
 
 Mode = Literal["incremental", "full"]
+# Called with a table and the number of its rows that were read, None for all.
+Advance = Callable[[Window, int | None], None]
 
 CHUNK_ROWS = 20_000  # For each statement, so that none runs long.
 HORIZON_WAIT_SECONDS = 20.0  # Our own transactions end sooner: db/engine.py bounds them.
@@ -40,7 +43,24 @@ class Finding:
         self.offenders.extend(rows[: OFFENDERS_SHOWN_MAX - len(self.offenders)])
 
 
-async def audit(engine: AsyncEngine, mode: Mode) -> list[Finding] | None:
+async def rows_by_window(engine: AsyncEngine) -> tuple[dict[Window, int], int]:
+    """Return each table's rows and the rows that a full audit reads, both as estimated."""
+    names = [window for window in Window if window is not Window.NONE]
+    query = text(
+        "SELECT relname, greatest(reltuples, 0)::bigint AS rows FROM pg_class"
+        " WHERE oid = ANY (CAST(CAST(:names AS text[]) AS regclass[]))"
+    )
+    async with single_statement(engine) as connection:
+        found = (await connection.execute(query, {"names": names})).all()
+    sizes = {Window(row.relname): row.rows for row in found}
+    chunked = (Window.ENTRIES, Window.RESULTS, Window.PAYMENTS)
+    whole = (invariant.window for invariant in INVARIANTS if invariant.full_query)
+    return sizes, sum(sizes[window] for window in (*chunked, *whole))
+
+
+async def audit(
+    engine: AsyncEngine, mode: Mode, advance: Advance = lambda window, rows: None
+) -> list[Finding] | None:
     """Check every invariant; return None if another audit is running.
 
     An incremental audit covers the rows posted, settled or created since the last audit; a full
@@ -54,7 +74,7 @@ async def audit(engine: AsyncEngine, mode: Mode) -> list[Finding] | None:
             try:
                 # The windows differ greatly in size, so a generic plan would be slow for some.
                 await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
-                findings = await audit_on(connection, mode)
+                findings = await audit_on(connection, mode, advance)
                 await connection.exec_driver_sql("RESET plan_cache_mode")
             except BaseException:
                 # Close it: a connection with this plan mode must not return to the pool.
@@ -71,7 +91,9 @@ class _Ends:
     at: datetime | None
 
 
-async def audit_on(connection: AsyncConnection, mode: Mode) -> list[Finding]:
+async def audit_on(
+    connection: AsyncConnection, mode: Mode, advance: Advance = lambda window, rows: None
+) -> list[Finding]:
     """Check every invariant on this connection; the caller excludes other audits."""
     progress = (await connection.execute(text("SELECT * FROM audit_progress"))).mappings().one()
     ends = await (_safe_ends(connection) if mode == "incremental" else _all(connection))
@@ -80,12 +102,13 @@ async def audit_on(connection: AsyncConnection, mode: Mode) -> list[Finding]:
         # Before any bookmark moves, so that an interrupted audit checks them again.
         await _audit_late_payments(connection, progress, ends, findings)
     for window in (Window.ENTRIES, Window.RESULTS, Window.PAYMENTS):
-        await _audit_window(connection, mode, window, progress, ends, findings)
+        await _audit_window(connection, mode, window, progress, ends, findings, advance)
     for invariant in INVARIANTS:
         if invariant.window is Window.NONE:
             findings[invariant.name].add(await _rows(connection, invariant.query))
         if mode == "full" and invariant.full_query:
             findings[invariant.name].add(await _rows(connection, invariant.full_query))
+            advance(invariant.window, None)
     await _store(connection, mode, findings.values())
     if ends.at is not None:
         await connection.execute(
@@ -101,6 +124,7 @@ async def _audit_window(
     progress: RowMapping,
     ends: _Ends,
     findings: Mapping[str, Finding],
+    advance: Advance,
 ) -> None:
     """Check the invariants of one window, chunk by chunk."""
     column = f"{window.removeprefix('ledger_').removeprefix('reconciliation_')}_verified_to"
@@ -109,6 +133,7 @@ async def _audit_window(
     async for lo, hi in _chunks(connection, window, start, ends.ids[window]):
         for invariant in of_window:
             findings[invariant.name].add(await _rows(connection, invariant.query, lo=lo, hi=hi))
+        advance(window, CHUNK_ROWS)
         if mode == "incremental":
             # The bookmark survives an interrupted audit, so findings are stored before it moves.
             await _store(connection, mode, [f for f in findings.values() if f.offending])
@@ -246,19 +271,3 @@ async def last_findings(connection: AsyncConnection) -> tuple[dict[str, int], fl
         )
     ).all()
     return {row.invariant: row.offending for row in rows}, rows[0].age if rows else None
-
-
-def as_table(findings: Sequence[Finding]) -> str:
-    """Return the findings as text: one line for each invariant, followed by its offending rows."""
-    lines = []
-    for finding in findings:
-        mark = "ok    " if not finding.offending else "BROKEN"
-        lines.append(f"{mark}  {finding.invariant.name:<32} {finding.invariant.title}")
-        lines.extend(
-            " " * 10 + "  ".join(f"{key}={value}" for key, value in row.items())
-            for row in finding.offenders
-        )
-        more = finding.offending - len(finding.offenders)
-        if more > 0:
-            lines.append(f"          ... and {more} more")
-    return "\n".join(lines)

@@ -1,14 +1,15 @@
 """The options of `recon-worker audit` about seals: verify the chain, export and check heads."""
 
-import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from payments_core.cli.output import progress
 from payments_core.db.engine import single_statement
 from recon_worker.audit.invariants import OFFENDERS_SHOWN_MAX
 from recon_worker.sealing.background import record_problem
@@ -31,94 +32,52 @@ SET problem = NULL, problem_seq = NULL, problem_entry_id = NULL, problem_result_
     problem_at = NULL
 WHERE problem IS NOT NULL AND ($1 OR problem NOT LIKE 'head_%')"""
 
-SEAL_HELP = """\
-Verify sealed entries, results and payments. Exit status: 0 intact, 1 tampered with (findings are
-printed in the order of the seals), 2 could not be checked (no database, no file, no seal).
-"""
+
+@dataclass(frozen=True, slots=True)
+class SealOptions:
+    """The options of `recon-worker audit` about seals."""
+
+    seal: bool = False
+    first: int | None = None
+    export_head: str | None = None
+    check_head: str | None = None
+    sign_head: bool = False
+    json: bool = False
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of `recon-worker audit` about seals."""
-    group = parser.add_argument_group("the chain of seals", SEAL_HELP)
-    group.add_argument("--seal", action="store_true", help="verify every seal and all sealed rows")
-    group.add_argument(
-        "--from", dest="first", metavar="SEQ", type=_seq, help="with --seal: start at this seal"
-    )
-    group.add_argument(
-        "--export-head", metavar="FILE", help="write the chain's head as JSON; - for stdout"
-    )
-    group.add_argument(
-        "--check-head",
-        metavar="FILE",
-        help="check that the chain holds each head in FILE (a log, or an exported head)",
-    )
-    group.add_argument(
-        "--sign-head",
-        action="store_true",
-        help="accept the present chain: sign it with the first key of RECON_WORKER_SEAL_KEY_FILE",
-    )
-    group.add_argument("--json", action="store_true", help="print the report as JSON")
-
-
-def is_about_seals(arguments: argparse.Namespace) -> bool:
-    """Return whether any option about seals is given."""
-    about = (arguments.seal, arguments.export_head, arguments.check_head, arguments.sign_head)
-    return any(about)
-
-
-def check_arguments(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
-    """Exit with a usage error if options conflict."""
-    if arguments.full and is_about_seals(arguments):
-        parser.error("--full concerns the invariants; run it without options about seals")
-    if arguments.first and not arguments.seal:
-        parser.error("--from needs --seal")
-    verifying = arguments.seal or arguments.check_head
-    if arguments.json and not verifying:
-        parser.error("--json needs --seal or --check-head")
-    alone = [arguments.export_head, arguments.sign_head]
-    if sum(map(bool, (*alone, verifying))) > 1:
-        parser.error("--export-head and --sign-head cannot be combined with other options")
-
-
-def _seq(raw: str) -> int:
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 19 and int(raw) >= 1):
-        raise argparse.ArgumentTypeError(f"must be a seal's number, 1 or greater, not {raw!r}")
-    return int(raw)
-
-
-async def run(engine: AsyncEngine, arguments: argparse.Namespace, keys: Sequence[bytes]) -> int:
-    """Run the command; return its exit status."""
-    if arguments.sign_head:
+async def run(engine: AsyncEngine, options: SealOptions, keys: Sequence[bytes]) -> int:
+    """Run the command; return its exit status: 0 intact, 1 tampered with, 2 not checked."""
+    if options.sign_head:
         return await _sign(engine, keys)
     async with single_statement(engine) as connection:
-        if arguments.export_head:
-            return await _export(connection, arguments.export_head)
+        if options.export_head:
+            return await _export(connection, options.export_head)
         try:
-            heads = _heads_in(arguments.check_head) if arguments.check_head else []
+            heads = _heads_in(options.check_head) if options.check_head else []
         except (OSError, UnicodeDecodeError, NoHead) as error:
-            return _fail(f"--check-head {arguments.check_head}: {error}")
+            return _fail(f"--check-head {options.check_head}: {error}")
         # The ranges differ greatly in size, so a generic plan would be slow for some.
         await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
         walk = Walk()
         findings = await check_heads(connection, heads)
-        if arguments.seal:
+        if options.seal:
             try:
-                walk = await walk_before(connection, arguments.first or 1, keys)
+                walk = await walk_before(connection, options.first or 1, keys)
             except LookupError as error:
-                return _fail(f"--from {arguments.first}: {error}")
+                return _fail(f"--from {options.first}: {error}")
             findings = sorted(
                 [*await _verify(connection, walk, keys), *findings],
                 key=SealFinding.position,
             )
-            whole = arguments.first in (None, 1)
+            whole = options.first in (None, 1)
             await _record(connection, findings, whole=whole, headed=bool(heads))
         report = await _report(connection, walk, heads, findings)
     unsealed = report["unsealed_entries_at_most"] + report["unsealed_results_at_most"]
-    if arguments.seal and report["head"] is None and unsealed and not findings:
+    if options.seal and report["head"] is None and unsealed and not findings:
         return _fail(
             f"nothing is sealed yet, up to {unsealed} rows are unsealed: nothing to verify"
         )
-    print(json.dumps(report) if arguments.json else _as_text(report, arguments))
+    print(json.dumps(report) if options.json else _as_text(report, options))
     return 1 if findings else 0
 
 
@@ -161,8 +120,11 @@ async def _verify(
     connection: AsyncConnection, walk: Walk, keys: Sequence[bytes]
 ) -> list[SealFinding]:
     head = await read_head(connection)
-    async for _ in verify_chain(connection, walk, head.seq, keys):
-        pass
+    done = 0
+    with progress("seals", head.seq - walk.head.seq) as advance:
+        async for _ in verify_chain(connection, walk, head.seq, keys):
+            advance(walk.seals - done)
+            done = walk.seals
     if keys and head != GENESIS and not walk.signed:
         why = "no seal has a MAC by a known key: rewritten without it, or never signed with it"
         walk.findings.append(SealFinding("seal_unsigned", head.seq, why))
@@ -216,7 +178,7 @@ async def _report(
     }
 
 
-def _as_text(report: dict[str, Any], arguments: argparse.Namespace) -> str:
+def _as_text(report: dict[str, Any], options: SealOptions) -> str:
     lines = [
         f"{finding['kind'].upper():<14}  {_position(finding)}: {finding['detail']}"
         for finding in report["findings"]
@@ -224,9 +186,9 @@ def _as_text(report: dict[str, Any], arguments: argparse.Namespace) -> str:
     more = report["findings_total"] - len(report["findings"])
     if more:
         lines.append(f"... and {more} more")
-    if arguments.check_head:
+    if options.check_head:
         lines.append(f"{report['heads_checked']} kept heads compared with the chain")
-    if arguments.seal:
+    if options.seal:
         lines.append(
             f"{report['seals_verified']} seals of {report['entries_verified']} entries and"
             f" {report['results_verified']} results with their payments verified; at most"

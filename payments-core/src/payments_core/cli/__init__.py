@@ -1,0 +1,1 @@
+"""Command lines: their frame, arguments, output and database."""

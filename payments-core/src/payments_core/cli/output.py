@@ -1,0 +1,78 @@
+"""The output of commands: tables that fit the terminal, times with their zone, progress."""
+
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import click
+
+COLUMN_CHARS_MIN = 8  # Narrower, a text says nothing; then lines wrap instead.
+GAP = "  "
+
+
+def as_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    texts: Sequence[str] = (),
+    width: int | None = None,
+) -> str:
+    """Return the rows under their headings, at most `width` wide where `texts` can be cut.
+
+    `texts` names the columns that may be cut, widest first: never an id. Without a width, nothing
+    is cut.
+    """
+    cells = [headings, *rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    places = [headings.index(text) for text in texts]
+    excess = sum(widths) + len(GAP) * (len(widths) - 1) - width if width else 0
+    while excess > 0 and places:
+        widest = max(places, key=lambda place: widths[place])
+        cut = min(excess, widths[widest] - COLUMN_CHARS_MIN)
+        others = [widths[place] for place in places if place != widest]
+        cut = min(cut, max(1, widths[widest] - max(others, default=0)))
+        if cut < 1:
+            break
+        widths[widest] -= cut
+        excess -= cut
+    lines = (GAP.join(map(_fitted, row, widths)).rstrip() for row in cells)
+    return "\n".join(lines)
+
+
+def _fitted(text: str, width: int) -> str:
+    return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
+
+
+def terminal_width() -> int | None:
+    """Return the width of the terminal, or None if standard output is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def shown_time(at: datetime | None) -> str:
+    """Return the time to the second in UTC, as in 2026-11-28 09:30:00Z, or - for None."""
+    return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal; end with status 1 on any answer but yes, and 2 without a terminal."""
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Add --yes to confirm: there is no terminal to ask on.")
+    click.confirm(question, abort=True, err=True)
+
+
+@contextmanager
+def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Show a bar with rate and time left on a terminal's standard error; yield `advance(by)`."""
+    started = time.monotonic()
+
+    def rate(done: int | None) -> str:
+        return f"{(done or 0) / max(time.monotonic() - started, 0.001):,.0f} {what}/s"
+
+    hidden = not sys.stderr.isatty()
+    # With no item the bar would be full before the first step.
+    with click.progressbar(
+        length=max(total, 1), file=sys.stderr, hidden=hidden, item_show_func=rate, width=24
+    ) as bar:
+        yield lambda by: bar.update(by, bar.pos + by)

@@ -1,0 +1,102 @@
+"""The frame of a program's command line: help with examples, exit statuses, version.
+
+It imports little, and commands import their work when they run: `--help` and completion take a
+tenth of a second.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import Any, TypeVar
+
+import click
+
+READER_LEFT = 128 + signal.SIGPIPE  # The shell's exit status of a program that SIGPIPE ended.
+WIDTH_MAX = 100
+DECORATED = TypeVar("DECORATED", bound=Callable[..., Any])
+
+
+class Command(click.Command):
+    """A command whose help ends with an example and the meaning of its exit statuses.
+
+    Its callback returns the exit status; None is 0.
+    """
+
+    def __init__(self, name: str, *, example: str, statuses: str, **attributes: Any) -> None:
+        super().__init__(name, **attributes)
+        self.example = example
+        self.statuses = statuses
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the example and the exit statuses."""
+        with formatter.section("Example"):
+            for line in self.example.splitlines():
+                formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
+        with formatter.section("Exit status"):
+            formatter.write_text(self.statuses)
+
+
+class Group(click.Group):
+    """A group of such commands, in the order of their definition."""
+
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of their definition."""
+        return list(self.commands)
+
+
+class Program(Group):
+    """A program; `settings` names the class of its settings, as MODULE:CLASS, for its help."""
+
+    group_class = Group
+
+    def __init__(self, name: str, *, settings: str, **attributes: Any) -> None:
+        width = {"max_content_width": WIDTH_MAX}
+        super().__init__(name, context_settings=width, **attributes)
+        self._settings = settings
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of environment variables."""
+        from payments_core.config import settings_help
+
+        module, _, name = self._settings.partition(":")
+        formatter.write_paragraph()
+        formatter.write(f"{settings_help(getattr(import_module(module), name))}\n")
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the program under its own name, also as `python -m`."""
+        return super().main(*args, **{"prog_name": self.name, **extra})
+
+    def invoke(self, ctx: click.Context) -> None:
+        """Run the command and exit with its status."""
+        with reader_may_leave():
+            status = super().invoke(ctx)
+        ctx.exit(status or 0)
+
+
+def version(package: str) -> Callable[[DECORATED], DECORATED]:
+    """Return the option --version of a program whose package has this name."""
+    return click.version_option(package_name=package, message="%(prog)s %(version)s")
+
+
+def as_json(text: str = "Print JSON.") -> Callable[[DECORATED], DECORATED]:
+    """Return the option --json, which the callback takes as `json_too`."""
+    return click.option("--json", "json_too", is_flag=True, help=text)
+
+
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End quietly when the reader of standard output, such as `head`, has closed it."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Discard buffered output, which would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(READER_LEFT) from None

@@ -1,0 +1,75 @@
+"""Tables that fit, times with their zone, and a bar where somebody watches."""
+
+import os
+import pty
+import sys
+import time
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from payments_core.cli import output
+
+HEADINGS = ("ID", "NAME", "ERROR")
+ROWS = [
+    ("0a1b2c3d4e5f", "a shop", "timeout " * 30),
+    ("1a1b2c3d4e5f", "another shop with a longer name", "refused"),
+]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120, 200])
+def test_a_table_fits_the_terminal_and_never_cuts_an_id(width: int) -> None:
+    table = output.as_table(HEADINGS, ROWS, ("NAME", "ERROR"), width)
+    lines = table.splitlines()
+    assert max(map(len, lines)) <= width
+    assert [line.split()[0] for line in lines] == ["ID", "0a1b2c3d4e5f", "1a1b2c3d4e5f"]
+    assert "…" in table
+
+
+def test_a_pipe_gets_every_character() -> None:
+    table = output.as_table(HEADINGS, ROWS, ("NAME", "ERROR"), output.terminal_width())
+    assert ROWS[0][2].strip() in table
+    assert "…" not in table
+
+
+def test_a_table_narrower_than_its_ids_keeps_them() -> None:
+    table = output.as_table(HEADINGS, ROWS, ("NAME", "ERROR"), 10)
+    assert "0a1b2c3d4e5f" in table
+
+
+def test_a_time_is_shown_in_utc_with_its_zone() -> None:
+    at = datetime(2026, 11, 28, 10, 30, 59, 999_999, timezone(timedelta(hours=1)))
+    assert output.shown_time(at) == "2026-11-28 09:30:59Z"
+    assert output.shown_time(at.astimezone(UTC)) == output.shown_time(at)
+    assert output.shown_time(None) == "-"
+
+
+def test_a_terminal_sees_progress_with_rate_and_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with output.progress("rows", 100) as advance:
+            for _ in range(3):
+                time.sleep(0.4)  # The time left is known after a second.
+                advance(20)
+    shown = _read_all(ours)
+    assert "60%" in shown
+    assert "rows/s" in shown
+    assert "00:00:0" in shown, "the time left"
+
+
+def _read_all(terminal: int) -> str:
+    """Return all that was written to the terminal, whose other end is closed."""
+    parts = []
+    with suppress(OSError):  # Linux reports the closed end as EIO.
+        while part := os.read(terminal, 65_536):
+            parts.append(part)
+    os.close(terminal)
+    return b"".join(parts).decode()
+
+
+def test_a_pipe_sees_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.progress("rows", 100) as advance:
+        advance(50)
+    assert capsys.readouterr() == ("", "")

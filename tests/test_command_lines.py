@@ -1,0 +1,137 @@
+"""The command lines of the three programs: help, version, completion, start-up."""
+
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+import payments_api.__main__
+import payments_ui.__main__
+import recon_worker.__main__
+from payments_core.cli.program import Command, Program
+
+PROGRAMS: dict[str, tuple[str, Program]] = {
+    "payments-api": ("payments_api", payments_api.__main__.program),
+    "recon-worker": ("recon_worker", recon_worker.__main__.program),
+    "payments-ui": ("payments_ui", payments_ui.__main__.program),
+}
+COMMANDS_PAGE = Path(__file__).parents[1] / "docs/operations/commands.md"
+START_SECONDS_MAX = 0.5
+SECONDS_MAX = 30.0
+
+
+def commands_below(
+    group: click.Group, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Yield every command of the group and of its groups, with its path."""
+    for name, command in group.commands.items():
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands_below(command, (*path, name))
+
+
+ALL = [
+    pytest.param(path, command, id=" ".join(path))
+    for name, (_, program) in PROGRAMS.items()
+    for path, command in commands_below(program, (name,))
+]
+
+
+def _run(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        words,
+        env={**os.environ, **environ},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("path", "command"), ALL)
+def test_help_explains_every_argument_with_an_example_and_the_exit_statuses(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    context = click.Context(command, info_name=" ".join(path))
+    text = command.get_help(context)
+    summary = (command.help or "").strip()
+    assert summary.partition("\n")[0].endswith("."), summary
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert (parameter.help or "").endswith("."), parameter.opts
+        else:
+            name = (parameter.metavar or str(parameter.name).upper()).strip("[].")
+            assert name in summary, f"{name} is not explained"
+    if isinstance(command, click.Group):
+        return
+    assert isinstance(command, Command)
+    assert f"  {' '.join(path)}" in text or path[0] in command.example
+    assert "Exit status:\n  0 " in text
+
+
+@pytest.mark.parametrize(("path", "command"), ALL)
+def test_the_page_of_commands_has_the_exit_statuses_of_each(
+    path: tuple[str, ...], command: click.Command
+) -> None:
+    page = COMMANDS_PAGE.read_text()
+    program, name, *_ = path
+    assert re.search(rf"`{program} {name}|`{name}` of each", page)
+
+
+@pytest.mark.parametrize(("path", "command"), ALL)
+def test_every_report_can_be_had_as_json(path: tuple[str, ...], command: click.Command) -> None:
+    # These print no report: a server, a probe, a document that is JSON, a hash, and a migration,
+    # whose LOG_FORMAT=json is for clusters.
+    no_report = {"serve", "run", "healthcheck", "openapi", "hash-password", "migrate"}
+    if isinstance(command, click.Group) or path[1] in no_report:
+        return
+    assert any("--json" in parameter.opts for parameter in command.params)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_the_version_is_the_packages(name: str) -> None:
+    said = _run(sys.executable, "-m", PROGRAMS[name][0], "--version")
+    assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", said.stdout), said
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *((module, "--help") for module, _ in PROGRAMS.values()),
+        ("payments_api", "keys", "create", "--help"),
+        ("payments_api", "migrate", "--help"),
+        ("recon_worker", "audit", "--help"),
+        ("recon_worker", "jobs", "replay", "--help"),
+    ],
+    ids=" ".join,
+)
+def test_help_takes_less_than_half_a_second_of_cpu(words: tuple[str, ...]) -> None:
+    """CPU time, the best of three: other tests share the machine."""
+    taken = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert _run(sys.executable, "-m", *words).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        taken.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(taken) < START_SECONDS_MAX, taken
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_shell_completes_commands_and_options(name: str, shell: str) -> None:
+    module = PROGRAMS[name][0]
+    variable = f"_{name.replace('-', '_').upper()}_COMPLETE"
+    program = (sys.executable, "-m", module)
+    script = _run(*program, **{variable: f"{shell}_source"}).stdout
+    assert f"{variable}={shell}_complete" in script
+    if shutil.which(shell):
+        assert subprocess.run([shell, "-n"], input=script, text=True, check=False).returncode == 0
+    words = {variable: f"{shell}_complete", "COMP_WORDS": f"{name} h", "COMP_CWORD": "1"}
+    assert "healthcheck" in _run(*program, **words).stdout
