@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import asyncpg
 import pytest
+import yaml
 from quart import Quart
 from quart.typing import TestClientProtocol
 
@@ -17,6 +19,17 @@ from payments_local.postgres import EmbeddedPostgres
 from testkit.worker.own_system import migrated_postgres
 
 OPERATOR = {"Payments-Operator": "ann"}
+MANIFEST = Path(__file__).parents[2] / "deploy/k8s/base/payments-api.yaml"
+[CONTAINER] = next(
+    item["spec"]["template"]["spec"]["containers"]
+    for item in yaml.safe_load_all(MANIFEST.read_text())
+    if item["kind"] == "Deployment"
+)
+# As Kubernetes asks: probe → path.
+PROBES = {
+    name: CONTAINER[name]["httpGet"]["path"]
+    for name in ("startupProbe", "livenessProbe", "readinessProbe")
+}
 
 
 @pytest.fixture(scope="module")
@@ -114,5 +127,9 @@ async def test_a_database_that_stays_away_is_still_a_503(
         answers = [await client.get("/payments"), await _create(client)]
         answers.append(await _create(client, **OPERATOR))
         assert [answer.status_code for answer in answers] == [503, 503, 503]
+        assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+        # Kubernetes keeps sending it requests, which is what makes these answers arrive.
+        probes = {name: (await client.get(path)).status_code for name, path in PROBES.items()}
+        assert probes == {"startupProbe": 503, "livenessProbe": 200, "readinessProbe": 200}
     finally:
         own_postgres.start()

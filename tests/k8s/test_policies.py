@@ -190,10 +190,16 @@ def test_it_has_three_probes_with_sane_bounds(workload: Workload) -> None:
 
 
 @every_service_of_ours
-def test_liveness_asks_nobody_else_and_readiness_does(workload: Workload) -> None:
-    assert workload.container["livenessProbe"]["httpGet"]["path"] == "/livez"
-    assert workload.container["startupProbe"]["httpGet"]["path"] == "/livez"
-    assert workload.container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+def test_only_a_start_of_the_api_waits_for_the_database(workload: Workload) -> None:
+    """A running API answers 503 with Retry-After, which needs endpoints (decision 0032)."""
+    paths = {
+        name: workload.container[f"{name}Probe"]["httpGet"]["path"]
+        for name in ("startup", "liveness", "readiness")
+    }
+    if workload.name == "payments-api":
+        assert paths == {"startup": "/readyz", "liveness": "/livez", "readiness": "/livez"}
+    else:
+        assert paths == {"startup": "/livez", "liveness": "/livez", "readiness": "/readyz"}
 
 
 @every_service_of_ours
