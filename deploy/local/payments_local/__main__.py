@@ -56,10 +56,10 @@ def _settings() -> LocalSettings:
 
 def _up(*, stop_with_parent: bool) -> None:
     settings = _settings()
-    terminal = Terminal()
+    terminal = Terminal(as_json=os.environ.get("LOG_FORMAT") == "json")
     supervisor = Supervisor(
         settings,
-        plan(settings, on_terminal=terminal.is_tty),
+        plan(settings),
         terminal,
         announcement(settings),
     )

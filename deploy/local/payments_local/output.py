@@ -1,5 +1,6 @@
-"""The terminal's output: each line carries the label of its source."""
+"""The terminal's output: each line carries the label of its source, or is a JSON object."""
 
+import json
 import os
 import sys
 import threading
@@ -11,25 +12,36 @@ LABEL_WIDTH = max(map(len, LABEL_COLOURS))
 
 
 class Terminal:
-    """Writes whole lines from any thread. Colours only a terminal, and respects NO_COLOR."""
+    """Writes whole lines from any thread. Colours only a terminal, and respects NO_COLOR.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    With `as_json` (LOG_FORMAT=json) each line is one JSON object: a child's own, or one around its
+    text. A label would break it.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, as_json: bool = False) -> None:
         self.on_gone: Callable[[], None] = lambda: None
         self._stream = stream or sys.stdout
         self._lock = threading.Lock()
         self._gone = False
-        self.is_tty = self._stream.isatty()
-        self._coloured = self.is_tty and not os.environ.get("NO_COLOR")
+        self._as_json = as_json
+        self._coloured = self._stream.isatty() and not os.environ.get("NO_COLOR")
 
     def line(self, label: str, text: str) -> None:
         """Print a child's line behind its label."""
+        if self._as_json:
+            self._write(text if _is_object(text) else _as_object(label, text))
+            return
         head = f"{label:<{LABEL_WIDTH}} |"
         if self._coloured:
             head = f"\033[{LABEL_COLOURS.get(label, 0)}m{head}\033[0m"
-        self.say(f"{head} {text}")
+        self._write(f"{head} {text}")
 
     def say(self, text: str) -> None:
-        """Print the run's own line. If the reader has gone (`| head`), request a stop, once."""
+        """Print the run's own text."""
+        self._write(_as_object("make up", text.strip()) if self._as_json else text)
+
+    def _write(self, text: str) -> None:
+        """Print the line. If the reader has gone (`| head`), request a stop, once."""
         with self._lock:
             if self._gone:
                 return
@@ -42,3 +54,14 @@ class Terminal:
                 # Discards what the interpreter would still flush at its exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
         self.on_gone()
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def _as_object(service: str, text: str) -> str:
+    return json.dumps({"service": service, "event": "output", "text": text}, ensure_ascii=False)

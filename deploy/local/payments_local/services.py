@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -30,9 +31,9 @@ class Plan:
     services: tuple[Service, ...]
 
 
-def plan(settings: LocalSettings, *, on_terminal: bool) -> Plan:
+def plan(settings: LocalSettings) -> Plan:
     """Return the real commands. Each service uses its own least-privileged database role."""
-    environ = _environ(on_terminal=on_terminal)
+    environ = _environ()
     api_url = f"http://127.0.0.1:{settings.api_port}"
     migrate = _spec(
         "migrate",
@@ -95,7 +96,7 @@ def _detail(body: bytes) -> str:
         return ""
 
 
-def _environ(*, on_terminal: bool) -> dict[str, str]:
+def _environ() -> dict[str, str]:
     """Return our environment with defaults for a local run; variables that are set take precedence.
 
     Without DATABASE_URL: each child gets its own, and the page none.
@@ -108,7 +109,9 @@ def _environ(*, on_terminal: bool) -> dict[str, str]:
         "PAYMENTS_API_AUTH": "off",
         # No load balancer has to notice: stop as soon as the open requests are answered.
         "PAYMENTS_API_DRAIN_SECONDS": "0.2",
-        **({"LOG_FORMAT": "console"} if on_terminal else {}),
+        "LOG_FORMAT": "console",  # On a terminal and in a pipe alike.
+        # A page that is restarted accepts the forms of open pages.
+        "PAYMENTS_UI_SECRET_KEY": secrets.token_urlsafe(32),
     }
     return {**defaults, **ours}
 

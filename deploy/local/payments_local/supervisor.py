@@ -25,6 +25,8 @@ READY_POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0
 MIGRATE_SECONDS_MAX = 300.0
 LAST_WORDS = 5
+# Of all services together: more deaths in the window have a cause that a restart does not cure.
+RESTARTS_MAX, RESTART_WINDOW_SECONDS = 3, 60.0
 
 
 class Supervisor:
@@ -39,6 +41,7 @@ class Supervisor:
         self._announcement = announcement
         self._events: SimpleQueue[object] = SimpleQueue()
         self._children: list[Child] = []
+        self._restarts: list[float] = []
         terminal.on_gone = self.request_stop
 
     def request_stop(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
@@ -72,8 +75,46 @@ class Supervisor:
             for service in self._plan.services:
                 self._wait_until_ready(service)
             self._terminal.say(self._announcement)
-            while True:
-                self._pause(LOOK_SECONDS)
+            self._watch()
+
+    def _watch(self) -> NoReturn:
+        """Restart a service that dies; end with the first that dies again before it is ready."""
+        starting: dict[str, float] = {}
+        while True:
+            try:
+                self._pause(READY_POLL_SECONDS if starting else LOOK_SECONDS)
+            except ChildDied as death:
+                if death.name in starting:
+                    raise
+                self._restart(death)
+                starting[death.name] = time.monotonic() + READY_SECONDS_MAX
+            for service in self._plan.services:
+                name = service.spec.name
+                if name not in starting:
+                    continue
+                answer = readiness(service.port)
+                if answer is None:
+                    del starting[name]
+                    self._terminal.say(f"{name} is ready again")
+                elif time.monotonic() > starting[name]:
+                    raise LocalError(
+                        f"{name} is not ready {READY_SECONDS_MAX:.0f} s after: {answer}"
+                    )
+
+    def _restart(self, death: "ChildDied") -> None:
+        """Start the service again in its place. Raises the death of Postgres, or of one too many.
+
+        Postgres is not restarted: its data come first, and its last lines say what to do.
+        """
+        specs = {service.spec.name: service.spec for service in self._plan.services}
+        now = time.monotonic()
+        self._restarts = [at for at in self._restarts if now - at < RESTART_WINDOW_SECONDS]
+        if death.name not in specs or len(self._restarts) >= RESTARTS_MAX:
+            raise death
+        self._restarts.append(now)
+        self._terminal.say(f"{death}\nrestarting {death.name} ...")
+        place = next(at for at, child in enumerate(self._children) if child.name == death.name)
+        self._children[place] = self._child(specs[death.name])
 
     def _start_postgres(self) -> None:
         server = EmbeddedPostgres(
@@ -85,9 +126,12 @@ class Supervisor:
         server.start(pause=lambda seconds: self._pause(seconds, ending=self._children[-1]))
 
     def _start(self, spec: ChildSpec) -> Child:
-        child = Child(spec, self._terminal.line, self._events.put)
+        child = self._child(spec)
         self._children.append(child)
         return child
+
+    def _child(self, spec: ChildSpec) -> Child:
+        return Child(spec, self._terminal.line, self._events.put)
 
     def _run_to_end(self, spec: ChildSpec) -> None:
         child = self._start(spec)
@@ -99,7 +143,7 @@ class Supervisor:
         child.force()
         self._children.remove(child)
         if child.exit_status != 0:
-            raise LocalError(_died(child))
+            raise ChildDied(child)
 
     def _wait_until_ready(self, service: Service) -> None:
         deadline = time.monotonic() + READY_SECONDS_MAX
@@ -113,7 +157,7 @@ class Supervisor:
     def _pause(self, seconds: float, ending: Child | None = None) -> None:
         """Wait for an event, within bounds. `ending` is the one child that may end.
 
-        Raises StopRequested, or LocalError for a child that ended.
+        Raises StopRequested, or ChildDied.
         """
         try:
             event = self._events.get(timeout=seconds)
@@ -124,7 +168,7 @@ class Supervisor:
         for child in self._children:
             if child is not ending and child.exit_status is not None:
                 child.force()
-                raise LocalError(_died(child))
+                raise ChildDied(child)
 
     def _stop_all(self) -> None:
         """Stop UI, API, worker and Postgres in order, each within its own time.
@@ -158,8 +202,11 @@ class Supervisor:
         return True
 
 
-def _died(child: Child) -> str:
-    """Return one line about its end, then its last output."""
-    lines = [line for line in child.last_lines if line.strip()][-LAST_WORDS:]
-    words = "".join(f"\n  {line}" for line in lines)
-    return f"{child.name} {child.how_it_ended()}; its last lines:{words or ' none'}"
+class ChildDied(LocalError):
+    """A child ended by itself; the message says how, with its last lines."""
+
+    def __init__(self, child: Child) -> None:
+        lines = [line for line in child.last_lines if line.strip()][-LAST_WORDS:]
+        words = "".join(f"\n  {line}" for line in lines)
+        super().__init__(f"{child.name} {child.how_it_ended()}; its last lines:{words or ' none'}")
+        self.name = child.name

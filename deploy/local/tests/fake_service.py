@@ -1,6 +1,9 @@
 """A stand-in for a service: answers /readyz on a port, and misbehaves on request.
 
-python fake_service.py PORT [never-ready | dies | dies-later | ignores-sigterm]
+python fake_service.py PORT [never-ready | dies | dies-later | dies-second | ignores-sigterm]
+
+dies-later dies a second after each start. With dies-second a file in DATA_DIR makes the first
+start die a second later and the second start at once.
 """
 
 import os
@@ -8,6 +11,7 @@ import signal
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -33,7 +37,13 @@ def main() -> None:
     if "dies" in sys.argv:
         say("the flux capacitor is missing")
         sys.exit(3)
-    if "dies-later" in sys.argv:
+    if "dies-second" in sys.argv:
+        started = Path(os.environ["DATA_DIR"]) / f"started-{sys.argv[1]}"
+        if started.exists():
+            say("the flux capacitor is missing")
+            sys.exit(3)
+        started.touch()
+    if "dies-later" in sys.argv or "dies-second" in sys.argv:
         threading.Timer(1, os.kill, (os.getpid(), signal.SIGKILL)).start()
     server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler)
 

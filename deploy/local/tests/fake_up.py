@@ -17,8 +17,8 @@ from payments_local.settings import LocalSettings
 FAKE_SERVICE = Path(__file__).with_name("fake_service.py")
 
 
-def fake_plan(settings: LocalSettings, *, on_terminal: bool) -> Plan:
-    real = plan(settings, on_terminal=on_terminal)
+def fake_plan(settings: LocalSettings) -> Plan:
+    real = plan(settings)
     services = tuple(Service(_fake(one.spec, one.port), one.port) for one in real.services)
     migrate = f"import sys; print('migrated'); sys.exit({os.environ.get('FAKE_MIGRATE', '0')})"
     return Plan(replace(real.migrate, command=(sys.executable, "-c", migrate)), services)

@@ -66,6 +66,8 @@ def test_what_it_announces_works_when_pasted_and_outlives_a_restart(tmp_path: Pa
         assert_all_gone(family)
     assert "stopped" in run.lines
     assert "did not stop in time" not in run.output
+    assert not [line for line in run.lines if "{" in line and "|" in line], "JSON behind a label"
+    assert "WARNING" not in run.output, "no news"
 
     with LocalRun(tmp_path / "data", MAKE_UP) as run:
         run.until("/balance; echo")

@@ -1,5 +1,6 @@
 """`make up` end to end with a real Postgres and real signals; the services are stand-ins."""
 
+import json
 import signal
 import socket
 import subprocess
@@ -138,7 +139,6 @@ def test_a_child_that_ignores_the_stop_is_ended_by_force(data_dir: Path) -> None
     ("fault", "line"),
     [
         ({"FAKE_API": "dies"}, "error: api exited with status 3; its last lines:"),
-        ({"FAKE_UI": "dies-later"}, "error: ui was ended by SIGKILL; its last lines:"),
         ({"FAKE_MIGRATE": "7"}, "error: migrate exited with status 7; its last lines:"),
     ],
 )
@@ -151,6 +151,51 @@ def test_a_dead_child_is_one_clear_line_and_the_end_of_all(
     if "FAKE_API" in fault:
         assert run.lines[-1] == "  the flux capacitor is missing"
     assert not [process for process in psutil.process_iter() if _works_in(process, data_dir)]
+
+
+def test_a_service_that_dies_is_restarted_in_its_place(data_dir: Path) -> None:
+    with LocalRun(data_dir) as run:
+        run.until(READY)
+        api = next(one for one in run.family() if run.environ["API_PORT"] in one.cmdline())
+        api.kill()
+        run.until("restarting api ...")
+        run.until("api is ready again")
+        family = run.family()
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+        assert_all_gone(family)
+    assert "api was ended by SIGKILL; its last lines:" in run.lines
+    told = [line.split()[0] for line in run.lines if "asked to stop" in line]
+    assert told == ["ui", "api", "worker"]
+
+
+def test_a_second_death_in_a_row_ends_all_with_the_last_words(data_dir: Path) -> None:
+    with LocalRun(data_dir, FAKE_API="dies-second") as run:
+        run.until(READY)
+        family = run.family()
+        run.until("restarting api ...")
+        assert run.wait() == 1
+        assert_all_gone(family)
+    assert "error: api exited with status 3; its last lines:" in run.lines
+    assert run.lines[-1] == "  the flux capacitor is missing"
+
+
+def test_more_than_three_deaths_in_a_minute_end_all(data_dir: Path) -> None:
+    with LocalRun(data_dir, FAKE_UI="dies-later") as run:
+        assert run.wait() == 1
+    assert [line for line in run.lines if line.startswith("restarting")] == [
+        "restarting ui ..."
+    ] * 3
+    assert "error: ui was ended by SIGKILL; its last lines:" in run.lines
+
+
+def test_every_line_is_a_json_object_if_the_log_format_is_json(data_dir: Path) -> None:
+    with LocalRun(data_dir, LOG_FORMAT="json") as run:
+        run.until(READY)
+        run.signal(signal.SIGTERM)
+        assert run.wait() == 0
+    said = [json.loads(line) for line in run.lines]
+    assert {line["service"] for line in said} >= {"postgres", "api", "worker", "ui", "make up"}
 
 
 def test_a_dead_postgres_is_noticed(data_dir: Path) -> None:

@@ -84,7 +84,7 @@ def stop(settings: LocalSettings, name: str) -> None:
 def migrate(settings: LocalSettings) -> None:
     """Bring the schema to the newest revision, once Postgres answers."""
     wait_until("Postgres", lambda: postgres.not_ready(settings), POSTGRES_SECONDS_MAX)
-    spec = plan(settings, on_terminal=False).migrate
+    spec = plan(settings).migrate
     done = subprocess.run(  # noqa: S603 - our own command.
         spec.command, env=dict(spec.environ), cwd=REPOSITORY, check=False
     )
@@ -93,7 +93,7 @@ def migrate(settings: LocalSettings) -> None:
 
 
 def _services(settings: LocalSettings) -> dict[str, Service]:
-    return {service.spec.name: service for service in plan(settings, on_terminal=False).services}
+    return {service.spec.name: service for service in plan(settings).services}
 
 
 if __name__ == "__main__":
