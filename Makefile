@@ -118,6 +118,9 @@ compile = UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --univ
 	--generate-hashes --no-emit-index-url --python-version 3.11 --no-emit-package payments-core \
 	--group pyproject.toml:dev --all-extras $(MANIFESTS)
 
+# Runs the command behind the text, with a dot for each second and the time it took.
+step = deploy/local/step "$(1)"
+
 # The .venv of a moved clone, or of a removed Python, cannot work, so it is created again.
 VENV_STATE := $(shell if [ ! -x .venv/bin/python ]; then echo none; \
 	elif [ -f $(INSTALLED) ] && [ "$$(cat $(INSTALLED))" != "$(CURDIR)" ]; then echo moved; fi)
@@ -128,11 +131,11 @@ endif
 # hatchling builds our packages without a download, so it is installed first. Bytecode is written now,
 # not at the first start of each program (or never, with some machines' settings).
 $(INSTALLED): requirements.lock pyproject.toml $(MANIFESTS) $(TOOLS:%=%/pyproject.toml) $(UV)
-	@echo "Installing the packages of requirements.lock into .venv ..."
 	@[ -x .venv/bin/hatchling ] \
-		|| $(UV) pip sync --quiet --compile-bytecode --python .venv/bin/python \
+		|| $(call step,Installing the packages of requirements.lock into .venv) \
+			$(UV) pip sync --quiet --compile-bytecode --python .venv/bin/python \
 			--require-hashes requirements.lock
-	@$(UV) pip install --quiet --python .venv/bin/python --exact --no-deps --no-build-isolation \
+	@$(call step,Installing the project's packages) $(UV) pip install --quiet --python .venv/bin/python --exact --no-deps --no-build-isolation \
 		--compile-bytecode --requirements requirements.lock $(PACKAGES:%=--editable ./%) $(TOOLS:%=--editable ./%)
 	@printf '%s\n' "$(CURDIR)" >$@
 
@@ -146,7 +149,7 @@ $(UV):
 		|| $(call fail,$(PYTHON) has no venv and ensurepip: install them (Debian and Ubuntu: apt install python3-venv))
 	@[ ! -L .venv ] || [ -z "$$(ls -A .venv/ 2>/dev/null)" ] \
 		|| $(call fail,.venv is a link to $$(readlink .venv)$(comma) which another clone may use: rm .venv and run make again)
-	@"$(PYTHON)" -m venv --clear .venv
+	@$(call step,Making .venv) "$(PYTHON)" -m venv --clear .venv
 	@awk '/^uv==/ { ours = 1; print; next } /^[^ ]/ { ours = 0 } ours' requirements.lock >.venv/uv.txt
-	@PIP_USER=0 .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	@PIP_USER=0 $(call step,Installing uv) .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
 		--require-hashes --requirement .venv/uv.txt

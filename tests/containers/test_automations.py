@@ -108,6 +108,8 @@ def run_as_ona(tmp_path: Path, postgres_runs_in: str) -> tuple[str, dict[str, st
     assert done.returncode == 0, done.stdout + done.stderr
     assert "task validate: done" in done.stdout
     assert done.stdout.count(": stopped in ") == 4
+    assert len([line for line in done.stdout.splitlines() if line.startswith("✅ ")]) == 8
+    assert "ALL VALIDATION CHECKS PASSED" in done.stdout
     return (tmp_path / "data/ona-logs/task-validate.log").read_text(), environ
 
 

@@ -1,6 +1,7 @@
 """The Makefile's texts: its help, and its errors on a machine that cannot run it."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -92,6 +93,20 @@ def test_a_link_to_another_clones_venv_is_not_emptied(clone: Path, tmp_path: Pat
     assert done.returncode != 0
     assert done.stderr.startswith(f"error: .venv is a link to {other}, which another clone may use")
     assert sorted(path.name for path in other.iterdir()) == [".installed", "bin"]
+
+
+@pytest.mark.parametrize(("command", "status"), [("sleep 2.5", 0), ("exit 7", 7)])
+def test_a_step_of_the_installation_shows_that_it_goes_on(command: str, status: int) -> None:
+    done = subprocess.run(
+        [REPOSITORY / "deploy/local/step", "Installing uv", "sh", "-c", command],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == status
+    shown = r"Installing uv \.{2,} \d+ s\n" if status == 0 else r"Installing uv \.*\n"
+    assert re.fullmatch(shown, done.stdout)
 
 
 def test_the_lock_names_no_host() -> None:

@@ -42,9 +42,11 @@ class Run:
     command: str
     log: Path
     process: subprocess.Popen[bytes] = field(init=False)
+    begun: int = field(init=False)  # Where its output begins in the file, which runs share.
 
     def __post_init__(self) -> None:
         with self.log.open("ab") as output:
+            self.begun = output.tell()
             self.process = subprocess.Popen(  # noqa: S602 - what the file says, as Ona does.
                 self.command,
                 shell=True,
@@ -60,6 +62,10 @@ class Run:
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+    def output(self) -> str:
+        """Return what it has printed."""
+        return self.log.read_bytes()[self.begun :].decode(errors="replace")
 
     def last_lines(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-LAST_LINES:]
@@ -91,7 +97,7 @@ class Environment:
         for name in self.starts:
             self._wait_until_ready(name)
 
-    def run_task(self, name: str) -> None:
+    def run_task(self, name: str, *, show: bool = False) -> None:
         """Run the task after its dependencies, each once. Raises LocalError if one fails."""
         if name in self.done:
             return
@@ -107,6 +113,8 @@ class Environment:
         if status != 0:
             raise LocalError(f"task {name} failed with status {status}:\n{run.last_lines()}")
         self.done.add(name)
+        if show:
+            _say(run.output())
         _say(f"task {name}: done in {time.monotonic() - started:.1f} s")
 
     def watch(self) -> None:
@@ -186,7 +194,7 @@ def main() -> int:
     try:
         environment.start()
         for task in options.then:
-            environment.run_task(task)
+            environment.run_task(task, show=True)
         if not options.then:
             _say("Everything is ready. Ctrl-C stops it.")
             environment.watch()

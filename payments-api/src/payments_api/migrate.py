@@ -109,12 +109,16 @@ def _accept_newer(at: str, bound: str | None, revision: str) -> None:
     """Raise CommandError unless this release works on the schema of a newer one."""
     if revision != "head":
         raise CommandError(
-            f"the database is at revision {at}, which this release does not know:"
-            " run the migration of the release that made it"
+            f"the database is at revision {at}, which this release does not know: run"
+            f" `payments-api migrate {revision}` of the release that made it"
         )
     problem = ahead_problem(at, bound, head_revision())
     if problem is not None:
-        raise CommandError(problem)
+        ours = head_revision()
+        raise CommandError(
+            f"{problem}: return to the newer release, or run its `payments-api migrate {ours}`"
+            " first (with make up you can also start anew: make reset, or another DATA_DIR)"
+        )
 
 
 # As Alembic creates it. Only its owner can lock it, and it exists before the first revision.

@@ -224,7 +224,8 @@ async def test_a_contracting_revision_refuses_the_releases_before_it(
     assert (status, out) == (1, "")
     assert err == (
         "migrate: the schema is at revision 9999, which needs a release of revision 9998 or newer;"
-        f" this one is of {HEAD}\n"
+        f" this one is of {HEAD}: return to the newer release, or run its `payments-api migrate"
+        f" {HEAD}` first (with make up you can also start anew: make reset, or another DATA_DIR)\n"
     )
     assert "needs a release of revision 9998" in str(await _service_problem(empty_url))
 
