@@ -98,6 +98,13 @@ POSTGRES = board(
                     Query("max(payments_observing_seconds)", "seconds"),
                     width=8,
                 ),
+                lines(
+                    "Clock ahead of the database's",
+                    "By API process. Beyond ten minutes, filters on time hide payments.",
+                    "s",
+                    Query("payments_clock_offset_seconds", "{{instance}}"),
+                    width=8,
+                ),
             ),
         ),
     ),

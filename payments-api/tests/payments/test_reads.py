@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from quart import Quart
 from quart.typing import TestClientProtocol
 
 from payments_api.app import create_app
@@ -347,3 +348,31 @@ async def test_another_replica_takes_the_cursor(
     )
     async with create_app(other).test_app() as app:
         assert (await _get(app.test_client(), "/payments", cursor=cursor)).status_code == 400
+
+
+async def test_a_list_grows_only_by_payments_of_the_last_minute(
+    app: Quart, client: TestClientProtocol, sql: Sql
+) -> None:
+    """A payment has the time at which its transaction began, and is listed from its commit on."""
+    key, body = {"Idempotency-Key": "awaited"}, {"accountId": "a", "amount": "1.00"}
+    in_flight = sql.transaction()
+    await in_flight.start()
+    await sql.execute(
+        "INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,"
+        " currency, description) VALUES ($1, 'awaited', $2, 'a', 1.00, 'USD', '')",
+        *(uuid4(), bytes(32)),
+    )
+    creation = asyncio.create_task(client.post("/payments", json=body, headers=key))
+    await asyncio.sleep(0.3)
+    until_now = datetime.now(UTC).isoformat()
+    assert await _all_pages(client, createdTo=until_now) == []
+    await in_flight.rollback()
+    assert (await creation).status_code == 201
+    assert len(await _all_pages(client, createdTo=until_now)) == 1
+    # No creation outlives its statement's timeout.
+    async with app.extensions["payments_api"].read() as tx:
+        settings = await tx.exec_driver_sql(
+            "SELECT sum(setting::int) FROM pg_settings WHERE name IN"
+            " ('statement_timeout', 'idle_in_transaction_session_timeout')"
+        )
+        assert 0 < settings.scalar_one() < 60_000

@@ -119,3 +119,18 @@ async def test_a_server_that_takes_no_writes_is_not_connected_to(database_url: s
         await _by_itself(engine, "SELECT 1")
     assert is_unavailable(caught.value)
     await engine.dispose()
+
+
+async def test_a_commit_is_durable_whatever_the_role_has_set(database_url: str) -> None:
+    url = database_url.replace("postgres@", "payments_worker@")
+    role = await asyncpg.connect(url)
+    try:
+        for value, wanted in (("off", "on"), ("remote_apply", "remote_apply")):
+            await role.execute(f"ALTER ROLE CURRENT_USER SET synchronous_commit = {value}")
+            engine = create_engine(url, application_name="sessions", pool_size=1)
+            async with driver_connection(engine) as connection:
+                assert await connection.fetchval("SHOW synchronous_commit") == wanted
+            await engine.dispose()
+    finally:
+        await role.execute("ALTER ROLE CURRENT_USER RESET ALL")
+        await role.close()

@@ -42,7 +42,13 @@ CURRENCY = _query(
 FROM = _query(
     "createdFrom", "Only items created at this time or later.", type="string", format="date-time"
 )
-TO = _query("createdTo", "Only items created before this time.", type="string", format="date-time")
+TO = _query(
+    "createdTo",
+    "Only items created before this time. Items created within the last minute may still be added:"
+    " a list that ends earlier no longer grows.",
+    type="string",
+    format="date-time",
+)
 AT = _query(
     "at",
     "The point in time; the present by default and for a later one. The answer's `at` says which"

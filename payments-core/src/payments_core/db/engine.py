@@ -13,6 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from payments_core.db.sessions import (
+    commit_durably,
     doubt_sessions,
     is_session_over,
     refuse_read_only,
@@ -75,13 +76,14 @@ async def connect(url: str, **options: Any) -> "asyncpg.Connection[Any]":
 
 
 async def connect_to_primary(url: str, **options: Any) -> "asyncpg.Connection[Any]":
-    """Connect to a server that takes writes.
+    """Connect to a server that takes writes, and let commits wait until they are stored.
 
     Raises DatabaseReadOnly, DatabaseTlsError, and what asyncpg raises.
     """
     connection = await connect(url, **options)
     try:
         await refuse_read_only(connection, CONNECT_TIMEOUT_SECONDS)
+        await commit_durably(connection, CONNECT_TIMEOUT_SECONDS)
     except BaseException:
         connection.terminate()
         raise

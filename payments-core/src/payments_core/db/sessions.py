@@ -18,6 +18,10 @@ from payments_core.db.telemetry import MeasuredPool
 SESSION_OVER_SQLSTATES = ("25006", "57P01", "57P02", "57P03")
 
 READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
+# A role may turn it off for all its sessions: a crash would then lose answered payments.
+# Other values, such as remote_apply, are the site's choice.
+COMMIT_DURABLY = """SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'"""
 
 _OPENED, _REPORTED = "payments_opened", "payments_reported"  # In a pooled connection's info.
 
@@ -34,6 +38,11 @@ async def refuse_read_only(connection: "asyncpg.Connection[Any]", seconds: float
     # Ask the server: the value reported at the session's start may be a pooler's old one.
     if await connection.fetchval(READ_ONLY, timeout=seconds):
         raise DatabaseReadOnly
+
+
+async def commit_durably(connection: "asyncpg.Connection[Any]", seconds: float) -> None:
+    """Let the session's commits wait until they are stored."""
+    await connection.execute(COMMIT_DURABLY, timeout=seconds)
 
 
 async def prove_writable(connection: AsyncConnection) -> None:

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 
 from prometheus_client import REGISTRY, Gauge
@@ -48,7 +48,8 @@ SELECT
         SELECT relname, n_live_tup, n_dead_tup, pg_total_relation_size(relid) AS bytes
         FROM pg_stat_user_tables
         WHERE schemaname = 'public' AND relname IN {HOT_TABLES}) AS hot)::text AS tables,
-    xact_commit, xact_rollback, blks_hit, blks_read, deadlocks, numbackends
+    xact_commit, xact_rollback, blks_hit, blks_read, deadlocks, numbackends,
+    extract(epoch FROM clock_timestamp())::float8 AS database_time
 FROM pg_stat_database, ({DEPTH}) AS depth, (
     SELECT coalesce((SELECT to_entry_id FROM ledger_seals ORDER BY seq DESC LIMIT 1), 0)
                AS to_entry_id,
@@ -67,6 +68,7 @@ class Observation:
     """The system's state at one moment; `at` is of the monotonic clock."""
 
     at: float
+    clock_offset_seconds: float
     depth: QueueDepth
     state: Any
     tables: list[dict[str, Any]]
@@ -108,13 +110,22 @@ async def observe_system(engine: AsyncEngine) -> None:
 
 
 async def _observe(connection: AsyncConnection) -> Observation:
-    at = monotonic()
+    at, asked = monotonic(), time()
     state = (await connection.exec_driver_sql(STATE)).one()
     depth = QueueDepth(
         state.pending, state.processing, state.failed, state.oldest_ready_age_seconds
     )
     tables = json.loads(state.tables or "[]")
-    return Observation(at, depth, state, tables, json.loads(state.findings or "{}"))
+    offset = clock_offset(asked, state.database_time, time())
+    return Observation(at, offset, depth, state, tables, json.loads(state.findings or "{}"))
+
+
+def clock_offset(asked: float, told: float, answered: float) -> float:
+    """Return the seconds by which this clock is ahead of the one that told its time.
+
+    0 if the other's time lies between question and answer: no slow answer seems an offset.
+    """
+    return max(0.0, asked - told) + min(0.0, answered - told)
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
@@ -195,6 +206,11 @@ def _postgres_families(seen: Observation) -> Iterable[Metric]:
         "payments_postgres_oldest_transaction_age_seconds",
         "Age of the oldest open transaction; vacuum cannot remove row versions that died since.",
         max(0.0, state.oldest_transaction),
+    )
+    yield _gauge(
+        "payments_clock_offset_seconds",
+        "Time by which this process's clock is ahead of the database's; negative if behind.",
+        seen.clock_offset_seconds,
     )
     yield _gauge("payments_postgres_backends", "Connections to the database.", state.numbackends)
     for name, documentation, column in (
