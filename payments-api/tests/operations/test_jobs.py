@@ -62,6 +62,19 @@ async def test_dead_letters_are_listed_newest_first_and_paged(
     await _get(client, "/jobs?status=dead", 422)
 
 
+@pytest.mark.parametrize("at", ["infinity", "-infinity"])
+async def test_a_job_at_no_time_hides_no_other(
+    client: TestClientProtocol, sql: Sql, dead: list[int], at: str
+) -> None:
+    """A role that may move a job's time may move it to the end of time."""
+    await sql.execute(
+        "UPDATE recon_jobs SET run_at = $1::text::timestamptz WHERE id = $2", at, dead[0]
+    )
+    assert {job["id"] for job in (await _get(client, "/jobs"))["jobs"]} == set(dead)
+    job = await _get(client, f"/jobs/{dead[0]}")
+    assert (await _get(client, f"/payments/{job['paymentId']}"))["job"]["runAt"] == job["runAt"]
+
+
 async def test_one_job_is_shown_whatever_its_state(
     client: TestClientProtocol, dead: list[int]
 ) -> None:

@@ -189,6 +189,12 @@ def test_one_moment_is_told_alike_whatever_its_zone() -> None:
     assert utc_text(there) == utc_text(at) == "2026-01-31T12:00:00.000000Z"
 
 
+# As asyncpg reads infinities: without a zone.
+@pytest.mark.parametrize("end", [datetime.min, datetime.max])  # noqa: DTZ901
+def test_a_time_at_no_moment_is_told_as_the_nearest(end: datetime) -> None:
+    assert utc_text(end) == end.isoformat(timespec="microseconds") + "Z"
+
+
 @given(st.datetimes(timezones=st.just(UTC)))
 def test_times_are_told_to_the_microsecond(at: datetime) -> None:
     assert datetime.fromisoformat(utc_text(at)) == at

@@ -1,5 +1,7 @@
 """The metrics of the whole system: what one observation tells."""
 
+import time
+
 import pytest
 
 from payments_core.db.engine import create_engine, single_statement
@@ -26,8 +28,7 @@ def test_an_offset_is_what_a_slow_answer_does_not_explain(
 async def test_a_clock_that_differs_from_the_databases_is_told(
     database_url: str, monkeypatch: pytest.MonkeyPatch, ahead: float
 ) -> None:
-    right = system_metrics.time
-    monkeypatch.setattr(system_metrics, "time", lambda: right() + ahead)
+    monkeypatch.setattr(system_metrics, "time", lambda: time.time() + ahead)
     engine = create_engine(database_url, application_name="test", pool_size=1)
     observer = Observer()
     async with single_statement(engine) as connection:

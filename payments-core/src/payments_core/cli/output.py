@@ -5,9 +5,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
+
+from payments_core.domain.payments import utc_text
+from payments_core.observability.logs import CONTROL_ESCAPES
 
 COLUMN_CHARS_MIN = 8  # Narrower, a text says nothing; then lines wrap instead.
 GAP = "  "
@@ -22,9 +25,9 @@ def as_table(
     """Return the rows under their headings, at most `width` wide where `texts` can be cut.
 
     `texts` names the columns that may be cut, widest first: never an id. Without a width, nothing
-    is cut.
+    is cut. Control characters are escaped: clients choose part of some errors' text.
     """
-    cells = [headings, *rows]
+    cells = [headings, *([cell.translate(CONTROL_ESCAPES) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     places = [headings.index(text) for text in texts]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width if width else 0
@@ -52,7 +55,7 @@ def terminal_width() -> int | None:
 
 def shown_time(at: datetime | None) -> str:
     """Return the time to the second in UTC, as in 2026-11-28 09:30:00Z, or - for None."""
-    return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+    return "-" if at is None else f"{utc_text(at)[:19].replace('T', ' ')}Z"
 
 
 def confirm(question: str) -> None:

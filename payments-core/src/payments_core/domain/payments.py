@@ -83,8 +83,10 @@ def metadata_text(metadata: Mapping[str, str]) -> str:
 @lru_cache(maxsize=64)  # All payments of one statement share a time.
 def utc_text(at: datetime) -> str:
     """Return the time as the API writes it: RFC 3339, UTC, microseconds."""
+    # asyncpg reads Postgres' infinities as the ends of datetime, without a zone.
+    utc = at if at.tzinfo is None else at.astimezone(UTC)
     # Not strftime: its %Y writes the year 999 with three digits.
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return utc.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def first_id_at(moment: datetime, skew: timedelta = timedelta()) -> UUID:

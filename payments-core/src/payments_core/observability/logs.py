@@ -30,10 +30,12 @@ _QUOTED_ROW = re.compile(
 
 
 # C0, DEL and C1: a terminal obeys them, and clients choose the content of some fields.
-_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+CONTROL_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
 # JSON escapes C0 by itself.
 _ESCAPES_IN_JSON = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
-_ESCAPES_IN_TRACEBACK = {code: text for code, text in _ESCAPES.items() if chr(code) not in "\n\t"}
+_ESCAPES_IN_TRACEBACK = {
+    code: text for code, text in CONTROL_ESCAPES.items() if chr(code) not in "\n\t"
+}
 
 
 def without_rows(text: str) -> str:
@@ -111,12 +113,12 @@ class ConsoleFormatter(_Formatter):
         if self.colours:
             level = f"\x1b[{_COLOURS.get(record.levelname, 0)}m{level}\x1b[0m"
         details = " ".join(
-            f"{key}={value}".translate(_ESCAPES) for key, value in _fields(record).items()
+            f"{key}={value}".translate(CONTROL_ESCAPES) for key, value in _fields(record).items()
         )
         trace = _ids().get("trace_id", "")
         if trace:
             details = f"{details} trace={trace}"
-        event = without_rows(record.getMessage()).translate(_ESCAPES)
+        event = without_rows(record.getMessage()).translate(CONTROL_ESCAPES)
         line = f"{at} {level} {event} {details}".rstrip()
         if not record.exc_info:
             return line
