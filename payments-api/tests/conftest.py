@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from payments_api.settings import ApiSettings
 from payments_core.server.options import Lifecycle
 from payments_core.server.run import serve
 from payments_local.ports import free_port
+from testkit.network.tcp_proxy import TcpProxy
 
 ANSWER_SECONDS_MAX = 15.0
 
@@ -71,57 +72,21 @@ async def _read_answer(reader: asyncio.StreamReader) -> RawAnswer:
     return RawAnswer(int(status_line.split()[1]), headers, body)
 
 
-class TcpDoor:
-    """Passes TCP on to Postgres while it is open, as a network between the two would."""
-
-    def __init__(self, database_url: str) -> None:
-        self._to = urlsplit(database_url)
-        self._port = free_port()
-        self._server: asyncio.Server | None = None
-        self._writers: set[asyncio.StreamWriter] = set()
-        self.silent = False  # Takes connections, and passes nothing on.
-
-    def url(self, role: str) -> str:
-        """The database's URL through this door."""
-        return f"postgresql://{role}@127.0.0.1:{self._port}{self._to.path}"
-
-    async def open(self) -> None:
-        """Let connections through."""
-        self._server = await asyncio.start_server(self._pass, "127.0.0.1", self._port)
-
-    async def shut(self) -> None:
-        """Cut every connection, refuse new ones."""
-        if self._server is not None:
-            self._server.close()
-        for writer in self._writers:
-            writer.transport.abort()
-        await asyncio.sleep(0.05)
-
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        there = await asyncio.open_connection(self._to.hostname, self._to.port)
-        self._writers |= {writer, there[1]}
-        await asyncio.gather(
-            self._copy(reader, there[1]), self._copy(there[0], writer), return_exceptions=True
-        )
-        self._writers -= {writer, there[1]}
-
-    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(65536):
-                if not self.silent:
-                    target.write(data)
-                    await target.drain()
-        finally:
-            target.close()
+@pytest.fixture
+def database_proxy(database_url: str) -> Iterator[TcpProxy]:
+    """A proxy in front of Postgres, which a test can cut or stall."""
+    port = urlsplit(database_url).port
+    assert port is not None
+    proxy = TcpProxy(port)
+    yield proxy
+    proxy.close()
 
 
 @pytest.fixture
-async def tcp_door(database_url: str) -> AsyncIterator[TcpDoor]:
-    """An open door to the database, which a test can shut."""
-    door = TcpDoor(database_url)
-    await door.open()
-    yield door
-    await door.shut()
+def proxied_url(database_url: str, database_proxy: TcpProxy) -> str:
+    """The database's URL through the proxy, as the API's role."""
+    path = urlsplit(database_url).path
+    return f"postgresql://payments_api@127.0.0.1:{database_proxy.port}{path}"
 
 
 ServeApi = Callable[..., Awaitable[Served]]

@@ -84,7 +84,7 @@ def test_a_payments_page_in_an_outage_comes_by_itself(
 def test_a_slow_api_is_waited_for_only_so_long(visitor: Visitor, system: WholeSystem) -> None:
     page = visitor.open_live()
     visitor.fill("acct_slow", "14.00")
-    system.proxy.delay_seconds = 3  # The page waits two.
+    system.proxy.delay_answers(3)  # The page waits two seconds.
     visitor.pay_button.click()
     expect(page.locator("#pay .when-busy")).to_be_visible()
     expect(page.locator("#pay-panel > .notice")).to_contain_text("did not answer in time")

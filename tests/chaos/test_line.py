@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from testkit.chaos.system.line import Line
+from testkit.network.line import Line
 
 ANSWER_SECONDS_MAX = 10.0
 SILENCE_SECONDS = 0.2

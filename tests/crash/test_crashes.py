@@ -103,7 +103,7 @@ async def test_a_worker_paused_beyond_its_lease_is_fenced_off_when_it_goes_on(
         RECON_WORKER_POLL_ONLY="true",
     )
     await paused.until_ready()
-    line.delay_seconds = 1.0  # The answer to its claim is on its way for as long.
+    line.delay_answers(1.0)  # The answer to its claim is still on its way when it is paused.
     stored = await add_simple(sql, 40)
     await _until_held(sql)
     paused.send(signal.SIGSTOP)

@@ -31,6 +31,7 @@ from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
 from payments_core.server.options import Lifecycle
 from payments_local.ports import free_port
+from testkit.network.tcp_proxy import TcpProxy
 from testkit.waiting import until
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
@@ -335,12 +336,11 @@ async def test_an_event_stream_ends_when_its_key_is_revoked(
 
 
 async def test_while_postgres_is_away_keys_count_for_their_lifetime_then_503(
-    api_url_of_database: str, tcp_door: Any, make_key: Keys, monkeypatch: pytest.MonkeyPatch
+    database_proxy: TcpProxy, proxied_url: str, make_key: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(key_cache, "LIFETIME_SECONDS", 3.0)
     monkeypatch.setattr(key_cache, "WAIT_SECONDS_MAX", 0.2)
-    url = tcp_door.url("payments_api")
-    app = create_app(ApiSettings.model_validate({"DATABASE_URL": url}))
+    app = create_app(ApiSettings.model_validate({"DATABASE_URL": proxied_url}))
     key = await make_key(PAYMENTS_WRITE)
     async with app.test_app():
         client = app.test_client()
@@ -355,7 +355,7 @@ async def test_while_postgres_is_away_keys_count_for_their_lifetime_then_503(
 
         await until(keys_are_read)
         assert (await code(key))[0] == 415
-        await tcp_door.shut()
+        database_proxy.cut()
         assert (await code(key))[0] == 415
         # Nobody can tell whether this one was made a moment ago.
         assert await code(new_key()) == (503, "database_unavailable")
@@ -369,7 +369,7 @@ async def test_while_postgres_is_away_keys_count_for_their_lifetime_then_503(
 
         await ends(415)
         assert await code(key) == (503, "database_unavailable")
-        await tcp_door.open()
+        database_proxy.mend()
         await ends(503)
         assert (await code(key))[0] == 415
 

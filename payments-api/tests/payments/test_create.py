@@ -24,6 +24,7 @@ from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine
 from payments_core.domain.payments import NewPayment
 from payments_core.queue.notify import Notifier
+from testkit.network.tcp_proxy import TcpProxy
 
 ORDER = NewPayment("k", "acc_1", Decimal("1.00"), "USD", "")
 BODY = {"accountId": "acc_1", "amount": "1.00"}
@@ -390,15 +391,13 @@ async def test_more_than_may_wait_is_refused_at_once_and_taken_later(
 
 
 async def test_a_database_that_is_away_is_a_503_soon_and_needs_no_restart(
-    database_url: str, tcp_door: Any, sql: Sql
+    database_proxy: TcpProxy, proxied_url: str, sql: Sql
 ) -> None:
-    settings = ApiSettings.model_validate(
-        {"auth": "off", "DATABASE_URL": tcp_door.url("payments_api")}
-    )
+    settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": proxied_url})
     async with create_app(settings).test_app() as app:
         client = app.test_client()
         assert (await _post(client, "before")).status_code == 201
-        await tcp_door.shut()
+        database_proxy.cut()
         for address in ("/payments", "/accounts/acc_1/balance", "/readyz", "/jobs/stats"):
             answer = await asyncio.wait_for(client.get(address), 10)
             assert answer.status_code == 503, address
@@ -408,7 +407,7 @@ async def test_a_database_that_is_away_is_a_503_soon_and_needs_no_restart(
         assert (await answer.get_json())["code"] == "database_unavailable"
         assert int(answer.headers["Retry-After"]) > 0
         assert (await client.get("/livez")).status_code == 200
-        await tcp_door.open()
+        database_proxy.mend()
         assert (await _post(client, "while")).status_code == 201
         assert (await _post(client, "before")).headers["Idempotency-Replayed"] == "true"
         assert (await client.get("/readyz")).status_code == 200
@@ -416,19 +415,17 @@ async def test_a_database_that_is_away_is_a_503_soon_and_needs_no_restart(
 
 
 async def test_a_silent_network_is_a_503_and_does_not_hold_what_comes_later(
-    tcp_door: Any, sql: Sql, monkeypatch: pytest.MonkeyPatch
+    database_proxy: TcpProxy, proxied_url: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("payments_api.payments.store.STATEMENT_SECONDS_MAX", 0.3)
-    settings = ApiSettings.model_validate(
-        {"auth": "off", "DATABASE_URL": tcp_door.url("payments_api")}
-    )
+    settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": proxied_url})
     async with create_app(settings).test_app() as app:
         client = app.test_client()
         assert (await _post(client, "before")).status_code == 201
-        tcp_door.silent = True
+        database_proxy.stall()
         answer = await asyncio.wait_for(_post(client, "while"), 5)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
-        tcp_door.silent = False
+        database_proxy.mend()
         assert (await asyncio.wait_for(_post(client, "while"), 5)).status_code == 201
     assert await _stored(sql) == (2, 2)
 

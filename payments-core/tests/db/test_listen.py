@@ -105,7 +105,7 @@ async def test_a_half_open_connection_is_found_by_its_heartbeat(
     proxy = TcpProxy(postgres.port)
     heard.start(database_url.replace(str(postgres.port), str(proxy.port)))
     await heard.until_connected(1)
-    proxy.delay_seconds = 2.0  # No answer arrives in time, and no end of the connection either.
+    proxy.delay_answers(2.0)  # Neither an answer nor an end of the connection arrives in time.
 
     async def lost() -> bool:
         return heard.lost >= 1

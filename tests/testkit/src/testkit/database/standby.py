@@ -31,7 +31,7 @@ class Pair:
 
     def move_address_to(self, server: EmbeddedPostgres, *, keep_sessions: bool = False) -> None:
         """Lead new connections to the server; those that are open stay where they are, or end."""
-        self.address.target_port = server.port
+        self.address.lead_to(server.port)
         if not keep_sessions:
             self.address.cut()
             self.address.mend()

@@ -1,77 +1,58 @@
-"""A TCP proxy whose line can be slowed down or cut, in threads of its own."""
+"""A `Line` that runs in its own thread, for tests that do not run an event loop."""
 
-import socket
+import asyncio
 import threading
-import time
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 
-CHUNK_BYTES = 64 * 1024
+from testkit.network.line import Line
 
 
 class TcpProxy:
-    """Listens on `port` and passes everything on to `target_port`, both on 127.0.0.1."""
+    """Forwards connections to `port` to another port, both on 127.0.0.1, until `close`."""
 
     def __init__(self, target_port: int) -> None:
-        self.target_port = target_port
-        self.delay_seconds = 0.0  # Before each piece of an answer is passed on.
-        self._cut = False
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
-        self._lock = threading.Lock()  # No connection is let in while the line is being cut.
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = int(self._listener.getsockname()[1])
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._line = Line(target_port)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._await(self._line.open)
+        self.port = self._line.port
 
     def cut(self) -> None:
-        """End every connection, and every new one at once."""
-        with self._lock:
-            self._cut = True
-            for pair in self._pairs:
-                for end in pair:
-                    with suppress(OSError):
-                        end.shutdown(socket.SHUT_RDWR)
-            self._pairs.clear()
+        """Reset every connection, and every new one when it is opened."""
+        self._call(self._line.cut)
+
+    def stall(self) -> None:
+        """Forward nothing and close nothing, as a silent network does."""
+        self._call(self._line.stall)
+
+    def delay_answers(self, seconds: float) -> None:
+        """Forward each chunk from the target after a delay."""
+        self._call(lambda: self._line.delay(seconds, answers_only=True))
+
+    def lead_to(self, target_port: int) -> None:
+        """Forward new connections to another port; open ones keep theirs."""
+        self._line.target_port = target_port
 
     def mend(self) -> None:
-        """Pass everything on again, without delay."""
-        self._cut = False
-        self.delay_seconds = 0.0
+        """End the disturbance."""
+        self._call(self._line.mend)
 
     def close(self) -> None:
-        """Stop listening."""
-        self._listener.close()
+        """Stop listening and end every connection."""
+        self._await(self._line.close)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            try:
-                server = self._connect(client)
-            except OSError:
-                client.close()
-                continue
-            for source, target, slow in ((client, server, False), (server, client, True)):
-                threading.Thread(
-                    target=self._pass_on, args=(source, target, slow), daemon=True
-                ).start()
+    def _call(self, change: Callable[[], None]) -> None:
+        async def call() -> None:
+            change()
 
-    def _connect(self, client: socket.socket) -> socket.socket:
-        with self._lock:
-            if self._cut:
-                raise ConnectionRefusedError
-            server = socket.create_connection(("127.0.0.1", self.target_port), timeout=5)
-            server.settimeout(None)
-            self._pairs.append((client, server))
-        return server
+        self._await(call)
 
-    def _pass_on(self, source: socket.socket, target: socket.socket, slow: bool) -> None:
-        with suppress(OSError):
-            while data := source.recv(CHUNK_BYTES):
-                if slow and self.delay_seconds:
-                    time.sleep(self.delay_seconds)
-                target.sendall(data)
-        for end in (source, target):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
+    def _await(self, work: Callable[[], Awaitable[None]]) -> None:
+        async def awaited() -> None:
+            await work()
+
+        asyncio.run_coroutine_threadsafe(awaited(), self._loop).result(10)

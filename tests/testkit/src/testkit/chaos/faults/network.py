@@ -3,8 +3,8 @@
 import asyncio
 import random
 
-from testkit.chaos.system.line import Line
 from testkit.chaos.system.running import System
+from testkit.network.line import Line
 
 
 def _some_line(system: System, chance: random.Random) -> tuple[str, Line]:

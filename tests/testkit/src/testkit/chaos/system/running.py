@@ -8,9 +8,9 @@ from pathlib import Path
 
 from testkit.chaos.earlier_release import earlier_commit, unpack
 from testkit.chaos.system.database import Database, running_database, small_disk_problem
-from testkit.chaos.system.line import Line
 from testkit.chaos.system.pooler import Pooler, pooler, pooler_problem, role_statements
 from testkit.chaos.system.services import Service, python_service
+from testkit.network.line import Line
 from testkit.waiting import until
 
 LEASE_SECONDS = 2.0

@@ -1,4 +1,4 @@
-"""A TCP line between two parts of the system, which can be cut, stalled, slowed and torn."""
+"""A TCP proxy between two parts of the system that tests can cut, stall, delay and reset."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 HOST = "127.0.0.1"
 CHUNK_BYTES = 64 * 1024
-LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)  # Closing then sends RST and forgets what waits.
+LINGER_NOT_AT_ALL = struct.pack("ii", 1, 0)  # Closing then sends RST and drops unsent bytes.
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
@@ -22,7 +22,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 @dataclass(eq=False)
 class _Connection:
-    near: asyncio.StreamWriter  # Towards whoever called.
+    near: asyncio.StreamWriter  # Towards the client.
     far: asyncio.StreamWriter  # Towards the target.
     answers_lost: bool = False
     no_more_answers: bool = False
@@ -34,10 +34,10 @@ class _Connection:
 
 @dataclass
 class Line:
-    """Listens on `port` and passes on to `target_port`, both on 127.0.0.1.
+    """Forwards connections to `port` to `target_port`, both on 127.0.0.1.
 
-    One disturbance at a time; `mend` ends it. Connections that a disturbance has not ended go on
-    after it, as they do on a real network.
+    One disturbance at a time; `mend` ends it. Connections that survive a disturbance continue after
+    it, as on a real network.
     """
 
     target_port: int
@@ -49,9 +49,10 @@ class Line:
     _is_cut: bool = False
     _loses_answers: bool = False
     _delay_seconds: float = 0.0
+    _delays_requests: bool = True
 
     async def open(self) -> None:
-        """Start to listen, on a free port."""
+        """Listen on a free port."""
         self._flowing.set()
         self._server = await asyncio.start_server(self._accept, HOST, 0)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -66,33 +67,34 @@ class Line:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """Return the number of open connections."""
         return len(self._connections)
 
     def cut(self) -> None:
-        """Reset every connection, and each new one at once."""
+        """Reset every connection, and every new one when it is opened."""
         self._is_cut = True
         self.reset()
 
     def stall(self) -> None:
-        """Pass nothing on and close nothing: a silent network. New connections are silent too."""
+        """Forward nothing and close nothing, as a silent network does, for new connections too."""
         self._flowing.clear()
 
-    def delay(self, seconds: float) -> None:
-        """Pass each piece on so much later, in both directions."""
+    def delay(self, seconds: float, *, answers_only: bool = False) -> None:
+        """Forward each chunk after a delay, in both directions or from the target only."""
         self._delay_seconds = seconds
+        self._delays_requests = not answers_only
 
     def lose_answers(self) -> None:
-        """Pass requests on and lose the answers; `mend` resets the connections concerned."""
+        """Forward requests and drop the answers; `mend` resets the affected connections."""
         self._loses_answers = True
 
     def reset(self, share: float = 1.0, chance: random.Random | None = None) -> None:
-        """Reset about this share of the connections; new ones are served."""
+        """Reset about this share of the connections; forward new ones."""
         for connection in self._some(share, chance):
             connection.reset()
 
     def half_close(self, share: float = 1.0, chance: random.Random | None = None) -> None:
-        """Tell the callers of some connections that no answer comes any more; they may send on."""
+        """Send FIN to the clients of some connections; they may continue to send."""
         for connection in self._some(share, chance):
             connection.no_more_answers = True
             with suppress(OSError, RuntimeError):
@@ -142,7 +144,7 @@ class Line:
     ) -> None:
         target = connection.near if answers else connection.far
         while data := await source.read(CHUNK_BYTES):
-            if self._delay_seconds:
+            if self._delay_seconds and (answers or self._delays_requests):
                 await asyncio.sleep(self._delay_seconds)
             await self._flowing.wait()
             if answers and self._loses_answers:
