@@ -15,7 +15,8 @@ from playwright.sync_api import Browser, Error, Response, expect
 from payments_api.auth.keys import id_of, new_key
 from testkit.browser.actions import make_dead_letters, pay_elsewhere
 from testkit.browser.chromium import Visitor
-from testkit.browser.whole_system import Service, WholeSystem, guarded_page, whole_system
+from testkit.browser.whole_system import WholeSystem, guarded_page, whole_system
+from testkit.deployments.service_process import ServiceProcess
 from testkit.sign_in.oidc_provider import OidcProvider, provider_settings, running_provider
 
 SEND_FORM = """async ([path, fields]) => {
@@ -33,7 +34,7 @@ class Guarded:
     """The system with every door locked, and all that any browser was sent of it."""
 
     system: WholeSystem
-    page: Service
+    page: ServiceProcess
     provider: OidcProvider
     api_key: str
     folder: Path

@@ -7,7 +7,8 @@ from playwright.sync_api import Browser, expect
 
 from testkit.browser.actions import make_dead_letters, pay_elsewhere
 from testkit.browser.chromium import PHONE, Visitor
-from testkit.browser.whole_system import Service, WholeSystem, guarded_page
+from testkit.browser.whole_system import WholeSystem, guarded_page
+from testkit.deployments.service_process import ServiceProcess
 from testkit.sign_in.oidc_provider import OidcProvider, provider_settings, running_provider
 
 
@@ -21,7 +22,7 @@ def provider() -> Iterator[OidcProvider]:
 @pytest.fixture(scope="module")
 def page_service(
     system: WholeSystem, provider: OidcProvider, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Service]:
+) -> Iterator[ServiceProcess]:
     """A page that asks the provider."""
     service = guarded_page(system, tmp_path_factory.mktemp("page"), {})
     url = f"http://127.0.0.1:{service.port}"
@@ -32,7 +33,7 @@ def page_service(
 
 
 @pytest.fixture
-def come(browser: Browser, page_service: Service) -> Iterator[Callable[..., Visitor]]:
+def come(browser: Browser, page_service: ServiceProcess) -> Iterator[Callable[..., Visitor]]:
     """Opens the guarded page as a new visitor; at the end nothing may have been blocked."""
     visitors: list[Visitor] = []
 

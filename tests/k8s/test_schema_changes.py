@@ -26,7 +26,7 @@ from payments_api.settings import ApiSettings
 from payments_local.ports import free_port
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 from testkit.chaos.earlier_release import git, newest_release, unpack
-from testkit.deployments.processes import ProcessPart
+from testkit.deployments.service_process import ServiceProcess
 from testkit.waiting import until
 from testkit.worker.own_system import migrated_postgres, running_worker, worker_url
 
@@ -145,10 +145,9 @@ def old_processes(tree: Path, pythonpath: str, url: str) -> Iterator[str]:
         "PAYMENTS_API_AUTH": "off",
     }
     api_port, worker_port = free_port(), free_port()
-    ours = {"PAYMENTS_API_PORT": str(api_port), "RECON_WORKER_PORT": str(worker_port)}
     parts = [
-        ProcessPart(
-            module, verb, {**environ, **ours, "DATABASE_URL": role_url}, port, tree / module
+        ServiceProcess.of_module(
+            module, verb, tree / f"{module}.log", port, {**environ, "DATABASE_URL": role_url}
         )
         for module, verb, port, role_url in (
             ("payments_api", "serve", api_port, url.replace("postgres@", "payments_api@")),

@@ -94,10 +94,10 @@ def test_payments_do_not_notice_an_exporter_in_trouble(observed: Observed) -> No
         apis = [future.result() for future in running]
     silent = 0
     for api in apis:
-        said = [line for line in api.log() if line["logger"].startswith("opentelemetry")]
+        said = [line for line in api.events() if line["logger"].startswith("opentelemetry")]
         silent += not said
         assert len(said) <= 1, (api.name, said)
         assert {line["event"] for line in said} <= {"telemetry_failed"}
-        others = [line for line in api.log() if line not in said]
+        others = [line for line in api.events() if line not in said]
         assert not any(line["level"] in ("error", "critical") for line in others), api.name
     assert silent < len(apis), "nobody would know that traces are lost"

@@ -16,10 +16,10 @@ def lines_of(process: Process, event: str, **fields: object) -> list[dict[str, o
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     wanted = {"event": event, **fields}.items()
     while True:
-        found = [line for line in process.log() if wanted <= line.items()]
+        found = [line for line in process.events() if wanted <= line.items()]
         if found:
             return found
-        assert time.monotonic() < deadline, [line["event"] for line in process.log()]
+        assert time.monotonic() < deadline, [line["event"] for line in process.events()]
         time.sleep(0.05)
 
 
@@ -49,14 +49,14 @@ def test_probes_and_scrapes_are_not_logged(observed: Observed) -> None:
     for _ in range(3):
         httpx.get(f"{observed.worker.url}/readyz")
         observed.worker.metrics()
-    assert not any(line["event"] == "http_request" for line in observed.worker.log())
+    assert not any(line["event"] == "http_request" for line in observed.worker.events())
 
 
 def test_every_process_says_once_where_it_serves(observed: Observed) -> None:
     for process in (observed.api, observed.worker, observed.ui):
-        started = [line for line in process.log() if line["event"] == "server_started"]
+        started = [line for line in process.events() if line["event"] == "server_started"]
         assert [line["port"] for line in started] == [process.port]
-        assert "Running on" not in process.output.read_text()
+        assert "Running on" not in process.log.read_text()
 
 
 def make_every_kind_of_trouble(system: ObservedSystem, api: Process) -> None:
@@ -89,6 +89,6 @@ def test_no_line_holds_a_description_a_key_or_a_secret(observed: Observed) -> No
         observed.system.sql("ALTER TABLE payments DROP CONSTRAINT no_log")
         observed.system.sql("ALTER TABLE payments DROP CONSTRAINT no_settle")
     for process in (observed.api, observed.worker, observed.ui):
-        text = process.output.read_text()
+        text = process.log.read_text()
         at = text.find(CANARY)
         assert at < 0, f"{process.name}: {text[max(0, at - 400) : at + 200]}"

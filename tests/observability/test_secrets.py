@@ -174,7 +174,7 @@ def _until_troubled(canaries: Canaries) -> None:
     while httpx.post(f"{canaries.api.url}/payments", json=body, headers=key).status_code != 503:
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    while "listen_lost" not in canaries.worker.output.read_text():
+    while "listen_lost" not in canaries.worker.log.read_text():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
@@ -209,7 +209,7 @@ def _form_token(page: str) -> str:
 def _assert_nothing_came_out(canaries: Canaries, page: Process, secrets: list[str]) -> None:
     metrics = page.metrics()
     page.stop()
-    log = page.output.read_text()
+    log = page.log.read_text()
     assert '"level": "debug"' in log
     for where, text in {
         "the log": log,
@@ -237,7 +237,7 @@ def test_no_secret_of_a_sign_in_by_password_comes_out(canaries: Canaries) -> Non
         assert PASSWORD not in shown
         form = {"csrf": _form_token(shown)}
         assert browser.post("/sign-out", data=form).status_code < 400
-    assert "sign_in_failed" in page.output.read_text()
+    assert "sign_in_failed" in page.log.read_text()
     _assert_nothing_came_out(canaries, page, [PASSWORD, WRONG_PASSWORD, hashed, session])
 
 
@@ -260,7 +260,7 @@ def test_no_secret_of_a_sign_in_by_a_provider_comes_out(canaries: Canaries) -> N
     for answer in answers:
         asked = dict(parse_qsl(urlsplit(answer).query))
         secrets += [asked["code"], asked["state"]]
-    assert "sign_in_succeeded" in page.output.read_text()
+    assert "sign_in_succeeded" in page.log.read_text()
     _assert_nothing_came_out(canaries, page, secrets)
 
 
@@ -284,7 +284,7 @@ def test_no_secret_comes_out_of_a_running_system(canaries: Canaries) -> None:
     for process in canaries.processes:
         process.stop()
     for process in canaries.processes:
-        log = process.output.read_text()
+        log = process.log.read_text()
         assert '"level": "debug"' in log, "it was told to say everything"
         _assert_silent(f"the log of {process.name}", log, (*secrets, *PRIVATE))
     _assert_silent("the traces", repr(canaries.otlp.spans), (*secrets, *PRIVATE))

@@ -6,65 +6,17 @@ Between the page and the API stands a TCP proxy that can be slowed down or cut.
 import os
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.error import URLError
 
 from payments_local.ports import free_port
 from payments_local.postgres import BIN, running_postgres
+from testkit.deployments.service_process import ServiceProcess
 from testkit.network.tcp_proxy import TcpProxy
 
-READY_SECONDS_MAX = 60.0
-STOP_SECONDS_MAX = 30.0
 TRACE_URL = "https://traces.example/trace/{trace_id}"
-
-
-@dataclass
-class Service:
-    """One process of ours; it comes back on the same port."""
-
-    name: str
-    command: list[str]
-    environ: Mapping[str, str]
-    port: int
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        """Start it and wait until it says that it is ready."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, env={**os.environ, **self.environ}, stdout=log, stderr=log
-            )
-        deadline = time.monotonic() + READY_SECONDS_MAX
-        while not self.is_ready():
-            assert self.process.poll() is None, f"{self.name} ended: {self.log.read_text()[-2000:]}"
-            assert time.monotonic() < deadline, f"{self.name} is not ready"
-            time.sleep(0.05)
-
-    def is_ready(self) -> bool:
-        """Whether /readyz answers 200."""
-        try:
-            url = f"http://127.0.0.1:{self.port}/readyz"
-            with urllib.request.urlopen(url, timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False
-
-    def stop(self) -> None:
-        """Ask it to stop and wait until it has."""
-        if self.process is not None:
-            self.process.terminate()
-            try:
-                self.process.wait(STOP_SECONDS_MAX)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-            self.process = None
 
 
 @dataclass
@@ -72,12 +24,12 @@ class WholeSystem:
     """What the tests drive."""
 
     database_url: str
-    api: Service
-    worker: Service
-    ui: Service
+    api: ServiceProcess
+    worker: ServiceProcess
+    ui: ServiceProcess
     proxy: TcpProxy
     api_key: str | None = None  # The page's own, where the API asks for keys.
-    services: list[Service] = field(init=False)
+    services: list[ServiceProcess] = field(init=False)
 
     def __post_init__(self) -> None:
         self.services = [self.api, self.worker, self.ui]
@@ -98,18 +50,17 @@ class WholeSystem:
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
-def guarded_page(system: WholeSystem, folder: Path, environ: Mapping[str, str]) -> Service:
+def guarded_page(system: WholeSystem, folder: Path, environ: Mapping[str, str]) -> ServiceProcess:
     """Another page on the same API, not started yet, whose visitors have to sign in."""
     port = free_port()
     environ = {
-        "PAYMENTS_UI_PORT": str(port),
         "PAYMENTS_UI_API_URL": system.api_url,
         "PAYMENTS_UI_PUBLIC_URL": f"http://127.0.0.1:{port}",
         **_page_key(system.api_key),
         **environ,
     }
-    command = [sys.executable, "-m", "payments_ui", "serve"]
-    return Service("guarded-page", command, environ, port, folder / "guarded-page.log")
+    log = folder / "guarded-page.log"
+    return ServiceProcess.of_module("payments_ui", "serve", log, port, environ)
 
 
 def _page_key(api_key: str | None) -> dict[str, str]:
@@ -141,17 +92,10 @@ def _services(database_url: str, folder: Path, api_key: str | None) -> WholeSyst
     def as_role(role: str) -> str:
         return database_url.replace("//postgres@", f"//{role}@")
 
-    def service(name: str, command: str, environ: Mapping[str, str]) -> Service:
+    def service(name: str, command: str, environ: Mapping[str, str]) -> ServiceProcess:
         environ = {**environ, "OTEL_TRACES_SAMPLER": "always_on"}  # Exported nowhere.
-        port = free_port()
-        prefix = name.upper().replace("-", "_")
-        return Service(
-            name,
-            [sys.executable, "-m", name.replace("-", "_"), command],
-            {f"{prefix}_PORT": str(port), **environ},
-            port,
-            folder / f"{name}.log",
-        )
+        module, log = name.replace("-", "_"), folder / f"{name}.log"
+        return ServiceProcess.of_module(module, command, log, free_port(), environ)
 
     api = service(
         "payments-api",

@@ -22,11 +22,11 @@ LEASE_SECONDS = "2"  # Short, so that what a killed worker held is soon someone 
 class Part(Protocol):
     """A service that can be stopped, killed and started again at the same address."""
 
-    def start(self) -> None:
-        """Start it, and return when it says that it is ready."""
+    def start(self) -> object:
+        """Start it, and return when it is ready."""
 
-    def stop(self) -> None:
-        """Ask it to stop, and return when it has drained and gone."""
+    def stop(self) -> object:
+        """Send SIGTERM, and return when it has drained and ended."""
 
     def kill(self) -> None:
         """End it without warning, as a power cut would."""

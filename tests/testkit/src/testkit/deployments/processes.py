@@ -1,22 +1,17 @@
 """The system as processes of this checkout, on a Postgres in a container or embedded."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from payments_local.ports import free_port
 from payments_local.postgres import BIN, EmbeddedPostgres
 from testkit.deployments.deployment import Database, Deployment, service_commands, service_settings
-from testkit.network.readiness import is_ready
+from testkit.deployments.service_process import ServiceProcess
 
-READY_SECONDS_MAX = 60.0
-STOP_SECONDS_MAX = 40.0
 COMMAND_SECONDS_MAX = 180.0
 WORKERS = 2
 ROLE_PASSWORD = "of-a-role"
@@ -25,48 +20,6 @@ ROLE_PASSWORDS = {
     "PAYMENTS_DB_API_PASSWORD": ROLE_PASSWORD,
     "PAYMENTS_DB_WORKER_PASSWORD": ROLE_PASSWORD,
 }
-
-
-@dataclass
-class ProcessPart:
-    """One service as a process; it comes back on the same port."""
-
-    module: str
-    command: str
-    environ: Mapping[str, str]
-    port: int
-    log: Path
-    process: "subprocess.Popen[bytes] | None" = None
-
-    def start(self) -> None:
-        """Start it and wait until /readyz answers 200."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module, self.command],
-                env={**os.environ, **self.environ},
-                stdout=log,
-                stderr=log,
-            )
-        deadline = time.monotonic() + READY_SECONDS_MAX
-        while not is_ready(self.port):
-            assert self.process.poll() is None, self.log.read_text()[-2000:]
-            assert time.monotonic() < deadline, f"{self.module} is not ready"
-            time.sleep(0.05)
-
-    def stop(self) -> None:
-        """SIGTERM, and wait: it must end by itself, with status 0."""
-        if self.process is not None:
-            self.process.terminate()
-            status = self.process.wait(STOP_SECONDS_MAX)
-            self.process = None
-            assert status == 0, f"{self.module} ended with {status}: {self.log.read_text()[-2000:]}"
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        if self.process is not None:
-            self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
-            self.process = None
 
 
 class EmbeddedDatabase:
@@ -111,11 +64,11 @@ def _deployment(database: Database, folder: Path) -> Deployment:
 
     settings = service_settings(url_of_role)
 
-    def part(name: str, command: str, number: int = 1, **more: str) -> ProcessPart:
-        port = free_port()
-        environ = {f"{name.upper().replace('-', '_')}_PORT": str(port), **settings[name], **more}
-        log = folder / f"{name}-{number}.log"
-        return ProcessPart(name.replace("-", "_"), command, environ, port, log)
+    def part(name: str, command: str, number: int = 1, **more: str) -> ServiceProcess:
+        module, log = name.replace("-", "_"), folder / f"{name}-{number}.log"
+        return ServiceProcess.of_module(
+            module, command, log, free_port(), {**settings[name], **more}
+        )
 
     api = part("payments-api", "serve")
     api_url = f"http://127.0.0.1:{api.port}"

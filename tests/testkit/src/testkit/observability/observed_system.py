@@ -4,90 +4,33 @@ import json
 import os
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from payments_local.ports import free_port
 from payments_local.postgres import BIN, EmbeddedPostgres, running_postgres
+from testkit.deployments.service_process import ServiceProcess
 from testkit.observability.otlp_endpoint import OtlpEndpoint
-
-READY_SECONDS_MAX = 60.0
-STOP_SECONDS_MAX = 30.0
 
 
 @dataclass
-class Process:
-    """One service; its output is one JSON object a line."""
-
-    name: str
-    command: list[str]
-    environ: Mapping[str, str]
-    port: int
-    output: Path
-    popen: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        """Where it listens."""
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> "Process":
-        """Start it and wait until it is ready."""
-        with self.output.open("ab") as output:
-            self.popen = subprocess.Popen(
-                self.command, env={**os.environ, **self.environ}, stdout=output, stderr=output
-            )
-        deadline = time.monotonic() + READY_SECONDS_MAX
-        while not self._ready():
-            assert self.popen.poll() is None, f"{self.name}: {self.output.read_text()[-2000:]}"
-            assert time.monotonic() < deadline, f"{self.name} is not ready"
-            time.sleep(0.05)
-        return self
-
-    def _ready(self) -> bool:
-        try:
-            with urllib.request.urlopen(f"{self.url}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False
-
-    def kill(self) -> None:
-        """As a crash would."""
-        if self.popen is not None:
-            self.popen.kill()
-            self.popen.wait()
-            self.popen = None
-
-    def stop(self) -> float:
-        """Ask it to stop; returns how many seconds it took."""
-        if self.popen is None:
-            return 0.0
-        began = time.monotonic()
-        self.popen.terminate()
-        try:
-            self.popen.wait(STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
-            self.popen.kill()
-            self.popen.wait()
-        self.popen = None
-        return time.monotonic() - began
+class Process(ServiceProcess):
+    """One service; its log holds one JSON object per line."""
 
     def metrics(self, *, openmetrics: bool = False) -> str:
-        """What /metrics answers."""
+        """Return the answer of /metrics."""
         accept = "application/openmetrics-text;version=1.0.0" if openmetrics else "text/plain"
         request = urllib.request.Request(f"{self.url}/metrics", headers={"Accept": accept})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return str(answer.read().decode())
 
-    def log(self) -> list[dict[str, Any]]:
-        """Every whole line it printed."""
-        lines = self.output.read_text().splitlines(keepends=True)
+    def events(self) -> list[dict[str, Any]]:
+        """Return every complete line of its log."""
+        lines = self.log.read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
@@ -104,24 +47,13 @@ class ObservedSystem:
     ) -> Process:
         """Start one more service, on a port of its own, which may have been chosen before."""
         port = port or free_port()
-        prefix = module.upper()
         role = {"payments_api": "payments_api", "recon_worker": "payments_worker"}.get(module)
         database = {}
         if role:
             database["DATABASE_URL"] = self.postgres.url.replace("//postgres@", f"//{role}@")
-        process = Process(
-            name,
-            [sys.executable, "-m", module, verb],
-            {
-                f"{prefix}_PORT": str(port),
-                "PAYMENTS_API_AUTH": "off",
-                "LOG_FORMAT": "json",
-                **database,
-                **environ,
-            },
-            port,
-            self.folder / f"{name}.log",
-        )
+        environ = {"PAYMENTS_API_AUTH": "off", "LOG_FORMAT": "json", **database, **environ}
+        log = self.folder / f"{name}.log"
+        process = Process.of_module(module, verb, log, port, environ)
         self.processes.append(process)
         return process.start()
 
