@@ -1,4 +1,4 @@
-"""The plugins: a test that leaves something behind fails by name, and groups stay together."""
+"""The plugins: a test that leaks fails by name, and groups stay together."""
 
 import re
 import subprocess

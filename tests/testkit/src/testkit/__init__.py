@@ -1,1 +1,1 @@
-"""What the tests share: waits, servers, databases, whole systems and the fault suite."""
+"""Shared test code: waits, servers, databases, whole systems and the fault suite."""

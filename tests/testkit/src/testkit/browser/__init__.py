@@ -1,1 +1,1 @@
-"""Chromium before a whole system, and the screenshots of the documents."""
+"""Chromium against a whole system, and the screenshots for the documents."""

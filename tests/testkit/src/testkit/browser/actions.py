@@ -1,4 +1,4 @@
-"""What happens beside the browser: another client's payments, and dead letters."""
+"""Actions outside the browser: another client's payments, and dead letters."""
 
 import json
 import urllib.request
@@ -12,7 +12,7 @@ from testkit.waiting import LOOK_SECONDS, WAIT_SECONDS_MAX
 
 
 def pay_elsewhere(system: WholeSystem, account: str, amount: str, currency: str = "USD") -> str:
-    """A payment that some other client makes; its id."""
+    """Create a payment as another client; return its id."""
     headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
     if system.api_key is not None:
         headers["Authorization"] = f"Bearer {system.api_key}"
@@ -29,7 +29,7 @@ def pay_elsewhere(system: WholeSystem, account: str, amount: str, currency: str 
 def posting_fails(
     system: WholeSystem, account: str, error: str = "the vault is shut"
 ) -> Iterator[None]:
-    """Until the block ends, the database refuses every posting on the account."""
+    """Make the database reject every posting on the account while the block runs."""
     name = f"refuse_{account}"
     system.sql(
         f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -47,7 +47,7 @@ def posting_fails(
 def make_dead_letters(
     system: WholeSystem, account: str, count: int, error: str = "the vault is shut"
 ) -> list[str]:
-    """Payments whose jobs the worker has given up; their job ids."""
+    """Create payments whose jobs become dead letters; return the job ids."""
     with posting_fails(system, account, error):
         system.worker.stop()
         try:

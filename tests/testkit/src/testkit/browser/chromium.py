@@ -1,4 +1,4 @@
-"""A visitor: one browser context, and what went wrong in it."""
+"""A visitor: one browser context, and the errors that occurred in it."""
 
 import json
 import shutil
@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Error, Locator, Page, Playwright, Reque
 
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 AXE = Path(__file__).parent / "vendor/axe.min.js"
-# As root there is no sandbox; the rest keeps Chromium from calling home.
+# Chromium's sandbox does not work as root; the other options prevent requests to its vendor.
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -23,7 +23,7 @@ FLAGS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 OPEN_TRIES_MAX = 5
-WAIT_MS_MAX = 10_000  # Slow machines; a passing test waits much less.
+WAIT_MS_MAX = 10_000  # For slow machines; a passing test waits much less.
 NETWORK_TROUBLE = (
     "Failed to load resource",
     "htmx: htmx:error: Failed to fetch",
@@ -37,13 +37,13 @@ CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "googl
 
 
 def find_chromium() -> str | None:
-    """Where a Chromium is, if there is one."""
+    """Return the path of a Chromium, or None."""
     return next((path for name in CHROMIUM_NAMES if (path := shutil.which(name))), None)
 
 
 @contextmanager
 def launched_chromium(playwright: Playwright, executable: str) -> Iterator[Browser]:
-    """A headless Chromium until the block ends."""
+    """Run a headless Chromium while the block runs."""
     launched = playwright.chromium.launch(executable_path=executable, args=FLAGS)
     try:
         yield launched
@@ -52,7 +52,7 @@ def launched_chromium(playwright: Playwright, executable: str) -> Iterator[Brows
 
 
 class Visitor:
-    """One person with a window of their own."""
+    """One person with a browser window."""
 
     def __init__(self, browser: Browser, url: str, **options: Any) -> None:
         self.url = url
@@ -73,13 +73,16 @@ class Visitor:
         self.page.on("console", lambda message: self._console(message.type, message.text))
 
     def _console(self, kind: str, text: str) -> None:
-        # Refused and lost answers are logged by Chromium and htmx, and are what tests are about.
+        # Chromium and htmx log rejected and lost answers, which these tests cause on purpose.
         if kind == "error" and not text.startswith(NETWORK_TROUBLE):
             self.violations.append(text)
 
     def open(self, path: str = "/") -> Page:
-        """Go there. Again, where Chromium broke off because the machine's network changed:
-        it does so for localhost too, whenever a container's interface comes or goes."""
+        """Open the page.
+
+        Repeats if Chromium aborts because the machine's network changed: it does so even for
+        localhost, whenever a container's interface appears or disappears.
+        """
         for _ in range(OPEN_TRIES_MAX):
             self._network_changed = False
             try:
@@ -96,13 +99,13 @@ class Visitor:
             self._network_changed = True
 
     def open_live(self, path: str = "/") -> Page:
-        """Go there, and wait until changes arrive by themselves."""
+        """Open the page, and wait until it receives changes."""
         page = self.open(path)
         expect(page.locator("html")).to_have_attribute("data-connection", "live")
         return page
 
     def fill(self, account: str, amount: str, description: str = "", currency: str = "USD") -> None:
-        """Type a payment, without sending it."""
+        """Fill in a payment without sending it."""
         page = self.page
         page.get_by_label("Account", exact=True).first.fill(account)
         page.get_by_label("Amount", exact=True).fill(amount)
@@ -110,7 +113,7 @@ class Visitor:
         page.locator("#description").fill(description)
 
     def pay(self, account: str, amount: str, description: str = "", currency: str = "USD") -> str:
-        """Pay, and see the receipt; the payment's id."""
+        """Pay, wait for the receipt, and return the payment's id."""
         self.fill(account, amount, description, currency)
         self.pay_button.click()
         link = self.page.locator(".receipt-amount")
@@ -119,15 +122,15 @@ class Visitor:
 
     @property
     def pay_button(self) -> Locator:
-        """The button of the payment form."""
+        """Return the button of the payment form."""
         return self.page.locator("#pay button[type=submit]")
 
     def row(self, payment_id: str) -> Locator:
-        """The payment's row in the list."""
+        """Return the payment's row in the list."""
         return self.page.locator(f"#p-{payment_id}")
 
     def axe_findings(self, *only: str) -> list[str]:
-        """What axe-core finds against WCAG 2.2 AA, or by its rules named, one line each."""
+        """Return axe-core's findings against WCAG 2.2 AA, or the named rules, one line each."""
         if not self.page.evaluate("'axe' in window"):
             self.page.evaluate(AXE.read_text())
         found = self.page.evaluate(

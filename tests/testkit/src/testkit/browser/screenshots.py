@@ -1,7 +1,7 @@
-"""Pictures of every page for the README: `make screenshots` writes them into docs/images.
+"""Screenshots of every page for the README: `make screenshots` writes them into docs/images.
 
-The system is the real one, with a day's worth of payments made up; only their times are moved
-into the past, so that charts and lists look as they do in use.
+The system is real, with a simulated day of payments whose times are moved into the past, so that
+charts and lists look as in use.
 """
 
 import json
@@ -25,7 +25,7 @@ from testkit.sign_in.oidc_provider import provider_settings, running_provider
 IMAGES = REPOSITORY / "docs/images"
 WIDE = {"width": 1360, "height": 860}
 WINDOWS = {"desktop": WIDE, "phone": PHONE}
-HEIGHT_MAX = 1500  # Of a picture; longer pages are cut there.
+HEIGHT_MAX = 1500  # Pixels; longer pages are cropped.
 SURFACES = 16  # Flat colours that cover most of a page.
 COLOURS = 256  # A palette's limit, and enough for text on flat colours.
 ACCOUNTS = (
@@ -49,7 +49,7 @@ DESCRIPTIONS = (
 CURRENCIES = ("USD", "USD", "USD", "USD", "EUR", "EUR", "GBP", "JPY")
 PAYMENTS = 260
 
-# The ledger refuses updates even to its owner: only for pictures is that put aside.
+# The ledger rejects updates even by its owner; the triggers are disabled only for screenshots.
 MOVE_INTO_THE_PAST = """
 SET session_replication_role = replica;
 CREATE TEMP TABLE moved AS
@@ -78,7 +78,7 @@ INSERT INTO worker_throughput (bucket_start, worker_id, completed, failed, discr
 
 
 def make_history(system: WholeSystem) -> None:
-    """A day's worth of payments, three of them dead letters, one dealt with by an operator."""
+    """Create a day of payments; three become dead letters, and an operator settles one of them."""
     chance = random.Random(11)
     orders = []
     for number in range(PAYMENTS):
@@ -95,7 +95,7 @@ def make_history(system: WholeSystem) -> None:
                 "description": chance.choice(DESCRIPTIONS),
             }
         )
-    # A few at a time: then ids, postings and times have one order, as in a day's use.
+    # A few at a time, so that ids, postings and times have one order, as in real use.
     for start in range(0, PAYMENTS, 10):
         post(system, "/payments/batch", {"payments": orders[start : start + 10]})
         wait_until_pending(system, 0)
@@ -107,14 +107,14 @@ def make_history(system: WholeSystem) -> None:
 
 
 def wait_until_pending(system: WholeSystem, count: int) -> None:
-    """Until so many payments are still pending."""
+    """Wait until so many payments remain pending."""
     query = "SELECT count(*) FROM payments WHERE settled_at IS NULL"
     while system.sql(query) != str(count):
         system.sql("SELECT pg_sleep(0.05)")
 
 
 def post(system: WholeSystem, path: str, body: object) -> None:
-    """POST to the API, past the page."""
+    """POST to the API, without the page."""
     request = urllib.request.Request(
         system.api_url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
@@ -122,7 +122,7 @@ def post(system: WholeSystem, path: str, body: object) -> None:
 
 
 class Photographer:
-    """Takes every picture in both themes and both sizes."""
+    """Takes every screenshot in both themes and both sizes."""
 
     def __init__(self, browser: Browser, url: str) -> None:
         self.visitors = {
@@ -139,7 +139,7 @@ class Photographer:
         }
 
     def take(self, name: str, path: str | None, full_page: bool = True) -> None:
-        """A picture of the page at the path, or of whatever is open."""
+        """Take a screenshot of the path's page, or of the current one."""
         for kind, visitor in self.visitors.items():
             page = visitor.page
             if path is not None:
@@ -155,7 +155,7 @@ class Photographer:
             shrink(picture)
 
     def enter(self, user: str) -> None:
-        """Go through the provider as somebody."""
+        """Sign in through the provider."""
         for visitor in self.visitors.values():
             page = visitor.open("/sign-in/start")
             page.get_by_role("link", name=f"Continue as {user}").click()
@@ -168,7 +168,7 @@ class Photographer:
 
 
 def shrink(picture: Path) -> None:
-    """Fewer bytes: the commonest colours stay exactly, the rest take the nearest of them."""
+    """Reduce the file: keep the commonest colours exactly, map the rest to the nearest of them."""
     with Image.open(picture) as opened:
         full = opened.convert("RGB")
     counted = full.getcolors(full.width * full.height) or []
@@ -176,7 +176,7 @@ def shrink(picture: Path) -> None:
     palette = Image.new("P", (1, 1))
     palette.putpalette(bytes(chain.from_iterable(cast(list[tuple[int, int, int]], common))))
     small = full.quantize(palette=palette, dither=Image.Dither.NONE)
-    # Pillow's nearest colour is not always the same colour: surfaces shall be exact.
+    # Pillow does not always map a colour to itself; surfaces must be exact.
     for index, colour in enumerate(common[:SURFACES]):
         flat = Image.new("RGB", full.size, cast(tuple[int, int, int], colour))
         distance = ImageChops.difference(full, flat).convert("L", matrix=(1, 1, 1, 0))
@@ -185,7 +185,7 @@ def shrink(picture: Path) -> None:
 
 
 def take_all(photographer: Photographer, system: WholeSystem) -> None:
-    """Every page, and the states worth showing."""
+    """Take every page, and its notable states."""
     odd, failed, plain = (
         system.sql(
             f"SELECT payment_id FROM reconciliation_results WHERE status = '{status}' LIMIT 1"
@@ -217,7 +217,7 @@ def take_all(photographer: Photographer, system: WholeSystem) -> None:
 
 
 def take_signing_in(browser: Browser, system: WholeSystem, folder: Path) -> None:
-    """Signing in, what a viewer sees, and what goes wrong."""
+    """Take the sign-in page, a viewer's view, and the errors."""
     with running_provider() as provider:
         page = guarded_page(system, folder, {})
         url = f"http://127.0.0.1:{page.port}"
@@ -256,7 +256,7 @@ def take_signing_in(browser: Browser, system: WholeSystem, folder: Path) -> None
 
 
 def main() -> None:
-    """Make the system, its history and the pictures."""
+    """Run the system, create its history and take the screenshots."""
     executable = find_chromium()
     if executable is None:
         sys.exit("no Chromium on PATH (Debian's package is called chromium)")

@@ -1,6 +1,6 @@
-"""The whole system as processes: Postgres, API, worker and page, each with its own port.
+"""The whole system as processes: Postgres, API, worker and page, each on its own port.
 
-Between the page and the API stands a TCP proxy that can be slowed down or cut.
+The page reaches the API through a TCP proxy that tests can delay or cut.
 """
 
 import os
@@ -21,14 +21,14 @@ TRACE_URL = "https://traces.example/trace/{trace_id}"
 
 @dataclass
 class WholeSystem:
-    """What the tests drive."""
+    """The system under test."""
 
     database_url: str
     api: ServiceProcess
     worker: ServiceProcess
     ui: ServiceProcess
     proxy: TcpProxy
-    api_key: str | None = None  # The page's own, where the API asks for keys.
+    api_key: str | None = None  # The page's own key, if the API requires keys.
     services: list[ServiceProcess] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -36,22 +36,22 @@ class WholeSystem:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Return the page's address."""
         return f"http://127.0.0.1:{self.ui.port}"
 
     @property
     def api_url(self) -> str:
-        """Where the API is, past the proxy."""
+        """Return the API's address, without the proxy."""
         return f"http://127.0.0.1:{self.api.port}"
 
     def sql(self, text: str) -> str:
-        """Run SQL as the superuser; the last answer as bare text."""
+        """Run SQL as the superuser; return the last result as text."""
         command = [str(BIN / "psql"), self.database_url, "-XAtqv", "ON_ERROR_STOP=1", "-c", text]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 def guarded_page(system: WholeSystem, folder: Path, environ: Mapping[str, str]) -> ServiceProcess:
-    """Another page on the same API, not started yet, whose visitors have to sign in."""
+    """Return another page on the same API, not started yet, that requires sign-in."""
     port = free_port()
     environ = {
         "PAYMENTS_UI_API_URL": system.api_url,
@@ -69,9 +69,9 @@ def _page_key(api_key: str | None) -> dict[str, str]:
 
 @contextmanager
 def whole_system(folder: Path, api_key: str | None = None) -> Iterator[WholeSystem]:
-    """Postgres, migrated, and the services on it, until the block ends.
+    """Run a migrated Postgres and the services while the block runs.
 
-    With `api_key` the API asks everybody for a key, and that one is the page's.
+    With `api_key`, the API requires keys, and the page uses this one.
     """
     with running_postgres() as postgres:
         migrate = [sys.executable, "-m", "payments_api", "migrate"]
@@ -93,7 +93,7 @@ def _services(database_url: str, folder: Path, api_key: str | None) -> WholeSyst
         return database_url.replace("//postgres@", f"//{role}@")
 
     def service(name: str, command: str, environ: Mapping[str, str]) -> ServiceProcess:
-        environ = {**environ, "OTEL_TRACES_SAMPLER": "always_on"}  # Exported nowhere.
+        environ = {**environ, "OTEL_TRACES_SAMPLER": "always_on"}  # Without an exporter.
         module, log = name.replace("-", "_"), folder / f"{name}.log"
         return ServiceProcess.of_module(module, command, log, free_port(), environ)
 

@@ -1,1 +1,1 @@
-"""The fault suite: the whole system under load while everything around it breaks, by a seed."""
+"""The fault suite: the whole system under load, with faults injected from a seed."""

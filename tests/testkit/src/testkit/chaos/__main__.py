@@ -19,7 +19,7 @@ RUNS = 3
 
 
 def main() -> None:
-    """The command line's way in: status 1 if anything went wrong."""
+    """Run the command; exit with status 1 if anything failed."""
     arguments = _parser().parse_args()
     folder = Path(tempfile.mkdtemp(prefix="payments-chaos-logs-"))
     if arguments.command == "recovery":

@@ -1,4 +1,4 @@
-"""The source of the release before this one, as a rollout meets it: old code, new schema."""
+"""The source of the previous release, for rollouts: old code on the new schema."""
 
 import io
 import os
@@ -13,20 +13,20 @@ COMMITS_BACK = 40
 
 
 def git(*arguments: str) -> "subprocess.CompletedProcess[bytes]":
-    """What git says of this repository; its status is for the caller to judge."""
+    """Run git in this repository and return the process; the caller checks its status."""
     return subprocess.run(["git", *arguments], cwd=REPOSITORY, capture_output=True, check=False)
 
 
 def newest_release() -> str | None:
-    """The newest release's tag behind us."""
+    """Return the newest release's tag before this commit."""
     tags = git("tag", "--list", "v[0-9]*", "--sort=-v:refname", "--merged", "HEAD").stdout
     return next(iter(tags.decode().split()), None)
 
 
 def earlier_commit() -> str | None:
-    """EARLIER from the environment, or the newest release.
+    """Return EARLIER from the environment, or the newest release.
 
-    Before the first release: what stood some commits ago. None where git knows of neither.
+    Before the first release: a commit some steps back. None if git knows neither.
     """
     commit = os.environ.get("EARLIER") or newest_release() or f"HEAD~{COMMITS_BACK}"
     missing = git("rev-parse", "--verify", "--quiet", f"{commit}^{{commit}}").returncode
@@ -34,9 +34,9 @@ def earlier_commit() -> str | None:
 
 
 def unpack(commit: str, folder: Path) -> str:
-    """Put that commit's source there; returns the PYTHONPATH under which its modules run."""
+    """Unpack that commit's source; return the PYTHONPATH for its modules."""
     sources = [f"{package}/src" for package in PACKAGES]
-    # Not tar: Debian 12's Python has no safe way to unpack it.
+    # Not tar: Debian 12's Python cannot unpack it safely.
     archive = git("archive", "--format=zip", commit, *sources)
     archive.check_returncode()
     with zipfile.ZipFile(io.BytesIO(archive.stdout)) as files:

@@ -1,4 +1,4 @@
-"""Figures kept as JSON beside those of the benchmarks, with what they were measured on."""
+"""Figures kept as JSON beside those of the benchmarks, with their machine and versions."""
 
 import json
 import os
@@ -20,7 +20,7 @@ def save(name: str, figures: dict[str, Any]) -> Path:
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "load_average": round(os.getloadavg()[1], 1),  # Whether the machine had other work.
+        "load_average": round(os.getloadavg()[1], 1),  # Shows whether the machine had other work.
         "postgres": "embedded, fsync=on, synchronous_commit=on",
         **{package: version(package) for package in PACKAGES},
     }

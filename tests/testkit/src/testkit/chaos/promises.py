@@ -1,7 +1,7 @@
-"""What the system has promised: every answer that it gave, on disk before it counts.
+"""The system's promises: every answer, written to disk before it counts.
 
-An append-only file of JSON lines. The verdict over a run reads it back from there: what a client
-remembers is what it has written down, as with any client that may crash itself.
+An append-only file of JSON lines. The verdict over a run reads it back: a client remembers only
+what it has written down, like any client that may crash.
 """
 
 import asyncio
@@ -16,9 +16,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Promises:
-    """`orders`: what was sent, by key; `answers`: the bytes that accepted it; `refused`: codes.
+    """The log's content. `orders`: bodies by key; `answers`: accepting bytes; `refused`: codes.
 
-    A key is in `answers` or in `refused` once its outcome is known, and never in both.
+    A key with a known outcome is either in `answers` or in `refused`.
     """
 
     orders: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -27,12 +27,12 @@ class Promises:
 
     @property
     def open_keys(self) -> set[str]:
-        """Keys that were sent and have no outcome yet."""
+        """Return the keys that were sent and have no outcome yet."""
         return self.orders.keys() - self.answers.keys() - self.refused.keys()
 
 
 class PromiseLog:
-    """Appends lines; `write` returns when they are on disk. Many writers share one fsync."""
+    """Appends lines; `write` returns when they are on disk. Concurrent writers share one fsync."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,22 +43,22 @@ class PromiseLog:
         self._writer = asyncio.create_task(self._run())
 
     async def sending(self, orders: dict[str, dict[str, str]]) -> None:
-        """Keys that are about to be sent for the first time, with their bodies."""
+        """Log keys, with their bodies, before they are sent for the first time."""
         self.known.orders.update(orders)
         await self._write({"sending": key, "order": order} for key, order in orders.items())
 
     async def accepted(self, answers: dict[str, str]) -> None:
-        """The first accepting answer to each key."""
+        """Log the first accepting answer to each key."""
         self.known.answers.update(answers)
         await self._write({"accepted": key, "answer": text} for key, text in answers.items())
 
     async def refused(self, codes: dict[str, str]) -> None:
-        """Keys that will never be a payment, with the problem's code."""
+        """Log keys that will never create a payment, with the problem's code."""
         self.known.refused.update(codes)
         await self._write({"refused": key, "code": code} for key, code in codes.items())
 
     async def close(self) -> None:
-        """Write what waits, and end."""
+        """Write the queued lines, and end."""
         self._writer.cancel()
         with suppress(asyncio.CancelledError):
             await self._writer
@@ -90,7 +90,7 @@ class PromiseLog:
 
 
 def read_promises(path: Path) -> Promises:
-    """The log, read back. Raises ValueError when a key has two outcomes."""
+    """Read the log back. Raises ValueError if a key has two outcomes."""
     promises = Promises()
     with path.open() as lines:
         for line in lines:

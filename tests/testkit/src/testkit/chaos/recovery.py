@@ -1,4 +1,4 @@
-"""How long it takes to work again, measured: a worker killed, Postgres restarted."""
+"""Times to recover: after a worker is killed, and after Postgres restarts."""
 
 import asyncio
 import random
@@ -26,7 +26,7 @@ SHORT_LEASES = {
     "RECON_WORKER_RESCUE_INTERVAL_SECONDS": "0.2",
 }
 OUTAGE_SECONDS = (0.5, 2.0, 5.0, 8.0, 12.0)
-# What is promised; a measurement beyond it fails.
+# The promised times; a longer measurement fails.
 SECONDS_MAX = {
     "worker_killed_default_leases": 15.0,
     "worker_killed_short_leases": 3.0,
@@ -36,7 +36,7 @@ TAKEN_OVER = "SELECT count(*) = 0 FROM recon_jobs WHERE id > $1 AND attempts < 2
 
 
 async def measure(folder: Path) -> dict[str, Any]:
-    """Seconds of each trial, by what was done; durable Postgres, default settings otherwise."""
+    """Return the seconds of each trial by fault; durable Postgres, default settings otherwise."""
     async with running_database(durable=True, small_disk=False) as database:
         measured = {
             "worker_killed_default_leases": await _workers_killed(database, folder, {}),
@@ -55,7 +55,7 @@ async def measure(folder: Path) -> dict[str, Any]:
 
 
 def broken(figures: dict[str, Any]) -> list[str]:
-    """Which promises the figures break, in words."""
+    """Return the promises that the figures break."""
     return [
         f"{name}: {figure['worst']} s, promised are {figure['promised']} s"
         for name, figure in figures.items()
@@ -69,7 +69,7 @@ def _worker(name: str, folder: Path, database: Database, **environ: str) -> Serv
 
 
 async def _workers_killed(database: Database, folder: Path, environ: dict[str, str]) -> list[float]:
-    """From kill -9 of a worker inside its posting until another has claimed its last job."""
+    """Measure from SIGKILL of a posting worker until another has claimed its last job."""
     chance = random.Random(1)
     async with AsyncExitStack() as stack:
         sql = await stack.enter_async_context(database.connection())
@@ -82,7 +82,7 @@ async def _workers_killed(database: Database, folder: Path, environ: dict[str, s
         for _ in range(TRIALS):
             victim = _worker("victim", folder, database, **environ)
             stack.callback(victim.kill)
-            heir.send(signal.SIGSTOP)  # It shall get nothing before the victim has it.
+            heir.send(signal.SIGSTOP)  # It must get no job before the victim does.
             victim.start()
             await victim.until_ready()
             account = Stored(uuid4(), f"acc_{uuid4()}", Decimal(1), "USD")
@@ -90,7 +90,7 @@ async def _workers_killed(database: Database, folder: Path, environ: dict[str, s
                 last_id = await sql.fetchval("SELECT coalesce(max(id), 0) FROM recon_jobs")
                 await add_payments(sql, [(account.account_id, "1.00", "USD")] * HELD_JOBS)
                 await until_somebody_waits(sql)
-                # At any moment between two renewals.
+                # At a random moment between two renewals.
                 await asyncio.sleep(chance.uniform(0, 3))
                 heir.send(signal.SIGCONT)
                 victim.kill()
@@ -101,7 +101,7 @@ async def _workers_killed(database: Database, folder: Path, environ: dict[str, s
 
 
 async def _postgres_restarted(database: Database, folder: Path) -> list[float]:
-    """From the moment Postgres answers again until a payment made after it is settled."""
+    """Measure from Postgres' first answer until a payment made after it is settled."""
     async with AsyncExitStack() as stack:
         url = database.server.url.replace("postgres@", "payments_api@")
         api = python_service("api", "payments_api", "serve", folder, {"DATABASE_URL": url})
@@ -119,7 +119,7 @@ async def _postgres_restarted(database: Database, folder: Path) -> list[float]:
         taken = []
         for outage_seconds in OUTAGE_SECONDS:
             await database.crash()
-            # Somebody goes on asking all the while: pools meet dead connections.
+            # Requests continue meanwhile, so that pools meet dead connections.
             asking = asyncio.create_task(_settle_one(client))
             await asyncio.sleep(outage_seconds)
             await database.start()
@@ -128,7 +128,7 @@ async def _postgres_restarted(database: Database, folder: Path) -> list[float]:
             taken.append(time.monotonic() - back)
             await asking
         for service in (api, worker):
-            service.assert_running()  # The very processes that saw Postgres go.
+            service.assert_running()  # The same processes, without a restart.
         return taken
 
 

@@ -1,4 +1,4 @@
-"""A run as a table for people."""
+"""A run's report as a table."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ COUNTED = (
 
 
 def as_text(results: Sequence[Result]) -> str:
-    """Faults with their times to recover, what was counted, and what was wrong, if anything."""
+    """Return faults with their times to recover, the counts, and the failures, if any."""
     times: dict[str, list[float]] = defaultdict(list)
     for result in results:
         for struck in result.struck:
@@ -52,7 +52,7 @@ def as_text(results: Sequence[Result]) -> str:
 
 
 def replay(result: Result) -> str:
-    """The command that does the same again."""
+    """Return the command that repeats the run."""
     options = result.options
     faults = f" FAULTS={','.join(options.faults)}" if options.faults else ""
     return f"make chaos SEED={options.seed} SECONDS={options.seconds:g}{faults}"

@@ -19,23 +19,23 @@ from testkit.waiting import until
 STRIKE_SECONDS_MAX = 150.0
 RECOVERED_SECONDS_MAX = 60.0
 OUTCOME_SECONDS_MAX = 120.0
-IDLE_SECONDS_MAX = 180.0  # Jobs whose workers died again and again wait out their backoff.
+IDLE_SECONDS_MAX = 180.0  # Jobs whose workers died several times wait for their backoff.
 TWO_AT_ONCE = 0.3
 
 
 @dataclass(frozen=True)
 class Options:
-    """What replays a run: the same options give the same faults in the same order."""
+    """The options of a run: equal ones give the same faults in the same order."""
 
     seed: int
     seconds: float
-    faults: Sequence[str] = ()  # All, where none is named.
+    faults: Sequence[str] = ()  # Without a name, all.
     cast: Cast = field(default_factory=Cast)
 
 
 @dataclass(frozen=True)
 class Struck:
-    """A fault that happened, and how long after its end a new payment was settled."""
+    """A fault that was injected, and the time from its end until a new payment was settled."""
 
     fault: str
     what: str
@@ -44,26 +44,26 @@ class Struck:
 
 @dataclass
 class Result:
-    """A run's outcome. `wrong` is empty if everything held."""
+    """A run's outcome. `wrong` is empty if all promises held."""
 
     options: Options
-    missing: list[str] = field(default_factory=list)  # What this machine cannot have, and why.
+    missing: list[str] = field(default_factory=list)  # The parts that this machine lacks, and why.
     struck: list[Struck] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
 
     @property
     def wrong(self) -> list[str]:
-        """Every complaint, in words."""
+        """Return every failure in words."""
         return self.verdict.wrong
 
 
 def plan(seed: int, faults: Sequence[Fault]) -> "Plan":
-    """The faults of this seed, endlessly, in the order in which they strike."""
+    """Yield the seed's faults endlessly, in order."""
     return Plan(random.Random(f"plan/{seed}"), list(faults), seed)
 
 
 class Plan:
-    """Draws what strikes next. Every fault comes once before any comes again."""
+    """Chooses the next faults. Every fault occurs once before any occurs again."""
 
     def __init__(self, chance: random.Random, faults: list[Fault], seed: int) -> None:
         self._chance = chance
@@ -73,7 +73,7 @@ class Plan:
         self._drawn = 0
 
     def next(self) -> list[tuple[Fault, random.Random]]:
-        """One fault or two, each with a chance of its own."""
+        """Return one fault or two, each with its own Random."""
         together = 2 if self._chance.random() < TWO_AT_ONCE else 1
         return [self._draw() for _ in range(together)]
 
@@ -86,7 +86,7 @@ class Plan:
 
 
 async def run(options: Options, folder: Path, say: Callable[[str], None] = print) -> Result:
-    """Carry a run out. Logs and the promises stay in the folder."""
+    """Carry out a run. Its logs and the promises stay in the folder."""
     cast, missing = absent(options.cast)
     result = Result(options, missing)
     async with AsyncExitStack() as stack:
@@ -108,7 +108,7 @@ async def run(options: Options, folder: Path, say: Callable[[str], None] = print
             for service in (*system.workers, *system.apis):
                 await service.stop()
         except (AssertionError, TimeoutError) as error:
-            # Where it was when it gave up tells more than a timeout's empty message.
+            # The place where it gave up says more than a timeout's empty message.
             where = traceback.extract_tb(error.__traceback__)
             steps = " < ".join(step.name for step in reversed(where))
             result.wrong.append(f"{type(error).__name__} in {steps}: {error}")
@@ -133,7 +133,7 @@ async def _strike_until(
     coming = plan(options.seed, wanted)
     begun = time.monotonic()
     probing = random.Random(f"probe/{options.seed}")
-    await _settle_one(system, customers, probing)  # The system works to begin with.
+    await _settle_one(system, customers, probing)  # The system works at the start.
     while time.monotonic() - begun < options.seconds:
         striking = coming.next()
         async with asyncio.timeout(STRIKE_SECONDS_MAX):
@@ -148,7 +148,7 @@ async def _strike_until(
 
 
 async def _settle_one(system: System, customers: Customers, chance: random.Random) -> None:
-    """Pay once, as any customer does, and return when that payment is settled."""
+    """Pay once, as a customer does, and return when that payment is settled."""
     async with asyncio.timeout(RECOVERED_SECONDS_MAX):
         payment_id = await customers.pay_once(chance)
         async with system.database.connection() as sql:

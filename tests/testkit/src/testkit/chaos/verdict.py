@@ -1,7 +1,7 @@
-"""After the storm: is everything that was promised there, once, and does nothing hang?
+"""The verdict after a run: is every promised payment there, once, and does nothing hang?
 
-What must be there is worked out from the clients' own log and the rules as the README states
-them, by none of the product's code; the auditor then looks for itself.
+The expected state is computed from the clients' own log and the README's rules, without any product
+code; then the auditor checks it too.
 """
 
 import json
@@ -21,7 +21,7 @@ from testkit.database.backlog import Sql, Stored
 from testkit.database.ledger_model import assert_ledger_is_of
 from testkit.waiting import until
 
-OPEN_TRANSACTION_SECONDS_MAX = 60.0  # Of ours; longer is beyond every timeout that we set.
+OPEN_TRANSACTION_SECONDS_MAX = 60.0  # Longer than every timeout of the services.
 QUIET_SECONDS_MAX = 30.0
 AUDIT_SECONDS_MAX = 60.0
 DIFFERENCES_SHOWN_MAX = 5
@@ -31,7 +31,7 @@ SELECT p.idempotency_key, p.id, p.account_id, p.amount, p.currency, p.descriptio
        j.status AS job, j.last_error,
        (SELECT count(*) FROM recon_jobs WHERE payment_id = p.id) AS jobs
 FROM payments p LEFT JOIN recon_jobs j ON j.payment_id = p.id"""
-# Everybody is idle: nobody may be in the middle of anything, or wait for a lock.
+# All services are idle: no transaction may be open, and none may wait for a lock.
 HANGING = """
 SELECT pid, application_name, state, wait_event, now() - xact_start AS open_for, query
 FROM pg_stat_activity
@@ -43,20 +43,20 @@ WHERE backend_type = 'client backend' AND application_name <> 'chaos'
 
 @dataclass
 class Verdict:
-    """What was wrong, in words; nothing if all is well. `figures`: what was counted."""
+    """A run's failures in words, none if all is well. `figures`: the counts."""
 
     wrong: list[str] = field(default_factory=list)
     figures: Counter[str] = field(default_factory=Counter)
 
     def differ(self, what: str, found: set[str]) -> None:
-        """Note each of these as wrong, but not at any length."""
+        """Note each of these as a failure, in bounded length."""
         if found:
             some = ", ".join(sorted(found)[:DIFFERENCES_SHOWN_MAX])
             self.wrong.append(f"{len(found)} {what}: {some}")
 
 
 async def judge(system: System, promises: Promises) -> Verdict:
-    """Compare the system, at rest and still running, with what it promised."""
+    """Compare the system, at rest and still running, with its promises."""
     verdict = Verdict()
     async with system.database.connection() as sql:
         rows = {row["idempotency_key"]: row for row in await sql.fetch(PAYMENTS)}
@@ -95,7 +95,7 @@ def _each_accepted_once(
 
 
 def _each_job_finished(verdict: Verdict, rows: dict[str, asyncpg.Record]) -> list[Stored]:
-    """The payments that must be settled: all but those whose job is a dead letter."""
+    """Return the payments that must be settled: all except those with a dead letter."""
     settled, dead = [], 0
     for key, row in rows.items():
         if row["jobs"] != 1:
@@ -119,7 +119,7 @@ def _each_job_finished(verdict: Verdict, rows: dict[str, asyncpg.Record]) -> lis
 
 
 async def _balances_agree(verdict: Verdict, system: System, settled: list[Stored]) -> None:
-    """As each API tells them, past the lines."""
+    """Compare the balances that each API reports, without the lines."""
     expected: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     for payment in settled:
         expected[payment.account_id, payment.currency] += max(payment.amount, Decimal(0))
@@ -137,7 +137,7 @@ async def _balances_agree(verdict: Verdict, system: System, settled: list[Stored
 
 
 async def _auditor_agrees(verdict: Verdict, url: str) -> None:
-    """A full audit, as soon as the workers' own auditor lets us."""
+    """Run a full audit, as soon as the workers' own auditor permits it."""
     engine = create_engine(url, application_name="chaos", pool_size=2)
     findings: list[Finding] | None = None
 
@@ -160,7 +160,7 @@ async def _auditor_agrees(verdict: Verdict, url: str) -> None:
 
 
 async def _nothing_hangs(verdict: Verdict, sql: Sql) -> None:
-    """What hangs at one moment is a statement under way; what hangs on is wrong."""
+    """Check that no statement or transaction stays open."""
     hanging: list[asyncpg.Record] = []
 
     async def quiet() -> bool:

@@ -5,7 +5,7 @@ import sys
 
 
 async def audit_command(url: str, *words: str) -> tuple[int | None, str]:
-    """Its exit status, and all that it printed; it is given the database's URL and no more."""
+    """Return its exit status and output; it gets only the database's URL."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "recon_worker", "audit", *words),
         env={"DATABASE_URL": url},

@@ -1,4 +1,4 @@
-"""Payments and their jobs put into the database directly, as the API would have put them."""
+"""Payments and their jobs, stored directly as the API stores them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ INSERT INTO recon_jobs (payment_id) SELECT unnest($1::uuid[])"""
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A payment in the database; its job has the place in the order of adding as its id."""
+    """A stored payment; its job's id is its position in the order of adding."""
 
     id: UUID
     account_id: str
@@ -71,12 +71,12 @@ async def set_source(sql: Sql, payment: Stored, source: str) -> None:
 
 
 async def job_rows(sql: Sql) -> list[asyncpg.Record]:
-    """All jobs, in the order they were added."""
+    """Return all jobs in the order in which they were added."""
     return await sql.fetch("SELECT * FROM recon_jobs ORDER BY id")
 
 
 async def status_counts(sql: Sql) -> dict[str, int]:
-    """How many jobs stand in each status that occurs."""
+    """Return the number of jobs in each status that occurs."""
     rows = await sql.fetch("SELECT status, count(*) AS n FROM recon_jobs GROUP BY status")
     return {row["status"]: row["n"] for row in rows}
 

@@ -1,4 +1,4 @@
-"""Make a posting wait inside its transaction, by holding the head row that it needs."""
+"""Block a posting inside its transaction by locking the head row that it needs."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ from testkit.waiting import until
 
 @asynccontextmanager
 async def held_head_row(sql: Sql, payment: Stored) -> AsyncIterator[None]:
-    """Hold the head row of the payment's account, one without entries, while the block runs."""
+    """Lock the head row of the payment's account, which has no entries, while the block runs."""
     transaction = sql.transaction()
     await transaction.start()
     try:
@@ -24,7 +24,7 @@ async def held_head_row(sql: Sql, payment: Stored) -> AsyncIterator[None]:
 
 
 async def until_somebody_waits(sql: Sql) -> None:
-    """Return when some transaction waits for a lock."""
+    """Return when a transaction waits for a lock."""
 
     async def waiting() -> bool:
         return bool(await sql.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))

@@ -1,4 +1,4 @@
-"""What the ledger must hold, in plain Python: written from the rules, not from the code."""
+"""The expected ledger, in plain Python: written from the rules, not from the code."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ RESULTS = "SELECT payment_id, status, discrepancy_amount FROM reconciliation_res
 
 
 def expected_result(amount: Decimal) -> str:
-    """The result that the rules give a payment of this amount."""
+    """Return the result that the rules give to a payment of this amount."""
     if amount <= 0:
         return "failed"
     cents = amount - int(amount)

@@ -1,4 +1,4 @@
-"""PgBouncer's files, with the parameters that the manifests give it."""
+"""PgBouncer's files, with the manifests' parameters."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ ROLE = "payments_worker"
 def write_pgbouncer(
     folder: Path, spec: Mapping[str, Any], port: int, postgres_port: int, seen_as: str
 ) -> None:
-    """Write pgbouncer.ini and users.txt. `spec` is the Pooler's, `seen_as` the folder to it."""
+    """Write pgbouncer.ini and users.txt. `spec` is the Pooler's, `seen_as` PgBouncer's path."""
     lines = [
         "[databases]",
         f"payments = host=127.0.0.1 port={postgres_port}",

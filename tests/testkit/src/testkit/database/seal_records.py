@@ -1,4 +1,4 @@
-"""The formats of a seal once more, from docs/decisions/0024-tamper-evidence.md alone."""
+"""A second implementation of the seal formats, from docs/decisions/0024-tamper-evidence.md."""
 
 import hashlib
 import struct

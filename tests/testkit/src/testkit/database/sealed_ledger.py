@@ -44,7 +44,7 @@ FROM ({entries} BETWEEN $2 AND $3) AS entry"""
 
 
 async def add_entries(sql: Sql, count: int) -> None:
-    """Post so many entries of no payment: the guards look away."""
+    """Add so many entries without payments, with the guards disabled."""
     last = await sql.fetchval("SELECT coalesce(max(account_seq), 0) FROM ledger_entries")
     await sql.execute("SET session_replication_role = replica")
     await sql.execute(ADD_ENTRIES, count, last)
@@ -72,12 +72,12 @@ async def seal_in_format_1(sql: Sql, engine: AsyncEngine) -> None:
 
 
 async def leave_gap(sql: Sql, ids: int) -> None:
-    """Use up ids, as a posting that is rolled back does."""
+    """Use up ids, as a rolled-back posting does."""
     await sql.execute("SELECT nextval('ledger_entries_id_seq') FROM generate_series(1, $1)", ids)
 
 
 async def seal_all(engine: AsyncEngine, keys: Sequence[bytes] = ()) -> int:
-    """Seal whatever is final now; how many seals that took."""
+    """Seal all final rows; return the number of seals."""
     async with single_statement(engine) as connection:
         horizon = await read_horizon(connection)
         if not await is_final(connection, horizon):
@@ -89,7 +89,7 @@ async def seal_all(engine: AsyncEngine, keys: Sequence[bytes] = ()) -> int:
 
 
 async def verify_all(engine: AsyncEngine, keys: Sequence[bytes] = ()) -> list[SealFinding]:
-    """Everything that is not as it was sealed."""
+    """Return every difference from the seals."""
     async with single_statement(engine) as connection:
         head = await read_head(connection)
         walk = Walk()
@@ -99,7 +99,7 @@ async def verify_all(engine: AsyncEngine, keys: Sequence[bytes] = ()) -> list[Se
 
 
 async def assert_seals_hold(engine: AsyncEngine) -> None:
-    """Seal what is left, and verify all of it."""
+    """Seal the remaining rows, and verify all of them."""
     await seal_all(engine)
     assert await verify_all(engine) == []
 
@@ -112,6 +112,6 @@ async def last_head(engine: AsyncEngine) -> KeptHead:
 
 
 async def rewrite_chain(sql: Sql, engine: AsyncEngine, keys: Sequence[bytes] = ()) -> None:
-    """What a superuser with all of this code does: seal the changed ledger from the start."""
+    """Seal the changed ledger again from the start, as a superuser with this code could."""
     await break_ledger(sql, "DELETE FROM ledger_seals")
     await seal_all(engine, keys)

@@ -1,4 +1,4 @@
-"""Four settled payments, and ways to break their ledger that no guard of the database allows."""
+"""Four settled payments, and ways to break their ledger that the database's guards prevent."""
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -28,13 +28,13 @@ async def until_all_settled(sql: Sql) -> None:
 
 
 async def break_ledger(sql: Sql, statement: str) -> None:
-    """Change what the database would refuse to change."""
+    """Make a change that the database would reject."""
     await sql.execute(f"SET session_replication_role = replica; {statement}")
     await sql.execute("SET session_replication_role = DEFAULT")
 
 
 async def findings_of(engine: AsyncEngine, mode: Mode) -> dict[str, Finding]:
-    """One audit's findings by invariant."""
+    """Return one audit's findings by invariant."""
     findings = await audit(engine, mode)
     assert findings is not None
     return {finding.invariant.name: finding for finding in findings}

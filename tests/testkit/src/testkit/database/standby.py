@@ -1,4 +1,4 @@
-"""A primary and a streaming standby, and the one address that clients know."""
+"""A primary and a streaming standby behind one address that clients use."""
 
 import tempfile
 from collections.abc import Iterator
@@ -26,18 +26,18 @@ class Pair:
     address: TcpProxy
 
     def url(self, role: str) -> str:
-        """The database at the address that moves."""
+        """Return the database's URL at the movable address."""
         return f"postgresql://{role}@127.0.0.1:{self.address.port}/payments"
 
     def move_address_to(self, server: EmbeddedPostgres, *, keep_sessions: bool = False) -> None:
-        """Lead new connections to the server; those that are open stay where they are, or end."""
+        """Forward new connections to the server; open ones end, or stay with `keep_sessions`."""
         self.address.lead_to(server.port)
         if not keep_sessions:
             self.address.cut()
             self.address.mend()
 
     async def until_caught_up(self) -> None:
-        """Wait until the standby has replayed what the primary has written."""
+        """Wait until the standby has replayed all that the primary has written."""
         primary = await asyncpg.connect(self.primary.url)
         standby = await asyncpg.connect(self.standby.url)
         try:
@@ -55,7 +55,7 @@ class Pair:
             await standby.close()
 
     async def promote(self) -> None:
-        """Make the standby a primary; returns once it takes writes."""
+        """Make the standby a primary; return once it accepts writes."""
         standby = await asyncpg.connect(self.standby.url)
         try:
             assert await standby.fetchval("SELECT pg_promote()")
@@ -65,7 +65,7 @@ class Pair:
 
 @contextmanager
 def primary_and_standby() -> Iterator[Pair]:
-    """Both at the schema's head."""
+    """Run both, at the schema's head."""
     with migrated_postgres() as primary, tempfile.TemporaryDirectory() as folder:
         standby = _standby_of(primary, Path(folder))
         address = TcpProxy(primary.port)
@@ -79,7 +79,7 @@ def primary_and_standby() -> Iterator[Pair]:
 
 
 def _standby_of(primary: EmbeddedPostgres, folder: Path) -> EmbeddedPostgres:
-    folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+    folder.chmod(0o711)  # Lets an unprivileged Postgres enter it.
     pgdata = postgres_dir(folder)
     user = run_as.unprivileged(pgdata, must_reach=(pgdata.parent, BIN / "postgres"))
     pgdata.mkdir(mode=0o700)

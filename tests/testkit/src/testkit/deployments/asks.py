@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 
 KEY = "Idempotency-Key"
-FRESH = "<fresh>"  # Stands for an idempotency key that no request has used before.
+FRESH = "<fresh>"  # Replaced by a fresh idempotency key.
 UNKNOWN_ID = "00000000-0000-7000-8000-000000000000"
 JSON = {"Content-Type": "application/json"}
 CHARSET = {"Content-Type": "application/json; charset=utf-8"}
@@ -47,7 +47,7 @@ def assert_answer(answer: httpx.Response, status: int, code: str | None) -> None
 
 
 def batch(*keys: str) -> bytes:
-    """The body of a batch of equal payments under these idempotency keys."""
+    """Return the body of a batch of equal payments under these idempotency keys."""
     payment = json.loads(PAYMENT)
     return json.dumps({"payments": [{"idempotencyKey": key, **payment} for key in keys]}).encode()
 

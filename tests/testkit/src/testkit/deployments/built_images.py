@@ -1,4 +1,4 @@
-"""The system as containers of the three built images, confined as compose and Kubernetes do it."""
+"""The system as containers of the three built images, restricted as in production."""
 
 import os
 import subprocess
@@ -34,7 +34,7 @@ CONFINED = (
 def docker(
     *arguments: str, seconds_max: float = COMMAND_SECONDS_MAX, check: bool = True, **environ: str
 ) -> "subprocess.CompletedProcess[str]":
-    """The engine's client, run to its end. A failure shows what it said."""
+    """Run the engine's client to its end. A failure shows its output."""
     done = subprocess.run(
         ["docker", *arguments],
         cwd=REPOSITORY,
@@ -62,11 +62,11 @@ class ContainerPart:
 
     @property
     def host(self) -> str:
-        """Its name for the others."""
+        """Return its name for other containers."""
         return f"{self.image}-{self.number}"
 
     def start(self) -> None:
-        """Make it and wait until /readyz answers 200."""
+        """Create it and wait until /readyz answers 200."""
         environ = [f"--env={name}={value}" for name, value in self.environ.items()]
         self.container = f"{self.host}-{uuid4().hex[:8]}"
         docker(
@@ -82,7 +82,7 @@ class ContainerPart:
             time.sleep(0.1)
 
     def stop(self) -> None:
-        """SIGTERM, and wait: it must end by itself, with status 0."""
+        """Send SIGTERM and wait: it must exit with status 0."""
         if self.container is not None:
             docker("stop", "--time", str(STOP_SECONDS_MAX), self.container)
             status, said = self._state("ExitCode"), self._logs()
@@ -90,7 +90,7 @@ class ContainerPart:
             assert status == "0", f"{self.host} ended with {status}: {said[-2000:]}"
 
     def kill(self) -> None:
-        """SIGKILL."""
+        """Send SIGKILL."""
         if self.container is not None:
             docker("kill", self.container, check=False)
             self._remove()
@@ -115,7 +115,7 @@ class ContainerPart:
 
 @contextmanager
 def deployed_images(database: Database, folder: Path) -> Iterator[Deployment]:
-    """The system, built, migrated and ready, until the block ends."""
+    """Build, migrate and run the system while the block runs."""
     assert isinstance(database, ContainerDatabase), "images find Postgres in their own network"
     docker("compose", "build", "--quiet", seconds_max=BUILD_SECONDS_MAX, IMAGE_TAG=TAG)
     network = f"payments-e2e-{uuid4().hex[:8]}"
@@ -138,7 +138,7 @@ def deployed_images(database: Database, folder: Path) -> Iterator[Deployment]:
 
 
 def _remove_network(network: str) -> None:
-    """With what an interrupted `docker run` may still have put into it."""
+    """Remove the network, with any container of an interrupted `docker run`."""
     for _ in range(REMOVE_TRIES_MAX):
         left = docker("ps", "--all", "--quiet", "--filter", f"network={network}").stdout.split()
         if left:

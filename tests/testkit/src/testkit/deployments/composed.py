@@ -1,4 +1,4 @@
-"""A composed system of a test's own: its project, its ports, its volumes, and its end."""
+"""A composed system for one test: its own project, ports and volumes, removed at its end."""
 
 import json
 import os
@@ -21,12 +21,12 @@ PREFIX = "payments-test-"
 
 
 def own_mark() -> str:
-    """This process, so that no later one of the same number is taken for it."""
+    """Return a mark of this process that no later process of the same number shares."""
     return f"{os.getpid()}-{int(psutil.Process().create_time())}"
 
 
 def sweep() -> None:
-    """Takes apart what a run left that was killed: its services would restart for ever."""
+    """Remove the systems of killed runs, whose services would otherwise restart forever."""
     listed = subprocess.run(
         ["docker", "compose", "ls", "--all", "--format", "json"],
         capture_output=True,
@@ -44,7 +44,7 @@ def sweep() -> None:
 
 
 class Composed:
-    """`docker compose` for one project, and clients for what it publishes."""
+    """`docker compose` for one project, and clients of its published ports."""
 
     def __init__(self, tag: str) -> None:
         self.project = f"{PREFIX}{own_mark()}-{uuid.uuid4().hex[:6]}"
@@ -64,7 +64,7 @@ class Composed:
         self.api_url = f"http://127.0.0.1:{self.api_port}"
 
     def compose(self, *arguments: str, check: bool = True) -> str:
-        """Standard output; a failure shows what compose said."""
+        """Return standard output; a failure shows compose's errors."""
         return self.run("docker", "compose", *arguments, check=check)
 
     def run(self, *command: str, check: bool = True) -> str:
@@ -83,19 +83,19 @@ class Composed:
         return done.stdout
 
     def up(self, *arguments: str) -> float:
-        """Returns the seconds until every service is healthy."""
+        """Return the seconds until every service is healthy."""
         started = time.monotonic()
         self.compose("up", "--detach", "--wait", "--wait-timeout", str(UP_SECONDS_MAX), *arguments)
         return time.monotonic() - started
 
     def containers(self, service: str) -> list[dict[str, Any]]:
-        """What the engine knows of a service's containers."""
+        """Return the engine's data about a service's containers."""
         ids = self.compose("ps", "--all", "--quiet", service).split()
         found: list[dict[str, Any]] = json.loads(self.run("docker", "inspect", *ids))
         return found
 
     def sql(self, statement: str) -> str:
-        """The one value a statement gives, asked as the owner inside the container."""
+        """Return a statement's single value, queried as the owner inside the container."""
         psql = ("psql", "-U", "postgres", "-d", "payments", "-tAc", statement)
         return self.compose("exec", "-T", "postgres", *psql).strip()
 
@@ -113,7 +113,7 @@ class Composed:
 
 
 def eventually(what: str, condition: Callable[[], bool], seconds_max: float = 60.0) -> None:
-    """Waits for it; an answer that cannot be had yet counts as no."""
+    """Wait until the condition is true; an error counts as false."""
     deadline = time.monotonic() + seconds_max
     while time.monotonic() < deadline:
         try:
@@ -127,7 +127,7 @@ def eventually(what: str, condition: Callable[[], bool], seconds_max: float = 60
 
 @contextmanager
 def composed(tag: str) -> Iterator[Composed]:
-    """Nothing of it is left, whatever the test did."""
+    """Run the system while the block runs, then remove all of it."""
     sweep()
     system = Composed(tag)
     try:

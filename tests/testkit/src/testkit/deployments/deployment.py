@@ -1,7 +1,7 @@
 """The system under test: a real Postgres, two workers, the API and the page, driven from outside.
 
-What a test does to a part (stop it, kill it, start it again) is the same whether the parts are
-processes of this checkout or containers of the built images.
+A test stops, kills and restarts a part in the same way whether the parts are processes of this
+checkout or containers of the built images.
 """
 
 import subprocess
@@ -16,7 +16,7 @@ import httpx
 SETTLED_SECONDS_MAX = 60.0
 RETRY_SECONDS_MAX = 60.0
 SEALED_SECONDS_MAX = 30.0
-LEASE_SECONDS = "2"  # Short, so that what a killed worker held is soon someone else's.
+LEASE_SECONDS = "2"  # Short, so that another worker soon takes a killed worker's jobs.
 
 
 class Part(Protocol):
@@ -33,7 +33,7 @@ class Part(Protocol):
 
 
 class Database(Protocol):
-    """The Postgres server, running. `url` is the superuser's, as this machine reaches it."""
+    """The running Postgres server. `url` is the superuser's, as this machine reaches it."""
 
     @property
     def url(self) -> str:
@@ -48,7 +48,7 @@ class Database(Protocol):
 
 @dataclass
 class Deployment:
-    """Everything a scenario needs.
+    """All parts that a scenario needs.
 
     `keyed_api` is a second API on the same database that requires API keys. It is not started.
     """
@@ -65,11 +65,11 @@ class Deployment:
     run_command: Callable[..., "subprocess.CompletedProcess[str]"]
 
     def client(self) -> httpx.Client:
-        """An HTTP client of the API."""
+        """Return an HTTP client of the API."""
         return httpx.Client(base_url=self.api_url, timeout=15)
 
     def sql(self, text: str) -> str:
-        """The last answer of the SQL, run as the superuser, as bare text."""
+        """Run SQL as the superuser; return the last result as text."""
         return self.psql(text)
 
     def make_key(self, scope: str) -> str:
@@ -79,7 +79,7 @@ class Deployment:
         return made.stdout.strip()
 
     def audit(self) -> None:
-        """Assert that every invariant of the ledger holds, from the first row on, and its seals."""
+        """Assert that every invariant of the ledger and every seal holds, from the first row on."""
         deadline = time.monotonic() + SEALED_SECONDS_MAX
         while self.sql("SELECT count(*) FROM ledger_seals") == "0":
             assert time.monotonic() < deadline, "nothing is sealed"
@@ -89,7 +89,7 @@ class Deployment:
             assert done.returncode == 0, done.stdout + done.stderr
 
     def validate(self) -> "subprocess.CompletedProcess[str]":
-        """The seven checks, as an operator runs them."""
+        """Run the seven checks, as an operator does."""
         return self.run_command("validate")
 
 
@@ -105,7 +105,7 @@ def pay(client: httpx.Client, account_id: str, amount: str, key: str | None = No
 
 
 def pay_stubbornly(client: httpx.Client, account_id: str, amount: str, key: str) -> Any:
-    """Post with the same key until an answer comes, as a client that means it does."""
+    """Post with the same key until an answer arrives, as a persistent client does."""
     deadline = time.monotonic() + RETRY_SECONDS_MAX
     while True:
         try:
@@ -118,13 +118,13 @@ def pay_stubbornly(client: httpx.Client, account_id: str, amount: str, key: str)
                 return answer.json()
             assert answer.status_code == 503, answer.text
         except httpx.TransportError:
-            pass  # Refused, reset or cut in the middle: the key makes trying again safe.
+            pass  # Refused, reset or interrupted: the key makes another attempt safe.
         assert time.monotonic() < deadline, f"no answer for {key}"
         time.sleep(0.05)
 
 
 def settled(client: httpx.Client, payment_id: str) -> Any:
-    """Return the payment once it is settled."""
+    """Return the payment once it is no longer pending."""
     deadline = time.monotonic() + SETTLED_SECONDS_MAX
     while True:
         payment = client.get(f"/payments/{payment_id}").raise_for_status().json()
@@ -135,7 +135,7 @@ def settled(client: httpx.Client, payment_id: str) -> Any:
 
 
 def wait_until_all_settled(deployment: Deployment) -> None:
-    """Return when every payment is settled."""
+    """Return when no payment is pending."""
     deadline = time.monotonic() + SETTLED_SECONDS_MAX
     query = "SELECT count(*) FROM payments WHERE settled_at IS NULL"
     while (pending := deployment.sql(query)) != "0":
@@ -144,14 +144,14 @@ def wait_until_all_settled(deployment: Deployment) -> None:
 
 
 def balance(client: httpx.Client, account_id: str) -> str:
-    """The account's balance in USD."""
+    """Return the account's balance in USD."""
     answer = client.get(f"/accounts/{account_id}/balance").raise_for_status()
     text: str = answer.json()["balance"]
     return text
 
 
 def service_commands(api_url: str) -> dict[str, tuple[str, ...]]:
-    """The commands of `Deployment.run_command`: the service, then its arguments."""
+    """Return the commands of `Deployment.run_command`: the service, then its arguments."""
     return {
         "migrate": ("payments-api", "migrate"),
         "make-key": ("payments-api", "keys", "create", "--name", "e2e", "--scopes"),
@@ -162,12 +162,12 @@ def service_commands(api_url: str) -> dict[str, tuple[str, ...]]:
 
 
 def service_settings(url_of_role: Callable[[str], str]) -> dict[str, Mapping[str, str]]:
-    """Each service's environment, apart from its address and port."""
+    """Return each service's environment, without its address and port."""
     return {
         "payments-api": {
             "DATABASE_URL": url_of_role("payments_api"),
             "PAYMENTS_API_AUTH": "off",
-            # As containers it listens on every address, published to this machine alone.
+            # In a container it listens on every address; only this machine reaches the port.
             "PAYMENTS_API_ALLOW_UNAUTHENTICATED_REMOTE": "true",
         },
         "recon-worker": {

@@ -1,4 +1,4 @@
-"""What `kubectl apply -k` would apply, built offline by the kubectl of a pinned wheel."""
+"""The objects of `kubectl apply -k`, built offline by the kubectl of a pinned wheel."""
 
 import fcntl
 import os
@@ -23,25 +23,25 @@ SCRATCH = REPOSITORY / ".cache" / "k8s"  # Kustomize takes relative paths only, 
 Object = dict[str, Any]
 
 OVERLAYS = ("local", "production", "airgap")
-# A site takes one of each of these at most ...
+# A site uses at most one of each of these ...
 EXCLUSIVE = (("generated-secrets", "external-secrets"), ("ingress", "gateway"))
 # ... and any of these.
 FREE = ("cloudnative-pg", "autoscaling", "keda", "monitoring", "cert-manager")
-# Last in every overlay: writes names.
+# Last in every overlay: it writes names.
 RELEASE_NAMES = "release-names"
-# Everything at once, for rules that look at all there is.
+# Everything at once, for rules over all objects.
 FULLEST = ("generated-secrets", "ingress", *FREE)
 
 
 def tool(name: str, program: str) -> Path:
-    """A program of `.cache/tools/NAME`, whose venv make makes when it is not there."""
+    """Return a program of `.cache/tools/NAME`, whose venv make creates if it does not exist."""
     path = TOOLS / name / "bin" / program
     lock_file = REPOSITORY / "deploy" / "tools" / f"{name}.lock"
     stamp = TOOLS / name / ".done"
     if stamp.exists() and stamp.stat().st_mtime >= lock_file.stat().st_mtime:
         return path
     TOOLS.mkdir(parents=True, exist_ok=True)
-    # Several pytest at once: one makes it, the others wait.
+    # With several pytest processes, one creates it and the others wait.
     with (TOOLS / f".{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         command = ["make", f".cache/tools/{name}/.done"]
@@ -52,7 +52,7 @@ def tool(name: str, program: str) -> Path:
 
 @lru_cache
 def kubectl() -> Path:
-    """The pinned kubectl."""
+    """Return the path of the pinned kubectl."""
     return tool("kubernetes", "kubectl")
 
 
@@ -73,7 +73,7 @@ def build_text(folder: Path, program: Path | None = None) -> str:
         capture_output=True,
         text=True,
         timeout=60,
-        # It would look for a cluster's settings in the home folder.
+        # Keeps it from reading a cluster's settings in the home folder.
         env={"PATH": os.environ.get("PATH", ""), "HOME": str(SCRATCH)},
     )
     assert built.returncode == 0, f"{folder.relative_to(REPOSITORY)}: {built.stderr}"
@@ -89,12 +89,12 @@ def build(folder: Path, program: Path | None = None) -> tuple[Object, ...]:
 
 
 def overlay(name: str) -> tuple[Object, ...]:
-    """The objects of one overlay."""
+    """Return the objects of one overlay."""
     return build(K8S / "overlays" / name)
 
 
 def combination_folder(components: Sequence[str]) -> Path:
-    """A kustomization of the base and these components, in this order."""
+    """Return a kustomization of the base and these components, in this order."""
     folder = SCRATCH / ("+".join(components) or "base")
     folder.mkdir(parents=True, exist_ok=True)
     above = os.path.relpath(K8S, folder)
@@ -110,19 +110,19 @@ def combination_folder(components: Sequence[str]) -> Path:
 
 
 def combination(components: Sequence[str]) -> tuple[Object, ...]:
-    """The objects of the base with these components."""
+    """Return the objects of the base with these components."""
     return build(combination_folder(components))
 
 
 def build_all(several: Sequence[Sequence[str]]) -> list[tuple[Object, ...]]:
-    """Combinations side by side: each is a process of its own."""
+    """Build combinations in parallel, each in its own process."""
     kubectl()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(combination, several))
 
 
 def every_combination() -> Iterator[tuple[str, ...]]:
-    """Each that a site may choose: 288 of them."""
+    """Return every combination that a site may choose: 288 of them."""
     chosen = product(*((None, *group) for group in EXCLUSIVE))
     for group, size in product(list(chosen), range(len(FREE) + 1)):
         for free in combinations(FREE, size):
@@ -130,7 +130,7 @@ def every_combination() -> Iterator[tuple[str, ...]]:
 
 
 def every_pair() -> Iterator[tuple[str, ...]]:
-    """None, each alone, each two, and all at once in both orders."""
+    """Return none, each alone, every two, and all at once in both orders."""
     yield ()
     names = [*(name for group in EXCLUSIVE for name in group), *FREE]
     yield from ((name,) for name in names)
@@ -143,7 +143,7 @@ def every_pair() -> Iterator[tuple[str, ...]]:
 
 @dataclass(frozen=True)
 class Workload:
-    """Something that makes pods, with what its pods are made of."""
+    """An object that creates pods, with the parts of its pods."""
 
     overlay: str
     object: Object
@@ -153,53 +153,53 @@ class Workload:
 
     @property
     def kind(self) -> str:
-        """Deployment, StatefulSet, Job or CronJob."""
+        """Return Deployment, StatefulSet, Job or CronJob."""
         return str(self.object["kind"])
 
     @property
     def name(self) -> str:
-        """As its pods' label says: a Job's own name carries the release's version."""
+        """Return the name in its pods' label: a Job's own name contains the release's version."""
         return str(self.object["metadata"]["labels"]["app.kubernetes.io/name"])
 
     @cached_property
     def template(self) -> Object:
-        """The pod template."""
+        """Return the pod template."""
         spec = self.object["spec"]
         return dict((spec["jobTemplate"]["spec"] if self.kind == "CronJob" else spec)["template"])
 
     @property
     def pod(self) -> Object:
-        """The pod's spec."""
+        """Return the pod's spec."""
         return dict(self.template["spec"])
 
     @property
     def container(self) -> Object:
-        """Its only container."""
+        """Return its only container."""
         (only,) = self.pod["containers"]
         return dict(only)
 
     @property
     def serves(self) -> bool:
-        """Whether it runs for good, instead of to an end."""
+        """Return whether it runs permanently, not to an end."""
         return self.kind in ("Deployment", "StatefulSet")
 
 
 def workloads(overlay_name: str, objects: Sequence[Object]) -> list[Workload]:
-    """All that make pods among the objects."""
+    """Return all workloads among the objects."""
     kinds = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob", "ReplicaSet", "Pod")
     return [Workload(overlay_name, item) for item in objects if item["kind"] in kinds]
 
 
 @lru_cache
 def all_workloads() -> tuple[Workload, ...]:
-    """Those of every overlay, and of everything at once."""
+    """Return the workloads of every overlay, and of all components at once."""
     built = {name: overlay(name) for name in OVERLAYS}
     built["everything"] = combination(FULLEST)
     return tuple(found for name, objects in built.items() for found in workloads(name, objects))
 
 
 def one(objects: Sequence[Object], kind: str, name: str) -> Object:
-    """The object of that kind and name."""
+    """Return the object of that kind and name."""
     (found,) = (
         item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name
     )

@@ -1,7 +1,7 @@
-"""Containers and networks of runs that were killed before they could tidy up.
+"""Containers and networks of runs that were killed before they could clean up.
 
-Everything made here carries a label with the process that made it. A run that ends, fails or is
-interrupted removes its own; one that was killed with SIGKILL leaves them to the next.
+Everything carries a label with the process that created it. A run that ends, fails or is
+interrupted removes its own objects; those of a run killed with SIGKILL are removed by the next.
 """
 
 import os
@@ -14,7 +14,7 @@ LABEL = "payments.e2e.process"
 
 
 def mark() -> str:
-    """This process, so that no later one of the same number is taken for it."""
+    """Return a mark of this process that no later process of the same number shares."""
     return f"{os.getpid()}@{psutil.Process().create_time():.2f}"
 
 
@@ -27,7 +27,7 @@ def _lives(marked: str) -> bool:
 
 
 def sweep() -> None:
-    """Remove what no living process owns."""
+    """Remove the objects that no living process owns."""
     client = docker.from_env(timeout=60)
     try:
         for container in client.containers.list(all=True, filters={"label": LABEL}):

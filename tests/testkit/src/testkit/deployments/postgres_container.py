@@ -1,4 +1,4 @@
-"""Postgres in a container, by testcontainers, where an engine answers."""
+"""Postgres in a container, by testcontainers, if an engine answers."""
 
 import gc
 import json
@@ -23,7 +23,7 @@ PASSWORD = "of-a-test"
 
 @cache
 def image() -> str:
-    """What to run: POSTGRES_IMAGE, or what compose would: its own pin, or what .env says."""
+    """Return the image to run: POSTGRES_IMAGE, or compose's: its own pin, or .env's."""
     if given := os.environ.get("POSTGRES_IMAGE"):
         return given
     composed = subprocess.run(
@@ -38,7 +38,7 @@ def image() -> str:
 
 
 def engine_problem() -> str | None:
-    """Why no container can be had here; None when one can."""
+    """Return why no container can run here, or None."""
     problem = None
     try:
         client = docker.from_env(timeout=10)
@@ -46,7 +46,7 @@ def engine_problem() -> str | None:
     except Exception as error:
         problem = f"no container engine answers ({type(error).__name__})"
     if problem is not None:
-        # The library leaves open the socket on which nobody answered, for a later test to trip on.
+        # The library leaves the unanswered socket open, which would fail a later test.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
@@ -64,7 +64,7 @@ def engine_problem() -> str | None:
 
 
 class ContainerDatabase:
-    """A Postgres container on a fixed port of the loopback, so that a restart keeps its address."""
+    """A Postgres container on a fixed loopback port, so that a restart keeps its address."""
 
     def __init__(self, container: PostgresContainer, port: int) -> None:
         self._container = container
@@ -72,12 +72,12 @@ class ContainerDatabase:
 
     @property
     def url(self) -> str:
-        """Of the superuser."""
+        """Return the superuser's URL."""
         return f"postgresql://postgres:{PASSWORD}@127.0.0.1:{self._port}/payments"
 
     @property
     def container_id(self) -> str:
-        """What the engine calls it."""
+        """Return the engine's id of the container."""
         found = self._container.get_wrapped_container().id
         assert found is not None, "it has been started"
         return found
@@ -93,15 +93,15 @@ class ContainerDatabase:
 
 @contextmanager
 def postgres_container() -> Iterator[ContainerDatabase]:
-    """A real Postgres of its own for as long as the block runs."""
-    # Its reaper is an image of its own, which a site without a registry cannot have.
+    """Run a real Postgres while the block runs."""
+    # Its reaper needs another image, which a site without a registry does not have.
     testcontainers_config.ryuk_disabled = True
     sweep()
     port = free_port()
     container = PostgresContainer(
         image(), username="postgres", password=PASSWORD, dbname="payments"
     ).with_kwargs(labels={LABEL: mark()})
-    # On the loopback only. docker-py takes an address and a port; its annotation knows less.
+    # On loopback only. docker-py accepts an address and a port; its annotation is too narrow.
     container.ports[f"{PORT}/tcp"] = ("127.0.0.1", port)  # type: ignore[assignment]
     with container:
         yield ContainerDatabase(container, port)

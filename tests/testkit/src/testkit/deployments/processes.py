@@ -15,7 +15,7 @@ from testkit.deployments.service_process import ServiceProcess
 COMMAND_SECONDS_MAX = 180.0
 WORKERS = 2
 ROLE_PASSWORD = "of-a-role"
-# The embedded server asks nobody for a password, the one in a container everybody.
+# The embedded server needs no passwords, the one in a container does.
 ROLE_PASSWORDS = {
     "PAYMENTS_DB_API_PASSWORD": ROLE_PASSWORD,
     "PAYMENTS_DB_WORKER_PASSWORD": ROLE_PASSWORD,
@@ -30,7 +30,7 @@ class EmbeddedDatabase:
 
     @property
     def url(self) -> str:
-        """Of the superuser."""
+        """Return the superuser's URL."""
         return self._server.url
 
     def kill(self) -> None:
@@ -44,7 +44,7 @@ class EmbeddedDatabase:
 
 @contextmanager
 def deployed_processes(database: Database, folder: Path) -> Iterator[Deployment]:
-    """The system, migrated and ready, until the block ends."""
+    """Run the migrated system while the block runs."""
     deployment = _deployment(database, folder)
     parts = [deployment.api, *deployment.workers, deployment.ui]
     deployment.run_command("migrate").check_returncode()

@@ -1,4 +1,4 @@
-"""How much is tried: a fixed few hundred inputs in `make test`, as long as asked in `make fuzz`."""
+"""The amount of fuzzing: some hundred fixed inputs in `make test`, a set time in `make fuzz`."""
 
 import itertools
 import os
@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.strategies import SearchStrategy, tuples
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))  # For each property; 0: the fixed few.
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))  # For each property; 0: the fixed inputs.
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 EXAMPLES_FIXED = 60
 EXAMPLES_A_ROUND = 200
@@ -18,15 +18,15 @@ Property = Callable[..., None]
 
 
 def explored(*strategies: SearchStrategy[Any]) -> Callable[[Property], Callable[[], None]]:
-    """A test that holds for every input of these strategies.
+    """Return a test that must hold for every input of these strategies.
 
     Without FUZZ_SECONDS the inputs are the same in every run; with it they come from FUZZ_SEED,
-    round after round. `test.property` is Hypothesis' own test, which takes bytes as well.
+    round after round. `test.property` is Hypothesis' own test, which also takes bytes.
     """
 
     def of(claim: Property) -> Callable[[], None]:
         def trying(examples: int, **more: Any) -> Any:
-            # Made anew each time: Hypothesis allows one @given for each function.
+            # A new function each time: Hypothesis allows one @given for each.
             def claimed(inputs: tuple[Any, ...]) -> None:
                 claim(*inputs)
 

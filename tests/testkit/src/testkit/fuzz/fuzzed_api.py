@@ -1,4 +1,4 @@
-"""schemathesis as its own process against an API that listens, and what it says."""
+"""schemathesis as a separate process against a running API, and its output."""
 
 import asyncio
 import os
@@ -11,12 +11,12 @@ from testkit.fuzz.schemathesis_hooks import CREATED_FILE
 
 HERE = Path(__file__).parent
 DOCUMENT = REPOSITORY / "docs" / "openapi.json"
-EVENTS = "/payments/events"  # Never ends, so it has tests of its own.
+EVENTS = "/payments/events"  # A stream never ends, so separate tests cover it.
 
 
 @dataclass(frozen=True, slots=True)
 class Fuzzed:
-    """What schemathesis printed, whether it found nothing, and the payments that it made."""
+    """The output of schemathesis, whether it found nothing, and the created payments."""
 
     clean: bool
     report: str
@@ -24,7 +24,7 @@ class Fuzzed:
 
 
 async def fuzz_api(url: str, key: str, folder: Path, *options: str) -> Fuzzed:
-    """Ask this API everything that its document allows, and what it does not."""
+    """Send requests to this API that its document allows, and others."""
     created = folder / "created.txt"
     created.touch()
     process = await asyncio.create_subprocess_exec(

@@ -1,10 +1,9 @@
-"""The properties again, led by coverage: atheris, a libFuzzer for Python.
+"""Coverage-guided fuzzing of the properties: atheris, a libFuzzer for Python.
 
     python -m testkit.fuzz.guided SECONDS SEED
 
-Each property gets an equal part of the seconds, in a process of its own: libFuzzer ends its process
-when it finds something. Ends with status 1 when anything was found; what it was can be tried again
-with the file that is named.
+Each property gets an equal part of the seconds, in a separate process, because libFuzzer ends its
+process at a finding. Exits with status 1 after a finding, and names the file that repeats it.
 """
 
 import importlib
@@ -29,8 +28,8 @@ def _properties(module: ModuleType) -> Iterator[tuple[str, Callable[[bytes], obj
 
 
 def _explore(module_name: str, name: str, seconds: int, seed: int) -> None:
-    """Never returns: ends the process, with a status that says whether anything was found."""
-    import atheris  # Not on every Python that the project runs on.
+    """Fuzz the property; ends the process with a status that reports a finding."""
+    import atheris  # Not available for every supported Python.
 
     with atheris.instrument_imports(include=PACKAGES):
         module = importlib.import_module(module_name)
@@ -45,7 +44,7 @@ def _explore(module_name: str, name: str, seconds: int, seed: int) -> None:
 
 
 def main(seconds: float, seed: int) -> int:
-    """Explore every property; the number of those that something was found against."""
+    """Fuzz every property; return the number of those with a finding."""
     names = [
         (module, name)
         for module in MODULES

@@ -1,11 +1,11 @@
-"""What hostile and hasty clients send, as strategies."""
+"""Inputs of hostile and careless clients, as strategies."""
 
 import json
 from decimal import Decimal
 
 from hypothesis import strategies as st
 
-# Lone surrogates and NUL included: JSON's escapes can spell both.
+# Including lone surrogates and NUL, which JSON can escape.
 TEXTS = st.text(st.characters(), max_size=60)
 ODD_NUMBERS = st.one_of(
     st.sampled_from(["0", "-0", "-0.0", "0e99", "1e2", "1E+2", "0.13", "1.005", "1e15"]),
@@ -19,7 +19,7 @@ NUMBERS = st.one_of(
     st.decimals(allow_nan=False, allow_infinity=False).map(str),
     st.decimals(min_value=-(10**15), max_value=10**15, places=2).map(str),
 )
-# As parse_json_object gives it: no float, but any Decimal that a JSON number can be.
+# In the form of parse_json_object: no float, but any Decimal of a JSON number.
 JSON_VALUES = st.recursive(
     st.none() | st.booleans() | TEXTS | st.decimals(allow_nan=None),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
@@ -29,7 +29,7 @@ JSON_VALUES = st.recursive(
 
 @st.composite
 def json_texts(draw: st.DrawFn) -> str:
-    """Something like JSON: numbers as odd as they come, names that repeat, nests, loose ends."""
+    """Return texts like JSON: odd numbers, repeated names, deep nesting, truncation."""
     kind = draw(st.integers(0, 7))
     if kind <= 1:
         return draw(NUMBERS)
@@ -56,7 +56,7 @@ BODIES = st.one_of(
 
 
 def orders() -> st.SearchStrategy[dict[str, object]]:
-    """Bodies of which some are payments."""
+    """Return bodies, some of which are valid payments."""
     amounts = st.one_of(
         st.decimals(min_value=-(10**15), max_value=10**15, places=2),
         st.decimals(min_value=-9, max_value=9, places=4).map(str),

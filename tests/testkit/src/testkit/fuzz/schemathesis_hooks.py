@@ -1,7 +1,7 @@
-"""What every answer of the API must be like, whatever was asked: checks that schemathesis loads.
+"""Checks of every answer of the API, which schemathesis loads.
 
-Errors are problem documents, nothing tells how the API is made, and each payment that was
-answered 201 is written down, so that whoever started schemathesis can look for it afterwards.
+Errors are problem documents, and no answer reveals internals. The ids of payments answered 201 are
+written to a file, so that the caller of schemathesis can look for them afterwards.
 """
 
 import json
@@ -17,14 +17,14 @@ from sqlalchemy import Constraint, Index
 from payments_core.db.tables import metadata
 from payments_core.http.problems import PROBLEM_TYPE
 
-CREATED_FILE = "FUZZ_CREATED_FILE"  # Names the file that gets a payment's id on each line.
+CREATED_FILE = "FUZZ_CREATED_FILE"  # Names the file of payment ids, one per line.
 
-# What describes itself on purpose, and is made without a look at the request.
+# These describe the API on purpose, independently of the request.
 _DESCRIBING = frozenset({"/openapi.json", "/docs", "/metrics"})
 _LIBRARIES = ("asyncpg", "sqlalchemy", "alembic", "quart", "werkzeug", "hypercorn", "pydantic")
 _SQL = ("SELECT ", "INSERT INTO", "UPDATE ", "DELETE FROM", " WHERE ", "SQLSTATE", "pg_catalog")
 _PYTHON = ("Traceback", 'File "', ".py", "site-packages", "/lib/", "object at 0x", "Exception")
-# Not the tables that are named as the API's own resources are.
+# Without the tables that are named like the API's resources.
 _TABLES = {table for table in metadata.tables if "_" in table}
 _CONSTRAINTS = {
     str(rule.name)
@@ -41,7 +41,7 @@ INTERNALS = re.compile(
 
 
 def internals_in(text: str, sent: str = "") -> str | None:
-    """The first word of ours, in a text, that its reader did not send himself; None without."""
+    """Return the first internal word in a text that the request did not contain, or None."""
     for found in INTERNALS.finditer(text):
         if found[0] not in sent:
             return found[0]
@@ -50,7 +50,7 @@ def internals_in(text: str, sent: str = "") -> str | None:
 
 @schemathesis.hook
 def map_body(_context: Any, body: Any) -> Any:
-    """Let half of the payments have an amount that any currency can express."""
+    """Give half of the payments an amount that any currency can express."""
     if isinstance(body, dict) and isinstance(body.get("amount"), float):
         amount = body["amount"]
         if math.isfinite(amount) and int(amount) % 2 == 0:

@@ -28,7 +28,7 @@ LANES = 2
 TEST_SECONDS_MAX = 60
 RUN_SECONDS_MAX = 120
 BASELINE_SECONDS_MAX = 600
-# These say that the mutated code does not run at all, which any test notices.
+# These mean that the mutated code does not run at all, which any test notices.
 NOT_A_KILL = re.compile(r"(Syntax|Indentation|Import|ModuleNotFound|Name|UnboundLocal)Error\b")
 
 Verdict = Literal["killed", "survived", "broken", "timed out"]
@@ -110,7 +110,7 @@ class Lane:
         return "broken", (failures or [output.strip()[-500:]])[0]
 
     def _write(self, path: Path, text: str) -> None:
-        """Write the file with a time of its own: Python tells stale bytecode by the second."""
+        """Write the file with a distinct time: Python detects stale bytecode by the second."""
         self._second += 1
         path.write_text(text)
         os.utime(path, (self._second, self._second))

@@ -1,4 +1,4 @@
-"""Certificates for tests, made by the machine's own openssl: an authority, and what it signs."""
+"""Certificates for tests, by the machine's openssl: an authority and its certificates."""
 
 import ssl
 import subprocess
@@ -32,7 +32,7 @@ class Signed:
 
 
 class Authority:
-    """A certificate authority of its own; `certificate` is what its clients are told to trust."""
+    """A certificate authority; clients trust `certificate`."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,7 +46,7 @@ class Authority:
         )
 
     def sign(self, name: str, *alternatives: str, expired: bool = False) -> Signed:
-        """A certificate for `name`, good for the alternatives, such as "DNS:localhost"."""
+        """Return a certificate for `name`, valid for the alternatives, such as "DNS:localhost"."""
         extensions = ["-addext", f"subjectAltName={','.join(alternatives)}"] if alternatives else []
         self._openssl(
             *(
@@ -75,7 +75,7 @@ class Authority:
 
 
 def server_context(signed: Signed, clients_of: Path | None = None) -> ssl.SSLContext:
-    """For a server with this certificate; clients need one of that authority, if one is named."""
+    """Return a server's context; if an authority is given, clients need one of its certificates."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(signed.certificate, signed.key)
     if clients_of is not None:

@@ -1,4 +1,4 @@
-"""Whether a service of ours says that it is ready."""
+"""The readiness probe of our services."""
 
 from urllib.request import urlopen
 
@@ -6,7 +6,7 @@ ANSWER_SECONDS_MAX = 2
 
 
 def is_ready(port: int) -> bool:
-    """Whether /readyz on that port of this machine answers 200 now."""
+    """Return whether /readyz on that port of this machine answers 200 now."""
     try:
         with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=ANSWER_SECONDS_MAX) as answer:
             return bool(answer.status == 200)

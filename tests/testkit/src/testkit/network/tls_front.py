@@ -1,4 +1,4 @@
-"""TLS in front of a Postgres whose build has none, as a proxy of a hosted database does it."""
+"""TLS in front of a Postgres built without it, like the proxy of a hosted database."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ SSL_REQUEST = bytes.fromhex(
 
 @asynccontextmanager
 async def tls_front(database_url: str, context: ssl.SSLContext) -> AsyncIterator[int]:
-    """Its port on 127.0.0.1: it speaks TLS with clients, and in the clear with the database."""
+    """Yield its port on 127.0.0.1: TLS towards clients, plain towards the database."""
     to = urlsplit(database_url)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -24,7 +24,7 @@ async def tls_front(database_url: str, context: ssl.SSLContext) -> AsyncIterator
         try:
             with suppress(OSError, asyncio.IncompleteReadError):
                 if await reader.readexactly(len(SSL_REQUEST)) != SSL_REQUEST:
-                    return  # In the clear: not here.
+                    return  # Reject plain connections.
                 writer.write(b"S")
                 await writer.start_tls(context)
                 there_reader, there = await asyncio.open_connection(to.hostname, to.port)

@@ -1,4 +1,4 @@
-"""A load in which everything happens that a dashboard has a panel for."""
+"""A load that causes every event that a dashboard shows."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -7,9 +7,9 @@ from itertools import cycle
 import httpx
 
 AMOUNTS = ("10.00", "25.50", "-5.00", "0.00", "7.13", "99.99")
-POISON = "poisoned"  # Payments into this account cannot be settled: see `poison`.
+POISON = "poisoned"  # Payments to this account cannot be settled: see `poison`.
 
-# Whoever settles such a payment fails, as a bug of ours might.
+# Settling such a payment fails, as with a bug.
 POISON_SQL = f"""
 CREATE OR REPLACE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -30,7 +30,7 @@ def pay(client: httpx.Client, account: str, amount: str, key: str | None = None)
 
 
 def some_of_everything(api_url: str, rounds: int = 20) -> None:
-    """Payments of every outcome, replays, refusals, reads and addresses that lead nowhere."""
+    """Send payments of every outcome, replays, rejected requests, reads and unknown paths."""
     amounts = cycle(AMOUNTS)
     with httpx.Client(base_url=api_url, timeout=20) as client, ThreadPoolExecutor(8) as pool:
         for number in range(rounds):
@@ -40,7 +40,7 @@ def some_of_everything(api_url: str, rounds: int = 20) -> None:
             for _ in range(2):
                 assert pay(client, "acc-replayed", "1.00", key).status_code == 201
             assert pay(client, "acc-1", "1.001").status_code == 422
-            # On a connection of its own: refused before its body was read, it may be closed.
+            # On a separate connection, which may be closed: the body is rejected before it is read.
             assert httpx.post(f"{api_url}/payments", json={}, timeout=20).status_code == 400
             assert client.get(f"/nowhere/{number}").status_code == 404
             for path in (

@@ -1,4 +1,4 @@
-"""API, worker and page as processes on a Postgres of their own, and what they print."""
+"""API, worker and page as processes on their own Postgres, with their logs and metrics."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class Process(ServiceProcess):
 
 @dataclass
 class ObservedSystem:
-    """What the tests drive."""
+    """The system under test."""
 
     postgres: EmbeddedPostgres
     folder: Path
@@ -45,7 +45,7 @@ class ObservedSystem:
     def add(
         self, name: str, module: str, verb: str, port: int | None = None, /, **environ: str
     ) -> Process:
-        """Start one more service, on a port of its own, which may have been chosen before."""
+        """Start one more service, on a free port or on the given one."""
         port = port or free_port()
         role = {"payments_api": "payments_api", "recon_worker": "payments_worker"}.get(module)
         database = {}
@@ -58,14 +58,14 @@ class ObservedSystem:
         return process.start()
 
     def sql(self, text: str) -> str:
-        """Run SQL as the superuser; the last answer as bare text."""
+        """Run SQL as the superuser; return the last result as text."""
         command = [str(BIN / "psql"), self.postgres.url, "-XAtqv", "ON_ERROR_STOP=1", "-c", text]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
 @dataclass(frozen=True)
 class Observed:
-    """The system, every trace of it recorded, and where its spans go."""
+    """The system with every trace recorded, and the receiver of its spans."""
 
     system: ObservedSystem
     api: Process
@@ -76,7 +76,7 @@ class Observed:
 
 @contextmanager
 def observed_system(folder: Path, port: int | None = None) -> Iterator[ObservedSystem]:
-    """A migrated Postgres; services are added by the tests, and ended here."""
+    """Run a migrated Postgres; stop at the end the services that tests added."""
     with running_postgres(port=port) as postgres:
         migrate = [sys.executable, "-m", "payments_api", "migrate"]
         environ = {**os.environ, "DATABASE_URL": postgres.url}

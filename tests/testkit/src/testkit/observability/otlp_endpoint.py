@@ -1,4 +1,4 @@
-"""A real OTLP endpoint, gRPC and HTTP, that keeps the spans it is sent."""
+"""A real OTLP endpoint, gRPC and HTTP, that keeps received spans."""
 
 import threading
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from testkit.network.certificates import Signed, server_context
 
 @dataclass(frozen=True)
 class Received:
-    """A span as it came over the wire; ids in hex, times in nanoseconds."""
+    """A received span; ids in hex, times in nanoseconds."""
 
     service: str
     transport: str
@@ -45,7 +45,7 @@ def _value(value: Any) -> Any:
 
 @dataclass
 class OtlpEndpoint:
-    """Where the services send their spans; `spans` grows while they do."""
+    """The endpoint for the services' spans; `spans` grows with each export."""
 
     grpc_port: int
     http_port: int
@@ -53,7 +53,7 @@ class OtlpEndpoint:
     spans: list[Received] = field(default_factory=list)
 
     def environ(self, protocol: str) -> dict[str, str]:
-        """What makes a service send here."""
+        """Return the variables that make a service send its spans here."""
         port = self.grpc_port if protocol == "grpc" else self.http_port
         return {
             "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
@@ -62,12 +62,12 @@ class OtlpEndpoint:
         }
 
     def of_trace(self, trace_id: str) -> list[Received]:
-        """The spans of one trace, in the order of their beginning."""
+        """Return the spans of one trace, ordered by their beginning."""
         found = [span for span in list(self.spans) if span.trace_id == trace_id]
         return sorted(found, key=lambda span: span.start)
 
     def receive(self, request: Any, transport: str) -> None:
-        """Keep what one export brought."""
+        """Keep the spans of one export."""
         for resource in request.resource_spans:
             about = {a.key: _value(a.value) for a in resource.resource.attributes}
             for scope in resource.scope_spans:
@@ -94,9 +94,9 @@ class OtlpEndpoint:
 def otlp_endpoint(
     tls: Signed | None = None, clients_of: Path | None = None
 ) -> Iterator[OtlpEndpoint]:
-    """Both transports, on free ports, until the block ends.
+    """Run both transports on free ports while the block runs.
 
-    `tls` is their certificate; `clients_of` the authority that clients' have to be of.
+    `tls` is their certificate; with `clients_of`, clients need a certificate of that authority.
     """
     endpoint = OtlpEndpoint(0, 0, "https" if tls else "http")
 
@@ -116,7 +116,7 @@ def otlp_endpoint(
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Be quiet."""
+            """Log nothing."""
 
     grpc_server = grpc.server(ThreadPoolExecutor(4))
     wire_grpc.add_TraceServiceServicer_to_server(Grpc(), grpc_server)  # type: ignore[no-untyped-call]

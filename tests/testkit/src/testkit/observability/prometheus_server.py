@@ -1,4 +1,4 @@
-"""What of Prometheus these tests need, and what happens where it is not installed."""
+"""Prometheus for tests: its programs, or a skip if they are not installed."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ __all__ = ["OBSERVABILITY", "Prometheus", "prometheus_server", "require"]
 
 
 def require(program: str) -> str:
-    """Where the program is; the test is skipped, or fails under REQUIRE=prometheus, without."""
+    """Return the program's path; without it, skip the test, or fail under REQUIRE=prometheus."""
     found = shutil.which(program)
     if found is None:
         reason = f"{program} is not installed (Debian: apt install prometheus)"

@@ -11,7 +11,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# The slowest first: a group that starts late runs alone at the end.
+# The slowest first: a slow group that starts late would run alone at the end.
 FOLDER_GROUPS = {
     "tests/chaos": "faults",
     "tests/crash": "faults",
@@ -48,7 +48,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Return the workers of `-n auto`: one more than cores, since tests wait more than they work.
 
-    Each has a Postgres of its own, hence the bound.
+    The number is bounded because each has its own Postgres.
     """
     return min((os.cpu_count() or 1) + 1, WORKERS_MAX)
 

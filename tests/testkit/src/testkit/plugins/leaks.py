@@ -1,8 +1,8 @@
-"""Fail the test that leaves something behind, by its own name.
+"""Fail the test that leaks a resource, by its own name.
 
-Python reports a forgotten exception, coroutine, task or socket when the garbage collector finds
-it, which without this is in the middle of some later test. Warnings (never-awaited coroutines, open
-sockets, transports and connections) are errors by pytest's settings; asyncio's log is read here.
+Python reports a forgotten exception, coroutine, task or socket when the garbage collector finds it,
+usually during some later test. Warnings (never-awaited coroutines, open sockets, transports and
+connections) are errors by pytest's settings; asyncio's log is read here.
 """
 
 import gc
@@ -15,7 +15,7 @@ LEAKS = ("never retrieved", "was destroyed but it is pending")
 
 
 class _Leaks(logging.Handler):
-    """Keeps what asyncio logs of forgotten exceptions and tasks."""
+    """Keeps asyncio's log lines about forgotten exceptions and tasks."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -29,14 +29,14 @@ class _Leaks(logging.Handler):
 
 
 def pytest_collection_finish() -> None:
-    """Exclude what the imports made from every later collection, which then takes little time."""
+    """Exclude imported objects from every later collection, which makes it fast."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_behind() -> Iterator[None]:
-    """Collect garbage after the test and its fixtures, and fail on what asyncio then reports."""
+    """Collect garbage after the test and its fixtures, and fail on asyncio's reports."""
     logger, leaks = logging.getLogger("asyncio"), _Leaks()
     logger.addHandler(leaks)
     try:

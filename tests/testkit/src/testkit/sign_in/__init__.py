@@ -1,1 +1,1 @@
-"""An OpenID Connect provider, and a browser's cookies before the page."""
+"""An OpenID Connect provider, and a browser's cookies for the page."""

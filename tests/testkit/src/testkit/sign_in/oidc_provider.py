@@ -1,9 +1,9 @@
-"""A small OpenID Connect provider for tests, that can misbehave: real HTTP, real RSA keys.
+"""A small OpenID Connect provider for tests that can misbehave: real HTTP, real RSA keys.
 
-    python -m testkit.sign_in.oidc_provider 9000     tries signing in by hand, on port 9000
+    python -m testkit.sign_in.oidc_provider 9000     for manual sign-in on port 9000
 
-It checks what a good provider checks (client, redirect URI, PKCE, a code used once), so that a
-page which leaves something out fails against it. `fault` names what it does wrong.
+It checks what a good provider checks (client, redirect URI, PKCE, single use of a code), so a page
+that omits one of them fails against it. `fault` selects its misbehaviour.
 """
 
 import base64
@@ -36,25 +36,29 @@ PEOPLE: dict[str, dict[str, Any]] = {
 
 @dataclass
 class OidcProvider:
-    """What it knows, and what it does wrong at the moment."""
+    """The provider's state and its current fault."""
 
     port: int = 0
-    fault: str = ""  # One of those that `_Handler` and `id_token` look for; "" is none.
+    fault: str = ""  # A fault that `_Handler` and `id_token` know; "" is none.
     key: RSAKey = field(default_factory=lambda: new_key("first"))
     issued: list[str] = field(default_factory=list)  # ID tokens.
-    ended: list[dict[str, str]] = field(default_factory=list)  # Asked of the end-session endpoint.
-    asked: list[dict[str, str]] = field(default_factory=list)  # Of the authorization endpoint.
+    ended: list[dict[str, str]] = field(
+        default_factory=list
+    )  # Requests to the end-session endpoint.
+    asked: list[dict[str, str]] = field(
+        default_factory=list
+    )  # Requests to the authorization endpoint.
     key_reads: int = 0
     groups_by_user_info: bool = False
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @property
     def issuer(self) -> str:
-        """The address by which clients know it."""
+        """Return its address for clients."""
         return f"http://127.0.0.1:{self.port}"
 
     def description(self) -> dict[str, Any]:
-        """What discovery answers."""
+        """Return the answer of discovery."""
         url = self.issuer
         said = {
             "issuer": "https://elsewhere.example" if self.fault == "issuer" else url,
@@ -64,7 +68,7 @@ class OidcProvider:
             "userinfo_endpoint": f"{url}/userinfo",
             "end_session_endpoint": f"{url}/end",
             "authorization_response_iss_parameter_supported": True,
-            # More than a client should take: it has to have its own list.
+            # More algorithms than a client should accept: it needs its own list.
             "id_token_signing_alg_values_supported": ["RS256", "HS256", "none"],
             "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
         }
@@ -75,7 +79,7 @@ class OidcProvider:
         return said
 
     def id_token(self, grant: dict[str, str]) -> str:
-        """Signed, unless it is not."""
+        """Return an ID token, signed unless the fault prevents it."""
         now, fault = int(time.time()), self.fault
         person = PEOPLE[grant["user"]]
         claims = {
@@ -89,7 +93,7 @@ class OidcProvider:
         }
         if fault == "expired":
             claims |= {"iat": now - 900, "exp": now - 120}
-        if fault == "clock behind":  # By less than what clients grant.
+        if fault == "clock behind":  # By less than clients tolerate.
             claims |= {"iat": now - 330, "exp": now - 30}
         if fault == "no nonce":
             del claims["nonce"]
@@ -100,7 +104,7 @@ class OidcProvider:
         if fault == "alg none":
             head = _part({"alg": "none", "typ": "JWT"})
             return f"{head}.{_part(claims)}."
-        if fault == "alg hs256":  # Signed with what both sides know: the public key.
+        if fault == "alg hs256":  # Signed with the public key, which both sides know.
             signed = f"{_part({'alg': 'HS256', 'kid': self.key.kid})}.{_part(claims)}"
             mac = hmac.digest(self.key.as_pem(private=False), signed.encode(), "sha256")
             return f"{signed}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
@@ -111,7 +115,7 @@ class OidcProvider:
 
 
 def new_key(name: str) -> RSAKey:
-    """A key of that name."""
+    """Return a key with that name."""
     return RSAKey.generate_key(2048, {"kid": name, "use": "sig", "alg": "RS256"})
 
 
@@ -123,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
     provider: OidcProvider
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""
 
     def do_GET(self) -> None:
         address = urlsplit(self.path)
@@ -152,7 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._say(404, "text/plain", "nothing here")
 
     def _authorize(self, query: dict[str, str]) -> None:
-        """Asks who it is; `user` among the parameters answers at once."""
+        """Show the login form; with `user` among the parameters, answer at once."""
         assert query["response_type"] == "code"
         assert query["client_id"] == CLIENT_ID
         assert query["code_challenge_method"] == "S256"
@@ -225,7 +229,7 @@ def _matches(grant: dict[str, str], sent: dict[str, str]) -> bool:
 
 @contextmanager
 def running_provider(port: int = 0) -> Iterator[OidcProvider]:
-    """A provider on a port of its own, until the block ends."""
+    """Run a provider on a free port while the block runs."""
     provider = OidcProvider()
     handler = type("Handler", (_Handler,), {"provider": provider})
     with ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
@@ -240,7 +244,7 @@ def running_provider(port: int = 0) -> Iterator[OidcProvider]:
 
 
 def provider_settings(provider: OidcProvider, public_url: str) -> dict[str, str]:
-    """The page's environment for signing in by it."""
+    """Return the page's environment for sign-in by this provider."""
     return {
         "PAYMENTS_UI_SIGN_IN": "oidc",
         "PAYMENTS_UI_PUBLIC_URL": public_url,

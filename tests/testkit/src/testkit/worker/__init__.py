@@ -1,1 +1,1 @@
-"""Workers on a database of their own, in this process or as a process."""
+"""Workers on their own databases, in this process or as a process."""

@@ -1,4 +1,4 @@
-"""A Postgres of a test's own, to be stopped and crashed, and a worker in this process on it."""
+"""A Postgres for one test, to be stopped and crashed, and a worker in this process on it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -15,20 +15,20 @@ from testkit.waiting import until
 
 @contextmanager
 def migrated_postgres() -> Iterator[EmbeddedPostgres]:
-    """A throw-away server at the schema's head."""
+    """Run a temporary server at the schema's head."""
     with running_postgres() as server:
         asyncio.run(migrate(server.url))
         yield server
 
 
 def worker_url(server: EmbeddedPostgres) -> str:
-    """Its database, as the worker's own role."""
+    """Return its database's URL as the worker's role."""
     return server.url.replace("postgres@", "payments_worker@")
 
 
 @asynccontextmanager
 async def running_worker(url: str, **options: object) -> AsyncIterator[Worker]:
-    """A worker that drains when the block ends; options are WorkerSettings' fields."""
+    """Run a worker that drains when the block ends; options are WorkerSettings' fields."""
     settings = WorkerSettings.model_validate({"DATABASE_URL": url, **options})
     engine = create_engine(url, application_name="own-worker", pool_size=8)
     worker = Worker(settings, engine, url, Lifecycle(), "test")
@@ -42,7 +42,7 @@ async def running_worker(url: str, **options: object) -> AsyncIterator[Worker]:
 
 
 async def until_listening(worker: Worker) -> None:
-    """Return when it is woken by notices, and has reached the queue. Raises TimeoutError."""
+    """Return when the worker listens and has read the queue. Raises TimeoutError."""
 
     async def listening() -> bool:
         return worker.polling.listening and worker.reachable

@@ -1,4 +1,4 @@
-"""`recon-worker run` as a process of its own, to be killed, paused and asked."""
+"""`recon-worker run` as a process that tests kill, pause and query."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 from payments_local.ports import free_port
 from testkit.waiting import until
 
-# So short that a dead worker's jobs are free within a test's patience.
+# Short, so that a dead worker's jobs are soon free.
 IMPATIENT = {
     "RECON_WORKER_LEASE_SECONDS": "1",
     "RECON_WORKER_RESCUE_INTERVAL_SECONDS": "0.2",
@@ -24,7 +24,7 @@ IMPATIENT = {
 
 
 class WorkerProcess:
-    """Started at once; `stop` or `kill` it, whatever the test did."""
+    """A worker, started at once; every test must `stop` or `kill` it."""
 
     def __init__(self, url: str, log: Path, **environ: str) -> None:
         self.port = free_port()
@@ -48,12 +48,12 @@ class WorkerProcess:
         self.process.send_signal(signum)
 
     def kill(self) -> None:
-        """End it as a power cut would; harmless if it has ended."""
+        """Kill it, as a power cut would; harmless if it has ended."""
         self.process.kill()
         self.process.wait()
 
     async def until_ready(self) -> None:
-        """Wait until it says that it is ready."""
+        """Wait until it is ready."""
 
         async def ready() -> bool:
             assert self.process.poll() is None, self.log.read_text()[-2000:]
@@ -62,12 +62,12 @@ class WorkerProcess:
         await until(ready, 40)
 
     async def stop(self) -> None:
-        """Let it drain. Its exit status must be 0."""
+        """Let it drain. It must exit with status 0."""
         self.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(self.process.wait, 30) == 0, self.log.read_text()[-2000:]
 
     async def finished(self, end: str) -> float:
-        """How many attempts ended so: completed, lease_lost, handed_back, ..."""
+        """Return the number of attempts with this end: completed, lease_lost, handed_back, ..."""
         text = await self._get("/metrics") or ""
         pattern = rf'^recon_jobs_finished_total{{end="{end}"}} (\S+)'
         found = re.search(pattern, text, re.MULTILINE)

@@ -1,1 +1,1 @@
-"""The faults: of processes, of Postgres, of the network."""
+"""Faults of processes, of Postgres and of the network."""

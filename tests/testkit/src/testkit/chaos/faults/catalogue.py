@@ -1,6 +1,6 @@
-"""The faults there are. Each breaks something, holds it so for a while, and leaves it mended.
+"""The list of faults. Each breaks something, holds it for a while, and repairs it.
 
-What a fault hits and for how long is drawn from the Random it is given, so that a seed replays it.
+The given Random determines a fault's target and duration, so a seed replays it.
 """
 
 import random
@@ -15,14 +15,14 @@ Strike = Callable[[System, random.Random], Awaitable[str]]
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike` returns, with everything mended, what exactly it did."""
+    """A fault; `strike` injects it, repairs it, and returns a description."""
 
     strike: Strike
     weight: int = 1
 
     @property
     def name(self) -> str:
-        """As FAULTS= and the table name it."""
+        """Return its name in FAULTS= and in the table."""
         return self.strike.__name__
 
 
@@ -51,13 +51,13 @@ FAULTS = {
     fault.name: fault
     for fault in (
         *(Fault(strike) for strike in STRIKES),
-        Fault(processes.kill_worker_at_point, weight=3),  # Its points are many.
+        Fault(processes.kill_worker_at_point, weight=3),  # It has many points.
     )
 }
 
 
 def possible(system: System) -> list[Fault]:
-    """Those that this system can suffer."""
+    """Return the faults that this system supports."""
     return [
         fault
         for fault in FAULTS.values()

@@ -1,4 +1,4 @@
-"""Lines are cut, silent, late, and torn in the middle of what they carry."""
+"""Network faults: connections are cut, stalled, delayed and reset in the middle of data."""
 
 import asyncio
 import random
@@ -8,7 +8,7 @@ from testkit.network.line import Line
 
 
 def _some_line(system: System, chance: random.Random) -> tuple[str, Line]:
-    """A line between clients and an API, an API and Postgres, or a worker and Postgres."""
+    """Return a line between clients and an API, an API and Postgres, or a worker and Postgres."""
     lines = {f"clients to {a.name}": n for a, n in zip(system.apis, system.api_lines, strict=True)}
     lines |= {f"{name} to Postgres": line for name, line in system.postgres_lines.items()}
     name = chance.choice(sorted(lines))
@@ -16,7 +16,7 @@ def _some_line(system: System, chance: random.Random) -> tuple[str, Line]:
 
 
 async def cut_line(system: System, chance: random.Random) -> str:
-    """Every connection is reset, and for a while no new one is possible."""
+    """Reset every connection, and reject new ones for a while."""
     name, line = _some_line(system, chance)
     line.cut()
     await asyncio.sleep(chance.uniform(0.2, 4))
@@ -25,7 +25,7 @@ async def cut_line(system: System, chance: random.Random) -> str:
 
 
 async def stall_line(system: System, chance: random.Random) -> str:
-    """The network goes silent: nothing arrives and nothing ends. Then it goes on."""
+    """Stop the traffic without closing a connection, then resume it."""
     name, line = _some_line(system, chance)
     line.stall()
     await asyncio.sleep(chance.choice((0.5, 2, 5, 9)))
@@ -34,7 +34,7 @@ async def stall_line(system: System, chance: random.Random) -> str:
 
 
 async def delay_line(system: System, chance: random.Random) -> str:
-    """Everything arrives, late."""
+    """Delay all traffic."""
     name, line = _some_line(system, chance)
     delay_seconds = chance.choice((0.01, 0.05, 0.3))
     line.delay(delay_seconds)
@@ -44,7 +44,7 @@ async def delay_line(system: System, chance: random.Random) -> str:
 
 
 async def lose_answers(system: System, chance: random.Random) -> str:
-    """Requests arrive and are carried out; the answers never come."""
+    """Deliver requests, which are carried out, and drop the answers."""
     name, line = _some_line(system, chance)
     line.lose_answers()
     await asyncio.sleep(chance.uniform(0.2, 3))
@@ -53,7 +53,7 @@ async def lose_answers(system: System, chance: random.Random) -> str:
 
 
 async def reset_connections(system: System, chance: random.Random) -> str:
-    """Some connections are reset in the middle of whatever they carry, again and again."""
+    """Reset some connections in the middle of data, several times."""
     name, line = _some_line(system, chance)
     for _ in range(chance.randint(1, 8)):
         line.reset(chance.choice((0.3, 1.0)), chance)
@@ -62,7 +62,7 @@ async def reset_connections(system: System, chance: random.Random) -> str:
 
 
 async def half_close_connections(system: System, chance: random.Random) -> str:
-    """One side is told that nothing more comes, while the other still listens."""
+    """Send FIN to clients while the other side still listens."""
     name, line = _some_line(system, chance)
     line.half_close(chance.choice((0.3, 1.0)), chance)
     await asyncio.sleep(chance.uniform(0.2, 2))

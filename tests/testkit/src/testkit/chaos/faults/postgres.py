@@ -1,4 +1,4 @@
-"""Postgres crashes, loses sessions, runs out of disk, and is held up by strangers."""
+"""Faults of Postgres: crashes, ended sessions, a full disk, and other sessions' locks."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ HOLD = "SELECT FROM accounts WHERE account_id = 'acc_hot' ORDER BY currency FOR 
 
 
 async def crash_postgres(system: System, chance: random.Random) -> str:
-    """Immediate shutdown and, after a while, recovery from the log."""
+    """Shut down immediately and, after a while, recover from the log."""
     async with system.database.busy:
         await system.database.crash()
         down_seconds = chance.uniform(0, 3)
@@ -31,7 +31,7 @@ async def crash_postgres(system: System, chance: random.Random) -> str:
 
 
 async def terminate_backends(system: System, chance: random.Random) -> str:
-    """pg_terminate_backend of some sessions, whatever they are doing, several times."""
+    """Call pg_terminate_backend on random sessions, several times."""
     share, ended = chance.choice((0.2, 0.5, 1.0)), 0
     async with system.database.busy, system.database.connection() as sql:
         for _ in range(chance.randint(1, 6)):
@@ -41,7 +41,7 @@ async def terminate_backends(system: System, chance: random.Random) -> str:
 
 
 async def fill_disk(system: System, chance: random.Random) -> str:
-    """No byte is left for Postgres, neither for tables nor for its log; then there is again."""
+    """Fill Postgres' disk, tables and log alike; then free it."""
     async with system.database.busy:
         ballast = await asyncio.to_thread(system.database.fill_disk)
         full_seconds = chance.uniform(1, 5)
@@ -53,7 +53,7 @@ async def fill_disk(system: System, chance: random.Random) -> str:
 
 
 async def hold_account(system: System, chance: random.Random) -> str:
-    """Somebody else's transaction keeps the hot account's rows locked beyond lock_timeout."""
+    """Hold the hot account's rows locked, in another transaction, beyond lock_timeout."""
     del chance
     async with system.database.busy, held_account(system, True):
         await asyncio.sleep(HELD_SECONDS)
@@ -61,7 +61,7 @@ async def hold_account(system: System, chance: random.Random) -> str:
 
 
 async def hold_snapshot(system: System, chance: random.Random) -> str:
-    """A forgotten report: a snapshot held open, so that nothing dead since can be cleaned away."""
+    """Hold a snapshot open, as a forgotten report does, so that vacuum cannot remove dead rows."""
     held_seconds = chance.uniform(3, 12)
     async with system.database.busy, system.database.connection() as sql:
         await sql.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")

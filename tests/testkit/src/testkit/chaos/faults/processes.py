@@ -1,4 +1,4 @@
-"""Processes are killed, frozen and replaced: at any moment, or between two steps of a batch."""
+"""Faults of processes: killed, frozen and replaced, at random or between two steps of a batch."""
 
 import asyncio
 import random
@@ -16,7 +16,7 @@ REACHED_SECONDS_MAX = 15.0  # Some points may not be reached at all.
 
 @asynccontextmanager
 async def _one_of(services: list[Service], chance: random.Random) -> AsyncIterator[Service]:
-    """One of them, left alone by other faults meanwhile."""
+    """Take one of them; other faults leave it alone meanwhile."""
     service = chance.choice(services)
     async with service.busy:
         yield service
@@ -27,7 +27,7 @@ def _of_this_release(system: System) -> list[Service]:
 
 
 async def kill_api(system: System, chance: random.Random) -> str:
-    """kill -9 of an API, back after a moment."""
+    """Kill an API with SIGKILL; restart it after a moment."""
     async with _one_of(system.apis, chance) as api:
         api.kill()
         await asyncio.sleep(chance.uniform(0, 1))
@@ -37,7 +37,7 @@ async def kill_api(system: System, chance: random.Random) -> str:
 
 
 async def kill_worker(system: System, chance: random.Random) -> str:
-    """kill -9 of a worker at any moment, back after a while in which others take over."""
+    """Kill a worker with SIGKILL at a random moment; restart it after others took over."""
     async with _one_of(system.workers, chance) as worker:
         worker.kill()
         await asyncio.sleep(chance.uniform(0, 3))
@@ -47,13 +47,13 @@ async def kill_worker(system: System, chance: random.Random) -> str:
 
 
 async def kill_worker_at_point(system: System, chance: random.Random) -> str:
-    """kill -9 of a worker exactly between two steps of a batch."""
+    """Kill a worker with SIGKILL exactly between two steps of a batch."""
     point, times = chance.choice(POINTS), chance.choice((1, 1, 2, 3))
     async with _one_of(_of_this_release(system), chance) as worker:
         worker.kill()
         worker.start(**{VARIABLE: f"kill {point} {times}"})
         async with (
-            # A batch that takes long has its lease renewed, or loses it when its worker freezes.
+            # A long batch renews its lease, or loses it when its worker freezes.
             held_account(system, point in ("after_renewal", "after_rescue")),
             _others_frozen(system, worker, point == "after_rescue"),
         ):
@@ -66,9 +66,9 @@ async def kill_worker_at_point(system: System, chance: random.Random) -> str:
 
 @asynccontextmanager
 async def _others_frozen(system: System, worker: Service, wanted: bool) -> AsyncIterator[None]:
-    """Leases of the others run out, and only this worker is there to notice."""
+    """Freeze the other workers until their leases expire, so that this worker must notice."""
     others = [other for other in system.workers if other is not worker and not other.busy.locked()]
-    await asyncio.sleep(1.0 if wanted else 0.0)  # By now they hold something.
+    await asyncio.sleep(1.0 if wanted else 0.0)  # By now they hold jobs.
     async with AsyncExitStack() as stack:
         for other in others if wanted else ():
             await stack.enter_async_context(other.busy)
@@ -78,7 +78,7 @@ async def _others_frozen(system: System, worker: Service, wanted: bool) -> Async
 
 
 async def freeze_worker(system: System, chance: random.Random) -> str:
-    """SIGSTOP of a worker until its lease has expired and its jobs are elsewhere, then SIGCONT."""
+    """Stop a worker with SIGSTOP until its lease expired and others took its jobs; resume it."""
     async with _one_of(system.workers, chance) as worker:
         worker.send(signal.SIGSTOP)
         await asyncio.sleep(LEASE_SECONDS + chance.uniform(1, 3))
@@ -87,7 +87,7 @@ async def freeze_worker(system: System, chance: random.Random) -> str:
 
 
 async def freeze_worker_at_point(system: System, chance: random.Random) -> str:
-    """The same, exactly between two steps of a batch."""
+    """Do the same exactly between two steps of a batch."""
     point = chance.choice(("after_claim", "after_fence", "after_posting", "after_commit"))
     async with _one_of(_of_this_release(system), chance) as worker:
         worker.kill()
@@ -97,14 +97,14 @@ async def freeze_worker_at_point(system: System, chance: random.Random) -> str:
             await asyncio.sleep(LEASE_SECONDS + chance.uniform(1, 3))
             worker.send(signal.SIGCONT)
         else:
-            worker.kill()  # It would freeze later, when nobody wakes it.
+            worker.kill()  # Otherwise it could freeze later, with no one to resume it.
             worker.start()
         await worker.until_ready()
     return f"{worker.name}, {point} {'reached' if frozen else 'not reached'}"
 
 
 async def freeze_api(system: System, chance: random.Random) -> str:
-    """SIGSTOP of an API while its clients wait, then SIGCONT."""
+    """Stop an API with SIGSTOP while its clients wait; resume it."""
     async with _one_of(system.apis, chance) as api:
         api.send(signal.SIGSTOP)
         await asyncio.sleep(chance.uniform(0.5, 5))
@@ -113,12 +113,12 @@ async def freeze_api(system: System, chance: random.Random) -> str:
 
 
 async def restart_worker(system: System, chance: random.Random) -> str:
-    """SIGTERM: a rollout. It must drain and end with status 0."""
+    """Restart a worker with SIGTERM, as a rollout does. It must drain and exit with status 0."""
     return await _restart_one_of(system.workers, chance)
 
 
 async def restart_api(system: System, chance: random.Random) -> str:
-    """SIGTERM: a rollout."""
+    """Restart an API with SIGTERM, as a rollout does."""
     return await _restart_one_of(system.apis, chance)
 
 
@@ -131,7 +131,7 @@ async def _restart_one_of(services: list[Service], chance: random.Random) -> str
 
 
 async def kill_pooler(system: System, chance: random.Random) -> str:
-    """kill -9 of PgBouncer, back after a moment."""
+    """Kill PgBouncer with SIGKILL; restart it after a moment."""
     assert system.pooler is not None
     async with system.pooler.busy:
         system.pooler.kill()

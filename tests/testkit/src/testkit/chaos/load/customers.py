@@ -1,4 +1,4 @@
-"""Customers that pay, repeat, and never give up on a key; what they are told is on disk."""
+"""Customers that pay, repeat requests, and never give up on a key; their log is on disk."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ INVALID = (
     {"accountId": "sys:clearing:00"},
     {"color": "red"},
 )
-# Whatever else comes back is a bug: a client could not tell what became of its payment.
+# Any other status is a bug: the client could not know the state of its payment.
 RETRIED_STATUSES = (503, 429)
 
 Order = dict[str, str]
@@ -41,7 +41,7 @@ Order = dict[str, str]
 
 @dataclass
 class Customers:
-    """`addresses`: the lines to the APIs. Everything drawn at random comes from `seed`."""
+    """Simulated clients. `addresses`: the lines to the APIs; `seed`: of every random choice."""
 
     addresses: Sequence[str]
     api_key: str
@@ -54,7 +54,7 @@ class Customers:
     _serial: int = 0
 
     async def run(self) -> None:
-        """Pay until `stopping`, and then until every key that was sent has its outcome."""
+        """Pay until `stopping`, then until every sent key has an outcome."""
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=CUSTOMERS)
         async with httpx.AsyncClient(
             timeout=TIMEOUT_SECONDS,
@@ -77,10 +77,10 @@ class Customers:
         self._serial += 1
         return f"chaos-{self.seed}-{self._serial}"
 
-    # --- what a customer does ---------------------------------------------------------------------
+    # --- actions of a customer --------------------------------------------------------------------
 
     async def pay_once(self, chance: random.Random) -> str:
-        """One payment that the rules complete; returns its id."""
+        """Create one payment that the rules complete; return its id."""
         key, order = self._new_key(), {"accountId": HOT, "amount": "1.00", "currency": "USD"}
         await self.log.sending({key: order})
         answer = await self._insist(chance, key, order)
@@ -147,12 +147,12 @@ class Customers:
                 await self._pause(chance)
 
     async def _note_items(self, left: dict[str, Order], items: dict[str, Any]) -> dict[str, Order]:
-        """Write down what was answered; returns what is to be sent again."""
+        """Log the answers; return the items to send again."""
         accepted, refused, again = {}, {}, {}
         for key, item in items.items():
             known = self.log.known.answers.get(key)
             if item["status"] == 201:
-                # As the single answer is written, so that later repeats can be compared.
+                # In the form of a single answer, so that later repeats can be compared.
                 text = json.dumps(item["payment"], ensure_ascii=False)
                 if known is None:
                     accepted[key] = text
@@ -173,13 +173,13 @@ class Customers:
 
     def _old_key(self, chance: random.Random) -> str | None:
         answered = self.log.known.answers
-        # Recent ones too: those that were answered during a fault are the ones in danger.
+        # Recent ones too: those answered during a fault are the ones at risk.
         return chance.choice(list(answered)[-500:]) if answered else None
 
-    # --- how it is sent ---------------------------------------------------------------------------
+    # --- sending ----------------------------------------------------------------------------------
 
     async def _insist(self, chance: random.Random, key: str, order: Order) -> httpx.Response:
-        """Send until there is an answer that settles what became of it."""
+        """Send until an answer decides the payment's fate."""
         while True:
             answer = await self._send(chance, "/payments", order, {"Idempotency-Key": key})
             if answer is not None and answer.status_code in (201, 422):

@@ -1,4 +1,4 @@
-"""People with the page open: some follow it live, and all of them look around now and then."""
+"""Readers of the page: some follow it live, and all fetch pages now and then."""
 
 import asyncio
 from contextlib import suppress
@@ -10,11 +10,11 @@ FOLLOWERS = 5
 LOOK_EACH_SECONDS = 2.0
 PLACES = ("/", "/operate/", "/activity", "/accounts/acc_1", "/payments?status=failed")
 AGAIN_SECONDS = 1.0
-TIMEOUT = httpx.Timeout(20.0, read=60.0)  # The page says something every 10 s.
+TIMEOUT = httpx.Timeout(20.0, read=60.0)  # The page sends a beat every 10 s.
 
 
 async def watch_the_page(port: int) -> NoReturn:
-    """Until cancelled: streams are read, and opened again as browsers do it; pages are fetched."""
+    """Read streams, reconnecting as browsers do, and fetch pages, until cancelled."""
     async with (
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT) as http,
         asyncio.TaskGroup() as group,

@@ -1,7 +1,7 @@
 """Payments at a steady rate, from an open loop: a slow answer delays no other request.
 
-Its own HTTP/1.1 over asyncio streams, since a client library would cost more than the API.
-Latency counts from when a request was due, so that a stall is seen by all who waited in it.
+Speaks HTTP/1.1 over asyncio streams, because a client library would cost more than the API. Latency
+counts from the moment when a request was due, so that a stall shows in every request that waited.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 CONNECTIONS = 64
 ACCOUNTS = 1_000
 ANSWER_SECONDS_MAX = 20.0
-REMEMBERED_EACH = 50  # One in so many payments is followed until it is settled.
+REMEMBERED_EACH = 50  # One in this many payments is followed until it is settled.
 
 
 @dataclass
 class SteadyLoad:
-    """`latencies` in seconds and `followed` ids gather until somebody takes them."""
+    """A steady load; `latencies` (seconds) and `followed` ids grow until a caller takes them."""
 
     port: int
     api_key: str
@@ -33,11 +33,11 @@ class SteadyLoad:
 
     @property
     def accepted(self) -> int:
-        """Payments answered with 201, all of them with keys of their own."""
+        """Return the number of payments answered with 201, each with its own key."""
         return self.statuses[201]
 
     async def run(self, per_second: float | None, seconds: float) -> None:
-        """As many each second, for so long; None is as many as the connections take."""
+        """Send this many requests per second; None sends as many as the connections allow."""
         begun = time.monotonic()
         due = itertools.count()
 
@@ -48,7 +48,7 @@ class SteadyLoad:
                     now = time.monotonic()
                     at = now if per_second is None else begun + next(due) / per_second
                     if max(at, now) - begun >= seconds:
-                        return  # What is overdue by now is not sent any more.
+                        return  # Do not send overdue requests.
                     if at > now:
                         await asyncio.sleep(at - now)
                     connection = await self._pay(connection, at)

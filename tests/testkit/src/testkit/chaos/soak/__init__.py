@@ -1,1 +1,1 @@
-"""A long steady load, and what grows under it."""
+"""A long steady load, and the figures that grow under it."""

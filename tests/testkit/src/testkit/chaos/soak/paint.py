@@ -1,4 +1,4 @@
-"""Paint a soak's samples: python paint_soak.py soak.json soak.png. Needs matplotlib alone."""
+"""Plot a soak's samples: python paint.py soak.json soak.png. Needs matplotlib alone."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
-# Title, unit, beginnings of the names of the lines that are shown.
+# Title, unit, prefixes of the names of the lines to show.
 PANELS = (
     ("Accepted", "payments/s", ("accepted_per_second",)),
     ("Queue", "jobs", ("queue_depth",)),
@@ -21,21 +21,21 @@ PANELS = (
     ("Memory: services resident, Postgres private", "MB", ("memory_megabytes",)),
     ("Connections to Postgres, open files", "", ("connections", "open_files")),
     (
-        "Tables that have to stay as they are",
+        "Tables that must not grow",
         "MB",
         ("table_megabytes", "index_megabytes", "megabytes of other tables"),
     ),
-    ("Of each payment kept for ever", "bytes", ("table_bytes", "index_bytes")),
+    ("For each stored payment", "bytes", ("table_bytes", "index_bytes")),
     ("Empty or dead part of tables", "share", ("free_share",)),
     ("How full indexes' leaves are", "share", ("leaf_density",)),
     ("Dead rows not yet swept", "share", ("dead_share",)),
 )
 COLUMNS = 2
-WARM_UP_SHARE = 0.25  # As trends.py has it; this file runs without our packages.
+WARM_UP_SHARE = 0.25  # The same as in trends.py; this file runs without our packages.
 
 
 def paint(axes: Axes, panel: tuple[str, str, tuple[str, ...]], figures: Any) -> None:
-    """One panel: its lines over the minutes, and the warm-up, which is not judged, in grey."""
+    """Draw one panel: its lines over the minutes, with the unjudged warm-up in grey."""
     title, unit, starts = panel
     samples = figures["samples"]
     names = sorted({n for sample in samples for n in sample if n.startswith(starts)})
@@ -57,7 +57,7 @@ def paint(axes: Axes, panel: tuple[str, str, tuple[str, ...]], figures: Any) -> 
 
 
 def label(name: str) -> str:
-    """As the legend calls a line: its kind is the panel's title."""
+    """Return a line's name in the legend: its kind is the panel's title."""
     kind, _, what = name.partition(" ")
     if kind.startswith("index"):
         return f"{what}, indexes"
@@ -67,7 +67,7 @@ def label(name: str) -> str:
 
 
 def main() -> None:
-    """The command line's way in."""
+    """Run the command line."""
     source, target = map(Path, sys.argv[1:])
     figures = json.loads(source.read_text())["figures"]
     rows = -(-len(PANELS) // COLUMNS)

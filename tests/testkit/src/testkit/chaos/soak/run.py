@@ -1,4 +1,4 @@
-"""Hours in minutes: a steady load near capacity, with the auditor on, and what grows under it."""
+"""A soak: a steady load near capacity, with the auditor on, and a check of what grows."""
 
 import asyncio
 import os
@@ -20,16 +20,16 @@ from testkit.chaos.system.services import Service, python_service
 from testkit.waiting import until
 
 CAPACITY_SHARE = 0.8
-CAPACITY_SECONDS = 60.0  # Vacuum, auditor and a whole round of the pages are in it.
+CAPACITY_SECONDS = 60.0  # Includes vacuum, auditor and a whole round of the pages.
 SAMPLE_SECONDS = 5.0
-HELD_SHARE_MIN = 0.95  # Of the rate: below it, what was watched was not the load that was meant.
+HELD_SHARE_MIN = 0.95  # Of the rate: a smaller load proves nothing.
 DRAINED_SECONDS_MAX = 300.0
-# Finished jobs go after two minutes, so that pruning is part of what is watched, and the
-# auditor looks every ten seconds.
+# Finished jobs are pruned after two minutes, so that the run includes pruning, and the auditor
+# runs every ten seconds.
 RETENTION_SECONDS = 120.0
 AUTOVACUUM_NAP_SECONDS = float(POSTGRES_SETTINGS["autovacuum_naptime"].removesuffix("s"))
-# Until the first jobs were kept for so long, pruned, and their room was swept and used again,
-# their table can only grow; an emptied page of an index is free at the second sweep.
+# The jobs' table can only grow until the first jobs have been kept that long, pruned, vacuumed and
+# their space reused; an emptied page of an index is free after the second vacuum.
 WARM_UP_SECONDS_MIN = (
     RETENTION_SECONDS + prune_interval_seconds(RETENTION_SECONDS) + 2 * AUTOVACUUM_NAP_SECONDS
 )
@@ -47,7 +47,7 @@ SELECT (SELECT count(*) FROM payments) AS payments,
 async def soak(
     minutes: float, asked_rate: float | None, folder: Path, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Samples, their trends, and what was wrong: nothing, or words."""
+    """Return the samples, their trends, and the failures in words."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(running_database(durable=True, small_disk=False))
         api_key = await database.new_api_key()
@@ -114,7 +114,7 @@ async def soak(
 
 
 def _services(database: Database, folder: Path, api_key: str) -> list[Service]:
-    """One of each, on default settings but for the worker's upkeep."""
+    """Start one of each service, on default settings except for the worker's upkeep."""
     url = database.server.url
     api = python_service(
         "payments-api",
@@ -154,9 +154,9 @@ async def _sample(sampler: Sampler, say: Callable[[str], None]) -> None:
 
 
 def _wrong(counts: dict[str, int], accepted: int, load: SteadyLoad) -> list[str]:
-    """Accepted means stored, and settled by now; keys are fresh, so nothing else may be there."""
+    """Check that accepted payments are stored and settled, and that no other payment exists."""
     wrong = []
-    # An answer that a broken connection lost may stand for a payment all the same.
+    # A payment whose answer was lost with its connection may exist too.
     if not accepted <= counts["payments"] <= accepted + load.broken:
         wrong.append(f"{accepted} accepted, {load.broken} unknown, {counts['payments']} stored")
     if counts["completed"] != counts["payments"] or counts["entries"] != 2 * counts["payments"]:

@@ -1,4 +1,4 @@
-"""What the system looks like from outside at one moment: memory, sizes, bloat, queue, latencies."""
+"""Samples of the system from outside: memory, sizes, bloat, queue, latencies."""
 
 import re
 import time
@@ -13,15 +13,15 @@ from benchmarks.processes import busy_seconds, family_busy_seconds
 from testkit.chaos.load.steady import SteadyLoad
 from testkit.database.backlog import Sql
 
-# Finished jobs are pruned and head rows updated: what they take has to stay as it is.
+# Finished jobs are pruned and head rows updated, so the size of these tables must stay constant.
 STEADY = ("recon_jobs", "accounts")
-# These only grow, by so much for each payment.
+# These grow by a fixed size for each payment.
 KEPT_FOR_EVER = ("payments", "reconciliation_results", "ledger_entries", "ledger_seals")
 MEGABYTE = 2**20
-# To see bloat is to read whole indexes. What stays small is looked at twice a minute; what grows
-# for ever more seldom, since a look that cost more each time would be a rising load of ours.
+# Measuring bloat reads whole indexes. Small tables are measured twice a minute, growing ones less
+# and less often, because a cost that rises with each sample would itself be a rising load.
 BLOAT_EACH_SAMPLES, KEPT_BLOAT_EACH_SAMPLES = 6, 18
-INDEX_BYTES_MIN = MEGABYTE  # The few pages of a smaller one say nothing.
+INDEX_BYTES_MIN = MEGABYTE  # A smaller index has too few pages to judge.
 LOOK = """
 SELECT (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'
         AND application_name <> 'chaos') AS connections,
@@ -47,13 +47,13 @@ FROM payments WHERE id = ANY ($1::uuid[])"""
 
 @dataclass
 class Sampler:
-    """Samples gather in `taken`, one flat mapping of numbers each; times are from `begun`."""
+    """Collects samples in `taken`, one flat mapping of numbers each; times are from `begun`."""
 
     sql: Sql
     load: SteadyLoad
     processes: Mapping[str, int]  # pid by the service's name.
     postgres_pid: int
-    accepted_before: int  # Payments that were there when the load began.
+    accepted_before: int  # Payments that existed when the load began.
     taken: list[dict[str, float]] = field(default_factory=list)
     begun: float = field(default_factory=time.monotonic)
     _accepted: int = 0
@@ -61,7 +61,7 @@ class Sampler:
     _at: float = field(default_factory=time.monotonic)
 
     async def take(self) -> None:
-        """Look once."""
+        """Take one sample."""
         now = time.monotonic()
         sample: dict[str, float] = {"seconds": now - self.begun}
         sample |= self._rates(now)
@@ -75,7 +75,7 @@ class Sampler:
             sample[f"memory_megabytes {name}"] = process.memory_info().rss / MEGABYTE
             sample[f"open_files {name}"] = process.num_fds()
         private = private_bytes(self.postgres_pid)
-        # The mean, since a pool may open one more connection at any time; those are counted too.
+        # The mean, because a pool may open another connection; their number is sampled too.
         sample["memory_megabytes each postgres process"] = mean(private) / MEGABYTE
         sample["connections"] = look["connections"]
         sample["queue_depth"] = look["depth"]
@@ -88,7 +88,7 @@ class Sampler:
         self.taken.append(sample)
 
     def _rates(self, now: float) -> dict[str, float]:
-        """Since the last look: payments a second, and processor time for each."""
+        """Return payments per second, and processor time for each, since the last sample."""
         accepted, used = self.load.accepted, self._processor_seconds()
         since = accepted - self._accepted
         rates = {"accepted_per_second": since / (now - self._at)}
@@ -122,14 +122,14 @@ class Sampler:
         return sizes
 
     async def _bloat(self, tables: Sequence[str]) -> dict[str, float]:
-        """How much of the tables holds nothing, and how full their indexes' leaves are."""
+        """Return the dead share of the tables, and how full their indexes' leaves are."""
         free = await self.sql.fetch(FREE, tables)
         density = await self.sql.fetch(DENSITY, tables, INDEX_BYTES_MIN)
         found = {f"free_share {row['relname']}": float(row["share"]) for row in free}
         return found | {f"leaf_density {row['name']}": float(row["share"]) for row in density}
 
     async def _settled_after(self) -> list[float]:
-        """Of the followed payments: from stored to settled. Those still pending wait."""
+        """Return the times from stored to settled of the followed payments that have settled."""
         ids, self.load.followed = self.load.followed, []
         rows = await self.sql.fetch(SETTLED, ids)
         self.load.followed += [str(row["id"]) for row in rows if row["seconds"] is None]
@@ -137,10 +137,10 @@ class Sampler:
 
 
 def private_bytes(postmaster_pid: int) -> list[int]:
-    """What each of Postgres' processes has for itself, without the shared buffers.
+    """Return the private memory of each Postgres process, without the shared buffers.
 
-    Not their unique set size: that counts a shared page as private as long as one process alone
-    has touched it, and so rises until all the shared buffers have been in use.
+    Not the unique set size: it counts a shared page as private until a second process touches it,
+    and so rises until all shared buffers have been used.
     """
     postmaster = psutil.Process(postmaster_pid)
     private = []
@@ -148,7 +148,7 @@ def private_bytes(postmaster_pid: int) -> list[int]:
         try:
             status = Path(f"/proc/{process.pid}/status").read_text()
         except (psutil.Error, OSError):
-            continue  # A session that has just ended.
+            continue  # The session has just ended.
         if found := re.search(r"^RssAnon:\s+(\d+) kB$", status, re.MULTILINE):
             private.append(int(found[1]) * 1024)
     return private

@@ -1,11 +1,11 @@
-"""Is a line of samples flat? A straight line through them, its rise set against its level.
+"""Trends: fits a straight line to a series, and compares its rise with its level.
 
-For most lines only a rise is bad; for some (what is accepted, how full an index is) a fall.
+For most series only a rise is bad; for some (accepted payments, fill of an index) a fall.
 
-Latencies near capacity come in bursts: a hiccup of the machine is in all of the samples that it
-takes to catch up, wherever in the run it falls. So of those the line is laid through the medians
-of ten stretches, and a rise has to be one by the test of Mann and Kendall as well: "Nonparametric
-tests against trend", Econometrica 13, 1945.
+Latencies near capacity come in bursts: a hiccup of the machine raises all samples until the system
+has caught up, at any point of the run. For them the line is fitted to the medians of ten stretches,
+and a rise must also pass the test of Mann and Kendall: "Nonparametric tests against trend",
+Econometrica 13, 1945.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from math import sqrt
 from statistics import StatisticsError, linear_regression, mean, median
 from typing import Any
 
-WARM_UP_SHARE = 0.25  # Caches fill and pools open: what follows has to be flat.
+WARM_UP_SHARE = 0.25  # Caches fill and pools open; the rest must be flat.
 SAMPLES_MIN = 8
-FLAT_RISE_SHARE_MAX = 0.10  # Over the time looked at, of the mean.
+FLAT_RISE_SHARE_MAX = 0.10  # Of the mean, over the judged time.
 BURSTY = ("answered_milliseconds", "settled_milliseconds")
 STRETCHES = 10
-CHANCE_Z_MAX = 1.645  # Of a line without a trend, one in twenty is beyond it.
+CHANCE_Z_MAX = 1.645  # One in twenty series without a trend exceeds it.
 WORSE_WHEN_FALLING = ("accepted_per_second", "leaf_density")
-# Below these a rise is noise, whatever its share. By the beginning of the name.
+# A smaller rise is noise, whatever its share. By prefix of the name.
 NEGLIGIBLE = {
     "memory_megabytes each postgres": 0.5,
     "memory_megabytes": 4.0,
@@ -31,8 +31,8 @@ NEGLIGIBLE = {
     "oldest_job_seconds": 1.0,
     "answered_milliseconds": 5.0,
     "settled_milliseconds": 5.0,
-    "processor_microseconds": 50.0,  # For each payment: tables grow, and trees with them.
-    "dead_share": 0.25,  # It falls back with each autovacuum.
+    "processor_microseconds": 50.0,  # For each payment: indexes grow deeper with their tables.
+    "dead_share": 0.25,  # Each autovacuum reduces it.
     "table_megabytes": 4.0,
     "index_megabytes": 4.0,
     "megabytes of other tables": 4.0,
@@ -46,7 +46,7 @@ NEGLIGIBLE = {
 
 @dataclass(frozen=True)
 class Trend:
-    """`rise` is the straight line's, from the end of the warm-up to the last sample."""
+    """A fitted trend; `rise` is the line's, from the end of the warm-up to the last sample."""
 
     mean: float
     rise: float
@@ -57,8 +57,10 @@ class Trend:
 def trend(
     name: str, points: Sequence[tuple[float, float]], warm_up_seconds: float = 0.0
 ) -> Trend | None:
-    """The trend of (seconds, value) points after the warm-up, which is a share of the time or so
-    many seconds, whichever is longer; None where too few points follow."""
+    """Return the trend of (seconds, value) points after the warm-up, or None for too few points.
+
+    The warm-up is a share of the time or a number of seconds, whichever is longer.
+    """
     if not points:
         return None
     first, last = points[0][0], points[-1][0]
@@ -84,14 +86,14 @@ def trend(
 
 
 def _stretches(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The medians of equally long stretches of points, in their order."""
+    """Return the medians of equally long stretches of points, in order."""
     cuts = [round(n * len(points) / STRETCHES) for n in range(STRETCHES + 1)]
     parts = [points[start:end] for start, end in pairwise(cuts) if end > start]
     return [(median(at for at, _ in part), median(value for _, value in part)) for part in parts]
 
 
 def _kendall_z(values: Sequence[float]) -> float:
-    """By how many standard deviations later values are above earlier ones more often than not."""
+    """Return Mann and Kendall's statistic in standard deviations: how clearly the values rise."""
     n = len(values)
     ups = sum((later > earlier) - (later < earlier) for earlier, later in combinations(values, 2))
     return ups / sqrt(n * (n - 1) * (2 * n + 5) / 18)
@@ -100,7 +102,7 @@ def _kendall_z(values: Sequence[float]) -> float:
 def trends(
     samples: Sequence[dict[str, float]], warm_up_seconds: float = 0.0
 ) -> dict[str, dict[str, Any]]:
-    """Each line of the samples with its trend."""
+    """Return each series with its trend."""
     found = {}
     for name in sorted({name for sample in samples for name in sample} - {"seconds"}):
         points = [(sample["seconds"], sample[name]) for sample in samples if name in sample]

@@ -22,35 +22,35 @@ from testkit.waiting import until
 
 DISK_BYTES = 700 * 2**20
 BALLAST_CHUNK = bytes(2**20)
-# So little log that the small disk is not full by itself.
+# Little log, so that the small disk does not fill without the fault.
 SMALL = {"max_wal_size": "96MB", "min_wal_size": "32MB", "shared_buffers": "128MB"}
 
 
 class Database:
-    """One server for one run. It lives on a small disk of its own where `small_disk` says so."""
+    """The server of one run, on its own small disk if `small_disk` is set."""
 
     def __init__(self, server: EmbeddedPostgres, disk: Path | None) -> None:
         self.server = server
         self.disk = disk
         self.busy = asyncio.Lock()
-        # Postgres dies with the thread that started it, and starting it blocks.
+        # Postgres ends with the thread that started it, and starting it blocks.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="postgres")
 
     async def start(self) -> None:
-        """Return when it answers."""
+        """Start it; return when it answers."""
         await self._in_thread(self.server.start)
 
     async def crash(self) -> None:
-        """Immediate shutdown: nothing is flushed, every session ends."""
+        """Shut down immediately: nothing is flushed, every session ends."""
         await self._in_thread(self.server.crash)
 
     async def stop(self) -> None:
-        """For good."""
+        """Stop it for good."""
         await self._in_thread(self.server.stop)
         self._thread.shutdown()
 
     async def start_if_it_died(self) -> bool:
-        """As whatever supervises it would do; returns whether it was needed."""
+        """Restart it if it ended, as a supervisor would; return whether it had ended."""
         child = self.server.child
         if child is not None and child.exit_status is None:
             return False
@@ -58,7 +58,7 @@ class Database:
         return True
 
     async def new_api_key(self) -> str:
-        """A key that may do everything, made as an operator makes one."""
+        """Return an API key with all scopes, created as an operator does."""
         made = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "payments_api", "keys", "create"),
             *("--name", "chaos", "--scopes", "all"),
@@ -75,7 +75,7 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Sql]:
-        """The superuser's, past every line."""
+        """Open the superuser's connection, without any line."""
         connection = await asyncpg.connect(
             self.server.url, timeout=10, server_settings={"application_name": "chaos"}
         )
@@ -86,7 +86,7 @@ class Database:
                 await connection.close(timeout=2)
 
     async def until_it_answers(self, seconds: float) -> None:
-        """Return when it takes connections and writes; it may be recovering by itself."""
+        """Return when it accepts connections and writes; it may be recovering."""
 
         async def answers() -> bool:
             try:
@@ -99,7 +99,7 @@ class Database:
         await until(answers, seconds)
 
     def fill_disk(self) -> Path:
-        """Write ballast until the disk is full; returns its file, to be deleted."""
+        """Write ballast until the disk is full; return its file, to be deleted."""
         assert self.disk is not None, "there is no small disk"
         ballast = self.disk / "ballast"
         with ballast.open("wb", buffering=0) as file, suppress(OSError):
@@ -112,7 +112,7 @@ class Database:
 
 
 def small_disk_problem() -> str | None:
-    """Why there can be no small disk; None if there can."""
+    """Return why a small disk is impossible here, or None."""
     if os.geteuid() != 0:
         return "mounting a small disk needs root"
     return None if shutil.which("mount") else "there is no mount program"
@@ -120,9 +120,9 @@ def small_disk_problem() -> str | None:
 
 @contextmanager
 def _disk(*, small: bool) -> Iterator[Path]:
-    """A throw-away folder; where it shall be small, a file system of its own."""
+    """Make a temporary folder; if it should be small, on its own file system."""
     folder = Path(tempfile.mkdtemp(prefix="payments-chaos-"))
-    folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+    folder.chmod(0o711)  # Lets an unprivileged Postgres enter it.
     disk = folder / "disk"
     disk.mkdir(mode=0o711)
     try:
@@ -139,7 +139,7 @@ def _disk(*, small: bool) -> Iterator[Path]:
 
 @asynccontextmanager
 async def running_database(*, durable: bool, small_disk: bool) -> AsyncIterator[Database]:
-    """A migrated server of its own, on a throw-away folder."""
+    """Run a migrated server on a temporary folder."""
     with _disk(small=small_disk) as disk:
         server = EmbeddedPostgres(
             disk / "postgres",

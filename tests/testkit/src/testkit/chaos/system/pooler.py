@@ -18,8 +18,8 @@ from testkit.chaos.system.services import Service
 from testkit.database.pgbouncer import write_pgbouncer
 
 MANIFESTS = REPOSITORY / "deploy" / "k8s" / "components" / "cloudnative-pg"
-OLDEST = (1, 21)  # The first that keeps prepared statements apart in transaction mode.
-IMAGE = "payments-airgap/pgbouncer:test"  # What the tests of the manifests make.
+OLDEST = (1, 21)  # The first with prepared statements in transaction mode.
+IMAGE = "payments-airgap/pgbouncer:test"  # Built by the tests of the manifests.
 
 
 def _manifest(name: str) -> dict[str, Any]:
@@ -29,13 +29,13 @@ def _manifest(name: str) -> dict[str, Any]:
 
 
 def role_statements() -> list[str]:
-    """What the worker's role must have by itself, since PgBouncer drops what a start asks for."""
+    """Return SQL for the worker role's defaults: PgBouncer drops a connection's own settings."""
     statements: list[str] = _manifest("cluster.yaml")["spec"]["bootstrap"]["initdb"]["postInitSQL"]
     return [statement for statement in statements if not statement.startswith("CREATE ROLE")]
 
 
 def pooler_problem() -> str | None:
-    """Why no PgBouncer can run here; None if one can."""
+    """Return why PgBouncer cannot run here, or None."""
     if _program() or _has_image():
         return None
     version = ".".join(map(str, OLDEST))
@@ -60,7 +60,7 @@ def _has_image() -> bool:
 
 @dataclass(eq=False)
 class Pooler(Service):
-    """PgBouncer as a process, or where only an image of it is at hand, in a container."""
+    """PgBouncer as a process, or in a container if only an image is available."""
 
     container: str | None = None
 
@@ -73,7 +73,7 @@ class Pooler(Service):
 
 
 def pooler(folder: Path, postgres_port: int) -> Pooler:
-    """A PgBouncer in front of that port, not started yet."""
+    """Return a PgBouncer in front of that port, not started yet."""
     port = free_port()
     home = folder / "pooler"
     home.mkdir(mode=0o755)

@@ -15,14 +15,14 @@ from testkit.waiting import until
 
 LEASE_SECONDS = 2.0
 WORKER_ENVIRON = {
-    # Short, so that a run sees many leases expire.
+    # Short, so that many leases expire in a run.
     "RECON_WORKER_LEASE_SECONDS": str(LEASE_SECONDS),
     "RECON_WORKER_RESCUE_INTERVAL_SECONDS": "0.5",
-    "RECON_WORKER_BATCH_SIZE": "25",  # Many batches, so that faults meet some under way.
+    "RECON_WORKER_BATCH_SIZE": "25",  # Many batches, so that faults interrupt some.
     "RECON_WORKER_DRAIN_SECONDS": "15",
     "RECON_WORKER_AUDIT_INTERVAL_SECONDS": "3",
 }
-# A payment to this account cannot be settled: what it takes to have dead letters.
+# A payment to this account cannot be settled and becomes a dead letter.
 POISONED = "poisoned"
 POISON = f"""
 CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -43,7 +43,7 @@ LIBFAKETIME = "*/faketime/libfaketime.so.1"  # In /usr/lib, of Debian's package 
 
 @dataclass(frozen=True)
 class Cast:
-    """Who takes part. Kinds of worker: this, pooled, skewed, earlier; of API: this, earlier."""
+    """The services of a run. Workers: this, pooled, skewed, earlier. APIs: this, earlier."""
 
     apis: Sequence[str] = ("this", "earlier")
     workers: Sequence[str] = ("this", "pooled", "skewed", "earlier")
@@ -53,10 +53,10 @@ class Cast:
 
 @dataclass
 class System:
-    """Everything a fault can get hold of. Lines are named by the service that they serve."""
+    """All parts that a fault can affect. Lines are named by the service that they serve."""
 
     database: Database
-    api_key: str = ""  # The clients'; it may do everything.
+    api_key: str = ""  # The clients' key, with all scopes.
     apis: list[Service] = field(default_factory=list)
     workers: list[Service] = field(default_factory=list)
     pooler: Pooler | None = None
@@ -65,29 +65,29 @@ class System:
 
     @property
     def services(self) -> list[Service]:
-        """All processes of ours; Postgres is not one of them."""
+        """Return all our processes, without Postgres."""
         return [*self.apis, *self.workers, *([self.pooler] if self.pooler else [])]
 
     def kill_all(self) -> None:
-        """End every process of ours."""
+        """Kill all our processes."""
         for service in self.services:
             service.kill()
 
     def mend_all(self) -> None:
-        """No line is disturbed any more."""
+        """End the disturbance of every line."""
         for line in (*self.api_lines, *self.postgres_lines.values()):
             line.mend()
 
     def assert_running(self) -> None:
-        """Raise AssertionError when a part ended that no fault ended."""
+        """Raise AssertionError if a part ended that no fault ended."""
         for service in self.services:
             service.assert_running()
 
 
 def absent(cast: Cast) -> tuple[Cast, list[str]]:
-    """The cast as this machine can have it, and why it is not the whole.
+    """Return the cast that this machine supports, and why the rest is missing.
 
-    Another of this release takes the place of one that cannot be.
+    A service of this release replaces one that is missing.
     """
     problems = {
         "pooled": pooler_problem() if "pooled" in cast.workers else None,
@@ -113,7 +113,7 @@ def absent(cast: Cast) -> tuple[Cast, list[str]]:
 
 
 def skewed(by: str) -> dict[str, str]:
-    """What makes a process live at another time of day; a second stays a second."""
+    """Return the environment of a process whose clock differs; a second stays a second."""
     return {
         "LD_PRELOAD": str(_libfaketime()),
         "FAKETIME": by,
@@ -127,7 +127,7 @@ def _libfaketime() -> Path | None:
 
 @asynccontextmanager
 async def running_system(cast: Cast, folder: Path) -> AsyncIterator[System]:
-    """The system, ready; logs go to the folder. All of it ends with the block."""
+    """Run the system while the block runs; its logs go to the folder."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
             running_database(durable=cast.durable, small_disk=cast.small_disk)
@@ -186,7 +186,7 @@ async def _add_worker(
         system.pooler = pooler(folder, port)
         port = system.pooler.port
         environ["RECON_WORKER_POLL_ONLY"] = "true"
-        environ["RECON_WORKER_AUDIT_INTERVAL_SECONDS"] = "0"  # It holds a session's lock.
+        environ["RECON_WORKER_AUDIT_INTERVAL_SECONDS"] = "0"  # The auditor holds a session's lock.
     elif kind == "skewed":
         environ |= skewed("+1h" if number % 2 else "-1h")
     elif kind == "earlier":
@@ -198,7 +198,7 @@ async def _add_worker(
 
 
 async def until_idle(system: System, seconds: float) -> None:
-    """Return when no job is left to do. Raises TimeoutError."""
+    """Return when no job is left. Raises TimeoutError."""
     query = "SELECT count(*) FROM recon_jobs WHERE status IN ('pending', 'processing')"
 
     async def idle() -> bool:

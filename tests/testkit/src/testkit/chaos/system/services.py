@@ -1,4 +1,4 @@
-"""The parts of the system as processes: started, killed, frozen, and missed when they end."""
+"""Services as processes that faults start, kill and freeze; an unexpected end fails the run."""
 
 import asyncio
 import os
@@ -22,9 +22,9 @@ SHOWN_CHARS = 3_000
 
 @dataclass(eq=False)
 class Service:
-    """One process that comes back with the same address and settings. Its output goes to `log`.
+    """One process, restarted with the same address and settings. Its output goes to `log`.
 
-    `busy`: held by a fault while it does something to this service.
+    `busy` is locked by a fault that affects this service.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Service:
     busy: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def start(self, **more: str) -> None:
-        """Start it, with further environment variables, and do not wait."""
+        """Start it, with additional environment variables, without waiting."""
         assert self.child is None, f"{self.name} runs already"
         spec = ChildSpec(
             name=self.name,
@@ -52,7 +52,7 @@ class Service:
         )
 
     async def until_ready(self) -> None:
-        """Return when /readyz answers 200. Raises AssertionError when it ends before that."""
+        """Return when /readyz answers 200. Raises AssertionError if the process ends first."""
 
         async def ready() -> bool:
             self.assert_running()
@@ -61,13 +61,13 @@ class Service:
         await until(ready, READY_SECONDS_MAX)
 
     def kill(self) -> None:
-        """End it as a power cut would; harmless if it does not run."""
+        """Kill it, as a power cut would; harmless if it does not run."""
         child, self.child = self.child, None
         if child is not None:
             child.force()
 
     async def until_killed(self, seconds: float) -> bool:
-        """Whether it ended by SIGKILL within the time; it is then as after `kill`."""
+        """Return whether SIGKILL ended it within the time; it is then in the state after `kill`."""
         assert self.child is not None
         ended = await asyncio.to_thread(self.child.wait, seconds)
         if ended:
@@ -76,7 +76,7 @@ class Service:
         return ended
 
     async def until_frozen(self, seconds: float) -> bool:
-        """Whether it stopped itself by SIGSTOP within the time."""
+        """Return whether it stopped itself by SIGSTOP within the time."""
         assert self.child is not None
         process = psutil.Process(self.child.pid)
 
@@ -90,7 +90,7 @@ class Service:
         return True
 
     async def stop(self) -> None:
-        """Ask it to stop. It must drain and end by itself, with status 0."""
+        """Send SIGTERM. It must drain and exit with status 0."""
         child, self.child = self.child, None
         if child is not None:
             child.ask_to_stop()
@@ -106,20 +106,20 @@ class Service:
         os.kill(self.child.pid, signum)
 
     def assert_running(self) -> None:
-        """Raise AssertionError, with its last words, when it ended without being killed."""
+        """Raise AssertionError, with its last output, if it ended without being killed."""
         assert self.child is not None, f"{self.name} was never started again"
         status = self.child.exit_status
         assert status is None, f"{self.name} {self.child.how_it_ended()}: {self.last_words()}"
 
     def last_words(self) -> str:
-        """The end of its log."""
+        """Return the end of its log."""
         return self.log.read_text(errors="replace")[-SHOWN_CHARS:] if self.log.exists() else ""
 
 
 def python_service(
     name: str, module: str, verb: str, folder: Path, environ: Mapping[str, str]
 ) -> Service:
-    """`python -m module verb`, with its port set as its own settings name it."""
+    """Return `python -m module verb`, with its port in its own settings' variable."""
     port = free_port()
     variable = f"{module.upper()}_PORT"
     return Service(
