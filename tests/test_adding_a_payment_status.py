@@ -1,0 +1,107 @@
+"""The tutorial on adding a payment status: its patch applies to this tree, and works."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from payments_core.db.schema_version import SCHEMA_REVISION
+from testkit.working_copy import ROOT, copy_tree, environment_of
+
+TUTORIALS = ROOT / "docs" / "tutorials"
+PATCH = TUTORIALS / "adding-a-payment-status.patch"
+TEXT = (TUTORIALS / "adding-a-payment-status.md").read_text()
+COUNTS = re.compile(r"touches (\d+) files, (\d+) of them new, and (\d+) files are generated")
+GENERATED = {Path("docs/openapi.json"), Path("payments-ui/src/payments_ui/api/types.py")}
+# The scenario, and the tests of every part that the patch changes.
+AFFECTED = (
+    "tests/e2e/test_on_hold.py",
+    "tests/k8s/test_revisions.py",
+    "payments-api/tests/migrations/test_migrations.py::test_tables_py_is_what_the_revisions_make",
+    "payments-api/tests/migrations/test_migrations.py::test_up_down_and_up_again_is_the_same_schema",
+    "payments-api/tests/migrations/test_open_statuses.py",
+    "payments-api/tests/openapi",
+    "recon-worker/tests/reconciliation/test_open_statuses.py",
+    "recon-worker/tests/reconciliation/test_reconcile.py",
+    "payments-ui/tests/payments/test_view.py",
+)
+SECONDS_MAX = 280
+REFRESH = f"""
+{PATCH.relative_to(ROOT)} no longer fits the tree. In a clean tree:
+  git apply --3way {{patch}}
+  (resolve the conflicts, and git add the files)
+  git diff --cached --unified=1 --output={PATCH.relative_to(ROOT)}
+  git apply --reverse --index {PATCH.relative_to(ROOT)}
+"""
+
+
+def _patch() -> str:
+    """Return the patch with the revision's number moved behind the newest one."""
+    text = PATCH.read_text()
+    (number,) = re.findall(r'^\+revision = "(\d{4})"$', text, re.MULTILINE)
+    before = f"{int(number) - 1:04}"
+    following = f"{int(SCHEMA_REVISION) + 1:04}"
+    return text.replace(number, following).replace(before, SCHEMA_REVISION)
+
+
+def _run(tree: Path, *command: str, hint: str = "") -> str:
+    # Without the ceiling, git would look for a repository above the copy. The copy's database is
+    # an embedded one: containers belong to other tests.
+    environment = environment_of(tree) | {
+        "GIT_CEILING_DIRECTORIES": str(tree.parent),
+        "DOCKER_HOST": "unix:///nonexistent",
+        "REQUIRE": "",
+        "E2E_IMAGES": "0",
+    }
+    ended = subprocess.run(
+        command,
+        cwd=tree,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+    assert ended.returncode == 0, f"{' '.join(command)}\n{ended.stdout}{ended.stderr}{hint}"
+    return ended.stdout
+
+
+@pytest.fixture(scope="module")
+def changed_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a copy of the tree with the patch applied and the generated files written."""
+    tree = tmp_path_factory.mktemp("tutorial") / "tree"
+    copy_tree(tree)
+    patch = tree.with_name("next.patch")
+    patch.write_text(_patch())
+    _run(tree, "git", "apply", str(patch), hint=REFRESH.format(patch=patch))
+    document = _run(tree, sys.executable, "-m", "payments_api", "openapi")
+    (tree / "docs" / "openapi.json").write_text(document)
+    _run(tree, sys.executable, "payments-ui/generate_api_types.py")
+    return tree
+
+
+def test_the_tutorial_says_how_many_files_it_touches(changed_tree: Path) -> None:
+    files = set(re.findall(r"^\+\+\+ b/(.+)$", _patch(), re.MULTILINE))
+    new = {name for name in files if not (ROOT / name).exists()}
+    assert not files & {str(path) for path in GENERATED}
+    for path in GENERATED:
+        assert (changed_tree / path).read_text() != (ROOT / path).read_text()
+    said = COUNTS.search(TEXT)
+    assert said
+    assert tuple(map(int, said.groups())) == (len(files), len(new), len(GENERATED))
+
+
+@pytest.mark.parametrize("excerpt", re.findall(r"```diff\n(.*?)```", TEXT, re.DOTALL))
+def test_the_tutorial_shows_lines_of_its_patch(excerpt: str) -> None:
+    assert f"\n{excerpt}" in PATCH.read_text()
+
+
+def test_the_changed_tree_is_formatted_and_lints(changed_tree: Path) -> None:
+    _run(changed_tree, sys.executable, "-m", "ruff", "format", "--check", "--no-cache")
+    _run(changed_tree, sys.executable, "-m", "ruff", "check", "--no-cache")
+
+
+def test_a_payment_is_held_and_settles_in_the_changed_tree(changed_tree: Path) -> None:
+    _run(changed_tree, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *AFFECTED)
