@@ -8,18 +8,7 @@ from typing import Any, cast
 import httpx2
 from quart import Quart
 
-from payments_core.domain.money import AMOUNT_TEXT_MAX_CHARS, currencies
-from payments_core.domain.payments import (
-    ACCOUNT_ID_MAX_CHARS,
-    DESCRIPTION_MAX_CHARS,
-    REFERENCE_MAX_CHARS,
-    SOURCE_MAX_CHARS,
-)
-from payments_core.domain.statuses import (
-    ERROR_FILTER_MAX_CHARS,
-    OPERATOR_MAX_CHARS,
-    REASON_MAX_CHARS,
-)
+from payments_core.domain.money import currencies
 from payments_core.http.control import control_blueprint
 from payments_core.http.edge import Edge
 from payments_core.http.hosts import AllowedHosts
@@ -37,7 +26,7 @@ from payments_ui.live.feed import LiveFeed, Render, live_feed
 from payments_ui.operate import routes as operate
 from payments_ui.operate.view import read_overview, shared_overview
 from payments_ui.payments import routes as payments
-from payments_ui.payments.forms import METADATA_TEXT_MAX_CHARS, OUTCOMES
+from payments_ui.payments.forms import OUTCOMES
 from payments_ui.payments.view import newest_payments
 from payments_ui.settings import Settings
 from payments_ui.sign_in import routes as sign_in
@@ -55,19 +44,6 @@ NEWEST_FRESH_SECONDS = 0.3  # Many pages that refetch at once cost the API one r
 OVERVIEW_FRESH_SECONDS = 1.0
 ACCOUNTS_KEPT_MAX = 256  # Answers that pages of accounts share; each is about 50 KB.
 COMMON_CURRENCIES = ("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "SEK")
-
-# The lengths of form fields: the API's own limits.
-TEXT_LIMITS = {
-    "account_id": ACCOUNT_ID_MAX_CHARS,
-    "amount": AMOUNT_TEXT_MAX_CHARS,
-    "description": DESCRIPTION_MAX_CHARS,
-    "reference": REFERENCE_MAX_CHARS,
-    "metadata": METADATA_TEXT_MAX_CHARS,
-    "source": SOURCE_MAX_CHARS,
-    "operator": OPERATOR_MAX_CHARS,
-    "reason": REASON_MAX_CHARS,
-    "error_filter": ERROR_FILTER_MAX_CHARS,
-}
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +153,6 @@ def _configure(app: Quart, settings: Settings) -> None:
         outcomes=OUTCOMES,
         common_currencies=COMMON_CURRENCIES,
         all_currencies=currencies(),
-        limits=TEXT_LIMITS,
         trace_url=settings.trace_url,
     )
 

@@ -1,7 +1,10 @@
 """What people type is cleaned, and never judged twice."""
 
+from pathlib import Path
+
 import pytest
 
+import payments_ui
 from payments_ui.payments.forms import Filters, PayForm, is_uuid
 from payments_ui.web.forms import as_sentence
 
@@ -58,6 +61,16 @@ def test_a_form_for_another_payment_keeps_the_input_and_not_the_key() -> None:
     assert (again.account_id, again.reference, again.source) == ("a", "R 1", "bank-1")
     assert again.idempotency_key != form.idempotency_key
     assert again.errors == {}
+
+
+def test_no_text_is_cut_for_the_api_refuses_what_is_too_long() -> None:
+    templates = Path(payments_ui.__file__).parent / "templates"
+    assert not [path for path in templates.glob("*.html") if "maxlength" in path.read_text()]
+    padded = "k=v" + "\n" * 7_000 + "last=one"
+    fields = {"accountId": "a" * 1_001, "amount": "1" * 1_001, "description": "d" * 1_001}
+    order = PayForm.read({**fields, "metadata": padded}).order()
+    assert order | fields == order
+    assert order["metadata"] == {"k": "v", "last": "one"}
 
 
 def test_errors_of_unknown_fields_do_not_vanish() -> None:

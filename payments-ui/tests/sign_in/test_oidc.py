@@ -69,6 +69,7 @@ async def test_a_viewer_sees_no_error_and_no_holder_of_a_job(
     }
     payment |= {"status": "pending", "description": "", "settledAt": None, "job": job}
     payment |= {"discrepancyAmount": None, "idempotencyKey": "k", "traceparent": None}
+    payment |= {"reference": None, "metadata": {}, "source": "default"}
     payment |= {"updatedAt": at, "reconciliation": None, "ledgerEntries": []}
 
     depth: dict[str, Any] = {"oldestReadyAgeSeconds": None}

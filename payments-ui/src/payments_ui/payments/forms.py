@@ -22,7 +22,6 @@ FIELD_NAMES = {
     "metadata": "Metadata",
     "source": "Source",
 }
-METADATA_TEXT_MAX_CHARS = 6000  # More than the 4 KB that the API accepts.
 # The kinds that badges and the filter show: a completed payment with a discrepancy is its own.
 OUTCOMES = (*OPEN_STATUSES, COMPLETED, "discrepancy", FAILED)
 
@@ -54,7 +53,7 @@ class PayForm:
             currency=text_of(form, "currency") or "USD",
             description=text_of(form, "description"),
             reference=text_of(form, "reference"),
-            metadata=text_of(form, "metadata", METADATA_TEXT_MAX_CHARS),
+            metadata=text_of(form, "metadata"),
             source=text_of(form, "source") or DEFAULT_SOURCE,
         )
         if is_uuid(form.get("idempotencyKey", "")):

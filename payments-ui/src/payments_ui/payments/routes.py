@@ -80,8 +80,10 @@ async def _index(form: PayForm, status: int = 200, **notices: Any) -> Response:
     cursor = request.args.get("cursor", "")
     page: PaymentPage | None = None
     trouble: ApiUnavailable | ApiProblem | None = None
-    position = live_feed().position
+    position, newest = live_feed().position, ""
     try:
+        if cursor:
+            newest = await _newest_id()
         if filters or cursor:
             page = await api_client().payments(
                 filters.api_params() | {"cursor": cursor, "limit": str(PAGE_ROWS)}
@@ -99,11 +101,18 @@ async def _index(form: PayForm, status: int = 200, **notices: Any) -> Response:
         filters=filters,
         cursor=cursor,
         page=page,
+        newest=newest,
         trouble=trouble,
         position=position,
         page_rows=PAGE_ROWS,
         **notices,
     )
+
+
+async def _newest_id() -> str:
+    """Return the id of the newest payment; a page of older ones counts those after it."""
+    _, page = await newest_payments().get()
+    return page["payments"][0]["id"] if page["payments"] else ""
 
 
 @blueprint.get("/payments/<payment_id>")

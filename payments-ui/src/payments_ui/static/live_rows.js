@@ -1,6 +1,7 @@
 // Applies changed payments to the page: rows of the list, badges, details.
 const RECENT_MAX = 400; // Outcomes kept for fragments that were read just before them.
 const COUNTED_MAX = 5000; // Held rows; bounds a list that the pointer rests on overnight.
+const ROWS_MAX = 100; // Of a list that has grown while it was open; then it is fetched again.
 const REFETCH_MS = 700; // A busy account's page is fetched at most this often.
 
 const source = document.getElementById("live");
@@ -63,10 +64,6 @@ function insert(rows, row) {
   rows.insertBefore(fresh, after ?? null);
 }
 
-function trim(rows) {
-  while (rows.children.length > Number(rows.dataset.limit)) rows.lastElementChild.remove();
-}
-
 function showHeld() {
   const button = document.getElementById("newer");
   if (!button) return;
@@ -76,12 +73,17 @@ function showHeld() {
     `${count}${count < COUNTED_MAX ? "" : "+"} newer payment${count === 1 ? "" : "s"}`;
 }
 
+/** Show the held rows. No row leaves the list for them: the link "Older" begins below the last. */
 function letIn() {
   const rows = list();
+  const someAreMissing = heldIds.size > held.size;
+  if (someAreMissing || rows.children.length + held.size > ROWS_MAX) {
+    refetch();
+    return;
+  }
   for (const row of held.values()) if (!document.getElementById(row.id)) insert(rows, row);
   held.clear();
   heldIds.clear();
-  trim(rows);
   showHeld();
 }
 
@@ -90,7 +92,8 @@ function takeNew(rows, row) {
   const belowThisPage =
     known.length >= Number(rows.dataset.limit) && idOf(row) < idOf(known[known.length - 1]);
   if (!matches(row, rows) || belowThisPage) return;
-  if (rows.dataset.firstPage !== "yes" && known.length && idOf(row) < idOf(known[0])) return;
+  // Newer than all payments there were when this page of older ones was drawn.
+  if (rows.dataset.firstPage !== "yes" && idOf(row) <= rows.dataset.newest) return;
   if (heldIds.size < COUNTED_MAX) heldIds.add(idOf(row));
   held.set(idOf(row), row);
   if (held.size > Number(rows.dataset.limit)) held.delete([...held.keys()].sort()[0]);

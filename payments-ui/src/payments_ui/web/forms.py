@@ -4,12 +4,13 @@ from collections.abc import Mapping
 
 from payments_ui.web.formatting import parse_time
 
-TEXT_MAX_CHARS = 1000  # A longer text is cut before it is sent on; the API has its own limits.
 
+def text_of(form: Mapping[str, str], name: str) -> str:
+    """Return a field's text without surrounding blanks; an absent field is empty.
 
-def text_of(form: Mapping[str, str], name: str, chars_max: int = TEXT_MAX_CHARS) -> str:
-    """Return a field's text without surrounding blanks; an absent field is empty."""
-    return form.get(name, "").strip()[:chars_max]
+    Never cut, here or by the browser: the API refuses what is too long.
+    """
+    return form.get(name, "").strip()
 
 
 def as_sentence(label: str, detail: str) -> str:
