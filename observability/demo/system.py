@@ -32,7 +32,7 @@ DEATH_SECONDS = 5.0
 FLAKY_SQL = f"""
 CREATE OR REPLACE FUNCTION flaky() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF NEW.account_id = '{FLAKY_ACCOUNT}' AND random() < 0.6 THEN
+    IF NEW.account_id = '{FLAKY_ACCOUNT}' AND random() < 0.9 THEN
         RAISE EXCEPTION 'a demonstration of failure';
     END IF;
     RETURN NEW;
@@ -77,6 +77,7 @@ def running_system(environ: Mapping[str, str]) -> Iterator[Running]:
         ports = [free_port() for _ in range(EXTRA_WORKERS)]
         for port in ports:
             worker_environ = {
+                "LOG_FORMAT": "console",
                 **environ,
                 "DATABASE_URL": settings.url_for("payments_worker"),
                 "RECON_WORKER_PORT": str(port),
