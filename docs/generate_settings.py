@@ -23,7 +23,7 @@ INTRODUCTION = """\
 Each service reads its settings once, at start, from environment variables. An invalid value stops
 the start with one line that names the variable. A variable that begins with the service's prefix
 and is no setting has no effect; at its start the service names all of them in one warning,
-`unknown_settings_ignored`, with the nearest setting's name. `--help` of each command lists the
+`unknown_settings_ignored`, with the nearest setting's name. `--help` of each program lists the
 settings.
 
 `make settings-docs` writes this page from the settings classes: change them, not it.

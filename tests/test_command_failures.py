@@ -64,14 +64,16 @@ def _run(url: str, *command: str, **environ: str) -> "subprocess.CompletedProces
 
 
 SERVERS = [("payments_api", "serve"), ("recon_worker", "run")]
+AUDIT: tuple[str, ...] = ("recon_worker", "audit")
 COMMANDS = [
     ("payments_api", "migrate"),
+    ("payments_api", "migrate", "--check"),
     ("payments_api", "keys", "list"),
     ("payments_api", "keys", "create", "--name", "shop", "--scopes", "all"),
     ("payments_api", "keys", "rotate", "k" * 12),
     ("payments_api", "keys", "revoke", "k" * 12),
     ("payments_api", "validate"),
-    ("recon_worker", "audit"),
+    AUDIT,
     ("recon_worker", "audit", "--full"),
     ("recon_worker", "audit", "--seal"),
     ("recon_worker", "audit", "--export-head", "-"),
@@ -100,8 +102,8 @@ REFUSALS = {
 
 
 # Every refusal for one program of each kind, and one refusal for every program.
-REFUSED = [(command, refusal) for command in (*SERVERS, COMMANDS[2]) for refusal in REFUSALS]
-REFUSED += [(command, "database") for command in COMMANDS if command != COMMANDS[2]]
+REFUSED = [(command, refusal) for command in (*SERVERS, AUDIT) for refusal in REFUSALS]
+REFUSED += [(command, "database") for command in COMMANDS if command != AUDIT]
 
 
 @pytest.mark.parametrize(("command", "refusal"), REFUSED)
@@ -125,7 +127,7 @@ def test_a_permanent_refusal_ends_each_program_with_one_line(
     ("command", "what"),
     [
         *((command, "grants") for command in COMMANDS),
-        *((command, "server") for command in COMMANDS[:3]),
+        *((command, "server") for command in COMMANDS),
     ],
 )
 def test_a_command_without_grants_or_server_ends_with_one_line(

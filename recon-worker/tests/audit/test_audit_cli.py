@@ -1,0 +1,63 @@
+"""`recon-worker audit`: the report of the invariants, as text, as JSON and while it runs."""
+
+import asyncio
+import json
+import os
+import pty
+import sys
+from contextlib import suppress
+
+import pytest
+
+from recon_worker.__main__ import main
+from testkit.command_line import CommandLine
+from testkit.database.backlog import Sql
+from testkit.database.settled_ledger import break_ledger
+
+
+@pytest.fixture
+def audit(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    worker_url_of_database: str,
+) -> CommandLine:
+    """`await audit("--full")`: exit status, standard output and error."""
+    return CommandLine(monkeypatch, capsys, main, "audit", DATABASE_URL=worker_url_of_database)
+
+
+@pytest.mark.usefixtures("settled")
+async def test_the_json_report_names_each_invariant_and_its_offenders(
+    sql: Sql, audit: CommandLine
+) -> None:
+    status, text, error = await audit("--full", "--json")
+    report = json.loads(text)
+    assert (status, report["ok"], error) == (0, True, "")
+    assert all(each["offending"] == 0 for each in report["invariants"])
+    await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id = 1")
+    status, text, _ = await audit("--full", "--json")
+    report = json.loads(text)
+    broken = {each["name"]: each["offenders"] for each in report["invariants"] if each["offending"]}
+    assert (status, report["ok"]) == (1, False)
+    assert broken["running_balance_adds_up"][0]["id"] == 1
+
+
+@pytest.mark.usefixtures("settled")
+@pytest.mark.parametrize(("words", "unit"), [(("--full",), "rows/s"), (("--seal",), "seals/s")])
+async def test_a_terminal_sees_how_far_a_long_audit_is(
+    worker_url_of_database: str, words: tuple[str, ...], unit: str
+) -> None:
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "recon_worker", "audit", *words),
+        env={"DATABASE_URL": worker_url_of_database, "TERM": "xterm"},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    await process.wait()
+    shown = b""
+    with suppress(OSError):  # Linux reports the closed end as EIO.
+        while part := os.read(ours, 65_536):
+            shown += part
+    os.close(ours)
+    assert unit in shown.decode()
