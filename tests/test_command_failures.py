@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -196,6 +197,29 @@ def test_a_proxy_for_the_internet_gets_no_request_of_a_validation_on_this_machin
         assert ended.returncode == 2
         with pytest.raises(TimeoutError):
             proxy.accept()
+
+
+async def test_an_interrupted_command_tells_nothing_of_the_books(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    sql = await asyncpg.connect(own_postgres.url)
+    async with sql.transaction():
+        await sql.execute("LOCK TABLE recon_jobs")
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "recon_worker", "jobs", "list"),
+            env=_environ(own_postgres.url),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        for _ in range(int(SECONDS_MAX / 0.1)):
+            if await sql.fetchval(waits):
+                break
+            await asyncio.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        out, error = await process.communicate()
+    await sql.close()
+    assert (process.returncode, out, error) == (130, b"", b"interrupted\n")
 
 
 @pytest.mark.parametrize(

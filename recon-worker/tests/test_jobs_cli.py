@@ -128,6 +128,7 @@ async def test_a_bulk_replay_asks_with_the_number_and_the_database(
     os.close(theirs)
     assert f"Replay 2 dead letters in {where}? [y/N]" in error.decode()
     assert process.returncode == (0 if answer == "y\n" else 1)
+    assert ("nothing was changed" in error.decode()) == (answer == "n\n")
     assert await status_counts(sql) == left
 
 

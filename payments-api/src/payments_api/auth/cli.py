@@ -129,6 +129,8 @@ def list_(ended_too: bool, limit: int, after: str | None, json_too: bool) -> int
         if json_too:
             for row in shown:
                 print(json.dumps(row._asdict(), default=_json_time))
+        elif not shown:
+            print("no such keys")
         else:
             texts = ("name", "scopes", "tenant")
             width = output.terminal_width()

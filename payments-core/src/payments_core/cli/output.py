@@ -62,7 +62,9 @@ def confirm(question: str) -> None:
     """Ask on the terminal; end with status 1 on any answer but yes, and 2 without a terminal."""
     if not sys.stdin.isatty():
         raise click.UsageError(f"{question} Add --yes to confirm: there is no terminal to ask on.")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        print("nothing was changed", file=sys.stderr)
+        raise SystemExit(1)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import click
 
 READER_LEFT = 128 + signal.SIGPIPE  # The shell's exit status of a program that SIGPIPE ended.
+INTERRUPTED = 128 + signal.SIGINT
 WIDTH_MAX = 100
 DECORATED = TypeVar("DECORATED", bound=Callable[..., Any])
 
@@ -73,8 +74,12 @@ class Program(Group):
 
     def invoke(self, ctx: click.Context) -> None:
         """Run the command and exit with its status."""
-        with reader_may_leave():
-            status = super().invoke(ctx)
+        try:
+            with reader_may_leave():
+                status = super().invoke(ctx)
+        except KeyboardInterrupt:  # click would end with 1, which means that something is wrong.
+            print("interrupted", file=sys.stderr)
+            ctx.exit(INTERRUPTED)
         ctx.exit(status or 0)
 
 
