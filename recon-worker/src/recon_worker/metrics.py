@@ -29,7 +29,7 @@ LEASES_EXPIRED = Counter(
 BATCH_JOBS = Histogram(
     "recon_batch_jobs",
     "Jobs in a claimed batch.",
-    buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000),
+    buckets=(1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10000),
 )
 BATCH_SECONDS = Histogram(
     "recon_batch_duration_seconds",

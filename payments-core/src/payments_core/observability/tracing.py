@@ -48,7 +48,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from payments_core.config import read_settings
 
 DEFAULT_SAMPLED_RATIO = 0.01  # One payment in a hundred represents all of them.
-BATCH_LINKS_MAX = 2_000  # A worker's batch span links every job it may hold.
+BATCH_LINKS_MAX = 10_000  # A batch span links every job of the largest batch that a worker claims.
 FLUSH_SECONDS_MAX = 2.0  # A stop must not wait for an exporter that is down.
 
 JOBS_QUEUE = "recon_jobs"  # messaging.destination.name, where jobs are sent and processed.

@@ -1,0 +1,72 @@
+"""Which tables a role can lock as a whole, so that all others wait."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from quart.typing import TestClientProtocol
+
+from testkit.database.backlog import Sql
+
+# Postgres lets a role lock a table that it may delete from.
+DELETES_FROM = {
+    "payments_worker": {
+        *("recon_jobs", "workers", "worker_throughput"),
+        *("audit_progress", "seal_verification"),
+    }
+}
+
+
+@pytest.mark.parametrize("role", ["payments_api", "payments_worker", "payments_readonly"])
+async def test_a_role_locks_no_table_that_it_does_not_delete_from(
+    sql: Sql, database_url: str, role: str
+) -> None:
+    tables = await sql.fetch(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+    )
+    session = await asyncpg.connect(database_url.replace("postgres@", f"{role}@"))
+    locked = set()
+    try:
+        await session.execute("SET default_transaction_read_only = off")
+        for (table,) in tables:
+            try:
+                async with session.transaction():
+                    await session.execute(f"LOCK TABLE {table} IN SHARE UPDATE EXCLUSIVE MODE")
+                locked.add(table)
+            except asyncpg.InsufficientPrivilegeError:
+                continue
+    finally:
+        await session.close()
+    assert len(tables) >= 14
+    assert locked == DELETES_FROM.get(role, set())
+
+
+async def test_a_locked_row_of_the_queue_stops_no_other_job(
+    sql: Sql, database_url: str, client: TestClientProtocol, start_worker: Callable[..., Any]
+) -> None:
+    session = await asyncpg.connect(database_url.replace("postgres@", "payments_api@"))
+    try:
+        await _pay(client, "locked")
+        held = session.transaction()
+        await held.start()
+        await session.execute("SELECT FROM recon_jobs FOR UPDATE")
+        await start_worker()
+        await _pay(client, "free")
+        settled = "SELECT array_agg(idempotency_key) FROM payments WHERE settled_at IS NOT NULL"
+        async with asyncio.timeout(20):
+            while await sql.fetchval(settled) != ["free"]:
+                await asyncio.sleep(0.05)
+        await held.rollback()
+        async with asyncio.timeout(20):
+            while len(await sql.fetchval(settled)) != 2:
+                await asyncio.sleep(0.05)
+    finally:
+        await session.close()
+
+
+async def _pay(client: TestClientProtocol, key: str) -> None:
+    body = {"accountId": "acc_1", "amount": "1.00"}
+    answer = await client.post("/payments", json=body, headers={"Idempotency-Key": key})
+    assert answer.status_code == 201
