@@ -1,6 +1,5 @@
 """Which tables a role can lock as a whole, so that all others wait."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +8,7 @@ import pytest
 from quart.typing import TestClientProtocol
 
 from testkit.database.backlog import Sql
+from testkit.waiting import until
 
 # Postgres lets a role lock a table that it may delete from.
 DELETES_FROM = {
@@ -54,14 +54,24 @@ async def test_a_locked_row_of_the_queue_stops_no_other_job(
         await session.execute("SELECT FROM recon_jobs FOR UPDATE")
         await start_worker()
         await _pay(client, "free")
-        settled = "SELECT array_agg(idempotency_key) FROM payments WHERE settled_at IS NOT NULL"
-        async with asyncio.timeout(20):
-            while await sql.fetchval(settled) != ["free"]:
-                await asyncio.sleep(0.05)
+
+        async def settled() -> set[str]:
+            return set(
+                await sql.fetchval(
+                    "SELECT coalesce(array_agg(idempotency_key), '{}') FROM payments"
+                    " WHERE settled_at IS NOT NULL"
+                )
+            )
+
+        async def all_but_the_locked_one() -> bool:
+            return await settled() == {"free"}
+
+        async def all_of_them() -> bool:
+            return await settled() == {"free", "locked"}
+
+        await until(all_but_the_locked_one)
         await held.rollback()
-        async with asyncio.timeout(20):
-            while len(await sql.fetchval(settled)) != 2:
-                await asyncio.sleep(0.05)
+        await until(all_of_them)
     finally:
         await session.close()
 
