@@ -1,4 +1,7 @@
-"""`python -m payments_local up | reset | with-postgres COMMAND`; the Makefile calls it."""
+"""`python -m payments_local up | reset | backup | restore | drill | with-postgres COMMAND`.
+
+The Makefile calls it.
+"""
 
 import argparse
 import os
@@ -8,6 +11,7 @@ import sys
 
 from payments_local import data_folder
 from payments_local.announcement import announcement
+from payments_local.backup import cli as backup
 from payments_local.errors import LocalError
 from payments_local.exec_child import die_with_parent
 from payments_local.output import Terminal
@@ -27,10 +31,13 @@ def main() -> int:
         if options.verb == "reset":
             sys.stdout.write(f"{data_folder.reset(_settings().data_dir)}\n")
             return 0
-        return _with_postgres(options.command)
+        if options.verb == "with-postgres":
+            return _with_postgres(options.command)
+        backup.run(options, _settings())
     except LocalError as error:
         sys.stderr.write(f"error: {error}\n")
-        return 1
+        return getattr(error, "status", 1)
+    return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -43,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         help="stop when the process that started this one (make) is killed",
     )
     verbs.add_parser("reset", help="delete the data of `up`")
+    backup.add_commands(verbs)
     on_postgres = verbs.add_parser(
         "with-postgres", help="run a command with DATABASE_URL of a throw-away server"
     )

@@ -1,0 +1,1 @@
+"""Backups of one database: made, restored, and proved by a drill (docs/operations/backup.md)."""

@@ -1,0 +1,142 @@
+"""A backup's files: the dump, and beside it a manifest that says what it holds."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any
+
+from payments_local.backup.errors import BackupFailed
+
+FORMAT = 1
+NAME = re.compile(r"payments-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}\.dump(\.age)?")
+PARTIAL = ".partial"  # Of a file until it is complete.
+PARTIAL_AGE_MAX = timedelta(days=1)  # Longer than a backup takes: it was interrupted.
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a dump holds. `created_at` is before its snapshot: earlier commits are all in it."""
+
+    format: int
+    created_at: str
+    database: str
+    server_version: int  # As server_version_num: 180006 is 18.6.
+    schema_revision: str
+    bytes: int
+    sha256: str
+    encrypted: bool
+    seal_head: dict[str, Any] | None
+
+    @property
+    def age(self) -> timedelta:
+        """The time since the backup began."""
+        return datetime.now(UTC) - datetime.fromisoformat(self.created_at)
+
+
+def manifest_of(dump: Path) -> Path:
+    """Return where the manifest of a dump is."""
+    return dump.with_name(f"{dump.name}.json")
+
+
+def read_manifest(dump: Path) -> Manifest:
+    """Read the manifest. Raises BackupFailed if it is missing or not one of ours."""
+    try:
+        manifest = Manifest(**json.loads(manifest_of(dump).read_text()))
+    except FileNotFoundError:
+        raise BackupFailed(
+            f"{manifest_of(dump)} does not exist: the backup is incomplete"
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise BackupFailed(f"{manifest_of(dump)} cannot be read: {error}") from None
+    if manifest.format != FORMAT:
+        raise BackupFailed(f"{dump} has format {manifest.format}: use the release that made it")
+    return manifest
+
+
+def write_manifest(dump: Path, manifest: Manifest) -> None:
+    """Write the manifest, whole or not at all. From then on the backup counts."""
+    with new_file(manifest_of(dump)) as file:
+        file.write(json.dumps(asdict(manifest), indent=2).encode() + b"\n")
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that appears complete and durable at the block's end, or not at all.
+
+    Only its owner can read it: it holds everybody's payments.
+    """
+    partial = path.with_name(path.name + PARTIAL)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path.
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+        _sync_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def check_unaltered(dump: Path, manifest: Manifest) -> None:
+    """Raise BackupFailed unless the dump has the bytes that its manifest names."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with dump.open("rb") as file:
+            while chunk := file.read(READ_BYTES):
+                digest.update(chunk)
+                size += len(chunk)
+    except OSError as error:
+        raise BackupFailed(f"{dump} cannot be read: {error.strerror}") from None
+    if size != manifest.bytes:
+        raise BackupFailed(f"{dump} has {size:,} bytes, its manifest says {manifest.bytes:,}")
+    if digest.hexdigest() != manifest.sha256:
+        raise BackupFailed(f"{dump} was altered: its SHA-256 is not that of its manifest")
+
+
+def complete_backups(folder: Path) -> list[Path]:
+    """Return the dumps with a manifest, oldest first."""
+    return sorted(
+        path
+        for path in folder.glob("payments-*.dump*")
+        if NAME.fullmatch(path.name) and manifest_of(path).exists()
+    )
+
+
+def newest(folder: Path) -> Path:
+    """Return the newest complete backup. Raises BackupFailed if there is none."""
+    backups = complete_backups(folder)
+    if not backups:
+        raise BackupFailed(f"{folder} holds no backup: run make backup")
+    return backups[-1]
+
+
+def prune(folder: Path, keep: int) -> list[Path]:
+    """Delete all but the newest `keep` backups, which it returns, and parts of interrupted ones."""
+    oldest_first = complete_backups(folder)
+    deleted = oldest_first[: max(0, len(oldest_first) - keep)]
+    for dump in deleted:
+        manifest_of(dump).unlink(missing_ok=True)  # First: without it the dump does not count.
+        dump.unlink(missing_ok=True)
+    old = (datetime.now(UTC) - PARTIAL_AGE_MAX).timestamp()
+    for partial in folder.glob(f"payments-*.dump*{PARTIAL}"):
+        if partial.stat().st_mtime < old:
+            partial.unlink(missing_ok=True)
+    return deleted

@@ -1,0 +1,213 @@
+"""Restore a backup into a database, checked before it replaces anything."""
+
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+
+from payments_local.backup import archive
+from payments_local.backup.archive import Manifest
+from payments_local.backup.create import age, piped
+from payments_local.backup.errors import BackupFailed, BooksBroken
+from payments_local.backup.server import (
+    MAINTENANCE_DATABASE,
+    Database,
+    attempt,
+    our_program,
+    quoted,
+    run,
+)
+from payments_local.programs import reason
+
+MIGRATE_SECONDS_MAX = 3600.0
+SWAP_TRIES_MAX = 10
+ROLES = "'payments_api', 'payments_worker', 'payments_readonly'"
+COUNTS = """
+SELECT (SELECT count(*) FROM payments) || ' ' || (SELECT count(*) FROM ledger_entries)"""
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restored database holds, and how long loading and checking took, in seconds."""
+
+    payments: int
+    entries: int
+    sealed: bool
+    load_seconds: float
+    check_seconds: float
+
+
+def restore(
+    dump: Path, target: Database, *, replace: str | None = None, identity: Path | None = None
+) -> tuple[Restored, Database | None]:
+    """Restore into the target; return what it holds, and the replaced database under its new name.
+
+    The backup is loaded into a database beside the target and audited there; then both are renamed
+    in one transaction. Raises BackupFailed or BooksBroken; then the target is unchanged. `replace`
+    must be the target's name if it holds payments already.
+    """
+    manifest = archive.read_manifest(dump)
+    there = target.exists()
+    if there and _has_payments(target) and replace != target.name:
+        raise BackupFailed(
+            f"{target} holds payments already: add --replace {target.name} to put the backup in"
+            " their place; the database is kept under another name"
+        )
+    scratch = target.sibling(f"{target.name}_restoring_{token_hex(3)}")
+    try:
+        restored = load_and_check(dump, manifest, scratch, identity)
+        if there:
+            return restored, _swap(target, scratch)
+        _rename(scratch, target)
+    except BaseException:
+        scratch.drop()
+        raise
+    return restored, None
+
+
+def load_and_check(
+    dump: Path, manifest: Manifest, scratch: Database, identity: Path | None
+) -> Restored:
+    """Create the scratch database from the backup, and audit it. The caller drops it.
+
+    Raises BackupFailed, and BooksBroken if an invariant or the chain of seals does not hold.
+    """
+    began = time.monotonic()
+    archive.check_unaltered(dump, manifest)
+    _refuse_older_server(scratch, manifest)
+    _make_roles(scratch)
+    _create(scratch)
+    _load(dump, manifest, scratch, identity)
+    run(our_program("payments_api", "migrate"), scratch.environ, MIGRATE_SECONDS_MAX)
+    loaded = time.monotonic()
+    _check(scratch, "audit", "--full")
+    if manifest.seal_head is not None:
+        with tempfile.NamedTemporaryFile("w", suffix=".json") as head:
+            json.dump(manifest.seal_head, head)
+            head.flush()
+            _check(scratch, "audit", "--seal", "--check-head", head.name)
+    payments, entries = scratch.sql(COUNTS).split()
+    ended = time.monotonic()
+    return Restored(
+        int(payments),
+        int(entries),
+        manifest.seal_head is not None,
+        loaded - began,
+        ended - loaded,
+    )
+
+
+def _has_payments(database: Database) -> bool:
+    if database.sql("SELECT to_regclass('public.payments') IS NULL").strip() == "t":
+        return False
+    return database.sql("SELECT EXISTS (SELECT FROM payments)").strip() == "t"
+
+
+def _refuse_older_server(scratch: Database, manifest: Manifest) -> None:
+    server = scratch.sibling(MAINTENANCE_DATABASE).sql("SHOW server_version_num").strip()
+    made, here = manifest.server_version // 10_000, int(server) // 10_000
+    if made > here:
+        raise BackupFailed(
+            f"the backup is of PostgreSQL {made}, this server is {here}: restore on {made} or newer"
+        )
+
+
+def _make_roles(scratch: Database) -> None:
+    """Create the services' roles on a server that lacks them: a dump of one database has none."""
+    server = scratch.sibling(MAINTENANCE_DATABASE)
+    if server.sql(f"SELECT count(*) FROM pg_roles WHERE rolname IN ({ROLES})").strip() == "3":
+        return
+    passing = scratch.sibling(f"{scratch.name}_roles")
+    _create(passing)
+    try:
+        run(our_program("payments_api", "migrate"), passing.environ, MIGRATE_SECONDS_MAX)
+    finally:
+        passing.drop()
+
+
+def _create(database: Database) -> None:
+    name = quoted(database.name)
+    server = database.sibling(MAINTENANCE_DATABASE)
+    server.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
+    # A right of the database itself, which a dump of its contents does not hold.
+    server.sql(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
+
+
+def _load(dump: Path, manifest: Manifest, scratch: Database, identity: Path | None) -> None:
+    loading = scratch.program("pg_restore", "--exit-on-error", "--single-transaction")
+    if not manifest.encrypted:
+        commands = [loading]
+    elif identity is None:
+        raise BackupFailed(f"{dump} is encrypted: name the key file with --identity")
+    else:
+        commands = [[age(), "--decrypt", "--identity", str(identity)], loading]
+    with ExitStack() as stack:
+        source = stack.enter_context(dump.open("rb"))
+        output = stack.enter_context(piped(commands, scratch.environ, source))
+        output.read()
+
+
+def _check(scratch: Database, *arguments: str) -> None:
+    done = attempt(our_program("recon_worker", *arguments), scratch.environ)
+    if done.returncode == 1:
+        raise BooksBroken(
+            f"the books in the backup do not hold: {' '.join(arguments[:2])} says:"
+            f" {done.stdout.strip() or done.stderr.strip()}"
+        )
+    if done.returncode != 0:
+        raise BackupFailed(f"the backup cannot be audited: {reason(done.stderr.splitlines())}")
+
+
+def _rename(scratch: Database, target: Database) -> None:
+    scratch.sibling(MAINTENANCE_DATABASE).sql(
+        f"ALTER DATABASE {quoted(scratch.name)} RENAME TO {quoted(target.name)}"
+    )
+
+
+def _swap(target: Database, scratch: Database) -> Database:
+    """Put the scratch database in the target's place; return the old one under its new name."""
+    old = target.sibling(f"{target.name}_before_{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
+    swap = (
+        f"BEGIN; ALTER DATABASE {quoted(target.name)} RENAME TO {quoted(old.name)};"
+        f" ALTER DATABASE {quoted(scratch.name)} RENAME TO {quoted(target.name)}; COMMIT"
+    )
+    server = target.sibling(MAINTENANCE_DATABASE)
+    for tries_left in reversed(range(SWAP_TRIES_MAX)):
+        try:
+            with _sessions_ended(target):
+                server.sql(swap)
+        except BackupFailed:
+            if not tries_left:
+                raise
+        else:
+            return old
+    raise AssertionError("the last try returns or raises")
+
+
+@contextmanager
+def _sessions_ended(database: Database) -> Iterator[None]:
+    """End the database's sessions again and again: pools reconnect until the renaming locks it."""
+    name = database.name.replace("'", "''")
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    server = database.sibling(MAINTENANCE_DATABASE)
+    done = threading.Event()
+
+    def repeat() -> None:
+        while True:
+            server.sql(end)
+            if done.wait(0.1):
+                return
+
+    thread = threading.Thread(target=repeat, name="end-sessions")
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

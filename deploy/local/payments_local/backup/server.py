@@ -1,0 +1,134 @@
+"""One database and the programs that work on it: PostgreSQL's own, and this project's."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit, urlunsplit
+
+from payments_local.backup.errors import BackupFailed
+from payments_local.postgres import BIN
+from payments_local.programs import reason
+from payments_local.settings import REPOSITORY
+
+STATEMENT_SECONDS_MAX = 120.0
+MAINTENANCE_DATABASE = "postgres"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database, by its URL, which may hold a password."""
+
+    url: str
+
+    @property
+    def name(self) -> str:
+        """The database's name."""
+        return unquote(urlsplit(self.url).path[1:])
+
+    def __str__(self) -> str:
+        parts = urlsplit(self.url)
+        return f"{self.name} at {parts.hostname or 'localhost'}:{parts.port or 5432}"
+
+    def sibling(self, name: str) -> "Database":
+        """Return another database of the same server."""
+        return replace(self, url=urlunsplit(urlsplit(self.url)._replace(path=f"/{quote(name)}")))
+
+    @cached_property
+    def environ(self) -> dict[str, str]:
+        """The environment for programs: the password is in no command line, which all users see."""
+        password = urlsplit(self.url).password
+        given = {"PGPASSWORD": unquote(password)} if password else {}
+        return {**os.environ, **given, "DATABASE_URL": self.url, "PGCONNECT_TIMEOUT": "10"}
+
+    @property
+    def dsn(self) -> str:
+        """The URL without its password."""
+        parts = urlsplit(self.url)
+        user, _, host = parts.netloc.rpartition("@")
+        return urlunsplit(
+            parts._replace(netloc=f"{user.partition(':')[0]}@{host}" if user else host)
+        )
+
+    def program(self, name: str, *arguments: str) -> list[str]:
+        """Return the command that runs one of PostgreSQL's programs on this database."""
+        return [str(BIN / name), "--no-password", f"--dbname={self.dsn}", *arguments]
+
+    def sql(self, *statements: str) -> str:
+        """Run each statement by itself, the first failure ends it; return the output of all.
+
+        Raises BackupFailed with the server's reason.
+        """
+        commands = [f"--command={statement}" for statement in statements]
+        options = ("--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "-vON_ERROR_STOP=1")
+        return run(self.program("psql", *options, *commands), self.environ)
+
+    def exists(self) -> bool:
+        """Return whether the server has the database."""
+        name = self.name.replace("'", "''")
+        query = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"
+        return bool(self.sibling(MAINTENANCE_DATABASE).sql(query).strip())
+
+    def drop(self) -> None:
+        """Delete the database, if it exists, and end its sessions."""
+        self.sibling(MAINTENANCE_DATABASE).sql(
+            f"DROP DATABASE IF EXISTS {quoted(self.name)} WITH (FORCE)"
+        )
+
+
+def quoted(name: str) -> str:
+    """Return the name as an identifier in SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def run(
+    command: Sequence[str], environ: dict[str, str], seconds_max: float = STATEMENT_SECONDS_MAX
+) -> str:
+    """Run the program to its end; return its output. Raises BackupFailed with its reason."""
+    done = attempt(command, environ, seconds_max)
+    if done.returncode != 0:
+        raise BackupFailed(f"{Path(command[0]).name}: {reason(done.stderr.splitlines())}")
+    return done.stdout
+
+
+def attempt(
+    command: Sequence[str], environ: dict[str, str], seconds_max: float | None = None
+) -> "subprocess.CompletedProcess[str]":
+    """Run the program to its end, whatever its status. Raises BackupFailed if it takes too long."""
+    try:
+        return subprocess.run(  # noqa: S603 - our own commands.
+            command,
+            env=environ,
+            cwd=REPOSITORY,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=seconds_max,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        name = Path(command[0]).name
+        raise BackupFailed(f"{name} took more than {seconds_max:.0f} s") from None
+
+
+def our_program(module: str, *arguments: str) -> list[str]:
+    """Return the command of one of this project's programs."""
+    return [sys.executable, "-m", module, *arguments]
+
+
+def exported_head(database: Database) -> dict[str, Any] | None:
+    """Return the head of the chain of seals; None if nothing is sealed yet."""
+    done = attempt(
+        our_program("recon_worker", "audit", "--export-head", "-"), database.environ, 60.0
+    )
+    if done.returncode == 0:
+        head: dict[str, Any] = json.loads(done.stdout)
+        return head
+    if database.sql("SELECT count(*) FROM ledger_seals").strip() == "0":
+        return None
+    raise BackupFailed(f"the seal's head cannot be read: {reason(done.stderr.splitlines())}")
