@@ -10,6 +10,7 @@ import pytest
 from prometheus_client import REGISTRY
 from quart import Quart
 
+from payments_ui.live import routes as live_routes
 from payments_ui.live.feed import live_feed
 from payments_ui.sign_in import guard, sessions, throttle
 from payments_ui.sign_in.guard import sign_in
@@ -357,6 +358,25 @@ async def test_a_stream_ends_with_its_session(
     short = feed.frames(None, "of ada", 0.01)
     assert [name async for name in short][-1:]
     await others.aclose()
+
+
+async def test_one_persons_pages_do_not_take_the_places_of_all(
+    browser: Browser, browser_of: Callable[[Quart], Browser], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_routes, "PAGES_PER_PERSON_MAX", 2)
+    app = browser.client.app
+    feed = live_feed.of(app)
+    pages = [feed.frames(None, f"session {n}", 3600.0, who) for n, who in enumerate(["ada"] * 2)]
+    for page in pages:
+        await anext(page)
+    again = browser_of(app)
+    await again.sign_in()
+    assert (await again.get("/live")).status_code == 429, "in another session too"
+    await pages[0].aclose()
+    monkeypatch.setattr(feed, "closing", True)  # A stream that ends at once.
+    monkeypatch.setattr(type(feed), "full", False)
+    assert (await again.get("/live")).status_code == 200
+    await pages[1].aclose()
 
 
 async def test_the_live_stream_asks_who_listens(

@@ -57,6 +57,7 @@ class Subscriber:
     task: asyncio.Task[object] | None
     position: int
     session_id: str | None = None
+    subject: str | None = None  # The person who is signed in.
     ends_at: float = inf  # On the monotonic clock.
     handed_at: float | None = None
 
@@ -109,13 +110,21 @@ class LiveFeed:
                 subscriber.ends_at = 0.0
         self._wake_subscribers()
 
+    def pages_of(self, subject: str) -> int:
+        """Return the number of pages that the person has open."""
+        return sum(subscriber.subject == subject for subscriber in self.subscribers)
+
     async def frames(
-        self, since: str | None, session_id: str | None = None, seconds: float | None = None
+        self,
+        since: str | None,
+        session_id: str | None = None,
+        seconds: float | None = None,
+        subject: str | None = None,
     ) -> AsyncGenerator[bytes, None]:
         """Stream to one page from its position on, for so many seconds at most."""
         position, known = self._position_of(since)
         ends_at = inf if seconds is None else monotonic() + seconds
-        subscriber = Subscriber(asyncio.current_task(), position, session_id, ends_at)
+        subscriber = Subscriber(asyncio.current_task(), position, session_id, subject, ends_at)
         self.subscribers.add(subscriber)
         LIVE_PAGES.set(len(self.subscribers))
         try:

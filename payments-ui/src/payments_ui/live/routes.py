@@ -12,6 +12,8 @@ from payments_ui.sign_in.guard import current_session, sign_in
 # may have ended the session.
 SESSION_STREAM_SECONDS_MAX = 300.0
 
+PAGES_PER_PERSON_MAX = 100  # One person's pages must not take the places of all.
+
 blueprint = Blueprint("live", __name__)
 
 
@@ -23,11 +25,14 @@ async def live() -> ResponseReturnValue:
         return Response("too many open pages", 503, {"Retry-After": "5"})
     since = request.headers.get("Last-Event-ID") or request.args.get("since")
     session = current_session()
-    seconds = None
+    seconds = subject = None
     if session is not None:
+        subject = session.person.subject
+        if feed.pages_of(subject) >= PAGES_PER_PERSON_MAX:
+            return Response("you have too many open pages", 429, {"Retry-After": "5"})
         left = sign_in().sessions.ends_at(session) - time()
         seconds = min(left, SESSION_STREAM_SECONDS_MAX)
-    frames = feed.frames(since, session.id if session else None, seconds)
+    frames = feed.frames(since, session.id if session else None, seconds, subject)
     response = Response(frames, content_type="text/event-stream; charset=utf-8")
     response.timeout = None  # The stream stays open with the page.
     response.headers["X-Accel-Buffering"] = "no"
