@@ -171,7 +171,7 @@ def tables(measured: Measured) -> str:
     lines += [
         "",
         "| payments a day | peak /s | API | workers | Postgres cores | log MB/s | disk GB/day"
-        " | primaries | what gives first |",
+        " | primaries | first limit |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for level in (needed(per_day, measured) for per_day in LEVELS):

@@ -16,7 +16,7 @@ STOP_SECONDS_MAX = 5.0
 @contextmanager
 def running_ui(port: int) -> Iterator[subprocess.Popen[bytes]]:
     environ = {"PAYMENTS_UI_PORT": str(port), "PAYMENTS_UI_API_URL": "http://127.0.0.1:9"}
-    command = [sys.executable, "-m", "payments_ui"]
+    command = [sys.executable, "-m", "payments_ui", "serve"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL) as process:
         try:
             for _ in range(300):
@@ -63,3 +63,10 @@ def test_the_page_says_that_the_api_is_down_with_a_503() -> None:
         assert answer.status == 503
         assert "cannot be reached" in text
         assert 'name="idempotencyKey"' in text
+
+
+def test_a_command_is_required_as_in_the_other_programs() -> None:
+    command = [sys.executable, "-m", "payments_ui"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 2
+    assert "serve" in done.stdout + done.stderr

@@ -20,6 +20,8 @@ from payments_core.domain.statuses import PENDING, SETTLED_STATUSES
 AMOUNT = Decimal("42.50")
 SETTLED_WITHIN_SECONDS = 30.0
 
+NOT_RUN = "➖ not run"  # After a failure that leaves nothing to check.
+
 CHECKS = (
     "Payment creation",
     "Database persistence",
@@ -207,7 +209,7 @@ async def _as_text(api_url: str, validation: Validation) -> int:
     print("\n✅ ALL VALIDATION CHECKS PASSED" if all_passed else "\n❌ VALIDATION FAILED")
     print("\nSummary:")
     for name in CHECKS:
-        print(f"  • {name}: {_mark(passed.get(name, False))}")
+        print(f"  • {name}: {_mark(passed[name]) if name in passed else NOT_RUN}")
     return 0 if all_passed else 1
 
 

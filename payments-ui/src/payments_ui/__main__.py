@@ -12,15 +12,10 @@ if TYPE_CHECKING:
 NAME = "payments-ui"
 
 
-@click.group(
-    NAME, cls=Program, settings="payments_ui.settings:Settings", invoke_without_command=True
-)
+@click.group(NAME, cls=Program, settings="payments_ui.settings:Settings")
 @version(NAME)
-@click.pass_context
-def program(context: click.Context) -> None:
-    """The web page of the payments system. Without a command, it serves."""
-    if context.invoked_subcommand is None:
-        context.invoke(serve)
+def program() -> None:
+    """The web page of the payments system."""
 
 
 @program.command(

@@ -23,7 +23,12 @@ from opentelemetry.trace import (
 
 from payments_core.db.telemetry import statement_attributes
 from payments_core.http.problems import Problem
-from payments_core.observability.tracing import JOBS_QUEUE, traceparent_of_span, tracer
+from payments_core.observability.tracing import (
+    JOBS_QUEUE,
+    messaging_attributes,
+    traceparent_of_span,
+    tracer,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +53,7 @@ def sending(payments: int, traceparent: str | None) -> Iterator[SendSpan]:
         f"send {JOBS_QUEUE}",
         kind=SpanKind.PRODUCER,
         attributes={
-            "messaging.system": "postgresql",
-            "messaging.destination.name": JOBS_QUEUE,
-            "messaging.operation.name": "send",
-            "messaging.operation.type": "send",
+            **messaging_attributes("send", "send"),
             "messaging.batch.message_count": payments,
         },
     )

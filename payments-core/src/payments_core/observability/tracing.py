@@ -251,3 +251,13 @@ def current_trace_id() -> str | None:
     """Return the id of the trace being recorded, for exemplars; None if none is."""
     context = get_current_span().get_span_context()
     return format_trace_id(context.trace_id) if context.trace_flags.sampled else None
+
+
+def messaging_attributes(operation: str, operation_type: str) -> dict[str, str | int]:
+    """Return the attributes that every span of the job queue has (semantic conventions)."""
+    return {
+        "messaging.system": "postgresql",
+        "messaging.destination.name": JOBS_QUEUE,
+        "messaging.operation.name": operation,
+        "messaging.operation.type": operation_type,
+    }

@@ -26,20 +26,17 @@ from opentelemetry.trace import (
     use_span,
 )
 
-from payments_core.observability.tracing import JOBS_QUEUE, context_of, is_sampled, tracer
+from payments_core.observability.tracing import (
+    JOBS_QUEUE,
+    context_of,
+    is_sampled,
+    messaging_attributes,
+    tracer,
+)
 from payments_core.queue.jobs import ClaimedJob
 from recon_worker.reconciliation.post import DecidedJob
 
 _CLAIMED_AT = otel_context.create_key("recon-worker-claimed-at")
-
-
-def _attributes(operation: str, operation_type: str) -> dict[str, str | int]:
-    return {
-        "messaging.system": "postgresql",
-        "messaging.destination.name": JOBS_QUEUE,
-        "messaging.operation.name": operation,
-        "messaging.operation.type": operation_type,
-    }
 
 
 @contextmanager
@@ -61,7 +58,7 @@ def batch(jobs: Sequence[ClaimedJob], worker_id: str, claim_began: int) -> Itera
         kind=SpanKind.CONSUMER,
         links=links,
         attributes={
-            **_attributes("batch", "process"),
+            **messaging_attributes("batch", "process"),
             "messaging.batch.message_count": len(jobs),
             "messaging.client.id": worker_id,
         },
@@ -72,7 +69,7 @@ def batch(jobs: Sequence[ClaimedJob], worker_id: str, claim_began: int) -> Itera
             f"receive {JOBS_QUEUE}",
             kind=SpanKind.CLIENT,
             attributes={
-                **_attributes("receive", "receive"),
+                **messaging_attributes("receive", "receive"),
                 "messaging.batch.message_count": len(jobs),
             },
             start_time=claim_began,
@@ -127,7 +124,7 @@ def _process(job: ClaimedJob) -> Span | None:
         kind=SpanKind.CONSUMER,
         links=[Link(batch_context)] if batch_context.is_valid else (),
         attributes={
-            **_attributes("process", "process"),
+            **messaging_attributes("process", "process"),
             "messaging.message.id": str(job.id),
             "payments.payment.id": str(job.payment_id),
             "payments.job.attempt": job.attempts,
