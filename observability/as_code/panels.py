@@ -87,8 +87,13 @@ def figure(
     *,
     width: int = 4,
     texts: dict[str, str] | None = None,
+    named: bool = False,
 ) -> Any:
-    """One figure, coloured by thresholds; `texts` show words in place of values."""
+    """One figure, coloured by thresholds.
+
+    `texts` show words in place of values; `named` shows the legend in place of the value.
+    """
+    text_mode = kinds.BigValueTextMode.VALUE_AND_NAME if texts else kinds.BigValueTextMode.AUTO
     panel = (
         stat.Panel()
         .title(title)
@@ -99,7 +104,7 @@ def figure(
         .height(STAT_HEIGHT)
         .color_mode(kinds.BigValueColorMode.BACKGROUND)
         .graph_mode(kinds.BigValueGraphMode.NONE)
-        .text_mode(kinds.BigValueTextMode.VALUE_AND_NAME if texts else kinds.BigValueTextMode.AUTO)
+        .text_mode(kinds.BigValueTextMode.NAME if named else text_mode)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .thresholds(_thresholds(steps))
         .with_target(_target(0, query, instant=True))

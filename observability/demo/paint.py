@@ -145,6 +145,8 @@ def paint_figures(axes: Axes, panel: dict[str, Any], url: str, end: float) -> No
         axes.add_patch(plt.Rectangle((x + 0.01, y + 0.04), 0.98, 0.92, color=colour, alpha=0.92))
         said = texts.get(f"{value:g}", show(value, defaults["unit"]))
         name = legend(target["legendFormat"], sample["metric"])
+        if panel["options"]["textMode"] == "name":
+            said = name
         if columns == 1:
             axes.text(x + 0.5, y + 0.5, said, ha="center", va="center", fontsize=17, color="white")
         else:

@@ -135,6 +135,42 @@ def test_the_load_profile_pays(system: Composed) -> None:
     assert system.containers("load")[0]["State"]["ExitCode"] == 0
 
 
+# Prints the service of each export that it receives: an OTLP/HTTP collector without a store.
+COLLECTOR = """
+import http.server
+class Receive(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.send_response(200)
+        self.end_headers()
+        names = (b"payments-api", b"recon-worker", b"payments-ui")
+        print(self.path, *(name.decode() for name in names if name in body), flush=True)
+http.server.HTTPServer(("", 4318), Receive).serve_forever()
+"""
+
+
+def test_traces_reach_a_collector_that_starts_later_without_any_variable(system: Composed) -> None:
+    """As `--profile observability` starts it: by its name, beside services that run already."""
+    for service in ("payments-api", "recon-worker"):
+        log = system.compose("logs", "--no-log-prefix", service)
+        assert "collector_awaited" in log
+        assert "telemetry_failed" not in log, "a warning about a profile that is off"
+    image = system.containers("payments-api")[0]["Config"]["Image"]
+    run = ("docker", "run", "--detach", "--rm", "--network", f"{system.project}_services")
+    alias = ("--network-alias", "otel-collector", "--entrypoint", "python")
+    collector = system.run(*run, *alias, image, "-uc", COLLECTOR).strip()
+
+    def received() -> bool:
+        system.post("traced", "1.00")
+        log = system.run("docker", "logs", collector)
+        return "/v1/traces payments-api" in log and "/v1/traces recon-worker" in log
+
+    try:
+        eventually("spans of API and worker", received)
+    finally:
+        system.run("docker", "kill", collector)
+
+
 def test_a_stop_ends_every_service_by_itself(system: Composed) -> None:
     """137 would be the engine's SIGKILL after the grace period."""
     system.compose("stop")

@@ -1,15 +1,18 @@
 """What Grafana is given: valid by its own schema, complete, and as the code says."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from payments_local.settings import REPOSITORY
 from testkit.observability.prometheus_server import OBSERVABILITY
 
 PATHS = sorted((OBSERVABILITY / "grafana/dashboards").glob("*.json"))
@@ -20,6 +23,13 @@ def path(request: pytest.FixtureRequest) -> Path:
     """Each dashboard."""
     found: Path = request.param
     return found
+
+
+def compose_services() -> dict[str, Any]:
+    """Return the services of compose's profile `observability`."""
+    text = (REPOSITORY / "deploy/compose/observability.yaml").read_text()
+    services: dict[str, Any] = yaml.safe_load(text)["services"]
+    return services
 
 
 def test_a_dashboard_is_what_grafanas_schema_reads_and_writes(path: Path) -> None:
@@ -63,6 +73,51 @@ def test_panels_and_exemplars_point_at_data_sources_that_are_provisioned(path: P
     for source in provisioned:
         for exemplar in source["jsonData"].get("exemplarTraceIdDestinations", ()):
             assert exemplar["datasourceUid"] in uids
+
+
+def test_every_query_names_the_provisioned_prometheus_by_type_and_uid(path: Path) -> None:
+    """Pinned: a real Grafana filled every panel with these references."""
+    for panel in json.loads(path.read_text())["panels"]:
+        if panel["type"] != "row":
+            references = [panel["datasource"], *(t["datasource"] for t in panel["targets"])]
+            assert all(r == {"type": "prometheus", "uid": "prometheus"} for r in references)
+
+
+def test_grafana_is_provisioned_with_the_services_that_compose_runs() -> None:
+    services = compose_services()
+    provisioning = OBSERVABILITY / "grafana/provisioning"
+    sources = yaml.safe_load((provisioning / "datasources/datasources.yaml").read_text())
+    assert [(s["type"], s["uid"], s["url"]) for s in sources["datasources"]] == [
+        ("prometheus", "prometheus", "http://prometheus:9090"),
+        ("tempo", "tempo", "http://tempo:3200"),
+    ]
+    assert {"prometheus", "tempo"} <= services.keys()
+    (provider,) = yaml.safe_load((provisioning / "dashboards/dashboards.yaml").read_text())[
+        "providers"
+    ]
+    mounts = dict(v.split(":")[1::-1] for v in services["grafana"]["volumes"] if ":ro" in v)
+    assert mounts[provider["options"]["path"]] == "./observability/grafana/dashboards"
+    assert mounts["/etc/grafana/provisioning"] == "./observability/grafana/provisioning"
+    (home,) = (
+        line.partition("=")[2]
+        for line in (OBSERVABILITY / "grafana/grafana.env").read_text().splitlines()
+        if line.startswith("GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH=")
+    )
+    assert Path(home).parent == Path(provider["options"]["path"])
+    assert Path(home).name in {path.name for path in PATHS}
+
+
+def test_services_send_traces_to_composes_collector_by_default() -> None:
+    text = (REPOSITORY / "deploy/compose/compose.yaml").read_text()
+    (endpoint,) = re.findall(r"\$\{OTEL_EXPORTER_OTLP_ENDPOINT:-http://([a-z-]+):4318\}", text)
+    assert endpoint in compose_services()
+
+
+def test_the_release_tile_shows_the_version_and_not_how_many_processes_run_it() -> None:
+    board = json.loads((OBSERVABILITY / "grafana/dashboards/payments-api.json").read_text())
+    (tile,) = (panel for panel in board["panels"] if panel["title"] == "Release")
+    assert tile["options"]["textMode"] == "name"
+    assert [target["legendFormat"] for target in tile["targets"]] == ["{{version}}"]
 
 
 def test_latency_panels_show_exemplars() -> None:

@@ -56,6 +56,7 @@ API = board(
                     "The running versions.",
                     "short",
                     Query(f"count by (version) (payments_build_info{{{_API}}})", "{{version}}"),
+                    named=True,
                 ),
             ),
         ),

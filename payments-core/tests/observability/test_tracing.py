@@ -1,12 +1,17 @@
 """Where spans go, which are recorded, and what a batch says of its payments."""
 
+import logging
+import socket
+import threading
+import time
+
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import Link, get_current_span
 
 from payments_core.db.telemetry import summary_of
-from payments_core.observability import tracing
+from payments_core.observability import collector, tracing
 from payments_core.queue.jobs import CLAIM, ENQUEUE
 
 RECORDED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -46,6 +51,65 @@ def test_a_sampler_without_an_endpoint_gives_ids_and_sends_nothing(
         assert tracer is not None
         assert tracer.start_span("here").is_recording()
     assert tracing.tracer() is None
+
+
+def test_tracing_begins_once_the_collectors_name_resolves(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with compose: the profile with the collector may be started later, or never."""
+    present = threading.Event()
+
+    def lookup(*_: object) -> list[object]:
+        if not present.is_set():
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    monkeypatch.setattr(collector, "LOOKUP_INTERVAL_SECONDS", 0.01)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel-collector:4318")
+    caplog.set_level(logging.INFO)
+    with tracing.tracing("a-service", "1"):
+        assert tracing.tracer() is None
+        assert [r.message for r in caplog.records] == ["collector_awaited"]
+        present.set()
+        deadline = time.monotonic() + 10
+        while tracing.tracer() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    assert tracing.tracer() is None
+
+
+def test_a_slow_resolver_does_not_delay_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = threading.Event()
+
+    def lookup(*_: object) -> list[object]:
+        answer.wait(10)
+        return []
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    monkeypatch.setattr(collector, "FIRST_LOOKUP_SECONDS_MAX", 0.05)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel-collector:4318")
+    with tracing.tracing("a-service", "1"):
+        assert tracing.tracer() is None
+    answer.set()
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "otel-collector:4317"])
+def test_tracing_begins_at_once_where_no_name_has_to_resolve(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+    with tracing.tracing("a-service", "1"):
+        assert tracing.tracer() is not None
+
+
+def test_a_proxy_resolves_the_collectors_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_: pytest.fail("looked up"))
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.setenv("no_proxy", "")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://otel-collector:4318")
+    with tracing.tracing("a-service", "1"):
+        assert tracing.tracer() is not None
 
 
 def test_a_wrong_setting_ends_the_start_with_a_line_that_names_it(

@@ -46,6 +46,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from payments_core.config import read_settings
+from payments_core.observability.collector import when_named
 
 DEFAULT_SAMPLED_RATIO = 0.01  # One payment in a hundred represents all of them.
 BATCH_LINKS_MAX = 10_000  # A batch span links every job of the largest batch that a worker claims.
@@ -158,7 +159,7 @@ def tracing(
 ) -> Iterator[None]:
     """Trace according to the OTEL_* settings while the block runs; then flush, briefly.
 
-    `processors` stand in for the exporter in tests.
+    Begins once the collector's name resolves. `processors` stand in for the exporter in tests.
     """
     settings = read_settings(TelemetrySettings)
     if not settings.wanted and processors is None:
@@ -177,10 +178,21 @@ def tracing(
         processors = [BatchSpanProcessor(_exporter(settings))] if settings.exports else []
     for processor in processors:
         provider.add_span_processor(processor)
-    _process.tracer = provider.get_tracer("payments", version)
+    stopping = threading.Event()
+
+    def begin() -> None:
+        if not stopping.is_set():
+            _process.tracer = provider.get_tracer("payments", version)
+
+    endpoint = settings.traces_endpoint or settings.endpoint
+    if settings.exports and endpoint:
+        when_named(endpoint, begin, stopping)
+    else:
+        begin()
     try:
         yield
     finally:
+        stopping.set()
         _process.tracer = None
         # The SDK's own bound is half a minute; its exporters retry for longer still.
         flush = threading.Thread(target=provider.shutdown, daemon=True)
