@@ -3,7 +3,7 @@
 KUBECTL ?= $(shell command -v kubectl 2>/dev/null || echo .cache/tools/kubernetes/bin/kubectl)
 KIND ?= kind
 KIND_CLUSTER ?= payments
-# Takes 90 s of processor time: each CI run builds all 288, elsewhere `make check-k8s` does.
+# Takes 140 s of processor time: each CI run builds all 432, elsewhere `make check-k8s` does.
 ifdef CI
 CHECKS += check-k8s
 endif

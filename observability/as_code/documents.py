@@ -38,7 +38,7 @@ def documents() -> dict[str, str]:
     alerts = yaml.safe_load((HERE / "prometheus/rules/alerts.yaml").read_text())
     return {
         "prometheus/rules/slo.yaml": as_yaml({"groups": slo_groups}),
-        "prometheus-rule.yaml": as_yaml(_prometheus_rule(slo_groups + alerts["groups"])),
+        "operator/prometheus-rule.yaml": as_yaml(_prometheus_rule(slo_groups + alerts["groups"])),
         **{
             f"grafana/dashboards/{dashboard.uid}.json": _as_json(dashboard)
             for dashboard in DASHBOARDS

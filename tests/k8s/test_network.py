@@ -21,13 +21,13 @@ NAMES = {
     ("kubernetes.io/metadata.name", "keda"): "KEDA",
     ("kubernetes.io/metadata.name", "ingress-nginx"): "ingress-nginx",
     ("kubernetes.io/metadata.name", "envoy-gateway-system"): "gateway",
-    ("app.kubernetes.io/name", "prometheus"): "Prometheus",
-    ("app.kubernetes.io/name", "opentelemetry-collector"): "collector",
     ("app.kubernetes.io/component", "database"): "database",
     ("cnpg.io/cluster", "payments-db"): "payments-db",
     ("cnpg.io/poolerName", "payments-db-pooler"): "payments-db-pooler",
     ("acme.cert-manager.io/http01-solver", "true"): "acme-challenge",
 }
+# Those in the namespace `monitoring`; components/observability has pods of the same names.
+OF_MONITORING = {"prometheus": "Prometheus", "opentelemetry-collector": "collector"}
 OUTSIDE = {"DNS", "Prometheus", "collector", "CloudNativePG", "KEDA", "ingress-nginx", "gateway"}
 ANYWHERE = "anywhere"  # An address that each site has its own.
 CONTROL_PORTS = {"payments-api": 3011, "recon-worker": 3002, "payments-ui": 3010}
@@ -63,7 +63,11 @@ def peer_names(peer: Object) -> list[str]:
         return names_of(peer["podSelector"])
     assert peer["podSelector"]["matchLabels"], "a whole namespace is more than one arrow"
     (label,) = namespace["matchLabels"].items()
-    return [NAMES[label]] if label in NAMES else names_of(peer["podSelector"])
+    if label in NAMES:
+        return [NAMES[label]]
+    if label == ("kubernetes.io/metadata.name", "monitoring"):
+        return [OF_MONITORING[name] for name in names_of(peer["podSelector"])]
+    return names_of(peer["podSelector"])
 
 
 def arrows_of(policy: Object) -> tuple[set[Arrow], set[Arrow]]:
@@ -123,7 +127,7 @@ def test_everything_is_denied_first() -> None:
 
 
 def test_an_arrow_is_open_at_both_ends() -> None:
-    for components in ((), FULLEST, ("gateway",)):
+    for components in ((), FULLEST, ("gateway", "observability")):
         out, into = arrows(combination(components))
         inside = {a for a in out if a.target not in OUTSIDE | {ANYWHERE}}
         entering = {a for a in into if a.source not in OUTSIDE}
@@ -141,6 +145,10 @@ def test_the_docs_table_is_what_the_manifests_allow() -> None:
             assert allowed - without_any == written[name]
             gone = {a for a in without_any if "postgres" in (a.source, a.target)}
             assert without_any - allowed == gone
+        elif name == "observability":
+            assert allowed - without_any == written[name]
+            gone = {a for a in without_any if {"Prometheus", "collector"} & {a.source, a.target}}
+            assert without_any - allowed == gone
         else:
             assert allowed - without_any == written.get(name, set()), name
             assert without_any <= allowed
@@ -149,10 +157,9 @@ def test_the_docs_table_is_what_the_manifests_allow() -> None:
 def test_the_api_is_reached_by_the_page_and_prometheus_alone() -> None:
     for name in OVERLAYS:
         _, into = arrows(overlay(name))
-        assert {a.source for a in into if a.target == "payments-api"} == {
-            "payments-ui",
-            "Prometheus",
-        }
+        prometheus = "prometheus" if name == "observability" else "Prometheus"
+        sources = {a.source for a in into if a.target == "payments-api"}
+        assert sources == {"payments-ui", prometheus}
 
 
 def test_only_the_page_has_a_way_in_from_outside() -> None:
@@ -170,7 +177,7 @@ def test_only_the_page_has_a_way_in_from_outside() -> None:
 
 def test_a_policy_selects_pods_that_exist() -> None:
     """A label that nobody carries is an arrow that nobody has."""
-    for components in ((), FULLEST):
+    for components in ((), FULLEST, ("observability",)):
         objects = combination(components)
         carried = {
             item["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"]

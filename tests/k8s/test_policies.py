@@ -8,6 +8,7 @@ import pytest
 
 from testkit.deployments.k8s_manifests import (
     FULLEST,
+    OBSERVING,
     OVERLAYS,
     Object,
     Workload,
@@ -18,6 +19,7 @@ from testkit.deployments.k8s_manifests import (
 
 ALL = all_workloads()
 SERVING = [workload for workload in ALL if workload.serves]
+REPLICATED = [w for w in SERVING if w.name not in OBSERVING]
 OURS = [w for w in SERVING if w.name in ("payments-api", "recon-worker", "payments-ui")]
 # The one workload that speaks to Kubernetes, with a token of ten minutes that may only create.
 USES_KUBERNETES_API = {"make-secrets"}
@@ -49,12 +51,14 @@ def quantity(text: str | int) -> float:
 
 every_workload = pytest.mark.parametrize("workload", ALL, ids=str)
 every_server = pytest.mark.parametrize("workload", SERVING, ids=str)
+every_replicated_server = pytest.mark.parametrize("workload", REPLICATED, ids=str)
 every_service_of_ours = pytest.mark.parametrize("workload", OURS, ids=str)
 
 
 def test_there_are_workloads_to_look_at() -> None:
     names = {workload.name for workload in ALL}
     assert {"payments-api", "recon-worker", "payments-ui", "migrate", "postgres"} <= names
+    assert set(OBSERVING) <= names
 
 
 @every_workload
@@ -62,7 +66,8 @@ def test_it_has_the_recommended_labels(workload: Workload) -> None:
     labels = workload.object["metadata"]["labels"]
     pods = workload.template["metadata"]["labels"]
     names = ["name", "instance", "component", "part-of", "managed-by"]
-    names += ["version"] if workload.name != "postgres" else []  # Its image says which it is.
+    # Of another project's, the image says which version it is.
+    names += ["version"] if workload.name not in ("postgres", *OBSERVING) else []
     for name in names:
         assert labels.get(f"app.kubernetes.io/{name}"), name
         assert pods.get(f"app.kubernetes.io/{name}") == labels[f"app.kubernetes.io/{name}"]
@@ -138,7 +143,9 @@ def test_services_do_not_become_its_environment(workload: Workload) -> None:
 
 @every_workload
 def test_it_has_a_priority_and_a_grace(workload: Workload) -> None:
-    assert workload.pod["priorityClassName"] == "payments"
+    # Payments before observing them.
+    expected = None if workload.name in OBSERVING else "payments"
+    assert workload.pod.get("priorityClassName") == expected
     assert workload.pod["terminationGracePeriodSeconds"] >= 5
     classes = [item for item in objects_of(workload) if item["kind"] == "PriorityClass"]
     assert [item["metadata"]["name"] for item in classes] == ["payments"]
@@ -235,7 +242,7 @@ def test_a_disruption_takes_one_pod_at_a_time_and_never_blocks_a_node(workload: 
     assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
 
 
-@every_server
+@every_replicated_server
 def test_its_replicas_spread_over_zones_and_nodes(workload: Workload) -> None:
     spread = workload.pod["topologySpreadConstraints"]
     keys = {item["topologyKey"] for item in spread}
@@ -294,11 +301,13 @@ def test_a_service_leads_to_it_by_the_names_of_its_ports(workload: Workload) -> 
         for item in objects_of(workload)
         if item["kind"] == "Service" and item["spec"]["selector"].items() <= labels.items()
     ]
-    (service,) = services
+    (service,) = (s for s in services if not s["metadata"]["name"].endswith("-pods"))
+    assert service["metadata"]["name"] == workload.name
     ports = {port["name"]: port["containerPort"] for port in workload.container["ports"]}
-    for port in service["spec"]["ports"]:
-        assert ports[port["targetPort"]] == port["port"]
-    assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
+    for service in services:
+        for port in service["spec"]["ports"]:
+            assert ports[port["targetPort"]] == port["port"]
+        assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
 
 
 def selectors(item: Object) -> list[dict[str, Any]]:

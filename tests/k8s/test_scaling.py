@@ -199,7 +199,7 @@ def test_the_restore_reads_what_the_backup_writes() -> None:
 
 
 def test_monitors_find_the_services_under_the_jobs_that_the_rules_name() -> None:
-    rules = (REPOSITORY / "observability" / "prometheus-rule.yaml").read_text()
+    rules = (REPOSITORY / "observability" / "operator" / "prometheus-rule.yaml").read_text()
     named = set(re.findall(r'job="([\w-]+)"', rules))
     services = {
         item["metadata"]["labels"]["app.kubernetes.io/name"]: item["spec"]

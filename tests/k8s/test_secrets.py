@@ -23,6 +23,7 @@ from payments_local.settings import REPOSITORY
 from testkit.deployments.k8s_manifests import (
     FULLEST,
     K8S,
+    OBSERVING,
     OVERLAYS,
     all_workloads,
     combination,
@@ -105,6 +106,7 @@ def test_a_service_sees_its_own_role_and_no_other() -> None:
         "payments-ui": set(),
         "make-secrets": set(),
         "postgres": {"postgres-owner"},
+        **{name: set() for name in OBSERVING},
         # It sets the passwords, and makes the page's key known.
         "migrate": {*make_secrets.ROLES, "payments-ui-api-key", "payments-db-ca"},
     }
@@ -284,6 +286,7 @@ def test_an_overlay_says_where_its_secrets_come_from(name: str) -> None:
     generated, external = "make-secrets" in names, "ExternalSecret" in kinds
     assert (generated, external) == {
         "local": (True, False),
+        "observability": (True, False),
         "production": (False, True),
         "airgap": (False, False),  # By `make k8s-secrets`.
     }[name]

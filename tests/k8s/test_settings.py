@@ -23,9 +23,16 @@ from recon_worker import __main__ as worker_cli
 from recon_worker.app import create_control_app
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
-from testkit.deployments.k8s_manifests import OVERLAYS, Workload, all_workloads, one, overlay
+from testkit.deployments.k8s_manifests import (
+    OBSERVING,
+    OVERLAYS,
+    Workload,
+    all_workloads,
+    one,
+    overlay,
+)
 
-ALL = [workload for workload in all_workloads() if workload.name != "postgres"]
+ALL = [w for w in all_workloads() if w.name not in ("postgres", *OBSERVING)]
 READS: dict[str, tuple[type[BaseSettings], ...]] = {
     "payments-api": (ApiSettings, LogSettings, TelemetrySettings),
     "recon-worker": (WorkerSettings, LogSettings, TelemetrySettings),

@@ -22,15 +22,21 @@ SCRATCH = REPOSITORY / ".cache" / "k8s"  # Kustomize takes relative paths only, 
 
 Object = dict[str, Any]
 
-OVERLAYS = ("local", "production", "airgap")
+OVERLAYS = ("local", "observability", "production", "airgap")
 # A site uses at most one of each of these ...
-EXCLUSIVE = (("generated-secrets", "external-secrets"), ("ingress", "gateway"))
+EXCLUSIVE = (
+    ("generated-secrets", "external-secrets"),
+    ("ingress", "gateway"),
+    ("monitoring", "observability"),
+)
 # ... and any of these.
-FREE = ("cloudnative-pg", "autoscaling", "keda", "monitoring", "cert-manager")
+FREE = ("cloudnative-pg", "autoscaling", "keda", "cert-manager")
+# The workloads of components/observability: images of other projects, one replica each.
+OBSERVING = ("prometheus", "otel-collector", "tempo", "grafana")
 # Last in every overlay: it writes names.
 RELEASE_NAMES = "release-names"
 # Everything at once, for rules over all objects.
-FULLEST = ("generated-secrets", "ingress", *FREE)
+FULLEST = ("generated-secrets", "ingress", "monitoring", *FREE)
 
 
 def tool(name: str, program: str) -> Path:
@@ -122,7 +128,7 @@ def build_all(several: Sequence[Sequence[str]]) -> list[tuple[Object, ...]]:
 
 
 def every_combination() -> Iterator[tuple[str, ...]]:
-    """Return every combination that a site may choose: 288 of them."""
+    """Return every combination that a site may choose: 432 of them."""
     chosen = product(*((None, *group) for group in EXCLUSIVE))
     for group, size in product(list(chosen), range(len(FREE) + 1)):
         for free in combinations(FREE, size):
