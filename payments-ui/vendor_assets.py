@@ -80,7 +80,7 @@ def fetch(package: Package, scratch: Path) -> None:
     """Unpack the package's wanted files into its folder."""
     npm = shutil.which("npm")
     if npm is None:
-        sys.exit("npm is needed to fetch the assets again; install Node.js, or keep what is there")
+        sys.exit("fetching the assets needs npm: install Node.js, or keep the present files")
     subprocess.run(  # noqa: S603 - the arguments are the constants above
         [npm, "pack", "--silent", f"{package.name}@{package.version}"], cwd=scratch, check=True
     )
@@ -99,7 +99,7 @@ def fetch(package: Package, scratch: Path) -> None:
 
 
 def listing(folder: Path) -> str:
-    """VENDORED.md: what is here, from where, under which licence, with which sha256."""
+    """Return VENDORED.md: each file's source, licence and sha256."""
     rows = [
         f"| `{target}` | {package.name} | {package.version} | {package.licence} | `{digest}` |"
         for package in PACKAGES

@@ -1,4 +1,4 @@
-"""Who may talk to whom: the manifests, both ends of each arrow, and the table in the docs agree."""
+"""Network policies: both ends of each connection allow it, and the docs' table lists it."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-// POST /payments on Fastify and node-postgres, as somebody writes it who knows them well.
+// POST /payments on Fastify and node-postgres, written by an experienced user of both.
 import cluster from "node:cluster";
 import { createHash, randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";

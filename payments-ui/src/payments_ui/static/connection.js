@@ -33,7 +33,7 @@ function setState(state) {
   if (state === "live") {
     behindSince = null;
     banner.hidden = true;
-    // Fetch what was missed; the first connection of a fresh page has missed nothing.
+    // Fetch missed changes; the first connection of a new page has missed none.
     if (was === "behind" || was === "reconnecting") refetch();
   } else if (state !== "connecting") {
     behindSince ??= new Date();
