@@ -1,4 +1,4 @@
-"""Each background task of each service dies in a real process: the service says so and ends."""
+"""Each background task of each service dies in a real process: the service reports it and ends."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Every program tells in one line why its database refuses it, and by its exit status."""
+"""Every program reports in one line, and by its exit status, why its database rejects it."""
 
 import asyncio
 import os

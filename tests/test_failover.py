@@ -1,4 +1,4 @@
-"""A failover or switchover of Postgres: payments are taken and settled again at once."""
+"""A failover or switchover of Postgres: payments are created and settled again at once."""
 
 import asyncio
 import time
@@ -23,14 +23,14 @@ BACK_WITHIN_SECONDS = 5.0
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    """A pair of a test's own, since a failover cannot be undone."""
+    """Return a pair for one test, because a failover cannot be undone."""
     with primary_and_standby() as pair:
         yield pair
 
 
 @asynccontextmanager
 async def _system(pair: Pair) -> AsyncIterator[TestClientProtocol]:
-    """The API and a worker, both at the address that moves."""
+    """Run the API and a worker, both at the movable address."""
     settings = ApiSettings.model_validate(
         {"auth": "off", "DATABASE_URL": pair.url("payments_api"), "cursor_key": "k" * 32}
     )
@@ -66,7 +66,7 @@ async def _created_and_settled(client: TestClientProtocol) -> None:
 
 
 async def _is_back(client: TestClientProtocol, pair: Pair, server: EmbeddedPostgres) -> None:
-    """The system works on this server within the promised time, without one more refusal."""
+    """Assert that the system works on this server in time, without another rejection."""
     began = time.monotonic()
     async with asyncio.timeout(BACK_WITHIN_SECONDS):
         await _created_and_settled(client)

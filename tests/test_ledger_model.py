@@ -1,6 +1,6 @@
-"""The real API, worker and Postgres, driven at random beside a model of the ledger.
+"""The real API, worker and Postgres, driven at random and compared with a model of the ledger.
 
-Hypothesis makes up what clients, workers and operators do; after each step the system and a
+Hypothesis chooses the actions of clients, workers and operators; after each step the system and a
 dictionary in plain Python must agree.
 """
 
@@ -57,7 +57,7 @@ ORDERS = st.tuples(
 
 @dataclass
 class Paid:
-    """What the model knows of a payment; `dead` while its job is a dead letter."""
+    """The model's data of a payment; `dead` while its job is a dead letter."""
 
     order: dict[str, str]
     answer: dict[str, str]
@@ -66,7 +66,7 @@ class Paid:
 
     @property
     def amount(self) -> Decimal:
-        """As it was asked for."""
+        """Return the requested amount."""
         return Decimal(self.order["amount"])
 
 
@@ -80,7 +80,7 @@ class System:
     worker_url: str
 
     def call(self, method: str, path: str, body: Any = None, key: str | None = None) -> Any:
-        """(status, parsed answer, headers) of one request."""
+        """Return (status, parsed answer, headers) of one request."""
 
         async def send() -> Any:
             headers = {"Idempotency-Key": key} if key else {}
@@ -91,13 +91,13 @@ class System:
         return self.runner.run(send())
 
     def get(self, path: str) -> Any:
-        """The answer to a GET that must succeed."""
+        """Return the answer to a GET that must succeed."""
         status, answer, _ = self.call("GET", path)
         assert status == 200, answer
         return answer
 
     def work(self) -> None:
-        """Let a worker run until nothing is left to do. A failing job has one attempt."""
+        """Let a worker run until no job is left. A failing job has one attempt."""
 
         async def idle() -> bool:
             unfinished = "status IN ('pending', 'processing')"
@@ -113,7 +113,7 @@ class System:
 
 
 def machine_on(system: System) -> type[RuleBasedStateMachine]:
-    """The state machine's class, for this system."""
+    """Return the state machine's class, for this system."""
 
     class Payments(RuleBasedStateMachine):
         keys = Bundle("keys")

@@ -1,4 +1,4 @@
-"""SECURITY.md promises what is tested: each test that it names is there."""
+"""Each test that SECURITY.md names exists."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The API over a real socket, besides the root's fixtures."""
+"""The API over a real socket, in addition to the root's fixtures."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ class Served:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
+        """Return its address."""
         return f"http://127.0.0.1:{self.port}"
 
     async def send_raw(self, request: bytes, *, then_eof: bool = False) -> "RawAnswer":
@@ -49,7 +49,7 @@ class Served:
 
 @dataclass(frozen=True, slots=True)
 class RawAnswer:
-    """An answer as it came; header names in lower case."""
+    """An unparsed answer; header names in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -130,7 +130,7 @@ async def serve_api(api_url_of_database: str) -> AsyncIterator[ServeApi]:
 
 @pytest.fixture
 async def served(serve_api: ServeApi) -> Served:
-    """The API over HTTP with its default settings."""
+    """Run the API over HTTP with its default settings."""
     return await serve_api()
 
 

@@ -1,4 +1,4 @@
-"""What those who run the API ask it: is it alive, is it ready, how is it doing."""
+"""The API's probes and metrics: liveness, readiness, state."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

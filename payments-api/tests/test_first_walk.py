@@ -1,4 +1,4 @@
-"""The walk of one payment, through the real app, worker and Postgres."""
+"""One payment from creation to ledger, through the real app, worker and Postgres."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""After a restart of Postgres the first requests are answered, as if it had not been away."""
+"""After a restart of Postgres the first requests succeed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

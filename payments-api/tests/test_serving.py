@@ -1,4 +1,4 @@
-"""The API as a process: it starts, it stops in order, and says in one line why it cannot."""
+"""The API as a process: it starts, stops in order, and reports in one line why it cannot start."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Settings: a wrong one stops the start with its name; the right ones are written down."""
+"""Settings: an invalid one stops the start with its name; docs/settings.md lists all of them."""
 
 import os
 import re

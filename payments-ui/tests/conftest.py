@@ -1,4 +1,4 @@
-"""A page that asks who is there, and browsers before it."""
+"""A page that requires sign-in, and browsers for it."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,26 +11,26 @@ from testkit.sign_in.page_browser import Browser, oidc_app, password_app
 
 @pytest.fixture
 def browser_of() -> Callable[[Quart], Browser]:
-    """A browser with no cookies yet."""
+    """Return a browser without cookies."""
     return lambda app: Browser(app.test_client())
 
 
 @pytest.fixture
 def browser(browser_of: Callable[[Quart], Browser]) -> Browser:
-    """Before a page that asks for a password."""
+    """Return a browser for a page with a password."""
     return browser_of(password_app())
 
 
 @pytest.fixture(scope="module")
 def one_provider() -> Iterator[OidcProvider]:
-    """Making its key takes a moment: one for each module."""
+    """Run one provider for each module, because creating its key takes a moment."""
     with running_provider() as provider:
         yield provider
 
 
 @pytest.fixture
 def provider(one_provider: OidcProvider) -> Iterator[OidcProvider]:
-    """It does nothing wrong until it is told to."""
+    """Return the provider, without a fault at first."""
     yield one_provider
     one_provider.fault = ""
     one_provider.groups_by_user_info = False
@@ -38,5 +38,5 @@ def provider(one_provider: OidcProvider) -> Iterator[OidcProvider]:
 
 @pytest.fixture
 def at_provider(provider: OidcProvider, browser_of: Callable[[Quart], Browser]) -> Browser:
-    """A browser before a page that asks the provider."""
+    """Return a browser for a page that uses the provider."""
     return browser_of(oidc_app(provider))

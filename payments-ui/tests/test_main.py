@@ -1,4 +1,4 @@
-"""The process: it starts without an API, says that it is ready, and stops at once when asked."""
+"""The process: it starts without an API, reports readiness, and stops at once on SIGTERM."""
 
 import http.client
 import signal

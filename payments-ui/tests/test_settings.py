@@ -1,4 +1,4 @@
-"""A wrong value stops the start with a line that names its variable."""
+"""An invalid value stops the start with a line that names its variable."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What others wrote is exactly what VENDORED.md says."""
+"""Third-party files are exactly those of VENDORED.md."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What several tests of the worker stand on."""
+"""Fixtures that several tests of the worker share."""
 
 import pytest
 

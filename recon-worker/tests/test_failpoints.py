@@ -1,4 +1,4 @@
-"""Fault points: nothing unless armed, exact when armed, and armed by nobody but tests."""
+"""Fault points: no effect unless armed, exact when armed, and armed only by tests."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`recon-worker jobs`, as an operator types it, on a real database."""
+"""`recon-worker jobs` on a real database."""
 
 import asyncio
 import getpass

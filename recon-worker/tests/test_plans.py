@@ -1,4 +1,4 @@
-"""No statement of the worker reads a whole table, whatever the planner knows or believes."""
+"""No statement of the worker reads a whole table, for any of the planner's estimates."""
 
 import re
 from collections.abc import AsyncIterator

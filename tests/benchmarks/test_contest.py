@@ -1,4 +1,4 @@
-"""Contenders take turns, and what is compared is the median."""
+"""Contenders take turns, and their medians are compared."""
 
 from functools import partial
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The database of the growth benchmark is one that our own worker could have made."""
+"""The growth benchmark's database equals one that our own worker could have produced."""
 
 import asyncio
 import os

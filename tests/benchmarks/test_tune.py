@@ -1,4 +1,4 @@
-"""What is the best of a peer's settings, and who is told."""
+"""The choice of a peer's best settings, and their use in later runs."""
 
 import json
 from pathlib import Path

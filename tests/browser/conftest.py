@@ -1,4 +1,4 @@
-"""A real browser before the real page, API, worker and Postgres."""
+"""A real browser, page, API, worker and Postgres."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from testkit.browser.whole_system import WholeSystem, whole_system
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a browser is marked; where there is none it is skipped, unless required."""
+    """Mark tests that need a browser; without one, skip them unless it is required."""
     here = Path(__file__).parent
     required = "browser" in os.environ.get("REQUIRE", "").split(",")
     missing = find_chromium() is None and not required
@@ -26,14 +26,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WholeSystem]:
-    """Made once; a test that stops a part of it starts it again."""
+    """Run the system once; a test that stops a part restarts it."""
     with whole_system(tmp_path_factory.mktemp("system")) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One for each module: Playwright's own event loop must not outlive it."""
+    """Launch one for each module: Playwright's own event loop must not outlive it."""
     executable = find_chromium()
     assert executable is not None, "REQUIRE=browser, and there is no Chromium on PATH"
     with sync_playwright() as playwright, launched_chromium(playwright, executable) as launched:
@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, system: WholeSystem) -> Iterator[Callable[..., Visitor]]:
-    """Opens the page as a new visitor; at the end nothing may have been blocked or broken."""
+    """Open the page as a new visitor; at the end no request may have been blocked or failed."""
     visitors: list[Visitor] = []
 
     def make(**options: object) -> Visitor:
@@ -59,5 +59,5 @@ def visit(browser: Browser, system: WholeSystem) -> Iterator[Callable[..., Visit
 
 @pytest.fixture
 def visitor(visit: Callable[..., Visitor]) -> Visitor:
-    """One visitor with a desktop's window."""
+    """Return one visitor with a desktop-size window."""
     return visit()

@@ -1,4 +1,4 @@
-"""A payment's page and an account's page: what happened, and what it amounts to."""
+"""The pages of a payment and of an account: events and amounts."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""How every page looks to everybody: axe-core, narrow screens, both themes, the keyboard."""
+"""The appearance of every page: axe-core, narrow screens, both themes, the keyboard."""
 
 from collections.abc import Callable
 

@@ -21,7 +21,7 @@ MEMORY_GROWTH_BYTES_MAX = 64 << 20
 
 @dataclass
 class ListeningPage:
-    """What a browser would have been told."""
+    """The state of a page that listens to the stream."""
 
     events: int = 0
     resyncs: int = 0
@@ -47,7 +47,7 @@ class ListeningPage:
 
 
 async def pay_batches(client: httpx.AsyncClient, api_url: str) -> list[str]:
-    """Fifty payments a second by other clients; the ids of the last batch."""
+    """Create fifty payments a second as other clients; return the ids of the last batch."""
     ids: list[str] = []
     started = monotonic()
     for number in range(SECONDS * BATCHES_PER_SECOND):

@@ -1,4 +1,4 @@
-"""Operating: dead letters are seen, decided on, and written down."""
+"""Operating: dead letters are shown and settled, and each action is recorded."""
 
 from playwright.sync_api import expect
 

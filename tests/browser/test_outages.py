@@ -1,4 +1,4 @@
-"""The API slow, down or restarting: the page says so, keeps what was typed, and recovers."""
+"""The API is slow, down or restarting: the page says so, keeps the input, and recovers."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from testkit.browser.whole_system import WholeSystem
 
 @pytest.fixture(autouse=True)
 def everything_runs_again(system: WholeSystem) -> Iterator[None]:
-    """Whatever a test has broken."""
+    """Restart all that a test has broken."""
     yield
     system.proxy.mend()
     for service in system.services:

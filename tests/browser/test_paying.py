@@ -1,4 +1,4 @@
-"""Paying: once, whatever is clicked, reloaded or lost."""
+"""A form pays once, despite double clicks, reloads and lost answers."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Signing in and out in a real browser, by a real provider, and what each may do then."""
+"""Sign-in and sign-out in a real browser, with a real provider, and each role's rights."""
 
 from collections.abc import Callable, Iterator
 
@@ -14,7 +14,7 @@ from testkit.sign_in.oidc_provider import OidcProvider, provider_settings, runni
 
 @pytest.fixture(scope="module")
 def provider() -> Iterator[OidcProvider]:
-    """A provider of this module's own."""
+    """Run a provider for this module."""
     with running_provider() as running:
         yield running
 
@@ -23,7 +23,7 @@ def provider() -> Iterator[OidcProvider]:
 def page_service(
     system: WholeSystem, provider: OidcProvider, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[ServiceProcess]:
-    """A page that asks the provider."""
+    """Run a page that uses the provider."""
     service = guarded_page(system, tmp_path_factory.mktemp("page"), {})
     url = f"http://127.0.0.1:{service.port}"
     service.environ = {**service.environ, **provider_settings(provider, url)}

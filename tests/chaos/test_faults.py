@@ -1,4 +1,4 @@
-"""A bounded run of the fault suite: the real processes, a fixed seed. `make chaos` does more."""
+"""A bounded run of the fault suite: real processes, a fixed seed. `make chaos` runs more."""
 
 import os
 import random

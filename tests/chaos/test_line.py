@@ -1,4 +1,4 @@
-"""Each disturbance of a line does what it says, and a mended line is a line again."""
+"""Each disturbance of a line has its effect, and a mended line works again."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ SILENCE_SECONDS = 0.2
 
 @pytest.fixture
 async def line() -> AsyncIterator[Line]:
-    """A line to a server that sends everything back."""
+    """A line to a server that echoes its input."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -45,7 +45,7 @@ class Caller:
         self.writer = writer
 
     async def ask(self, text: bytes = b"hello") -> bytes:
-        """Send, and return what comes back; nothing when the connection has ended."""
+        """Send, and return the answer, or nothing if the connection has ended."""
         self.writer.write(text)
         await self.writer.drain()
         async with asyncio.timeout(ANSWER_SECONDS_MAX):

@@ -1,4 +1,4 @@
-"""What the clients were told is on disk before it counts, and reads back as it was."""
+"""The clients' log is on disk before an answer counts, and reads back unchanged."""
 
 from pathlib import Path
 

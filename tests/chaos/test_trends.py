@@ -1,4 +1,4 @@
-"""What rises is told from what only wavers."""
+"""A rising series is distinguished from a fluctuating one."""
 
 from collections.abc import Callable
 from math import sin
@@ -10,7 +10,7 @@ from testkit.chaos.soak.trends import trend, trends
 
 
 def line(start: float, per_sample: float, count: int = 40) -> list[tuple[float, float]]:
-    """A value each five seconds that wavers around a straight line."""
+    """Return a value for each five seconds, fluctuating around a straight line."""
     return [(5.0 * n, start + per_sample * n + (-1) ** n * start / 50) for n in range(count)]
 
 
@@ -40,7 +40,7 @@ def test_a_line_is_flat_unless_it_rises_beyond_its_noise(
 
 
 def bursts(level: Callable[[int], float], hiccups: set[int]) -> list[tuple[float, float]]:
-    """Latencies that waver by a third; a hiccup takes five samples to catch up."""
+    """Return latencies that vary by a third, with hiccups of five samples."""
     chance = Random(7)
     late = {n + k: 200.0 / (k + 1) for n in hiccups for k in range(5)}
     return [(5.0 * n, level(n) * chance.uniform(0.7, 1.3) + late.get(n, 0)) for n in range(240)]

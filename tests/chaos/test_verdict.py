@@ -1,4 +1,4 @@
-"""The verdict sees what it is there to see: each kind of damage, done on purpose."""
+"""The verdict detects each kind of damage, caused on purpose."""
 
 import json
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ WANTED = [("acc_1", "5.00", "USD"), ("acc_2", "6.13", "USD"), ("acc_1", "-1.00",
 
 @dataclass
 class Settled:
-    """A system at rest, and what it had promised."""
+    """A system at rest, and its promises."""
 
     sql: Sql
     system: System
     promises: Promises
 
     async def judged(self) -> Verdict:
-        """The verdict over it as it now is."""
+        """Return the verdict over the system's current state."""
         return await judge(self.system, self.promises)
 
 

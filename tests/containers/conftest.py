@@ -1,4 +1,4 @@
-"""What the tests of images, compose and development environments stand on."""
+"""Fixtures for the tests of images, compose and development environments."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ BUILD_SECONDS_MAX = 600
 
 
 def why_no_engine() -> str | None:
-    """None where images can be built and composed, else the reason for a person."""
+    """Return None if images can be built and composed, else the reason for people."""
     for command in (["docker", "info"], ["docker", "compose", "version"]):
         try:
             done = subprocess.run(
@@ -30,7 +30,7 @@ def why_no_engine() -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test marked `engine` is skipped where none answers, unless REQUIRE names it."""
+    """Skip tests marked `engine` without an engine, unless REQUIRE names it."""
     ours = [i for i in items if HERE in i.path.parents and i.get_closest_marker("engine")]
     if not ours or "engine" in os.environ.get("REQUIRE", "").split(","):
         return
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def images() -> str:
-    """The three images, built from this tree. Returns their tag; they stay, for their layers."""
+    """Build the three images from this tree; return their tag. They stay, for their layers."""
     tag = "tested"
     environ = {**os.environ, "IMAGE_TAG": tag, "VERSION": "1.2.3-test", "REVISION": "0" * 40}
     built = subprocess.run(

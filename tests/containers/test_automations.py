@@ -1,4 +1,4 @@
-"""automations.yaml: what Ona accepts, and what runs."""
+"""automations.yaml: accepted by Ona, and runnable."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""What compose.yaml promises, read from the file: no engine needed."""
+"""The promises of compose.yaml, read from the file: no engine needed."""
 
 import re
 from pathlib import Path
@@ -92,7 +92,7 @@ def test_compose_and_dockerfiles_pin_the_same_images_by_digest() -> None:
 
 
 def test_dockerfiles_differ_only_in_the_service_they_build() -> None:
-    """Three copies of one recipe: a change of one is a change of all."""
+    """A change of one of the three copies must be a change of all."""
     recipes = set()
     for service, prefix, port, command in (
         ("payments-api", "PAYMENTS_API", "3001", "serve"),

@@ -24,7 +24,7 @@ def system(images: str) -> Iterator[Composed]:
 
 
 def test_it_comes_up_from_built_images_in_half_a_minute(system: Composed) -> None:
-    """On a machine with nothing else to do; one that others keep busy may take its share longer."""
+    """On an idle machine; a busy machine may take proportionally longer."""
     processes_per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
     assert system.up_seconds < UP_SECONDS_PROMISED * max(1.0, processes_per_core)
 
@@ -48,7 +48,7 @@ def test_every_published_port_is_on_the_loopback(system: Composed) -> None:
 
 
 def test_no_container_shows_a_password(system: Composed) -> None:
-    """Neither in its environment nor in its command, where `docker inspect` would show it."""
+    """Neither in its environment nor in its command, which `docker inspect` shows."""
     password = system.compose("exec", "-T", "postgres", "cat", "/run/secrets/owner/password")
     assert len(password) >= 24
     for service in ("secrets", "postgres", "migrate", "payments-api", "recon-worker"):
@@ -63,7 +63,7 @@ def test_each_service_reads_its_own_password_alone(system: Composed) -> None:
 
 
 def test_no_container_makes_a_volume_without_a_name(system: Composed) -> None:
-    """Nobody would know it, and `down` would leave it."""
+    """`down` would leave such a volume behind."""
     for service in ("secrets", "postgres", "migrate", "payments-api", "recon-worker"):
         mounts = system.containers(service)[0]["Mounts"]
         volumes = {mount["Name"] for mount in mounts if mount["Type"] == "volume"}
@@ -172,14 +172,14 @@ def test_traces_reach_a_collector_that_starts_later_without_any_variable(system:
 
 
 def test_a_stop_ends_every_service_by_itself(system: Composed) -> None:
-    """137 would be the engine's SIGKILL after the grace period."""
+    """Status 137 would mean the engine's SIGKILL after the grace period."""
     system.compose("stop")
     for service in ("payments-api", "recon-worker", "payments-ui", "postgres"):
         assert system.containers(service)[0]["State"]["ExitCode"] == 0, service
 
 
 def test_down_keeps_the_data_and_down_v_does_not(system: Composed) -> None:
-    """The last of its module: it takes the system apart."""
+    """The last test of its module: it removes the system."""
     system.up()
     assert system.post("kept", "3.00").status_code == 201
     eventually("the balance", lambda: system.balance("kept") == "3.00")

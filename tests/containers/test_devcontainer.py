@@ -1,4 +1,4 @@
-"""The development container: its description, and how setup.sh arranges the services."""
+"""The development container: its description, and setup.sh's arrangement of the services."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""deploy/airgap/engine starts an engine where none answers, and stops that one alone."""
+"""deploy/airgap/engine starts an engine if none answers, and stops only that one."""
 
 import os
 import shutil
@@ -41,8 +41,8 @@ def test_an_engine_that_answers_is_left_alone(tmp_path: Path) -> None:
 def test_it_starts_one_and_stops_it(tmp_path: Path) -> None:
     """A second engine, beside the one that runs the other tests.
 
-    It has a network of its own: an engine takes the bridge docker0 for its own, and would take it
-    from the other.
+    It has a separate network namespace: an engine claims the bridge docker0, and would take it from
+    the other.
     """
     programs = tmp_path / "bin"
     programs.mkdir()

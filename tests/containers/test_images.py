@@ -32,7 +32,7 @@ def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
 
 
 def confined(image: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run as compose and Kubernetes run it: read-only root, no capability."""
+    """Run it as compose and Kubernetes do: read-only root, no capability."""
     options = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
     entrypoint, *rest = command
     return docker("run", *options, "--entrypoint", entrypoint, image, *rest, check=check)
@@ -81,7 +81,7 @@ def test_every_library_of_an_image_finds_what_it_links_to(images: str, service: 
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_an_image_carries_compiled_code_for_all_it_imports(images: str, service: str) -> None:
-    """The root is read-only: what is not compiled is compiled at every start."""
+    """The root is read-only: uncompiled modules would be compiled at every start."""
     program = (
         "import pathlib, sysconfig;"
         "roots = ('/app/lib', sysconfig.get_path('stdlib'));"
@@ -102,7 +102,7 @@ def test_certificates_are_there_for_calls_outside(images: str) -> None:
 
 
 def built_with() -> dict[str, str]:
-    """The arguments compose builds the page with."""
+    """Return compose's build arguments of the page."""
     composed = subprocess.run(
         ["docker", "compose", "config", "--format", "json"],
         cwd=ROOT,
@@ -125,7 +125,7 @@ def build_page(context: Path, tag: str, python_image: str) -> None:
 
 
 def test_a_change_of_code_rebuilds_the_code_layer_alone(images: str, tmp_path: Path) -> None:
-    """Python's layer and the dependencies' are the same in two images of different code."""
+    """Two images of different code share the layers of Python and of the dependencies."""
     context = tmp_path / "context"
     for name in ("payments-core", "payments-ui", "deploy/images"):
         shutil.copytree(ROOT / name, context / name)
@@ -150,7 +150,7 @@ RUN mkdir -p /usr/local/bin /usr/local/lib \
 
 
 def test_an_image_builds_on_a_python_laid_out_as_the_official_one(images: str) -> None:
-    """In /usr/local, with a library there that the loader finds by its cache alone."""
+    """A Python in /usr/local, with a library that the loader finds only by its cache."""
     base = built_with()["PYTHON_IMAGE"]
     if not base.startswith("payments-airgap/"):
         pytest.skip("the images under test are on the official one already")

@@ -1,4 +1,4 @@
-"""The Postgres image built from Debian packages stands in for the official one."""
+"""The Postgres image built from Debian packages can replace the official one."""
 
 import os
 import subprocess

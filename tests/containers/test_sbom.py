@@ -1,4 +1,4 @@
-"""Each image carries its own bill of materials, and it names all that is in the image."""
+"""Each image contains its own bill of materials, which lists all its content."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing happens twice: real processes, really killed.
+"""Nothing is lost and nothing happens twice, with real processes that are really killed.
 
 Each test ends with the ledger compared with a model of it, a full audit, and its seals.
 """
@@ -56,7 +56,7 @@ def own_postgres() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 async def stored(sql: Sql) -> list[Stored]:
-    """Forty payments of every outcome, on ten accounts."""
+    """Store forty payments of every outcome, on ten accounts."""
     amounts = ("1", "2.13", "0", "-3", "400")
     return await add_payments(sql, [(f"acc_{n % 10}", amounts[n % 5], "USD") for n in range(40)])
 

@@ -1,4 +1,4 @@
-"""Every kind of request has its own answer, and every error is a problem with a stable code."""
+"""Every kind of request has a specific answer, and every error is a problem with a stable code."""
 
 import re
 from collections.abc import Iterator
@@ -97,9 +97,9 @@ def test_the_page_pays(deployment: Deployment) -> None:
 
 @dataclass(frozen=True)
 class Keyed:
-    """The API that requires API keys, and keys for it by name. "" stands for no key.
+    """The API that requires API keys, and keys for it by name. "" is no key.
 
-    No test but that of the missing database uses the key "unseen".
+    Only the test of the missing database uses the key "unseen".
     """
 
     url: str

@@ -1,4 +1,4 @@
-"""The README's first steps do what it says."""
+"""The README's first steps work as described."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""What a user, an operator and a bad day do to the whole system."""
+"""Scenarios of users, operators and failures, over the whole system."""
 
 import threading
 import time

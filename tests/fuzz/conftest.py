@@ -1,4 +1,4 @@
-"""The API over HTTP, for a client that is another process."""
+"""The API over HTTP, for a client in another process."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ from payments_local.ports import free_port
 
 @pytest.fixture
 async def api_key(database_url: str) -> str:
-    """A key that may do everything."""
+    """Return a key with all scopes."""
     key, engine = new_key(), create_engine(database_url, application_name="test", pool_size=1)
     async with transaction(engine) as tx:
         await add_key(tx, key, KeyGrant("of a test", frozenset(SCOPES)))
@@ -28,7 +28,7 @@ async def api_key(database_url: str) -> str:
 
 @pytest.fixture
 async def api_url(api_url_of_database: str) -> AsyncIterator[str]:
-    """Where an API with its default settings answers: it asks for keys."""
+    """Return the address of an API with default settings, which requires keys."""
     settings = ApiSettings.model_validate({"DATABASE_URL": api_url_of_database})
     lifecycle, listen = Lifecycle(), ServeOptions("127.0.0.1", free_port(), 2.0)
     ended = asyncio.create_task(serve(create_app(settings, lifecycle), listen, lifecycle))

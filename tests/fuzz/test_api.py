@@ -1,4 +1,4 @@
-"""Whatever a client sends, the API answers as its document says, and the ledger stays right."""
+"""For every request the API answers as documented, and the ledger stays correct."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What every service reads: amounts to the cent, and settings that tell no secret."""
+"""Inputs of every service: amounts to the cent, and settings that reveal no secret."""
 
 import io
 import re
@@ -30,7 +30,7 @@ _JSON_NUMBER = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]
 
 
 def _expected(text: str, decimals: int) -> Decimal | None:
-    """What the amount is by arithmetic on whole numbers, or None where it has to be refused."""
+    """Return the amount by integer arithmetic, or None if it must be rejected."""
     found = _JSON_NUMBER.fullmatch(text) if len(text) <= 64 and text.isascii() else None
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Any role may NOTIFY anything: the feed reads it, or tells its readers to look again."""
+"""Any role may NOTIFY anything: the feed reads it, or tells its readers to refetch."""
 
 from typing import Any
 from uuid import UUID

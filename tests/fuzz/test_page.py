@@ -1,4 +1,4 @@
-"""Whatever is typed into the page or stands in a statement, it is shown and never run."""
+"""Every text in a form or a statement is shown and never executed."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Whatever a request holds, reading it gives a value or an error of the one tree."""
+"""Parsing any request gives a value or one of the API's own errors."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone

@@ -1,4 +1,4 @@
-"""Checkov's rules for Kubernetes over everything there is; each exception has its reason here."""
+"""Checkov's rules for Kubernetes over all manifests; each exception states its reason here."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Each rule for a workload is a test over all of them: a new one cannot forget any."""
+"""Each rule for workloads is a test over all of them, so a new workload must follow every rule."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The workers behind a real PgBouncer, set up as components/cloudnative-pg sets up its own."""
+"""The workers behind a real PgBouncer, with the settings of components/cloudnative-pg."""
 
 import asyncio
 import os

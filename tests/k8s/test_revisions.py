@@ -1,4 +1,4 @@
-"""What a schema revision may do: it adds, without stopping or breaking the release that runs."""
+"""Rules for schema revisions: they add, without stopping or breaking the running release."""
 
 import io
 import re
@@ -36,7 +36,7 @@ TABLE = re.compile(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)")
 
 
 def complaints(sql: str, docstring: str) -> list[str]:
-    """What in a revision's SQL would break or stop the release that is running."""
+    """Return the statements of a revision's SQL that would break or block the running release."""
     rules = dict(STOPS_THE_RUNNING_RELEASE)
     if not CONTRACT.search(docstring):
         rules |= BREAKS_THE_RUNNING_RELEASE

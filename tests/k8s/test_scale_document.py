@@ -1,4 +1,4 @@
-"""docs/scale.md says what the model makes of the last measured figures."""
+"""docs/scale.md contains the model's tables of the last measured figures."""
 
 import pytest
 from benchmarks import capacity_model as model
@@ -19,7 +19,7 @@ def test_the_document_is_made_from_the_results() -> None:
 
 
 def test_a_level_takes_what_its_peak_takes() -> None:
-    """100 million a day: 3,472 a second at the peak, nothing used above 60 %."""
+    """100 million a day: 3,472 a second at the peak, no resource used above 60 %."""
     level = model.needed(100_000_000, FIGURES)
     assert level.peak_per_second == pytest.approx(3_472.2, abs=0.1)
     assert level.api_processes == 6  # 3,472 / 600 = 5.8

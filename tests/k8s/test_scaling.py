@@ -1,4 +1,4 @@
-"""What scales the services asks the right question, and stays within what Postgres can take."""
+"""The services' scalers use the right query, and stay within Postgres' connections."""
 
 import json
 import re

@@ -1,8 +1,8 @@
-"""Expand and contract: the release that runs now works on, on the schema of the next one.
+"""Expand and contract: the running release works on the schema of the next one.
 
-A migration runs before the rollout, so for some minutes (or, after a rollback, for longer) the old
-code meets the new schema. docs/operations/migrations.md says what a revision may do, and
-test_revisions.py enforces it; here the services run on a schema that is ahead of them.
+A migration runs before the rollout, so for some minutes (or longer, after a rollback) the old code
+runs on the new schema. docs/operations/migrations.md lists the rules for a revision, and
+test_revisions.py enforces them; here the services run on a newer schema.
 """
 
 import asyncio
@@ -46,7 +46,7 @@ UPDATE alembic_version SET version_num = 'next';
 
 
 async def pay_and_wait(client: TestClientProtocol, sql: "asyncpg.Connection[Any]") -> None:
-    """One payment through the API, settled by the worker."""
+    """Create one payment through the API, and wait until the worker settles it."""
     answer = await client.post(
         "/payments",
         json={"accountId": "acc_1", "amount": "12.50"},
@@ -64,14 +64,14 @@ async def pay_and_wait(client: TestClientProtocol, sql: "asyncpg.Connection[Any]
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[EmbeddedPostgres]:
-    """A Postgres whose schema a test may change."""
+    """Run a Postgres whose schema a test may change."""
     with migrated_postgres() as server:
         yield server
 
 
 @asynccontextmanager
 async def running_release(server: EmbeddedPostgres) -> AsyncIterator[TestClientProtocol]:
-    """This release's API and worker, each with its own role."""
+    """Run this release's API and worker, each with its own role."""
     url = server.url.replace("postgres@", "payments_api@")
     app: Quart = create_app(ApiSettings.model_validate({"auth": "off", "DATABASE_URL": url}))
     async with app.test_app(), running_worker(worker_url(server)):
@@ -130,7 +130,7 @@ async def test_a_schema_that_is_behind_is_waited_for(own_server: EmbeddedPostgre
 
 
 def last_release() -> str:
-    """The newest tag that is behind us. Before the first: HEAD, so that the way there is tested."""
+    """Return the newest tag before this commit. Before the first release: HEAD."""
     if git("rev-parse", "--verify", "HEAD").returncode:
         pytest.skip("not a git clone: there is no earlier release to run")
     return newest_release() or "HEAD"
@@ -138,7 +138,7 @@ def last_release() -> str:
 
 @contextmanager
 def old_processes(tree: Path, pythonpath: str, url: str) -> Iterator[str]:
-    """The API and a worker of another source tree; yields the API's address."""
+    """Run the API and a worker of another source tree; yield the API's address."""
     environ = {
         "PYTHONPATH": pythonpath,
         "LOG_FORMAT": "json",
@@ -164,7 +164,7 @@ def old_processes(tree: Path, pythonpath: str, url: str) -> Iterator[str]:
 
 
 def test_the_last_release_runs_on_this_schema(tmp_path: Path) -> None:
-    """Its own code, from its tag, as processes; this release's seven checks look at it."""
+    """Its own code, from its tag, as processes; this release's seven checks verify it."""
     pythonpath = unpack(last_release(), tmp_path)
     with running_postgres() as server:
         this_release = {**os.environ, "DATABASE_URL": server.url}

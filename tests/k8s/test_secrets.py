@@ -1,4 +1,4 @@
-"""Secrets: none in the manifests, one for each who needs it, random, never overwritten."""
+"""Secrets: none in the manifests, one for each reader, random, never overwritten."""
 
 import http.server
 import importlib.util

@@ -1,4 +1,4 @@
-"""What manifests and compose.yaml set is what the services read, and the other way round."""
+"""Manifests and compose.yaml set exactly the variables that the services read."""
 
 import re
 from pathlib import Path

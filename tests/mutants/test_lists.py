@@ -1,4 +1,4 @@
-"""The lists of mutations fit the code: otherwise `make mutants` would say so only when it runs."""
+"""The lists of mutations fit the code: otherwise only a run of `make mutants` would show it."""
 
 from collections import Counter
 from pathlib import Path

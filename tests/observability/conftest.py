@@ -1,4 +1,4 @@
-"""One observed system for all tests of this folder: it is slow to start, and they only look."""
+"""One observed system for all tests of this folder: it starts slowly, and they only read."""
 
 from collections.abc import Iterator
 from pathlib import Path

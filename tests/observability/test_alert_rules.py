@@ -1,4 +1,4 @@
-"""The rules hold what the runbooks say, and promtool proves when each fires."""
+"""The rules match the runbooks, and promtool proves when each alert fires."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ TESTS = sorted((OBSERVABILITY / "prometheus/tests").glob("*.yaml"))
 
 
 def alerts() -> list[dict[str, dict[str, str]]]:
-    """Every alerting rule."""
+    """Return every alerting rule."""
     groups = [g for path in RULES for g in yaml.safe_load(path.read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"] if "alert" in rule]
 

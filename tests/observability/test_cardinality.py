@@ -1,4 +1,4 @@
-"""However many paths, accounts, keys and methods clients invent, the series stay as they were."""
+"""The number of series stays constant for any paths, accounts, keys and methods of clients."""
 
 import secrets
 import time
@@ -13,12 +13,12 @@ FLOOD = 12  # Rounds of eight requests, each of them new.
 
 
 def series(text: str) -> set[str]:
-    """Every series of an answer of /metrics."""
+    """Return every series of an answer of /metrics."""
     return {line.rpartition(" ")[0] for line in text.splitlines() if not line.startswith("#")}
 
 
 def flood(observed: Observed, number: int) -> None:
-    """Things nobody has asked for before."""
+    """Send requests with names that no request had before."""
     odd = secrets.token_hex(8)
     with httpx.Client(base_url=observed.api.url, timeout=30) as client:
         client.get(f"/{odd}/{number}")
@@ -32,7 +32,7 @@ def flood(observed: Observed, number: int) -> None:
 
 
 def wait_for_first_observations(observed: Observed) -> None:
-    """What is shown from the first audit on is no growth."""
+    """Wait for the series that appear with the first audit."""
     deadline = time.monotonic() + 30
     while "payments_audit_last_timestamp_seconds " not in observed.api.metrics():
         assert time.monotonic() < deadline, "no audit"

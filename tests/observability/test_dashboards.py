@@ -1,4 +1,4 @@
-"""What Grafana is given: valid by its own schema, complete, and as the code says."""
+"""Grafana's files: valid by its schema, complete, and equal to the generated ones."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def test_panels_and_exemplars_point_at_data_sources_that_are_provisioned(path: P
 
 
 def test_every_query_names_the_provisioned_prometheus_by_type_and_uid(path: Path) -> None:
-    """Pinned: a real Grafana filled every panel with these references."""
+    """A real Grafana filled every panel with these references."""
     for panel in json.loads(path.read_text())["panels"]:
         if panel["type"] != "row":
             references = [panel["datasource"], *(t["datasource"] for t in panel["targets"])]
@@ -142,7 +142,7 @@ def test_files_are_as_the_code_says() -> None:
 
 
 def test_the_collector_hands_what_it_receives_to_the_trace_store() -> None:
-    """Its binary is not to be had here, so its pipeline is followed by hand."""
+    """The collector's binary is not available here, so the test follows its configuration."""
     config = yaml.safe_load((OBSERVABILITY / "collector/collector.yaml").read_text())
     traces = config["service"]["pipelines"]["traces"]
     for kind in ("receivers", "processors", "exporters"):

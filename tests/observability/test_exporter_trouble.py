@@ -1,4 +1,4 @@
-"""An exporter that is down, silent or refusing costs no payment, and says so once a minute."""
+"""An exporter that is down, silent or rejecting affects no payment, and is logged once a minute."""
 
 import socket
 import threading
@@ -19,7 +19,7 @@ STOP_SECONDS_MAX = 12.0  # Two for the flush; the rest is a busy machine's.
 
 @contextmanager
 def nobody() -> Iterator[int]:
-    """A port on which nothing listens."""
+    """Return a port on which no process listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -27,7 +27,7 @@ def nobody() -> Iterator[int]:
 
 @contextmanager
 def silence() -> Iterator[int]:
-    """A port that takes connections and never answers."""
+    """Return a port that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(64)
@@ -36,14 +36,14 @@ def silence() -> Iterator[int]:
 
 @contextmanager
 def refusal() -> Iterator[int]:
-    """A server that answers 503 to everything."""
+    """Run a server that answers 503 to every request."""
 
     class Refuse(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             self.send_error(503)
 
         def log_message(self, *_: object) -> None:
-            """Be quiet."""
+            """Log nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Refuse)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -63,7 +63,7 @@ CASES: tuple[tuple[Trouble, str], ...] = (
 
 
 def pay_while_spans_go_nowhere(observed: Observed, trouble: Trouble, protocol: str) -> Process:
-    """An API of its own in that trouble takes payments and is stopped."""
+    """Create payments on an API with that exporter, and stop the API."""
     with trouble() as port:
         api = observed.system.add(
             f"{getattr(trouble, '__name__', '')}-{protocol[:4]}",

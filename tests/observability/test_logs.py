@@ -1,4 +1,4 @@
-"""One JSON object a line, with trace ids, once, and with nothing in it that is not ours to tell."""
+"""Logs: one JSON object per line, with trace ids, without duplicates, secrets or clients' data."""
 
 import time
 import uuid
@@ -12,7 +12,7 @@ WAIT_SECONDS_MAX = 15.0
 
 
 def lines_of(process: Process, event: str, **fields: object) -> list[dict[str, object]]:
-    """The lines of that event with these fields, once there is one."""
+    """Return the lines of that event with these fields, once there is one."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     wanted = {"event": event, **fields}.items()
     while True:
@@ -60,7 +60,7 @@ def test_every_process_says_once_where_it_serves(observed: Observed) -> None:
 
 
 def make_every_kind_of_trouble(system: ObservedSystem, api: Process) -> None:
-    """Refusals, a row that the database itself refuses, and jobs that fail with a row's text."""
+    """Cause rejections, a row that the database rejects, and failing jobs that quote a row."""
     post(api.url, f"{CANARY} with spaces")
     post(api.url, f"{CANARY}-1", amount=f"{CANARY}")
     post(api.url, f"{CANARY}-2", accountId=f"{CANARY}\u0000")

@@ -1,4 +1,4 @@
-"""A real Prometheus on the running system: every panel and every rule has something to say."""
+"""A real Prometheus on the running system: every panel and every rule has data."""
 
 import json
 import re
@@ -29,7 +29,7 @@ LABELS = {"http_route", "slo"}  # Which the pattern takes for metrics.
 
 
 def panel_queries() -> list[tuple[str, str, str]]:
-    """(dashboard, panel, PromQL) of every query of every panel."""
+    """Return (dashboard, panel, PromQL) of every query of every panel."""
     return [
         (path.stem, panel["title"], target["expr"])
         for path in DASHBOARDS
@@ -48,7 +48,7 @@ def rules(kind: str) -> list[dict[str, str]]:
 def prometheus(
     observed: Observed, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prometheus]:
-    """Scraping while a load runs, in which jobs fail for good and an event stream is open."""
+    """Scrape while a load runs, in which jobs become dead letters and an event stream is open."""
     require("prometheus")
     observed.system.sql(POISON_SQL)
     folder = tmp_path_factory.mktemp("prometheus")
@@ -149,7 +149,7 @@ def test_metrics_pass_promtool(observed: Observed, prometheus: Prometheus) -> No
 def test_observing_the_system_costs_less_than_one_percent(
     observed: Observed, prometheus: Prometheus
 ) -> None:
-    """Of one core's time: what is read every five seconds, and what a scrape takes."""
+    """Of one core: reading every five seconds, and a scrape."""
     reading = float(prometheus.query("max(payments_observing_seconds)")[0]["value"][1])
     began = time.process_time()
     for _ in range(5):

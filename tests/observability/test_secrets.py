@@ -1,4 +1,4 @@
-"""No secret comes out: each is a canary, everything at DEBUG goes wrong, and all output is read."""
+"""No secret is revealed: each is a canary, everything at DEBUG fails, and all output is read."""
 
 import os
 import re
@@ -56,7 +56,7 @@ class Canaries:
 
     @property
     def processes(self) -> tuple[Process, ...]:
-        """All of its services."""
+        """Return all its services."""
         return self.api, self.worker, self.ui
 
 
@@ -65,7 +65,7 @@ def _with_password(url: str, role: str) -> str:
 
 
 def _run(*command: str, **environ: str) -> str:
-    """A command's whole output, whatever becomes of it."""
+    """Return a command's whole output, whether it succeeds or fails."""
     done = subprocess.run(
         [sys.executable, "-m", *command],
         env={**os.environ, **environ},
@@ -78,7 +78,7 @@ def _run(*command: str, **environ: str) -> str:
 
 @pytest.fixture(scope="module")
 def canaries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canaries]:
-    """API, worker and page at DEBUG, every secret of theirs a canary."""
+    """Run API, worker and page at DEBUG, with a canary for each secret."""
     folder: Path = tmp_path_factory.mktemp("canaries")
     with otlp_endpoint() as otlp, observed_system(folder) as system:
         said = _run(
@@ -136,7 +136,7 @@ def canaries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canaries]:
 
 
 def _answers(canaries: Canaries) -> list[str]:
-    """What the services say over HTTP, asked well and badly; a payment is made and settled."""
+    """Collect the services' answers to valid and invalid requests; create and settle a payment."""
     said = []
     key = {"Authorization": f"Bearer {canaries.api_key}"}
     wrong = {"Authorization": f"Bearer {WRONG_API_KEY}"}
@@ -166,7 +166,7 @@ def _answers(canaries: Canaries) -> list[str]:
 
 
 def _until_troubled(canaries: Canaries) -> None:
-    """The database goes, and everybody has something to say about it."""
+    """Stop the database, and wait until each service has logged an error."""
     canaries.system.postgres.crash()
     key = {"Authorization": f"Bearer {canaries.api_key}", "Idempotency-Key": IDEMPOTENCY_KEY}
     body = {"accountId": "acc-canary", "amount": "1.00", "description": DESCRIPTION}

@@ -31,14 +31,14 @@ def spans_of(
 
 
 def one(spans: list[Received], name: str) -> Received:
-    """The only span of that name."""
+    """Return the only span with that name."""
     found = [span for span in spans if span.name == name]
     assert len(found) == 1, (name, [span.name for span in spans])
     return found[0]
 
 
 def pay_on_the_page(ui_url: str) -> str:
-    """Fill in the form as a browser would; the new payment's id."""
+    """Fill in the form as a browser does; return the new payment's id."""
     with httpx.Client(base_url=ui_url, timeout=20) as browser:
         page = browser.get("/").text
         form = next(f for f in re.findall(r"<form[\s\S]*?</form>", page) if "accountId" in f)

@@ -1,4 +1,4 @@
-"""`make check` says a vulnerability is there, is not there, or that nobody could be asked."""
+"""`make check` distinguishes a vulnerability, none, and no answer from the advisory service."""
 
 import json
 from datetime import UTC, date, datetime

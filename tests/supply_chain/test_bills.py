@@ -1,4 +1,4 @@
-"""Bills, of `make sbom` and of the images, are valid CycloneDX and name what the lock says."""
+"""The bills of `make sbom` and of the images are valid CycloneDX and match the lock."""
 
 import json
 import subprocess

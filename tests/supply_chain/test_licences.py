@@ -1,4 +1,4 @@
-"""Everything that gets into the images may be passed on under our licence, Apache-2.0."""
+"""The licence of every package in the images is compatible with ours, Apache-2.0."""
 
 import re
 from importlib.metadata import PackageNotFoundError, distribution

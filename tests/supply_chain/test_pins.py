@@ -1,4 +1,4 @@
-"""What is fetched is what was chosen: each by its hash, wherever something is fetched."""
+"""Every download is pinned by its hash."""
 
 import json
 import re

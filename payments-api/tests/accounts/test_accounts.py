@@ -1,4 +1,4 @@
-"""What an account holds, held, and how it came to that: against a naive model of the ledger."""
+"""An account's balance, past balances and statement, compared with a simple model of the ledger."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -27,7 +27,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 async def _post_entries(sql: Sql, account: str, entries: list[tuple[datetime, Decimal]]) -> None:
-    """Payments of these moments and amounts, as a worker would have posted them."""
+    """Post payments with these moments and amounts, as a worker does."""
     clearing = f"sys:clearing:{account}"
     rows = []
     balance = Decimal("0.00")
@@ -135,7 +135,7 @@ async def test_a_moment_to_come_has_the_balance_of_the_present_and_says_so(
 
 @pytest.fixture
 async def posting(database_url: str, sql: Sql) -> AsyncIterator[Sql]:
-    """A second connection, in a transaction that has posted 1.00 to acc_1 and is open."""
+    """Open a second connection with a transaction that has posted 1.00 to acc_1."""
     connection = await asyncpg.connect(database_url)
     transaction = connection.transaction()
     await transaction.start()

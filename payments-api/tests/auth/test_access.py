@@ -1,4 +1,4 @@
-"""Who may do what: every route against every scope, and every way in which a key is no good."""
+"""Access control: every route with every scope, and every kind of invalid key."""
 
 import asyncio
 import contextlib
@@ -47,14 +47,14 @@ PUBLIC_ROUTES = {
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys are read again soon: what is tested is that, and not how long it takes."""
+    """Reload keys often, so that the tests need not wait."""
     monkeypatch.setattr(key_cache, "REFRESH_SECONDS", 0.2)
     monkeypatch.setattr(key_cache, "LOOK_AGAIN_SECONDS", 0.05)
 
 
 @pytest.fixture
 async def keys(database_url: str) -> AsyncIterator[Any]:
-    """Makes and ends keys as their owner does: an engine of the owner's role."""
+    """Create and end keys with the owner's role."""
     engine = create_engine(database_url, application_name="test", pool_size=2)
     yield engine
     await engine.dispose()
@@ -62,7 +62,7 @@ async def keys(database_url: str) -> AsyncIterator[Any]:
 
 @pytest.fixture
 def make_key(keys: Any) -> Keys:
-    """`await make_key(scope, ..., tenant=None, expires_at=None)`: a fresh key."""
+    """Return `await make_key(scope, ..., tenant=None, expires_at=None)`: a new key."""
 
     async def make(*scopes: str, **fields: Any) -> str:
         key = new_key()
@@ -75,7 +75,7 @@ def make_key(keys: Any) -> Keys:
 
 @pytest.fixture
 async def kept(api_url_of_database: str) -> AsyncIterator[Quart]:
-    """The API, asking for keys. It is stopping, so that an event stream ends at once."""
+    """Run the API with keys required. It is stopping, so that an event stream ends at once."""
     lifecycle = Lifecycle()
     settings = ApiSettings.model_validate(
         {"DATABASE_URL": api_url_of_database, "latency_target_seconds": 10}

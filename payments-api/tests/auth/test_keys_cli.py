@@ -1,4 +1,4 @@
-"""payments-api keys: a key is shown once, and every mistake is one line."""
+"""payments-api keys: a key is shown once, and every mistake causes one line."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Tenants share the system and see nothing of one another: no payment, account, entry or event."""
+"""Tenants share the system and see no payment, account, entry or event of another."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ STEPS = 40
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keys are read again soon."""
+    """Reload keys often."""
     monkeypatch.setattr(key_cache, "LOOK_AGAIN_SECONDS", 0.05)
 
 
@@ -58,7 +58,7 @@ async def make_key(database_url: str) -> AsyncIterator[Keys]:
 
 @dataclass
 class Party:
-    """Somebody with a key, and what that key must show: no more, no less."""
+    """A client with a key, and the exact data that the key must show."""
 
     client: TestClientProtocol
     key: str
@@ -68,7 +68,7 @@ class Party:
     heard: str = ""
 
     async def ask(self, address: str, **more: Any) -> tuple[int, Any]:
-        """Status and JSON of an answer, which never names another tenant."""
+        """Return status and JSON of an answer, which must not name another tenant."""
         headers = {"Authorization": f"Bearer {self.key}", **more.pop("headers", {})}
         method = "POST" if "json" in more else "GET"
         answer = await self.client.open(address, method=method, headers=headers, **more)
@@ -78,7 +78,7 @@ class Party:
         return answer.status_code, json.loads(text)
 
     def check(self, text: str) -> None:
-        """No separator, no tenant's name, no id of somebody else's payment."""
+        """Assert that the answer contains no separator, tenant's name or foreign id."""
         if self.tenant is not None:
             assert "~" not in text, text
             for other in ("blue", "blue-green", "green"):
@@ -86,7 +86,7 @@ class Party:
             assert not [found for found in self.foreign if found in text], text
 
     async def pay(self, key: str, account: str, amount: str) -> None:
-        """A payment, or its replay, or a refusal: whatever this party itself did before."""
+        """Create or replay a payment, or be rejected: any of a client's usual requests."""
         body = {"accountId": account, "amount": amount}
         status, told = await self.ask("/payments", json=body, headers={"Idempotency-Key": key})
         before = self.made.get(key)
@@ -110,7 +110,7 @@ class Party:
             cursor = f"&cursor={page['nextCursor']}"
 
     def ids(self, account: str | None = None) -> list[str]:
-        """What the list must show, newest first."""
+        """Return the ids that the list must show, newest first."""
         mine = [m["id"] for m in self.made.values() if account in (None, m["accountId"])]
         return sorted(mine, reverse=True)
 

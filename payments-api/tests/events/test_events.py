@@ -1,4 +1,4 @@
-"""The event stream: every change told, what was missed told or a resync, and nobody waited for."""
+"""The event stream reports every change; missed ones are sent again or replaced by a resync."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ class Stream:
         raise EOFError(found)
 
     async def event(self, name: str = "payment") -> dict[str, Any]:
-        """The next event of that name; its id is under 'eventId'."""
+        """Return the next event with that name; its id is under 'eventId'."""
         while True:
             block = await self.block()
             if block.get("event") == name:

@@ -1,4 +1,4 @@
-"""HTTP itself: methods, addresses, and requests that are no proper HTTP, over a real socket."""
+"""HTTP itself: methods, paths, and malformed requests, over a real socket."""
 
 import asyncio
 from typing import Any

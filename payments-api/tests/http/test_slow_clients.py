@@ -1,4 +1,4 @@
-"""Slow and hostile clients, over raw sockets: each is bounded, and nobody else notices."""
+"""Slow and hostile clients over raw sockets: each is bounded, and others are not affected."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ async def _connection(served: Any) -> AsyncIterator[Streams]:
 
 
 async def _dribble(streams: Streams, data: bytes, pause: float = 0.05) -> bytes:
-    """Send a byte at a time until the other side ends it; what it said."""
+    """Send a byte at a time until the peer ends the connection; return its answer."""
     reader, writer = streams
 
     async def send() -> None:

@@ -1,4 +1,4 @@
-"""Admission control counts each refusal as what it is."""
+"""Admission control counts each rejection under its own reason."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ from payments_api.settings import ApiSettings
 
 @pytest.fixture
 def admission() -> Admission:
-    """Admission control that has admitted as many requests as it may: none."""
+    """Return admission control that is full."""
     settings = ApiSettings.model_validate({"auth": "off"})
 
     async def inner(_scope: Any, _receive: Any, _send: Any) -> None:

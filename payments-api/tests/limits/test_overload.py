@@ -1,4 +1,4 @@
-"""More than can be done: refused at once and cheaply, and nothing that was accepted is lost."""
+"""Under overload requests are rejected at once and cheaply, and no accepted payment is lost."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Quotas: counted exactly, told in headers, refused with when to come back, bounded in memory."""
+"""Quotas: counted exactly, shown in headers, rejected with a time to retry, bounded in memory."""
 
 from typing import Any
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""A database of a test's own."""
+"""A separate database for one test."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
@@ -11,7 +11,7 @@ from payments_local.postgres import EmbeddedPostgres
 
 @pytest.fixture
 async def empty_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
-    """The superuser's URL of a database of the test's own, with nothing in it."""
+    """Return the superuser's URL of an empty database for one test."""
     server = await asyncpg.connect(postgres.url)
     await server.execute("CREATE DATABASE migrations")
     yield urlsplit(postgres.url)._replace(path="/migrations").geturl()

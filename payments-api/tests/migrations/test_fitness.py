@@ -1,4 +1,4 @@
-"""A database whose defaults differ works, or is refused by the migration in one line."""
+"""A database with other defaults works, or the migration rejects it in one line."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit

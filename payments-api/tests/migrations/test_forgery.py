@@ -1,4 +1,4 @@
-"""What a service must write is checked as it is written: when, by whom, and in which order."""
+"""Triggers check the values that a service must write: time, role and order."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Functions of the schema resolve every name in it, whatever a session puts in front."""
+"""Functions of the schema resolve every name in it, for any search path of the session."""
 
 from collections.abc import AsyncIterator
 from typing import Any, TypeAlias

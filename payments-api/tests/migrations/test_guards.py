@@ -1,4 +1,4 @@
-"""The database refuses what must never be, whoever asks: even the superuser, even our own bugs."""
+"""The database rejects every invalid state, even from the superuser or because of a bug."""
 
 from typing import Any, TypeAlias
 

@@ -1,4 +1,4 @@
-"""The revisions are found wherever this checkout lies."""
+"""The revisions are found at any path of the checkout."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which tables a role can lock as a whole, so that all others wait."""
+"""The tables that a role can lock as a whole."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The schema's revisions: up, down, up again, twice, at once, by hand, and from a newer release."""
+"""The schema's revisions: up, down, twice, concurrently, by hand, and from a newer release."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ async def _rows(url: str, query: str) -> list[tuple[Any, ...]]:
 
 
 async def _schema(url: str) -> str:
-    """What pg_dump says of the schema, without its random markers."""
+    """Return pg_dump's schema, without its random markers."""
     dump = await asyncio.create_subprocess_exec(
         str(BIN / "pg_dump"), "--schema-only", url, stdout=subprocess.PIPE
     )

@@ -1,4 +1,4 @@
-"""Each right of each role on each object is decided: a new object without a decision fails here."""
+"""Each privilege of each role on each object is listed here: a new object without one fails."""
 
 from typing import Any, TypeAlias
 

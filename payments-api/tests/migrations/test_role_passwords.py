@@ -1,4 +1,4 @@
-"""Passwords of roles reach the server as verifiers, of the form that it makes itself."""
+"""Passwords of roles reach the server as verifiers, in the server's own form."""
 
 import base64
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""Each role may do its own work and nothing beside it."""
+"""Each role may do its own work and nothing else."""
 
 from collections.abc import AsyncIterator
 from typing import Any, TypeAlias

@@ -1,4 +1,4 @@
-"""A migration runs as the database's owner, who is no superuser, once its role is prepared."""
+"""A migration runs as the database's owner, without superuser rights, once its role is prepared."""
 
 import re
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the API does: every route, every example, every answer."""
+"""The OpenAPI document matches the API: every route, every example, every answer."""
 
 import json
 import re

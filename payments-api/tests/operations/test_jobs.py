@@ -1,4 +1,4 @@
-"""What operators see of the queue over HTTP, and what they do about dead letters, on record."""
+"""The operators' view of the queue over HTTP, and their recorded decisions about dead letters."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Who did what is on record, with what was done or not at all; only operators' keys name people."""
+"""Every action is recorded with its operator or not done; only operators' keys name people."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias

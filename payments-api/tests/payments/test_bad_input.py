@@ -1,7 +1,7 @@
-"""What the API answers to input that is odd or wrong. The tables are the documentation.
+"""The API's answers to odd and invalid input. The tables are the documentation.
 
-Each row: what is sent → the status, and the problem's code, or None where it is accepted.
-What is refused leaves nothing behind, and no input gives a 500.
+Each row: the input, the status, and the problem's code, or None if it is accepted. Rejected input
+stores nothing, and no input causes a 500.
 """
 
 import gzip

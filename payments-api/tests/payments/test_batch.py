@@ -1,4 +1,4 @@
-"""POST /payments/batch: each item stands or falls alone, and is answered in its place."""
+"""POST /payments/batch: each item succeeds or fails on its own, and is answered in order."""
 
 from typing import Any
 

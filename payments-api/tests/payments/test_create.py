@@ -1,4 +1,4 @@
-"""One key, one payment: whoever repeats, races, leaves, or cuts the connection."""
+"""One key creates one payment, despite repeats, races, disconnects and lost connections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""ISO 4217 changes: what was stored before is read, listed, replayed and summed as it was."""
+"""ISO 4217 changes: earlier payments are read, listed, replayed and summed as before."""
 
 from collections.abc import Mapping
 from decimal import Decimal

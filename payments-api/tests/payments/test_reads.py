@@ -1,4 +1,4 @@
-"""Reading payments: one whole, or page by page, whatever is asked, whatever happens meanwhile."""
+"""Reading payments: one in full, or page by page, with any filter, during changes."""
 
 import asyncio
 import base64

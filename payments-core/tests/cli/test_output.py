@@ -1,4 +1,4 @@
-"""Tables that fit, times with their zone, and a bar where somebody watches."""
+"""Tables that fit the terminal, times with their zone, and a progress bar on terminals only."""
 
 import os
 import pty

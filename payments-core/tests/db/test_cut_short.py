@@ -1,4 +1,4 @@
-"""A connect that is cut short leaves nothing behind."""
+"""A cancelled connect attempt leaks nothing."""
 
 import asyncio
 import gc

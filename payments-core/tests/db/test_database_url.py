@@ -1,4 +1,4 @@
-"""DATABASE_URL says what libpq's URLs say: each part works, or is refused by its name."""
+"""DATABASE_URL as libpq reads it: each part is applied, or rejected by name."""
 
 import socket
 from collections.abc import AsyncIterator, Iterator

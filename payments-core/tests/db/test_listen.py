@@ -1,4 +1,4 @@
-"""LISTEN: what comes is heard, and a lost connection is replaced and made known."""
+"""LISTEN: every notification arrives, and a lost connection is replaced and reported."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ CHANNEL = "heard"
 
 @dataclass
 class Heard:
-    """What a listener was told."""
+    """The calls of a listener's callbacks."""
 
     payloads: list[str] = field(default_factory=list)
     connected: int = 0

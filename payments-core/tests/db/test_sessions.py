@@ -1,4 +1,4 @@
-"""A session that is over leaves the pool, and takes those of its age with it."""
+"""A session that can no longer be used leaves the pool, with all sessions of its age."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Postgres over TLS: connected where it is what it should be, refused in clear words elsewhere."""
+"""Postgres over TLS: a connection that meets the settings, or a clear error."""
 
 import asyncio
 import logging
@@ -21,13 +21,13 @@ from testkit.network.tls_front import tls_front
 
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
-    """Who signs what is right."""
+    """Return the authority of valid certificates."""
     return Authority(tmp_path_factory.mktemp("tls") / "ours")
 
 
 @pytest.fixture(scope="module")
 def good(authority: Authority) -> Signed:
-    """A database's certificate as it should be."""
+    """Return a valid certificate of the database."""
     return authority.sign("database", "DNS:localhost", "IP:127.0.0.1")
 
 

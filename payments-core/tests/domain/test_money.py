@@ -1,4 +1,4 @@
-"""Money: exact from a JSON text to Postgres and back, or refused with a reason."""
+"""Money: exact from JSON text to Postgres and back, or rejected with a reason."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a payment is: which accounts it may name, what makes two orders the same request."""
+"""Payments: the accounts that they may name, and the equality of two requests."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Who asks: believed only as far as trusted proxies say so."""
+"""The client's address: taken from headers only as far as trusted proxies report it."""
 
 from ipaddress import ip_network
 from typing import Any

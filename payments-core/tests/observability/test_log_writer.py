@@ -1,4 +1,4 @@
-"""A full or closed standard output stops no program, and what it costs is told."""
+"""A full or closed standard output stops no program, and lost lines are reported."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A line is one JSON object, and holds nothing that Postgres quotes of a row."""
+"""A line is one JSON object, without rows that Postgres quotes."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""The histogram that takes whole batches counts as prometheus_client's own does."""
+"""The batch histogram counts as prometheus_client's own does."""
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.openmetrics import exposition

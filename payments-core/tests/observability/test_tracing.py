@@ -1,4 +1,4 @@
-"""Where spans go, which are recorded, and what a batch says of its payments."""
+"""Tracing: the destination of spans, sampling, and a batch's links to its payments."""
 
 import logging
 import socket

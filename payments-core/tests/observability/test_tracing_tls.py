@@ -1,4 +1,4 @@
-"""Spans over TLS: sent to whom OTEL_EXPORTER_OTLP_CERTIFICATE vouches for, and to nobody else."""
+"""Spans over TLS go only to a collector that OTEL_EXPORTER_OTLP_CERTIFICATE verifies."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Dead letters: seen, replayed and discarded, each decision on record."""
+"""Dead letters: listed, replayed and discarded, each decision recorded."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The life of a job, on a real Postgres: added, claimed, and finished by its holder alone."""
+"""The life of a job on a real Postgres: added, claimed, and finished only by its holder."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""What keeps the queue going by itself: rescue, pruning, and the look from outside."""
+"""Queue maintenance: rescue, pruning, and the queue's depth."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine

@@ -1,4 +1,4 @@
-"""Notices: gathered while one is under way, bounded, and never the end of their sender."""
+"""Notifications: combined while one is being sent, bounded, and harmless to their sender."""
 
 import asyncio
 from collections.abc import AsyncIterator

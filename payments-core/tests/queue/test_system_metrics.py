@@ -1,4 +1,4 @@
-"""The metrics of the whole system: what one observation tells."""
+"""The metrics of the whole system, from one observation."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""A listening socket is opened, or refused in one line."""
+"""A listening socket is opened, or an error is reported in one line."""
 
 import socket
 from collections.abc import Iterator

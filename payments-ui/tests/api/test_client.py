@@ -1,4 +1,4 @@
-"""Every way in which payments-api can fail has its own plain words."""
+"""Every failure of payments-api has its own plain text."""
 
 import asyncio
 from collections.abc import Callable

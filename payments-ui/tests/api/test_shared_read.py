@@ -1,4 +1,4 @@
-"""Many pages that ask together cost the API one read."""
+"""Concurrent reads of many pages cost the API one read."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""One upstream connection serves every page; nothing grows, nobody misses a change unknowingly."""
+"""One upstream connection serves every page; memory is bounded, and no missed change is silent."""
 
 import asyncio
 import json

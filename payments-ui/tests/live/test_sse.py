@@ -1,4 +1,4 @@
-"""Server-sent events survive being cut into pieces anywhere."""
+"""Server-sent events are parsed correctly however they are split."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an operator reads after an action failed agrees with what is known of it."""
+"""The operator's message after a failed action matches its known state."""
 
 import pytest
 

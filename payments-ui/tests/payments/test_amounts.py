@@ -1,4 +1,4 @@
-"""A typed amount is read in one way or refused, whatever language it is typed in."""
+"""A typed amount, in the notation of any language, has one meaning or is rejected."""
 
 import pytest
 

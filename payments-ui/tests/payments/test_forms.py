@@ -1,4 +1,4 @@
-"""What people type is cleaned, and never judged twice."""
+"""Form input is cleaned, and validated only by the API."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A payment's story, from what the API knows of it."""
+"""A payment's timeline, from the API's data."""
 
 from typing import Any, cast
 

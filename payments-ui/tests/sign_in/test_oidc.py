@@ -1,4 +1,4 @@
-"""Who signs in by a provider is who the provider says, and nobody else: whatever it sends."""
+"""Sign-in by a provider accepts only the person that a valid answer names."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Whoever has signed in is named to the API, and nobody can name somebody else."""
+"""The page names the signed-in user to the API, and no request can name another."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Nobody sees or does anything without having signed in; a session ends when it should."""
+"""Without sign-in no page can be read and no action is possible; a session ends in time."""
 
 import logging
 import subprocess

@@ -1,4 +1,4 @@
-"""A form counts only if this page drew it for this reader, and every answer is guarded."""
+"""A form is accepted only from the session for which it was drawn, and every answer is guarded."""
 
 import re
 

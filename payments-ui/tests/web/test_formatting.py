@@ -1,4 +1,4 @@
-"""How amounts, times and names read."""
+"""The format of amounts, times and names."""
 
 from datetime import UTC, datetime, timedelta
 

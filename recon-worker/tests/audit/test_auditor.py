@@ -1,4 +1,4 @@
-"""The auditor: cheap beside a busy worker, and never past a row it has not seen."""
+"""The auditor: cheap beside a busy worker, and it never skips a row."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Every invariant is broken for real, and the auditor names the row."""
+"""Each invariant is violated in the database, and the auditor names the row."""
 
 from dataclasses import dataclass
 

@@ -1,7 +1,7 @@
-"""Mutation of the books: whatever a superuser changes in one row, audit or seals name the row.
+"""Mutation of the books: audit or seals name each row that a superuser changes.
 
-Triggers and CHECK constraints are out of the way. Each mutation happens in a transaction that the
-checks look into, and is rolled back.
+Triggers and CHECK constraints are disabled. Each mutation runs in a transaction that the checks can
+read, and is rolled back.
 """
 
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""The posting: exact whatever the batch, the number of workers and the order they come in."""
+"""The posting is exact for any batch, any number of workers, and any order."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Bisecting: whatever is wrong with one job of a batch, the others settle."""
+"""Bisection: if one job of a batch fails in any way, the others settle."""
 
 import asyncio
 from collections.abc import AsyncIterator

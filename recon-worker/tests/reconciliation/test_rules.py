@@ -1,4 +1,4 @@
-"""The rules, over every amount there can be."""
+"""The rules, over every possible amount."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""Sealing in the background: it seals, bears witness, verifies again, and says what it found."""
+"""Sealing in the background: seals, logs the head, verifies again, and reports findings."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Sealing: every entry once, in bounded seals, behind whoever is still posting."""
+"""Sealing: every entry once, in bounded seals, without disturbing concurrent postings."""
 
 import asyncio
 from collections.abc import AsyncIterator

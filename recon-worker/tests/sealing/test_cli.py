@@ -1,4 +1,4 @@
-"""`recon-worker audit --seal` and its kin, as an operator has them."""
+"""`recon-worker audit --seal` and related options, as an operator uses them."""
 
 import json
 from collections.abc import Callable, Coroutine

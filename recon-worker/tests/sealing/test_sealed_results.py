@@ -1,4 +1,4 @@
-"""Results and their payments are sealed too, beside the seals of releases that did not."""
+"""Results and their payments are sealed too, beside the seals of earlier releases."""
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine

@@ -1,4 +1,4 @@
-"""Tampering by whoever owns the database is found, and named; an untouched ledger never accused."""
+"""Tampering by the database's owner is found and named; an unchanged ledger has no finding."""
 
 import asyncio
 import random

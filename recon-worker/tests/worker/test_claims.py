@@ -1,4 +1,4 @@
-"""From where a lane claims, and how many at once."""
+"""A lane's claim position and batch size."""
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal

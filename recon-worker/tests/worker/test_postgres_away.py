@@ -1,4 +1,4 @@
-"""The worker through every absence of Postgres: none needs a restart of it."""
+"""The worker survives every outage of Postgres without a restart."""
 
 import asyncio
 import time
