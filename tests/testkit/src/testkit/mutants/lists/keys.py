@@ -117,7 +117,7 @@ MUTATIONS = (
     ),
     tenants(
         "tenants share their idempotency keys",
-        'key = f"{tenant}{KEY_SEPARATOR}{payment.idempotency_key}"',
+        "key = stored_key(payment.idempotency_key, tenant)",
         "key = payment.idempotency_key",
         TENANTS_APART,
     ),
@@ -129,8 +129,8 @@ MUTATIONS = (
     ),
     tenant_reads(
         "a tenant's list holds all payments",
-        "elif self.tenant is not None:",
-        "elif False:",
+        "elif self.tenant is not None:\n            terms.extend((has_tenant",
+        "elif False:\n            terms.extend((has_tenant",
         TENANTS_APART,
     ),
     tenant_reads(

@@ -73,8 +73,8 @@ MUTATIONS = (
     ),
     payment(
         "the fingerprint leaves out the currency",
-        "(self.account_id, amount, self.currency, self.description))\n        return",
-        "(self.account_id, amount, self.description))\n        return",
+        "fields = [self.account_id, amount, self.currency]",
+        "fields = [self.account_id, amount]",
         "test_any_other_field_makes_another_fingerprint",
     ),
     payment(
@@ -97,8 +97,8 @@ MUTATIONS = (
     ),
     payment(
         "a time is told in its own zone",
-        "at.astimezone(UTC).replace(",
-        "at.replace(",
+        "at if at.tzinfo is None else at.astimezone(UTC)",
+        "at",
         "test_one_moment_is_told_alike_whatever_its_zone",
     ),
     parsing(
