@@ -1,7 +1,7 @@
 """Admission control: reject rate-limited and excess requests before they use resources.
 
-An ASGI layer around everything else, so that a refusal costs some ten microseconds: no routing,
-no body, no log line for each. It counts what it refuses, and logs a summary once a second.
+An ASGI layer around everything else, so that a rejection costs little more than its parsing: no
+routing, no body, no log line for each. It counts what it refuses, and logs a summary once a second.
 """
 
 import asyncio
