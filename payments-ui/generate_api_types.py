@@ -14,7 +14,16 @@ MODULE = ROOT / "payments-ui/src/payments_ui/api/types.py"
 # The responses that the page reads; what they refer to follows.
 RESPONSES = (
     *("CreatedPayment", "PaymentPage", "PaymentDetail", "Balance", "Currencies", "Statement"),
-    *("QueueStats", "Throughput", "Workers", "Audit", "JobPage", "OperatorRecordPage", "Replayed"),
+    *(
+        "AccountPage",
+        "QueueStats",
+        "Throughput",
+        "Workers",
+        "Audit",
+        "JobPage",
+        "OperatorRecordPage",
+        "Replayed",
+    ),
 )
 LINE_CHARS_MAX = 100
 HEADER = '''\

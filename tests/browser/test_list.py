@@ -114,12 +114,17 @@ def test_an_id_leads_to_its_payment_or_account(visitor: Visitor, system: WholeSy
     search.fill(payment_id)
     search.press("Enter")
     expect(page).to_have_url(f"{system.url}/payments/{payment_id}")
+    expect(page.locator(".hero .badge")).to_have_text("Completed")  # Its account exists now.
     page.get_by_role("searchbox").fill("acct_search")
     page.get_by_role("searchbox").press("Enter")
     expect(page.locator("h1")).to_have_text("acct_search")
+    page.get_by_role("searchbox").fill(payment_id[-8:])
+    page.get_by_role("searchbox").press("Enter")
+    expect(page).to_have_url(f"{system.url}/payments/{payment_id}")
     page.get_by_role("searchbox").fill("no such thing!")
     page.get_by_role("searchbox").press("Enter")
-    expect(page.locator("h1")).to_have_text("No such payment or account")
+    expect(page.locator("h1")).to_contain_text("Results for")
+    expect(page.locator(".empty")).to_contain_text("Nothing found")
 
 
 def test_times_are_the_readers_with_exact_utc_on_hover(

@@ -1,4 +1,4 @@
-"""An account: its balance, the balance over time, and the statement."""
+"""Accounts: all of them, and one with its balance over time and statement."""
 
 from urllib.parse import quote
 
@@ -9,7 +9,10 @@ from payments_core.domain.payments import is_stored_account_id
 from payments_ui.accounts.statement_csv import statement_lines
 from payments_ui.accounts.view import AccountPlace, account_views, currencies_of
 from payments_ui.api.client import api_client
+from payments_ui.live.feed import live_feed
 from payments_ui.web.responses import render
+
+PAGE_ROWS = 50
 
 blueprint = Blueprint("accounts", __name__, url_prefix="/accounts")
 
@@ -21,15 +24,27 @@ def _place(account_id: str) -> AccountPlace:
 
 
 async def _not_an_account(text: str) -> Response:
-    """Return a 404 for a text, often from the search field, that is no valid account name."""
+    """Return a 404 for a text that is no valid account name."""
     return await render(
         "error.html",
         404,
         code=404,
-        title="No such payment or account",
-        detail=f"“{text}” is neither a payment id nor a valid account id.",
+        title="No such account",
+        detail=f"“{text}” is no valid account id.",
         retry=False,
     )
+
+
+@blueprint.get("")
+async def index() -> ResponseReturnValue:
+    """List accounts with their balances, by name."""
+    prefix = request.args.get("prefix", "").strip()
+    cursor = request.args.get("cursor", "")
+    position = live_feed().position
+    page = None
+    if not prefix or is_stored_account_id(prefix):
+        page = await api_client().accounts({"prefix": prefix, "cursor": cursor, "limit": PAGE_ROWS})
+    return await render("accounts.html", prefix=prefix, cursor=cursor, page=page, position=position)
 
 
 @blueprint.get("/<account_id>")

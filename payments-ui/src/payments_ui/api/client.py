@@ -102,6 +102,10 @@ class ApiClient:
         """Return a payment with its job, reconciliation and ledger entries."""
         return cast("api.PaymentDetail", await self._get(f"/payments/{_segment(payment_id)}"))
 
+    async def accounts(self, params: Params) -> api.AccountPage:
+        """Return a page of accounts by name; `params` are `prefix`, `limit` and `cursor`."""
+        return cast("api.AccountPage", await self._get("/accounts", params))
+
     async def currencies(self, account_id: str) -> list[str]:
         """Return the currencies of an account's postings."""
         answer = await self._get(f"/accounts/{_segment(account_id)}/currencies")

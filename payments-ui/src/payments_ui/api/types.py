@@ -148,6 +148,21 @@ class Statement(TypedDict):
     nextCursor: str | None
 
 
+class Account(TypedDict):
+    """An account in one of its currencies, with its balance."""
+
+    accountId: str
+    currency: str
+    balance: str
+
+
+class AccountPage(TypedDict):
+    """A page of accounts, by name and currency."""
+
+    accounts: list[Account]
+    nextCursor: str | None
+
+
 class QueueStats(TypedDict):
     """The queue's depth. A capped count means at least that many."""
 

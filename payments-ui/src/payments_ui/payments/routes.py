@@ -1,7 +1,6 @@
 """Payments: pay, list, show, search."""
 
 from typing import Any
-from urllib.parse import quote
 
 from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
@@ -9,7 +8,8 @@ from quart.typing import ResponseReturnValue
 from payments_ui.api.client import ApiProblem, ApiUnavailable, api_client
 from payments_ui.api.types import PaymentPage
 from payments_ui.live.feed import live_feed
-from payments_ui.payments.forms import Filters, PayForm, is_uuid
+from payments_ui.payments.forms import Filters, PayForm
+from payments_ui.payments.search import find
 from payments_ui.payments.view import newest_payments, timeline
 from payments_ui.sign_in.guard import may_operate, operator_name
 from payments_ui.web.csrf import CsrfFailed
@@ -135,10 +135,11 @@ async def show(payment_id: str) -> ResponseReturnValue:
 
 @blueprint.get("/search")
 async def search() -> ResponseReturnValue:
-    """Redirect from an id to the page of its payment or account."""
+    """Show the payments and accounts that the text names; go to the only payment at once."""
     text = request.args.get("q", "").strip()
     if not text:
         return redirect("/", 303)
-    if is_uuid(text):
-        return redirect(f"/payments/{text.lower()}", 303)
-    return redirect(f"/accounts/{quote(text, safe='')}", 303)
+    found = await find(api_client(), text)
+    if found.address is not None:
+        return redirect(found.address, 303)
+    return await render("search.html", text=text, found=found)

@@ -33,6 +33,7 @@ ROUTES = {
     "payments.show": Role.VIEWER,
     "payments.search": Role.VIEWER,
     "payments.pay": Role.OPERATOR,
+    "accounts.index": Role.VIEWER,
     "accounts.show": Role.VIEWER,
     "accounts.statement_csv": Role.VIEWER,
     "activity.index": Role.VIEWER,
