@@ -1,4 +1,4 @@
--- wrk: POST 1,000 payments at once, each with a key of its own.
+-- wrk: POST batches of 1,000 payments, each payment with its own key.
 local n = 0
 local run = os.time() .. (os.getenv("SET") or "") .. "-" .. (os.getenv("RUN") or "0")
 function request()

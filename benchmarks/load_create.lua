@@ -1,4 +1,4 @@
--- wrk: POST a payment with a key of its own, as many as the connections take.
+-- wrk: POST payments, each with its own key, as fast as the connections allow.
 local n = 0
 local run = os.time() .. (os.getenv("SET") or "") .. "-" .. (os.getenv("RUN") or "0")
 function request()

@@ -4,7 +4,7 @@ dofile(os.getenv("CREATE_LUA"))
 local milliseconds = tonumber(os.getenv("DELAY_MILLISECONDS"))
 created, refused, told, other = 0, 0, 0, 0
 
--- The gap between two requests of a connection: its mean is what was asked for.
+-- The pause between two requests of a connection; its mean is the requested one.
 function delay()
   return math.random(0, 2 * milliseconds)
 end

@@ -1,4 +1,4 @@
--- wrk: GET a path in which ACCOUNT stands for one of so many, another each time.
+-- wrk: GET a path, with ACCOUNT replaced by a different account each time.
 local accounts = tonumber(os.getenv("ACCOUNTS"))
 math.randomseed(7)
 function request()

@@ -1,4 +1,4 @@
-"""Writes payments_ui/api/types.py from docs/openapi.json; `make api-types` runs it.
+"""Write payments_ui/api/types.py from docs/openapi.json; `make api-types` runs it.
 
 With --check it writes nothing and exits with 1 if the module is out of date.
 """
@@ -11,7 +11,7 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs/openapi.json"
 MODULE = ROOT / "payments-ui/src/payments_ui/api/types.py"
-# The responses that the page reads; what they refer to follows.
+# The responses that the page reads; referenced schemas follow.
 RESPONSES = (
     *("CreatedPayment", "PaymentPage", "PaymentDetail", "Balance", "Currencies", "Statement"),
     *(

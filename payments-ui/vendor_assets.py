@@ -1,10 +1,10 @@
-"""Bring the page's third-party files into the tree from npm packages, at pinned versions.
+"""Copy the page's third-party files into the tree from npm packages, at pinned versions.
 
     python payments-ui/vendor_assets.py           # fetch again (needs npm and its registry)
     python payments-ui/vendor_assets.py --check   # compare the tree with VENDORED.md (no network)
 
-Nobody who only runs the page needs this: the files are committed. Raise a version in PACKAGES,
-run it, and commit what changed.
+Running the page does not need this: the files are committed. To update, raise a version in
+PACKAGES, run it, and commit the changes.
 """
 
 import argparse
@@ -118,7 +118,7 @@ def listing(folder: Path) -> str:
 
 
 def differences() -> list[str]:
-    """One line for each folder whose files are not those its VENDORED.md lists."""
+    """Return one line for each folder whose files differ from its VENDORED.md."""
     found = []
     for folder in sorted({package.folder for package in PACKAGES}):
         stated = folder / "VENDORED.md"
@@ -128,7 +128,7 @@ def differences() -> list[str]:
 
 
 def main() -> None:
-    """Fetch, or check."""
+    """Fetch or check."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="compare only; change nothing")
     if not parser.parse_args().check:

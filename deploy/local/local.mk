@@ -8,5 +8,5 @@ backup: $(INSTALLED) ## Back the database up into BACKUP_DIR (./backups); ARGS="
 restore: $(INSTALLED) ## Put a backup in the database's place: ARGS="FILE --replace payments"
 	@$(AS_OWNER) $(LOCAL) restore $(ARGS)
 
-drill: $(INSTALLED) ## Restore the newest backup on a server of its own, and audit it; ARGS=FILE
+drill: $(INSTALLED) ## Restore the newest backup on a temporary server, and audit it; ARGS=FILE
 	@$(LOCAL) drill $(ARGS)

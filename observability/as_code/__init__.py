@@ -1,1 +1,1 @@
-"""Rules and dashboards as code: `make observability` writes what stands beside this folder."""
+"""Rules and dashboards as code: `make observability` writes the files beside this folder."""

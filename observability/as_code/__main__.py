@@ -1,4 +1,4 @@
-"""python -m as_code [--check]: write the files, or fail where one is not as the code says."""
+"""python -m as_code [--check]: write the files, or fail if one differs from the code."""
 
 import argparse
 import sys
@@ -7,7 +7,7 @@ from as_code.documents import HERE, documents
 
 
 def main() -> int:
-    """0 when all is written, or was as it should be."""
+    """Write or check the files; return 0 on success."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").strip())
     parser.add_argument("--check", action="store_true")
     check = parser.parse_args().check

@@ -1,4 +1,4 @@
-"""Every file that is written from code: its path below observability/, and its text."""
+"""The generated files: each one's path below observability/, and its text."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ MADE = "# Written by `make observability` from observability/as_code; edit that.
 
 
 class _Dumper(yaml.SafeDumper):
-    """Texts of several lines as blocks, so that a query reads as it was written."""
+    """Writes multi-line strings as blocks, so that a query stays readable."""
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
@@ -27,13 +27,13 @@ _Dumper.add_representer(str, _text)
 
 
 def as_yaml(content: Any) -> str:
-    """YAML in the order given."""
+    """Return YAML in the given order."""
     text: str = yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=1000)
     return MADE + text
 
 
 def documents() -> dict[str, str]:
-    """All of them."""
+    """Return all files."""
     slo_groups = slos.groups()
     alerts = yaml.safe_load((HERE / "prometheus/rules/alerts.yaml").read_text())
     return {
@@ -47,7 +47,7 @@ def documents() -> dict[str, str]:
 
 
 def _prometheus_rule(groups: list[Any]) -> dict[str, Any]:
-    """The same rules, as the Prometheus Operator takes them."""
+    """Return the same rules in the form of the Prometheus Operator."""
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",

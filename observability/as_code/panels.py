@@ -1,4 +1,4 @@
-"""The few kinds of panels that the dashboards are made of."""
+"""The kinds of panels in the dashboards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ HEIGHT, STAT_HEIGHT = 8, 4
 
 @dataclass(frozen=True)
 class Query:
-    """PromQL and what its lines are called, {{label}} included."""
+    """PromQL and the legend of its lines, with {{label}}."""
 
     expr: str
     legend: str
@@ -45,7 +45,7 @@ def _thresholds(steps: Sequence[tuple[float | None, str]]) -> dashboard.Threshol
 def lines(
     title: str, about: str, unit: str, *queries: Query, width: int = 12, stacked: bool = False
 ) -> Any:
-    """Lines over time; `about` tells a stranger what is good and what is bad."""
+    """Return a panel of lines over time; `about` explains good and bad values to a newcomer."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -89,9 +89,9 @@ def figure(
     texts: dict[str, str] | None = None,
     named: bool = False,
 ) -> Any:
-    """One figure, coloured by thresholds.
+    """Return a panel of one figure, coloured by thresholds.
 
-    `texts` show words in place of values; `named` shows the legend in place of the value.
+    `texts` replace values by words; `named` shows the legend instead of the value.
     """
     text_mode = kinds.BigValueTextMode.VALUE_AND_NAME if texts else kinds.BigValueTextMode.AUTO
     panel = (
@@ -119,7 +119,7 @@ def figure(
 
 
 def board(uid: str, title: str, about: str, rows: Sequence[tuple[str, Sequence[Any]]]) -> Any:
-    """A dashboard of titled rows, each row's panels from left to right."""
+    """Return a dashboard of titled rows, each row's panels from left to right."""
     made = (
         dashboard.Dashboard(title)
         .uid(uid)

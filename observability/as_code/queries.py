@@ -1,4 +1,4 @@
-"""PromQL that several dashboards ask in the same way."""
+"""PromQL that several dashboards share."""
 
 from as_code.panels import Query
 

@@ -1,8 +1,8 @@
-"""The three promises as service level objectives, and the alerts on how fast they are broken.
+"""The three service level objectives, and the alerts on the rate at which they are violated.
 
-Burn rates and windows are those of the Site Reliability Workbook, chapter 5, table 5-8: a page
-when 2 % of a month's budget goes within an hour or 5 % within six, a ticket when 10 % goes
-within three days. The short window lets an alert end soon after its cause.
+Burn rates and windows are those of the Site Reliability Workbook, chapter 5, table 5-8: a page when
+2 % of a month's budget is used within an hour or 5 % within six, a ticket when 10 % is used within
+three days. The short window lets an alert end soon after its cause.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
 
 @dataclass(frozen=True)
 class Slo:
-    """`bad_ratio` is PromQL with WINDOW in it; `alert` begins the names of its two alerts."""
+    """An objective. `bad_ratio` is PromQL with WINDOW in it; `alert` prefixes its two alerts."""
 
     name: str
     alert: str
@@ -57,7 +57,7 @@ SLOS = (
 
 
 def groups() -> list[dict[str, Any]]:
-    """The rule groups: ratios by window, then the alerts on them."""
+    """Return the rule groups: ratios by window, then the alerts on them."""
     return [
         {
             "name": "slo-ratios",

@@ -1,1 +1,1 @@
-"""A system with a life of its own, so that dashboards have something to show."""
+"""A system under a simulated load, so that dashboards show data."""

@@ -1,8 +1,8 @@
 """python -m demo: run the local system under a realistic load until Ctrl-C.
 
-It has a database of its own, which ends with it. Workers are killed now and then, and payments of
-one account fail, so that there are retries and dead letters. With --preview FOLDER: on free ports,
-for --seconds, followed by a picture of each dashboard from Prometheus, which must be installed.
+Its database is temporary. Workers are killed now and then, and payments of one account fail, which
+causes retries and dead letters. With --preview FOLDER: on free ports, for --seconds, followed by a
+picture of each dashboard from Prometheus, which must be installed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rate", type=float, default=40.0, help="payments a second")
-    parser.add_argument("--seconds", type=float, help="end by itself after so long")
+    parser.add_argument("--seconds", type=float, help="end after so many seconds")
     parser.add_argument(
         "--data-dir",
         type=Path,
@@ -58,7 +58,7 @@ def _demonstrate(arguments: argparse.Namespace) -> None:
         refuse_taken({"PROMETHEUS_PORT": _prometheus_port()})
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="payments-demo-")))
-        folder.chmod(0o711)  # So that an unprivileged Postgres can walk in.
+        folder.chmod(0o711)  # Lets an unprivileged Postgres enter it.
         environ = {"DATA_DIR": str(arguments.data_dir or folder / "data")}
         system = stack.enter_context(running_system(environ | (_free_ports() if preview else {})))
         let_settlements_fail(system.settings)

@@ -1,4 +1,4 @@
-"""A load as a busy day has it: waves, bursts, a few hot accounts, and clients that err."""
+"""The load of a busy day: waves, bursts, a few hot accounts, and invalid requests."""
 
 import asyncio
 import math
@@ -16,14 +16,14 @@ BURST_EVERY_SECONDS = 20.0
 BURST_REQUESTS = 3  # Of a thousand payments each.
 HOT_ACCOUNTS = 3
 ACCOUNTS = 400
-FLAKY_ACCOUNT = "flaky"  # Where system.py lets settlements fail, on a throw-away database only.
-UNDER_WAY_MAX = 100  # A slow API is not buried.
+FLAKY_ACCOUNT = "flaky"  # system.py makes its settlements fail, on a temporary database only.
+UNDER_WAY_MAX = 100  # A slow API is not flooded.
 
 _random = random.Random()  # noqa: S311 - it plays.
 
 
 def some_payment() -> dict[str, str]:
-    """Of a hundred: three negative, two zero, five with a discrepancy, thirty for hot accounts."""
+    """Return a payment: of 100, 3 negative, 2 zero, 5 with a discrepancy, 30 on hot accounts."""
     whole = _random.randint(1, 900)
     dice = _random.random()
     cents = f"{_random.choice((0, 20, 50, 99)):02d}"
@@ -79,7 +79,7 @@ async def _look_at_the_page(ui_url: str) -> None:
 
 
 async def _follow(client: httpx.AsyncClient) -> None:
-    """An event stream, read as a client of ours would."""
+    """Read an event stream, as a client does."""
     while True:
         try:
             async with client.stream("GET", "/payments/events", timeout=None) as stream:
@@ -90,7 +90,7 @@ async def _follow(client: httpx.AsyncClient) -> None:
 
 
 async def _quietly(work: Coroutine[Any, Any, None]) -> None:
-    with suppress(httpx.HTTPError):  # What fails shows on the dashboards.
+    with suppress(httpx.HTTPError):  # Failures show on the dashboards.
         await work
 
 

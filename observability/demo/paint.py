@@ -1,9 +1,8 @@
-"""Paint every dashboard as Grafana would show it, from a running Prometheus: one PNG each.
+"""Draw every dashboard as Grafana shows it, from a running Prometheus: one PNG each.
 
     python paint.py PROMETHEUS_URL FOLDER BEGIN END
 
-BEGIN and END are in Unix time.
-Needs matplotlib and nothing of ours but the dashboards' JSON.
+BEGIN and END are in Unix time. Needs only matplotlib and the dashboards' JSON.
 """
 
 import json
@@ -33,7 +32,7 @@ LEGEND_ROOM = 1.3  # Above the lines, so that the legend hides none of them.
 
 
 def get(url: str, path: str, **parameters: str) -> list[Any]:
-    """The result of a query."""
+    """Return the result of a query."""
     query = urllib.parse.urlencode(parameters)
     with urllib.request.urlopen(f"{url}/api/v1/{path}?{query}", timeout=20) as answer:  # noqa: S310
         result: list[Any] = json.load(answer)["data"]["result"]
@@ -41,14 +40,14 @@ def get(url: str, path: str, **parameters: str) -> list[Any]:
 
 
 def legend(pattern: str, labels: dict[str, str]) -> str:
-    """ "{{status}}" with the label's value in place."""
+    """Return the legend with the labels' values: "{{status}}" becomes "completed"."""
     for name, value in labels.items():
         pattern = pattern.replace("{{" + name + "}}", value)
     return pattern
 
 
 def show(value: float, unit: str) -> str:
-    """A value as a person reads it."""
+    """Return a value in readable form."""
     if math.isnan(value):
         return "–"
     if unit == "s":
@@ -69,7 +68,7 @@ def show(value: float, unit: str) -> str:
 
 
 def paint_lines(axes: Axes, panel: dict[str, Any], url: str, begin: float, end: float) -> None:
-    """The panel's queries over time."""
+    """Draw the panel's queries over time."""
     unit = panel["fieldConfig"]["defaults"]["unit"]
     custom = panel["fieldConfig"]["defaults"].get("custom", {})
     stacked = custom.get("stacking", {}).get("mode") == "normal"
@@ -120,7 +119,7 @@ def _draw(axes: Axes, drawn: list[tuple[str, list[float], list[float]]], *, stac
 
 
 def paint_figures(axes: Axes, panel: dict[str, Any], url: str, end: float) -> None:
-    """The panel's latest values, each on the colour of its threshold."""
+    """Draw the panel's latest values, each on the colour of its threshold."""
     defaults = panel["fieldConfig"]["defaults"]
     steps = defaults["thresholds"]["steps"]
     target = panel["targets"][0]
@@ -160,7 +159,7 @@ def paint_figures(axes: Axes, panel: dict[str, Any], url: str, end: float) -> No
 
 
 def paint_board(board: dict[str, Any], url: str, begin: float, end: float) -> Any:
-    """The whole dashboard, each panel where its grid position says."""
+    """Draw the whole dashboard, each panel at its grid position."""
     height = max(p["gridPos"]["y"] + p["gridPos"]["h"] for p in board["panels"])
     width_inches, height_inches = 24 * COLUMN_INCHES, height * ROW_INCHES + 0.6
     figure = plt.figure(figsize=(width_inches, height_inches), facecolor=BACKGROUND)
@@ -217,7 +216,7 @@ def paint_board(board: dict[str, Any], url: str, begin: float, end: float) -> An
 
 
 def main() -> None:
-    """Paint them all."""
+    """Draw all dashboards."""
     url, folder, begin, end = sys.argv[1], Path(sys.argv[2]), *map(float, sys.argv[3:5])
     folder.mkdir(parents=True, exist_ok=True)
     for path in sorted(DASHBOARDS.glob("*.json")):

@@ -1,4 +1,4 @@
-"""A real Prometheus with our own rules, aimed at processes on this machine."""
+"""A real Prometheus with our own rules, which scrapes processes on this machine."""
 
 import json
 import shutil
@@ -22,13 +22,13 @@ STOP_SECONDS_MAX = 20.0
 
 @dataclass
 class Prometheus:
-    """A running server. `at` is the moment, in Unix time, that queries look at; None is now."""
+    """A running server. Queries look at the moment `at`, in Unix time; None is now."""
 
     url: str
     at: float | None = None
 
     def get(self, path: str, **parameters: str) -> Any:
-        """The `data` of an API answer. Raises ValueError where Prometheus refuses the query."""
+        """Return the `data` of an API answer. Raises ValueError if Prometheus rejects the query."""
         query = urllib.parse.urlencode(parameters)
         url = f"{self.url}/api/v1/{path}?{query}"
         try:
@@ -38,19 +38,19 @@ class Prometheus:
             raise ValueError(f"{parameters}: {error.read().decode()}") from None
 
     def query(self, expr: str) -> list[Any]:
-        """The samples of an instant query."""
+        """Return the samples of an instant query."""
         moment = {} if self.at is None else {"time": str(self.at)}
         samples: list[Any] = self.get("query", query=expr, **moment)["result"]
         return samples
 
 
 def program() -> str | None:
-    """Where Prometheus is, if it is."""
+    """Return the path of Prometheus, or None."""
     return shutil.which("prometheus")
 
 
 def configuration(targets: Mapping[str, Sequence[int]], scrape_seconds: int) -> str:
-    """Our prometheus.yaml, its targets by DNS replaced by ports of this machine."""
+    """Return our prometheus.yaml with this machine's ports in place of DNS targets."""
     config = yaml.safe_load((OBSERVABILITY / "prometheus/prometheus.yaml").read_text())
     config["global"] = {
         "scrape_interval": f"{scrape_seconds}s",

@@ -1,4 +1,4 @@
-"""`make up` as a child, and beside it workers of ours that die now and then."""
+"""`make up` as a child, with additional workers that are killed now and then."""
 
 import os
 import random
@@ -43,13 +43,13 @@ ALTER TABLE recon_jobs ALTER COLUMN max_attempts SET DEFAULT 4;"""
 
 @dataclass(frozen=True)
 class Running:
-    """Where everything listens."""
+    """The addresses of the running services."""
 
     settings: LocalSettings
     worker_ports: tuple[int, ...]
 
     def targets(self) -> dict[str, list[int]]:
-        """The ports to scrape, by job."""
+        """Return the ports to scrape, by job."""
         return {
             "payments-api": [self.settings.api_port],
             "recon-worker": list(self.worker_ports),

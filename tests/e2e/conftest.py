@@ -24,7 +24,7 @@ WAYS = {"0": ["processes"], "1": ["images"], "both": ["processes", "images"]}
 
 def pytest_configure(config: pytest.Config) -> None:
     """Decide, once, what the scenarios run on."""
-    # A runner's SIGTERM tidies up as Ctrl-C does: pytest by itself would just end.
+    # A runner's SIGTERM cleans up as Ctrl-C does; by default pytest would just end.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     problem = engine_problem()
     required = "engine" in os.environ.get("REQUIRE", "").split(",")

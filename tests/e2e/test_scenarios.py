@@ -159,7 +159,7 @@ def _pay_while(deployment: Deployment, disturb: Callable[[], None]) -> dict[str,
     with ThreadPoolExecutor(8) as pool:
         customers = [pool.submit(customer, number) for number in range(8)]
         try:
-            # Postgres restarts quicker than eight clients are made: then nobody would be disturbed.
+            # Postgres restarts faster than eight clients are created, so none would be disturbed.
             deadline = time.monotonic() + UNDER_WAY_SECONDS_MAX
             while len(accepted) < len(customers) and time.monotonic() < deadline:
                 time.sleep(0.01)

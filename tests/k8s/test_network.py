@@ -176,7 +176,7 @@ def test_only_the_page_has_a_way_in_from_outside() -> None:
 
 
 def test_a_policy_selects_pods_that_exist() -> None:
-    """A label that nobody carries is an arrow that nobody has."""
+    """A policy for a label that no pod has would allow nothing."""
     for components in ((), FULLEST, ("observability",)):
         objects = combination(components)
         carried = {

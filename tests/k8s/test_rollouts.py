@@ -56,7 +56,7 @@ def test_a_server_leaves_its_service_before_it_stops(workload: Workload) -> None
     drain = "PAYMENTS_API_DRAIN_SECONDS" if api else "PAYMENTS_UI_DRAIN_SECONDS"
     wait = pre_stop_seconds(workload)
     assert wait >= ENDPOINTS_SECONDS
-    # Whoever asks for readiness by himself has one period to notice.
+    # A load balancer that polls readiness has one period to notice.
     assert float(settings[delay]) >= workload.container["readinessProbe"]["periodSeconds"]
     stopping = wait + float(settings[delay]) + float(settings[drain])
     assert workload.pod["terminationGracePeriodSeconds"] >= stopping + SPARE_SECONDS

@@ -41,7 +41,7 @@ READS: dict[str, tuple[type[BaseSettings], ...]] = {
 # What OpenTelemetry and asyncpg read by themselves.
 READ_BY_LIBRARIES = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "PGSSLMODE", "PGSSLROOTCERT"}
 # Settings that no manifest sets, each because its default is right on a cluster too. A new setting
-# belongs here or into a manifest: somebody has to have thought of it.
+# belongs here or into a manifest, by a deliberate decision.
 DEFAULT_IS_RIGHT = {
     "PG_PORT": "every manifest sets DATABASE_URL",
     "PAYMENTS_API_HOST": "the image's: every address of the container",

@@ -130,7 +130,7 @@ CREATE TABLE IF NOT EXISTS alembic_version (
 # which takes an advisory lock, at its first write to this table.
 LOCK = "LOCK TABLE alembic_version IN SHARE ROW EXCLUSIVE MODE"
 # Revisions add constraints NOT VALID: reading a large table under the lock of ADD CONSTRAINT would
-# stop payments. This reads it afterwards, in a transaction of its own, and blocks no write.
+# stop payments. This reads it afterwards, in a separate transaction, and blocks no write.
 VALIDATE_CONSTRAINTS = """
 DO $$
 DECLARE
@@ -172,7 +172,7 @@ async def _refuse_unfit_database(engine: AsyncEngine) -> None:
 
 
 async def _make_version_table(engine: AsyncEngine) -> None:
-    """Make the table that migrations lock, in a transaction of its own."""
+    """Create the table that migrations lock, in a separate transaction."""
     try:
         async with engine.begin() as connection:
             there = await connection.scalar(text("SELECT to_regclass('alembic_version')"))

@@ -34,11 +34,11 @@ CHECKS = (
 
 
 class CheckFailed(Exception):
-    """A check failed; the message says what was expected and what was found."""
+    """A check failed; the message states the expected and the actual value."""
 
 
 class Validation:
-    """One run, with an account and a key of its own, so that runs do not interfere."""
+    """One run, with its own account and key, so that runs do not interfere."""
 
     def __init__(self, api: httpx.AsyncClient, database: "asyncpg.Connection[Any]") -> None:
         self.api = api

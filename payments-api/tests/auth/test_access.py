@@ -346,7 +346,7 @@ async def test_while_postgres_is_away_keys_count_for_their_lifetime_then_503(
         client = app.test_client()
 
         async def code(sent: str) -> tuple[int, str]:
-            # A body that is no JSON: whoever comes past the check is told so, without Postgres.
+            # A body that is no JSON: a request that passes the check gets 415, without Postgres.
             answer = await client.post("/payments", data=b"{", headers=_bearer(sent))
             return answer.status_code, (await answer.get_json(force=True))["code"]
 
@@ -357,7 +357,7 @@ async def test_while_postgres_is_away_keys_count_for_their_lifetime_then_503(
         assert (await code(key))[0] == 415
         database_proxy.cut()
         assert (await code(key))[0] == 415
-        # Nobody can tell whether this one was made a moment ago.
+        # Without Postgres it is unknown whether this key was created a moment ago.
         assert await code(new_key()) == (503, "database_unavailable")
 
         async def ends(status: int) -> None:

@@ -210,7 +210,7 @@ async def _sees_its_own(party: Party) -> None:
         assert detail["accountId"] == made["accountId"]
         _, found = await party.ask(f"/payments?idempotencyKey={quote(key)}")
         assert [p["id"] for p in found["payments"]] == [made["id"]]
-        # What is counted or summed over all tenants is nobody's to see.
+        # No tenant may see counts and sums over all tenants.
         assert detail["job"] is None
         for leg in detail["ledgerEntries"]:
             assert leg["id"] is None

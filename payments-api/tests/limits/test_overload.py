@@ -91,7 +91,7 @@ async def _post(http: httpx.AsyncClient) -> httpx.Response:
 
 @pytest.fixture
 async def overloaded(serve_api: Any, database_url: str) -> Any:
-    """An API that takes 20 requests at once, its writing blocked; and what lets it go on."""
+    """Run an API that admits 20 requests, its writes blocked, and the function to unblock it."""
     served = await serve_api(requests_max=20)
     blocker = await asyncpg.connect(database_url)
     await blocker.execute("BEGIN; LOCK TABLE payments IN EXCLUSIVE MODE")

@@ -1,4 +1,4 @@
-"""A backup's files: the dump, and beside it a manifest that says what it holds."""
+"""A backup's files: the dump, and a manifest that describes its content."""
 
 import hashlib
 import json

@@ -28,7 +28,7 @@ def add_commands(verbs: Any) -> None:
         "--replace", metavar="NAME", help="the database's name, if it holds payments already"
     )
     drilling = verbs.add_parser(
-        "drill", help="restore a backup on a server of its own, and audit it"
+        "drill", help="restore a backup on a temporary server, and audit it"
     )
     for parser in (restoring, drilling):
         parser.add_argument("dump", nargs="?", type=Path, help="the file (default: the newest)")

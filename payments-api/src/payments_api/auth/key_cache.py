@@ -1,6 +1,6 @@
 """A cache of all API keys in each process, reloaded every two seconds.
 
-Checking a key is a look-up and a hash; no request waits for a query of its own. Unknown keys are
+Checking a key is a look-up and a hash; no request waits for its own query. Unknown keys are
 looked up together, at most once a second.
 """
 

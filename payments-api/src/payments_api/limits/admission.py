@@ -1,7 +1,7 @@
 """Admission control: reject rate-limited and excess requests before they use resources.
 
 An ASGI layer around everything else, so that a rejection costs little more than its parsing: no
-routing, no body, no log line for each. It counts what it refuses, and logs a summary once a second.
+routing, no body, no log line for each. It counts refusals, and logs a summary once a second.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from payments_core.http.telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS
 # The routes that admission control limits. Probes, documents and operators' routes are exempt:
 # an operator who investigates an overload must get in.
 LIMITED = ("/payments", "/accounts/")
-STREAM = "/payments/events"  # Open for hours: bounded by a limit of its own.
+STREAM = "/payments/events"  # Open for hours: bounded by a separate limit.
 CREATING = frozenset({"/payments", "/payments/batch"})
 WRITES_LEAST, READS_LEAST = 64, 32
 # Of a refused request's body; a longer one costs its client the connection.

@@ -90,7 +90,7 @@ class _Body:
         return len(self.data) <= BODY_MAX_BYTES
 
     async def receive_again(self) -> Any:
-        """Receive what was read, then the rest: ASGI's `receive` for the inner app."""
+        """Receive the bytes that were read, then the rest: ASGI's `receive` for the inner app."""
         if not self._replayed:
             self._replayed = True
             more = not self._complete

@@ -57,7 +57,7 @@ CREATE_RECORDED = _CREATE.format(
 )""",
 )
 
-# A statement of its own: a transaction that made the first one skip a key may have committed.
+# A separate statement: a transaction that made the first one skip a key may have committed.
 FIND = """
 SELECT idempotency_key, request_fingerprint, id, account_id, amount, currency, description,
        created_at, reference, coalesce(metadata::text, '{}'), source

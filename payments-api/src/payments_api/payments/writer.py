@@ -89,7 +89,7 @@ class PaymentWriter:
         return [outcomes[index] for index in range(len(payments))]
 
     async def replay(self, payments: Sequence[NewPayment]) -> dict[str, Creation]:
-        """Return by key what was stored for exactly these payments earlier; store nothing.
+        """Return by key the earlier outcome of exactly these payments; store nothing.
 
         Raises DatabaseUnavailable.
         """

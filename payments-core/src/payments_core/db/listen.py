@@ -76,7 +76,7 @@ async def _follow(
     while not closed.is_set():
         try:
             # Not wait_for: before Python 3.12 it swallows a cancellation that comes with the end
-            # of what it waits for.
+            # of the awaited task.
             async with asyncio.timeout(HEARTBEAT_SECONDS):
                 await closed.wait()
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""Log lines written by a thread of their own: a full pipe never stops the event loop.
+"""Log lines written by a separate thread: a full pipe never stops the event loop.
 
 Lines wait in a bounded queue. What finds no room, and what a closed pipe refuses, is counted and
 dropped; the number is logged as soon as lines are written again.

@@ -111,7 +111,7 @@ class TelemetrySettings(BaseSettings):
 class LinkedOr(Sampler):
     """Records a root span that links a recorded one, regardless of `other`.
 
-    A worker's batch span begins a trace of its own: without this, the payment that is traced
+    A worker's batch span begins a separate trace: without this, the payment that is traced
     would seldom find the batch that settled it.
     """
 

@@ -95,7 +95,7 @@ ledger_seals = Table(
         name="seal_has_a_digest_a_result",
     ),
 )
-# How far running workers have verified the seals again, and what they found (one row).
+# The progress and the finding of the workers' continuous verification of seals (one row).
 seal_verification = Table(
     "seal_verification",
     metadata,

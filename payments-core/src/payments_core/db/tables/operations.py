@@ -43,7 +43,7 @@ operator_actions = Table(
     CheckConstraint("length(reason) <= 1000", name="reason_has_1000_chars_at_most"),
 )
 
-# A worker's heartbeat, and what it settled in each ten seconds: for people and dashboards.
+# A worker's heartbeat, and its settled payments per ten seconds: for people and dashboards.
 workers = Table(
     "workers",
     metadata,
