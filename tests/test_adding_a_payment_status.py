@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from payments_core.db.schema_version import SCHEMA_REVISION
 from testkit.working_copy import ROOT, copy_tree, environment_of
 
 TUTORIALS = ROOT / "docs" / "tutorials"
@@ -28,22 +27,14 @@ AFFECTED = (
     "payments-ui/tests/payments/test_view.py",
 )
 SECONDS_MAX = 280
+(APPLY,) = re.findall(r"```bash\n(.*?)make openapi\n```", TEXT, re.DOTALL)
 REFRESH = f"""
-{PATCH.relative_to(ROOT)} no longer fits the tree. In a clean tree:
-  git apply --3way {{patch}}
+The tutorial's patch no longer fits the tree. In a clean tree, with bash:
+{APPLY.replace("git apply", "git apply --3way")}
   (resolve the conflicts, and git add the files)
-  git diff --cached --unified=1 --output={PATCH.relative_to(ROOT)}
-  git apply --reverse --index {PATCH.relative_to(ROOT)}
+git diff --cached --unified=1 | sed "s/$newest/0015/g; s/$next/0016/g" >/tmp/refreshed.patch
+git reset --hard && cp /tmp/refreshed.patch {PATCH.relative_to(ROOT)}
 """
-
-
-def _patch() -> str:
-    """Return the patch with the revision's number moved behind the newest one."""
-    text = PATCH.read_text()
-    (number,) = re.findall(r'^\+revision = "(\d{4})"$', text, re.MULTILINE)
-    before = f"{int(number) - 1:04}"
-    following = f"{int(SCHEMA_REVISION) + 1:04}"
-    return text.replace(number, following).replace(before, SCHEMA_REVISION)
 
 
 def _run(tree: Path, *command: str, hint: str = "") -> str:
@@ -73,9 +64,7 @@ def changed_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy of the tree with the patch applied and the generated files written."""
     tree = tmp_path_factory.mktemp("tutorial") / "tree"
     copy_tree(tree)
-    patch = tree.with_name("next.patch")
-    patch.write_text(_patch())
-    _run(tree, "git", "apply", str(patch), hint=REFRESH.format(patch=patch))
+    _run(tree, "bash", "-eo", "pipefail", "-c", APPLY, hint=REFRESH)
     document = _run(tree, sys.executable, "-m", "payments_api", "openapi")
     (tree / "docs" / "openapi.json").write_text(document)
     _run(tree, sys.executable, "payments-ui/generate_api_types.py")
@@ -83,7 +72,7 @@ def changed_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_tutorial_says_how_many_files_it_touches(changed_tree: Path) -> None:
-    files = set(re.findall(r"^\+\+\+ b/(.+)$", _patch(), re.MULTILINE))
+    files = set(re.findall(r"^\+\+\+ b/(.+)$", PATCH.read_text(), re.MULTILINE))
     new = {name for name in files if not (ROOT / name).exists()}
     assert not files & {str(path) for path in GENERATED}
     for path in GENERATED:
