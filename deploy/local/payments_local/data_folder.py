@@ -75,7 +75,8 @@ def is_initialised(pgdata: Path, major: str) -> bool:
     found = (pgdata / "PG_VERSION").read_text().strip()
     if found != major:
         raise LocalError(
-            f"{pgdata} was made by PostgreSQL {found or '?'}, this is {major}: {_way_out(pgdata)}"
+            f"{pgdata} was made by PostgreSQL {found or '?'}, this is {major}: keep its payments"
+            f" as in docs/operations/postgres-upgrade.md, {_way_out(pgdata)}"
         )
     _refuse_wrong_owner_or_mode(pgdata, status)
     return True

@@ -193,7 +193,8 @@ def break_the_configuration(pgdata: Path) -> None:
 BROKEN: dict[Callable[[Path], None], str] = {
     make_foreign: "is not a PostgreSQL data folder: move it away, or choose another",
     make_a_file: "is not a folder: move it away",
-    make_old: "was made by PostgreSQL 15, this is 18: empty it with `make reset`",
+    make_old: "was made by PostgreSQL 15, this is 18: keep its payments as in"
+    " docs/operations/postgres-upgrade.md, empty it with `make reset`",
     lose_the_version: "is not a PostgreSQL data folder: empty it with `make reset`",
     open_to_all: "is open to other users, which PostgreSQL refuses: chmod 700",
     lose_the_control_file: "could not open file",

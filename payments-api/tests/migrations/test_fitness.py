@@ -46,6 +46,21 @@ async def test_another_version_of_the_collation_is_refused(server: Sql, other_ur
     assert "\n" not in str(refusal.value)
 
 
+async def test_once_its_indexes_are_rebuilt_the_database_is_accepted(
+    server: Sql, other_url: str
+) -> None:
+    await server.execute("CREATE DATABASE other")
+    await migrate(other_url)
+    await server.execute("UPDATE pg_database SET datcollversion = '0' WHERE datname = 'other'")
+    with pytest.raises(CommandError, match="REINDEX"):
+        await migrate(other_url)
+    other = await asyncpg.connect(other_url)
+    await other.execute("REINDEX DATABASE CONCURRENTLY other")
+    await other.execute("ALTER DATABASE other REFRESH COLLATION VERSION")
+    await other.close()
+    await migrate(other_url)
+
+
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
 async def test_other_defaults_do_not_reach_our_sessions(
     server: Sql, other_url: str, isolation: str
