@@ -29,6 +29,14 @@ def test_it_comes_up_from_built_images_in_half_a_minute(system: Composed) -> Non
     assert system.up_seconds < UP_SECONDS_PROMISED * max(1.0, processes_per_core)
 
 
+def test_a_first_start_leaves_no_error_in_postgres_log(system: Composed) -> None:
+    """The second in its module: later tests kill and restart."""
+    log = system.compose("logs", "--no-log-prefix", "postgres")
+    assert "ready to accept connections" in log
+    levels = ("WARNING:", "ERROR:", "FATAL:", "PANIC:")
+    assert [line for line in log.splitlines() if any(level in line for level in levels)] == []
+
+
 def test_make_validate_passes_against_it(system: Composed) -> None:
     said = system.run("make", "--no-print-directory", "validate")
     assert "ALL VALIDATION CHECKS PASSED" in said

@@ -16,9 +16,10 @@ from payments_core.db.engine import create_engine, server_settings
 from payments_local.ports import free_port
 from payments_local.postgres import running_postgres
 from payments_local.settings import REPOSITORY
-from testkit.database.backlog import add_simple
+from testkit.database.backlog import Sql, add_simple
 from testkit.database.ledger_model import assert_audit_is_clean
 from testkit.database.pgbouncer import write_pgbouncer
+from testkit.database.standby import Pair, primary_and_standby
 from testkit.deployments.k8s_manifests import FULLEST, combination, one
 from testkit.deployments.postgres_container import engine_problem
 from testkit.waiting import until
@@ -27,6 +28,8 @@ from testkit.worker.own_system import running_worker
 IMAGE = "payments-airgap/pgbouncer:test"
 DOCKERFILE = REPOSITORY / "tests" / "k8s" / "pgbouncer.Dockerfile"
 PAYMENTS = 2_000
+FAILOVER_SECONDS = 4.0
+BACK_WITHIN_SECONDS = 5.0
 
 OBJECTS = combination(FULLEST)
 POOLER = one(OBJECTS, "Pooler", "payments-db-pooler")["spec"]["pgbouncer"]
@@ -94,16 +97,54 @@ async def test_workers_settle_behind_pgbouncer_in_transaction_mode(
             running_worker(url, poll_only=True, audit_interval_seconds=0),
         ):
             await add_simple(sql, PAYMENTS)
-
-            async def all_settled() -> bool:
-                query = "SELECT count(*) FROM payments WHERE status = 'completed'"
-                return bool(await sql.fetchval(query) == PAYMENTS)
-
-            await until(all_settled, 60)
+            await until_settled(sql, PAYMENTS)
         await sql.close()
         engine = create_engine(server.url, application_name="test", pool_size=2)
         await assert_audit_is_clean(engine)
         await engine.dispose()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    """A pair of a test's own, since a failover cannot be undone."""
+    with primary_and_standby() as pair:
+        yield pair
+
+
+async def test_workers_behind_it_work_again_within_5_s_of_a_failover(
+    image: str, pair: Pair, tmp_path: Path
+) -> None:
+    """The address leads nowhere for a while, so PgBouncer's logins fail before the promotion."""
+    with pgbouncer(image, tmp_path, pair.address.port) as port:
+        sql = await asyncpg.connect(pair.primary.url)
+        for statement in CLUSTER["bootstrap"]["initdb"]["postInitSQL"]:
+            if not statement.startswith("CREATE ROLE"):  # The migration has created them.
+                await sql.execute(statement)
+        url = f"postgresql://payments_worker@127.0.0.1:{port}/payments"
+        await until_it_answers(url)
+        async with running_worker(url, poll_only=True, audit_interval_seconds=0):
+            await add_simple(sql, 100)
+            await until_settled(sql, 100)
+            await sql.close()
+            await pair.until_caught_up()
+            pair.primary.crash()
+            pair.address.cut()
+            await asyncio.sleep(FAILOVER_SECONDS)
+            await pair.promote()
+            pair.move_address_to(pair.standby)
+            sql = await asyncpg.connect(pair.standby.url)
+            await add_simple(sql, 100)
+            async with asyncio.timeout(BACK_WITHIN_SECONDS):
+                await until_settled(sql, 200)
+            await sql.close()
+
+
+async def until_settled(sql: Sql, payments: int) -> None:
+    async def all_settled() -> bool:
+        query = "SELECT count(*) FROM payments WHERE status = 'completed'"
+        return bool(await sql.fetchval(query) == payments)
+
+    await until(all_settled, 60)
 
 
 async def until_it_answers(url: str) -> None:
