@@ -30,6 +30,7 @@ API = "http://payments-api:3001"
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
 READY_SECONDS = 300
 SETTLED_SECONDS_MAX = 120
+JSON = ("--output=json",)
 
 
 class Cluster:
@@ -57,9 +58,11 @@ class Cluster:
             self.kubectl("rollout", "status", f"deployment/{name}", limit)
 
     @contextmanager
-    def load(self, seconds: float, tries: int) -> Iterator[dict[str, Any]]:
-        """Payments while the block runs; what came of them is in the dictionary afterwards."""
-        command = ["exec", "--stdin", "deployment/payments-ui", "--", "python", "-"]
+    def load(
+        self, seconds: float, tries: int, pod: str = "deployment/payments-ui"
+    ) -> Iterator[dict[str, Any]]:
+        """Pay from that pod while the block runs; fill the dictionary with the outcome."""
+        command = ["exec", "--stdin", pod, "--", "python", "-"]
         running = subprocess.Popen(
             [str(kubectl()), "--namespace=payments", *command, API, str(seconds), str(tries)],
             stdin=subprocess.PIPE,
@@ -183,11 +186,13 @@ def test_applying_again_changes_nothing(cluster: Cluster) -> None:
     assert generations() == before
 
 
-def test_a_rollout_of_the_api_loses_no_request(cluster: Cluster) -> None:
+def test_a_release_under_load_fails_no_request(cluster: Cluster) -> None:
     with cluster.load(seconds=90, tries=1) as result:
         time.sleep(5)
-        cluster.kubectl("rollout", "restart", "deployment/payments-api")
-        cluster.kubectl("rollout", "status", "deployment/payments-api", "--timeout=300s")
+        for name in ("payments-api", "recon-worker"):  # The load runs in a pod of the page.
+            cluster.kubectl("rollout", "restart", f"deployment/{name}")
+        for name in ("payments-api", "recon-worker"):
+            cluster.kubectl("rollout", "status", f"deployment/{name}", "--timeout=300s")
     assert result["failed"] == []
     cluster.assert_all_is_right(result)
 
@@ -201,6 +206,68 @@ def test_killed_pods_lose_nothing_and_do_nothing_twice(cluster: Cluster) -> None
     assert result["failed"] == []
     cluster.wait_until_ready()
     cluster.assert_all_is_right(result)
+
+
+def test_a_drain_of_each_node_loses_nothing(cluster: Cluster) -> None:
+    found = cluster.kubectl(
+        "get", "nodes", "--selector=!node-role.kubernetes.io/control-plane", *JSON
+    )
+    nodes = [node["metadata"]["name"] for node in json.loads(found)["items"]]
+    if len(nodes) < 2:
+        pytest.skip("a drain of the only node leaves no place for the pods")
+    for node in nodes:
+        selector = "--selector=app.kubernetes.io/name=payments-ui"
+        pages = json.loads(cluster.kubectl("get", "pods", selector, *JSON))["items"]
+        elsewhere = [page for page in pages if page["spec"]["nodeName"] != node]
+        pod = f"pod/{elsewhere[0]['metadata']['name']}"
+        options = ("--ignore-daemonsets", "--delete-emptydir-data", "--timeout=300s")
+        try:
+            with cluster.load(seconds=60, tries=600, pod=pod) as result:
+                cluster.kubectl("drain", node, *options)
+        finally:
+            cluster.kubectl("uncordon", node)
+        assert result["failed"] == []
+        cluster.wait_until_ready()
+        cluster.kubectl("rollout", "status", "statefulset/postgres", "--timeout=300s")
+        cluster.assert_all_is_right(result)
+
+
+def test_a_minute_without_postgres_loses_nothing_and_leaves_the_api_ready(
+    cluster: Cluster,
+) -> None:
+    """The load's tries last for two minutes; the API's pods stay in the Service meanwhile."""
+    ready = ("--for=condition=ready", "pod", "--selector=app.kubernetes.io/name=payments-api")
+    with cluster.load(seconds=120, tries=600) as result:
+        time.sleep(5)
+        cluster.kubectl("scale", "statefulset/postgres", "--replicas=0")
+        try:
+            time.sleep(60)
+            cluster.kubectl("wait", *ready, "--timeout=5s")
+        finally:
+            cluster.kubectl("scale", "statefulset/postgres", "--replicas=1")
+        cluster.kubectl("rollout", "status", "statefulset/postgres", "--timeout=300s")
+    assert result["failed"] == []
+    assert result["retried"] > 0
+    cluster.assert_all_is_right(result)
+
+
+def test_an_earlier_release_works_on_this_releases_schema(cluster: Cluster) -> None:
+    """A rollback of the code alone, to the images that EARLIER_TAG names."""
+    tag = os.environ.get("EARLIER_TAG")
+    if not tag:
+        pytest.skip("EARLIER_TAG names no images of an earlier release")
+    try:
+        for name in SERVICES:
+            cluster.kubectl("set", "image", f"deployment/{name}", f"{name}={name}:{tag}")
+        cluster.wait_until_ready()
+        with cluster.load(seconds=20, tries=1) as result:
+            pass
+        assert result["failed"] == []
+        cluster.assert_all_is_right(result)
+    finally:
+        for name in SERVICES:
+            cluster.kubectl("rollout", "undo", f"deployment/{name}")
+        cluster.wait_until_ready()
 
 
 def test_the_network_lets_nothing_else_through(cluster: Cluster) -> None:
