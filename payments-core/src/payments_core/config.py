@@ -37,8 +37,8 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 # Variables that Kubernetes sets for a Service with a service's name.
 _SERVICE_LINK = re.compile(r"SERVICE_(HOST|PORT)|PORT_\d+_(TCP|UDP)")
-# Variables with a service's prefix that other programs read: `validate`, and the fault suite.
-_READ_ELSEWHERE = {"PAYMENTS_API_KEY", "RECON_WORKER_FAULT_POINT"}
+# Variables with a service's prefix that other programs read, such as `validate`.
+_READ_ELSEWHERE = {"PAYMENTS_API_KEY"}
 
 log = logging.getLogger(__name__)
 
