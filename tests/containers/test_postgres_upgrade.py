@@ -1,16 +1,32 @@
-"""Data of another major version of Postgres is told in one line."""
+"""Another major version of Postgres: told in one line, and reached by backup and restore."""
 
+import asyncio
 import subprocess
+import time
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 
+import asyncpg
 import pytest
 import yaml
 
+from payments_api.migrate import migrate
+from payments_core.db.engine import create_engine
+from payments_local.backup.create import create
+from payments_local.backup.restore import restore
+from payments_local.backup.server import Database
+from payments_local.postgres import running_postgres
 from payments_local.settings import REPOSITORY
+from testkit.database.backlog import add_simple, until_completed
+from testkit.database.sealed_ledger import seal_all
+from testkit.worker.own_system import running_worker
 
 pytestmark = pytest.mark.engine
 
 IMAGE = "payments-airgap/postgres:17"
+PAYMENTS = 40
+READY_SECONDS_MAX = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -70,3 +86,45 @@ def test_data_of_the_same_major_version_is_served() -> None:
     done = run_on_data_of("17", composed())
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("postgres (PostgreSQL) 17.")
+
+
+@pytest.fixture
+def older() -> Iterator[str]:
+    """Run PostgreSQL 17 in a container; yield its database's URL."""
+    name = f"payments-test-{uuid.uuid4().hex[:8]}"
+    environ = ("--env", "POSTGRES_HOST_AUTH_METHOD=trust", "--env", "POSTGRES_DB=payments")
+    docker("run", "--detach", "--name", name, *environ, IMAGE)
+    try:
+        deadline = time.monotonic() + READY_SECONDS_MAX
+        while docker("exec", name, "pg_isready", "-q", "-h", "127.0.0.1").returncode != 0:
+            assert time.monotonic() < deadline, docker("logs", name).stderr
+            time.sleep(0.2)
+        address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)
+        yield f"postgresql://postgres@{address.stdout.strip()}:5432/payments"
+    finally:
+        docker("rm", "--force", "--volumes", name)
+
+
+async def settle(url: str) -> None:
+    await migrate(url)
+    sql = await asyncpg.connect(url)
+    async with running_worker(url.replace("postgres@", "payments_worker@")):
+        await add_simple(sql, PAYMENTS)
+        await until_completed(sql, PAYMENTS)
+    await sql.close()
+    engine = create_engine(url, application_name="sealing", pool_size=1)
+    while not await seal_all(engine):  # noqa: ASYNC110 - a transaction elsewhere decides it.
+        await asyncio.sleep(0.05)
+    await engine.dispose()
+
+
+def test_a_backup_of_17_is_restored_on_18_with_its_books_and_seals(
+    older: str, tmp_path: Path
+) -> None:
+    asyncio.run(settle(older))
+    made = create(Database(older), tmp_path, keep=1)
+    assert made.manifest.server_version // 10_000 == 17
+    with running_postgres() as newer:
+        held, _ = restore(made.dump, Database(newer.url))
+        assert Database(newer.url).sql("SHOW server_version_num").startswith("18")
+    assert (held.payments, held.entries, held.sealed) == (PAYMENTS, 2 * PAYMENTS, True)

@@ -1,6 +1,7 @@
 """Restore a backup into a database, checked before it replaces anything."""
 
 import json
+import re
 import tempfile
 import threading
 import time
@@ -23,11 +24,16 @@ from payments_local.backup.server import (
     quoted,
     run,
 )
+from payments_local.postgres import BIN
 from payments_local.programs import reason
 
 MIGRATE_SECONDS_MAX = 3600.0
 SWAP_TRIES_MAX = 10
 ROLES = "'payments_api', 'payments_worker', 'payments_readonly'"
+# Debian's PostgreSQL 17.12 stores an option of its own in each column, which no other build knows.
+FOREIGN_OPTION = re.compile(
+    rb"^ALTER TABLE ONLY \S+ ALTER COLUMN \S+ SET \(pg_attver=\d+\);\n", re.MULTILINE
+)
 COUNTS = """
 SELECT (SELECT count(*) FROM payments) || ' ' || (SELECT count(*) FROM ledger_entries)"""
 
@@ -140,17 +146,33 @@ def _create(database: Database) -> None:
 
 
 def _load(dump: Path, manifest: Manifest, scratch: Database, identity: Path | None) -> None:
-    loading = scratch.program("pg_restore", "--exit-on-error", "--single-transaction")
+    """Load the tables, then their rows, then indexes and triggers. The caller drops a part."""
+    tables = ["--section=pre-data", "--file=-"]
+    reading = [str(BIN / "pg_restore"), *tables]
+    statements = FOREIGN_OPTION.sub(b"", _unpack(dump, manifest, scratch, identity, reading))
+    with tempfile.NamedTemporaryFile(suffix=".sql") as script:
+        script.write(statements)
+        script.flush()
+        options = ("--no-psqlrc", "--quiet", "--single-transaction", "-vON_ERROR_STOP=1")
+        run(scratch.program("psql", *options, f"--file={script.name}"), scratch.environ)
+    rest = ("--section=data", "--section=post-data", "--exit-on-error", "--single-transaction")
+    _unpack(dump, manifest, scratch, identity, scratch.program("pg_restore", *rest))
+
+
+def _unpack(
+    dump: Path, manifest: Manifest, scratch: Database, identity: Path | None, reading: list[str]
+) -> bytes:
+    """Give the decrypted dump to a program; return its output."""
     if not manifest.encrypted:
-        commands = [loading]
+        commands = [reading]
     elif identity is None:
         raise BackupFailed(f"{dump} is encrypted: name the key file with --identity")
     else:
-        commands = [[age(), "--decrypt", "--identity", str(identity)], loading]
+        commands = [[age(), "--decrypt", "--identity", str(identity)], reading]
     with ExitStack() as stack:
         source = stack.enter_context(dump.open("rb"))
         output = stack.enter_context(piped(commands, scratch.environ, source))
-        output.read()
+        return output.read()
 
 
 def _check(scratch: Database, *arguments: str) -> None:
