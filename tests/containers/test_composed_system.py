@@ -17,10 +17,21 @@ UP_SECONDS_PROMISED = 30.0
 
 
 @pytest.fixture(scope="module")
-def system(images: str) -> Iterator[Composed]:
+def composition(images: str) -> Iterator[Composed]:
+    """The system after its first start."""
     with composed(images) as running:
         running.up_seconds = running.up()
+        running.first_log = running.compose("logs", "--no-log-prefix", "postgres")
         yield running
+
+
+@pytest.fixture
+def system(composition: Composed) -> Composed:
+    """The system, started again if another test has stopped or removed it."""
+    up = set(composition.compose("ps", "--services", "--status", "running").split())
+    if not up >= {"postgres", "payments-api", "recon-worker", "payments-ui"}:
+        composition.up()
+    return composition
 
 
 def test_it_comes_up_from_built_images_in_half_a_minute(system: Composed) -> None:
@@ -30,11 +41,11 @@ def test_it_comes_up_from_built_images_in_half_a_minute(system: Composed) -> Non
 
 
 def test_a_first_start_leaves_no_error_in_postgres_log(system: Composed) -> None:
-    """The second in its module: later tests kill and restart."""
-    log = system.compose("logs", "--no-log-prefix", "postgres")
-    assert "ready to accept connections" in log
+    assert "ready to accept connections" in system.first_log
     levels = ("WARNING:", "ERROR:", "FATAL:", "PANIC:")
-    assert [line for line in log.splitlines() if any(level in line for level in levels)] == []
+    assert [
+        line for line in system.first_log.splitlines() if any(level in line for level in levels)
+    ] == []
 
 
 def test_make_validate_passes_against_it(system: Composed) -> None:
@@ -187,8 +198,6 @@ def test_a_stop_ends_every_service_by_itself(system: Composed) -> None:
 
 
 def test_down_keeps_the_data_and_down_v_does_not(system: Composed) -> None:
-    """The last test of its module: it removes the system."""
-    system.up()
     assert system.post("kept", "3.00").status_code == 201
     eventually("the balance", lambda: system.balance("kept") == "3.00")
     system.compose("down")

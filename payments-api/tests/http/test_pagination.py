@@ -31,7 +31,8 @@ CURSOR = "oaQvKANgmGwtG0Jg8c-Jwjc"
 
 
 def test_a_filter_has_the_names_and_texts_of_earlier_releases() -> None:
-    assert FILTER.named_values() == NAMED_VALUES
+    narrowing = {name: value for name, value in FILTER.named_values().items() if value is not None}
+    assert narrowing == {name: value for name, value in NAMED_VALUES.items() if value is not None}
 
 
 def test_a_cursor_of_an_earlier_release_is_read() -> None:

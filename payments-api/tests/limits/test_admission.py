@@ -48,6 +48,7 @@ def _count(name: str, **labels: str) -> float:
     ("method", "path", "payments"),
     [
         ("GET", "/payments", 0),
+        ("GET", "/accounts", 0),
         ("GET", "/accounts/acc_1/balance", 0),
         ("POST", "/payments", 1),
         ("POST", "/payments/batch", 1),

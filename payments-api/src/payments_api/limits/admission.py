@@ -23,7 +23,7 @@ from payments_core.http.telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS
 
 # The routes that admission control limits. Probes, documents and operators' routes are exempt:
 # an operator who investigates an overload must get in.
-LIMITED = ("/payments", "/accounts/")
+LIMITED = ("/payments", "/accounts")
 STREAM = "/payments/events"  # Open for hours: bounded by a separate limit.
 CREATING = frozenset({"/payments", "/payments/batch"})
 WRITES_LEAST, READS_LEAST = 64, 32

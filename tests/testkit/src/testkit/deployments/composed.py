@@ -51,7 +51,7 @@ class Composed:
         self.pg_port, self.api_port, self.worker_port, self.ui_port = (
             free_port() for _ in range(4)
         )
-        self.up_seconds = 0.0
+        self.up_seconds, self.first_log = 0.0, ""
         self.environ = {
             **os.environ,
             "COMPOSE_PROJECT_NAME": self.project,
