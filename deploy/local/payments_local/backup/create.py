@@ -1,13 +1,7 @@
 """Make a backup: a consistent dump, checked, with a manifest; then delete the oldest."""
 
 import hashlib
-import os
 import secrets
-import shutil
-import subprocess
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,9 +10,9 @@ from typing import IO
 from payments_local.backup import archive
 from payments_local.backup.archive import Manifest
 from payments_local.backup.errors import BackupFailed
+from payments_local.backup.pipeline import age, piped
 from payments_local.backup.server import Database, exported_head, run
 from payments_local.postgres import BIN
-from payments_local.programs import reason
 
 LOCK_WAIT_MILLISECONDS = 30_000  # A migration may hold a table.
 READ_SECONDS_MAX = 3600.0
@@ -94,47 +88,3 @@ def _write_dump(database: Database, recipient: str | None, file: IO[bytes]) -> t
             digest.update(chunk)
             size += file.write(chunk)
     return digest.hexdigest(), size
-
-
-def age() -> str:
-    """Return the path of age, the encryption program. Raises BackupFailed without it."""
-    found = shutil.which("age")
-    if found is None:
-        raise BackupFailed("encryption needs the program age: install your system's package")
-    return found
-
-
-@contextmanager
-def piped(
-    commands: list[list[str]], environ: dict[str, str], source: IO[bytes] | None = None
-) -> Iterator[IO[bytes]]:
-    """Run the programs as a pipe; yield its output. Raises BackupFailed if any of them fails."""
-    running: list[subprocess.Popen[bytes]] = []
-    with tempfile.TemporaryFile() as said:
-        try:
-            feed: IO[bytes] | int | None = source or subprocess.DEVNULL
-            for command in commands:
-                process = subprocess.Popen(  # noqa: S603 - our own commands.
-                    command, env=environ, stdin=feed, stdout=subprocess.PIPE, stderr=said
-                )
-                if running and running[-1].stdout is not None:
-                    running[-1].stdout.close()  # It must notice when its reader ends.
-                running.append(process)
-                feed = process.stdout
-            assert process.stdout is not None
-            yield process.stdout
-            statuses = [each.wait() for each in running]
-        finally:
-            for each in running:
-                if each.poll() is None:
-                    each.kill()
-                each.wait()
-                if each.stdout is not None:
-                    each.stdout.close()
-        if any(statuses):
-            said.seek(0)
-            lines = said.read().decode(errors="replace").splitlines()
-            failed = next(
-                command for command, status in zip(commands, statuses, strict=True) if status
-            )
-            raise BackupFailed(f"{os.path.basename(failed[0])}: {reason(lines)}")  # noqa: PTH119

@@ -14,8 +14,8 @@ from secrets import token_hex
 
 from payments_local.backup import archive
 from payments_local.backup.archive import Manifest
-from payments_local.backup.create import age, piped
 from payments_local.backup.errors import BackupFailed, BooksBroken
+from payments_local.backup.pipeline import age, piped
 from payments_local.backup.server import (
     MAINTENANCE_DATABASE,
     Database,
