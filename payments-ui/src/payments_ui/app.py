@@ -24,7 +24,12 @@ from payments_ui.api.types import Payment, PaymentPage
 from payments_ui.live import routes as live
 from payments_ui.live.feed import LiveFeed, Render, live_feed
 from payments_ui.operate import routes as operate
-from payments_ui.operate.view import read_overview, shared_overview
+from payments_ui.operate.view import (
+    read_attention,
+    read_overview,
+    shared_attention,
+    shared_overview,
+)
 from payments_ui.payments import routes as payments
 from payments_ui.payments.forms import OUTCOMES
 from payments_ui.payments.view import newest_payments
@@ -108,6 +113,9 @@ def _install_objects(app: Quart, client: ApiClient, feed: LiveFeed) -> None:
     live_feed.install(app, feed)
     newest_payments.install(app, SharedRead(read_newest, NEWEST_FRESH_SECONDS))
     shared_overview.install(app, SharedRead(lambda: read_overview(client), OVERVIEW_FRESH_SECONDS))
+    shared_attention.install(
+        app, SharedRead(lambda: read_attention(client), OVERVIEW_FRESH_SECONDS)
+    )
     account_views.install(
         app,
         SharedReads(

@@ -79,3 +79,16 @@ async def test_an_api_that_is_away_is_no_missing_worker() -> None:
     assert response.status_code == 200
     assert "No worker" not in text
     assert "nav-count" not in text
+
+
+async def test_open_pages_ask_for_no_more_than_they_show() -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        asked.append(request.url.path)
+        return httpx2.Response(503)
+
+    settings = Settings(secret_key=SECRET)  # type: ignore[arg-type]
+    app = create_app(settings, transport=httpx2.MockTransport(answer))
+    assert (await app.test_client().get("/operate/attention")).status_code == 200
+    assert sorted(asked) == ["/jobs/stats", "/workers"]

@@ -9,7 +9,7 @@ from quart.typing import ResponseReturnValue
 from payments_ui.api.client import ApiProblem, ApiUnavailable, api_client
 from payments_ui.live.feed import live_feed
 from payments_ui.operate.forms import ConfirmForm
-from payments_ui.operate.view import or_none, shared_overview
+from payments_ui.operate.view import or_none, shared_attention, shared_overview
 from payments_ui.sign_in.guard import operator_name
 from payments_ui.web.forms import api_time, text_of
 from payments_ui.web.responses import from_htmx, render
@@ -48,7 +48,7 @@ async def overview() -> ResponseReturnValue:
 @blueprint.get("/attention")
 async def attention() -> ResponseReturnValue:
     """Show on any page whether workers are missing and how many dead letters there are."""
-    return await render("attention.html", glance=await shared_overview().get())
+    return await render("attention.html", glance=await shared_attention().get())
 
 
 @blueprint.get("/jobs/<job_id>/<any(replay, discard):action>")

@@ -41,6 +41,8 @@ class Overview:
 
 
 shared_overview = PerApp[SharedRead[Overview]]("overview")
+# The queue and the workers alone: every open page asks for these.
+shared_attention = PerApp[SharedRead[Overview]]("attention")
 
 
 async def or_none(answer: Awaitable[T]) -> T | None:
@@ -63,3 +65,9 @@ async def read_overview(client: ApiClient) -> Overview:
     )
     chart = throughput_chart(throughput) if throughput else None
     return Overview(queue, chart, workers, audit)
+
+
+async def read_attention(client: ApiClient) -> Overview:
+    """Read the parts that an operator may have to act on."""
+    queue, workers = await asyncio.gather(or_none(client.queue_stats()), or_none(client.workers()))
+    return Overview(queue, None, workers, None)
