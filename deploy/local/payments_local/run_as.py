@@ -1,8 +1,8 @@
 """The user that Postgres runs as: it refuses root.
 
-Under root this is the user `postgres` if it exists, else `nobody`; an existing data folder keeps
-its owner. A clone made by `mktemp -d` has mode 0700 and belongs to root, so that user could not
-reach the data folder or the programs. Only then the child also gets CAP_DAC_OVERRIDE, which
+For root, that is the user `postgres` if there is one, otherwise `nobody`; an existing data folder
+keeps its owner. A clone made by `mktemp -d` has mode 0700 and belongs to root, so that user could
+not reach the data folder or the programs. Only then the child also gets CAP_DAC_OVERRIDE, which
 bypasses permission checks, and no other right of root.
 """
 
