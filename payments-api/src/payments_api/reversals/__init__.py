@@ -1,0 +1,1 @@
+"""Reversals of payments: create, list, read."""
