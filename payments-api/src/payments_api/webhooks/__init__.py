@@ -1,0 +1,1 @@
+"""Webhooks: endpoints to which events are sent, and the deliveries to each."""

@@ -1,0 +1,134 @@
+"""The database rejects endpoints, deliveries and attempts of webhooks that cannot be."""
+
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+
+from testkit.database.guarded_rows import insert
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
+
+ENDPOINT = "'00000000-0000-7000-8000-00000000000a'"
+DELIVERY = "'00000000-0000-7000-8000-00000000000b'"
+OTHER = "'00000000-0000-7000-8000-0000000000ff'"
+
+
+def _endpoint(**columns: str) -> str:
+    return insert(
+        "webhook_endpoints", {"id": OTHER, "url": "'https://hooks.example.com/'"}, columns
+    )
+
+
+def _secret(**columns: str) -> str:
+    values = {"endpoint_id": ENDPOINT, "secret": "sha256('x')", "expires_at": "now()"}
+    return insert("webhook_secrets", values, columns)
+
+
+def _delivery(**columns: str) -> str:
+    values = {
+        "id": OTHER,
+        "endpoint_id": ENDPOINT,
+        "position": "2",
+        "event_id": "'evt_2'",
+        "type": "'payment.completed'",
+        "body": "'{}'",
+    }
+    return insert("webhook_deliveries", values, columns)
+
+
+def _attempt(**columns: str) -> str:
+    values = {
+        "delivery_id": DELIVERY,
+        "number": "2",
+        "duration_seconds": "0.1",
+        "status_code": "200",
+    }
+    return insert("webhook_attempts", values, columns)
+
+
+def _disabling(**columns: str) -> str:
+    return insert("webhook_disablings", {"endpoint_id": ENDPOINT, "reason": "'gone'"}, columns)
+
+
+@pytest.fixture
+async def webhooks(sql: Sql) -> Sql:
+    """Create an endpoint with a secret, a delivery with an attempt, and a disabling."""
+    for row in (
+        _endpoint(id=ENDPOINT),
+        _secret(id=ENDPOINT, expires_at="NULL"),
+        _delivery(id=DELIVERY, position="1"),
+        _attempt(number="1"),
+        _disabling(),
+    ):
+        await sql.execute(row)
+    return sql
+
+
+CONSTRAINTS = {
+    "webhook_endpoints_pkey": _endpoint(id=ENDPOINT),
+    "webhook_tenant_is_a_name": _endpoint(tenant="'Acme'"),
+    "webhook_has_a_url": _endpoint(url="''"),
+    "webhook_description_is_short": _endpoint(description="repeat('x', 501)"),
+    "disabled_reason_known": _endpoint(enabled_at="NULL", disabled_reason="'tired'"),
+    "disabled_webhook_has_a_reason": _endpoint(enabled_at="NULL"),
+    "deleted_webhook_is_disabled": _endpoint(deleted_at="now()"),
+    "webhook_secrets_pkey": _secret(id=ENDPOINT),
+    "webhook_secrets_endpoint_id_fkey": _secret(endpoint_id=OTHER),
+    "secret_has_24_to_64_bytes": _secret(secret="substr(sha256('x'), 1, 23)"),
+    "webhook_deliveries_pkey": _delivery(id=DELIVERY),
+    "webhook_deliveries_endpoint_id_fkey": _delivery(endpoint_id=OTHER),
+    "webhook_deliveries_endpoint_id_position_key": _delivery(position="1"),
+    "delivery_status_known": _delivery(status="'lost'", finished_at="now()"),
+    "finished_delivery_has_a_time": _delivery(status="'delivered'"),
+    "delivery_attempts_are_counted": _delivery(earlier_attempts="1"),
+    "only_tests_have_no_position": _delivery(position="NULL"),
+    "webhook_attempts_delivery_id_fkey": _attempt(delivery_id=OTHER),
+    "webhook_attempts_pkey": _attempt(number="1"),
+    "webhook_attempts_are_numbered": _attempt(number="0"),
+    "attempt_has_an_outcome": _attempt(status_code="NULL"),
+    "webhook_disablings_pkey": _disabling(id="(SELECT min(id) FROM webhook_disablings)"),
+    "webhook_disablings_endpoint_id_fkey": _disabling(endpoint_id=OTHER),
+    "disabling_reason_known": _disabling(reason="'operator'"),
+    "webhook_cursor_pkey": "INSERT INTO webhook_cursor (position) VALUES (1)",
+    "webhook_cursor_is_one_row": "INSERT INTO webhook_cursor VALUES (false, 1)",
+}
+ALSO_REFUSED = [
+    ("webhook_has_a_url", _endpoint(url="repeat('x', 2001)")),
+    ("disabled_webhook_has_a_reason", _endpoint(disabled_reason="'operator'")),
+    ("secret_has_24_to_64_bytes", _secret(secret="sha256('x') || sha256('x') || '\\x00'")),
+    ("finished_delivery_has_a_time", _delivery(finished_at="now()")),
+    (
+        "finished_delivery_has_a_time",
+        _delivery(status="'failed'", finished_at="now()", lease_token=OTHER),
+    ),
+    ("only_tests_have_no_position", _delivery(type="'webhook.test'")),
+    ("attempt_has_an_outcome", _attempt(answer="repeat('x', 1025)")),
+    ("attempt_has_an_outcome", _attempt(error="repeat('x', 501)")),
+]
+
+
+@pytest.mark.parametrize(("name", "statement"), [*CONSTRAINTS.items(), *ALSO_REFUSED])
+async def test_each_constraint_refuses_by_its_name(
+    webhooks: Sql, name: str, statement: str
+) -> None:
+    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+        await webhooks.execute(statement)
+    assert refused.value.constraint_name == name
+
+
+async def test_an_endpoint_has_one_current_and_one_former_secret(webhooks: Sql) -> None:
+    await webhooks.execute(_secret())
+    for expires_at in ("NULL", "now()"):
+        with pytest.raises(
+            asyncpg.UniqueViolationError, match="webhook_secrets_current_and_previous"
+        ):
+            await webhooks.execute(_secret(expires_at=expires_at))
+
+
+async def test_every_constraint_of_the_tables_is_in_the_table_above(sql: Sql) -> None:
+    named = await sql.fetch(
+        "SELECT conname FROM pg_constraint WHERE contype IN ('c', 'f', 'p', 'u')"
+        " AND connamespace = 'public'::regnamespace AND conrelid::regclass::text ~ '^webhook_'"
+    )
+    assert {row[0] for row in named} == set(CONSTRAINTS)

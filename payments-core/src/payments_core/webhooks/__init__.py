@@ -1,0 +1,1 @@
+"""Webhooks: endpoints with their secrets, deliveries, and the addresses to which none is sent."""

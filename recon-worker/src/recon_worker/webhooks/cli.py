@@ -1,0 +1,304 @@
+"""`recon-worker webhooks`: endpoints, their secrets and their deliveries."""
+
+import json
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from payments_core.cli import arguments, output
+from payments_core.cli.program import Group, as_json
+from payments_core.domain.webhooks import (
+    DELIVERY_STATUSES,
+    RESENT_MAX,
+    ROTATION_HOURS_MAX,
+    SUBSCRIBABLE_TYPES,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from recon_worker.settings import WorkerSettings
+
+LIST_LIMIT_MAX = 1_000
+STATUSES = (
+    "0 done; 1 the endpoint or delivery is unknown, disabled or invalid; 2 the database failed."
+)
+Work = Callable[["AsyncConnection", "WorkerSettings"], Awaitable[Any]]
+
+
+@click.group(cls=Group)
+def webhooks() -> None:
+    """Send events to endpoints: their URLs, secrets and deliveries."""
+
+
+@webhooks.command(
+    "add",
+    example="recon-worker webhooks add https://hooks.example.com/in --type payment.completed",
+    statuses=STATUSES,
+)
+@click.argument("url")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    type=click.Choice(SUBSCRIBABLE_TYPES),
+    help="An event's type, any number of times; without it, all types.",
+)
+@click.option("--description", default="", help="What the endpoint is for.")
+@click.option("--tenant", help="The tenant whose events it receives; without it, everyone's.")
+@arguments.actor()
+@as_json()
+def add(
+    url: str,
+    types: tuple[str, ...],
+    description: str,
+    tenant: str | None,
+    actor: str,
+    json_too: bool,
+) -> int:
+    """Add an endpoint with this URL, and print its secret once."""
+    from payments_core.audit_log import Operator
+    from payments_core.webhooks.endpoints import EndpointFields, create_endpoint
+    from payments_core.webhooks.shapes import endpoint_json
+
+    async def work(tx: "AsyncConnection", settings: "WorkerSettings") -> Any:
+        fields = EndpointFields(url, types, description, settings.webhook_loopback)
+        row, secret = await create_endpoint(tx, fields, tenant, Operator(actor))
+        return {**endpoint_json(row), "secret": secret}
+
+    def say(made: dict[str, Any]) -> None:
+        print(f"added webhook {made['id']}; its secret, shown this once: {made['secret']}")
+
+    return _run(work, print_json if json_too else say)
+
+
+@webhooks.command("list", example="recon-worker webhooks list", statuses=STATUSES)
+@as_json("Print one JSON object per line.")
+def list_(json_too: bool) -> int:
+    """List the endpoints, newest first."""
+    from payments_core.webhooks.endpoints import list_endpoints
+    from payments_core.webhooks.shapes import endpoint_json
+
+    async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
+        return [endpoint_json(row) for row in await list_endpoints(tx, None)]
+
+    def say(found: list[dict[str, Any]]) -> None:
+        rows = [
+            (
+                one["id"],
+                one["tenant"] or "-",
+                "failing" if one["failingSince"] and one["enabled"] else _state(one),
+                ",".join(one["types"]) or "all",
+                one["url"],
+            )
+            for one in found
+        ]
+        headings = ("ID", "TENANT", "STATE", "TYPES", "URL")
+        _print_table(headings, rows, ("URL", "TYPES"), "no webhooks")
+
+    return _run(work, _print_lines if json_too else say)
+
+
+def _state(endpoint: dict[str, Any]) -> str:
+    return "enabled" if endpoint["enabled"] else f"disabled: {endpoint['disabledReason']}"
+
+
+@webhooks.command(
+    "deliveries",
+    example="recon-worker webhooks deliveries 01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50",
+    statuses=STATUSES,
+)
+@click.argument("endpoint_id", metavar="ID", type=click.UUID)
+@click.option("--status", type=click.Choice(DELIVERY_STATUSES), help="Those in this status.")
+@click.option(
+    "--limit",
+    type=arguments.WholeNumber(LIST_LIMIT_MAX),
+    default=50,
+    show_default=True,
+    help=f"Deliveries to list, up to {LIST_LIMIT_MAX}.",
+)
+@as_json("Print one JSON object per line, with the answer's begin.")
+def deliveries(endpoint_id: UUID, status: Any, limit: int, json_too: bool) -> int:
+    """List the deliveries to the endpoint with this ID, newest first."""
+    from payments_core.webhooks.deliveries import list_deliveries
+    from payments_core.webhooks.shapes import delivery_json
+
+    async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
+        found = await list_deliveries(tx, endpoint_id, None, limit, status=status)
+        return [delivery_json(row) for row in found]
+
+    def say(found: list[dict[str, Any]]) -> None:
+        rows = [
+            (
+                one["id"],
+                one["type"],
+                one["status"],
+                str(one["attempts"]),
+                one["createdAt"],
+                one["error"] or str(one["statusCode"] or "-"),
+            )
+            for one in found
+        ]
+        headings = ("ID", "TYPE", "STATUS", "ATTEMPTS", "CREATED", "LAST")
+        _print_table(headings, rows, ("LAST",), "no such deliveries")
+
+    return _run(work, _print_lines if json_too else say)
+
+
+@webhooks.command(
+    "resend",
+    example="recon-worker webhooks resend 01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e51\n"
+    "recon-worker webhooks resend --failed-of 01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50 --since 12h",
+    statuses=STATUSES,
+)
+@click.argument("delivery_id", metavar="[DELIVERY]", type=click.UUID, required=False)
+@click.option("--failed-of", type=click.UUID, metavar="ID", help="All failed ones to an endpoint.")
+@click.option("--since", type=arguments.Span(), help="With --failed-of: those of the last 12h.")
+@arguments.actor()
+@as_json()
+def resend(
+    delivery_id: UUID | None,
+    failed_of: UUID | None,
+    since: timedelta | None,
+    actor: str,
+    json_too: bool,
+) -> int:
+    """Send the DELIVERY again, or all that failed, with the same id and body."""
+    from payments_core.audit_log import Operator
+    from payments_core.webhooks import deliveries as stored
+
+    if (delivery_id is None) == (failed_of is None) or (failed_of is None) != (since is None):
+        raise click.UsageError("Name one delivery, or --failed-of an endpoint with --since.")
+
+    async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
+        if delivery_id is not None:
+            await stored.resend(tx, delivery_id, None, Operator(actor))
+            return {"resent": 1}
+        assert failed_of is not None
+        assert since is not None
+        begin = datetime.now(UTC) - since
+        resent = await stored.resend_failed(tx, failed_of, None, begin, Operator(actor))
+        return {"resent": resent}
+
+    def say(done: dict[str, Any]) -> None:
+        print(f"{done['resent']} deliveries are sent again")
+        if done["resent"] == RESENT_MAX:
+            print("There may be more: run it again.", file=sys.stderr)
+
+    return _run(work, print_json if json_too else say)
+
+
+@webhooks.command(
+    "change",
+    example="recon-worker webhooks change 01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50 --enable",
+    statuses=STATUSES,
+)
+@click.argument("endpoint_id", metavar="ID", type=click.UUID)
+@click.option("--enable", "action", flag_value="enable", help="Send it events from now on.")
+@click.option("--disable", "action", flag_value="disable", help="Send it nothing more.")
+@click.option("--rotate", "action", flag_value="rotate", help="Print a new secret, once.")
+@click.option("--test", "action", flag_value="test", help="Send it an event webhook.test.")
+@click.option("--delete", "action", flag_value="delete", help="Delete it with its secrets.")
+@click.option(
+    "--grace",
+    type=arguments.Span(),
+    default="24h",
+    show_default=True,
+    help=f"With --rotate: how long the former secret signs too, up to {ROTATION_HOURS_MAX:.0f}h.",
+)
+@arguments.actor()
+@as_json()
+def change(
+    endpoint_id: UUID, action: str | None, grace: timedelta, actor: str, json_too: bool
+) -> int:
+    """Enable, disable, test or delete the endpoint with this ID, or rotate its secret."""
+    if action is None:
+        raise click.UsageError("Choose --enable, --disable, --rotate, --test or --delete.")
+
+    async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
+        return {"id": str(endpoint_id), **await _changed(tx, endpoint_id, action, grace, actor)}
+
+    def say(done: dict[str, Any]) -> None:
+        print(f"{done['done']} {done['id']}")
+        if "secret" in done:
+            print(f"its secret, shown this once: {done['secret']}")
+
+    return _run(work, print_json if json_too else say)
+
+
+async def _changed(
+    tx: "AsyncConnection", endpoint_id: UUID, action: str, grace: timedelta, actor: str
+) -> dict[str, str]:
+    from payments_core.audit_log import Operator
+    from payments_core.webhooks import deliveries as stored
+    from payments_core.webhooks import endpoints
+
+    operator = Operator(actor)
+    if action == "rotate":
+        _, secret = await endpoints.rotate_secret(tx, endpoint_id, None, operator, grace)
+        return {"done": "rotated", "secret": secret}
+    if action == "test":
+        sent = await stored.send_test(tx, endpoint_id, None, operator)
+        return {"done": "test queued for", "delivery": str(sent.id)}
+    if action == "delete":
+        await endpoints.delete_endpoint(tx, endpoint_id, None, operator)
+        return {"done": "deleted"}
+    enabled = action == "enable"
+    await endpoints.change_endpoint(tx, endpoint_id, None, operator, enabled=enabled)
+    return {"done": f"{action}d"}
+
+
+def _run(work: Work, say: Callable[[Any], None]) -> int:
+    """Run the work in a transaction; say its result after the commit."""
+    from payments_core.cli.database import name_of, run_on_database
+    from payments_core.config import read_settings
+    from payments_core.db.engine import transaction
+    from payments_core.webhooks.deliveries import DeliveryNotFound
+    from payments_core.webhooks.endpoints import (
+        EndpointDisabled,
+        EndpointNotFound,
+        EndpointRefused,
+        TooManyEndpoints,
+    )
+    from recon_worker.settings import WorkerSettings
+
+    settings = read_settings(WorkerSettings)
+    refusals = (
+        *(EndpointNotFound, EndpointRefused, EndpointDisabled, TooManyEndpoints),
+        DeliveryNotFound,
+    )
+
+    async def on_engine(engine: "AsyncEngine") -> int:
+        try:
+            async with transaction(engine) as tx:
+                result = await work(tx, settings)
+        except refusals as error:
+            print(f"{str(error).rstrip('.')}, in {name_of(settings)}", file=sys.stderr)
+            return 1
+        say(result)
+        return 0
+
+    return run_on_database(settings, on_engine, "recon-worker-cli")
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object."""
+    print(json.dumps(value))
+
+
+def _print_lines(values: list[dict[str, Any]]) -> None:
+    for value in values:
+        print_json(value)
+
+
+def _print_table(
+    headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], texts: tuple[str, ...], none: str
+) -> None:
+    if rows:
+        print(output.as_table(headings, rows, texts, output.terminal_width()))
+    else:
+        print(none)

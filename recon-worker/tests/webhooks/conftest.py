@@ -1,0 +1,82 @@
+"""Fixtures of tests of webhooks: receivers, endpoints, and the tasks of the role webhooks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from uuid import UUID
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.audit_log import Operator
+from payments_core.db.engine import create_engine, transaction
+from payments_core.server.options import Lifecycle
+from payments_core.webhooks.endpoints import EndpointFields, create_endpoint
+from recon_worker.webhooks.background import fan_out_events
+from recon_worker.webhooks.client import WebhookClient
+from recon_worker.webhooks.sender import Sender
+from testkit.network.receiver import Receiver, running_receiver
+
+OPERATOR = Operator("ann")
+NewEndpoint = Callable[..., Awaitable["Endpoint"]]
+Sending = Callable[..., AbstractAsyncContextManager[Sender]]
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A stored endpoint: its id, its secret, and the path at the receiver."""
+
+    id: UUID
+    secret: str
+    path: str
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with running_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def new_endpoint(engine: AsyncEngine, receiver: Receiver) -> NewEndpoint:
+    """`await new_endpoint("/path", types=(), tenant=None)` stores an endpoint."""
+
+    async def create(
+        path: str = "/", types: tuple[str, ...] = (), tenant: str | None = None
+    ) -> Endpoint:
+        fields = EndpointFields(receiver.url(path), types, loopback_allowed=True)
+        async with transaction(engine) as tx:
+            row, secret = await create_endpoint(tx, fields, tenant, OPERATOR)
+        return Endpoint(row.id, secret, path)
+
+    return create
+
+
+@pytest.fixture
+def sending(worker_url_of_database: str) -> Sending:
+    """`async with sending():` fans out and sends, as a worker process of its own does."""
+
+    @asynccontextmanager
+    async def run(concurrency: int = 50, drain_seconds: float = 5) -> AsyncIterator[Sender]:
+        engine = create_engine(worker_url_of_database, application_name="sender", pool_size=4)
+        lifecycle = Lifecycle()
+        sender = Sender(
+            engine,
+            WebhookClient(loopback_allowed=True),
+            lifecycle,
+            concurrency=concurrency,
+            drain_seconds=drain_seconds,
+        )
+        fanning = asyncio.create_task(fan_out_events(engine, sender.wake))
+        running = asyncio.create_task(sender.run())
+        try:
+            yield sender
+        finally:
+            lifecycle.stopping.set()
+            await running
+            fanning.cancel()
+            await asyncio.gather(fanning, return_exceptions=True)
+            await engine.dispose()
+
+    return run

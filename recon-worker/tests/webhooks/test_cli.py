@@ -1,0 +1,99 @@
+"""`recon-worker webhooks` as an operator runs it."""
+
+import json
+
+import pytest
+
+from recon_worker.__main__ import main
+from testkit.command_line import CommandLine
+from testkit.database.backlog import Sql
+
+URL = "https://hooks.example.com/in"
+UNKNOWN = "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50"
+
+
+@pytest.fixture
+def program(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    worker_url_of_database: str,
+) -> CommandLine:
+    """`await program("webhooks", "list")` → (exit status, standard output, standard error)."""
+    return CommandLine(monkeypatch, capsys, main, DATABASE_URL=worker_url_of_database)
+
+
+async def test_an_endpoint_is_added_tested_rotated_and_deleted(
+    program: CommandLine, sql: Sql
+) -> None:
+    assert await program("webhooks", "list") == (0, "no webhooks\n", "")
+    words = ("--type", "payment.failed", "--tenant", "acme", "--actor", "ann", "--json")
+    status, out, _ = await program("webhooks", "add", URL, *words)
+    made = json.loads(out)
+    assert status == 0
+    assert made["secret"].startswith("whsec_")
+    assert (made["url"], made["types"], made["tenant"]) == (URL, ["payment.failed"], "acme")
+    status, out, _ = await program("webhooks", "list")
+    assert made["id"] in out
+    assert "payment.failed" in out
+    for action, done in (
+        ("test", "test queued for"),
+        ("disable", "disabled"),
+        ("enable", "enabled"),
+        ("rotate", "rotated"),
+    ):
+        status, out, err = await program("webhooks", "change", made["id"], f"--{action}")
+        assert (status, err) == (0, "")
+        assert out.startswith(f"{done} {made['id']}\n")
+    status, out, _ = await program("webhooks", "deliveries", made["id"], "--json")
+    [delivery] = [json.loads(line) for line in out.splitlines()]
+    assert (delivery["type"], delivery["status"]) == ("webhook.test", "pending")
+    await sql.execute("UPDATE webhook_deliveries SET status = 'failed', finished_at = now()")
+    assert await program("webhooks", "resend", delivery["id"]) == (
+        *(0, "1 deliveries are sent again\n", ""),
+    )
+    await sql.execute("UPDATE webhook_deliveries SET status = 'failed', finished_at = now()")
+    again = ("--failed-of", made["id"], "--since", "1h", "--json")
+    assert await program("webhooks", "resend", *again) == (0, '{"resent": 1}\n', "")
+    assert (await program("webhooks", "change", made["id"], "--delete"))[0] == 0
+    assert await program("webhooks", "list") == (0, "no webhooks\n", "")
+    actors = await sql.fetch("SELECT DISTINCT actor FROM operator_actions WHERE action LIKE 'c%'")
+    assert "ann" in {row["actor"] for row in actors}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("add", "http://hooks.example.com"), "url must begin with https://"),
+        (("add", "https://10.0.0.1/"), "url must not point into a private network"),
+        (("add", "http://127.0.0.1:4000/"), "url must begin with https://"),
+        (("deliveries", UNKNOWN), "No webhook endpoint has that id"),
+        (("change", UNKNOWN, "--delete"), "No webhook endpoint has that id"),
+        (("resend", UNKNOWN), "No webhook delivery has that id"),
+    ],
+)
+async def test_a_refusal_is_one_line_and_status_1(
+    program: CommandLine, words: tuple[str, ...], said: str
+) -> None:
+    status, out, err = await program("webhooks", *words)
+    assert (status, out) == (1, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("change", UNKNOWN),
+        ("resend",),
+        ("resend", UNKNOWN, "--failed-of", UNKNOWN, "--since", "1h"),
+        ("resend", "--failed-of", UNKNOWN),
+        ("add", URL, "--type", "webhook.test"),
+        ("deliveries", "7"),
+    ],
+)
+async def test_a_wrong_command_line_is_explained(
+    program: CommandLine, words: tuple[str, ...]
+) -> None:
+    status, out, err = await program("webhooks", *words)
+    assert (status, out) == (2, "")
+    assert err
