@@ -16,12 +16,12 @@ from recon_worker.reconciliation.post import post_batch
 from recon_worker.reconciliation.reconcile import BatchResult, Reconciler
 from recon_worker.reconciliation.rules import decide
 from testkit.database.backlog import Sql, Stored, add_payments, add_simple, job_rows, status_counts
-from testkit.database.head_rows import held_head_row, until_somebody_waits
-from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
+from testkit.database.head_rows import held_head_row, until_a_transaction_waits
+from testkit.model.ledger import assert_audit_is_clean, assert_ledger_is_of
 
 SHARD = "00"
 
-# Fails for real, inside the posting's own statement, for the payments of one account.
+# Fails inside the posting's statement, for the payments of one account.
 POISON = """
 CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN RAISE EXCEPTION 'poisoned payment'; END $$;
@@ -31,7 +31,7 @@ WHEN (NEW.account_id LIKE 'poison%') EXECUTE FUNCTION poison()"""
 
 @pytest.fixture
 async def poison(sql: Sql) -> AsyncIterator[None]:
-    """Payments of accounts whose name starts with poison cannot be settled."""
+    """Make postings fail for accounts whose name starts with "poison"."""
     await sql.execute(POISON)
     yield
     await sql.execute("DROP FUNCTION IF EXISTS poison() CASCADE")
@@ -66,7 +66,7 @@ async def test_one_poisoned_job_of_500_is_retried_alone_and_the_others_settle(
     lease, jobs = await _claim(engine)
     tally = await _reconcile(engine, lease, jobs)
 
-    assert (len(tally.settled), tally.retried, tally.dead, tally.lost) == (499, 1, 0, 0)
+    assert (len(tally.settled), tally.retried, len(tally.dead), tally.lost) == (499, 1, 0, 0)
     assert await status_counts(sql) == {"completed": 499, "pending": 1}
     poisoned = (await job_rows(sql))[123]
     assert poisoned["status"] == "pending"
@@ -83,7 +83,9 @@ async def test_a_poisoned_job_is_dead_after_its_last_attempt(sql: Sql, engine: A
     await _add_poisoned(sql, 4, {0, 3})
     await sql.execute("UPDATE recon_jobs SET max_attempts = 1")
     tally = await _reconcile(engine, *await _claim(engine))
-    assert (len(tally.settled), tally.dead) == (2, 2)
+    assert (len(tally.settled), len(tally.dead)) == (2, 2)
+    # Open pages show which payments wait for an operator.
+    assert len(set(tally.changed_payments())) == 4
     assert [job["status"] for job in await job_rows(sql)] == [
         "failed",
         "completed",
@@ -93,13 +95,13 @@ async def test_a_poisoned_job_is_dead_after_its_last_attempt(sql: Sql, engine: A
 
 
 @pytest.mark.usefixtures("poison")
-async def test_a_batch_of_nothing_but_poison_ends(sql: Sql, engine: AsyncEngine) -> None:
+async def test_a_batch_of_only_poisoned_jobs_ends(sql: Sql, engine: AsyncEngine) -> None:
     await _add_poisoned(sql, 16, set(range(16)))
     tally = await _reconcile(engine, *await _claim(engine))
     assert (len(tally.settled), tally.retried) == (0, 16)
 
 
-async def test_a_rule_that_raises_costs_its_own_payment_only(
+async def test_a_rule_that_raises_affects_only_its_own_payment(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_payments(sql, [("a", str(n), "USD") for n in range(1, 9)])
@@ -153,7 +155,7 @@ async def test_a_payment_settled_after_the_claim_only_loses_its_job(
     assert await sql.fetchval("SELECT count(*) FROM reconciliation_results") == 7
 
 
-async def test_a_connection_that_dies_in_the_middle_is_the_databases_fault_not_the_jobs(
+async def test_a_connection_lost_in_mid_batch_is_not_counted_against_the_jobs(
     sql: Sql, worker_url_of_database: str
 ) -> None:
     stored = await add_simple(sql, 20)
@@ -161,22 +163,22 @@ async def test_a_connection_that_dies_in_the_middle_is_the_databases_fault_not_t
     lease, jobs = await _claim(engine)
     async with held_head_row(sql, stored[0]):
         running = asyncio.create_task(_reconcile(engine, lease, jobs))
-        await until_somebody_waits(sql)
+        await until_a_transaction_waits(sql)
         await sql.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'dies'"
         )
-        with pytest.raises(Exception) as raised:  # noqa: PT011 - its kind is what is asserted
+        with pytest.raises(Exception) as raised:  # noqa: PT011 - the assertion checks its kind
             await running
     assert is_unavailable(raised.value)
     assert await status_counts(sql) == {"processing": 20}
 
-    tally = await _reconcile(engine, lease, jobs)  # The lease still holds.
+    tally = await _reconcile(engine, lease, jobs)  # The lease is still valid.
     assert len(tally.settled) == 20
     await assert_ledger_is_of(sql, stored)
     await engine.dispose()
 
 
-async def test_an_account_that_somebody_keeps_locked_holds_up_its_own_payments_only(
+async def test_a_locked_account_delays_only_its_own_payments(
     sql: Sql, worker_url_of_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "LOCK_TIMEOUT_SECONDS", 0.1)
@@ -189,7 +191,7 @@ async def test_an_account_that_somebody_keeps_locked_holds_up_its_own_payments_o
     await engine.dispose()
 
 
-async def test_contention_is_tried_again_before_anything_is_halved(
+async def test_contention_is_retried_before_a_batch_is_halved(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_simple(sql, 4)

@@ -23,7 +23,7 @@ from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.failpoints import reach
 from recon_worker.reconciliation import spans
 from recon_worker.reconciliation.post import DecidedJob, post_batch
-from recon_worker.reconciliation.rules import Outcome, decide
+from recon_worker.reconciliation.rules import REVERSED, Outcome, decide
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +41,17 @@ class BatchResult:
 
     settled: list[tuple[ClaimedJob, Outcome]] = field(default_factory=list)
     retried: int = 0
-    dead: int = 0
+    dead: list[ClaimedJob] = field(default_factory=list)
     lost: int = 0
     handed_back: int = 0
 
+    def settled_payments(self) -> list[tuple[ClaimedJob, Outcome]]:
+        """Return the settled jobs that are not of reversals."""
+        return [(job, outcome) for job, outcome in self.settled if job.reversal_id is None]
+
     def changed_payments(self) -> list[UUID]:
-        """Return the payments whose status changed."""
-        return [job.payment_id for job, _ in self.settled]
+        """Return the payments that changed: settled, reversed, or left to an operator."""
+        return [job.payment_id for job in (*(job for job, _ in self.settled), *self.dead)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Reconciler:
         """Settle all jobs in one transaction; return the decisions and the begin in ns."""
         already = [job.id for job in jobs if job.payment_status in SETTLED_STATUSES]
         decided = [
-            DecidedJob(job, decide(job.amount))
+            DecidedJob(job, REVERSED if job.reversal_id else decide(job.amount))
             for job in jobs
             if job.payment_status not in SETTLED_STATUSES
         ]
@@ -162,7 +166,8 @@ class Reconciler:
         reach("after_retry")
         spans.failed(job, error, status)
         result.retried += status == "pending"
-        result.dead += status == "failed"
+        if status == "failed":
+            result.dead.append(job)
         result.lost += status is None
         log.log(
             logging.ERROR if status == "failed" else logging.WARNING,
@@ -170,6 +175,7 @@ class Reconciler:
             extra={
                 "job_id": job.id,
                 "payment_id": str(job.payment_id),
+                "reversal_id": job.reversal_id and str(job.reversal_id),
                 "attempts": job.attempts,
                 "error": reason[:500],
             },

@@ -1,0 +1,153 @@
+"""JSON of runs, matches, breaks, lines and open entries, as the caller knows them."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from payments_api.auth.item_ids import ItemIds
+from payments_api.statements.statement_json import line_json
+from payments_core.db.engine import AnyRow
+from payments_core.domain.matching import BRIDGE_LINES
+from payments_core.domain.money import amount_text, zero_in
+from payments_core.domain.payments import time_or_none, utc_text
+from payments_core.matching.breaks import Break, Open
+from payments_core.matching.bridge import Bridge
+
+REPORT_COLUMNS = ("source", "on", "asOf", "currency", "verdict", "line", "amount", "count")
+
+
+def report_json(source: str, currency: str, bridge: Bridge) -> dict[str, Any]:
+    """Return a day's report; its amounts have at least the decimals of the currency."""
+    report = bridge.as_json()
+    zero = zero_in(currency)
+    lines = {name: amount_text(Decimal(text) + zero) for name, text in report["bridge"].items()}
+    return {"source": source, "currency": currency, **report, "bridge": lines}
+
+
+def report_csv(report: dict[str, Any]) -> str:
+    """Return a day's report as CSV, one line of the bridge in each row."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(REPORT_COLUMNS)
+    head = [report[name] for name in REPORT_COLUMNS[:5]]
+    for name, _, count in BRIDGE_LINES:
+        number = "" if count is None else report["counts"][count]
+        writer.writerow((*head, name, report["bridge"][name], number))
+    return text.getvalue()
+
+
+def run_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
+    """Return a run; one that has not finished has no outcome."""
+    stored = row.counts
+    counts = json.loads(stored) if isinstance(stored, str) else stored
+    return {
+        "id": ids.shown("run", row.id),
+        "asOf": row.as_of.isoformat(),
+        "ruleSet": row.rule_set,
+        "inputHash": row.input_hash.hex(),
+        "outputHash": row.output_hash and row.output_hash.hex(),
+        "verdict": row.verdict,
+        "verdictOn": row.verdict_on and row.verdict_on.isoformat(),
+        "residual": None if row.residual is None else amount_text(row.residual),
+        "counts": counts
+        and {
+            "matchesByRule": counts["matches"],
+            "matchedLines": counts["lines"],
+            "matchedEntries": counts["entries"],
+            "openLines": counts["open_lines"],
+            "suggestedLines": counts["suggested"],
+            "openEntries": counts["open_entries"],
+            "breaks": counts["breaks"],
+        },
+        "startedAt": utc_text(row.started_at),
+        "finishedAt": time_or_none(row.finished_at),
+        "undoneAt": time_or_none(row.undone_at),
+        "undoneBy": row.undone_by,
+        "undoneReason": row.undone_reason,
+    }
+
+
+def of_source_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
+    """Return a line with the file that it came with."""
+    return {**line_json(row, ids), "statementFileId": str(row.file_id)}
+
+
+def line_detail_json(row: AnyRow, found: Open | None, ids: ItemIds) -> dict[str, Any]:
+    """Return a line with its match or, while it is open, its candidates."""
+    return {
+        **of_source_json(row, ids),
+        "matchId": row.match_id and ids.shown("match", row.match_id),
+        **(found.as_json(ids.shown) if found else {"whyNot": None, "candidates": []}),
+    }
+
+
+def entry_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
+    """Return an open entry; money in is positive."""
+    return {
+        **_leg_json(row, ids),
+        "reference": row.reference,
+        "breakOn": row.break_on.isoformat(),
+    }
+
+
+def _leg_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
+    return {
+        "id": ids.shown("entry", row.id),
+        "paymentId": str(row.payment_id),
+        "amount": amount_text(row.amount),
+        "currency": row.currency,
+        "bookedOn": row.booked_on.isoformat(),
+    }
+
+
+def match_json(
+    row: AnyRow,
+    legs: tuple[AnyRow, Sequence[AnyRow], Sequence[AnyRow]],
+    ids: ItemIds,
+) -> dict[str, Any]:
+    """Return a match with its sum and the first of its lines and entries."""
+    counted, lines, entries = legs
+    return {
+        "id": ids.shown("match", row.id),
+        "runId": None if row.run_id is None else ids.shown("run", row.run_id),
+        "rule": row.rule,
+        "score": row.score,
+        "why": row.why,
+        "actor": row.actor,
+        "createdAt": utc_text(row.created_at),
+        "undoneAt": time_or_none(row.undone_at),
+        "undoneBy": row.undone_by,
+        "undoneReason": row.undone_reason,
+        "amount": amount_text(counted.amount),
+        "lineCount": counted.lines,
+        "entryCount": counted.entries,
+        "lines": [of_source_json(line, ids) for line in lines],
+        "entries": [_leg_json(entry, ids) for entry in entries],
+    }
+
+
+def break_key(row: AnyRow) -> int:
+    """Return a break as a number: that of its item, and its side in the last bit."""
+    return int(row.item_id) * 2 + int(row.side == "entry")
+
+
+def item_of_key(key: int) -> tuple[str, int]:
+    """Return the side and the item of a break's number."""
+    return ("entry" if key % 2 else "line"), key // 2
+
+
+def break_json(each: Break, as_of: date, currency: str, ids: ItemIds) -> dict[str, Any]:
+    """Return a break. Its own id is a hash of numbers, which a tenant could find by trial."""
+    shown = each.as_json(as_of, ids.shown)
+    resolved = getattr(each.row, "resolved_at", None)
+    return {
+        **shown,
+        "id": each.row.id if ids.tenant is None else ids.shown("break", break_key(each.row)),
+        "currency": currency,
+        "resolvedAt": time_or_none(resolved),
+        "resolvedBy": getattr(each.row, "resolved_by", None),
+    }

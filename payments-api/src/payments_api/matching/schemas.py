@@ -1,0 +1,260 @@
+"""Schemas of matching: reports, runs, breaks, lines, entries, matches, and acts."""
+
+from datetime import date, datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from payments_api.auth.item_ids import ITEM_ID_PATTERN
+from payments_api.matching.queries import LEGS_SHOWN_MAX
+from payments_api.operations.requests import NO_NUL, ActionRequest, DiscardRequest
+from payments_api.payments.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
+from payments_api.statements.schemas import StatementLine
+from payments_core.domain.matching import (
+    HAND_LEGS_MAX,
+    NOTE_MAX_CHARS,
+    BreakClass,
+    Rule,
+    Verdict,
+)
+from payments_core.domain.statuses import OPERATOR_MAX_CHARS
+
+ItemId = Annotated[str, Field(pattern=ITEM_ID_PATTERN)]
+Items = Annotated[list[ItemId], Field(min_length=1, max_length=HAND_LEGS_MAX)]
+Assignee = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=OPERATOR_MAX_CHARS, pattern=NO_NUL)
+]
+Note = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=NOTE_MAX_CHARS, pattern=NO_NUL)
+]
+Side = Literal["line", "entry"]
+
+
+class LineRequest(DiscardRequest):
+    """The operator and the reason to record for a line that is set aside or opened again."""
+
+
+class UndoRequest(DiscardRequest):
+    """The operator and the reason to record for a match that is undone."""
+
+
+class MatchRequest(DiscardRequest):
+    """Lines and entries of equal sums: one of at least one side, at most 100 in all."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"lines": ["7"], "entries": ["12", "14"], "reason": "One transfer for two"}
+            ]
+        }
+    )
+
+    lines: Items
+    entries: Items
+
+
+class AnnotateRequest(ActionRequest):
+    """A break's assignee, note, or both; an absent one stays, an empty one is removed."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"assignee": "ada"}]})
+
+    assignee: Assignee | None = None
+    note: Note | None = None
+
+    @model_validator(mode="after")
+    def _names_one(self) -> "AnnotateRequest":
+        if self.assignee is None and self.note is None:
+            raise ValueError("needs an assignee or a note")
+        return self
+
+
+class BridgeLines(Shape):
+    """From our balance to the bank's: all but the last two sum to `closingOfBank`."""
+
+    opening_of_bank: Amount
+    our_balance: Amount
+    pending: Amount
+    missing_in_bank: Amount
+    in_transit: Amount
+    unmatched_lines: Amount
+    explained_lines: Amount
+    ignored_lines: Amount
+    lines_ahead_of_us: Amount
+    closing_of_bank: Amount
+    residual: Amount
+
+
+class BridgeCounts(Shape):
+    """The numbers of entries and lines in the bridge."""
+
+    pending: int
+    missing: int
+    in_transit: int
+    unmatched_lines: int
+    late_lines: int
+    set_aside: int
+
+
+class ReconciliationReport(Shape):
+    """The reconciliation of a source's day. `asOf` tells pending entries from missing ones."""
+
+    source: str
+    currency: CurrencyCode
+    on: date
+    as_of: date
+    verdict: Verdict
+    incomplete_because: str | None
+    bridge: BridgeLines
+    counts: BridgeCounts
+
+
+class RunCounts(Shape):
+    """What a run matched, and what it left open."""
+
+    matches_by_rule: dict[Rule, int]
+    matched_lines: int
+    matched_entries: int
+    open_lines: int
+    suggested_lines: int
+    open_entries: int
+    breaks: int
+
+
+class Run(Shape):
+    """A run of a source's matching; one that has not finished has no outcome."""
+
+    id: ItemId
+    as_of: date
+    rule_set: int
+    input_hash: str
+    output_hash: str | None
+    verdict: Verdict | None
+    verdict_on: date | None
+    residual: Amount | None
+    counts: RunCounts | None
+    started_at: datetime
+    finished_at: datetime | None
+    undone_at: datetime | None
+    undone_by: str | None
+    undone_reason: str | None
+
+
+class RunPage(Shape):
+    """A page of a source's runs, newest first."""
+
+    runs: list[Run]
+    next_cursor: Cursor
+    previous_cursor: PreviousCursor
+
+
+class Candidate(Shape):
+    """An open entry or line that might match: of the same reference, else of the same amount."""
+
+    id: ItemId
+    amount: Amount
+    reference: str | None
+    booked_on: date
+
+
+class Break(Shape):
+    """An open line or entry past its days of grace, with why no rule matched it.
+
+    A resolved break has neither candidates nor the fields of its item.
+    """
+
+    id: ItemId
+    class_: Annotated[BreakClass, Field(alias="class")]
+    side: Side
+    item_id: ItemId
+    amount: Amount
+    currency: CurrencyCode
+    reference: str | None
+    counterparty: str | None
+    remittance: str | None
+    payment_id: UUID | None
+    booked_on: date
+    break_on: date
+    age_days: int
+    age: str
+    assignee: str | None
+    note: str | None
+    why_not: str | None
+    candidates: list[Candidate]
+    resolved_at: datetime | None
+    resolved_by: str | None
+
+
+class BreakPage(Shape):
+    """A page of a source's open breaks."""
+
+    breaks: list[Break]
+    next_cursor: Cursor
+    previous_cursor: PreviousCursor
+
+
+class SourceLine(StatementLine):
+    """A line with the file that it came with."""
+
+    statement_file_id: UUID
+
+
+class SourceLinePage(Shape):
+    """A page of a source's open lines, in the order of their import."""
+
+    lines: list[SourceLine]
+    next_cursor: Cursor
+    previous_cursor: PreviousCursor
+
+
+class LineDetail(SourceLine):
+    """A line with its match or, while it is open, its candidates and why no rule matched it."""
+
+    match_id: ItemId | None
+    why_not: str | None
+    candidates: list[Candidate]
+
+
+class MatchedEntry(Shape):
+    """A clearing entry of a match; money in is positive."""
+
+    id: ItemId
+    payment_id: UUID
+    amount: Amount
+    currency: CurrencyCode
+    booked_on: date
+
+
+class OpenEntry(MatchedEntry):
+    """A clearing entry in no match; it is missing in the bank after `breakOn`."""
+
+    reference: str
+    break_on: date
+
+
+class OpenEntryPage(Shape):
+    """A page of a source's open entries, the first due first."""
+
+    entries: list[OpenEntry]
+    next_cursor: Cursor
+    previous_cursor: PreviousCursor
+
+
+class Match(Shape):
+    """A match by a rule or a person, with the first of its lines and entries."""
+
+    id: ItemId
+    run_id: ItemId | None
+    rule: Rule
+    score: int
+    why: str
+    actor: str | None
+    created_at: datetime
+    undone_at: datetime | None
+    undone_by: str | None
+    undone_reason: str | None
+    amount: Amount
+    line_count: int
+    entry_count: int
+    lines: Annotated[list[SourceLine], Field(max_length=LEGS_SHOWN_MAX)]
+    entries: Annotated[list[MatchedEntry], Field(max_length=LEGS_SHOWN_MAX)]
