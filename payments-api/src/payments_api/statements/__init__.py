@@ -1,0 +1,1 @@
+"""Statements of banks and providers: upload, list, decide about quarantined ones."""

@@ -1,0 +1,47 @@
+"""The source or file that a request names, if its sender may see it, and the sender's name."""
+
+from uuid import UUID
+
+from quart import Request
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_api.auth.middleware import caller
+from payments_api.auth.operator import acting_sender
+from payments_api.http.errors import SourceNotFound, StatementNotFound
+from payments_api.http.messages import header_fields
+from payments_api.http.query_params import uuid_or_none
+from payments_core.audit_log import Operator
+from payments_core.db.engine import AnyRow
+from payments_core.statements import files
+from payments_core.statements import sources as source_rows
+
+
+def sender_of(sent: Request) -> Operator:
+    """Return the operator whom the page names, else the key."""
+    return acting_sender(header_fields(sent.scope["headers"]), caller())
+
+
+async def source_named(tx: AsyncConnection, name: str) -> AnyRow:
+    """Return the source that the caller knows by this name. Raises SourceNotFound."""
+    if "\0" in name:  # Postgres cannot store it.
+        raise SourceNotFound
+    try:
+        return await source_rows.find_source(tx, name, caller().tenant)
+    except source_rows.SourceNotFound:
+        raise SourceNotFound from None
+
+
+async def file_with(tx: AsyncConnection, statement_id: str) -> AnyRow:
+    """Return the file that the caller knows by this id. Raises StatementNotFound."""
+    try:
+        return await files.find_file(tx, checked_file_id(statement_id), caller().tenant)
+    except files.FileNotFound:
+        raise StatementNotFound from None
+
+
+def checked_file_id(text: str) -> UUID:
+    """Return the id of a file. Raises StatementNotFound."""
+    file_id = uuid_or_none(text)
+    if file_id is None:
+        raise StatementNotFound
+    return file_id

@@ -1,0 +1,1 @@
+"""Bank and provider statements: read, import, match against the ledger."""

@@ -1,0 +1,79 @@
+"""The worker's task: import received files, oldest first, then match the lines of their sources."""
+
+import asyncio
+import json
+import logging
+import sys
+
+from sqlalchemy import exists, select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.db.engine import is_unavailable, single_statement, transaction
+from payments_core.db.tables import statement_files
+from payments_core.statements.receive import remove_abandoned
+from recon_worker.statements import metrics
+from recon_worker.statements.matching import background as matching
+
+CLEANING_INTERVAL_SECONDS = 3600.0
+
+log = logging.getLogger(__name__)
+
+
+async def import_received(engine: AsyncEngine, poll_seconds: float) -> None:
+    """Import files as they are received, until cancelled; a failed attempt is repeated later."""
+    loop = asyncio.get_running_loop()
+    cleaned_at = -CLEANING_INTERVAL_SECONDS
+    matched_at = -matching.INTERVAL_SECONDS
+    while True:
+        try:
+            if loop.time() >= cleaned_at + CLEANING_INTERVAL_SECONDS:
+                async with transaction(engine) as tx:
+                    await remove_abandoned(tx)
+                cleaned_at = loop.time()
+            imported: set[int] = set()
+            if await _is_any_received(engine):
+                await _import_in_process(imported)
+            if loop.time() >= matched_at + matching.INTERVAL_SECONDS:
+                await matching.match_sources(engine)
+                matched_at = loop.time()
+            elif imported:
+                await matching.match_sources(engine, imported)
+            await metrics.observe(engine)
+        except Exception as error:
+            if not is_unavailable(error):
+                log.exception("statement_import_failed")
+        await asyncio.sleep(poll_seconds)
+
+
+async def _is_any_received(engine: AsyncEngine) -> bool:
+    received = select(exists().where(statement_files.c.status == "received"))
+    async with single_statement(engine) as connection:
+        return bool((await connection.execute(received)).scalar_one())
+
+
+async def _import_in_process(imported: set[int]) -> None:
+    """Import all received files in a process of low priority; add the ids of their sources.
+
+    Reading a large file takes seconds of processor time, which payments need first. A process that
+    ends early, or is stopped because the worker is, leaves its file as it was received.
+    """
+    command = ("-m", "recon_worker", "statements", "import-received")
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async for line in process.stdout:
+            file = json.loads(line)
+            imported.add(file.pop("source_id"))
+            metrics.FILES_IMPORTED.labels(file["status"]).inc()
+            log.info("statement_file_imported", extra=file)
+        status = await process.wait()
+    except BaseException:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+        raise
+    if status:
+        # It has written the reason to the standard error, which is the worker's own.
+        log.warning("statement_import_ended", extra={"status": status})

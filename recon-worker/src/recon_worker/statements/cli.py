@@ -1,0 +1,273 @@
+"""`recon-worker statements`: import files, show them, accept or reject quarantined ones."""
+
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import UUID
+
+import click
+
+from payments_core.cli import arguments, output
+from payments_core.cli.program import Group, as_json
+from payments_core.domain.statements import FILE_STATUSES
+from payments_core.domain.statuses import REASON_MAX_CHARS
+from recon_worker.statements.commands import as_dict, print_json, run
+from recon_worker.statements.received_cli import import_received
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+    from payments_core.db.engine import AnyRow
+    from recon_worker.settings import WorkerSettings
+
+STATUSES = (
+    "0 imported, or done; 1 quarantined, or the file or source is unknown or in another state;"
+    " 2 the file cannot be read, or the database failed."
+)
+LIST_LIMIT_MAX = 1_000
+READ_BYTES = 256 * 1024
+
+
+@click.group(cls=Group)
+def statements() -> None:
+    """Import statements of banks and providers, show them, decide about quarantined ones."""
+
+
+statements.add_command(import_received)
+
+
+@statements.command(
+    "import",
+    example="recon-worker statements import 2026-11-27.xml --source bank-eur",
+    statuses=STATUSES,
+)
+@click.argument("file", type=click.File("rb"))
+@click.option("--source", required=True, help="The source; a tenant's is TENANT~NAME.")
+@arguments.actor()
+@as_json()
+def import_(file: BinaryIO, source: str, actor: str, json_too: bool) -> int:
+    """Import FILE, all of it or nothing; - reads standard input.
+
+    The same bytes again change nothing.
+    """
+    from payments_core.audit_log import Operator
+    from payments_core.db.engine import transaction
+    from payments_core.statements.receive import receive_file
+    from payments_core.statements.sources import find_source
+    from recon_worker.statements.importing.load import import_file
+
+    name = None if file.name == "<stdin>" else file.name
+
+    async def work(engine: "AsyncEngine", settings: "WorkerSettings") -> int:
+        async with transaction(engine) as tx:
+            row = await find_source(tx, source, None)
+        with output.progress("bytes received", _size_of(file)) as advance:
+            received, new = await receive_file(
+                engine,
+                row,
+                _bytes_of(file, advance),
+                file_name=name,
+                operator=Operator(actor),
+                bytes_max=settings.statement_bytes_max,
+            )
+        with output.progress("bytes imported", received.size_bytes) as advance:
+            decided = await import_file(engine, received.id, advance)
+        return await _say(engine, decided, new=new, json_too=json_too)
+
+    return run(work)
+
+
+def _size_of(file: BinaryIO) -> int:
+    return Path(file.name).stat().st_size if file.seekable() and file.name != "<stdin>" else 0
+
+
+async def _bytes_of(file: BinaryIO, advance: Callable[[int], None]) -> AsyncIterator[bytes]:
+    while data := file.read(READ_BYTES):
+        advance(len(data))
+        yield data
+
+
+async def _say(engine: "AsyncEngine", file: "AnyRow", *, new: bool, json_too: bool) -> int:
+    """Print what became of the file; return the exit status."""
+    from payments_core.db.engine import transaction
+
+    async with transaction(engine) as tx:
+        shown = await _described(tx, file.id)
+    if json_too:
+        print_json({**shown, "new": new}, indent=2)
+    elif file.status == "accepted":
+        lines = sum(each["line_count"] - each["known_count"] for each in shown["statements"])
+        known = sum(each["known_count"] for each in shown["statements"])
+        again = "" if new else ", was known: these bytes were received before"
+        print(
+            f"file {file.id}: {len(shown['statements'])} statements, {lines} new lines,"
+            f" {known} known lines{again}"
+        )
+    else:
+        print(
+            f"file {file.id} is {file.status}: {file.problem_at}: {file.problem}", file=sys.stderr
+        )
+    return 0 if file.status == "accepted" else 1
+
+
+async def _described(tx: "AsyncConnection", file_id: UUID) -> dict[str, Any]:
+    from payments_core.statements.files import find_file, statements_of
+
+    file = as_dict(await find_file(tx, file_id))
+    return {**file, "statements": [as_dict(each) for each in await statements_of(tx, file_id)]}
+
+
+@statements.command(
+    "list", example="recon-worker statements list --status quarantined", statuses=STATUSES
+)
+@click.option("--source", help="Only files of this source.")
+@click.option("--status", type=click.Choice(FILE_STATUSES), help="Only files in this status.")
+@click.option(
+    "--limit",
+    type=arguments.WholeNumber(LIST_LIMIT_MAX),
+    default=50,
+    show_default=True,
+    help=f"Files to list, up to {LIST_LIMIT_MAX}.",
+)
+@click.option("--before", type=click.UUID, help="Continue a list: files older than this one.")
+@as_json("Print one JSON object per line.")
+def list_(
+    source: str | None, status: str | None, limit: int, before: UUID | None, json_too: bool
+) -> int:
+    """List received files, newest first."""
+    from payments_core.db.engine import transaction
+    from payments_core.db.keyset import Walk
+    from payments_core.statements.files import list_files
+    from payments_core.statements.sources import find_source
+
+    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+        async with transaction(engine) as tx:
+            of = None if source is None else (await find_source(tx, source, None)).id
+            found = await list_files(tx, limit + 1, source_id=of, status=status, walk=Walk(before))
+        _print_files(found[:limit], json_too=json_too)
+        if len(found) > limit:
+            print(f"There are more: add --before {found[limit - 1].id}", file=sys.stderr)
+        return 0
+
+    return run(work)
+
+
+def _print_files(found: "Sequence[AnyRow]", *, json_too: bool) -> None:
+    from payments_core.statements.sources import stored_source_name
+
+    if json_too:
+        for file in found:
+            print_json(as_dict(file))
+        return
+    if not found:
+        print("no such files")
+        return
+    rows = [
+        (
+            str(file.id),
+            stored_source_name(file.source_name, file.tenant),
+            file.status,
+            output.shown_time(file.created_at),
+            file.file_name or "-",
+            "-" if file.problem is None else f"{file.problem_at}: {file.problem}",
+        )
+        for file in found
+    ]
+    headings = ("ID", "SOURCE", "STATUS", "RECEIVED", "NAME", "PROBLEM")
+    print(output.as_table(headings, rows, ("PROBLEM", "NAME"), output.terminal_width()))
+
+
+FILE_ID = click.argument("file_id", metavar="ID", type=click.UUID)
+REASON = click.option(
+    "--reason", type=arguments.Text(1, REASON_MAX_CHARS), required=True, help="Why, on record."
+)
+
+
+@statements.command(
+    example="recon-worker statements show 01930000-0000-7000-8000-000000000000", statuses=STATUSES
+)
+@FILE_ID
+@as_json("Print JSON; this command always does.")
+def show(file_id: UUID, json_too: bool) -> int:
+    """Print the file with this ID and its statements as JSON."""
+    from payments_core.db.engine import transaction
+
+    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+        async with transaction(engine) as tx:
+            print_json(await _described(tx, file_id), indent=2)
+        return 0
+
+    return run(work)
+
+
+@statements.command(
+    example="recon-worker statements accept 01930000-0000-7000-8000-000000000000"
+    " --reason 'the bank confirms the balance by phone'",
+    statuses=STATUSES,
+)
+@FILE_ID
+@REASON
+@arguments.actor()
+@as_json()
+def accept(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
+    """Import the quarantined file with this ID although it does not add up."""
+    from payments_core.audit_log import Operator
+    from payments_core.db.engine import transaction
+    from payments_core.statements.files import decide
+    from recon_worker.statements.importing.load import import_file
+
+    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+        async with transaction(engine) as tx:
+            file = await decide(tx, file_id, Operator(actor), reason, accept=True)
+        with output.progress("bytes imported", file.size_bytes) as advance:
+            decided = await import_file(engine, file_id, advance)
+        return await _say(engine, decided, new=True, json_too=json_too)
+
+    return run(work)
+
+
+@statements.command(
+    example="recon-worker statements reject 01930000-0000-7000-8000-000000000000"
+    " --reason 'of another account'",
+    statuses=STATUSES,
+)
+@FILE_ID
+@REASON
+@arguments.actor()
+@as_json()
+def reject(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
+    """Give up the quarantined file with this ID; its bytes stay."""
+    from payments_core.audit_log import Operator
+    from payments_core.db.engine import transaction
+    from payments_core.statements.files import decide
+
+    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+        async with transaction(engine) as tx:
+            await decide(tx, file_id, Operator(actor), reason, accept=False)
+        if json_too:
+            print_json({"rejected": file_id})
+        else:
+            print(f"rejected file {file_id}")
+        return 0
+
+    return run(work)
+
+
+@statements.command(
+    example="recon-worker statements export 01930000-0000-7000-8000-000000000000 > received.xml",
+    statuses=STATUSES,
+)
+@FILE_ID
+def export(file_id: UUID) -> int:
+    """Write the bytes of the file with this ID, as received, to standard output."""
+    from payments_core.db.engine import transaction
+    from payments_core.statements.files import find_file, read_file
+
+    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+        async with transaction(engine) as tx:
+            async for data in read_file(tx, await find_file(tx, file_id)):
+                sys.stdout.buffer.write(data)
+        return 0
+
+    return run(work)

@@ -1,0 +1,1 @@
+"""Statement readers: bytes in, events out, without database or clock."""

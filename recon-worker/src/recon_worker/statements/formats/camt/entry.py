@@ -1,0 +1,206 @@
+"""One camt entry (Ntry) and its transactions (TxDtls) as statement lines.
+
+The parts of an entry always sum to it. An entry is split only if the amounts of its transactions,
+alone or with the charges that the bank names, sum to it exactly; otherwise it stays one line.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from xml.etree.ElementTree import Element  # nosec B405 - the class: expat parses
+
+from recon_worker.statements.formats.camt import elements
+from recon_worker.statements.formats.camt.details import (
+    NO_DETAILS,
+    Details,
+    entry_amounts,
+    foreign,
+)
+from recon_worker.statements.formats.camt.elements import Money
+from recon_worker.statements.formats.model import (
+    CHARGES_CODE,
+    Booking,
+    MalformedStatement,
+    StatementLine,
+)
+from recon_worker.statements.formats.values import Notes, free_text, reference
+
+DETAILS_MAX = 20_000  # A longer batch stays one line, so memory stays bounded.
+
+
+@dataclass(frozen=True, slots=True)
+class EntryContext:
+    """What an entry needs from its statement."""
+
+    number: int
+    position: str
+    fallback_date: date | None  # For an entry without any date: the statement's own.
+    details_left_out: int
+
+
+def lines_of(
+    entry: Element, details: Sequence[Details], context: EntryContext, notes: Notes
+) -> list[StatementLine]:
+    """Return the entry's lines: one, or the parts that sum to it; none for an amount of zero."""
+    at = context.position
+    amount = entry.find("Amt")
+    if amount is None:
+        raise MalformedStatement("the entry has no Amt: ask the bank for a correct file", at)
+    direction = elements.sign(entry, at)
+    total = elements.money(amount, at, direction)
+    if not total.amount:
+        notes.add(f"{at} has an amount of zero and is left out")
+        return []
+    charges = elements.charges(entry, total.currency, at)
+    whole = _whole(entry, total, charges, context, notes)
+    if context.details_left_out:
+        count = len(details) + context.details_left_out
+        notes.add(f"{at} has {count} transactions, more than {DETAILS_MAX}: kept as one line")
+        return [whole.line()]
+    if not details:
+        return [whole.line()]
+    parts = _parts(details, total, charges)
+    if len(details) == 1 and (parts is None or len(parts) == 1):
+        return [whole.line(details[0])]
+    if parts is None:
+        notes.add(f"{at}: its transactions do not sum to {total.amount}: kept as one line")
+        whole.batch_ref = whole.batch_ref or _shared_batch(details)
+        return [whole.line()]
+    return [whole.part(number, part) for number, part in enumerate(parts, 1)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    amount: Decimal
+    details: Details | None  # None for charges.
+
+
+def _parts(details: Sequence[Details], total: Money, charges: Decimal) -> list[_Part] | None:
+    """Return the parts if they sum to the entry, else None."""
+    principals = []
+    for item in details:
+        amount = item.amount_in(total.currency)
+        if amount is None:
+            return None
+        principals.append(_Part(amount, item))
+    gap = total.amount - sum((part.amount for part in principals), Decimal(0))
+    if gap == 0:
+        parts = principals
+    elif gap == -sum((item.charges for item in details), Decimal(0)):
+        parts = [
+            part
+            for principal, item in zip(principals, details, strict=True)
+            for part in (principal, _Part(-item.charges, None))
+        ]
+    elif gap == -charges:
+        parts = [*principals, _Part(gap, None)]
+    else:
+        return None
+    return [part for part in parts if part.amount]
+
+
+@dataclass(slots=True)
+class _Whole:
+    """An entry as one line, from which its parts take what they do not say themselves."""
+
+    number: int
+    position: str
+    total: Money
+    booked_on: date
+    valued_on: date | None
+    bank_ref: str | None
+    batch_ref: str | None
+    code: str | None
+    reversal: bool
+    remittance: str | None
+    charges: Decimal | None
+    original: Money | None
+    booking: Booking
+
+    def line(self, details: Details = NO_DETAILS) -> StatementLine:
+        """Return the entry as one line; it may have one transaction."""
+        return self._line(0, self.total.amount, details, self.charges, self.original)
+
+    def part(self, number: int, part: _Part) -> StatementLine:
+        """Return a part; charges have no reference of a payment, so none can match them."""
+        if part.details:
+            return self._line(number, part.amount, part.details, None, None)
+        line = self._line(number, part.amount, NO_DETAILS, None, None)
+        return replace(line, bank_ref=None, code=CHARGES_CODE)
+
+    def _line(
+        self,
+        part_no: int,
+        amount: Decimal,
+        details: Details,
+        charges: Decimal | None,
+        original: Money | None,
+    ) -> StatementLine:
+        original = details.original or original
+        return StatementLine(
+            line_no=self.number,
+            part_no=part_no,
+            amount=amount,
+            currency=self.total.currency,
+            booked_on=self.booked_on,
+            valued_on=self.valued_on,
+            end_to_end=details.end_to_end,
+            bank_ref=details.bank_ref or self.bank_ref,
+            batch_ref=self.batch_ref or details.batch_ref,
+            code=details.code or self.code,
+            reversal=self.reversal,
+            return_reason=details.return_reason,
+            counterparty=details.counterparty,
+            remittance=details.remittance or self.remittance,
+            charges=details.charges or charges or None,
+            original_amount=original.amount if original else None,
+            original_currency=original.currency if original else None,
+            booking=self.booking,
+            position=self.position,
+        )
+
+
+def _whole(
+    entry: Element, total: Money, charges: Decimal, context: EntryContext, notes: Notes
+) -> _Whole:
+    at = context.position
+    valued_on = elements.day(entry.find("ValDt"), at)
+    booked_on = elements.day(entry.find("BookgDt"), at) or valued_on
+    if booked_on is None:
+        booked_on = context.fallback_date
+        notes.add(f"{at} has no date: the statement's own holds")
+    if booked_on is None:
+        raise MalformedStatement("neither the entry nor its statement has a date", at)
+    amounts = entry_amounts(entry, 1 if total.amount > 0 else -1, at)
+    return _Whole(
+        number=context.number,
+        position=at,
+        total=total,
+        booked_on=booked_on,
+        valued_on=valued_on,
+        bank_ref=reference(elements.text_of(entry, "AcctSvcrRef"), at),
+        batch_ref=_batch(entry, at),
+        code=elements.code(entry),
+        reversal=elements.flag(entry, "RvslInd", at),
+        remittance=free_text([elements.text_of(entry, "AddtlNtryInf") or ""], at),
+        charges=charges,
+        original=foreign(amounts, total.currency),
+        booking=elements.booking(entry, at),
+    )
+
+
+def _batch(entry: Element, at: str) -> str | None:
+    """Return the batch, if the entry holds one alone."""
+    batches = [block.find("Btch") for block in entry.findall("NtryDtls")]
+    named = {
+        reference(elements.text_of(batch, "PmtInfId"), at)
+        or reference(elements.text_of(batch, "MsgId"), at)
+        for batch in batches
+    }
+    return named.pop() if len(named) == 1 else None
+
+
+def _shared_batch(details: Sequence[Details]) -> str | None:
+    named = {item.batch_ref for item in details}
+    return named.pop() if len(named) == 1 else None

@@ -1,0 +1,1 @@
+"""MT940 and MT942: SWIFT statements of a bank."""

@@ -1,0 +1,1 @@
+"""Statements as tables: CSV by a declared profile, and reports of providers."""

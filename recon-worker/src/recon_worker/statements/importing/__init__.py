@@ -1,0 +1,1 @@
+"""Import of received files: all of a file in one transaction, or none of it."""

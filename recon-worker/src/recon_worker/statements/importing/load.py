@@ -1,0 +1,166 @@
+"""Import of one received file: claim it, read it, store its statements, or quarantine it.
+
+One transaction holds it all: the claim is the lock of the file's row, so a worker that is killed
+leaves the file as it was received.
+"""
+
+import asyncio
+import io
+import logging
+from collections.abc import Callable
+from typing import cast
+from uuid import UUID
+
+from sqlalchemy import delete, func, select, text, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from payments_core.db.engine import AnyRow, is_unavailable, transaction
+from payments_core.db.tables import recon_sources, statement_files, statement_staging
+from payments_core.statements.files import FileDamaged
+from payments_core.statements.sources import other_accounts
+from recon_worker.failpoints import reach
+from recon_worker.statements.formats.model import MalformedStatement
+from recon_worker.statements.formats.read import read_statements
+from recon_worker.statements.importing.checks import COLUMNS, FileReader, Quarantined, malformed
+from recon_worker.statements.importing.store import store_statement
+from recon_worker.statements.importing.stream import StoredFile
+
+# A statement of a million lines is stored by one SQL statement: the engine of imports allows it.
+STATEMENT_SECONDS_MAX = 600.0
+LOCK_OF_SOURCE = 0x5354  # Of pg_advisory_xact_lock(class, source): one import at a time.
+
+log = logging.getLogger(__name__)
+
+Advance = Callable[[int], None]
+
+
+def _ignore(_bytes: int) -> None:
+    """Show no progress."""
+
+
+async def import_next(engine: AsyncEngine) -> AnyRow | None:
+    """Import the oldest received file that no other process imports; return it, if any."""
+    oldest = (
+        select(statement_files)
+        .where(statement_files.c.status == "received")
+        .order_by(statement_files.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    async with transaction(engine) as tx:
+        file = (await tx.execute(oldest)).one_or_none()
+        return None if file is None else await _import(tx, file, _ignore)
+
+
+async def import_file(engine: AsyncEngine, file_id: UUID, advance: Advance = _ignore) -> AnyRow:
+    """Import this file, or wait for the process that does; return it as decided.
+
+    A quarantined file is read again: its source, or a statement before it, may be there now.
+    """
+    claim = select(statement_files).where(statement_files.c.id == file_id).with_for_update()
+    async with transaction(engine) as tx:
+        await tx.execute(text(f"SET LOCAL lock_timeout = '{STATEMENT_SECONDS_MAX:.0f}s'"))
+        file = (await tx.execute(claim)).one()
+        waits = file.status in ("received", "quarantined")
+        return await _import(tx, file, advance) if waits else file
+
+
+async def _import(tx: AsyncConnection, file: AnyRow, advance: Advance) -> AnyRow:
+    await tx.execute(text(f"SET LOCAL lock_timeout = '{STATEMENT_SECONDS_MAX:.0f}s'"))
+    await tx.execute(
+        text("SELECT pg_advisory_xact_lock(:of_sources, CAST(:id AS integer))"),
+        {"of_sources": LOCK_OF_SOURCE, "id": file.source_id},
+    )
+    # Without statistics of what it has just stored, Postgres would read whole tables for each line.
+    await tx.execute(text("SET LOCAL enable_seqscan = off"))
+    try:
+        async with tx.begin_nested():
+            read = await _load(tx, file, advance)
+    except Exception as error:
+        if is_unavailable(error):
+            raise
+        return await _quarantine(tx, file, _problem_of(error))
+    decided = await _decide(
+        tx,
+        file,
+        status="accepted",
+        problem_code=None,
+        problem=None,
+        problem_at=None,
+        format=read.statements[-1].header.message,
+        encoding=read.statements[-1].end.encoding,
+    )
+    await _retry_gaps(tx, file)
+    reach("before_import_commit")
+    return decided
+
+
+async def _load(tx: AsyncConnection, file: AnyRow, advance: Advance) -> FileReader:
+    source = (
+        await tx.execute(select(recon_sources).where(recon_sources.c.id == file.source_id))
+    ).one()
+    stream = StoredFile(tx, file, advance)
+    events = read_statements(cast(io.BytesIO, stream), format=source.format, profile=source.profile)
+    others = await other_accounts(tx, source)
+    reader = FileReader(file.id, source, events, others, vouched=file.accepted_by is not None)
+    # Reading is slow and synchronous: in a thread the event loop keeps running.
+    while rows := await asyncio.to_thread(reader.next_rows):
+        driver = (await tx.get_raw_connection()).driver_connection
+        assert driver is not None, "the engine's dialect is asyncpg's"
+        await driver.copy_records_to_table("statement_staging", records=rows, columns=COLUMNS)
+    await asyncio.to_thread(stream.drain)
+    reach("after_staging")
+    for statement in reader.statements:
+        await store_statement(tx, file, statement)
+    await tx.execute(delete(statement_staging).where(statement_staging.c.file_id == file.id))
+    return reader
+
+
+def _problem_of(error: Exception) -> Quarantined:
+    if isinstance(error, Quarantined):
+        return error
+    if isinstance(error, MalformedStatement):
+        return malformed(error)
+    if isinstance(error, FileDamaged):
+        return Quarantined("malformed", str(error), "stored bytes")
+    log.error("statement_import_failed", exc_info=error)
+    problem = f"the import failed with {type(error).__name__}; the worker's log says where"
+    return Quarantined("malformed", problem, "unknown")
+
+
+async def _quarantine(tx: AsyncConnection, file: AnyRow, problem: Quarantined) -> AnyRow:
+    return await _decide(
+        tx,
+        file,
+        status="quarantined",
+        problem_code=problem.code,
+        problem=problem.problem[:1000],
+        problem_at=problem.at[:200],
+    )
+
+
+async def _decide(tx: AsyncConnection, file: AnyRow, **values: str | None) -> AnyRow:
+    decided = (
+        update(statement_files)
+        .where(statement_files.c.id == file.id)
+        .values(decided_at=func.now(), **values)
+        .returning(statement_files)
+    )
+    row: AnyRow = (await tx.execute(decided)).one()
+    return row
+
+
+async def _retry_gaps(tx: AsyncConnection, file: AnyRow) -> None:
+    """Receive again the source's files that this one may have closed a gap before."""
+    files = statement_files.c
+    await tx.execute(
+        update(statement_files)
+        .where(
+            files.source_id == file.source_id,
+            files.status == "quarantined",
+            files.problem_code == "chain",
+        )
+        .values(
+            status="received", problem_code=None, problem=None, problem_at=None, decided_at=None
+        )
+    )

@@ -1,0 +1,162 @@
+"""From staged rows to statements and lines, each in a few statements of SQL."""
+
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_core.db.engine import AnyRow
+from payments_core.statements.fingerprint import fingerprint_of
+from recon_worker.statements.importing.checks import Quarantined, ReadStatement
+from recon_worker.statements.importing.overlap import Facts, Judgement, judge
+
+# The statement's staged lines with their true signs. nth counts equal ones, times says how often
+# the source has such a line: a look-up in the unique index for each, however long the history.
+_SIGN = "CASE WHEN reversal AND CAST(:flipped AS boolean) THEN -1 ELSE 1 END"
+_FINGERPRINT = fingerprint_of(
+    "CAST(:kind AS text)", f"amount * {_SIGN}", f"original_amount * {_SIGN}"
+)
+_STAGED = f"""
+    SELECT signed.*, row_number() OVER (PARTITION BY fingerprint ORDER BY row_no) AS nth,
+           (SELECT max(known.occurrence) FROM statement_lines AS known
+            WHERE known.source_id = :source_id AND known.fingerprint = signed.fingerprint) AS times
+    FROM (
+        SELECT row_no, line_no, part_no, amount * {_SIGN} AS true_amount, currency, booked_on,
+               valued_on, end_to_end, bank_ref, batch_ref, code, reversal, return_reason,
+               counterparty, remittance, charges, original_amount * {_SIGN} AS true_original,
+               original_currency, booking,
+               {_FINGERPRINT} AS fingerprint
+        FROM statement_staging WHERE file_id = :file_id AND number = :number
+    ) AS signed"""
+_WITH = f"WITH staged AS MATERIALIZED ({_STAGED})"
+
+_COUNT = text(f"""
+{_WITH}
+SELECT count(*) AS line_count, min(booked_on) AS from_on, max(booked_on) AS to_on,
+       coalesce(sum(true_amount) FILTER (WHERE booking = 'booked'), 0) AS net,
+       count(*) FILTER (WHERE nth <= times) AS known_count,
+       coalesce(sum(true_amount) FILTER (WHERE booking = 'booked' AND nth <= times), 0)
+           AS known_net
+FROM staged""")
+
+_CHAINED = "source_id = :source_id AND kind = 'statement' AND closing IS NOT NULL"
+_LAST = text(f"""
+SELECT id, from_on, to_on, opening, closing FROM statements
+WHERE {_CHAINED} AND to_on <= :to_on ORDER BY to_on DESC, id DESC LIMIT 1""")
+_FOLLOWING = text(f"""
+SELECT id, from_on, to_on, opening, closing FROM statements
+WHERE {_CHAINED} AND from_on >= :to_on ORDER BY from_on, id LIMIT 1""")
+_OVERLAPPING = text(f"""
+SELECT from_on, to_on, opening, closing, bank_id, sequence FROM statements
+WHERE {_CHAINED} AND from_on <= :from_on AND to_on >= :to_on""")
+
+_ADD = text("""
+INSERT INTO statements (source_id, file_id, number, kind, bank_id, sequence, from_on, to_on,
+    opening, closing, net, entry_count, line_count, known_count, known_net, previous_id,
+    accepted_by)
+VALUES (:source_id, :file_id, :number, :kind, :bank_id, :sequence, :from_on, :to_on, :opening,
+    :closing, :net, :entry_count, :line_count, :known_count, :known_net, :previous_id,
+    :accepted_by)
+RETURNING id""")
+_ADD_LINES = text(f"""
+{_WITH}
+INSERT INTO statement_lines (statement_id, source_id, line_no, part_no, amount, currency, booked_on,
+    valued_on, end_to_end, bank_ref, batch_ref, code, reversal, return_reason, counterparty,
+    remittance, charges, original_amount, original_currency, booking, fingerprint, occurrence,
+    status, status_reason)
+SELECT CAST(:statement_id AS bigint), CAST(:source_id AS bigint), line_no, part_no, true_amount,
+    currency, booked_on, valued_on, end_to_end, bank_ref, batch_ref, code, reversal,
+    return_reason, counterparty, remittance, charges, true_original, original_currency, booking,
+    fingerprint, nth + CASE WHEN CAST(:all_new AS boolean) THEN coalesce(times, 0) ELSE 0 END,
+    CASE WHEN CAST(:kind AS text) = 'statement' AND booking = 'booked'
+         THEN 'unmatched' ELSE 'ignored' END,
+    CASE WHEN CAST(:kind AS text) <> 'statement' THEN 'a statement is still to confirm it'
+         WHEN booking <> 'booked' THEN 'the bank has not booked it' END
+FROM staged
+WHERE CAST(:all_new AS boolean) OR nth > coalesce(times, 0)
+ORDER BY row_no""")
+
+
+async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStatement) -> None:
+    """Store one statement of the file with its new lines. Raises Quarantined."""
+    header, end = statement.header, statement.end
+    values: dict[str, Any] = {
+        "file_id": file.id,
+        "source_id": file.source_id,
+        "number": header.number,
+        "kind": header.kind,
+        "flipped": end.reversals_flipped,
+    }
+    counted = (await tx.execute(_COUNT, values)).mappings().one()
+    if counted["net"] != end.net:
+        problem = f"the lines sum to {counted['net']}, but the reader counted {end.net}"
+        raise Quarantined("malformed", problem, end.position)
+    from_on, to_on = end.from_on or counted["from_on"], end.to_on or counted["to_on"]
+    if from_on is None or to_on is None or from_on > to_on:
+        problem = f"the statement covers no day: from {from_on} to {to_on}"
+        raise Quarantined("date", problem, header.position)
+    days = {"from_on": from_on, "to_on": to_on}
+    judgement = await _judge(tx, file, statement, {**values, **days}, counted)
+    all_new = judgement.rule == "continue"
+    row = {
+        **values,
+        **days,
+        "bank_id": header.bank_id,
+        "sequence": header.sequence,
+        "opening": end.opening,
+        "closing": end.closing,
+        "net": counted["net"],
+        "entry_count": end.entry_count,
+        "line_count": counted["line_count"],
+        "known_count": 0 if all_new else counted["known_count"],
+        "known_net": 0 if all_new else counted["known_net"],
+        "previous_id": judgement.previous_id,
+        "accepted_by": file.accepted_by,
+    }
+    statement_id = (await tx.execute(_ADD, row)).scalar_one()
+    await tx.execute(_ADD_LINES, {**values, "statement_id": statement_id, "all_new": all_new})
+
+
+async def _judge(
+    tx: AsyncConnection,
+    file: AnyRow,
+    statement: ReadStatement,
+    at: dict[str, Any],
+    counted: RowMapping,
+) -> Judgement:
+    header, end = statement.header, statement.end
+    if header.kind != "statement" or end.opening is None or end.closing is None:
+        return Judgement("count", None)  # No balances to decide by.
+    overlapping = (await tx.execute(_OVERLAPPING, at)).all()
+    same = [
+        each
+        for each in overlapping
+        if (each.from_on, each.to_on, each.opening, each.closing)
+        == (at["from_on"], at["to_on"], end.opening, end.closing)
+    ]
+    facts = Facts(
+        position=header.position,
+        from_on=at["from_on"],
+        to_on=at["to_on"],
+        opening=end.opening,
+        closing=end.closing,
+        net=counted["net"],
+        line_count=counted["line_count"],
+        known_count=counted["known_count"],
+        known_net=counted["known_net"],
+        last=(await tx.execute(_LAST, at)).one_or_none(),
+        following=(await tx.execute(_FOLLOWING, at)).one_or_none(),
+        repeated=bool(same),
+        covered=any(
+            (each.from_on, each.to_on) != (at["from_on"], at["to_on"]) for each in overlapping
+        ),
+        same_id=any(_is_same(each, header.bank_id, header.sequence) for each in same),
+        has_id=header.bank_id is not None or header.sequence is not None,
+    )
+    return judge(facts, vouched=file.accepted_by is not None)
+
+
+def _is_same(known: AnyRow, bank_id: str | None, sequence: str | None) -> bool:
+    return (bank_id is not None and known.bank_id == bank_id) or (
+        sequence is not None and known.sequence == sequence
+    )

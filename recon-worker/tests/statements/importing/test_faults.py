@@ -1,0 +1,127 @@
+"""Killed and concurrent imports: all of a file or nothing, and once."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.audit_log import Operator
+from payments_core.db.engine import transaction
+from payments_core.statements.files import FileDamaged
+from payments_core.statements.receive import receive_file
+from payments_core.statements.sources import find_source
+from recon_worker.failpoints import IMPORT_POINTS, VARIABLE
+from recon_worker.statements.importing.load import import_file, import_next
+from testkit.camt_files import Day, Entry, camt053
+from testkit.database.backlog import Sql
+from testkit.waiting import until
+
+DATA = camt053(Day([Entry("20.00"), Entry("-3.50"), Entry("-3.50")]))
+TABLES = ("statements", "statement_lines", "statement_staging")
+
+
+async def _receive(engine: AsyncEngine, source: str, data: bytes, name: str = "x") -> bool:
+    async def pieces() -> AsyncIterator[bytes]:
+        for start in range(0, len(data), 1000):
+            await asyncio.sleep(0)
+            yield data[start : start + 1000]
+
+    async with transaction(engine) as tx:
+        row = await find_source(tx, source, None)
+    options = {"file_name": name, "operator": Operator("ann"), "bytes_max": 10**9}
+    file, new = await receive_file(engine, row, pieces(), **options)  # type: ignore[arg-type]  # Values of several types.
+    await import_file(engine, file.id)
+    return new
+
+
+async def _stored(sql: Sql) -> list[list[tuple[object, ...]]]:
+    """All that an import stores, without ids and times."""
+    statements = await sql.fetch("SELECT opening, closing, net, line_count FROM statements")
+    lines = await sql.fetch(
+        "SELECT line_no, amount, fingerprint, occurrence FROM statement_lines ORDER BY id"
+    )
+    return [[tuple(row) for row in rows] for rows in (statements, lines)]
+
+
+@pytest.mark.parametrize("point", IMPORT_POINTS)
+async def test_a_killed_import_leaves_nothing_and_is_repeated_in_full(
+    sql: Sql,
+    engine: AsyncEngine,
+    source: str,
+    tmp_path: Path,
+    worker_url_of_database: str,
+    point: str,
+) -> None:
+    path = tmp_path / "day.xml"
+    path.write_bytes(DATA)
+    environ = {
+        **os.environ,
+        VARIABLE: f"kill {point} 1",
+        "DATABASE_URL": worker_url_of_database,
+    }
+    command = [sys.executable, "-m", "recon_worker", "statements", "import", str(path)]
+    ended = await asyncio.to_thread(
+        subprocess.run, [*command, "--source", source], env=environ, check=False, timeout=60
+    )
+    assert ended.returncode == -signal.SIGKILL
+
+    async def is_rolled_back() -> bool:
+        return not await sql.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'recon-worker-cli'"
+        )
+
+    await until(is_rolled_back)
+    for table in TABLES:
+        assert await sql.fetchval(f"SELECT count(*) FROM {table}") == 0
+    assert await sql.fetchval("SELECT status FROM statement_files") == "received"
+    file = await import_next(engine)
+    assert file is not None
+    assert file.status == "accepted"
+    resumed = await _stored(sql)
+    assert len(resumed[1]) == 3
+    # Without a kill, byte for byte the same.
+    await sql.execute("SET session_replication_role = replica")
+    await sql.execute("DELETE FROM statement_lines; DELETE FROM statements")
+    await sql.execute("UPDATE statement_files SET status = 'received', decided_at = NULL")
+    await sql.execute("RESET session_replication_role")
+    await import_next(engine)
+    assert await _stored(sql) == resumed
+
+
+async def test_two_imports_of_the_same_bytes_at_once_store_them_once(
+    sql: Sql, engine: AsyncEngine, source: str
+) -> None:
+    new = await asyncio.gather(*(_receive(engine, source, DATA, f"{n}.xml") for n in range(4)))
+    assert sorted(new) == [False, False, False, True]
+    assert await sql.fetchval("SELECT count(*) FROM statement_files") == 1
+    assert len((await _stored(sql))[1]) == 3
+    assert await sql.fetchval("SELECT count(*) FROM statement_uploads") == 0
+
+
+async def test_two_files_of_one_source_at_once_are_chained(
+    sql: Sql, engine: AsyncEngine, source: str
+) -> None:
+    # Each repeats the other's day with other bytes: only one may add its lines.
+    again = camt053(Day([Entry("20.00"), Entry("-3.50"), Entry("-3.50")]), message_id="M2")
+    await asyncio.gather(*(_receive(engine, source, data) for data in (DATA, again)))
+    assert await sql.fetchval("SELECT count(*) FROM statement_lines") == 3
+    known = await sql.fetch("SELECT known_count FROM statements ORDER BY id")
+    assert [row[0] for row in known] == [0, 3]
+
+
+async def test_a_damaged_file_is_not_imported(sql: Sql, engine: AsyncEngine, source: str) -> None:
+    await _receive(engine, source, DATA)
+    await sql.execute("SET session_replication_role = replica")
+    await sql.execute("DELETE FROM statement_lines; DELETE FROM statements")
+    await sql.execute("UPDATE statement_files SET status = 'received', decided_at = NULL")
+    await sql.execute("UPDATE statement_files SET sha256 = sha256('other')")
+    await sql.execute("RESET session_replication_role")
+    file = await import_next(engine)
+    assert file is not None
+    assert (file.status, file.problem) == ("quarantined", FileDamaged.__doc__)
