@@ -32,7 +32,7 @@ class Stream:
     response: httpx.Response
 
     async def block(self) -> dict[str, str]:
-        """The fields up to the next empty line; a comment is under the name ''."""
+        """Return the fields up to the next empty line; a comment has the name ''."""
         found: dict[str, str] = {}
         async with asyncio.timeout(SECONDS_MAX):
             async for line in self.lines:
@@ -86,7 +86,7 @@ async def _until(done: Callable[[], bool]) -> None:
 
 
 async def _listening(sql: Sql) -> None:
-    """Wait until the API follows the database's notices."""
+    """Wait until the API listens to the database's notifications."""
     for _ in range(int(SECONDS_MAX * 100)):
         if await sql.fetchval(
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'payments-api-listen'"
@@ -99,7 +99,7 @@ async def _listening(sql: Sql) -> None:
 
 @pytest.fixture
 async def settled(serve_api: Any, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The API, past the resync with which it starts to listen."""
+    """Run the API until after the resync that it sends when it begins to listen."""
     monkeypatch.setattr(event_feed, "RESYNC_PAUSE_SECONDS", 0.05)
     served = await serve_api()
     await _listening(sql)
@@ -107,7 +107,7 @@ async def settled(serve_api: Any, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> 
     return served
 
 
-async def test_a_stream_opens_at_once_and_is_no_ones_to_buffer(served: Any) -> None:
+async def test_a_stream_opens_at_once_and_forbids_buffering(served: Any) -> None:
     async with _open(served) as stream:
         assert await stream.block() == {"retry": "1000", "": "connected"}
         headers = stream.response.headers
@@ -116,7 +116,7 @@ async def test_a_stream_opens_at_once_and_is_no_ones_to_buffer(served: Any) -> N
         assert headers["x-accel-buffering"] == "no"
 
 
-async def test_each_change_of_a_payment_is_told_as_the_list_shows_it(
+async def test_each_change_of_a_payment_is_an_event_with_the_lists_data(
     settled: Any, start_worker: Callable[..., Any]
 ) -> None:
     async with _open(settled) as stream:
@@ -124,7 +124,9 @@ async def test_each_change_of_a_payment_is_told_as_the_list_shows_it(
         made = await _pay(settled, amount="7.13", description="é\n\ndata: x")
         told = await stream.event()
         event_id = told.pop("eventId")
-        assert told == made | {"settledAt": None, "discrepancyAmount": None}
+        unsettled: dict[str, Any] = {"settledAt": None, "discrepancyAmount": None}
+        unsettled |= {"reversedAmount": "0.00", "deadLetter": False}
+        assert told == made | unsettled
         await start_worker()
         told = await stream.event()
         assert told["eventId"] != event_id
@@ -135,7 +137,7 @@ async def test_each_change_of_a_payment_is_told_as_the_list_shows_it(
         assert told == listed | {"eventId": told["eventId"]}
 
 
-async def test_a_replay_changes_nothing_and_so_tells_nothing(settled: Any) -> None:
+async def test_a_replay_causes_no_event(settled: Any) -> None:
     async with _open(settled) as stream, httpx.AsyncClient(base_url=settled.url) as http:
         await stream.block()
         for _ in range(3):
@@ -149,7 +151,7 @@ async def test_a_replay_changes_nothing_and_so_tells_nothing(settled: Any) -> No
         assert (await stream.event())["id"] == last["id"]
 
 
-async def test_an_accounts_stream_tells_of_no_other(settled: Any) -> None:
+async def test_an_accounts_stream_excludes_other_accounts(settled: Any) -> None:
     async with _open(settled, "?accountId=mine") as stream:
         await stream.block()
         for account in ("other", "mine-too", "mine"):
@@ -157,7 +159,7 @@ async def test_an_accounts_stream_tells_of_no_other(settled: Any) -> None:
         assert (await stream.event())["accountId"] == "mine"
 
 
-async def test_a_reader_that_comes_back_is_told_what_it_missed(settled: Any) -> None:
+async def test_a_returning_reader_gets_missed_events(settled: Any) -> None:
     async with _open(settled) as stream:
         await stream.block()
         await _pay(settled)
@@ -177,7 +179,7 @@ async def test_a_reader_that_comes_back_is_told_what_it_missed(settled: Any) -> 
     "last_event_id",
     ["deadbeef-1", "nonsense", "-", "{epoch}-999999", "{epoch}-x", "{epoch}-" + "9" * 80],
 )
-async def test_an_id_that_is_none_of_ours_is_a_resync(settled: Any, last_event_id: str) -> None:
+async def test_an_unknown_event_id_causes_a_resync(settled: Any, last_event_id: str) -> None:
     await _pay(settled)
     epoch = _feed(settled)._epoch
     sent = last_event_id.replace("{epoch}", epoch)
@@ -185,7 +187,7 @@ async def test_an_id_that_is_none_of_ours_is_a_resync(settled: Any, last_event_i
         assert set(await stream.event("resync")) == {"eventId"}
 
 
-async def test_a_restart_is_a_resync(settled: Any, serve_api: Any) -> None:
+async def test_a_restart_causes_a_resync(settled: Any, serve_api: Any) -> None:
     async with _open(settled) as stream:
         await stream.block()
         await _pay(settled)
@@ -195,7 +197,7 @@ async def test_a_restart_is_a_resync(settled: Any, serve_api: Any) -> None:
         await stream.event("resync")
 
 
-async def test_more_changes_than_a_reader_can_follow_are_one_resync(settled: Any, sql: Sql) -> None:
+async def test_too_many_changes_cause_one_resync(settled: Any, sql: Sql) -> None:
     items = [{"idempotencyKey": f"k{n}", "accountId": "a", "amount": 1} for n in range(600)]
     async with _open(settled) as stream, httpx.AsyncClient(base_url=settled.url) as http:
         await stream.block()
@@ -204,7 +206,7 @@ async def test_more_changes_than_a_reader_can_follow_are_one_resync(settled: Any
         assert block["event"] == "resync"
 
 
-async def test_a_lost_listen_connection_is_a_resync_and_the_stream_goes_on(
+async def test_a_lost_listen_connection_causes_a_resync_on_the_open_stream(
     settled: Any, sql: Sql
 ) -> None:
     async with _open(settled) as stream:
@@ -218,7 +220,7 @@ async def test_a_lost_listen_connection_is_a_resync_and_the_stream_goes_on(
         assert (await stream.event())["id"] == made["id"]
 
 
-async def test_a_silent_stream_says_that_it_is_alive(
+async def test_a_silent_stream_sends_heartbeats(
     settled: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(events, "HEARTBEAT_SECONDS", 0.05)
@@ -228,7 +230,7 @@ async def test_a_silent_stream_says_that_it_is_alive(
         assert await stream.block() == {"": "still here"}
 
 
-async def test_a_reader_that_leaves_is_forgotten(settled: Any) -> None:
+async def test_a_disconnected_reader_is_removed(settled: Any) -> None:
     for _ in range(3):
         async with _open(settled) as stream:
             await stream.block()
@@ -236,7 +238,7 @@ async def test_a_reader_that_leaves_is_forgotten(settled: Any) -> None:
         await _until(lambda: _feed(settled).readers == 0)
 
 
-async def test_more_readers_than_may_be_are_refused(serve_api: Any) -> None:
+async def test_readers_beyond_the_limit_are_rejected(serve_api: Any) -> None:
     served = await serve_api(event_readers_max=1)
     async with _open(served) as stream, httpx.AsyncClient(base_url=served.url) as http:
         await stream.block()
@@ -246,7 +248,7 @@ async def test_more_readers_than_may_be_are_refused(serve_api: Any) -> None:
 
 
 @pytest.mark.parametrize("query", ["?accountId=", "?accountId=a%20b", "?status=pending"])
-async def test_a_stream_that_cannot_be_is_refused(served: Any, query: str) -> None:
+async def test_an_invalid_stream_request_is_rejected(served: Any, query: str) -> None:
     async with httpx.AsyncClient(base_url=served.url) as http:
         refused = await http.get(f"/payments/events{query}")
     assert (refused.status_code, refused.json()["code"]) == (422, "validation_error")
@@ -263,7 +265,7 @@ GARBAGE = [
 
 
 @pytest.mark.parametrize("role", ["payments_api", "payments_worker", "payments_readonly"])
-async def test_a_malformed_notice_of_any_role_makes_readers_look_again(
+async def test_a_malformed_notice_causes_a_resync(
     settled: Any, database_url: str, caplog: pytest.LogCaptureFixture, role: str
 ) -> None:
     other = await asyncpg.connect(database_url.replace("postgres@", f"{role}@"))
@@ -292,7 +294,7 @@ async def test_streams_end_when_the_api_stops(serve_api: Any) -> None:
     await asyncio.wait_for(served.ended, 3)
 
 
-async def test_a_reader_that_does_not_read_is_dropped_and_the_others_go_on(
+async def test_a_stalled_reader_is_dropped_and_others_continue(
     serve_api: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(run, "STALLED_CLIENT_SECONDS_MAX", 1)

@@ -1,1 +1,1 @@
-"""Server-sent events: one for each change of a payment."""
+"""The event log, and server-sent events: one for each change of a payment."""

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
-from payments_api.auth.tenants import is_of_tenant, shown_account
+from payments_core.domain.tenants import is_of_tenant, shown_account
 
 WAITING_EVENTS_MAX = 256  # For one reader; a slower one is dropped, and may reconnect.
 
