@@ -17,6 +17,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from payments_api.migrate import migrate
 from payments_core.db.engine import create_engine
 from payments_local.backup import archive
 from payments_local.backup.create import create
@@ -43,7 +44,7 @@ SELECT (SELECT string_agg(format('%s %s %s', grantee, table_name, privilege_type
 
 @pytest.fixture
 def server() -> Iterator[EmbeddedPostgres]:
-    """A migrated server of the test's own."""
+    """A migrated server for one test."""
     with migrated_postgres() as running:
         yield running
 
@@ -95,7 +96,7 @@ def _command(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def test_a_drill_proves_the_backup_and_ends_with_its_figures(made: Path) -> None:
+def test_a_drill_verifies_the_backup_and_prints_its_figures(made: Path) -> None:
     done = _command("drill", str(made))
     assert done.returncode == 0, done.stderr
     assert f"{PAYMENTS} payments and {2 * PAYMENTS} ledger entries" in done.stdout
@@ -103,11 +104,29 @@ def test_a_drill_proves_the_backup_and_ends_with_its_figures(made: Path) -> None
     assert "A restore now would lose the last 0.0 h." in done.stdout
 
 
-def test_a_backup_can_be_read_by_its_owner_alone(settled: EmbeddedPostgres, tmp_path: Path) -> None:
+def test_only_its_owner_can_read_a_backup(settled: EmbeddedPostgres, tmp_path: Path) -> None:
     dump = create(Database(settled.url), tmp_path / "new", keep=1).dump
     modes = {oct(path.stat().st_mode & 0o777) for path in (dump, archive.manifest_of(dump))}
     assert modes == {"0o600"}
     assert dump.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_backup_records_when_it_began(server: EmbeddedPostgres, tmp_path: Path) -> None:
+    database = Database(server.url)
+    recorded = (
+        "SELECT to_char(taken_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') FROM last_backup"
+    )
+    assert database.sql(recorded).strip() == ""
+    manifest = create(database, tmp_path, keep=1).manifest
+    assert database.sql(recorded).strip() == manifest.created_at[:19].replace("T", " ")
+
+
+def test_a_database_of_an_earlier_release_can_be_backed_up(
+    server: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    """It has no table for the backup's time, and an upgrade begins with a backup."""
+    asyncio.run(migrate(server.url, "0018"))
+    assert create(Database(server.url), tmp_path, keep=1).manifest.schema_revision == "0018"
 
 
 def test_the_oldest_backups_are_deleted(settled: EmbeddedPostgres, tmp_path: Path) -> None:
@@ -139,7 +158,9 @@ async def test_a_backup_under_load_is_a_consistent_cut(
     assert restored.payments >= 500
 
 
-async def test_it_takes_the_place_of_a_running_system(server: EmbeddedPostgres, copy: Path) -> None:
+async def test_a_restore_replaces_the_data_of_a_running_system(
+    server: EmbeddedPostgres, copy: Path
+) -> None:
     target = Database(server.url)
     sql = await asyncpg.connect(server.url)
     await add_simple(sql, 3)
@@ -151,7 +172,10 @@ async def test_it_takes_the_place_of_a_running_system(server: EmbeddedPostgres, 
         while not stop.is_set():
             with suppress(asyncpg.PostgresError, OSError, asyncpg.InterfaceError):
                 session = await asyncpg.connect(server.url)
-                await session.execute("SELECT pg_sleep(5)")
+                try:
+                    await session.execute("SELECT pg_sleep(5)")
+                finally:
+                    session.terminate()
 
     pool = [asyncio.create_task(reconnect()) for _ in range(4)]
     held, old = await asyncio.to_thread(restore, copy, target, replace="payments")
@@ -168,13 +192,13 @@ async def test_it_takes_the_place_of_a_running_system(server: EmbeddedPostgres, 
     await sql.close()
 
 
-def test_payments_are_replaced_only_by_name(copy: Path, settled: EmbeddedPostgres) -> None:
+def test_replacing_payments_needs_the_databases_name(copy: Path, settled: EmbeddedPostgres) -> None:
     for replace in (None, "payment", ""):
         with pytest.raises(BackupFailed, match="add --replace payments"):
             restore(copy, Database(settled.url), replace=replace)
 
 
-def test_it_is_restored_on_a_server_that_has_nothing(made: Path, settled: EmbeddedPostgres) -> None:
+def test_a_backup_is_restored_on_an_empty_server(made: Path, settled: EmbeddedPostgres) -> None:
     with running_postgres() as server:
         target = Database(server.url).sibling("new books")
         restore(made, target)
@@ -195,7 +219,7 @@ def _altered(dump: Path) -> None:
 
 
 def _consistently_truncated(dump: Path) -> None:
-    """As after a fault of pg_dump: the manifest describes what was written."""
+    """Truncate the dump and adapt its manifest, like a faulty pg_dump."""
     _truncated(dump)
     manifest = archive.read_manifest(dump)
     archive.manifest_of(dump).unlink()
@@ -261,7 +285,7 @@ async def test_a_drill_names_the_invariant_that_the_books_break(
 
 
 @pytest.mark.parametrize("what", ["backup", "restore"])
-async def test_a_killed_command_leaves_all_as_it_was(
+async def test_a_killed_command_changes_nothing(
     server: EmbeddedPostgres, copy: Path, tmp_path: Path, what: str
 ) -> None:
     sql = await asyncpg.connect(server.url)
@@ -326,7 +350,7 @@ def test_a_full_disk_leaves_no_backup(settled: EmbeddedPostgres, tmp_path: Path)
         (["backup", "--folder", "{empty}", "--encrypt-to", "age1nonsense"], "age"),
     ],
 )
-def test_what_cannot_be_done_is_one_line_and_status_2(
+def test_a_command_that_cannot_run_prints_one_line_and_exits_with_2(
     settled: EmbeddedPostgres, tmp_path: Path, words: list[str], message: str
 ) -> None:
     given = [word.format(empty=tmp_path) for word in words]
@@ -337,7 +361,7 @@ def test_what_cannot_be_done_is_one_line_and_status_2(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_that_is_away_is_one_line_and_status_2(tmp_path: Path) -> None:
+def test_an_unreachable_database_is_reported_in_one_line_with_status_2(tmp_path: Path) -> None:
     url = "postgresql://postgres@127.0.0.1:1/payments"
     done = _command("backup", "--folder", str(tmp_path), DATABASE_URL=url)
     assert done.returncode == 2
@@ -381,7 +405,7 @@ def test_an_encrypted_backup_needs_its_key(
         drill(dump, other)
 
 
-def test_the_head_is_of_before_the_snapshot(settled: EmbeddedPostgres, made: Path) -> None:
+def test_the_head_is_read_before_the_snapshot(settled: EmbeddedPostgres, made: Path) -> None:
     assert archive.read_manifest(made).seal_head == exported_head(Database(settled.url))
 
 

@@ -1,1 +1,1 @@
-"""Backups of one database: made, restored, and proved by a drill (docs/operations/backup.md)."""
+"""Backups of one database: create, restore, and verify by a drill (docs/operations/backup.md)."""

@@ -15,19 +15,21 @@ from payments_local.backup.errors import BackupFailed
 
 FORMAT = 1
 NAME = re.compile(r"payments-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}\.dump(\.age)?")
-PARTIAL = ".partial"  # Of a file until it is complete.
-PARTIAL_AGE_MAX = timedelta(days=1)  # Longer than a backup takes: it was interrupted.
+PARTIAL = ".partial"  # Suffix of a file until it is complete.
+PARTIAL_AGE_MAX = timedelta(
+    days=1
+)  # Longer than any backup: a partial file of this age is from an interrupted one.
 READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a dump holds. `created_at` is before its snapshot: earlier commits are all in it."""
+    """Describes a dump. `created_at` precedes its snapshot, which has all earlier commits."""
 
     format: int
     created_at: str
     database: str
-    server_version: int  # As server_version_num: 180006 is 18.6.
+    server_version: int  # In the format of server_version_num: 180006 is 18.6.
     schema_revision: str
     bytes: int
     sha256: str
@@ -41,12 +43,12 @@ class Manifest:
 
 
 def manifest_of(dump: Path) -> Path:
-    """Return where the manifest of a dump is."""
+    """Return the path of a dump's manifest."""
     return dump.with_name(f"{dump.name}.json")
 
 
 def read_manifest(dump: Path) -> Manifest:
-    """Read the manifest. Raises BackupFailed if it is missing or not one of ours."""
+    """Read the manifest. Raises BackupFailed if it is missing or has another format."""
     try:
         manifest = Manifest(**json.loads(manifest_of(dump).read_text()))
     except FileNotFoundError:
@@ -61,16 +63,16 @@ def read_manifest(dump: Path) -> Manifest:
 
 
 def write_manifest(dump: Path, manifest: Manifest) -> None:
-    """Write the manifest, whole or not at all. From then on the backup counts."""
+    """Write the manifest atomically. A backup is complete once it has a manifest."""
     with new_file(manifest_of(dump)) as file:
         file.write(json.dumps(asdict(manifest), indent=2).encode() + b"\n")
 
 
 @contextmanager
 def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file that appears complete and durable at the block's end, or not at all.
+    """Open a file that appears complete and durable at the end of the block, or not at all.
 
-    Only its owner can read it: it holds everybody's payments.
+    Only its owner can read it, because it holds all customers' payments.
     """
     partial = path.with_name(path.name + PARTIAL)
     descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -133,7 +135,9 @@ def prune(folder: Path, keep: int) -> list[Path]:
     oldest_first = complete_backups(folder)
     deleted = oldest_first[: max(0, len(oldest_first) - keep)]
     for dump in deleted:
-        manifest_of(dump).unlink(missing_ok=True)  # First: without it the dump does not count.
+        manifest_of(dump).unlink(
+            missing_ok=True
+        )  # First, because a dump without a manifest is not a backup.
         dump.unlink(missing_ok=True)
     old = (datetime.now(UTC) - PARTIAL_AGE_MAX).timestamp()
     for partial in folder.glob(f"payments-*.dump*{PARTIAL}"):

@@ -14,8 +14,10 @@ from payments_local.backup.pipeline import age, piped
 from payments_local.backup.server import Database, exported_head, run
 from payments_local.postgres import BIN
 
-LOCK_WAIT_MILLISECONDS = 30_000  # A migration may hold a table.
+LOCK_WAIT_MILLISECONDS = 30_000  # A migration may lock a table.
 READ_SECONDS_MAX = 3600.0
+# A database of an earlier release, before its upgrade, has no such table.
+TIME_TABLE = "SELECT to_regclass('public.last_backup') IS NOT NULL"
 FACTS = """
 SELECT current_setting('server_version_num') || ' ' ||
     (SELECT version_num FROM alembic_version)"""
@@ -38,7 +40,9 @@ def create(database: Database, folder: Path, *, keep: int, recipient: str | None
     """
     _prepare(folder)
     version, revision = database.sql(FACTS).split()
-    head = exported_head(database)  # Before the snapshot, which thus holds all that it seals.
+    head = exported_head(
+        database
+    )  # Read before the snapshot, so that the snapshot contains every sealed entry.
     began = datetime.now(UTC)
     ending = ".dump" if recipient is None else ".dump.age"
     dump = folder / f"payments-{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}{ending}"
@@ -48,7 +52,7 @@ def create(database: Database, folder: Path, *, keep: int, recipient: str | None
     except OSError as error:
         raise BackupFailed(f"{folder}: {error.strerror}: no backup was made") from None
     if recipient is None:
-        # Reads and unpacks all of it.
+        # Reads and unpacks the whole dump.
         run(
             [str(BIN / "pg_restore"), "--file=/dev/null", str(dump)],
             database.environ,
@@ -66,6 +70,7 @@ def create(database: Database, folder: Path, *, keep: int, recipient: str | None
         head,
     )
     archive.write_manifest(dump, manifest)
+    _record(database, began)
     return Made(dump, manifest, archive.prune(folder, keep))
 
 
@@ -76,8 +81,14 @@ def _prepare(folder: Path) -> None:
         raise BackupFailed(f"{folder} cannot be made: {error.strerror}") from None
 
 
+def _record(database: Database, began: datetime) -> None:
+    """Record the backup's time, from which alerts compute its age."""
+    if database.sql(TIME_TABLE).strip() == "t":
+        database.sql(f"UPDATE last_backup SET taken_at = '{began.isoformat()}'")
+
+
 def _write_dump(database: Database, recipient: str | None, file: IO[bytes]) -> tuple[str, int]:
-    """Write pg_dump's output, encrypted if asked; return its SHA-256 and size."""
+    """Write pg_dump's output, encrypted for the recipient if any; return its SHA-256 and size."""
     dumping = database.program(
         "pg_dump", "--format=custom", f"--lock-wait-timeout={LOCK_WAIT_MILLISECONDS}"
     )

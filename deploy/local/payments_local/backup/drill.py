@@ -1,4 +1,4 @@
-"""Prove a backup: restore it on a temporary server, audit it, and report figures."""
+"""Verify a backup: restore it on a temporary server, audit it, and report figures."""
 
 from dataclasses import dataclass
 from pathlib import Path

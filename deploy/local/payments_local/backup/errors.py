@@ -1,15 +1,15 @@
-"""Errors of backups, with the exit status that each command ends with."""
+"""Errors of backups, with the exit status of the command."""
 
 from payments_local.errors import LocalError
 
 
 class BackupFailed(LocalError):
-    """The command could not be carried out; nothing was replaced."""
+    """The command failed; it replaced nothing."""
 
     status = 2
 
 
 class BooksBroken(LocalError):
-    """The backup was restored into a scratch database, and its books do not hold."""
+    """The backup's books, restored into a scratch database, violate an invariant."""
 
     status = 1

@@ -1,4 +1,4 @@
-"""Restore a backup into a database, checked before it replaces anything."""
+"""Restore a backup into a database, and check it before it replaces anything."""
 
 import json
 import re
@@ -29,8 +29,8 @@ from payments_local.programs import reason
 
 MIGRATE_SECONDS_MAX = 3600.0
 SWAP_TRIES_MAX = 10
-ROLES = "'payments_api', 'payments_worker', 'payments_readonly'"
-# Debian's PostgreSQL 17.12 stores an option of its own in each column, which no other build knows.
+ROLES = "'payments_api', 'payments_worker', 'payments_readonly', 'payments_backup'"
+# Debian's PostgreSQL 17.12 stores a private option in each column, which other builds reject.
 FOREIGN_OPTION = re.compile(
     rb"^ALTER TABLE ONLY \S+ ALTER COLUMN \S+ SET \(pg_attver=\d+\);\n", re.MULTILINE
 )
@@ -40,7 +40,7 @@ SELECT (SELECT count(*) FROM payments) || ' ' || (SELECT count(*) FROM ledger_en
 
 @dataclass(frozen=True)
 class Restored:
-    """What a restored database holds, and how long loading and checking took, in seconds."""
+    """A restored database's content, and the duration of loading and checking in seconds."""
 
     payments: int
     entries: int
@@ -127,7 +127,7 @@ def _refuse_older_server(scratch: Database, manifest: Manifest) -> None:
 def _make_roles(scratch: Database) -> None:
     """Create the services' roles on a server that lacks them: a dump of one database has none."""
     server = scratch.sibling(MAINTENANCE_DATABASE)
-    if server.sql(f"SELECT count(*) FROM pg_roles WHERE rolname IN ({ROLES})").strip() == "3":
+    if server.sql(f"SELECT count(*) FROM pg_roles WHERE rolname IN ({ROLES})").strip() == "4":
         return
     passing = scratch.sibling(f"{scratch.name}_roles")
     _create(passing)
@@ -141,12 +141,12 @@ def _create(database: Database) -> None:
     name = quoted(database.name)
     server = database.sibling(MAINTENANCE_DATABASE)
     server.sql(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'UTF8'")
-    # A right of the database itself, which a dump of its contents does not hold.
+    # A privilege on the database itself, which a dump of its contents does not include.
     server.sql(f"REVOKE TEMPORARY ON DATABASE {name} FROM PUBLIC")
 
 
 def _load(dump: Path, manifest: Manifest, scratch: Database, identity: Path | None) -> None:
-    """Load the tables, then their rows, then indexes and triggers. The caller drops a part."""
+    """Load tables, rows, indexes and triggers. After a failure the caller drops the database."""
     tables = ["--section=pre-data", "--file=-"]
     reading = [str(BIN / "pg_restore"), *tables]
     statements = FOREIGN_OPTION.sub(b"", _unpack(dump, manifest, scratch, identity, reading))
@@ -162,7 +162,7 @@ def _load(dump: Path, manifest: Manifest, scratch: Database, identity: Path | No
 def _unpack(
     dump: Path, manifest: Manifest, scratch: Database, identity: Path | None, reading: list[str]
 ) -> bytes:
-    """Give the decrypted dump to a program; return its output."""
+    """Pipe the decrypted dump into a program; return its output."""
     if not manifest.encrypted:
         commands = [reading]
     elif identity is None:
@@ -179,7 +179,7 @@ def _check(scratch: Database, *arguments: str) -> None:
     done = attempt(our_program("recon_worker", *arguments), scratch.environ)
     if done.returncode == 1:
         raise BooksBroken(
-            f"the books in the backup do not hold: {' '.join(arguments[:2])} says:"
+            f"the books in the backup are invalid: {' '.join(arguments[:2])} says:"
             f" {done.stdout.strip() or done.stderr.strip()}"
         )
     if done.returncode != 0:
@@ -214,7 +214,7 @@ def _swap(target: Database, scratch: Database) -> Database:
 
 @contextmanager
 def _sessions_ended(database: Database) -> Iterator[None]:
-    """End the database's sessions again and again: pools reconnect until the renaming locks it."""
+    """End the database's sessions repeatedly: pools reconnect until the renaming locks it."""
     name = database.name.replace("'", "''")
     end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
     server = database.sibling(MAINTENANCE_DATABASE)

@@ -1,4 +1,4 @@
-"""One database and the programs that work on it: PostgreSQL's own, and this project's."""
+"""One database, and PostgreSQL's and this project's programs run on it."""
 
 import json
 import os
@@ -41,7 +41,7 @@ class Database:
 
     @cached_property
     def environ(self) -> dict[str, str]:
-        """The environment for programs: the password is in no command line, which all users see."""
+        """The environment for programs. It carries the password: all users see command lines."""
         password = urlsplit(self.url).password
         given = {"PGPASSWORD": unquote(password)} if password else {}
         return {**os.environ, **given, "DATABASE_URL": self.url, "PGCONNECT_TIMEOUT": "10"}
@@ -60,7 +60,7 @@ class Database:
         return [str(BIN / name), "--no-password", f"--dbname={self.dsn}", *arguments]
 
     def sql(self, *statements: str) -> str:
-        """Run each statement by itself, the first failure ends it; return the output of all.
+        """Run each statement in its own transaction up to the first failure; return their output.
 
         Raises BackupFailed with the server's reason.
         """
