@@ -7,7 +7,7 @@ SBOM_DIR ?= build/sbom
 SBOM_IN_IMAGE := /usr/share/sbom/image.cdx.json
 CHECKS += check-dockerfiles check-compose check-deploy-types check-shell
 SHELL_SCRIPTS := $(addprefix deploy/airgap/,engine build-base-images postgres-entrypoint site-release) \
-	$(addprefix deploy/images/,minimal-root python-root) deploy/compose/password \
+	$(addprefix deploy/images/,minimal-root python-root) deploy/compose/password deploy/k8s/kind-up \
 	.devcontainer/setup.sh .ci/run
 git-version = $$(git describe --tags --always --dirty 2>/dev/null || echo unknown)
 git-revision = $$(git rev-parse HEAD 2>/dev/null || echo unknown)

@@ -20,7 +20,7 @@ kind-delete: ## Delete the cluster that `make kind` created
 
 k8s-secrets: .cache/tools/kubernetes/.done ## Create the secrets that a cluster lacks, at random (NAMESPACE=payments)
 	@$(KUBECTL) get namespace "$${NAMESPACE:-payments}" >/dev/null 2>&1 \
-		|| $(KUBECTL) create namespace "$${NAMESPACE:-payments}"
+		|| $(KUBECTL) create namespace "$${NAMESPACE:-payments}" --save-config
 	@"$(PYTHON)" deploy/k8s/components/generated-secrets/make_secrets.py kubectl "$${NAMESPACE:-payments}"
 
 capacity: $(INSTALLED) ## Measure one payment's footprint, write the tables of docs/scale.md

@@ -1,8 +1,9 @@
 """python -m demo: run the local system under a realistic load until Ctrl-C.
 
-Its database is temporary. Workers are killed now and then, and payments of one account fail, which
-causes retries and dead letters. With --preview FOLDER: on free ports, for --seconds, followed by a
-picture of each dashboard from Prometheus, which must be installed.
+Its database is temporary. A bank sends statements of some of its payments. Workers are killed now
+and then, and payments of one account fail, which causes retries and dead letters. With --preview
+FOLDER: on free ports, for --seconds, followed by a picture of each dashboard from Prometheus, which
+must be installed.
 """
 
 import argparse
@@ -18,6 +19,9 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx
+
+from demo.bank import open_bank
 from demo.load import run_load
 from demo.prometheus import program, prometheus_server
 from demo.system import Running, let_settlements_fail, running_system
@@ -61,6 +65,7 @@ def _demonstrate(arguments: argparse.Namespace) -> None:
         folder.chmod(0o711)  # Lets an unprivileged Postgres enter it.
         environ = {"DATA_DIR": str(arguments.data_dir or folder / "data")}
         system = stack.enter_context(running_system(environ | (_free_ports() if preview else {})))
+        _fill_bank(system)
         let_settlements_fail(system.settings)
         prometheus_url = _start_prometheus(stack, system, folder, preview=preview)
         _work(system, arguments.rate, arguments.seconds)
@@ -68,6 +73,14 @@ def _demonstrate(arguments: argparse.Namespace) -> None:
         if preview and prometheus_url:
             begun = ended - (arguments.seconds or 60)
             _paint(arguments.painter, prometheus_url, arguments.preview, begun, ended)
+
+
+def _fill_bank(system: Running) -> None:
+    """Let the demo's bank send its statements; the page shows them under Statements."""
+    try:
+        asyncio.run(open_bank(f"http://127.0.0.1:{system.settings.api_port}"))
+    except (httpx.HTTPError, TimeoutError) as error:
+        print(f"The demo's bank sent no statement: {error!r}", flush=True)
 
 
 def _free_ports() -> dict[str, str]:

@@ -17,6 +17,7 @@ BURST_REQUESTS = 3  # Of a thousand payments each.
 HOT_ACCOUNTS = 3
 ACCOUNTS = 400
 FLAKY_ACCOUNT = "flaky"  # system.py makes its settlements fail, on a temporary database only.
+REVERSALS_AFTER_SECONDS = 5.0  # By then payments are completed.
 UNDER_WAY_MAX = 100  # A slow API is not flooded.
 
 _random = random.Random()  # noqa: S311 - it plays.
@@ -57,6 +58,16 @@ async def _pay(client: httpx.AsyncClient) -> None:
     payment = some_payment()
     for _ in range(2 if dice < 0.06 else 1):
         await client.post("/payments", json=payment, headers={"Idempotency-Key": key})
+
+
+async def _reverse(client: httpx.AsyncClient) -> None:
+    """Return half of a recent payment."""
+    answer = await client.get("/payments", params={"status": "completed", "limit": "20"})
+    payment = _random.choice(answer.raise_for_status().json()["payments"])
+    half = f"{float(payment['amount']) / 2:.2f}"
+    path, key = f"/payments/{payment['id']}/reversals", str(uuid.uuid4())
+    body = {"amount": half, "reason": "demonstration"}
+    await client.post(path, json=body, headers={"Idempotency-Key": key})
 
 
 async def _read(client: httpx.AsyncClient) -> None:
@@ -116,6 +127,8 @@ async def run_load(api_url: str, ui_url: str, rate: float) -> None:
                 start(_pay(client))
                 if _random.random() < 0.1:
                     start(_read(client))
+                if now - began > REVERSALS_AFTER_SECONDS and _random.random() < 0.02:
+                    start(_reverse(client))
                 if _random.random() < 0.01:
                     start(_look_at_the_page(ui_url))
                 if now - last_burst > BURST_EVERY_SECONDS:

@@ -18,7 +18,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, MultipleLocator
 
 DASHBOARDS = Path(__file__).resolve().parents[1] / "grafana/dashboards"
 RATE_INTERVAL = "15s"
@@ -34,7 +34,7 @@ LEGEND_ROOM = 1.3  # Above the lines, so that the legend hides none of them.
 def get(url: str, path: str, **parameters: str) -> list[Any]:
     """Return the result of a query."""
     query = urllib.parse.urlencode(parameters)
-    with urllib.request.urlopen(f"{url}/api/v1/{path}?{query}", timeout=20) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{url}/api/v1/{path}?{query}", timeout=20) as answer:  # noqa: S310 - http only
         result: list[Any] = json.load(answer)["data"]["result"]
         return result
 
@@ -83,12 +83,16 @@ def paint_lines(axes: Axes, panel: dict[str, Any], url: str, begin: float, end: 
             step=str(STEP_SECONDS),
         )
         for series in found:
-            at = [(float(t) - begin) for t, _ in series["values"]]
-            values = [float(v) for _, v in series["values"]]
-            drawn.append((legend(target["legendFormat"], series["metric"]), at, values))
+            name = legend(target["legendFormat"], series["metric"])
+            drawn.append((name, *_with_gaps(series["values"], begin)))
     _draw(axes, drawn, stacked=stacked)
     axes.set_ylim(0, max(axes.get_ylim()[1], 1e-9) * LEGEND_ROOM)
     axes.set_xlim(0, end - begin)
+    top = axes.get_ylim()[1]
+    if unit == "bytes":  # Powers of two are round in every unit that `show` chooses.
+        axes.yaxis.set_major_locator(MultipleLocator(2 ** math.ceil(math.log2(max(top, 1) / 6))))
+    if unit == "percentunit":
+        axes.set_yticks([tick for tick in axes.get_yticks() if tick <= max(1, top / LEGEND_ROOM)])
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: show(value, unit)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f} s"))
     if drawn:
@@ -103,6 +107,19 @@ def paint_lines(axes: Axes, panel: dict[str, Any], url: str, begin: float, end: 
         )
 
 
+def _with_gaps(values: list[tuple[float, str]], begin: float) -> tuple[list[float], list[float]]:
+    """Return times and values, with no value where the series has a gap."""
+    at: list[float] = []
+    found: list[float] = []
+    for time, value in values:
+        if at and time - begin - at[-1] > 1.5 * STEP_SECONDS:
+            at.append(at[-1] + STEP_SECONDS)
+            found.append(math.nan)
+        at.append(time - begin)
+        found.append(float(value))
+    return at, found
+
+
 def _draw(axes: Axes, drawn: list[tuple[str, list[float], list[float]]], *, stacked: bool) -> None:
     below: dict[float, float] = {}
     for place, (name, at, values) in enumerate(drawn):
@@ -112,10 +129,10 @@ def _draw(axes: Axes, drawn: list[tuple[str, list[float], list[float]]], *, stac
             axes.plot(at, values, color=colour, linewidth=1.6, label=label)
             continue
         base = [below.get(t, 0.0) for t in at]
-        top = [b + (0 if math.isnan(v) else v) for b, v in zip(base, values, strict=True)]
+        top = [b + v for b, v in zip(base, values, strict=True)]
         axes.fill_between(at, base, top, color=colour, alpha=0.45, linewidth=0, label=label)
         axes.plot(at, top, color=colour, linewidth=1.2)
-        below.update(zip(at, top, strict=True))
+        below.update((t, y) for t, y in zip(at, top, strict=True) if not math.isnan(y))
 
 
 def paint_figures(axes: Axes, panel: dict[str, Any], url: str, end: float) -> None:

@@ -106,7 +106,7 @@ def _live_and_die(environ: Mapping[str, str], stop: threading.Event) -> None:
     """Run a worker, kill it without warning and start another one, until stopped."""
     command = [sys.executable, "-m", "recon_worker", "run"]
     while not stop.is_set():
-        worker = subprocess.Popen(command, env=dict(environ), cwd=REPOSITORY)  # noqa: S603
+        worker = subprocess.Popen(command, env=dict(environ), cwd=REPOSITORY)  # noqa: S603 - our own
         stop.wait(random.uniform(*LIFE_SECONDS))  # noqa: S311 - it plays
         if stop.is_set():
             worker.terminate()

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 
 ANSWER_SECONDS_MAX = 20
 BUILD_SECONDS_MAX = 600
 
 
 def why_no_engine() -> str | None:
-    """Return None if images can be built and composed, else the reason for people."""
+    """Return None if images can be built and composed, else the reason."""
     for command in (["docker", "info"], ["docker", "compose", "version"]):
         try:
             done = subprocess.run(
@@ -31,7 +31,7 @@ def why_no_engine() -> str | None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip tests marked `engine` without an engine, unless REQUIRE names it."""
-    ours = [i for i in items if HERE in i.path.parents and i.get_closest_marker("engine")]
+    ours = [i for i in items if FOLDER in i.path.parents and i.get_closest_marker("engine")]
     if not ours or "engine" in os.environ.get("REQUIRE", "").split(","):
         return
     if reason := why_no_engine():
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def images() -> str:
-    """Build the three images from this tree; return their tag. They stay, for their layers."""
+    """Build the three images from this tree; return their tag. They are kept for their layers."""
     tag = "tested"
     environ = {**os.environ, "IMAGE_TAG": tag, "VERSION": "1.2.3-test", "REVISION": "0" * 40}
     built = subprocess.run(

@@ -1,13 +1,13 @@
-"""Checks automations.yaml by Ona's own schema: python ona_schema.py FILE...
+"""Check automations.yaml by Ona's own schema: python ona_schema.py FILE...
 
-Runs in a virtual environment of its own (deploy/tools/ona-schema.lock): the schema comes as a
-protobuf whose library is older than the one our packages use. Prints one line per problem.
+Runs in a separate virtual environment (deploy/tools/ona-schema.lock), because the schema's protobuf
+library is older than that of our packages. Prints one line per problem.
 
-Protobuf itself refuses unknown and mistyped fields. The rest (how keys look, which triggers there
-are, what may not be empty) stands in the schema as options of each field, and is applied here.
+Protobuf rejects unknown and mistyped fields. The other rules (patterns of keys, allowed triggers,
+required values) are options of the schema's fields, and are applied here.
 """
 
-# It imports what only that environment has.
+# The imports exist only in that environment.
 # mypy: ignore-errors
 
 import re
@@ -23,7 +23,7 @@ from google.protobuf.json_format import ParseDict, ParseError
 
 
 def problems(text: str) -> list[str]:
-    """What the schema has against the file; empty if nothing."""
+    """Return the file's violations of the schema."""
     try:
         message = ParseDict(yaml.safe_load(text), AutomationsFile())
     except ParseError as error:

@@ -53,11 +53,11 @@ def check(python: str, file: Path) -> str:
     return found.stdout.strip()
 
 
-def test_both_files_are_one() -> None:
+def test_both_copies_of_the_file_are_equal() -> None:
     assert (ROOT / ".ona/automations.yaml").read_bytes() == FILE.read_bytes()
 
 
-def test_the_file_fits_onas_own_schema(schema_python: str) -> None:
+def test_the_file_is_valid_by_onas_schema(schema_python: str) -> None:
     assert check(schema_python, FILE) == ""
 
 
@@ -72,7 +72,7 @@ def test_the_file_fits_onas_own_schema(schema_python: str) -> None:
         (lambda file: file["tasks"]["migrate"].update(name=""), "name: '' is shorter"),
     ],
 )
-def test_the_schema_would_find_a_mistake(
+def test_the_schema_detects_errors(
     schema_python: str, tmp_path: Path, change: Any, complaint: str
 ) -> None:
     broken = yaml.safe_load(FILE.read_text())
@@ -93,10 +93,10 @@ def test_every_command_is_one_make_target_that_exists(command: str) -> None:
     assert make("--dry-run", command.removeprefix("make ")).returncode == 0
 
 
-def test_a_fresh_environment_migrates_without_being_asked() -> None:
+def test_a_new_environment_migrates_automatically() -> None:
     assert "postDevcontainerStart" in AUTOMATIONS["tasks"]["migrate"]["triggeredBy"]
     for service in AUTOMATIONS["services"].values():
-        # Every start of the environment, and a rebuild of its container.
+        # On every start of the environment, and on a rebuild of its container.
         assert set(service["triggeredBy"]) == {"postEnvironmentStart", "postDevcontainerStart"}
 
 
@@ -116,8 +116,8 @@ def run_as_ona(tmp_path: Path, postgres_runs_in: str) -> tuple[str, dict[str, st
 @pytest.mark.timeout(RUN_SECONDS_MAX)
 def test_the_whole_file_runs_with_an_embedded_postgres(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    said, environ = run_as_ona(tmp_path, "embedded")
-    assert "ALL VALIDATION CHECKS PASSED" in said
+    log, environ = run_as_ona(tmp_path, "embedded")
+    assert "ALL VALIDATION CHECKS PASSED" in log
     for variable in ("PG_PORT", "API_PORT", "UI_PORT", "WORKER_PORT"):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", int(environ[variable])), 2)
@@ -128,9 +128,9 @@ def test_the_whole_file_runs_with_an_embedded_postgres(tmp_path: Path) -> None:
 def test_the_whole_file_runs_with_postgres_in_a_container(tmp_path: Path) -> None:
     container = None
     try:
-        said, environ = run_as_ona(tmp_path, "container")
+        log, environ = run_as_ona(tmp_path, "container")
         container = f"payments-postgres-{environ['PG_PORT']}"
-        assert "ALL VALIDATION CHECKS PASSED" in said
+        assert "ALL VALIDATION CHECKS PASSED" in log
         left = ["docker", "ps", "--all", "--quiet", "--filter", f"name={container}"]
         assert subprocess.check_output(left) == b""
     finally:
@@ -164,17 +164,17 @@ def test_the_troubleshooting_commands_work_without_a_password(tmp_path: Path, ru
 
 
 def postgres_programs() -> str:
-    """psql and pg_isready of the embedded server, as `make devcontainer` puts them on PATH."""
+    """Return the folder of psql and pg_isready, which `make devcontainer` puts on PATH."""
     from payments_local.postgres import BIN
 
     return str(BIN)
 
 
-def test_a_service_says_what_it_waits_for_and_gives_up(tmp_path: Path) -> None:
+def test_a_service_that_does_not_get_ready_names_the_missing_port(tmp_path: Path) -> None:
     ready = make("ready-worker", WORKER_PORT=str(free_port()), DATA_DIR=str(tmp_path))
     assert ready.returncode != 0
     assert "worker is not ready: no answer on port" in ready.stderr
 
 
-def test_stopping_what_does_not_run_is_fine(tmp_path: Path) -> None:
+def test_stopping_a_stopped_service_succeeds(tmp_path: Path) -> None:
     assert make("stop-api", DATA_DIR=str(tmp_path)).returncode == 0

@@ -1,4 +1,4 @@
-"""The promises of compose.yaml, read from the file: no engine needed."""
+"""Rules for compose's files, checked without an engine."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,12 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "deploy/compose/compose.yaml"
-SERVICES: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())["services"]
+OBSERVABILITY = ROOT / "deploy/compose/observability.yaml"
+SERVICES: dict[str, Any] = {
+    name: service
+    for file in (COMPOSE, OBSERVABILITY)
+    for name, service in yaml.safe_load(file.read_text())["services"].items()
+}
 ONE_SHOT = {"secrets", "migrate"}
 LONG_RUNNING = sorted(SERVICES.keys() - ONE_SHOT)
 PINNED = re.compile(r":-([a-z0-9./-]+:[a-z0-9.-]+@sha256:[0-9a-f]{64})\}")
@@ -20,7 +25,7 @@ def seconds(text: str) -> float:
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
-def test_every_service_has_the_least_it_can_work_with(name: str) -> None:
+def test_every_service_has_minimal_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -30,7 +35,7 @@ def test_every_service_has_the_least_it_can_work_with(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LONG_RUNNING)
-def test_every_long_running_service_comes_back_and_is_bounded(name: str) -> None:
+def test_every_long_running_service_restarts_and_has_limits(name: str) -> None:
     service = SERVICES[name]
     assert service["restart"] == "unless-stopped"
     limits = service["deploy"]["resources"]["limits"]
@@ -38,7 +43,7 @@ def test_every_long_running_service_comes_back_and_is_bounded(name: str) -> None
 
 
 @pytest.mark.parametrize("name", sorted(SERVICES))
-def test_every_port_is_on_this_machine_alone_and_can_be_moved(name: str) -> None:
+def test_every_port_is_on_loopback_and_configurable(name: str) -> None:
     for port in SERVICES[name].get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z_]+_PORT:-\d+\}:\d+", port), port
 
@@ -55,7 +60,7 @@ def test_a_stop_waits_longer_than_the_drain(name: str, drain: str) -> None:
     assert seconds(service["stop_grace_period"]) > float(service["environment"][drain])
 
 
-def test_only_the_migration_knows_the_owners_password() -> None:
+def test_only_the_migration_reads_the_owners_password() -> None:
     readers = {
         name
         for name, service in SERVICES.items()
@@ -64,21 +69,49 @@ def test_only_the_migration_knows_the_owners_password() -> None:
     assert readers == {"secrets", "postgres", "migrate"}
 
 
-def test_no_password_stands_in_the_file() -> None:
+def test_the_file_contains_no_password() -> None:
     for service in SERVICES.values():
         for variable, value in (service.get("environment") or {}).items():
             if "PASSWORD" in variable:
-                if variable == "PAYMENTS_UI_PASSWORD_HASH":  # Of the caller's own environment.
-                    assert value in ("", f"${{{variable}:-}}")
+                if variable.startswith("PAYMENTS_UI_"):  # From the caller's environment.
+                    assert value in (None, f"${{{variable}:-}}")
                     continue
                 assert variable.endswith("_FILE"), variable
                 assert str(value).startswith("/run/secrets/")
             assert not re.search(r"://[^/@:]+:[^/@]+@", str(value)), variable
 
 
+def test_compose_passes_on_every_variable_of_the_page_about_signing_in() -> None:
+    """Else a user who follows the page would set it without effect."""
+    text = (ROOT / "docs/operations/sign-in.md").read_text()
+    named = set(re.findall(r"PAYMENTS_UI_[A-Z_]+", text))
+    assert named <= SERVICES["payments-ui"]["environment"].keys()
+
+
 def test_the_page_cannot_reach_the_database() -> None:
     assert SERVICES["payments-ui"]["networks"] == ["services"]
     assert SERVICES["postgres"]["networks"] == ["database"]
+
+
+def test_grafana_has_no_user_with_write_access() -> None:
+    """By default Grafana has a user admin with the password admin, also for its HTTP API."""
+    (file,) = SERVICES["grafana"]["env_file"]
+    lines = (ROOT / file).read_text().splitlines()
+    settings = dict(line.split("=", 1) for line in lines if not line.startswith("#"))
+    assert settings["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert settings["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert settings["GF_AUTH_BASIC_ENABLED"] == "false"
+    assert settings["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+
+
+def test_prometheus_accepts_no_change_over_http() -> None:
+    assert not [word for word in SERVICES["prometheus"]["command"] if word.startswith("--web.")]
+
+
+def test_every_image_of_another_project_is_pinned_by_digest() -> None:
+    for name, service in SERVICES.items():
+        if "pull_policy" not in service and "build" not in service:
+            assert PINNED.search(service["image"]), name
 
 
 def test_compose_and_dockerfiles_pin_the_same_images_by_digest() -> None:
@@ -91,8 +124,8 @@ def test_compose_and_dockerfiles_pin_the_same_images_by_digest() -> None:
         assert default.group(1) in pins
 
 
-def test_dockerfiles_differ_only_in_the_service_they_build() -> None:
-    """A change of one of the three copies must be a change of all."""
+def test_dockerfiles_differ_only_in_the_service() -> None:
+    """A change of one of the three copies must be made in all."""
     recipes = set()
     for service, prefix, port, command in (
         ("payments-api", "PAYMENTS_API", "3001", "serve"),

@@ -18,7 +18,7 @@ UP_SECONDS_PROMISED = 30.0
 
 @pytest.fixture(scope="module")
 def composition(images: str) -> Iterator[Composed]:
-    """The system after its first start."""
+    """Start the system for the first time."""
     with composed(images) as running:
         running.up_seconds = running.up()
         running.first_log = running.compose("logs", "--no-log-prefix", "postgres")
@@ -27,14 +27,14 @@ def composition(images: str) -> Iterator[Composed]:
 
 @pytest.fixture
 def system(composition: Composed) -> Composed:
-    """The system, started again if another test has stopped or removed it."""
+    """Return the system; start it again if another test has stopped or removed it."""
     up = set(composition.compose("ps", "--services", "--status", "running").split())
     if not up >= {"postgres", "payments-api", "recon-worker", "payments-ui"}:
         composition.up()
     return composition
 
 
-def test_it_comes_up_from_built_images_in_half_a_minute(system: Composed) -> None:
+def test_the_system_starts_from_built_images_in_half_a_minute(system: Composed) -> None:
     """On an idle machine; a busy machine may take proportionally longer."""
     processes_per_core = os.getloadavg()[0] / (os.cpu_count() or 1)
     assert system.up_seconds < UP_SECONDS_PROMISED * max(1.0, processes_per_core)
@@ -49,16 +49,16 @@ def test_a_first_start_leaves_no_error_in_postgres_log(system: Composed) -> None
 
 
 def test_make_validate_passes_against_it(system: Composed) -> None:
-    said = system.run("make", "--no-print-directory", "validate")
-    assert "ALL VALIDATION CHECKS PASSED" in said
+    output = system.run("make", "--no-print-directory", "validate")
+    assert "ALL VALIDATION CHECKS PASSED" in output
 
 
-def test_the_page_answers(system: Composed) -> None:
+def test_the_page_is_served(system: Composed) -> None:
     answer = httpx.get(f"http://127.0.0.1:{system.ui_port}/", timeout=10)
     assert answer.status_code == 200
 
 
-def test_every_published_port_is_on_the_loopback(system: Composed) -> None:
+def test_every_published_port_is_on_loopback(system: Composed) -> None:
     for service in ("postgres", "payments-api", "payments-ui", "recon-worker-port"):
         for container in system.containers(service):
             bindings = container["NetworkSettings"]["Ports"].values()
@@ -67,21 +67,21 @@ def test_every_published_port_is_on_the_loopback(system: Composed) -> None:
 
 
 def test_no_container_shows_a_password(system: Composed) -> None:
-    """Neither in its environment nor in its command, which `docker inspect` shows."""
+    """`docker inspect` shows a container's environment and command."""
     password = system.compose("exec", "-T", "postgres", "cat", "/run/secrets/owner/password")
     assert len(password) >= 24
     for service in ("secrets", "postgres", "migrate", "payments-api", "recon-worker"):
         assert password not in json.dumps(system.containers(service))
 
 
-def test_each_service_reads_its_own_password_alone(system: Composed) -> None:
+def test_each_service_reads_only_its_own_password(system: Composed) -> None:
     program = "import os; print(sorted(os.listdir('/run/secrets')))"
     for service, expected in (("payments-api", ["api"]), ("recon-worker", ["worker"])):
-        said = system.compose("exec", "-T", service, "python", "-c", program)
-        assert said.strip() == str(expected)
+        output = system.compose("exec", "-T", service, "python", "-c", program)
+        assert output.strip() == str(expected)
 
 
-def test_no_container_makes_a_volume_without_a_name(system: Composed) -> None:
+def test_no_container_creates_an_anonymous_volume(system: Composed) -> None:
     """`down` would leave such a volume behind."""
     for service in ("secrets", "postgres", "migrate", "payments-api", "recon-worker"):
         mounts = system.containers(service)[0]["Mounts"]
@@ -89,7 +89,7 @@ def test_no_container_makes_a_volume_without_a_name(system: Composed) -> None:
         assert all(name.startswith(system.project) for name in volumes), service
 
 
-def test_the_api_may_not_touch_the_ledger(system: Composed) -> None:
+def test_the_api_has_no_access_to_the_ledger(system: Composed) -> None:
     assert (
         system.sql("SELECT has_table_privilege('payments_api', 'ledger_entries', 'INSERT')") == "f"
     )
@@ -125,17 +125,17 @@ def living_workers(system: Composed) -> int:
     return sum(1 for worker in workers if worker["alive"])
 
 
-def test_a_killed_worker_comes_back_and_finishes(system: Composed) -> None:
+def test_a_killed_worker_restarts_and_finishes(system: Composed) -> None:
     for service in ("recon-worker", "payments-api"):
         pid = system.containers(service)[0]["State"]["Pid"]
-        # Not `docker kill`: the engine takes that for a wish and leaves the container down.
+        # Not `docker kill`: after that, the engine does not restart the container.
         subprocess.run(["kill", "-KILL", str(pid)], check=True)
     eventually("an answer from the API", lambda: system.post("killed", "5.00").status_code == 201)
     eventually("the balance", lambda: system.balance("killed") == "5.00")
     assert system.containers("recon-worker")[0]["RestartCount"] >= 1
 
 
-def test_a_restarted_postgres_loses_nothing_and_is_found_again(system: Composed) -> None:
+def test_a_restart_of_postgres_loses_nothing(system: Composed) -> None:
     assert system.post("restarted", "7.00", key="restart-1").status_code == 201
     system.compose("restart", "postgres")
     eventually("the balance", lambda: system.balance("restarted") == "7.00")
@@ -154,7 +154,7 @@ def test_the_load_profile_pays(system: Composed) -> None:
     assert system.containers("load")[0]["State"]["ExitCode"] == 0
 
 
-# Prints the service of each export that it receives: an OTLP/HTTP collector without a store.
+# An OTLP/HTTP collector that prints the service name of each received export.
 COLLECTOR = """
 import http.server
 class Receive(http.server.BaseHTTPRequestHandler):
@@ -168,12 +168,12 @@ http.server.HTTPServer(("", 4318), Receive).serve_forever()
 """
 
 
-def test_traces_reach_a_collector_that_starts_later_without_any_variable(system: Composed) -> None:
-    """As `--profile observability` starts it: by its name, beside services that run already."""
+def test_traces_reach_a_collector_started_later_without_configuration(system: Composed) -> None:
+    """The collector starts by name beside running services, as with `--profile observability`."""
     for service in ("payments-api", "recon-worker"):
         log = system.compose("logs", "--no-log-prefix", service)
         assert "collector_awaited" in log
-        assert "telemetry_failed" not in log, "a warning about a profile that is off"
+        assert "telemetry_failed" not in log, "a warning about a disabled profile"
     image = system.containers("payments-api")[0]["Config"]["Image"]
     run = ("docker", "run", "--detach", "--rm", "--network", f"{system.project}_services")
     alias = ("--network-alias", "otel-collector", "--entrypoint", "python")
@@ -190,7 +190,7 @@ def test_traces_reach_a_collector_that_starts_later_without_any_variable(system:
         system.run("docker", "kill", collector)
 
 
-def test_a_stop_ends_every_service_by_itself(system: Composed) -> None:
+def test_every_service_exits_within_its_grace_period(system: Composed) -> None:
     """Status 137 would mean the engine's SIGKILL after the grace period."""
     system.compose("stop")
     for service in ("payments-api", "recon-worker", "payments-ui", "postgres"):
@@ -207,7 +207,7 @@ def test_down_keeps_the_data_and_down_v_does_not(system: Composed) -> None:
     assert system.run("docker", "volume", "ls", "-q", "-f", f"name={system.project}") == ""
 
 
-def test_given_passwords_are_used_as_they_are(images: str) -> None:
+def test_given_passwords_are_used_unchanged(images: str) -> None:
     given = REPOSITORY / ".cache/test-secrets"
     given.mkdir(parents=True, exist_ok=True)
     for role in ("owner", "api", "worker", "readonly"):
@@ -221,7 +221,7 @@ def test_given_passwords_are_used_as_they_are(images: str) -> None:
         for role, user in (("owner", "postgres"), ("readonly", "payments_readonly")):
             url = f"postgresql://{user}:given-{role}-password@postgres/payments"
             image = system.containers("postgres")[0]["Config"]["Image"]
-            said = system.run(
+            output = system.run(
                 "docker",
                 "run",
                 "--rm",
@@ -233,4 +233,4 @@ def test_given_passwords_are_used_as_they_are(images: str) -> None:
                 "-tAc",
                 "SELECT current_user",
             )
-            assert said.strip() == user
+            assert output.strip() == user

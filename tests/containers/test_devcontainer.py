@@ -15,7 +15,7 @@ SERVICES = ("payments-api", "recon-worker", "payments-ui")
 
 
 def description() -> dict[str, Any]:
-    """devcontainer.json, which may hold whole-line comments."""
+    """Return devcontainer.json, which may contain whole-line comments."""
     text = (ROOT / ".devcontainer/devcontainer.json").read_text()
     found: dict[str, Any] = json.loads(re.sub(r"^\s*//.*$", "", text, flags=re.MULTILINE))
     return found
@@ -42,7 +42,7 @@ def bare_repository(folder: Path, name: str, files: dict[str, str]) -> Path:
 
 @pytest.fixture
 def forge(tmp_path: Path) -> Path:
-    """Where payments-api, payments-core, recon-worker and payments-ui are repositories."""
+    """Return a folder with a repository for each package."""
     forge = tmp_path / "forge"
     forge.mkdir()
     api = {
@@ -88,7 +88,7 @@ def test_every_feature_is_pinned_to_a_release() -> None:
         assert re.search(r":\d+\.\d+\.\d+$", feature), feature
 
 
-def test_docker_comes_from_docker_where_debian_has_no_moby() -> None:
+def test_docker_is_installed_from_docker_where_debian_has_no_moby() -> None:
     (options,) = description()["features"].values()
     assert options["moby"] is False
 
@@ -100,7 +100,7 @@ def test_the_page_is_public_and_the_api_is_private() -> None:
     assert "private" in found["portsAttributes"]["3001"]["label"]
 
 
-def test_one_checkout_of_everything_is_linked(tmp_path: Path) -> None:
+def test_packages_of_a_single_checkout_are_linked(tmp_path: Path) -> None:
     checkout = whole_checkout(tmp_path)
     done = run_setup(checkout)
     assert done.returncode == 0, done.stderr
@@ -119,7 +119,7 @@ def test_linking_again_changes_nothing(tmp_path: Path) -> None:
     assert again.stderr == ""
 
 
-def test_somebody_elses_folder_is_left_alone_and_named(tmp_path: Path) -> None:
+def test_an_unrelated_folder_is_kept_and_named(tmp_path: Path) -> None:
     checkout = whole_checkout(tmp_path)
     (tmp_path / "payments-ui").mkdir()
     done = run_setup(checkout)
@@ -128,7 +128,7 @@ def test_somebody_elses_folder_is_left_alone_and_named(tmp_path: Path) -> None:
     assert (tmp_path / "recon-worker").is_symlink()
 
 
-def test_a_checkout_that_moved_is_linked_anew(tmp_path: Path) -> None:
+def test_a_moved_checkout_is_linked_again(tmp_path: Path) -> None:
     run_setup(whole_checkout(tmp_path))
     (tmp_path / "payments").rename(tmp_path / "moved")
     done = run_setup(tmp_path / "moved")
@@ -136,9 +136,7 @@ def test_a_checkout_that_moved_is_linked_anew(tmp_path: Path) -> None:
     assert (tmp_path / "recon-worker/pyproject.toml").is_file()
 
 
-def test_the_others_are_cloned_from_where_payments_api_came_from(
-    forge: Path, tmp_path: Path
-) -> None:
+def test_the_other_repositories_are_cloned_from_the_same_host(forge: Path, tmp_path: Path) -> None:
     checkout = own_checkout(forge, tmp_path / "workspaces")
     done = run_setup(checkout)
     assert done.returncode == 0
@@ -149,20 +147,20 @@ def test_the_others_are_cloned_from_where_payments_api_came_from(
     assert again.stdout.count("in place") == 4
 
 
-def test_a_given_address_wins(forge: Path, tmp_path: Path) -> None:
+def test_a_given_address_takes_precedence(forge: Path, tmp_path: Path) -> None:
     other = bare_repository(tmp_path, "fork", {"pyproject.toml": "# a fork\n"})
     checkout = own_checkout(forge, tmp_path / "workspaces")
     run_setup(checkout, PAYMENTS_UI_REPO=str(other))
     assert (tmp_path / "workspaces/payments-ui/pyproject.toml").read_text() == "# a fork\n"
 
 
-def test_a_checkout_of_another_name_is_found_under_its_own(forge: Path, tmp_path: Path) -> None:
+def test_a_renamed_checkout_is_linked_under_its_own_name(forge: Path, tmp_path: Path) -> None:
     checkout = own_checkout(forge, tmp_path / "workspaces", "my-api")
     run_setup(checkout)
     assert (tmp_path / "workspaces/payments-api").resolve() == checkout.resolve()
 
 
-def test_offline_it_says_what_to_do_and_fails_nothing(forge: Path, tmp_path: Path) -> None:
+def test_offline_setup_prints_instructions_and_succeeds(forge: Path, tmp_path: Path) -> None:
     checkout = own_checkout(forge, tmp_path / "workspaces")
     shutil.rmtree(forge / "payments-ui.git")
     done = run_setup(checkout)
@@ -197,11 +195,11 @@ def test_addresses_are_derived_from_every_form_of_origin(
 ) -> None:
     checkout = own_checkout(forge, tmp_path / "workspaces")
     git("remote", "set-url", "origin", origin, cwd=checkout)
-    # ssh that refuses at once: what matters is the address it was asked for.
+    # ssh fails at once; the test needs only the requested address.
     assert f"cannot clone {derived}:" in run_setup(checkout, GIT_SSH_COMMAND="false").stderr
 
 
-def test_without_an_origin_the_variable_to_set_is_named(forge: Path, tmp_path: Path) -> None:
+def test_without_an_origin_setup_names_the_variable_to_set(forge: Path, tmp_path: Path) -> None:
     checkout = own_checkout(forge, tmp_path / "workspaces")
     git("remote", "remove", "origin", cwd=checkout)
     done = run_setup(checkout)

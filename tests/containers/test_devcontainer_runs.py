@@ -1,8 +1,8 @@
-"""The development container really comes up, and automations.yaml runs in it.
+"""The development container starts, and automations.yaml runs in it.
 
-Its image and its one feature come from registries, so a stand-in is built on the base image of
-`make airgap`: all else is devcontainer.json as it is, brought up by the development containers' own
-command line.
+Its image and its only feature come from registries, so a substitute is built on the base image of
+`make airgap`. The rest of devcontainer.json is unchanged, and the development containers' own
+command line starts it.
 """
 
 import json
@@ -48,9 +48,9 @@ def run(*command: str, stdin: str = "", seconds_max: int = 300) -> str:
 
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """The command that runs another inside the container that is up."""
+    """Start the container; return the command that runs another command inside it."""
     if shutil.which("npm") is None:
-        pytest.skip("there is no npm to install the development containers' command line with")
+        pytest.skip("npm is missing, which installs the development containers' command line")
     if run("docker", "image", "ls", "--quiet", BASE) == "":
         pytest.skip(f"there is no {BASE}: make airgap builds it")
     if os.getuid() != 0:
@@ -82,7 +82,7 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
 
 
 def copy_tracked_files(checkout: Path) -> None:
-    """This tree without what git ignores, owned by the container's user as a clone would be."""
+    """Copy this tree without ignored files, owned by the container's user as a clone would be."""
     listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
@@ -91,11 +91,11 @@ def copy_tracked_files(checkout: Path) -> None:
     run("chown", "-R", f"{VSCODE_UID}:{VSCODE_UID}", str(checkout))
 
 
-def test_the_services_stand_side_by_side(inside: list[str]) -> None:
-    said = run(
+def test_the_services_are_linked_side_by_side(inside: list[str]) -> None:
+    output = run(
         *inside, "sh", "-c", "cd /workspaces && readlink payments-api recon-worker payments-ui"
     )
-    assert said.split() == [
+    assert output.split() == [
         "payments/payments-api",
         "payments/recon-worker",
         "payments/payments-ui",
@@ -103,11 +103,11 @@ def test_the_services_stand_side_by_side(inside: list[str]) -> None:
 
 
 def test_the_whole_automations_file_runs(inside: list[str]) -> None:
-    said = run(*inside, "make", "ona", "ARGS=--then validate")
-    assert "task validate: done" in said
-    assert said.count(": stopped in ") == 4
+    output = run(*inside, "make", "ona", "ARGS=--then validate")
+    assert "task validate: done" in output
+    assert output.count(": stopped in ") == 4
 
 
 def test_psql_is_on_path(inside: list[str]) -> None:
-    said = run(*inside, "bash", "-lc", "psql --version && pg_isready --version")
-    assert said.count("PostgreSQL") == 2
+    output = run(*inside, "bash", "-lc", "psql --version && pg_isready --version")
+    assert output.count("PostgreSQL") == 2

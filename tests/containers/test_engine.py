@@ -22,14 +22,14 @@ def engine(verb: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_without_a_verb_it_explains_itself() -> None:
-    said = engine("")
-    assert said.returncode == 2
-    assert "deploy/airgap/engine start" in said.stdout
+def test_engine_without_a_verb_prints_its_usage() -> None:
+    output = engine("")
+    assert output.returncode == 2
+    assert "deploy/airgap/engine start" in output.stdout
 
 
 @pytest.mark.engine
-def test_an_engine_that_answers_is_left_alone(tmp_path: Path) -> None:
+def test_a_running_engine_is_left_alone(tmp_path: Path) -> None:
     environ = {"ENGINE_STATE_DIR": str(tmp_path)}
     assert "an engine answers already" in engine("start", **environ).stdout
     assert "started none" in engine("stop", **environ).stdout
@@ -38,11 +38,11 @@ def test_an_engine_that_answers_is_left_alone(tmp_path: Path) -> None:
 
 @pytest.mark.engine
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("dockerd"), reason="needs root, dockerd")
-def test_it_starts_one_and_stops_it(tmp_path: Path) -> None:
-    """A second engine, beside the one that runs the other tests.
+def test_an_engine_is_started_and_stopped(tmp_path: Path) -> None:
+    """Start a second engine, beside the one of the other tests.
 
-    It has a separate network namespace: an engine claims the bridge docker0, and would take it from
-    the other.
+    It needs a separate network namespace, because it would take the bridge docker0 from the other
+    engine.
     """
     programs = tmp_path / "bin"
     programs.mkdir()
@@ -50,7 +50,7 @@ def test_it_starts_one_and_stops_it(tmp_path: Path) -> None:
         f'#!/bin/sh\nexec unshare --net {shutil.which("dockerd")} "$@"\n'
     )
     (programs / "dockerd").chmod(0o755)
-    # A socket's path may have 108 bytes, which pytest's own folder uses up: its sockets are here.
+    # A socket's path is limited to 108 bytes, which pytest's folder would exceed.
     run = Path(f"/run/payments-test-{os.getpid()}")
     run.mkdir()
     socket = run / "docker.sock"
@@ -75,19 +75,19 @@ def test_it_starts_one_and_stops_it(tmp_path: Path) -> None:
     finally:
         engine("stop", **environ)
         shutil.rmtree(run, ignore_errors=True)
-        # An engine that was killed leaves its data folder mounted, which pytest could not remove.
+        # A killed engine leaves its data folder mounted, so that pytest could not remove it.
         subprocess.run(["umount", "--lazy", tmp_path / "data"], capture_output=True, check=False)
     assert docker0.exists() == bridge_was_there
 
 
 @pytest.mark.skipif(os.getuid() != 0 or not shutil.which("dockerd"), reason="needs root, dockerd")
-def test_one_that_cannot_start_shows_its_last_words(tmp_path: Path) -> None:
-    said = engine(
+def test_an_engine_that_cannot_start_shows_its_log(tmp_path: Path) -> None:
+    output = engine(
         "start",
         DOCKER_HOST=f"unix://{tmp_path}/none.sock",
         ENGINE_OPTIONS="--no-such-option",
         ENGINE_STATE_DIR=str(tmp_path / "state"),
     )
-    assert said.returncode == 1
-    assert "unknown flag: --no-such-option" in said.stderr
-    assert "did not answer" in said.stderr
+    assert output.returncode == 1
+    assert "unknown flag: --no-such-option" in output.stderr
+    assert "did not answer" in output.stderr

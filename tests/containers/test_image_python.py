@@ -1,4 +1,4 @@
-"""The suites of the four packages pass on the Python and the packages that the images hold."""
+"""The suites of the four packages pass on the images' Python and packages."""
 
 import json
 import subprocess
@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 IMAGE = "payments-suites:tested"
 BUILD_SECONDS_MAX = 300
 ANSWER_SECONDS_MAX = 60
-SUITE_SECONDS_MAX = 600
-# Run at once, each with a Postgres of its own: most of their time is waiting, most of all the
-# second's, which tests slow clients.
+SUITE_SECONDS_MAX = 900
+# Run in parallel, each with its own Postgres: they mostly wait, in particular the second part,
+# which tests slow clients.
 PARTS = (
     "payments-api/tests --ignore=payments-api/tests/http",
     "payments-api/tests/http",
@@ -40,7 +40,7 @@ def docker(*arguments: str, seconds_max: int) -> subprocess.CompletedProcess[str
 
 
 def installed(image: str, python: str) -> dict[str, str]:
-    """The version of Python and of each package."""
+    """Return the versions of Python and of each package."""
     command = ("run", "--rm", "--entrypoint", python, image, "-c", WHAT_IS_INSTALLED)
     done = docker(*command, seconds_max=ANSWER_SECONDS_MAX)
     assert done.returncode == 0, done.stderr
@@ -50,7 +50,7 @@ def installed(image: str, python: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def suites() -> str:
-    """An image of this tree and its virtual environment on the images' Python."""
+    """Build an image of this tree and a virtual environment on the images' Python."""
     config = docker("compose", "config", "--format", "json", seconds_max=ANSWER_SECONDS_MAX)
     base = json.loads(config.stdout)["services"]["payments-api"]["build"]["args"]["PYTHON_IMAGE"]
     options = ("--quiet", "--load", "--tag", IMAGE, "--build-arg", f"PYTHON_IMAGE={base}")
@@ -61,14 +61,14 @@ def suites() -> str:
 
 
 @pytest.mark.parametrize("service", ["payments-api", "recon-worker", "payments-ui"])
-def test_the_suites_run_on_what_an_image_holds(images: str, suites: str, service: str) -> None:
+def test_the_suites_use_the_packages_of_the_image(images: str, suites: str, service: str) -> None:
     in_image = installed(f"{service}:{images}", "python")
     assert in_image.items() <= installed(suites, ".venv/bin/python").items()
 
 
 def test_the_suites_pass_on_the_images_python(suites: str) -> None:
     def run(part: str) -> subprocess.CompletedProcess[str]:
-        # Bounded inside, too: a container outlives its client.
+        # Bounded inside too, because a container outlives its client.
         command = ("timeout", str(SUITE_SECONDS_MAX), "make", "test", f"ARGS=-q {part}")
         options = ("run", "--rm", "--init", suites)
         return docker(*options, *command, seconds_max=SUITE_SECONDS_MAX + ANSWER_SECONDS_MAX)

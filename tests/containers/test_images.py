@@ -1,4 +1,4 @@
-"""The three images, one by one."""
+"""Each of the three images."""
 
 import json
 import shutil
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.engine
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_SECONDS_MAX = 300
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
-# What they measure now and a tenth: growth is to be noticed and meant.
+# Their measured sizes plus a tenth, so that growth is noticed and deliberate.
 MEGABYTES_MAX = {"payments-api": 140, "recon-worker": 133, "payments-ui": 138}
 LOAD_EVERY_LIBRARY = """
 import ctypes, pathlib, sysconfig
@@ -32,7 +32,7 @@ def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[s
 
 
 def confined(image: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run it as compose and Kubernetes do: read-only root, no capability."""
+    """Run it as compose and Kubernetes do: read-only root, no capabilities."""
     options = ("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
     entrypoint, *rest = command
     return docker("run", *options, "--entrypoint", entrypoint, image, *rest, check=check)
@@ -50,7 +50,7 @@ def test_an_image_is_small(images: str, service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_image_says_what_it_is_and_from_which_revision(images: str, service: str) -> None:
+def test_an_image_is_labelled_with_title_and_revision(images: str, service: str) -> None:
     labels = config(f"{service}:{images}")["Config"]["Labels"]
     assert labels["org.opencontainers.image.title"] == service
     assert labels["org.opencontainers.image.version"] == "1.2.3-test"
@@ -58,7 +58,7 @@ def test_an_image_says_what_it_is_and_from_which_revision(images: str, service: 
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_image_runs_as_nobody_and_asks_its_own_health(images: str, service: str) -> None:
+def test_an_image_runs_unprivileged_and_checks_its_health(images: str, service: str) -> None:
     found = config(f"{service}:{images}")["Config"]
     assert found["User"] == "10001:10001"
     assert found["Entrypoint"] == [service]
@@ -66,7 +66,7 @@ def test_an_image_runs_as_nobody_and_asks_its_own_health(images: str, service: s
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_image_holds_no_shell_and_no_installer(images: str, service: str) -> None:
+def test_an_image_contains_no_shell_and_no_installer(images: str, service: str) -> None:
     for program in ("sh", "bash", "pip", "uv", "apt-get", "dpkg"):
         found = confined(f"{service}:{images}", program, "--version", check=False)
         assert found.returncode == 127, program
@@ -74,14 +74,14 @@ def test_an_image_holds_no_shell_and_no_installer(images: str, service: str) -> 
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_every_library_of_an_image_finds_what_it_links_to(images: str, service: str) -> None:
+def test_every_library_of_an_image_resolves_its_dependencies(images: str, service: str) -> None:
     loaded = confined(f"{service}:{images}", "python", "-c", LOAD_EVERY_LIBRARY)
     assert int(loaded.stdout) > 40
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_image_carries_compiled_code_for_all_it_imports(images: str, service: str) -> None:
-    """The root is read-only: uncompiled modules would be compiled at every start."""
+def test_an_image_contains_bytecode_of_all_its_imports(images: str, service: str) -> None:
+    """The root is read-only, so modules without bytecode would be compiled at every start."""
     program = (
         "import pathlib, sysconfig;"
         "roots = ('/app/lib', sysconfig.get_path('stdlib'));"
@@ -92,11 +92,11 @@ def test_an_image_carries_compiled_code_for_all_it_imports(images: str, service:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_image_explains_itself(images: str, service: str) -> None:
+def test_an_image_prints_its_help(images: str, service: str) -> None:
     assert service in confined(f"{service}:{images}", service, "--help").stdout
 
 
-def test_certificates_are_there_for_calls_outside(images: str) -> None:
+def test_an_image_contains_ca_certificates(images: str) -> None:
     program = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"
     assert int(confined(f"payments-api:{images}", "python", "-c", program).stdout) > 50
 
@@ -124,8 +124,8 @@ def build_page(context: Path, tag: str, python_image: str) -> None:
     )
 
 
-def test_a_change_of_code_rebuilds_the_code_layer_alone(images: str, tmp_path: Path) -> None:
-    """Two images of different code share the layers of Python and of the dependencies."""
+def test_a_code_change_rebuilds_only_the_code_layer(images: str, tmp_path: Path) -> None:
+    """Two images with different code share the layers of Python and of the dependencies."""
     context = tmp_path / "context"
     for name in ("payments-core", "payments-ui", "deploy/images"):
         shutil.copytree(ROOT / name, context / name)
@@ -149,11 +149,11 @@ RUN mkdir -p /usr/local/bin /usr/local/lib \
 """
 
 
-def test_an_image_builds_on_a_python_laid_out_as_the_official_one(images: str) -> None:
-    """A Python in /usr/local, with a library that the loader finds only by its cache."""
+def test_an_image_builds_on_the_official_images_layout_of_python(images: str) -> None:
+    """Python in /usr/local, with a library that the loader finds only by its cache."""
     base = built_with()["PYTHON_IMAGE"]
     if not base.startswith("payments-airgap/"):
-        pytest.skip("the images under test are on the official one already")
+        pytest.skip("the tested images are already based on the official image")
     subprocess.run(
         [
             "docker",

@@ -20,7 +20,7 @@ def _built(monkeypatch: pytest.MonkeyPatch) -> None:
     found = subprocess.run(["docker", "image", "inspect", IMAGE], capture_output=True, check=False)
     if found.returncode != 0:
         pytest.skip("no base images here: make airgap builds them")
-    # The reaper is an image of its own, which a site without a registry does not have.
+    # The reaper needs another image, which a site without a registry does not have.
     monkeypatch.setattr("testcontainers.core.config.testcontainers_config.ryuk_disabled", True)
 
 
@@ -62,14 +62,14 @@ def servers() -> Iterator[list[Server]]:
         docker("rm", "--force", "--volumes", server.name, check=False)
 
 
-def test_testcontainers_takes_it_for_the_official_image() -> None:
+def test_testcontainers_uses_it_like_the_official_image() -> None:
     with PostgresContainer(IMAGE, username="u", password="p", dbname="shop", driver=None) as server:
-        status, said = server.exec(["psql", "-U", "u", "-d", "shop", "-tAc", "SELECT 17"])
-        assert (status, said) == (0, b"17\n")
+        status, log = server.exec(["psql", "-U", "u", "-d", "shop", "-tAc", "SELECT 17"])
+        assert (status, log) == (0, b"17\n")
         assert server.get_connection_url().startswith("postgresql://u:p@")
 
 
-def test_a_password_may_come_from_a_file(servers: list[Server], tmp_path: Path) -> None:
+def test_a_password_is_read_from_a_file(servers: list[Server], tmp_path: Path) -> None:
     (tmp_path / "password").write_text("from-a-file\n")
     (tmp_path / "password").chmod(0o444)
     tmp_path.chmod(0o755)
@@ -93,14 +93,14 @@ def test_a_password_may_come_from_a_file(servers: list[Server], tmp_path: Path) 
     assert "from-a-file" not in server.logs()
 
 
-def test_without_a_password_it_says_what_to_set(servers: list[Server]) -> None:
+def test_without_a_password_the_error_names_the_variable(servers: list[Server]) -> None:
     server = Server()
     servers.append(server)
     docker("wait", server.name)
     assert "no password: set POSTGRES_PASSWORD_FILE or POSTGRES_PASSWORD" in server.logs()
 
 
-def test_it_needs_no_root_no_capability_and_no_writable_root(servers: list[Server]) -> None:
+def test_postgres_needs_no_root_no_capability_and_no_writable_root(servers: list[Server]) -> None:
     server = Server(
         *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--tmpfs", "/tmp", "--tmpfs", "/var/run/postgresql:mode=3777"),
@@ -111,7 +111,7 @@ def test_it_needs_no_root_no_capability_and_no_writable_root(servers: list[Serve
     assert docker("exec", server.name, "id", "-u").strip() == "999"
 
 
-def test_data_outlives_a_stop_which_is_fast_and_clean(servers: list[Server]) -> None:
+def test_a_stop_is_fast_and_clean_and_keeps_the_data(servers: list[Server]) -> None:
     server = Server("--env", "POSTGRES_PASSWORD=x")
     servers.append(server)
     server.wait()
@@ -126,7 +126,7 @@ def test_data_outlives_a_stop_which_is_fast_and_clean(servers: list[Server]) -> 
     assert "automatic recovery" not in server.logs()
 
 
-def test_a_first_start_that_was_cut_short_is_begun_again(servers: list[Server]) -> None:
+def test_an_interrupted_first_start_is_repeated(servers: list[Server]) -> None:
     volume = f"payments-test-{uuid.uuid4().hex[:8]}"
     mount = ("--volume", f"{volume}:/var/lib/postgresql/data")
     try:

@@ -1,4 +1,4 @@
-"""Another major version of Postgres: told in one line, and reached by backup and restore."""
+"""Another major version of Postgres: rejected in one line, and reached by backup and restore."""
 
 import asyncio
 import subprocess
@@ -73,7 +73,7 @@ def test_compose_and_the_base_start_postgres_in_the_same_way() -> None:
 
 
 @pytest.mark.parametrize("version", ["9.6", "16", "18"])
-def test_data_of_another_major_version_is_told_in_one_line(version: str) -> None:
+def test_data_of_another_major_version_is_rejected_in_one_line(version: str) -> None:
     done = run_on_data_of(version, composed())
     assert done.returncode == 1
     assert done.stderr == (
@@ -118,7 +118,7 @@ async def settle(url: str) -> None:
     await engine.dispose()
 
 
-def test_a_backup_of_17_is_restored_on_18_with_its_books_and_seals(
+def test_a_backup_of_17_restores_on_18_with_valid_books_and_seals(
     older: str, tmp_path: Path
 ) -> None:
     asyncio.run(settle(older))

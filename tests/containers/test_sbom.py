@@ -1,4 +1,4 @@
-"""Each image contains its own bill of materials, which lists all its content."""
+"""Each image contains its own SBOM, which lists all its content."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from write_bill import debian_package
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
-PLACE = "/usr/share/sbom/image.cdx.json"
+SBOM_PATH = "/usr/share/sbom/image.cdx.json"
 STANZA = """\
 Package: libssl3t64
 Status: install ok installed
@@ -31,20 +31,20 @@ print(json.dumps({
 
 
 def docker(*arguments: str) -> str:
-    """What it prints."""
+    """Run docker; return its output."""
     return subprocess.run(
         ["docker", *arguments], capture_output=True, text=True, timeout=60, check=True
     ).stdout
 
 
 def inside(image: str) -> dict[str, Any]:
-    """What the image's own Python finds in it, the bill among that."""
+    """Return the image's packages and its SBOM, read by the image's own Python."""
     confined = ("--rm", "--read-only", "--network", "none", "--entrypoint", "python")
-    found: dict[str, Any] = json.loads(docker("run", *confined, image, "-c", SHOW, PLACE))
+    found: dict[str, Any] = json.loads(docker("run", *confined, image, "-c", SHOW, SBOM_PATH))
     return found
 
 
-def test_a_debian_package_becomes_a_component_scanners_know() -> None:
+def test_a_debian_package_becomes_a_component_with_a_purl() -> None:
     found = debian_package(STANZA)
     assert found["purl"] == "pkg:deb/debian/libssl3t64@3.5.1-1%2Bdeb13u1?arch=amd64"
     assert (found["name"], found["version"]) == ("libssl3t64", "3.5.1-1+deb13u1")
@@ -52,15 +52,13 @@ def test_a_debian_package_becomes_a_component_scanners_know() -> None:
 
 @pytest.mark.engine
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_image_says_where_its_bill_is_and_the_bill_names_exactly_what_it_holds(
-    images: str, service: str
-) -> None:
+def test_an_image_names_its_sbom_which_lists_exactly_its_content(images: str, service: str) -> None:
     image = f"{service}:{images}"
     label = docker(
         *("image", "inspect", image),
         *("--format", '{{ index .Config.Labels "payments.sbom" }}'),
     )
-    assert label.strip() == PLACE
+    assert label.strip() == SBOM_PATH
     found = inside(image)
     bill = json.loads(found["bill"])
     listed = {(one["name"], one["version"]) for one in bill["components"]}
@@ -89,7 +87,7 @@ def test_an_image_says_where_its_bill_is_and_the_bill_names_exactly_what_it_hold
 
 
 @pytest.mark.engine
-def test_make_sbom_fetches_the_bill_that_is_in_the_image(images: str, tmp_path: Path) -> None:
+def test_make_sbom_extracts_the_sbom_of_the_image(images: str, tmp_path: Path) -> None:
     made = subprocess.run(
         ["make", "--no-print-directory", "sbom", f"IMAGE_TAG={images}", f"SBOM_DIR={tmp_path}"],
         cwd=ROOT,

@@ -32,14 +32,14 @@ only-dev==4.0 \\
 """
 
 
-def test_a_package_brings_what_came_via_it_with_every_hash() -> None:
+def test_a_package_includes_its_dependencies_with_every_hash() -> None:
     text = select(LOCK, {"alpha"})
     assert text.count("beta==") == 2
     assert text.startswith("alpha==1.0 \\\n    --hash=sha256:aa \\\n    --hash=sha256:ab\n")
     assert "only-dev" not in text
 
 
-def test_a_circle_of_packages_ends() -> None:
+def test_circular_dependencies_terminate() -> None:
     assert select(LOCK, {"beta"}) == select(LOCK, {"alpha"})
 
 
@@ -48,7 +48,7 @@ def test_an_unknown_package_is_named() -> None:
         select(LOCK, {"gamma"})
 
 
-def test_only_what_the_images_python_installs_is_listed_for_the_bill_of_materials() -> None:
+def test_only_packages_of_the_images_python_are_listed_for_the_sbom() -> None:
     assert [pin.lines[0][:9] for pin in read_lock(LOCK) if holds_in_image(pin)] == [
         "alpha==1.",
         "beta==3.0",
@@ -67,5 +67,5 @@ def test_the_page_installs_no_database_code() -> None:
 
 
 @pytest.mark.parametrize("service", ["payments-api", "recon-worker", "payments-ui"])
-def test_no_image_installs_what_only_developers_need(service: str) -> None:
+def test_no_image_installs_development_packages(service: str) -> None:
     assert not names(service) & {"pytest", "ruff", "mypy", "uv", "hatchling", "testcontainers"}

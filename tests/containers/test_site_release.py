@@ -38,7 +38,7 @@ def run(*command: str, environ: dict[str, str] | None = None) -> subprocess.Comp
 
 
 def page_command(start: str) -> list[str]:
-    """Return the page's one command that matches, word for word."""
+    """Return the page's only command with this start, unchanged."""
     lines = re.findall(rf"^({start}.*?)(?: +#.*)?$", PAGE.read_text(), re.MULTILINE)
     (line,) = lines
     return shlex.split(line)
@@ -46,8 +46,8 @@ def page_command(start: str) -> list[str]:
 
 @pytest.fixture
 def overlay_folder() -> Iterator[Path]:
-    """An overlay of the site's own, which release/ is written into."""
-    # A folder for each test: what is built is kept by folder.
+    """Create an overlay of the site, into which release/ is written."""
+    # One folder for each test, because builds are cached by folder.
     folder = SCRATCH / f"site-release-{uuid4().hex[:8]}"
     folder.mkdir(parents=True)
     above = os.path.relpath(K8S, folder)
@@ -69,7 +69,7 @@ def images_of(objects: tuple[Object, ...]) -> set[str]:
 
 
 def refused(tmp_path: Path, registry: str, version: str) -> str:
-    """Run the script where every program but the shell's own is missing."""
+    """Run the script on a PATH without programs; return its error."""
     script = str(REPOSITORY / "deploy/airgap/site-release")
     command = ["/bin/bash", script, registry, version, "", str(tmp_path)]
     environ = {"PATH": str(tmp_path)}
@@ -81,17 +81,19 @@ def refused(tmp_path: Path, registry: str, version: str) -> str:
 
 
 @pytest.mark.parametrize("registry", ["", "payments", "https://registry.example", "a.example/"])
-def test_a_registry_that_is_no_host_is_refused(tmp_path: Path, registry: str) -> None:
-    """An engine would push `payments/payments-api` to a public registry."""
+def test_a_registry_without_a_host_is_rejected(tmp_path: Path, registry: str) -> None:
+    """For `payments`, an engine would push `payments/payments-api` to a public registry."""
     assert f"REGISTRY={registry}: give a host" in refused(tmp_path, registry, "0.1.0")
 
 
 @pytest.mark.parametrize("version", ["", "1.0+build", "-1", "1" * 41, "a/b"])
-def test_a_version_that_is_no_tag_and_label_is_refused(tmp_path: Path, version: str) -> None:
+def test_a_version_that_is_not_a_valid_tag_and_label_is_rejected(
+    tmp_path: Path, version: str
+) -> None:
     assert f"VERSION={version}: give 1 to 40" in refused(tmp_path, "registry.example", version)
 
 
-def test_the_overlay_names_every_image_by_the_sites_registry() -> None:
+def test_the_overlay_takes_every_image_from_the_sites_registry() -> None:
     images = images_of(build(K8S / "overlays" / "airgap"))
     prefix = "registry.site.example/payments/"
     assert {image.partition(":")[0] for image in images} == {
@@ -109,7 +111,7 @@ def test_every_pod_pulls_with_the_registrys_secret() -> None:
 
 @contextmanager
 def process(*command: str) -> Iterator[None]:
-    """Run a server for as long as the block runs."""
+    """Run a server while the block runs."""
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         yield
@@ -121,7 +123,7 @@ def process(*command: str) -> Iterator[None]:
 def program(name: str, package: str) -> str:
     found = shutil.which(name)
     if found is None:
-        pytest.skip(f"there is no {name} here: Debian's package {package} has it")
+        pytest.skip(f"{name} is missing: install Debian's package {package}")
     return found
 
 
@@ -134,10 +136,8 @@ def until_it_works(*command: str) -> str:
 
 
 @pytest.mark.engine
-@pytest.mark.usefixtures("images")  # Its layers: built once for all.
-def test_pushed_images_are_those_that_the_overlay_names(
-    overlay_folder: Path, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("images")  # Builds the layers once for all tests.
+def test_the_overlay_names_the_pushed_images(overlay_folder: Path, tmp_path: Path) -> None:
     server = program("docker-registry", "docker-registry")
     port = free_port()
     settings = {
@@ -147,7 +147,7 @@ def test_pushed_images_are_those_that_the_overlay_names(
     }
     (tmp_path / "registry.yaml").write_text(yaml.safe_dump(settings))
     registry = f"127.0.0.1:{port}/payments"
-    # A version that YAML would read as a number.
+    # YAML would read this version as a number.
     arguments = [f"REGISTRY={registry}", "VERSION=1.0", f"OVERLAY={overlay_folder}"]
     with process(server, "serve", str(tmp_path / "registry.yaml")):
         until_it_works("curl", "-sf", f"http://127.0.0.1:{port}/v2/")
@@ -175,10 +175,10 @@ def test_pushed_images_are_those_that_the_overlay_names(
 
 @pytest.mark.engine
 @pytest.mark.usefixtures("images")
-def test_the_pages_commands_save_the_images_and_import_them_into_containerd(
+def test_the_documented_commands_import_the_images_into_containerd(
     overlay_folder: Path, tmp_path: Path
 ) -> None:
-    """The commands of the page, with a containerd of the test's own and another overlay."""
+    """Run the commands of the page with a separate containerd and another overlay."""
     containerd = program("containerd", "containerd")
     program("ctr", "containerd")
     if os.geteuid() != 0:

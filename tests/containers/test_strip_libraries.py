@@ -1,4 +1,4 @@
-"""Stripped libraries are smaller and load as before."""
+"""Stripped libraries are smaller and still load."""
 
 import shutil
 import subprocess
@@ -23,10 +23,10 @@ def test_a_stripped_library_still_loads_and_works(tmp_path: Path) -> None:
     assert run.stdout.split() == [str(package / "__init__.py"), "ran"]
 
 
-def test_stripping_twice_changes_nothing_more() -> None:
+def test_stripping_twice_is_idempotent() -> None:
     once = stripped(LIBRARY.read_bytes())
     assert stripped(once) == once
 
 
-def test_a_file_that_is_no_library_stays_as_it_is() -> None:
+def test_other_files_are_unchanged() -> None:
     assert stripped(b"/* a linker script */") == b"/* a linker script */"

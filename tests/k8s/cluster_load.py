@@ -1,8 +1,8 @@
-"""Payments from inside the cluster: run by `python -` in a payments-ui pod, which may do so.
+"""Payments from inside the cluster: run by `python -` in a payments-ui pod, which reaches the API.
 
-Arguments: address, seconds, tries. Every payment has a key of its own and is tried so often, with
-the same key; a new connection each time, so that the Service chooses the pod. Prints JSON:
-{"paid": [ids], "failed": [why], "retried": n}.
+Arguments: address, seconds, tries. Each payment has its own key and is tried up to `tries` times
+with it, on a new connection each time, so that the Service chooses the pod. Prints JSON:
+{"paid": [ids], "failed": [reasons], "retried": n}.
 """
 
 import json
@@ -17,7 +17,7 @@ PAUSE_SECONDS = 0.02
 
 
 def pay(address: str, number: int, key: str) -> str:
-    """The id that the API answers."""
+    """Create a payment; return its id."""
     body = json.dumps({"accountId": f"acc_{number % 20}", "amount": "1.00"}).encode()
     headers = {"Content-Type": "application/json", "Idempotency-Key": key}
     headers["Authorization"] = f"Bearer {os.environ['PAYMENTS_UI_API_KEY']}"
@@ -27,7 +27,7 @@ def pay(address: str, number: int, key: str) -> str:
 
 
 def main(address: str, seconds: float, tries: int) -> None:
-    """Pay until the time is over."""
+    """Create payments for that time."""
     paid: list[str] = []
     failed: list[str] = []
     retried = number = 0

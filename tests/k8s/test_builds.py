@@ -29,15 +29,15 @@ from testkit.deployments.k8s_manifests import (
 )
 
 OLDEST_KUBERNETES = "1.29"
-HERE = REPOSITORY / "tests" / "k8s"
+FOLDER = REPOSITORY / "tests" / "k8s"
 
 
 @lru_cache
 def crd_schemas() -> dict[str, Any]:
-    """The schemas of other projects' objects, by apiVersion/Kind."""
+    """Return the schemas of other projects' objects, by apiVersion/Kind."""
     documents = [
         document
-        for file in sorted((HERE / "crds").glob("*.yaml"))
+        for file in sorted((FOLDER / "crds").glob("*.yaml"))
         for document in yaml.safe_load_all(file.read_text())
     ]
     assert all(document["source"] for document in documents)
@@ -45,14 +45,14 @@ def crd_schemas() -> dict[str, Any]:
 
 
 def schema_errors(objects: list[Object]) -> list[str]:
-    """What is wrong with the objects by the oldest and the newest Kubernetes we know."""
+    """Return the objects' errors by the schemas of the oldest and newest supported Kubernetes."""
     asked = {
         "versions": [OLDEST_KUBERNETES, "newest"],
         "crds": crd_schemas(),
         "objects": list({json.dumps(item, sort_keys=True): item for item in objects}.values()),
     }
     run = subprocess.run(
-        [str(kubectl().parent / "python"), str(HERE / "validate_objects.py")],
+        [str(kubectl().parent / "python"), str(FOLDER / "validate_objects.py")],
         input=json.dumps(asked),
         check=False,
         capture_output=True,
@@ -77,20 +77,20 @@ def test_apply_k_deploys_the_local_overlay() -> None:
     assert build(K8S) == overlay("local")
 
 
-def test_building_twice_gives_the_same() -> None:
+def test_builds_are_reproducible() -> None:
     folder = K8S / "overlays" / "production"
     assert build_text(folder) == build_text(folder)
 
 
 def test_every_combination_of_components_builds_and_is_valid() -> None:
-    """All 432 where K8S_COMBINATIONS=all (make check-k8s), else every two of them."""
+    """With K8S_COMBINATIONS=all (make check-k8s) all 432, else every pair."""
     several = list(every_combination() if os.environ.get("K8S_COMBINATIONS") else every_pair())
     built = build_all(several)
     for names, objects in zip(several, built, strict=True):
         twice = [key for key, count in Counter(map(identity, objects)).items() if count > 1]
         assert not twice, f"{names}: {twice}"
         stray = [name for *_, name in map(identity, objects) if name.endswith("-version")]
-        assert not stray, f"{names}: a name was not written: {stray}"
+        assert not stray, f"{names}: a name lacks its version: {stray}"
     assert schema_errors([item for objects in built for item in objects]) == []
 
 
@@ -104,7 +104,7 @@ def test_the_order_of_components_does_not_matter() -> None:
 
 
 def patch_sources() -> list[tuple[str, str]]:
-    """Return each patch of each kustomization, with the place where it stands."""
+    """Return each patch of each kustomization, with its location."""
     found = []
     for file in sorted(K8S.rglob("kustomization.yaml")):
         for number, entry in enumerate(yaml.safe_load(file.read_text()).get("patches", [])):
@@ -114,14 +114,14 @@ def patch_sources() -> list[tuple[str, str]]:
 
 
 def test_a_patch_is_one_document() -> None:
-    """Kustomize before 5.2 rejects several, and 5.5 crashes where they delete."""
+    """Kustomize before 5.2 rejects several documents, and 5.5 crashes if they delete."""
     sources = patch_sources()
     assert len(sources) > 10
     assert [place for place, text in sources if len(list(yaml.safe_load_all(text))) != 1] == []
 
 
 def test_older_kubectls_build_the_same() -> None:
-    """With each kubectl of this machine: every overlay, and every component in one of these."""
+    """Every overlay and every component, by each kubectl of this machine."""
     programs = installed_kubectls()
     if not programs:
         reason = "no kubectl is installed beside the pinned one"
@@ -155,18 +155,18 @@ def test_the_restore_is_valid() -> None:
         ({"apiVersion": "example.com/v1", "kind": "Unheard", "spec": {}}, "Couldn't find schema"),
     ],
 )
-def test_the_validation_finds_what_is_wrong(item: Object, complaint: str) -> None:
+def test_the_validation_detects_errors(item: Object, complaint: str) -> None:
     errors = schema_errors([{"metadata": {"name": "wrong"}, **item}])
     assert any(complaint in error for error in errors), errors
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_all_objects_live_in_the_namespace_and_say_what_they_are_part_of(name: str) -> None:
+def test_all_objects_are_in_the_namespace_and_labelled_part_of_payments(name: str) -> None:
     cluster_wide = {"Namespace", "PriorityClass"}
     for item in overlay(name):
-        metadata, who = item["metadata"], identity(item)
+        metadata, label = item["metadata"], identity(item)
         if item["kind"] not in cluster_wide:
-            assert metadata.get("namespace") == "payments", who
+            assert metadata.get("namespace") == "payments", label
 
 
 def test_the_namespace_enforces_the_restricted_standard() -> None:
@@ -177,9 +177,11 @@ def test_the_namespace_enforces_the_restricted_standard() -> None:
             assert labels[f"pod-security.kubernetes.io/{mode}"] == "restricted"
 
 
-def test_no_secret_stands_in_a_manifest() -> None:
+def test_no_manifest_contains_a_secret() -> None:
     for name in OVERLAYS:
         assert not [item for item in overlay(name) if item["kind"] == "Secret"]
     for file in K8S.rglob("*"):
         if file.is_file():
-            assert file.suffix in (".yaml", ".py", ".mk", "", ".pyc"), f"{file}: what is it?"
+            assert file.suffix in (".yaml", ".py", ".mk", "", ".pyc"), (
+                f"{file} has an unexpected type"
+            )

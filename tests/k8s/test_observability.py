@@ -92,7 +92,7 @@ def prometheus(file: str) -> dict[str, Any]:
     return dict(yaml.safe_load((OBSERVABILITY / "prometheus" / file).read_text()))
 
 
-def test_the_two_prometheus_files_differ_in_targets_alone() -> None:
+def test_the_two_prometheus_files_differ_only_in_targets() -> None:
     ours, composes = prometheus("kubernetes.yaml"), prometheus("prometheus.yaml")
     assert [job["job_name"] for job in ours["scrape_configs"]] == [
         job["job_name"] for job in composes["scrape_configs"]
@@ -102,7 +102,7 @@ def test_the_two_prometheus_files_differ_in_targets_alone() -> None:
     assert ours == composes
 
 
-def test_data_sources_and_exporter_name_services_and_ports_that_exist() -> None:
+def test_data_sources_and_exporter_use_existing_services_and_ports() -> None:
     served = {
         (item["metadata"]["name"], port["port"])
         for item in OBJECTS
@@ -135,14 +135,14 @@ def pods_of(service: Object, objects: tuple[Object, ...]) -> str:
     return str(name)
 
 
-def test_prometheus_scrapes_every_pod_of_each_service_once_and_by_its_control_port() -> None:
+def test_prometheus_scrapes_each_pod_once_on_its_control_port() -> None:
     jobs = prometheus("kubernetes.yaml")["scrape_configs"]
     scraped = []
     for job in jobs:
         for lookup in job.get("dns_sd_configs", ()):
             (name,) = lookup["names"]
             service = one(OBJECTS, "Service", name)
-            # An address of a pod, not one that stands for all of them; not ready ones too.
+            # The headless Service resolves to every pod, including those that are not ready.
             assert service["spec"]["clusterIP"] == "None"
             assert service["spec"]["publishNotReadyAddresses"] is True
             (port,) = service["spec"]["ports"]
@@ -170,17 +170,17 @@ def test_no_pod_is_scraped_twice(name: str) -> None:
     objects = overlay(name)
     by_operator = monitored(objects)
     own = [item for item in objects if item["metadata"]["name"] == "prometheus"]
-    assert not (by_operator and own), "two Prometheus for one pod"
+    assert not (by_operator and own), "a pod is scraped by two Prometheus servers"
     assert len(by_operator) == len(set(by_operator))
     if name == "production":
         assert set(by_operator) == set(SERVICES)
     assert bool(own) == (name == "observability")
 
 
-def test_a_sites_own_stack_and_this_one_exclude_each_other() -> None:
+def test_a_sites_own_monitoring_and_this_one_are_exclusive() -> None:
     with pytest.raises(AssertionError, match="already registered id"):
         combination(("monitoring", "observability"))
-    # A Prometheus in the namespace `monitoring` that follows annotations is not let in.
+    # No policy admits a Prometheus in the namespace `monitoring` that follows annotations.
     policy = one(OBJECTS, "NetworkPolicy", "metrics")
     assert "namespaceSelector" not in json.dumps(policy)
 

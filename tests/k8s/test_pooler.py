@@ -17,11 +17,11 @@ from payments_local.ports import free_port
 from payments_local.postgres import running_postgres
 from payments_local.settings import REPOSITORY
 from testkit.database.backlog import Sql, add_simple
-from testkit.database.ledger_model import assert_audit_is_clean
 from testkit.database.pgbouncer import write_pgbouncer
 from testkit.database.standby import Pair, primary_and_standby
 from testkit.deployments.k8s_manifests import FULLEST, combination, one
 from testkit.deployments.postgres_container import engine_problem
+from testkit.model.ledger import assert_audit_is_clean
 from testkit.waiting import until
 from testkit.worker.own_system import running_worker
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.engine
 
 @pytest.fixture(scope="module")
 def image() -> str:
-    """PgBouncer in an image; skipped without an engine, unless REQUIRE names one."""
+    """Build the image of PgBouncer; without an engine, skip, or fail if REQUIRE names one."""
     problem = engine_problem()
     base = "payments-airgap/debian:trixie"
     if problem is None and docker("image", "inspect", base).returncode:
@@ -64,7 +64,7 @@ def docker(*arguments: str) -> "subprocess.CompletedProcess[str]":
 
 @contextmanager
 def pgbouncer(image: str, folder: Path, postgres_port: int) -> Iterator[int]:
-    """PgBouncer in front of that port with the manifests' own parameters; yields its port."""
+    """Run PgBouncer in front of that port with the manifests' parameters; yield its port."""
     port = free_port()
     write_pgbouncer(folder, POOLER, port, postgres_port, "/settings")
     folder.chmod(0o755)
@@ -106,19 +106,19 @@ async def test_workers_settle_behind_pgbouncer_in_transaction_mode(
 
 @pytest.fixture
 def pair() -> Iterator[Pair]:
-    """A pair of a test's own, since a failover cannot be undone."""
+    """Return a pair for one test, because a failover cannot be undone."""
     with primary_and_standby() as pair:
         yield pair
 
 
-async def test_workers_behind_it_work_again_within_5_s_of_a_failover(
+async def test_workers_behind_the_pooler_recover_within_5_s_of_a_failover(
     image: str, pair: Pair, tmp_path: Path
 ) -> None:
-    """The address leads nowhere for a while, so PgBouncer's logins fail before the promotion."""
+    """The address is unreachable for a while, so PgBouncer's logins fail before the promotion."""
     with pgbouncer(image, tmp_path, pair.address.port) as port:
         sql = await asyncpg.connect(pair.primary.url)
         for statement in CLUSTER["bootstrap"]["initdb"]["postInitSQL"]:
-            if not statement.startswith("CREATE ROLE"):  # The migration has created them.
+            if not statement.startswith("CREATE ROLE"):  # The migration has created these roles.
                 await sql.execute(statement)
         url = f"postgresql://payments_worker@127.0.0.1:{port}/payments"
         await until_it_answers(url)
@@ -160,7 +160,7 @@ async def until_it_answers(url: str) -> None:
 
 
 async def assert_settings_hold(url: str) -> None:
-    """What the worker asks for at its start is dropped, and is the role's own all the same."""
+    """PgBouncer drops the worker's start-up settings, but its role has them as defaults."""
     asked = {**server_settings("test"), "lock_timeout": "1s"}
     connection = await asyncio.wait_for(asyncpg.connect(url, server_settings=asked), 10)
     try:

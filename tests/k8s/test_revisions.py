@@ -9,26 +9,26 @@ from alembic.script import Script, ScriptDirectory
 
 from payments_api.migrate import _config
 
-# Made together, for the first release: nothing older had to live with them.
+# Written before the first release, so no older code ran on them.
 OF_THE_FIRST_RELEASE = {"0001", "0002", "0003"}
-# A revision that takes something away says since when nothing uses it.
+# A contracting revision names the release since which the removed object is unused.
 CONTRACT = re.compile(r"^Contract: \S+", re.M)
 
 BREAKS_THE_RUNNING_RELEASE = {
-    r"\bDROP (TABLE|COLUMN|VIEW|FUNCTION|TYPE)\b": "takes away what it may use",
-    r"\bRENAME\b": "renames what it knows by the old name",
-    r"\bALTER COLUMN \S+ (SET DATA )?TYPE\b": "changes a type under it, and rewrites the table",
-    r"\bSET NOT NULL\b": "refuses rows that it still writes",
-    r"\bADD COLUMN (?!.*\bDEFAULT\b).*\bNOT NULL\b": "refuses rows that it writes without it",
-    r"\bREVOKE\b(?!.*\bFROM PUBLIC\b)": "takes a right that it may need",
+    r"\bDROP (TABLE|COLUMN|VIEW|FUNCTION|TYPE)\b": "drops an object that it may use",
+    r"\bRENAME\b": "renames an object that it uses by the old name",
+    r"\bALTER COLUMN \S+ (SET DATA )?TYPE\b": "changes a type in use, and rewrites the table",
+    r"\bSET NOT NULL\b": "rejects rows that it still writes",
+    r"\bADD COLUMN (?!.*\bDEFAULT\b).*\bNOT NULL\b": "rejects rows written without the column",
+    r"\bREVOKE\b(?!.*\bFROM PUBLIC\b)": "revokes a privilege that it may need",
 }
 STOPS_THE_RUNNING_RELEASE = {
     r"\bADD CONSTRAINT\b(?!.*\bNOT VALID\b)": "reads the whole table under a lock: NOT VALID first",
     r"\bVALIDATE\b": "reads the whole table under ADD CONSTRAINT's lock: `migrate` validates later",
-    r"\bLOCK TABLE\b": "locks everybody out",
+    r"\bLOCK TABLE\b": "blocks every other session",
     r"^\s*UPDATE (payments|recon_jobs|ledger_entries|accounts)\b(?!.*\bLIMIT\b)": "locks every row",
 }
-# IF NOT EXISTS: one that was built beforehand, as the revision makes sure of.
+# IF NOT EXISTS: the index was built beforehand, which the revision verifies.
 INDEX = re.compile(
     r"CREATE (?:UNIQUE )?INDEX (?!CONCURRENTLY|IF NOT EXISTS)[^;]*? ON (?:ONLY )?(\w+)", re.S
 )
@@ -78,23 +78,23 @@ def test_a_revision_only_adds(revision: Script) -> None:
 @pytest.mark.parametrize(
     ("sql", "complaint"),
     [
-        ("ALTER TABLE payments DROP COLUMN description", "takes away"),
+        ("ALTER TABLE payments DROP COLUMN description", "drops an object"),
         ("ALTER TABLE payments RENAME COLUMN amount TO value", "renames"),
         ("ALTER TABLE payments ALTER COLUMN amount TYPE bigint", "changes a type"),
-        ("ALTER TABLE payments ALTER COLUMN traceparent SET NOT NULL", "refuses rows"),
-        ("ALTER TABLE payments ADD COLUMN channel text NOT NULL", "refuses rows"),
-        ("REVOKE SELECT ON payments FROM payments_api", "takes a right"),
+        ("ALTER TABLE payments ALTER COLUMN traceparent SET NOT NULL", "rejects rows"),
+        ("ALTER TABLE payments ADD COLUMN channel text NOT NULL", "rejects rows"),
+        ("REVOKE SELECT ON payments FROM payments_api", "revokes a privilege"),
         ("ALTER TABLE payments ADD CONSTRAINT c CHECK (amount < 9)", "NOT VALID first"),
         ("ALTER TABLE payments VALIDATE CONSTRAINT c", "validates later"),
         ("CREATE INDEX i ON payments (currency)", "CONCURRENTLY"),
         ("UPDATE payments SET description = ''", "locks every row"),
     ],
 )
-def test_what_breaks_or_stops_the_running_release_is_found(sql: str, complaint: str) -> None:
+def test_breaking_or_blocking_statements_are_found(sql: str, complaint: str) -> None:
     assert any(complaint in found for found in complaints(sql, "Tidy up."))
 
 
-def test_what_only_adds_is_let_through() -> None:
+def test_adding_statements_are_allowed() -> None:
     assert complaints("ALTER TABLE payments ADD COLUMN reference text", "") == []
     assert complaints("ALTER TABLE a ADD COLUMN b smallint NOT NULL DEFAULT 0", "") == []
     assert complaints("ALTER TABLE a ADD CONSTRAINT c CHECK (b > 0) NOT VALID", "") == []
@@ -102,18 +102,20 @@ def test_what_only_adds_is_let_through() -> None:
 
 
 def test_a_contracting_revision_raises_the_bound_for_older_releases() -> None:
-    """From the first revision with a bound on: `migrate` and readiness of a release go by it."""
+    """Applies from the first revision with a bound, which `migrate` and readiness check."""
     first = "0014"
     found = {str(each.revision): each for each in revisions() if str(each.revision) >= first}
     assert found[first].module.oldest_compatible == first
     for name, revision in found.items():
         bound = getattr(revision.module, "oldest_compatible", None)
         if CONTRACT.search(revision.module.__doc__ or ""):
-            assert bound is not None, f"{name} contracts: which revision's code works on it?"
+            assert bound is not None, (
+                f"{name} contracts: name the oldest revision whose code works on it"
+            )
         assert bound is None or first <= bound <= name
 
 
-def test_a_contracting_revision_says_since_when_nothing_uses_it() -> None:
+def test_a_contracting_revision_names_the_last_release_with_uses() -> None:
     drop = "ALTER TABLE payments DROP COLUMN description"
     assert complaints(drop, "Drop it.\n\nContract: 0.4.0 was the last to read it.") == []
     assert complaints(drop, "Drop it.") != []

@@ -18,8 +18,8 @@ from testkit.deployments.k8s_manifests import (
 )
 
 ALL = all_workloads()
-SPARE_SECONDS = 5  # For what no setting names: closing connections, the last lines of a log.
-# Between a pod's deletion and the moment when no node sends it anything more.
+SPARE_SECONDS = 5  # For steps without a setting: closing connections, and the last lines of a log.
+# From a pod's deletion until no node sends it new connections.
 ENDPOINTS_SECONDS = 5
 GOODBYE_SECONDS = 4  # Worker._leave: two statements of two seconds each.
 
@@ -29,7 +29,7 @@ def environment(workload: Workload) -> dict[str, str]:
 
 
 def pre_stop_seconds(workload: Workload) -> float:
-    """How long the pod waits before SIGTERM, by our only kind of hook."""
+    """Return the seconds that the pod waits before SIGTERM, in our only kind of hook."""
     hook = workload.container.get("lifecycle", {}).get("preStop")
     if hook is None:
         return 0.0
@@ -56,7 +56,7 @@ def test_a_server_leaves_its_service_before_it_stops(workload: Workload) -> None
     drain = "PAYMENTS_API_DRAIN_SECONDS" if api else "PAYMENTS_UI_DRAIN_SECONDS"
     wait = pre_stop_seconds(workload)
     assert wait >= ENDPOINTS_SECONDS
-    # A load balancer that polls readiness has one period to notice.
+    # A load balancer that polls readiness needs one period to notice.
     assert float(settings[delay]) >= workload.container["readinessProbe"]["periodSeconds"]
     stopping = wait + float(settings[delay]) + float(settings[drain])
     assert workload.pod["terminationGracePeriodSeconds"] >= stopping + SPARE_SECONDS
@@ -70,7 +70,7 @@ def test_a_worker_drains_within_its_grace(workload: Workload) -> None:
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_the_migration_is_named_for_its_revision_and_release(name: str) -> None:
+def test_the_migrations_name_contains_revision_and_release(name: str) -> None:
     objects = overlay(name)
     release = one(objects, "ConfigMap", "payments-release")["data"]
     assert release["revision"] == head_revision(), (
@@ -84,19 +84,19 @@ def test_the_migration_is_named_for_its_revision_and_release(name: str) -> None:
 
 
 def test_the_job_and_compose_migrate_to_the_head_of_their_release() -> None:
-    """Only to `head` does an older release's migrate accept a newer schema."""
+    """An older release's migrate accepts a newer schema only for the target `head`."""
     assert {tuple(each.container["args"]) for each in named("migrate")} == {("migrate",)}
     compose = yaml.safe_load((REPOSITORY / "deploy/compose/compose.yaml").read_text())
     assert compose["services"]["migrate"]["command"] == ["migrate"]
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_images_and_labels_say_the_release(name: str) -> None:
+def test_images_and_labels_name_the_release(name: str) -> None:
     version = one(overlay(name), "ConfigMap", "payments-release")["data"]["version"]
     for workload in ALL:
         labels = workload.template["metadata"]["labels"]
-        if workload.name in ("postgres", *OBSERVING):
-            # A release must not restart what it does not change.
+        if workload.name in ("postgres", "backup", *OBSERVING):
+            # A release must not restart unchanged workloads.
             assert "app.kubernetes.io/version" not in labels, workload
         elif workload.overlay == name:
             assert workload.container["image"].endswith(f":{version}"), workload
@@ -104,8 +104,8 @@ def test_images_and_labels_say_the_release(name: str) -> None:
 
 
 @pytest.mark.parametrize("workload", [w for w in ALL if w.kind == "Job"], ids=str)
-def test_a_job_depends_on_nothing_whose_name_changes_with_its_content(workload: Workload) -> None:
-    """A changed ConfigMap would have another name, and so change a template that may not."""
+def test_a_job_uses_no_object_whose_name_contains_a_hash(workload: Workload) -> None:
+    """A changed ConfigMap would have another name, and a Job's template cannot change."""
     references = [
         source[key]["name"]
         for source in workload.container.get("envFrom", [])
@@ -116,7 +116,7 @@ def test_a_job_depends_on_nothing_whose_name_changes_with_its_content(workload: 
     assert references == (["make-secrets"] if workload.name == "make-secrets" else [])
 
 
-def test_another_release_makes_other_jobs() -> None:
+def test_each_release_has_its_own_jobs() -> None:
     names = {name: {job(w) for w in ALL if w.overlay == name} for name in OVERLAYS}
     versions = {
         name: one(overlay(name), "ConfigMap", "payments-release")["data"]["version"]
@@ -141,7 +141,7 @@ def test_settings_that_change_roll_the_services() -> None:
 
 
 def test_an_unreachable_database_does_not_use_up_the_migrations_tries() -> None:
-    """`payments-api migrate` exits 2 for it: see payments_api.__main__._migrate."""
+    """`payments-api migrate` exits with status 2 then: see payments_api.__main__._migrate."""
     migration = one(combination(FULLEST), "Job", f"migrate-{head_revision()}-dev")
     first = migration["spec"]["podFailurePolicy"]["rules"][0]
     assert first["action"] == "Ignore"

@@ -13,12 +13,12 @@ FIGURES = model.Measured(
 )
 
 
-def test_the_document_is_made_from_the_results() -> None:
+def test_the_document_equals_the_generated_one() -> None:
     text = model.DOCUMENT.read_text()
     assert text == model.written(text, model.tables(model.read_results())), "run make capacity"
 
 
-def test_a_level_takes_what_its_peak_takes() -> None:
+def test_a_levels_resources_fit_its_peak() -> None:
     """100 million a day: 3,472 a second at the peak, no resource used above 60 %."""
     level = model.needed(100_000_000, FIGURES)
     assert level.peak_per_second == pytest.approx(3_472.2, abs=0.1)
@@ -27,12 +27,12 @@ def test_a_level_takes_what_its_peak_takes() -> None:
     assert level.postgres_cores == pytest.approx(0.694, abs=0.001)
     assert level.wal_megabytes_per_second == pytest.approx(13.9, abs=0.1)
     assert level.gigabytes_per_day == pytest.approx(200)
-    # 18 TB in 90 days, of which one primary holds 8.
+    # 18 TB in 90 days; one primary holds 8 TB.
     assert level.primaries == 3
     assert level.first_limit == "disk for 90 days: 225% of one primary"
 
 
-def test_more_payments_never_take_less() -> None:
+def test_more_payments_never_need_fewer_resources() -> None:
     levels = [model.needed(per_day, FIGURES) for per_day in model.LEVELS]
     for name in ("api_processes", "worker_processes", "postgres_cores", "primaries"):
         values = [getattr(level, name) for level in levels]

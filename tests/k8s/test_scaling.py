@@ -21,12 +21,12 @@ SCALED = one(OBJECTS, "ScaledObject", "recon-worker")["spec"]
 TRIGGER = SCALED["triggers"][0]["metadata"]
 CLUSTER = one(OBJECTS, "Cluster", "payments-db")["spec"]
 POOLER = one(OBJECTS, "Pooler", "payments-db-pooler")["spec"]
-# Kept for the migration, the auditor, KEDA, operators and replication.
+# Reserved for the migration, the auditor, KEDA, operators and replication.
 CONNECTIONS_KEPT = 25
 
 
 async def backlog_by_keda(url: str) -> int:
-    """KEDA's query, as the role it connects as."""
+    """Run KEDA's query with KEDA's role."""
     connection = await asyncpg.connect(url.replace("postgres@", "payments_readonly@"))
     try:
         return int(await connection.fetchval(TRIGGER["query"]))
@@ -40,18 +40,20 @@ async def test_an_idle_queue_needs_no_worker(database_url: str) -> None:
     assert float(TRIGGER["activationTargetQueryValue"]) == 0
 
 
-async def test_what_is_ready_and_what_is_held_count_and_what_waits_does_not(
+async def test_ready_and_claimed_jobs_count_and_scheduled_jobs_do_not(
     database_url: str, sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 10)
     assert await backlog_by_keda(database_url) == 10
     async with single_statement(engine) as connection:
         await jobs.claim(connection, jobs.new_lease("w", 10), 4)
-    assert await backlog_by_keda(database_url) == 10, "who holds jobs is not scaled away"
+    assert await backlog_by_keda(database_url) == 10, (
+        "workers with claimed jobs are not scaled away"
+    )
     await sql.execute(
         "UPDATE recon_jobs SET run_at = now() + interval '1 hour' WHERE status = 'pending'"
     )
-    assert await backlog_by_keda(database_url) == 4, "a retry in an hour needs nobody now"
+    assert await backlog_by_keda(database_url) == 4, "a retry in an hour needs no worker now"
 
 
 async def test_keda_reads_two_partial_indexes_and_no_table(database_url: str, sql: Sql) -> None:
@@ -64,7 +66,7 @@ async def test_keda_reads_two_partial_indexes_and_no_table(database_url: str, sq
     assert "Seq Scan" not in plan
 
 
-async def test_kedas_role_may_read_and_nothing_else(database_url: str, sql: Sql) -> None:
+async def test_kedas_role_can_only_read(database_url: str, sql: Sql) -> None:
     connection = await asyncpg.connect(database_url.replace("postgres@", "payments_readonly@"))
     try:
         await connection.execute("SET default_transaction_read_only = off")
@@ -76,23 +78,23 @@ async def test_kedas_role_may_read_and_nothing_else(database_url: str, sql: Sql)
 
 def most_replicas(name: str) -> int:
     found = one(OBJECTS, "HorizontalPodAutoscaler", name)["spec"]["maxReplicas"]
-    return int(found) + 1  # One more while a rollout is under way.
+    return int(found) + 1  # One more during a rollout.
 
 
-def test_at_full_scale_the_connections_suffice() -> None:
-    api_connections = ApiSettings().pool_size + 1  # And one that listens.
+def test_at_full_scale_postgres_has_enough_connections() -> None:
+    api_connections = ApiSettings().pool_size + 1  # One more connection listens.
     pooled = POOLER["instances"] * int(POOLER["pgbouncer"]["parameters"]["default_pool_size"])
     used = most_replicas("payments-api") * api_connections + pooled + CONNECTIONS_KEPT
     assert used <= int(CLUSTER["postgresql"]["parameters"]["max_connections"])
 
 
-def test_the_pooler_takes_every_worker() -> None:
-    each = WorkerSettings().concurrency + 8  # recon_worker.app makes its pool of this size.
+def test_the_pooler_accepts_every_worker() -> None:
+    each = WorkerSettings().concurrency + 8  # recon_worker.app creates a pool of this size.
     clients = (SCALED["maxReplicaCount"] + 1) * each
     assert clients <= int(POOLER["pgbouncer"]["parameters"]["max_client_conn"])
 
 
-def test_the_embedded_postgres_takes_what_the_local_overlay_runs() -> None:
+def test_the_local_overlays_postgres_has_enough_connections() -> None:
     objects = overlay("local")
     (container,) = one(objects, "StatefulSet", "postgres")["spec"]["template"]["spec"]["containers"]
     (most,) = (a for a in container["args"] if a.startswith("max_connections="))
@@ -102,8 +104,8 @@ def test_the_embedded_postgres_takes_what_the_local_overlay_runs() -> None:
     assert used + CONNECTIONS_KEPT <= int(most.partition("=")[2])
 
 
-async def test_a_role_behind_the_pooler_has_what_pgbouncer_drops(sql: Sql) -> None:
-    """Each setting that a direct connection starts with: kept by PgBouncer, or the role's own."""
+async def test_a_role_behind_the_pooler_has_the_settings_that_pgbouncer_drops(sql: Sql) -> None:
+    """Each start-up setting of a direct connection is kept by PgBouncer or the role's default."""
     kept_by_pgbouncer = {"application_name", "timezone", "datestyle"}  # It tracks these itself.
     wanted = {
         name: value
@@ -141,12 +143,13 @@ def test_the_migration_is_the_owner_whose_role_is_prepared_as_documented() -> No
     }
 
 
-def test_behind_the_pooler_nothing_listens_and_nothing_holds_a_session() -> None:
+def test_workers_behind_the_pooler_neither_listen_nor_hold_sessions() -> None:
     worker = one(OBJECTS, "Deployment", "recon-worker")["spec"]["template"]["spec"]
     values = {item["name"]: item.get("value") for item in worker["containers"][0]["env"]}
     assert "@payments-db-pooler:" in str(values["DATABASE_URL"])
     assert values["RECON_WORKER_POLL_ONLY"] == "true"
-    assert values["RECON_WORKER_AUDIT_INTERVAL_SECONDS"] == "0"  # It plans as its session says.
+    # The auditor depends on planner settings of its session.
+    assert values["RECON_WORKER_AUDIT_INTERVAL_SECONDS"] == "0"
     for name in ("payments-api", "audit", "seal-audit", "migrate"):
         for item in OBJECTS:
             if item["metadata"]["labels"].get("app.kubernetes.io/name") == name:
@@ -168,7 +171,7 @@ def restored_cluster() -> dict[str, Any]:
     return one(objects, "Cluster", "payments-db-restored")
 
 
-def test_a_restored_database_has_the_roles_of_the_original_and_no_superuser() -> None:
+def test_a_restored_database_has_the_original_roles_and_no_superuser() -> None:
     spec, original = restored_cluster()["spec"], CLUSTER["bootstrap"]["initdb"]
     assert spec["enableSuperuserAccess"] is False
     assert "superuserSecret" not in spec
@@ -178,7 +181,7 @@ def test_a_restored_database_has_the_roles_of_the_original_and_no_superuser() ->
     assert spec["managed"] == CLUSTER["managed"]
 
 
-def test_the_restore_reads_what_the_backup_writes() -> None:
+def test_the_restore_reads_from_where_the_backup_writes() -> None:
     restored = restored_cluster()
     (source,) = restored["spec"]["externalClusters"]
     parameters: dict[str, Any] = source["plugin"]["parameters"]
@@ -190,7 +193,7 @@ def test_the_restore_reads_what_the_backup_writes() -> None:
     backup = one(OBJECTS, "ScheduledBackup", "payments-db-nightly")["spec"]
     assert backup["pluginConfiguration"]["name"] == archiver["name"] == source["plugin"]["name"]
     assert restored["spec"]["imageCatalogRef"] == CLUSTER["imageCatalogRef"]
-    # With fewer than the original had, Postgres refuses to recover.
+    # With fewer connections than the original, Postgres does not recover.
     ours, theirs = (
         int(spec["postgresql"]["parameters"]["max_connections"])
         for spec in (restored["spec"], CLUSTER)
@@ -198,7 +201,7 @@ def test_the_restore_reads_what_the_backup_writes() -> None:
     assert ours >= theirs
 
 
-def test_monitors_find_the_services_under_the_jobs_that_the_rules_name() -> None:
+def test_monitors_produce_the_job_names_that_the_rules_use() -> None:
     rules = (REPOSITORY / "observability" / "operator" / "prometheus-rule.yaml").read_text()
     named = set(re.findall(r'job="([\w-]+)"', rules))
     services = {

@@ -30,7 +30,7 @@ from testkit.deployments.service_process import ServiceProcess
 from testkit.waiting import until
 from testkit.worker.own_system import migrated_postgres, running_worker, worker_url
 
-# What a next release may well do to the schema of this one.
+# Typical changes of a next release to this release's schema.
 NEXT_RELEASE = """
 ALTER TABLE payments ADD COLUMN nickname text;
 ALTER TABLE payments ADD COLUMN channel text NOT NULL DEFAULT 'api';
@@ -78,7 +78,7 @@ async def running_release(server: EmbeddedPostgres) -> AsyncIterator[TestClientP
         yield app.test_client()
 
 
-async def test_this_release_works_on_while_and_after_the_next_one_migrates(
+async def test_this_release_works_during_and_after_the_next_migration(
     own_server: EmbeddedPostgres,
 ) -> None:
     sql = await asyncpg.connect(own_server.url)
@@ -86,7 +86,7 @@ async def test_this_release_works_on_while_and_after_the_next_one_migrates(
         async with running_release(own_server) as client:
             await pay_and_wait(client, sql)
             paying = asyncio.create_task(pay_many(client, own_server.url))
-            # As migrate does it: one transaction that gives up before a queue forms behind it.
+            # As migrate does: one transaction that gives up before other sessions queue behind it.
             async with sql.transaction():
                 await sql.execute("SET LOCAL lock_timeout = '10s'")
                 await sql.execute(NEXT_RELEASE)
@@ -94,7 +94,7 @@ async def test_this_release_works_on_while_and_after_the_next_one_migrates(
             assert (await client.get("/readyz")).status_code == 200
             for path in ("/payments?status=completed", "/accounts/acc_1/entries", "/jobs/stats"):
                 assert (await client.get(path)).status_code == 200, path
-        # A pod of this release that is started only now, by a rescheduling or a rollback.
+        # Simulates a pod of this release that is rescheduled or rolled back now.
         async with running_release(own_server) as client:
             assert (await client.get("/readyz")).status_code == 200
             await pay_and_wait(client, sql)
@@ -112,7 +112,7 @@ async def pay_many(client: TestClientProtocol, url: str) -> None:
         await other.close()
 
 
-async def test_a_schema_that_is_behind_is_waited_for(own_server: EmbeddedPostgres) -> None:
+async def test_services_wait_for_an_older_schema(own_server: EmbeddedPostgres) -> None:
     sql = await asyncpg.connect(own_server.url)
     try:
         before = await sql.fetchval("SELECT version_num FROM alembic_version")
@@ -164,7 +164,7 @@ def old_processes(tree: Path, pythonpath: str, url: str) -> Iterator[str]:
 
 
 def test_the_last_release_runs_on_this_schema(tmp_path: Path) -> None:
-    """Its own code, from its tag, as processes; this release's seven checks verify it."""
+    """Run its code, from its tag, as processes; this release's seven checks verify it."""
     pythonpath = unpack(last_release(), tmp_path)
     with running_postgres() as server:
         this_release = {**os.environ, "DATABASE_URL": server.url}

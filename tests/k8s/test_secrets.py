@@ -1,4 +1,4 @@
-"""Secrets: none in the manifests, one for each reader, random, never overwritten."""
+"""Secrets: none in the manifests, one for each reader, random and never overwritten."""
 
 import http.server
 import importlib.util
@@ -32,7 +32,7 @@ from testkit.deployments.k8s_manifests import (
 )
 
 SCRIPT = K8S / "components" / "generated-secrets" / "make_secrets.py"
-# Made by an operator, or given by the site.
+# Created by an operator, or provided by the site.
 MADE_ELSEWHERE = {"payments-db-ca", "payments-ui-tls", "payments-backup"}
 
 
@@ -49,7 +49,7 @@ make_secrets = load_script()
 
 
 def referenced() -> dict[str, set[str]]:
-    """The keys that pods and operators' objects read, by secret."""
+    """Return the keys that pods and operators' objects read, by secret."""
     keys: dict[str, set[str]] = {}
 
     def walk(value: Any) -> None:
@@ -77,7 +77,7 @@ def referenced() -> dict[str, set[str]]:
     return keys
 
 
-def test_every_secret_that_is_read_is_made() -> None:
+def test_every_secret_in_use_is_generated() -> None:
     for name, keys in referenced().items():
         if name not in MADE_ELSEWHERE:
             made = make_secrets.new_secret(name, "payments")
@@ -85,7 +85,7 @@ def test_every_secret_that_is_read_is_made() -> None:
             assert keys <= made["stringData"].keys(), name
 
 
-def test_the_secret_store_gives_what_the_script_would_make() -> None:
+def test_the_secret_store_has_the_same_keys_as_the_script() -> None:
     objects = overlay("production")
     for name in make_secrets.NAMES:
         target = one(objects, "ExternalSecret", name)["spec"]["target"]
@@ -96,8 +96,8 @@ def test_the_secret_store_gives_what_the_script_would_make() -> None:
         assert user == made["stringData"].get("username")
 
 
-def test_a_service_sees_its_own_role_and_no_other() -> None:
-    """Only the migration, which sets the passwords, reads more than one."""
+def test_a_service_reads_only_its_own_roles_secret() -> None:
+    """Only the migration, which sets the passwords, reads several."""
     allowed = {
         "payments-api": {"payments-api-database", "payments-db-ca"},
         "recon-worker": {"recon-worker-database", "payments-db-ca"},
@@ -106,8 +106,9 @@ def test_a_service_sees_its_own_role_and_no_other() -> None:
         "payments-ui": set(),
         "make-secrets": set(),
         "postgres": {"postgres-owner"},
+        "backup": {"payments-backup-database"},
         **{name: set() for name in OBSERVING},
-        # It sets the passwords, and makes the page's key known.
+        # It sets the passwords, and stores the page's key.
         "migrate": {*make_secrets.ROLES, "payments-ui-api-key", "payments-db-ca"},
     }
     for workload in all_workloads():
@@ -120,7 +121,7 @@ def test_a_service_sees_its_own_role_and_no_other() -> None:
                 assert f"//{make_secrets.ROLES[secret]}@" in url[0], workload
 
 
-def test_values_are_random_long_and_fit_a_url() -> None:
+def test_values_are_random_long_and_url_safe() -> None:
     values = {
         value
         for name in make_secrets.NAMES
@@ -132,7 +133,7 @@ def test_values_are_random_long_and_fit_a_url() -> None:
     assert all(len(value) >= 32 for value in values)
 
 
-def test_the_pages_key_is_one_that_the_api_takes() -> None:
+def test_the_pages_key_is_accepted_by_the_api() -> None:
     made = {
         make_secrets.new_secret(make_secrets.API_KEY, "payments")["stringData"]["api-key"]
         for _ in range(50)
@@ -143,7 +144,7 @@ def test_the_pages_key_is_one_that_the_api_takes() -> None:
 
 @pytest.fixture
 def fake_kubectl(tmp_path: Path) -> Path:
-    """Has one secret already; keeps what it is told to create."""
+    """Return a fake kubectl that has one secret already and keeps created ones."""
     program = tmp_path / "kubectl"
     program.write_text(
         f"#!{sys.executable}\n"
@@ -160,7 +161,7 @@ def fake_kubectl(tmp_path: Path) -> Path:
     return program
 
 
-def test_by_kubectl_only_the_missing_are_made_and_no_value_is_shown(fake_kubectl: Path) -> None:
+def test_kubectl_creates_only_missing_secrets_and_shows_no_value(fake_kubectl: Path) -> None:
     run = subprocess.run(
         [sys.executable, str(SCRIPT), "kubectl", "elsewhere"],
         capture_output=True,
@@ -175,6 +176,7 @@ def test_by_kubectl_only_the_missing_are_made_and_no_value_is_shown(fake_kubectl
         "payments-api-database",
         "recon-worker-database",
         "payments-readonly-database",
+        "payments-backup-database",
         "payments-ui-api-key",
         "payments-ui-sign-in",
     }
@@ -200,13 +202,43 @@ def test_make_k8s_secrets_creates_its_namespace_and_nothing_in_another(tmp_path:
         check=True,
     )
     made, *others = calls.read_text().splitlines()[1:]
-    assert made == "create namespace elsewhere"
+    # With the configuration, so that a later `apply` of the namespace has nothing to warn of.
+    assert made == "create namespace elsewhere --save-config"
     assert all(line.startswith("--namespace elsewhere ") for line in others)
     assert len(others) == 1 + len(make_secrets.NAMES)
 
 
+def test_make_kind_creates_secrets_before_pods(tmp_path: Path) -> None:
+    """A pod without its secret waits and reports FailedMount."""
+    calls = tmp_path / "calls"
+    for name in ("kind", "kubectl", "make"):
+        program = tmp_path / name
+        program.write_text(
+            f'#!/bin/sh\necho "${{KUBECONFIG##*/}} {name} $*" >>{calls}\n'
+            '[ "$1 $2" != "get clusters" ] || echo of-a-test\n'
+            'case "$*" in *"apply --kustomize"*) exit 1;; esac\n'
+        )
+        program.chmod(0o755)
+    subprocess.run(
+        [str(K8S / "kind-up"), "kind", "of-a-test", str(tmp_path / "kubectl")],
+        capture_output=True,
+        timeout=60,
+        check=False,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+    )
+    (REPOSITORY / ".cache/kind-of-a-test.kubeconfig").unlink()
+    lines = calls.read_text().splitlines()
+    named = "kind-of-a-test.kubeconfig"
+    secrets, applied = (
+        next(place for place, line in enumerate(lines) if word in line)
+        for word in (f"{named} make --no-print-directory k8s-secrets", "apply --kustomize")
+    )
+    assert secrets < applied == len(lines) - 1
+    assert all(line.startswith(f"{named} ") for line in lines if " kubectl " in line)
+
+
 class KubernetesApi(http.server.BaseHTTPRequestHandler):
-    """Answers 201 once for each secret, then 409; anything without the token 401."""
+    """A fake API: 201 once for each secret, then 409; 401 without the token."""
 
     made: ClassVar[dict[str, Any]] = {}
 
@@ -229,7 +261,7 @@ class KubernetesApi(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def kubernetes_api(folder: Path) -> Iterator[int]:
-    """An HTTPS server with a certificate of its own; yields its port."""
+    """Run an HTTPS server with its own certificate; yield its port."""
     subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
     key = ["-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem"]
     subprocess.run(
@@ -253,7 +285,7 @@ def kubernetes_api(folder: Path) -> Iterator[int]:
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="there is no openssl here")
-def test_in_the_cluster_a_second_start_overwrites_nothing(
+def test_a_second_start_in_the_cluster_overwrites_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "namespace").write_text("payments")
@@ -280,7 +312,7 @@ def test_in_the_cluster_a_second_start_overwrites_nothing(
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_an_overlay_says_where_its_secrets_come_from(name: str) -> None:
+def test_an_overlay_states_the_source_of_its_secrets(name: str) -> None:
     kinds = {item["kind"] for item in overlay(name)}
     names = {item["metadata"]["name"] for item in overlay(name)}
     generated, external = "make-secrets" in names, "ExternalSecret" in kinds
@@ -288,5 +320,5 @@ def test_an_overlay_says_where_its_secrets_come_from(name: str) -> None:
         "local": (True, False),
         "observability": (True, False),
         "production": (False, True),
-        "airgap": (False, False),  # By `make k8s-secrets`.
+        "airgap": (False, False),  # Created by `make k8s-secrets`.
     }[name]

@@ -32,16 +32,16 @@ from testkit.deployments.k8s_manifests import (
     overlay,
 )
 
-ALL = [w for w in all_workloads() if w.name not in ("postgres", *OBSERVING)]
+ALL = [w for w in all_workloads() if w.name not in ("postgres", "backup", *OBSERVING)]
 READS: dict[str, tuple[type[BaseSettings], ...]] = {
     "payments-api": (ApiSettings, LogSettings, TelemetrySettings),
     "recon-worker": (WorkerSettings, LogSettings, TelemetrySettings),
     "payments-ui": (PageSettings, LogSettings, TelemetrySettings),
 }
-# What OpenTelemetry and asyncpg read by themselves.
+# Variables that OpenTelemetry and asyncpg read.
 READ_BY_LIBRARIES = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "PGSSLMODE", "PGSSLROOTCERT"}
-# Settings that no manifest sets, each because its default is right on a cluster too. A new setting
-# belongs here or into a manifest, by a deliberate decision.
+# Settings that no manifest sets, because their defaults are right on a cluster too. A new setting
+# belongs either here or in a manifest.
 DEFAULT_IS_RIGHT = {
     "PG_PORT": "every manifest sets DATABASE_URL",
     "PAYMENTS_API_HOST": "the image's: every address of the container",
@@ -66,6 +66,9 @@ DEFAULT_IS_RIGHT = {
     "PAYMENTS_API_ALLOW_UNAUTHENTICATED_REMOTE": "every overlay asks for keys",
     "PAYMENTS_API_ALLOWED_HOSTS": "with keys, a service answers for every name",
     "RECON_WORKER_HOST": "the image's",
+    "RECON_WORKER_ROLES": "both, until webhooks need replicas of their own",
+    "RECON_WORKER_WEBHOOK_CONCURRENCY": "a process's own bound",
+    "RECON_WORKER_WEBHOOK_LOOPBACK": "a pod has no receiver beside it",
     "RECON_WORKER_PORT": "the image's EXPOSE, the manifests' containerPort",
     "RECON_WORKER_BATCH_SIZE": "measured",
     "RECON_WORKER_CONCURRENCY": "more replicas instead",
@@ -78,6 +81,10 @@ DEFAULT_IS_RIGHT = {
     "RECON_WORKER_SEAL_INTERVAL_SECONDS": "the same everywhere",
     "RECON_WORKER_SEAL_VERIFY_ENTRIES_PER_SECOND": "a small share of one core, whatever runs it",
     "RECON_WORKER_SEAL_KEY_FILE": "the site's secret: see docs/operations/kubernetes.md",
+    "PAYMENTS_API_STATEMENT_BYTES_MAX": "a process's own bound",
+    "PAYMENTS_UI_DOCS_URL": "the site's, where it serves these pages",
+    "RECON_WORKER_STATEMENT_POLL_SECONDS": "the same everywhere",
+    "RECON_WORKER_STATEMENT_BYTES_MAX": "a process's own bound",
     "PAYMENTS_UI_HOST": "the image's",
     "PAYMENTS_UI_PORT": "the image's EXPOSE, the manifests' containerPort",
     "PAYMENTS_UI_API_CA_FILE": "the API is asked over http, within the namespace",
@@ -104,12 +111,12 @@ DEFAULT_IS_RIGHT = {
 
 
 def variables(settings: type[BaseSettings]) -> set[str]:
-    """The environment variables that the class reads."""
+    """Return the environment variables that the class reads."""
     return {variable.name for variable in variables_of(settings)}
 
 
 def read_by(image: str, command: str) -> set[str]:
-    """All that a command of an image reads."""
+    """Return the variables that a command of an image reads."""
     found = set().union(*(variables(settings) for settings in READS[image]))
     if (image, command) == ("payments-api", "migrate"):
         given = (*ROLE_PASSWORDS.values(), PAGE_KEY)
@@ -122,7 +129,7 @@ def image_of(workload: Workload) -> str:
 
 
 def environment(workload: Workload) -> dict[str, str]:
-    """As the process gets it; a secret's value is a stand-in."""
+    """Return the process's environment, with placeholders for secrets."""
     own = {
         item["name"]: item.get("value", "a secret of more than 16 characters")
         for item in workload.container.get("env", [])
@@ -144,7 +151,7 @@ with_settings = pytest.mark.parametrize(
 def check_values(
     image: str, values: dict[str, str], monkeypatch: pytest.MonkeyPatch, folder: Path
 ) -> list[BaseSettings]:
-    """What the image's settings make of the values; a file among them is one in the folder."""
+    """Parse the values with the image's settings; files are created in the folder."""
     (folder / "password").write_text("of a role")
     for name in set().union(*(variables(settings) for settings in READS[image])):
         monkeypatch.delenv(name, raising=False)
@@ -155,7 +162,7 @@ def check_values(
 
 
 @with_settings
-def test_a_manifest_sets_what_its_command_reads(workload: Workload) -> None:
+def test_a_manifest_sets_only_variables_that_its_command_reads(workload: Workload) -> None:
     (command,) = workload.container["args"][:1]
     unknown = environment(workload).keys() - read_by(image_of(workload), command)
     assert not unknown, f"{workload} sets what nobody reads: {unknown}"
@@ -171,13 +178,13 @@ def test_the_services_accept_the_manifests_values(
             assert settings.database_password_file is not None
 
 
-def test_the_api_asks_for_keys_on_every_cluster() -> None:
+def test_the_api_requires_keys_in_every_overlay() -> None:
     asked = [environment(w).get("PAYMENTS_API_AUTH") for w in ALL if w.name == "payments-api"]
     assert len(asked) >= len(OVERLAYS)
     assert set(asked) == {"on"}
 
 
-def test_every_setting_is_set_somewhere_or_left_alone_for_a_reason() -> None:
+def test_every_setting_is_set_or_listed_as_a_right_default() -> None:
     set_by_us = {name for workload in ALL for name in environment(workload)}
     read = set().union(*(variables(s) for several in READS.values() for s in several))
     own = {name for name in read if not name.startswith("OTEL_")}
@@ -195,7 +202,7 @@ def parse(program: click.Group, arguments: list[str]) -> None:
 
 
 @with_settings
-def test_its_command_exists(workload: Workload) -> None:
+def test_a_containers_command_exists(workload: Workload) -> None:
     arguments = workload.container["args"]
     match image_of(workload):
         case "payments-api":
@@ -207,7 +214,7 @@ def test_its_command_exists(workload: Workload) -> None:
 
 
 @with_settings
-def test_a_password_file_is_a_secret_that_is_mounted_there(workload: Workload) -> None:
+def test_a_password_file_is_a_mounted_secret(workload: Workload) -> None:
     mounts = {m["mountPath"]: m["name"] for m in workload.container["volumeMounts"]}
     volumes = {volume["name"]: volume for volume in workload.pod["volumes"]}
     for name, value in environment(workload).items():
@@ -218,7 +225,7 @@ def test_a_password_file_is_a_secret_that_is_mounted_there(workload: Workload) -
 
 
 def routes(service: str) -> set[str]:
-    """The paths that the service's code answers."""
+    """Return the paths that the service's code serves."""
     if service == "payments-api":
         app = create_app(ApiSettings())
     elif service == "recon-worker":
@@ -236,15 +243,15 @@ PORTS = {
 
 
 @pytest.mark.parametrize("service", sorted(PORTS))
-def test_probes_ask_paths_and_ports_that_the_code_has(service: str) -> None:
+def test_probes_use_existing_paths_and_ports(service: str) -> None:
     paths = routes(service)
     for workload in ALL:
         if workload.name != service:
             continue
         ports = {port["name"]: port["containerPort"] for port in workload.container["ports"]}
-        # The worker serves nothing but control.
+        # The worker has only the control port.
         assert ports.get("http", ports["control"]) == PORTS[service]
-        for name in ("startup", "liveness", "readiness"):
+        for name in ("liveness", "readiness"):
             probe = workload.container[f"{name}Probe"]["httpGet"]
             assert probe["path"] in paths
             assert probe["port"] == "control"
@@ -254,7 +261,7 @@ def test_probes_ask_paths_and_ports_that_the_code_has(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", sorted(PORTS))
-def test_an_image_listens_where_the_manifests_say(service: str) -> None:
+def test_an_image_listens_on_the_manifests_ports(service: str) -> None:
     dockerfile = (REPOSITORY / service / "Dockerfile").read_text()
     prefix = service.upper().replace("-", "_")
     assert re.search(rf"\b{prefix}_HOST=0\.0\.0\.0\b", dockerfile)
@@ -266,7 +273,7 @@ def test_an_image_listens_where_the_manifests_say(service: str) -> None:
 
 
 def compose() -> dict[str, Any]:
-    """deploy/compose/compose.yaml, its ${NAME:-default} replaced by the defaults."""
+    """Return deploy/compose/compose.yaml, with each ${NAME:-default} replaced by the default."""
     text = (REPOSITORY / "deploy" / "compose" / "compose.yaml").read_text()
     text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text).replace("$$", "$")
     services: dict[str, Any] = yaml.safe_load(text)["services"]
@@ -278,14 +285,15 @@ OURS_IN_COMPOSE = ["payments-api", "recon-worker", "payments-ui", "migrate"]
 
 
 @pytest.mark.parametrize("name", OURS_IN_COMPOSE)
-def test_compose_sets_what_the_services_read(
+def test_compose_sets_only_variables_that_the_services_read(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     image = COMPOSE[name]["image"].partition(":")[0]
     given = COMPOSE[name]["environment"]
-    values = {key: "" if value is None else str(value) for key, value in given.items()}
+    # Without a value, compose passes a variable on if it is set, and none otherwise.
+    values = {key: str(value) for key, value in given.items() if value is not None}
     command = (COMPOSE[name].get("command") or ["serve"])[0]
-    unknown = values.keys() - read_by(image, command)
+    unknown = given.keys() - read_by(image, command)
     assert not unknown, f"compose's {name} sets what nobody reads: {unknown}"
     check_values(image, values, monkeypatch, tmp_path)
 
@@ -300,15 +308,17 @@ def test_images_exist_in_the_compose_build() -> None:
         assert image_of(workload) in built, workload
 
 
-def test_the_cluster_runs_the_postgres_that_compose_runs() -> None:
+def test_compose_and_the_cluster_run_the_same_postgres() -> None:
     container = one(overlay("local"), "StatefulSet", "postgres")["spec"]["template"]["spec"]
     assert container["containers"][0]["image"] == COMPOSE["postgres"]["image"]
     (container,) = container["containers"]
+    backup = next(w for w in all_workloads() if (w.overlay, w.name) == ("local", "backup"))
+    assert backup.container["image"] == container["image"]
     assert container["args"] == [str(part) for part in COMPOSE["postgres"]["command"]]
 
 
 @pytest.mark.parametrize("service", sorted(PORTS))
-def test_compose_probes_and_publishes_ports_that_the_code_has(service: str) -> None:
+def test_compose_probes_and_publishes_existing_ports(service: str) -> None:
     published = [str(p) for p in COMPOSE[service].get("ports", [])]
     published += [str(p) for p in COMPOSE["recon-worker-port"]["ports"]]
     assert any(port.endswith(f":{PORTS[service]}") for port in published)

@@ -1,7 +1,7 @@
-"""Runs in the venv of `.cache/tools/kubernetes`: objects against schemas, strictly.
+"""Validate objects strictly against schemas, in the venv of `.cache/tools/kubernetes`.
 
-Reads {"versions": [...], "crds": {"apiVersion/Kind": schema}, "objects": [...]} as JSON from its
-standard input, prints a list of errors as JSON.
+Reads {"versions": [...], "crds": {"apiVersion/Kind": schema}, "objects": [...]} as JSON from
+standard input, and prints a list of errors as JSON.
 """
 
 import json
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-# Of that venv: our own has neither.
+# Installed in that venv only.
 import jsonschema  # type: ignore[import-not-found,import-untyped,unused-ignore]
 from kubernetes_validate import utils  # type: ignore[import-not-found]
 

@@ -1,4 +1,4 @@
-"""One observed system for all tests of this folder: it starts slowly, and they only read."""
+"""One observed system for all tests of this folder: it starts slowly, and they only read it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +11,7 @@ from testkit.observability.otlp_endpoint import otlp_endpoint
 
 @pytest.fixture(scope="session")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
-    """API and page send their spans by gRPC, the worker by HTTP."""
+    """Run the system: API and page send their spans by gRPC, the worker by HTTP."""
     folder: Path = tmp_path_factory.mktemp("observed")
     always = {"OTEL_TRACES_SAMPLER": "always_on"}
     with otlp_endpoint() as otlp, observed_system(folder) as system:

@@ -41,7 +41,7 @@ def test_rules_and_configuration_pass_promtool() -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_every_alert_has_a_case_that_fires_it_and_one_that_must_not() -> None:
+def test_every_alert_has_a_firing_and_a_silent_case() -> None:
     fires: set[str] = set()
     does_not: set[str] = set()
     for path in TESTS:
@@ -53,7 +53,7 @@ def test_every_alert_has_a_case_that_fires_it_and_one_that_must_not() -> None:
     assert does_not == names
 
 
-def test_every_alert_has_a_severity_and_a_runbook_that_tells_what_to_do() -> None:
+def test_every_alert_has_a_severity_and_a_complete_runbook() -> None:
     for rule in alerts():
         assert rule["labels"]["severity"] in ("page", "ticket"), rule["alert"]
         runbook = ROOT / rule["annotations"]["runbook"]

@@ -1,4 +1,4 @@
-"""The number of series stays constant for any paths, accounts, keys and methods of clients."""
+"""Cardinality: clients' paths, accounts, keys and methods add no series."""
 
 import secrets
 import time
@@ -9,7 +9,7 @@ import httpx
 from testkit.observability.load import pay
 from testkit.observability.observed_system import Observed
 
-FLOOD = 12  # Rounds of eight requests, each of them new.
+FLOOD = 12  # Rounds of eight requests, each with new names.
 
 
 def series(text: str) -> set[str]:
@@ -18,7 +18,7 @@ def series(text: str) -> set[str]:
 
 
 def flood(observed: Observed, number: int) -> None:
-    """Send requests with names that no request had before."""
+    """Send requests with new names."""
     odd = secrets.token_hex(8)
     with httpx.Client(base_url=observed.api.url, timeout=30) as client:
         client.get(f"/{odd}/{number}")
@@ -50,7 +50,7 @@ def test_a_flood_of_paths_accounts_keys_and_methods_adds_no_series(observed: Obs
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: flood(observed, number), range(FLOOD)))
     after = [series(process.metrics()) for process in processes]
-    # What a request may bring for the first time is another status, never a name of its own.
+    # A request may add a series for a new status, but not for its own name.
     added = set().union(*after) - set().union(*before)
     assert {one for one in added if "status=" not in one and "_bucket" not in one} == set()
     assert len(added) < 30

@@ -20,25 +20,25 @@ PATHS = sorted((OBSERVABILITY / "grafana/dashboards").glob("*.json"))
 
 @pytest.fixture(params=PATHS, ids=lambda path: path.stem)
 def path(request: pytest.FixtureRequest) -> Path:
-    """Each dashboard."""
+    """Return the path of each dashboard."""
     found: Path = request.param
     return found
 
 
 def compose_services() -> dict[str, Any]:
-    """Return the services of compose's profile `observability`."""
+    """Return the services in compose's profile `observability`."""
     text = (REPOSITORY / "deploy/compose/observability.yaml").read_text()
     services: dict[str, Any] = yaml.safe_load(text)["services"]
     return services
 
 
-def test_a_dashboard_is_what_grafanas_schema_reads_and_writes(path: Path) -> None:
+def test_a_dashboard_is_valid_by_grafanas_schema(path: Path) -> None:
     given = json.loads(path.read_text())
     read = Dashboard.from_json(given)
     assert json.loads(JSONEncoder(sort_keys=True).encode(read)) == given
 
 
-def test_panels_have_a_title_a_reason_a_unit_and_a_place_of_their_own(path: Path) -> None:
+def test_panels_have_a_title_a_description_a_unit_and_no_overlap(path: Path) -> None:
     board = json.loads(path.read_text())
     ids: set[int] = set()
     places: set[tuple[int, int]] = set()
@@ -51,7 +51,7 @@ def test_panels_have_a_title_a_reason_a_unit_and_a_place_of_their_own(path: Path
             for x in range(place["x"], place["x"] + place["w"])
             for y in range(place["y"], place["y"] + place["h"])
         }
-        assert not cells & places, f"{panel['title']} lies on another panel"
+        assert not cells & places, f"{panel['title']} overlaps another panel"
         assert place["x"] + place["w"] <= 24
         places |= cells
         if panel["type"] == "row":
@@ -61,7 +61,7 @@ def test_panels_have_a_title_a_reason_a_unit_and_a_place_of_their_own(path: Path
         assert panel["targets"], panel["title"]
 
 
-def test_panels_and_exemplars_point_at_data_sources_that_are_provisioned(path: Path) -> None:
+def test_panels_and_exemplars_use_provisioned_data_sources(path: Path) -> None:
     provisioned = yaml.safe_load(
         (OBSERVABILITY / "grafana/provisioning/datasources/datasources.yaml").read_text()
     )["datasources"]
@@ -76,14 +76,14 @@ def test_panels_and_exemplars_point_at_data_sources_that_are_provisioned(path: P
 
 
 def test_every_query_names_the_provisioned_prometheus_by_type_and_uid(path: Path) -> None:
-    """A real Grafana filled every panel with these references."""
+    """These references are known to work in a real Grafana."""
     for panel in json.loads(path.read_text())["panels"]:
         if panel["type"] != "row":
             references = [panel["datasource"], *(t["datasource"] for t in panel["targets"])]
             assert all(r == {"type": "prometheus", "uid": "prometheus"} for r in references)
 
 
-def test_grafana_is_provisioned_with_the_services_that_compose_runs() -> None:
+def test_grafanas_data_sources_are_services_of_compose() -> None:
     services = compose_services()
     provisioning = OBSERVABILITY / "grafana/provisioning"
     sources = yaml.safe_load((provisioning / "datasources/datasources.yaml").read_text())
@@ -113,7 +113,7 @@ def test_services_send_traces_to_composes_collector_by_default() -> None:
     assert endpoint in compose_services()
 
 
-def test_the_release_tile_shows_the_version_and_not_how_many_processes_run_it() -> None:
+def test_the_release_tile_shows_the_version_instead_of_a_count() -> None:
     board = json.loads((OBSERVABILITY / "grafana/dashboards/payments-api.json").read_text())
     (tile,) = (panel for panel in board["panels"] if panel["title"] == "Release")
     assert tile["options"]["textMode"] == "name"
@@ -131,7 +131,7 @@ def test_latency_panels_show_exemplars() -> None:
     assert shown == {"http_server_request_duration_seconds", "payments_settle_duration_seconds"}
 
 
-def test_files_are_as_the_code_says() -> None:
+def test_the_files_equal_the_generated_ones() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "as_code", "--check"],
         check=False,
@@ -141,7 +141,7 @@ def test_files_are_as_the_code_says() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_collector_hands_what_it_receives_to_the_trace_store() -> None:
+def test_the_collector_forwards_traces_to_the_trace_store() -> None:
     """The collector's binary is not available here, so the test follows its configuration."""
     config = yaml.safe_load((OBSERVABILITY / "collector/collector.yaml").read_text())
     traces = config["service"]["pipelines"]["traces"]

@@ -20,7 +20,7 @@ SECONDS_MAX = 60.0
 
 
 class Stranger(HTTPServer):
-    """A running system of another clone, as far as a probe can tell."""
+    """A server that answers probes like a running system of another clone."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _AlwaysReady)
@@ -65,7 +65,7 @@ def _demo(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize("name", ["UI_PORT", "API_PORT", "PG_PORT"])
-def test_a_demo_beside_a_running_system_sends_it_nothing(stranger: Stranger, name: str) -> None:
+def test_a_demo_sends_nothing_to_another_running_system(stranger: Stranger, name: str) -> None:
     ended = _demo(**{name: str(stranger.server_port)})
     assert ended.returncode == 1
     assert ended.stderr.startswith(f"error: port {stranger.server_port} is taken"), ended.stderr
@@ -73,13 +73,13 @@ def test_a_demo_beside_a_running_system_sends_it_nothing(stranger: Stranger, nam
     assert stranger.requests == []
 
 
-def test_a_page_that_another_process_serves_is_not_the_demos(stranger: Stranger) -> None:
+def test_a_demo_rejects_a_page_served_by_another_process(stranger: Stranger) -> None:
     ends_at_once = subprocess.Popen([sys.executable, "-c", "raise SystemExit(1)"])
     with pytest.raises(LocalError, match="ended before it was ready"):
         _wait_until_ready(stranger.server_port, ends_at_once)
 
 
-async def test_a_demo_pays_into_a_database_of_its_own(tmp_path: Path) -> None:
+async def test_a_demo_uses_its_own_database(tmp_path: Path) -> None:
     folder = tmp_path / "demo"
     with running_postgres() as server:
         ended = _demo("--data-dir", str(folder), DATABASE_URL=server.url)

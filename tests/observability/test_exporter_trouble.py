@@ -14,11 +14,11 @@ from testkit.observability.load import pay
 from testkit.observability.observed_system import Observed, Process
 
 PAYMENTS = 60
-STOP_SECONDS_MAX = 12.0  # Two for the flush; the rest is a busy machine's.
+STOP_SECONDS_MAX = 12.0  # Two seconds for the flush; the rest allows for a busy machine.
 
 
 @contextmanager
-def nobody() -> Iterator[int]:
+def unused_port() -> Iterator[int]:
     """Return a port on which no process listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -26,7 +26,7 @@ def nobody() -> Iterator[int]:
 
 
 @contextmanager
-def silence() -> Iterator[int]:
+def silent_port() -> Iterator[int]:
     """Return a port that accepts connections and never answers."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -35,7 +35,7 @@ def silence() -> Iterator[int]:
 
 
 @contextmanager
-def refusal() -> Iterator[int]:
+def rejecting_port() -> Iterator[int]:
     """Run a server that answers 503 to every request."""
 
     class Refuse(BaseHTTPRequestHandler):
@@ -56,13 +56,13 @@ def refusal() -> Iterator[int]:
 
 Trouble = Callable[[], AbstractContextManager[int]]
 CASES: tuple[tuple[Trouble, str], ...] = (
-    (nobody, "grpc"),
-    (silence, "http/protobuf"),
-    (refusal, "http/protobuf"),
+    (unused_port, "grpc"),
+    (silent_port, "http/protobuf"),
+    (rejecting_port, "http/protobuf"),
 )
 
 
-def pay_while_spans_go_nowhere(observed: Observed, trouble: Trouble, protocol: str) -> Process:
+def pay_with_exporter_in_trouble(observed: Observed, trouble: Trouble, protocol: str) -> Process:
     """Create payments on an API with that exporter, and stop the API."""
     with trouble() as port:
         api = observed.system.add(
@@ -80,24 +80,24 @@ def pay_while_spans_go_nowhere(observed: Observed, trouble: Trouble, protocol: s
         with httpx.Client(base_url=api.url, timeout=20) as client:
             answers = [pay(client, f"acc-{n % 7}", "1.00") for n in range(PAYMENTS)]
         assert {answer.status_code for answer in answers} == {201}
-        time.sleep(1.5)  # Longer than an export takes to give up.
+        time.sleep(1.5)  # Longer than an export's timeout.
         assert api.stop() < STOP_SECONDS_MAX, "the stop waited for the exporter"
     return api
 
 
-def test_payments_do_not_notice_an_exporter_in_trouble(observed: Observed) -> None:
+def test_exporter_trouble_does_not_affect_payments(observed: Observed) -> None:
     with ThreadPoolExecutor(len(CASES)) as pool:
         running = [
-            pool.submit(pay_while_spans_go_nowhere, observed, trouble, protocol)
+            pool.submit(pay_with_exporter_in_trouble, observed, trouble, protocol)
             for trouble, protocol in CASES
         ]
         apis = [future.result() for future in running]
     silent = 0
     for api in apis:
-        said = [line for line in api.events() if line["logger"].startswith("opentelemetry")]
-        silent += not said
-        assert len(said) <= 1, (api.name, said)
-        assert {line["event"] for line in said} <= {"telemetry_failed"}
-        others = [line for line in api.events() if line not in said]
+        logged = [line for line in api.events() if line["logger"].startswith("opentelemetry")]
+        silent += not logged
+        assert len(logged) <= 1, (api.name, logged)
+        assert {line["event"] for line in logged} <= {"telemetry_failed"}
+        others = [line for line in api.events() if line not in logged]
         assert not any(line["level"] in ("error", "critical") for line in others), api.name
-    assert silent < len(apis), "nobody would know that traces are lost"
+    assert silent < len(apis), "the loss of traces is not logged"

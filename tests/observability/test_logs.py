@@ -1,4 +1,4 @@
-"""Logs: one JSON object per line, with trace ids, without duplicates, secrets or clients' data."""
+"""Logs: one JSON object per line, with trace ids; no duplicates, secrets or clients' data."""
 
 import time
 import uuid
@@ -12,7 +12,7 @@ WAIT_SECONDS_MAX = 15.0
 
 
 def lines_of(process: Process, event: str, **fields: object) -> list[dict[str, object]]:
-    """Return the lines of that event with these fields, once there is one."""
+    """Wait for lines of that event with these fields, and return them."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     wanted = {"event": event, **fields}.items()
     while True:
@@ -29,7 +29,7 @@ def post(url: str, key: str, **fields: object) -> httpx.Response:
     return httpx.post(f"{url}/payments", json=body, headers={"Idempotency-Key": key}, timeout=20)
 
 
-def test_a_request_is_one_line_that_names_its_trace(observed: Observed) -> None:
+def test_a_request_is_one_log_line_with_its_trace_id(observed: Observed) -> None:
     key = f"{CANARY}-{uuid.uuid4()}"
     created = post(observed.api.url, key).json()
     where = f"/payments/{created['id']}"
@@ -52,15 +52,15 @@ def test_probes_and_scrapes_are_not_logged(observed: Observed) -> None:
     assert not any(line["event"] == "http_request" for line in observed.worker.events())
 
 
-def test_every_process_says_once_where_it_serves(observed: Observed) -> None:
+def test_every_process_logs_its_address_once(observed: Observed) -> None:
     for process in (observed.api, observed.worker, observed.ui):
         started = [line for line in process.events() if line["event"] == "server_started"]
         assert [line["port"] for line in started] == [process.port]
         assert "Running on" not in process.log.read_text()
 
 
-def make_every_kind_of_trouble(system: ObservedSystem, api: Process) -> None:
-    """Cause rejections, a row that the database rejects, and failing jobs that quote a row."""
+def cause_every_kind_of_error(system: ObservedSystem, api: Process) -> None:
+    """Cause rejected requests, a row that the database rejects, and jobs that quote a row."""
     post(api.url, f"{CANARY} with spaces")
     post(api.url, f"{CANARY}-1", amount=f"{CANARY}")
     post(api.url, f"{CANARY}-2", accountId=f"{CANARY}\u0000")
@@ -69,7 +69,7 @@ def make_every_kind_of_trouble(system: ObservedSystem, api: Process) -> None:
     key = f"{CANARY}-{uuid.uuid4()}"
     assert post(api.url, key).status_code == 201
     assert post(api.url, key, amount="2.00").status_code == 422
-    # Postgres quotes the whole row when a CHECK refuses it, at creation ...
+    # Postgres quotes the whole row that a CHECK rejects, at creation ...
     system.sql("ALTER TABLE payments ADD CONSTRAINT no_log CHECK (amount <> 66) NOT VALID")
     # ... and at settlement.
     system.sql(
@@ -82,7 +82,7 @@ def make_every_kind_of_trouble(system: ObservedSystem, api: Process) -> None:
 
 def test_no_line_holds_a_description_a_key_or_a_secret(observed: Observed) -> None:
     try:
-        make_every_kind_of_trouble(observed.system, observed.api)
+        cause_every_kind_of_error(observed.system, observed.api)
         lines_of(observed.api, "request_failed")
         lines_of(observed.worker, "job_failed")
     finally:

@@ -12,7 +12,7 @@ import yaml
 
 from payments_local.ports import free_port
 from payments_ui.metrics import SIGN_INS
-from testkit.observability.load import POISON, POISON_SQL, pay, some_of_everything
+from testkit.observability.load import POISON, POISON_SQL, cause_every_outcome, pay
 from testkit.observability.observed_system import Observed
 from testkit.observability.prometheus_server import (
     OBSERVABILITY,
@@ -23,9 +23,10 @@ from testkit.observability.prometheus_server import (
 
 DASHBOARDS = sorted((OBSERVABILITY / "grafana/dashboards").glob("*.json"))
 RULES = sorted((OBSERVABILITY / "prometheus/rules").glob("*.yaml"))
-RATE_INTERVAL = "30s"  # In Grafana: four scrapes at least. Here they come every second.
+# Grafana uses at least four scrape intervals; here the interval is one second.
+RATE_INTERVAL = "30s"
 METRIC = re.compile(r"\b(?:http|db|payments|recon|process|slo|up)[a-z0-9_:]*\b(?=[{\[ )])")
-LABELS = {"http_route", "slo"}  # Which the pattern takes for metrics.
+LABELS = {"http_route", "slo"}  # Labels that match the pattern of metrics.
 
 
 def panel_queries() -> list[tuple[str, str, str]]:
@@ -39,7 +40,7 @@ def panel_queries() -> list[tuple[str, str, str]]:
 
 
 def rules(kind: str) -> list[dict[str, str]]:
-    """Every rule that records, or every one that alerts."""
+    """Return every recording rule, or every alerting rule."""
     groups = [g for path in RULES for g in yaml.safe_load(path.read_text())["groups"]]
     return [rule for group in groups for rule in group["rules"] if kind in rule]
 
@@ -59,14 +60,17 @@ def prometheus(
         httpx.Client(base_url=observed.api.url, timeout=20) as client,
         client.stream("GET", "/payments/events"),
     ):
-        time.sleep(2)  # What was counted before the first scrape is no increase.
+        time.sleep(2)  # Events before the first scrape would not count as an increase.
+        # Its attempts fail, and count like any other's.
+        hook = {"url": "https://receiver.invalid/", "types": ["payment.completed"]}
+        assert client.post("/webhooks", json=hook).status_code == 201
         pay(client, POISON, "1.00")
-        # Over several scrapes: what happens between two of them, and never again, is no rate.
+        # Spread over several scrapes, because a single event between two of them gives no rate.
         for _ in range(5):
-            some_of_everything(observed.api.url, rounds=4)
+            cause_every_outcome(observed.api.url, rounds=4)
             time.sleep(1)
         httpx.get(observed.ui.url)
-        # A scrape and a rule's look at it, after the last of it all.
+        # Wait for a scrape and an evaluation after the last event.
         time.sleep(5)
         server.at = time.time()
         yield server
@@ -87,7 +91,7 @@ def test_every_query_of_every_panel_returns_data(
 
 def test_every_recording_rule_records(prometheus: Prometheus) -> None:
     for rule in rules("record"):
-        selector = f'{rule["record"]}{{slo="{rule["labels"]["slo"]}"}}'  # type: ignore[index]
+        selector = f'{rule["record"]}{{slo="{rule["labels"]["slo"]}"}}'  # type: ignore[index]  # `labels` is a dict.
         assert prometheus.query(selector), selector
 
 
@@ -98,16 +102,16 @@ def test_every_rule_is_evaluated_without_an_error(prometheus: Prometheus) -> Non
     assert [r["name"] for r in evaluated if r["health"] != "ok"] == []
 
 
-def test_alerts_look_at_metrics_that_exist(prometheus: Prometheus) -> None:
+def test_alerts_use_existing_metrics(prometheus: Prometheus) -> None:
     asked = {name for rule in rules("alert") for name in METRIC.findall(rule["expr"])}
     asked |= {name for _, _, expr in panel_queries() for name in METRIC.findall(expr)}
     assert len(asked) > 30
     unseen = {name for name in asked - LABELS if not prometheus.query(name)}
-    # Shown only where sign-in is on: here the page is open.
+    # Exists only with sign-in, and this page has none.
     assert unseen == {f"{next(iter(SIGN_INS.describe())).name}_total"}
 
 
-def test_nothing_alerts_while_all_is_well(prometheus: Prometheus) -> None:
+def test_no_alert_fires_on_a_healthy_system(prometheus: Prometheus) -> None:
     firing = {
         alert["labels"]["alertname"]
         for alert in prometheus.get("alerts")["alerts"]
@@ -116,9 +120,7 @@ def test_nothing_alerts_while_all_is_well(prometheus: Prometheus) -> None:
     assert firing == set()
 
 
-def test_exemplars_lead_from_a_latency_to_its_trace(
-    observed: Observed, prometheus: Prometheus
-) -> None:
+def test_exemplars_link_a_latency_to_its_trace(observed: Observed, prometheus: Prometheus) -> None:
     now = time.time()
     for histogram in ("http_server_request_duration_seconds", "payments_settle_duration_seconds"):
         found = prometheus.get(
@@ -149,12 +151,12 @@ def test_metrics_pass_promtool(observed: Observed, prometheus: Prometheus) -> No
 def test_observing_the_system_costs_less_than_one_percent(
     observed: Observed, prometheus: Prometheus
 ) -> None:
-    """Of one core: reading every five seconds, and a scrape."""
+    """The share of one core for a read every five seconds and a scrape."""
     reading = float(prometheus.query("max(payments_observing_seconds)")[0]["value"][1])
     began = time.process_time()
     for _ in range(5):
         observed.api.metrics()
     scraped = (time.process_time() - began) / 5
-    # Elapsed time on a busy machine, so a wide bound; the measured figures are in docs/scale.md.
+    # A wide bound, because this is elapsed time on a busy machine; docs/scale.md has the figures.
     assert reading < 0.5
     assert scraped < 0.05

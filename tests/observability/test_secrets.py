@@ -1,4 +1,4 @@
-"""No secret is revealed: each is a canary, everything at DEBUG fails, and all output is read."""
+"""Secrets: each is a canary; the services log at DEBUG and fail, and no output contains one."""
 
 import os
 import re
@@ -25,7 +25,7 @@ CURSOR_KEY = "canary-of-cursors-key"
 UI_SECRET_KEY = "canary-of-the-pages-cookies"
 OTLP_TOKEN = "canary-of-the-collector"
 ROLE_PASSWORD = "canary-of-a-role"
-# No secrets, but clients put into them what is nobody else's business: never in logs or traces.
+# Not secrets, but they may contain clients' private data: never in logs or traces.
 IDEMPOTENCY_KEY = "canary-of-idempotency"
 DESCRIPTION = "canary-of-a-description"
 WRONG_API_KEY = "canary-of-a-wrong-key"
@@ -45,7 +45,7 @@ WAIT_SECONDS_MAX = 20.0
 
 @dataclass(frozen=True)
 class Canaries:
-    """The system whose every secret is known to the test."""
+    """A system whose secrets the test knows."""
 
     system: ObservedSystem
     otlp: OtlpEndpoint
@@ -81,63 +81,70 @@ def canaries(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Canaries]:
     """Run API, worker and page at DEBUG, with a canary for each secret."""
     folder: Path = tmp_path_factory.mktemp("canaries")
     with otlp_endpoint() as otlp, observed_system(folder) as system:
-        said = _run(
-            *("payments_api", "migrate"),
-            DATABASE_URL=_with_password(system.postgres.url, "postgres"),
-            PAYMENTS_DB_READONLY_PASSWORD=ROLE_PASSWORD,
-            LOG_LEVEL="DEBUG",
-        )
-        assert ROLE_PASSWORD not in said
-        made = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "payments_api",
-                "keys",
-                "create",
-                "--name",
-                "page",
-                "--scopes",
-                "all",
-            ],
-            env={**os.environ, "DATABASE_URL": system.postgres.url},
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        api_key = made.stdout.split()[-1]
-        every = {
-            "LOG_LEVEL": "DEBUG",
-            "OTEL_TRACES_SAMPLER": "always_on",
-            "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{OTLP_TOKEN}",
-            **otlp.environ("http/protobuf"),
-        }
-        api = system.add(
-            *("api", "payments_api", "serve"),
-            **every,
-            DATABASE_URL=_with_password(system.postgres.url, "payments_api"),
-            PAYMENTS_API_AUTH="on",
-            PAYMENTS_API_CURSOR_KEY=CURSOR_KEY,
-            PAYMENTS_API_RATE_LIMIT_PER_KEY="100000/second",
-        )
-        worker = system.add(
-            *("worker", "recon_worker", "run"),
-            **every,
-            DATABASE_URL=_with_password(system.postgres.url, "payments_worker"),
-        )
-        ui = system.add(
-            *("ui", "payments_ui", "serve"),
-            **every,
-            PAYMENTS_UI_API_URL=api.url,
-            PAYMENTS_UI_API_KEY=api_key,
-            PAYMENTS_UI_SECRET_KEY=UI_SECRET_KEY,
-        )
-        yield Canaries(system, otlp, api, worker, ui, api_key)
+        _migrate_with_canaries(system)
+        yield _start_services(system, otlp, _create_page_key(system))
+
+
+def _migrate_with_canaries(system: ObservedSystem) -> None:
+    """Migrate with a canary for each password, which the output must not contain."""
+    output = _run(
+        *("payments_api", "migrate"),
+        DATABASE_URL=_with_password(system.postgres.url, "postgres"),
+        PAYMENTS_DB_READONLY_PASSWORD=ROLE_PASSWORD,
+        LOG_LEVEL="DEBUG",
+    )
+    assert ROLE_PASSWORD not in output
+
+
+def _create_page_key(system: ObservedSystem) -> str:
+    """Create the page's API key with the command line, and return it."""
+    created = subprocess.run(
+        [
+            *(sys.executable, "-m", "payments_api"),
+            *("keys", "create", "--name", "page", "--scopes", "all"),
+        ],
+        env={**os.environ, "DATABASE_URL": system.postgres.url},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return created.stdout.split()[-1]
+
+
+def _start_services(system: ObservedSystem, otlp: OtlpEndpoint, api_key: str) -> Canaries:
+    """Start API, worker and page with canaries as their secrets."""
+    shared = {
+        "LOG_LEVEL": "DEBUG",
+        "OTEL_TRACES_SAMPLER": "always_on",
+        "OTEL_EXPORTER_OTLP_HEADERS": f"authorization=Bearer%20{OTLP_TOKEN}",
+        **otlp.environ("http/protobuf"),
+    }
+    api = system.add(
+        *("api", "payments_api", "serve"),
+        **shared,
+        DATABASE_URL=_with_password(system.postgres.url, "payments_api"),
+        PAYMENTS_API_AUTH="on",
+        PAYMENTS_API_CURSOR_KEY=CURSOR_KEY,
+        PAYMENTS_API_RATE_LIMIT_PER_KEY="100000/second",
+    )
+    worker = system.add(
+        *("worker", "recon_worker", "run"),
+        **shared,
+        DATABASE_URL=_with_password(system.postgres.url, "payments_worker"),
+    )
+    ui = system.add(
+        *("ui", "payments_ui", "serve"),
+        **shared,
+        PAYMENTS_UI_API_URL=api.url,
+        PAYMENTS_UI_API_KEY=api_key,
+        PAYMENTS_UI_SECRET_KEY=UI_SECRET_KEY,
+    )
+    return Canaries(system, otlp, api, worker, ui, api_key)
 
 
 def _answers(canaries: Canaries) -> list[str]:
     """Collect the services' answers to valid and invalid requests; create and settle a payment."""
-    said = []
+    output = []
     key = {"Authorization": f"Bearer {canaries.api_key}"}
     wrong = {"Authorization": f"Bearer {WRONG_API_KEY}"}
     body = {"accountId": "acc-canary", "amount": "1.00", "description": DESCRIPTION}
@@ -153,7 +160,7 @@ def _answers(canaries: Canaries) -> list[str]:
             api.post("/payments", content=b"{", headers={**key, **idempotency}),
         ]
         assert all(answer.status_code >= 400 for answer in refused)
-        said += [str(answer.headers) + answer.text for answer in refused]
+        output += [str(answer.headers) + answer.text for answer in refused]
         deadline = time.monotonic() + WAIT_SECONDS_MAX
         while api.get(created.headers["Location"], headers=key).json()["status"] == "pending":
             assert time.monotonic() < deadline
@@ -161,11 +168,11 @@ def _answers(canaries: Canaries) -> list[str]:
     for process in canaries.processes:
         for path in ("/health", "/readyz", "/livez", "/metrics", "/openapi.json", "/docs", "/"):
             answer = httpx.get(f"{process.url}{path}", timeout=20)
-            said.append(str(answer.headers) + answer.text)
-    return said
+            output.append(str(answer.headers) + answer.text)
+    return output
 
 
-def _until_troubled(canaries: Canaries) -> None:
+def _stop_database_until_errors_are_logged(canaries: Canaries) -> None:
     """Stop the database, and wait until each service has logged an error."""
     canaries.system.postgres.crash()
     key = {"Authorization": f"Bearer {canaries.api_key}", "Idempotency-Key": IDEMPOTENCY_KEY}
@@ -179,7 +186,7 @@ def _until_troubled(canaries: Canaries) -> None:
         time.sleep(0.05)
 
 
-def _assert_silent(where: str, text: str, names: tuple[str, ...]) -> None:
+def _assert_absent(where: str, text: str, names: tuple[str, ...]) -> None:
     for name in names:
         at = text.find(name)
         assert at < 0, f"{where}: {text[max(0, at - 300) : at + 100]}"
@@ -206,7 +213,7 @@ def _form_token(page: str) -> str:
     return found[1]
 
 
-def _assert_nothing_came_out(canaries: Canaries, page: Process, secrets: list[str]) -> None:
+def _assert_page_reveals_none(canaries: Canaries, page: Process, secrets: list[str]) -> None:
     metrics = page.metrics()
     page.stop()
     log = page.log.read_text()
@@ -216,10 +223,10 @@ def _assert_nothing_came_out(canaries: Canaries, page: Process, secrets: list[st
         "the metrics": metrics,
         "the traces": repr(canaries.otlp.spans),
     }.items():
-        _assert_silent(where, text, (*SECRETS, canaries.api_key, *secrets))
+        _assert_absent(where, text, (*SECRETS, canaries.api_key, *secrets))
 
 
-def test_no_secret_of_a_sign_in_by_password_comes_out(canaries: Canaries) -> None:
+def test_password_sign_in_reveals_no_secret(canaries: Canaries) -> None:
     hashed = PasswordHasher(time_cost=1, memory_cost=35_840, parallelism=1).hash(PASSWORD)
     settings = {
         "PAYMENTS_UI_SIGN_IN": "password",
@@ -238,10 +245,10 @@ def test_no_secret_of_a_sign_in_by_password_comes_out(canaries: Canaries) -> Non
         form = {"csrf": _form_token(shown)}
         assert browser.post("/sign-out", data=form).status_code < 400
     assert "sign_in_failed" in page.log.read_text()
-    _assert_nothing_came_out(canaries, page, [PASSWORD, WRONG_PASSWORD, hashed, session])
+    _assert_page_reveals_none(canaries, page, [PASSWORD, WRONG_PASSWORD, hashed, session])
 
 
-def test_no_secret_of_a_sign_in_by_a_provider_comes_out(canaries: Canaries) -> None:
+def test_provider_sign_in_reveals_no_secret(canaries: Canaries) -> None:
     port = free_port()
     with running_provider() as provider:
         settings = provider_settings(provider, f"http://127.0.0.1:{port}")
@@ -258,36 +265,36 @@ def test_no_secret_of_a_sign_in_by_a_provider_comes_out(canaries: Canaries) -> N
             secrets = [CLIENT_SECRET, *provider.issued, *browser.cookies.values()]
         assert len(provider.issued) == 2
     for answer in answers:
-        asked = dict(parse_qsl(urlsplit(answer).query))
-        secrets += [asked["code"], asked["state"]]
+        parameters = dict(parse_qsl(urlsplit(answer).query))
+        secrets += [parameters["code"], parameters["state"]]
     assert "sign_in_succeeded" in page.log.read_text()
-    _assert_nothing_came_out(canaries, page, secrets)
+    _assert_page_reveals_none(canaries, page, secrets)
 
 
-def test_no_secret_comes_out_of_a_running_system(canaries: Canaries) -> None:
+def test_a_running_system_reveals_no_secret(canaries: Canaries) -> None:
     secrets = (*SECRETS, canaries.api_key)
     for answer in _answers(canaries):
-        _assert_silent("an answer", answer, secrets)
+        _assert_absent("an answer", answer, secrets)
     command_lines = [
         " ".join(process.cmdline())
         for process in psutil.Process().children(recursive=True)
         if process.status() != psutil.STATUS_ZOMBIE
     ]
-    _assert_silent("the command lines", "\n".join(command_lines), secrets)
+    _assert_absent("the command lines", "\n".join(command_lines), secrets)
     for process in canaries.processes:
-        _assert_silent(f"metrics of {process.name}", process.metrics(), (*secrets, *PRIVATE))
+        _assert_absent(f"metrics of {process.name}", process.metrics(), (*secrets, *PRIVATE))
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     while not any("SELECT" in span.name or "INSERT" in span.name for span in canaries.otlp.spans):
-        assert time.monotonic() < deadline, "no span of a statement came"
+        assert time.monotonic() < deadline, "no span of a statement arrived"
         time.sleep(0.05)
-    _until_troubled(canaries)
+    _stop_database_until_errors_are_logged(canaries)
     for process in canaries.processes:
         process.stop()
     for process in canaries.processes:
         log = process.log.read_text()
-        assert '"level": "debug"' in log, "it was told to say everything"
-        _assert_silent(f"the log of {process.name}", log, (*secrets, *PRIVATE))
-    _assert_silent("the traces", repr(canaries.otlp.spans), (*secrets, *PRIVATE))
+        assert '"level": "debug"' in log, "the level is not DEBUG"
+        _assert_absent(f"the log of {process.name}", log, (*secrets, *PRIVATE))
+    _assert_absent("the traces", repr(canaries.otlp.spans), (*secrets, *PRIVATE))
 
 
 @pytest.mark.parametrize(
@@ -301,10 +308,10 @@ def test_no_secret_comes_out_of_a_running_system(canaries: Canaries) -> None:
     ],
     ids=" ".join,
 )
-def test_no_secret_comes_out_of_a_command_that_fails(command: tuple[str, ...]) -> None:
-    said = _run(
+def test_a_failing_command_reveals_no_secret(command: tuple[str, ...]) -> None:
+    output = _run(
         *command,
-        # Nothing listens there; and each service has something to complain of at its start.
+        # No process listens there, and each service has an invalid setting.
         DATABASE_URL=f"postgresql://u:{DATABASE_PASSWORD}@127.0.0.1:9/payments?sslmode=no",
         PAYMENTS_API_CURSOR_KEY=CURSOR_KEY,
         PAYMENTS_UI_SECRET_KEY=UI_SECRET_KEY,
@@ -312,8 +319,8 @@ def test_no_secret_comes_out_of_a_command_that_fails(command: tuple[str, ...]) -
         PAYMENTS_UI_PORT="none",
         LOG_LEVEL="DEBUG",
     )
-    assert said
-    _assert_silent(" ".join(command), said, SECRETS)
+    assert output
+    _assert_absent(" ".join(command), output, SECRETS)
 
 
 @pytest.mark.parametrize(
@@ -321,8 +328,8 @@ def test_no_secret_comes_out_of_a_command_that_fails(command: tuple[str, ...]) -
     [("payments_api", "validate"), ("recon_worker", "audit")],
     ids=" ".join,
 )
-def test_no_secret_comes_out_where_no_database_is(command: tuple[str, ...]) -> None:
+def test_a_command_without_database_reveals_no_secret(command: tuple[str, ...]) -> None:
     url = f"postgresql://u:{DATABASE_PASSWORD}@127.0.0.1:9/payments"
-    said = _run(*command, DATABASE_URL=url, LOG_LEVEL="DEBUG")
-    assert said
-    _assert_silent(" ".join(command), said, SECRETS)
+    output = _run(*command, DATABASE_URL=url, LOG_LEVEL="DEBUG")
+    assert output
+    _assert_absent(" ".join(command), output, SECRETS)

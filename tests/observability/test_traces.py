@@ -19,7 +19,7 @@ WAIT_SECONDS_MAX = 20.0
 def spans_of(
     observed: Observed, trace_id: str, last: str, count: int = 1, *, whole: bool = True
 ) -> list[Received]:
-    """The trace's spans, once `count` spans named `last` and all their parents have arrived."""
+    """Wait for `count` spans named `last` and their parents; return the trace's spans."""
     deadline = time.monotonic() + WAIT_SECONDS_MAX
     while True:
         spans = observed.otlp.of_trace(trace_id)
@@ -55,7 +55,7 @@ def pay_on_the_page(ui_url: str) -> str:
         return found[1]
 
 
-def test_a_click_on_the_page_is_one_trace_down_to_the_ledger(observed: Observed) -> None:
+def test_a_payment_on_the_page_is_one_trace_to_the_ledger(observed: Observed) -> None:
     payment_id = pay_on_the_page(observed.ui.url)
     traceparent = httpx.get(f"{observed.api.url}/payments/{payment_id}").json()["traceparent"]
     spans = spans_of(observed, traceparent[3:35], "post ledger")
@@ -111,7 +111,7 @@ def test_spans_carry_the_attributes_of_the_semantic_conventions(observed: Observ
     assert process.attributes["messaging.operation.type"] == "process"
 
 
-def test_a_batch_links_every_job_it_holds(observed: Observed) -> None:
+def test_a_batch_span_links_every_job(observed: Observed) -> None:
     with httpx.Client(base_url=observed.api.url) as client:
         items = [
             {"idempotencyKey": str(uuid.uuid4()), "accountId": f"acc-{n}", "amount": "1.00"}
@@ -125,7 +125,8 @@ def test_a_batch_links_every_job_it_holds(observed: Observed) -> None:
     processed = [s for s in spans if s.name == "process recon_jobs"]
     assert {s.attributes["payments.payment.id"] for s in processed} == wanted
 
-    # Each points at its batch, and the batches point back: more links than the SDK's usual 128.
+    # Each job links its batch, and the batches link their jobs: more links than the SDK's default
+    # 128.
     batch_traces = {s.links[0] for s in processed}
     for trace_id, span_id in batch_traces:
         batch = one(spans_of(observed, trace_id, "batch recon_jobs"), "batch recon_jobs")
@@ -136,7 +137,7 @@ def test_a_batch_links_every_job_it_holds(observed: Observed) -> None:
     assert all(s.parent_id in sends for s in processed)
 
 
-def test_requests_that_share_a_statement_each_see_it_in_their_own_trace(
+def test_requests_sharing_a_statement_each_have_its_span_in_their_trace(
     observed: Observed,
 ) -> None:
     with httpx.Client(base_url=observed.api.url, timeout=30) as client:
@@ -150,7 +151,7 @@ def test_requests_that_share_a_statement_each_see_it_in_their_own_trace(
     name = "INSERT payments, INSERT recon_jobs"
     statements = [one(spans_of(observed, trace, name), name) for trace in traces]
     shared = [s for s in statements if s.links]
-    assert shared, "24 clients at once never shared a statement"
+    assert shared, "24 concurrent clients never shared a statement"
     trace_id, span_id = shared[0].links[0]
     whole = one(spans_of(observed, trace_id, name), name)
     assert whole.span_id == span_id
@@ -158,7 +159,7 @@ def test_requests_that_share_a_statement_each_see_it_in_their_own_trace(
     assert len(whole.links) == whole.attributes["db.operation.batch.size"]
 
 
-def test_a_retry_goes_on_in_the_same_trace(observed: Observed) -> None:
+def test_a_retry_continues_the_same_trace(observed: Observed) -> None:
     observed.system.sql(POISON_SQL)
     try:
         with httpx.Client(base_url=observed.api.url) as client:
@@ -178,9 +179,9 @@ def test_a_retry_goes_on_in_the_same_trace(observed: Observed) -> None:
 
 
 @pytest.mark.parametrize("flag", ["00", "01"])
-def test_the_callers_decision_to_record_or_not_is_kept(observed: Observed, flag: str) -> None:
+def test_the_callers_sampling_decision_is_kept(observed: Observed, flag: str) -> None:
     caller = f"00-{uuid.uuid4().hex}-{uuid.uuid4().hex[:16]}-{flag}"
-    # This API records everything it decides on itself; the page's default is parent-based.
+    # This API records every trace without a parent; the page's sampler is parent-based by default.
     api = observed.system.add(
         f"parent-{flag}",
         "payments_api",
@@ -197,7 +198,7 @@ def test_the_callers_decision_to_record_or_not_is_kept(observed: Observed, flag:
         detail = httpx.get(f"{api.url}/payments/{answer.json()['id']}").json()
         assert detail["traceparent"][:35] == caller[:35]
         if flag == "01":
-            assert detail["traceparent"] != caller, "the job continues our own span"
+            assert detail["traceparent"] != caller, "the job continues the API's span"
             spans_of(observed, caller[3:35], "post ledger", whole=False)
         else:
             assert detail["traceparent"] == caller

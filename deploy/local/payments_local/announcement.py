@@ -1,4 +1,4 @@
-"""The text that `make up` prints once all is ready: addresses, and commands to paste."""
+"""The text that `make up` prints once everything is ready: addresses, and commands to paste."""
 
 import os
 import shutil
@@ -42,7 +42,7 @@ def announcement(settings: LocalSettings) -> str:
 
 
 def _exports(settings: LocalSettings) -> str:
-    """Return the variables that lead to this run. A URL may hold a password and is not repeated."""
+    """Return the variables that select this run. A URL may hold a password and is not repeated."""
     ports = " ".join(f"{name}={port}" for name, port in settings.ports().items())
     return f"{ports} DATABASE_URL=..." if settings.database_url else ports
 

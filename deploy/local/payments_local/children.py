@@ -104,7 +104,7 @@ class Child:
         self._reader.join(OUTPUT_SECONDS_MAX)
 
     def wait(self, seconds_max: float) -> bool:
-        """Return whether it ended within the time."""
+        """Wait for the end; return whether it came within the time."""
         try:
             self._process.wait(seconds_max)
         except subprocess.TimeoutExpired:
@@ -112,7 +112,7 @@ class Child:
         return True
 
     def stop(self) -> bool:
-        """Stop it within the time that its spec grants, else force it. Return False if forced."""
+        """Stop it within the time of its spec, else force it. Return False if forced."""
         self.ask_to_stop()
         obeyed = self.wait(self.spec.stop_seconds_max)
         self.force()

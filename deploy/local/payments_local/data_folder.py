@@ -85,8 +85,8 @@ def is_initialised(pgdata: Path, major: str) -> bool:
 def refuse_or_clear_running_server(pgdata: Path) -> None:
     """Raise LocalError if a server runs on it; delete a pid file that outlived its server.
 
-    PostgreSQL deletes it too, unless another process of the same user has the number by then, as
-    happens in containers, where numbers are small.
+    PostgreSQL does the same, except if another process of the same user has that pid by then, which
+    happens in containers, where pids are small.
     """
     pid_file = pgdata / "postmaster.pid"
     try:

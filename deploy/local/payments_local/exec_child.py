@@ -1,7 +1,7 @@
-"""Become a child process that never outlives its parent, as another user if asked; then exec.
+"""Become a child process that never outlives its parent, optionally as another user; then exec.
 
-Run as a script (`python -I -S exec_child.py ... -- COMMAND`), between fork and exec of the real
-program: the same work in `subprocess`'s `preexec_fn` may deadlock in a process with threads.
+Runs as a script (`python -I -S exec_child.py ... -- COMMAND`) between fork and exec of the real
+program, because `subprocess`'s `preexec_fn` may deadlock in a process with threads.
 
 Only Linux supports all of it. On other systems the user changes, and children stop in order, but
 they may outlive a parent that was killed with SIGKILL.
@@ -41,8 +41,8 @@ def become(uid: int, gid: int, *, enter_any_folder: bool) -> None:
     Raises OSError if the kernel refuses, for example in a container without CAP_SETUID.
     """
     if enter_any_folder:
-        # Capabilities then survive setuid, and count for access(2) too, with which PostgreSQL looks
-        # for its own programs.
+        # Lets capabilities survive setuid, and count for access(2), with which PostgreSQL looks for
+        # its own programs.
         _prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP)
     os.setgroups([])
     os.setgid(gid)  # For root this sets real, effective and saved ids at once.

@@ -1,4 +1,4 @@
-"""Port checks: is a port free, and which process holds it."""
+"""Port checks: whether a port is free, and which process holds it."""
 
 import errno
 import secrets
@@ -35,12 +35,12 @@ def refuse_taken(ports: Mapping[str, int]) -> None:
 def is_taken(port: int) -> bool:
     """Return whether a process listens on either loopback address.
 
-    Both count: `localhost` may mean either, and a client must not reach another server.
+    Both are checked: `localhost` may mean either, and a client must not reach another server.
     """
     for family, host in LOOPBACKS:
         try:
             with socket.socket(family, socket.SOCK_STREAM) as probe:
-                # As servers do: closing connections of an earlier run do not block the port.
+                # Servers set it too: closing connections of an earlier run do not block the port.
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((host, port))
         except PermissionError:
@@ -71,7 +71,7 @@ def _answers(family: int, host: str, port: int) -> bool:
         probe.settimeout(CONNECT_SECONDS_MAX)
         if probe.connect_ex((host, port)) != 0:
             return False
-        # Linux may connect a socket to itself on an ephemeral port: that is no listener.
+        # Linux may connect a socket to itself on an ephemeral port, without any listener.
         return bool(probe.getsockname() != probe.getpeername())
 
 

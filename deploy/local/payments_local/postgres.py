@@ -33,8 +33,8 @@ SETTINGS: Mapping[str, str] = {
     "shared_buffers": "256MB",
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
-    "autovacuum_naptime": "15s",  # Each job's row is updated twice within moments.
-    "synchronous_commit": "on",  # An answered request survives a crash, as in production.
+    "autovacuum_naptime": "15s",  # Each job's row is updated twice in quick succession.
+    "synchronous_commit": "on",  # A committed request survives a crash, as in production.
     "max_logical_replication_workers": "0",  # Unused: saves one process and two log lines.
     "jit": "off",  # Compiling costs more than these short queries take.
     "log_checkpoints": "off",
@@ -42,7 +42,7 @@ SETTINGS: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-# For a server with temporary data: the same semantics without waiting for a disk.
+# For a server with temporary data: the same semantics without waiting for the disk.
 THROWAWAY_SETTINGS: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",

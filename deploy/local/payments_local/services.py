@@ -47,7 +47,7 @@ def plan(settings: LocalSettings) -> Plan:
         environ,
         DATABASE_URL=settings.url_for("payments_worker"),
         RECON_WORKER_PORT=str(settings.worker_port),
-        stop_seconds_max=30.0,  # It finishes its jobs, within 20 s by default.
+        stop_seconds_max=30.0,  # The worker finishes its jobs, by default within 20 s.
     )
     api = _spec(
         "api",
@@ -105,12 +105,14 @@ def _environ() -> dict[str, str]:
     defaults = {
         "PYTHONUNBUFFERED": "1",
         "OTEL_TRACES_SAMPLER": "always_on",
-        # It listens on the loopback address only, for users of this machine.
+        # The page listens on the loopback address only, for users of this machine.
         "PAYMENTS_API_AUTH": "off",
-        # No load balancer has to notice: stop as soon as the open requests are answered.
+        # A developer's receiver runs on this machine too.
+        "RECON_WORKER_WEBHOOK_LOOPBACK": str(ours.get("PAYMENTS_API_AUTH") != "on").lower(),
+        # There is no load balancer to wait for: stop as soon as open requests are answered.
         "PAYMENTS_API_DRAIN_SECONDS": "0.2",
-        "LOG_FORMAT": "console",  # On a terminal and in a pipe alike.
-        # A page that is restarted accepts the forms of open pages.
+        "LOG_FORMAT": "console",  # The same on a terminal and in a pipe.
+        # Lets a restarted page accept the forms of open pages.
         "PAYMENTS_UI_SECRET_KEY": secrets.token_urlsafe(32),
     }
     return {**defaults, **ours}
@@ -126,7 +128,7 @@ def _spec(
 ) -> ChildSpec:
     return ChildSpec(
         name=name,
-        # As a module: the first line of an installed script fails if this clone's path is long.
+        # Run as a module: an installed script's first line fails if the clone's path is long.
         command=(sys.executable, "-m", *module_and_verb),
         environ={**environ, **variables},
         cwd=REPOSITORY,

@@ -25,7 +25,7 @@ READY_POLL_SECONDS = 0.1
 LOOK_SECONDS = 1.0
 MIGRATE_SECONDS_MAX = 300.0
 LAST_WORDS = 5
-# Of all services together: more deaths in the window have a cause that a restart does not cure.
+# For all services together: more deaths in the window have a cause that no restart removes.
 RESTARTS_MAX, RESTART_WINDOW_SECONDS = 3, 60.0
 
 
@@ -78,7 +78,7 @@ class Supervisor:
             self._watch()
 
     def _watch(self) -> NoReturn:
-        """Restart a service that dies; end with the first that dies again before it is ready."""
+        """Restart a service that dies; raise if it dies again before it is ready."""
         starting: dict[str, float] = {}
         while True:
             try:
@@ -102,9 +102,9 @@ class Supervisor:
                     )
 
     def _restart(self, death: "ChildDied") -> None:
-        """Start the service again in its place. Raises the death of Postgres, or of one too many.
+        """Start the service again. Raises ChildDied for Postgres, or after too many deaths.
 
-        Postgres is not restarted: its data come first, and its last lines say what to do.
+        Postgres is not restarted, for the safety of its data; its last lines say what to do.
         """
         specs = {service.spec.name: service.spec for service in self._plan.services}
         now = time.monotonic()
@@ -122,7 +122,7 @@ class Supervisor:
             self._settings.pg_port,
             start_child=self._start,
         )
-        # `start` explains the server's own end, because it knows PostgreSQL's messages.
+        # `start` reports the end of Postgres itself, because it knows PostgreSQL's messages.
         server.start(pause=lambda seconds: self._pause(seconds, ending=self._children[-1]))
 
     def _start(self, spec: ChildSpec) -> Child:

@@ -2,8 +2,8 @@
 
 python fake_service.py PORT [never-ready | dies | dies-later | dies-second | ignores-sigterm]
 
-dies-later dies a second after each start. With dies-second a file in DATA_DIR makes the first
-start die a second later and the second start at once.
+dies-later: dies one second after each start. dies-second: dies one second after the first start
+and immediately after the second; a file in DATA_DIR tells them apart.
 """
 
 import os

@@ -49,7 +49,7 @@ def balance(run: LocalRun) -> str:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_what_it_announces_works_when_pasted_and_outlives_a_restart(tmp_path: Path) -> None:
+def test_announced_commands_work_and_data_survives_a_restart(tmp_path: Path) -> None:
     with LocalRun(tmp_path / "data", MAKE_UP) as run:
         run.until("/balance; echo")
         family = run.family()
@@ -74,7 +74,7 @@ def test_what_it_announces_works_when_pasted_and_outlives_a_restart(tmp_path: Pa
         assert balance(run) == "100.00"
 
 
-def test_it_runs_on_a_database_that_is_given(tmp_path: Path) -> None:
+def test_make_up_uses_a_given_database(tmp_path: Path) -> None:
     with (
         running_postgres() as server,
         LocalRun(tmp_path / "unused", MAKE_UP, DATABASE_URL=server.url) as run,

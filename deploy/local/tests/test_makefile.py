@@ -26,7 +26,7 @@ def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def python_that(folder: Path, script: str) -> Path:
-    """Make a stand-in for python3."""
+    """Create a stand-in for python3."""
     path = folder / "fake python"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -35,7 +35,7 @@ def python_that(folder: Path, script: str) -> Path:
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
-    """Make the part of a clone that make reads before anything is installed."""
+    """Create the part of a clone that make reads before anything is installed."""
     for name in ("Makefile", "requirements.lock", "pyproject.toml"):
         shutil.copy(REPOSITORY / name, tmp_path)
     for pattern in ("*/pyproject.toml", "deploy/local/pyproject.toml", "tests/*/pyproject.toml"):
@@ -69,7 +69,7 @@ def test_help_is_what_plain_make_prints(clone: Path) -> None:
     ],
     ids=["too old", "without ensurepip"],
 )
-def test_a_python_that_cannot_do_it_is_one_clear_line(clone: Path, script: str, line: str) -> None:
+def test_an_unsuitable_python_is_reported_in_one_line(clone: Path, script: str, line: str) -> None:
     done = make(clone, "install", f"PYTHON={python_that(clone, script)}")
     assert done.returncode != 0
     errors = [said for said in done.stderr.splitlines() if said.startswith("error:")]
@@ -77,7 +77,7 @@ def test_a_python_that_cannot_do_it_is_one_clear_line(clone: Path, script: str, 
     assert line in errors[0]
 
 
-def test_no_python_at_all_is_one_clear_line(clone: Path) -> None:
+def test_a_missing_python_is_reported_in_one_line(clone: Path) -> None:
     done = make(clone, "install", "PYTHON=python-of-nowhere")
     assert done.returncode != 0
     assert done.stderr.startswith("error: python-of-nowhere is not installed: install Python 3.11")
@@ -96,7 +96,7 @@ def test_a_link_to_another_clones_venv_is_not_emptied(clone: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("command", "status"), [("sleep 2.5", 0), ("exit 7", 7)])
-def test_a_step_of_the_installation_shows_that_it_goes_on(command: str, status: int) -> None:
+def test_installation_steps_show_progress(command: str, status: int) -> None:
     done = subprocess.run(
         [REPOSITORY / "deploy/local/step", "Installing uv", "sh", "-c", command],
         capture_output=True,

@@ -33,7 +33,7 @@ def ask(server: EmbeddedPostgres, statement: str) -> str:
     return subprocess.check_output(command, text=True).strip()
 
 
-def test_a_throw_away_server_answers_and_leaves_nothing() -> None:
+def test_a_temporary_server_answers_and_leaves_no_files() -> None:
     with running_postgres() as server:
         folder = server.pgdata.parent
         assert ask(server, "SELECT current_database(), current_user") == "payments|postgres"
@@ -47,7 +47,7 @@ def test_a_throw_away_server_answers_and_leaves_nothing() -> None:
     assert not folder.exists()
 
 
-def test_settings_of_a_caller_come_on_top_of_ours(data_dir: Path) -> None:
+def test_a_callers_settings_extend_the_defaults(data_dir: Path) -> None:
     settings = {"max_wal_size": "96MB"}
     server = EmbeddedPostgres(data_dir / "postgres", free_port(), durable=False, settings=settings)
     server.start()
@@ -64,7 +64,7 @@ def test_two_servers_run_side_by_side() -> None:
         assert ask(one, "SELECT 1") == ask(other, "SELECT 1")
 
 
-def test_the_environment_of_the_caller_does_not_leak_in(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_callers_environment_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGDATA", "/nowhere")
     monkeypatch.setenv("PGPORT", "1")
     monkeypatch.setenv("LC_ALL", "xx_YY.UTF-8")
@@ -89,7 +89,7 @@ def test_data_survives_a_restart_and_a_crash(data_dir: Path) -> None:
 @only_as_root
 @only_on_linux
 @pytest.mark.parametrize(("mode", "ambient"), [(0o700, AMBIENT_DAC_OVERRIDE), (0o711, None)])
-def test_a_folder_only_root_may_enter_costs_one_capability(
+def test_a_folder_of_root_needs_one_capability(
     tmp_path: Path, mode: int, ambient: str | None
 ) -> None:
     tmp_path.chmod(mode)
@@ -97,7 +97,7 @@ def test_a_folder_only_root_may_enter_costs_one_capability(
         assert server.child is not None
         status = Path(f"/proc/{server.child.pid}/status").read_text()
         assert ask(server, "SELECT 1") == "1"
-    if ambient is None:  # Only if every folder above is open too, and pytest's are not.
+    if ambient is None:  # Every parent folder must be open too, and pytest's are not.
         closed = any(not parent.stat().st_mode & 0o001 for parent in (*tmp_path.parents, BIN))
         ambient = AMBIENT_DAC_OVERRIDE if closed else AMBIENT_NOTHING
     assert ambient in status
@@ -106,7 +106,7 @@ def test_a_folder_only_root_may_enter_costs_one_capability(
 
 @only_as_root
 @only_on_linux
-def test_programs_only_root_may_reach_run_all_the_same(
+def test_programs_that_only_root_can_reach_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A clone made by `mktemp -d`, or under umask 077, has such programs."""
@@ -120,7 +120,7 @@ def test_programs_only_root_may_reach_run_all_the_same(
 
 
 @only_as_root
-def test_the_owner_of_the_data_runs_it(data_dir: Path) -> None:
+def test_the_server_runs_as_the_owner_of_the_data(data_dir: Path) -> None:
     for path in (data_dir / "postgres", *(data_dir / "postgres").rglob("*")):
         os.chown(path, 54321, 54321)
     with running_postgres(data_dir) as server:
@@ -205,7 +205,7 @@ BROKEN: dict[Callable[[Path], None], str] = {
 
 
 @pytest.mark.parametrize("breakage", BROKEN, ids=lambda breakage: breakage.__name__)
-def test_a_broken_folder_is_one_clear_line(
+def test_a_broken_folder_is_reported_in_one_line(
     data_dir: Path, breakage: Callable[[Path], None]
 ) -> None:
     pgdata = data_dir / "postgres"
@@ -220,20 +220,20 @@ def test_a_broken_folder_is_one_clear_line(
 
 
 @only_as_root
-def test_a_folder_that_belongs_to_root_is_one_clear_line(data_dir: Path) -> None:
+def test_a_folder_of_root_is_rejected_in_one_line(data_dir: Path) -> None:
     os.chown(data_dir / "postgres", 0, 0)
     with pytest.raises(LocalError, match="belongs to root"), running_postgres(data_dir):
         pass
 
 
 @only_as_user
-def test_a_folder_of_somebody_else_is_one_clear_line(tmp_path: Path) -> None:
+def test_a_folder_of_another_user_is_rejected_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "postgres").symlink_to("/root")
     with pytest.raises(LocalError, match="run as its owner"), running_postgres(tmp_path):
         pass
 
 
-def test_a_folder_with_a_running_server_is_refused(data_dir: Path) -> None:
+def test_a_folder_with_a_running_server_is_rejected(data_dir: Path) -> None:
     with running_postgres(data_dir) as server:
         assert server.child is not None
         with (
@@ -255,7 +255,7 @@ def test_a_pid_file_left_by_a_dead_server_is_no_obstacle(data_dir: Path, pid: st
         assert ask(server, "SELECT 1") == "1"
 
 
-def test_an_interrupted_initdb_leaves_nothing_half_made(tmp_path: Path) -> None:
+def test_an_interrupted_initdb_leaves_no_partial_folder(tmp_path: Path) -> None:
     rubble = data_folder.staging_dir(tmp_path / "postgres")
     rubble.mkdir()
     (rubble / "PG_VERSION").write_text("18\n")

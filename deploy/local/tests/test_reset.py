@@ -9,29 +9,29 @@ from payments_local.errors import LocalError
 from payments_local.postgres import running_postgres
 
 
-def test_it_empties_what_make_up_made(data_dir: Path) -> None:
+def test_reset_deletes_the_data_of_make_up(data_dir: Path) -> None:
     assert data_folder.reset(data_dir) == f"emptied {data_dir}"
     assert not data_dir.exists()
 
 
-def test_with_nothing_there_it_says_so(tmp_path: Path) -> None:
+def test_reset_reports_that_there_is_no_data(tmp_path: Path) -> None:
     assert "nothing to reset" in data_folder.reset(tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
-def test_a_half_made_folder_goes_too(tmp_path: Path) -> None:
+def test_reset_deletes_a_partial_folder(tmp_path: Path) -> None:
     data_folder.staging_dir(tmp_path / "data" / "postgres").mkdir(parents=True)
     data_folder.reset(tmp_path / "data")
     assert not (tmp_path / "data").exists()
 
 
-def test_what_somebody_else_put_there_stays(data_dir: Path) -> None:
+def test_reset_keeps_unknown_files(data_dir: Path) -> None:
     (data_dir / "notes.txt").write_text("mine")
     data_folder.reset(data_dir)
     assert [path.name for path in data_dir.iterdir()] == ["notes.txt"]
 
 
-def test_a_folder_without_our_mark_is_refused(tmp_path: Path) -> None:
+def test_reset_rejects_a_folder_without_the_mark(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     (tmp_path / "postgres" / "holiday.jpg").write_text("beach")
     with pytest.raises(LocalError, match="was not made by `make up`"):
@@ -39,7 +39,7 @@ def test_a_folder_without_our_mark_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "postgres" / "holiday.jpg").exists()
 
 
-def test_a_link_to_elsewhere_is_refused(data_dir: Path, tmp_path: Path) -> None:
+def test_reset_rejects_a_symbolic_link(data_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "linked").mkdir()
     (tmp_path / "linked" / "postgres").symlink_to(data_dir / "postgres")
     with pytest.raises(LocalError, match="was not made by `make up`"):
@@ -47,7 +47,7 @@ def test_a_link_to_elsewhere_is_refused(data_dir: Path, tmp_path: Path) -> None:
     assert (data_dir / "postgres" / "PG_VERSION").exists()
 
 
-def test_while_a_run_holds_it_nothing_is_deleted(data_dir: Path) -> None:
+def test_reset_deletes_nothing_during_a_run(data_dir: Path) -> None:
     with (
         data_folder.held(data_dir),
         pytest.raises(LocalError, match="another `make up` is running"),
@@ -56,7 +56,7 @@ def test_while_a_run_holds_it_nothing_is_deleted(data_dir: Path) -> None:
     assert (data_dir / "postgres" / "PG_VERSION").exists()
 
 
-def test_while_a_server_runs_on_it_nothing_is_deleted(data_dir: Path) -> None:
+def test_reset_deletes_nothing_while_a_server_runs(data_dir: Path) -> None:
     with (
         running_postgres(data_dir),
         pytest.raises(LocalError, match="another PostgreSQL"),

@@ -32,13 +32,15 @@ def test_an_empty_variable_means_the_default() -> None:
     assert settings == LocalSettings()
 
 
-def test_a_given_database_takes_the_place_of_our_own_server() -> None:
+def test_a_given_database_replaces_the_embedded_server() -> None:
     url = "postgresql://bank@db.example/payments"
     settings = LocalSettings.from_environ({"DATABASE_URL": url, "API_PORT": "5432"})
     assert settings.url_for("payments_api") == url
     assert "PG_PORT" not in settings.ports()
 
 
-def test_a_relative_data_folder_counts_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_relative_data_folder_is_relative_to_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir("/")
     assert LocalSettings.from_environ({"DATA_DIR": "x"}).data_dir == Path("/x")

@@ -30,7 +30,7 @@ def sql(run: LocalRun, statement: str) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_stop_ends_everything_in_order_and_well(data_dir: Path, number: signal.Signals) -> None:
+def test_a_stop_ends_all_processes_in_order(data_dir: Path, number: signal.Signals) -> None:
     with LocalRun(data_dir) as run:
         run.until(READY)
         family = run.family()
@@ -43,7 +43,7 @@ def test_a_stop_ends_everything_in_order_and_well(data_dir: Path, number: signal
     assert run.lines[-1] == "stopped"
 
 
-def test_each_service_connects_as_its_own_role_and_the_page_not_at_all(data_dir: Path) -> None:
+def test_each_service_uses_its_own_role_and_the_page_has_none(data_dir: Path) -> None:
     with LocalRun(data_dir) as run:
         run.until(READY)
     said = {line.split()[0]: line.split()[-1] for line in run.lines if "serving as" in line}
@@ -55,7 +55,7 @@ def test_each_service_connects_as_its_own_role_and_the_page_not_at_all(data_dir:
     }
 
 
-def test_the_second_start_has_yesterdays_data(tmp_path: Path) -> None:
+def test_a_second_start_keeps_the_data(tmp_path: Path) -> None:
     data_dir = tmp_path / "new"
     with LocalRun(data_dir) as run:
         run.until(READY)
@@ -68,7 +68,7 @@ def test_the_second_start_has_yesterdays_data(tmp_path: Path) -> None:
 
 
 @only_on_linux
-def test_killing_the_supervisor_takes_its_children_along(data_dir: Path) -> None:
+def test_killing_the_supervisor_ends_its_children(data_dir: Path) -> None:
     with LocalRun(data_dir) as run:
         run.until(READY)
         family = run.family()
@@ -92,7 +92,7 @@ def test_a_signal_to_make_alone_stops_everything(data_dir: Path, number: signal.
     assert "stopped" in run.lines
 
 
-def test_a_stop_during_the_start_is_obeyed(data_dir: Path) -> None:
+def test_a_stop_during_the_start_stops(data_dir: Path) -> None:
     with LocalRun(data_dir, FAKE_API="never-ready") as run:
         run.until("ui       | serving")
         family = run.family()
@@ -142,7 +142,7 @@ def test_a_child_that_ignores_the_stop_is_ended_by_force(data_dir: Path) -> None
         ({"FAKE_MIGRATE": "7"}, "error: migrate exited with status 7; its last lines:"),
     ],
 )
-def test_a_dead_child_is_one_clear_line_and_the_end_of_all(
+def test_a_dead_child_ends_the_run_with_one_line(
     data_dir: Path, fault: dict[str, str], line: str
 ) -> None:
     with LocalRun(data_dir, **fault) as run:
@@ -153,7 +153,7 @@ def test_a_dead_child_is_one_clear_line_and_the_end_of_all(
     assert not [process for process in psutil.process_iter() if _works_in(process, data_dir)]
 
 
-def test_a_service_that_dies_is_restarted_in_its_place(data_dir: Path) -> None:
+def test_a_service_that_dies_is_restarted(data_dir: Path) -> None:
     with LocalRun(data_dir) as run:
         run.until(READY)
         api = next(one for one in run.family() if run.environ["API_PORT"] in one.cmdline())
@@ -169,7 +169,7 @@ def test_a_service_that_dies_is_restarted_in_its_place(data_dir: Path) -> None:
     assert told == ["ui", "api", "worker"]
 
 
-def test_a_second_death_in_a_row_ends_all_with_the_last_words(data_dir: Path) -> None:
+def test_a_second_death_in_a_row_ends_the_run_with_the_services_output(data_dir: Path) -> None:
     with LocalRun(data_dir, FAKE_API="dies-second") as run:
         run.until(READY)
         family = run.family()
@@ -180,7 +180,7 @@ def test_a_second_death_in_a_row_ends_all_with_the_last_words(data_dir: Path) ->
     assert run.lines[-1] == "  the flux capacitor is missing"
 
 
-def test_more_than_three_deaths_in_a_minute_end_all(data_dir: Path) -> None:
+def test_more_than_three_deaths_in_a_minute_end_the_run(data_dir: Path) -> None:
     with LocalRun(data_dir, FAKE_UI="dies-later") as run:
         assert run.wait() == 1
     assert [line for line in run.lines if line.startswith("restarting")] == [
@@ -198,7 +198,7 @@ def test_every_line_is_a_json_object_if_the_log_format_is_json(data_dir: Path) -
     assert {line["service"] for line in said} >= {"postgres", "api", "worker", "ui", "make up"}
 
 
-def test_a_dead_postgres_is_noticed(data_dir: Path) -> None:
+def test_a_dead_postgres_ends_the_run(data_dir: Path) -> None:
     with LocalRun(data_dir) as run:
         run.until(READY)
         postgres = next(process for process in run.family() if "postgres" in process.name())
@@ -208,7 +208,7 @@ def test_a_dead_postgres_is_noticed(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT"])
-def test_a_taken_port_is_one_line_that_says_what_to_do(data_dir: Path, name: str) -> None:
+def test_a_taken_port_is_reported_with_the_setting_to_change(data_dir: Path, name: str) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -223,7 +223,7 @@ def test_a_taken_port_is_one_line_that_says_what_to_do(data_dir: Path, name: str
     )
 
 
-def test_a_second_run_on_the_same_data_is_refused(data_dir: Path) -> None:
+def test_a_second_run_on_the_same_data_is_rejected(data_dir: Path) -> None:
     with LocalRun(data_dir) as first:
         first.until(READY)
         with LocalRun(data_dir) as second:
@@ -235,7 +235,7 @@ def test_a_second_run_on_the_same_data_is_refused(data_dir: Path) -> None:
     )
 
 
-def test_a_reader_that_went_away_stops_the_run(data_dir: Path) -> None:
+def test_a_closed_output_stops_the_run(data_dir: Path) -> None:
     """`make up | head -1` must leave nothing behind."""
     command = f".venv/bin/python {Path(__file__).parent}/fake_up.py up | head -1"
     with LocalRun(data_dir, ["sh", "-c", command]) as piped:

@@ -149,7 +149,6 @@ API = board(
                     "short",
                     Query(mean("payments_api_statement_orders"), "mean"),
                     Query("sum(payments_api_waiting_orders)", "waiting"),
-                    width=8,
                 ),
                 lines(
                     "Concurrency limit",
@@ -157,7 +156,26 @@ API = board(
                     "rejects requests above it with 503.",
                     "short",
                     Query("sum by (kind) (payments_api_admitted_requests_max)", "{{kind}}"),
-                    width=8,
+                ),
+            ),
+        ),
+        (
+            "Reversals",
+            (
+                lines(
+                    "Reversals created and replayed per second",
+                    "A replay returns the stored answer of a known key.",
+                    "ops",
+                    Query(rate("reversals_created_total"), "created"),
+                    Query(rate("reversals_replayed_total"), "replayed"),
+                ),
+                lines(
+                    "Reversals rejected per second, by reason",
+                    "reversal_exceeds_payment: more than is left of the payment. "
+                    "payment_not_completed: too early, or the payment failed.",
+                    "ops",
+                    Query(rate("reversals_rejected_total", "reason"), "{{reason}}"),
+                    stacked=True,
                 ),
             ),
         ),

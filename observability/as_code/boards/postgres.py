@@ -1,6 +1,6 @@
 """Postgres: how the database serves the queue and the ledger."""
 
-from as_code.panels import Query, board, lines
+from as_code.panels import GREEN, RED, YELLOW, Query, board, figure, lines
 
 POSTGRES = board(
     "postgres",
@@ -82,28 +82,55 @@ POSTGRES = board(
                     "All clients, including others than these services.",
                     "short",
                     Query("max(payments_postgres_backends)", "connections"),
-                    width=8,
+                    width=6,
                 ),
                 lines(
                     "Connections in use, by service",
                     "In each service's pool.",
                     "short",
                     Query('sum by (job) (db_pool_connections{state="used"})', "{{job}}"),
-                    width=8,
+                    width=6,
                 ),
                 lines(
                     "Cost of observing",
                     "The time to read these figures, every five seconds.",
                     "s",
                     Query("max(payments_observing_seconds)", "seconds"),
-                    width=8,
+                    width=6,
                 ),
                 lines(
                     "Clock ahead of the database's",
                     "By API process. Beyond ten minutes, filters on time hide payments.",
                     "s",
                     Query("payments_clock_offset_seconds", "{{instance}}"),
-                    width=8,
+                    width=6,
+                ),
+            ),
+        ),
+        (
+            "Safety",
+            (
+                figure(
+                    "Since the last backup",
+                    "Before the first: since the oldest payment. docs/runbooks/backup-too-old.md.",
+                    "s",
+                    Query(
+                        "time() - max("
+                        "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp > 0)"
+                        " or max(payments_backup_age_seconds)",
+                        "age",
+                    ),
+                    ((None, GREEN), (86_400, YELLOW), (93_600, RED)),
+                    width=12,
+                ),
+                figure(
+                    "Order of the indexes",
+                    "The version of the collation; docs/runbooks/collation-changed.md.",
+                    "short",
+                    Query("min(payments_postgres_collation_matches)", "collation"),
+                    ((None, RED), (1, GREEN)),
+                    width=12,
+                    texts={"0": "another version", "1": "as the server's"},
                 ),
             ),
         ),

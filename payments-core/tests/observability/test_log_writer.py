@@ -1,4 +1,4 @@
-"""A full or closed standard output stops no program, and lost lines are reported."""
+"""Log writer: a full or closed standard output blocks no program, and lost lines are reported."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ from payments_core.observability.log_writer import LINES_MAX
 
 LINES = LINES_MAX * 4
 
-# Logs from the event loop, whose other work must go on; then waits for a line on standard input.
+# Logs from the event loop, whose other work must continue; then waits for a line on standard input.
 PROGRAM = f"""
 import asyncio, logging, sys
 from payments_core.observability.log_writer import DROPPED
@@ -47,52 +47,53 @@ def program() -> "Iterator[subprocess.Popen[bytes]]":
         process.kill()
 
 
-def _said(process: "subprocess.Popen[bytes]") -> bytes:
+def _read_line(process: "subprocess.Popen[bytes]") -> bytes:
     assert process.stderr is not None
     return process.stderr.readline().strip()
 
 
-def _go_on(process: "subprocess.Popen[bytes]") -> None:
+def _resume(process: "subprocess.Popen[bytes]") -> None:
     assert process.stdin is not None
     process.stdin.write(b"\n")
     process.stdin.flush()
 
 
 @pytest.mark.timeout(60)
-def test_a_full_pipe_stops_nothing_and_what_is_dropped_is_counted(
+def test_a_full_pipe_blocks_nothing_and_lost_lines_are_counted(
     program: "subprocess.Popen[bytes]",
 ) -> None:
     assert program.stdout is not None
-    assert _said(program) == b"logged"  # Although nothing has been read.
+    # The program continues although its output has not been read.
+    assert _read_line(program) == b"logged"
     # Make room in the queue, so that the last line is not dropped too.
     events = [json.loads(program.stdout.readline()) for _ in range(LINES_MAX // 2)]
-    _go_on(program)
+    _resume(program)
     events += [json.loads(line) for line in program.stdout]
-    dropped = int(_said(program))
+    dropped = int(_read_line(program))
     written = [event["number"] for event in events if event["event"] == "line"]
-    assert written == sorted(set(written)), "in order, and none twice"
+    assert written == sorted(set(written)), "lines are out of order or repeated"
     assert dropped == LINES - len(written) > 0
-    told = sum(event["lines"] for event in events if event["event"] == "log_lines_dropped")
-    assert told == dropped
+    reported = sum(event["lines"] for event in events if event["event"] == "log_lines_dropped")
+    assert reported == dropped
     assert program.wait() == 0
 
 
 @pytest.mark.timeout(60)
-def test_a_pipe_that_is_never_read_does_not_hold_up_the_end(
+def test_a_pipe_that_is_never_read_does_not_delay_the_exit(
     program: "subprocess.Popen[bytes]",
 ) -> None:
-    assert _said(program) == b"logged"
-    _go_on(program)
+    assert _read_line(program) == b"logged"
+    _resume(program)
     began = time.monotonic()
     assert program.wait(timeout=20) == 0
     assert time.monotonic() - began < 10
 
 
 @pytest.mark.timeout(60)
-def test_a_reader_that_has_gone_stops_nothing(program: "subprocess.Popen[bytes]") -> None:
+def test_a_closed_pipe_stops_nothing(program: "subprocess.Popen[bytes]") -> None:
     assert program.stdout is not None
     program.stdout.close()
-    assert _said(program) == b"logged"
-    _go_on(program)
-    assert int(_said(program)) > 0
+    assert _read_line(program) == b"logged"
+    _resume(program)
+    assert int(_read_line(program)) > 0
     assert program.wait() == 0

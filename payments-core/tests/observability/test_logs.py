@@ -1,4 +1,4 @@
-"""A line is one JSON object, without rows that Postgres quotes."""
+"""Log lines: one JSON object each, without the rows that Postgres quotes."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from payments_core.observability.logs import (
 
 
 def record(name: str, message: str, **extra: object) -> logging.LogRecord:
-    """As a logger would have made it."""
+    """Return a record as a logger creates it."""
     made = logging.LogRecord(name, logging.WARNING, "", 0, message, None, None)
     made.__dict__.update(extra)
     return made
@@ -28,7 +28,7 @@ def record(name: str, message: str, **extra: object) -> logging.LogRecord:
         "boom\n[SQL: INSERT]\n[parameters: ('hidden', 'hidden')]",
     ],
 )
-def test_what_postgres_quotes_of_a_row_is_cut_out(quoting: str) -> None:
+def test_row_values_quoted_by_postgres_are_removed(quoting: str) -> None:
     assert "hidden" not in without_rows(quoting)
     line = JsonFormatter("a").format(record("x", "failed", error=quoting))
     assert "hidden" not in line
@@ -42,13 +42,13 @@ def test_what_postgres_quotes_of_a_row_is_cut_out(quoting: str) -> None:
     assert "ValueError" in json.loads(line)["exception"]
 
 
-def test_a_line_is_one_object_whatever_it_holds() -> None:
+def test_a_line_is_one_json_object_for_any_content() -> None:
     line = JsonFormatter("a").format(record("x", 'new\nline "quoted" é', amount=object()))
     assert "\n" not in line
     assert json.loads(line)["event"] == 'new\nline "quoted" é'
 
 
-def test_telemetry_says_one_line_a_minute_about_itself() -> None:
+def test_telemetry_logs_one_line_a_minute_about_itself() -> None:
     once = TelemetryOnceAMinute()
     first = record("opentelemetry.exporter.otlp", "Failed to export")
     assert once.filter(first)
@@ -60,7 +60,7 @@ def test_telemetry_says_one_line_a_minute_about_itself() -> None:
     assert once.filter(record("payments_api.app", "ours"))
 
 
-def test_a_terminal_obeys_nothing_that_a_line_holds() -> None:
+def test_a_line_sends_no_control_characters_to_a_terminal() -> None:
     hostile = "\x1b]0;owned\x07 \x9b2J \r\nINFO all is well"
     record = logging.makeLogRecord({"msg": f"{hostile}_failed", "levelname": "INFO"})
     record.path = hostile
@@ -76,7 +76,7 @@ def test_a_terminal_obeys_nothing_that_a_line_holds() -> None:
     assert controls == {ord("\n")}
 
 
-def test_a_line_of_json_holds_no_control_character() -> None:
+def test_a_json_line_contains_no_control_characters() -> None:
     hostile = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0)))) + "é\u2028"
     line = JsonFormatter("a").format(record("x", hostile, **{"path": hostile, hostile: 1}))
     assert not {code for code in map(ord, line) if code < 0x20 or 0x7F <= code < 0xA0}

@@ -1,4 +1,4 @@
-"""The batch histogram counts as prometheus_client's own does."""
+"""The batch histogram counts like prometheus_client's own."""
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.openmetrics import exposition
@@ -9,7 +9,7 @@ BUCKETS = (0.01, 0.1, 1.0, 10.0)
 VALUES = (0.0, 0.01, 0.010001, 0.5, 1.0, 9.99, 10.0, 11.0, 3600.0)
 
 
-def test_a_batch_counts_as_its_values_one_by_one() -> None:
+def test_observing_a_batch_equals_observing_each_value() -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     BatchHistogram("lag_seconds", "How long.", BUCKETS, ours).observe(VALUES)
     one_by_one = Histogram("lag_seconds", "How long.", buckets=BUCKETS, registry=theirs)
@@ -20,12 +20,12 @@ def test_a_batch_counts_as_its_values_one_by_one() -> None:
     )
 
 
-def test_an_exemplar_stands_at_the_bucket_of_its_value() -> None:
+def test_an_exemplar_is_in_the_bucket_of_its_value() -> None:
     registry = CollectorRegistry()
     histogram = BatchHistogram("lag_seconds", "How long.", BUCKETS, registry)
     histogram.observe(VALUES)
     histogram.show_example(0.5, "0af7651916cd43dd8448eb211c80319c")
-    text: bytes = exposition.generate_latest(registry)  # type: ignore[no-untyped-call]
+    text: bytes = exposition.generate_latest(registry)  # type: ignore[no-untyped-call]  # No types.
     lines = text.decode().splitlines()
     with_exemplar = [line for line in lines if "trace_id" in line]
     assert len(with_exemplar) == 1

@@ -25,7 +25,7 @@ def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
 
 
-def test_nothing_is_traced_when_nobody_asks_for_it() -> None:
+def test_tracing_is_off_by_default() -> None:
     with tracing.tracing("a-service", "1"):
         assert tracing.tracer() is None
 
@@ -56,7 +56,7 @@ def test_a_sampler_without_an_endpoint_gives_ids_and_sends_nothing(
 def test_tracing_begins_once_the_collectors_name_resolves(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As with compose: the profile with the collector may be started later, or never."""
+    """With compose, the collector's profile may start later or never."""
     present = threading.Event()
 
     def lookup(*_: object) -> list[object]:
@@ -95,7 +95,7 @@ def test_a_slow_resolver_does_not_delay_the_start(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:9", "otel-collector:4317"])
-def test_tracing_begins_at_once_where_no_name_has_to_resolve(
+def test_tracing_begins_at_once_if_no_name_needs_resolving(
     monkeypatch: pytest.MonkeyPatch, endpoint: str
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
@@ -112,7 +112,7 @@ def test_a_proxy_resolves_the_collectors_name(monkeypatch: pytest.MonkeyPatch) -
         assert tracing.tracer() is not None
 
 
-def test_a_wrong_setting_ends_the_start_with_a_line_that_names_it(
+def test_a_wrong_setting_is_named_at_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", "sometimes")
@@ -121,7 +121,7 @@ def test_a_wrong_setting_ends_the_start_with_a_line_that_names_it(
     assert capsys.readouterr().err.startswith("OTEL_TRACES_SAMPLER: ")
 
 
-def test_one_in_a_hundred_is_recorded_by_default_and_callers_are_followed() -> None:
+def test_the_default_samples_one_percent_and_follows_callers() -> None:
     with tracing.tracing("a-service", "1", [SimpleSpanProcessor(InMemorySpanExporter())]):
         tracer = tracing.tracer()
         assert tracer is not None
@@ -144,13 +144,13 @@ def test_a_batch_is_recorded_when_one_of_its_payments_is() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "00-short-01", "00-" + "0" * 32 + "-1-01"])
-def test_a_traceparent_that_is_none_is_taken_for_no_trace(text: str) -> None:
+def test_an_invalid_traceparent_is_ignored(text: str) -> None:
     context = tracing.context_of(text)
     assert not get_current_span(context).get_span_context().is_valid
     tracing.is_sampled(text)
 
 
-def test_sampling_is_read_from_the_text() -> None:
+def test_the_sampled_flag_is_parsed_from_the_traceparent() -> None:
     assert tracing.is_sampled(RECORDED)
     assert not tracing.is_sampled(NOT_RECORDED)
     assert tracing.trace_id_of(RECORDED) == "0af7651916cd43dd8448eb211c80319c"
@@ -167,5 +167,5 @@ def test_sampling_is_read_from_the_text() -> None:
         ("", "SQL"),
     ],
 )
-def test_a_statements_summary_names_what_it_does_to_what(statement: str, summary: str) -> None:
+def test_a_statements_summary_names_its_verb_and_tables(statement: str, summary: str) -> None:
     assert summary_of(statement)[1] == summary

@@ -23,7 +23,7 @@ def _send_a_span(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> No
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_spans_go_over_tls_with_a_certificate_of_our_own(
+def test_spans_are_sent_over_tls_with_a_client_certificate(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, protocol: str
 ) -> None:
     authority = Authority(tmp_path / "ca")
@@ -40,7 +40,7 @@ def test_spans_go_over_tls_with_a_certificate_of_our_own(
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_no_span_goes_to_a_collector_of_another_authority(
+def test_no_span_is_sent_to_a_collector_of_another_authority(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, protocol: str
 ) -> None:
     collector = Authority(tmp_path / "theirs").sign("collector", "IP:127.0.0.1")

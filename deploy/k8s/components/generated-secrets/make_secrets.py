@@ -34,6 +34,8 @@ ROLES = {
     "payments-api-database": "payments_api",
     "recon-worker-database": "payments_worker",
     "payments-readonly-database": "payments_readonly",
+    # The base's CronJob; CloudNativePG archives by itself.
+    "payments-backup-database": "payments_backup",
 }
 API_KEY = "payments-ui-api-key"
 # The page's other secrets, and the key in each that holds the random value.
