@@ -22,8 +22,8 @@ PARTS = (
     "snapshot",
     "bloat",
 )
-# Runs only when named, and before the others: it finds the settings that `worker` gives the peers.
-BY_NAME = ("tune",)
+# Run only when named: `tune`, before the others, finds the settings that `worker` gives the peers.
+BY_NAME = ("tune", "statements", "reconcile", "webhooks")
 
 
 def main() -> None:

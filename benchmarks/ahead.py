@@ -45,7 +45,7 @@ def ahead() -> list[str]:
 
 
 def ahead_in(part: str, contenders: Figures) -> list[str]:
-    """Return each peer that beats its counterpart, and by which factor."""
+    """Return each peer that is faster than its counterpart, and the factor."""
     _, pairs = PAIRS[part]
     better = []
     for name, measured in contenders.items():

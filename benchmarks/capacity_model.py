@@ -26,9 +26,13 @@ BEGIN, END = "<!-- capacity: begin -->", "<!-- capacity: end -->"
 
 SECONDS_PER_DAY = 86_400
 PEAK_TO_MEAN = 3.0  # Load varies over a day; many banks plan with 2.5 to 4.
-BUSY_SHARE_MAX = 0.6  # Of a process or a core at the peak; above it, queueing delay grows quickly.
+BUSY_SHARE_MAX = (
+    0.6  # Use of a process or a core at the peak; above it, queueing delay grows quickly.
+)
 PRIMARY_CORES = 32  # One large primary.
-WAL_MEGABYTES_PER_SECOND_MAX = 200.0  # Written, archived and sent to two replicas, sustained.
+WAL_MEGABYTES_PER_SECOND_MAX = (
+    200.0  # Sustained write-ahead log, written, archived and sent to two replicas.
+)
 HOT_DAYS = 90  # Kept online; older partitions are archived.
 PRIMARY_TERABYTES_MAX = 8.0  # Restorable within a few hours.
 LEVELS = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
@@ -128,7 +132,7 @@ def saturation(measured: Measured) -> dict[str, float]:
 
 
 def rounded(number: float) -> str:
-    """Round to three significant digits."""
+    """Return the number, rounded to three significant digits."""
     digits = max(0, math.floor(math.log10(number)) - 2) if number >= 1 else 0
     return f"{round(number / 10**digits) * 10**digits:,}"
 

@@ -1,4 +1,4 @@
-"""Measure contenders in turns, so that noise on the machine affects all alike."""
+"""Measure contenders in turns, so that noise on the machine affects all of them equally."""
 
 import statistics
 from collections.abc import Callable, Mapping

@@ -68,7 +68,7 @@ def with_database(url: str, name: str) -> str:
     return f"{url.rpartition('/')[0]}/{name}"
 
 
-FILL = """
+_FILL = """
 WITH asked AS (
     SELECT uuidv7() AS id, $3 || '-' || n AS key, 'acc_' || n % $2 AS account,
            round((n % 5000 + 100)::numeric / 100, 2) AS amount
@@ -81,16 +81,40 @@ WITH asked AS (
            account, amount, 'USD', ''
     FROM asked RETURNING id
 )
-INSERT INTO recon_jobs (payment_id) SELECT id FROM created"""
+{jobs}"""
+FILL = _FILL.format(jobs="INSERT INTO recon_jobs (payment_id) SELECT id FROM created")
+# Every third job is of a reversal, of a payment that was settled before.
+FILL_WITH_REVERSALS = _FILL.format(
+    jobs="""
+, reversed AS (
+    INSERT INTO reversals (id, idempotency_key, request_fingerprint, payment_id, account_id,
+                           currency, source, amount, reason)
+    SELECT uuidv7(), 'reversal of ' || id, sha256(convert_to(concat_ws(
+               chr(31), 'reversal', id::text, amount::text, '', '{}', 'returned'), 'UTF8')),
+           id, account_id, currency, source, amount, 'returned'
+    FROM payments WHERE status = 'completed' LIMIT $1 / 2
+    RETURNING id
+)
+INSERT INTO recon_jobs (payment_id, reversal_id)
+SELECT payment_id, reversal_id FROM (
+    SELECT row_number() OVER () AS place, id AS payment_id, NULL::uuid AS reversal_id FROM created
+    UNION ALL
+    SELECT row_number() OVER () * 2, NULL, id FROM reversed
+) AS jobs ORDER BY place, payment_id NULLS LAST"""
+)
 
 
-async def fill(url: str, payments: int, accounts: int) -> None:
-    """Insert a backlog of payments and their jobs, as the API stores them."""
+async def fill(url: str, payments: int, accounts: int, *, reversals: bool = False) -> None:
+    """Insert a backlog of payments and their jobs, as the API stores them.
+
+    With half as many reversals between them, of payments that are settled.
+    """
     connection = await asyncpg.connect(url)
     try:
         key = await connection.fetchval("SELECT uuidv7()::text")
-        await connection.execute(FILL, payments, accounts, key)
-        await connection.execute("VACUUM ANALYZE payments, recon_jobs")
+        statement = FILL_WITH_REVERSALS if reversals else FILL
+        await connection.execute(statement, payments, accounts, key)
+        await connection.execute("VACUUM ANALYZE payments, reversals, recon_jobs")
         await connection.execute("CHECKPOINT")
         # Last, as the API does after its commit: it wakes sleeping workers.
         await connection.execute(f"NOTIFY {JOBS_CHANNEL}")

@@ -1,4 +1,4 @@
-"""A large database, as after years of use: any number of settled payments with exact balances.
+"""A large database, like one after years of use: settled payments with exact balances.
 
 Bulk SQL inserts the rows: indexes and foreign keys are dropped first and recreated from their own
 definitions afterwards. Every value is a closed form of the payment's number, so the inserts need

@@ -7,6 +7,9 @@ from pathlib import Path
 OVERHEAD_SECONDS_PER_SAMPLE = 6.0
 WORKER_SAMPLES, CREATE_SAMPLES, LATENCY_SAMPLES, GROWTH_SAMPLES = 17, 8, 3, 22
 TUNE_SAMPLES, TUNE_SECONDS_PER_SAMPLE = 76, 6.0
+STATEMENT_SECONDS_PER_SAMPLE = 10.0
+RECONCILED_DAY_SECONDS = 25.0  # To import and to match.
+RECONCILED_SECONDS_PER_PAYMENT = 20e-6  # To match a tenth of all payments.
 LOAD_SECONDS_PER_PAYMENT = 34e-6  # 5.6 minutes for ten million.
 JOBS_PER_SECOND = 8_000  # Two workers beside their feeder.
 
@@ -25,11 +28,16 @@ class Effort:
     # Where the grown database is kept for the next run; None creates and deletes one.
     grown_data: str | None = None
 
-    def expected_minutes(self, parts: "frozenset[str] | None" = None) -> float:
-        """Return roughly how long the parts take on two cores; all parts by default."""
+    def expected_minutes(self, parts: frozenset[str]) -> float:
+        """Return roughly how long the parts take on two cores."""
         sample = self.seconds + OVERHEAD_SECONDS_PER_SAMPLE
         seconds = {
             "tune": TUNE_SAMPLES * TUNE_SECONDS_PER_SAMPLE,
+            "statements": STATEMENT_SECONDS_PER_SAMPLE * self.repeats,
+            "reconcile": self._load_seconds()
+            + 2 * RECONCILED_DAY_SECONDS * self.repeats
+            + RECONCILED_SECONDS_PER_PAYMENT * self.grown_payments,
+            "webhooks": self.latency_seconds + 10,
             "worker": WORKER_SAMPLES * self.repeats * sample,
             "create": CREATE_SAMPLES * self.repeats * sample,
             "batch": self.repeats * sample,
@@ -41,14 +49,14 @@ class Effort:
             "snapshot": self.snapshot_minutes * 60 * 1.2 + 30,
             "bloat": self.bloat_jobs / JOBS_PER_SECOND + 15,
         }
-        return sum(spent for part, spent in seconds.items() if not parts or part in parts) / 60
+        return sum(spent for part, spent in seconds.items() if part in parts) / 60
 
     def _load_seconds(self) -> float:
         if self.grown_data and Path(self.grown_data).exists():
-            return 0.0  # An earlier run has kept it.
+            return 0.0  # An earlier run kept the database.
         return self.grown_payments * LOAD_SECONDS_PER_PAYMENT
 
-    def within(self, minutes: float, parts: "frozenset[str] | None" = None) -> "Effort":
+    def within(self, minutes: float, parts: frozenset[str]) -> "Effort":
         """Return a size that fits the budget, at least a fifth of this one.
 
         Samples shrink first. The duration of the held snapshot and the number of jobs in the bloat
@@ -71,7 +79,7 @@ class Effort:
         return fitting
 
 
-# Shows that every part works; the figures mean nothing.
+# Only shows that every part works; the figures are meaningless.
 QUICK = Effort(
     repeats=1,
     seconds=0.5,

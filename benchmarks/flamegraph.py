@@ -11,7 +11,7 @@ from benchmarks.load import CREATE, requests_per_second
 from benchmarks.processes import PEERS_PYTHON, ROOT, api_process, running_worker
 
 SECONDS = 12
-PAYMENTS = 300_000  # More than a worker settles while it is recorded.
+PAYMENTS = 300_000  # More than a worker settles during the recording.
 
 
 def main() -> None:

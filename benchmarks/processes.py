@@ -149,7 +149,7 @@ def peer_worker(
 
 
 def go(running: "subprocess.Popen[bytes]") -> None:
-    """Make a waiting worker of a peer begin."""
+    """Start the work of a peer's waiting worker."""
     assert running.stdin is not None
     running.stdin.write(b"go\n")
     running.stdin.flush()

@@ -30,7 +30,7 @@ class System:
 
     name: str
     drain: Callable[[str, int], float]
-    jobs_per_second: float  # A guess at first, then the last measured rate.
+    jobs_per_second: float  # An estimate at first, then the last measured rate.
 
     def sample(self, url: str, seconds: float) -> dict[str, float]:
         """Return jobs per second over a backlog of about `seconds`."""
@@ -54,7 +54,7 @@ class Peer:
     program: str
     kind: str
     workers: int
-    jobs_per_second: float  # A guess.
+    jobs_per_second: float  # An estimate.
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def system(self) -> System:

@@ -1,6 +1,6 @@
 """Sizes of hot tables and indexes while millions of jobs pass, pruned as in production.
 
-A retention of seconds stands for one of days: rows are inserted and deleted all the same.
+A retention of seconds replaces one of days: rows are inserted and deleted in the same way.
 """
 
 import asyncio

@@ -39,11 +39,11 @@ from recon_worker.sealing.background import Sealer
 
 SMALL, GROWN = "small_template", "grown"
 SMALL_PAYMENTS = 10_000
-ACCOUNTS = 1_000  # That new payments go to.
+ACCOUNTS = 1_000  # Accounts of the new payments.
 BACKLOG_PER_SECOND = 8_000
 READ_CONNECTIONS = 4
 
-# Time in Postgres for one job, by the statement's purpose, which its text tells.
+# Time in Postgres for one job, by the statement's purpose, which is recognised by its text.
 WORKER_STATEMENTS = """
 SELECT CASE WHEN query LIKE '%FOR UPDATE SKIP LOCKED%' AND query LIKE '%attempts%' THEN 'claim'
             ELSE 'post' END AS what, sum(total_exec_time)::float8 AS milliseconds

@@ -42,7 +42,7 @@ HERE = Path(__file__).parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """One answer to the observer; `at` is when it sent the request."""
+    """One answer to the observer; `at` is the time of its request."""
 
     at: float
     status: int

@@ -1,5 +1,7 @@
 """Jobs completed per second by real worker processes on a prepared backlog.
 
+In one contest every third job of ours is of a reversal.
+
 A backlog lasts about `seconds`: its size follows the contender's rate in the turn before. Our
 ledger is audited in full after every sample; the ledgers of limits and peers are checked too.
 """
@@ -21,7 +23,7 @@ HOT = 1
 
 
 def measure(effort: Effort) -> Figures:
-    """Measure ours with spread and hot accounts, bare SQL, and peers with no-op and ledger jobs."""
+    """Measure ours with spread and hot accounts and reversals, bare SQL, and peers."""
     contest = Contest("jobs/s")
     peers = tuple(replace(p, settings=best_settings(p.program, p.kind)) for p in PEERS)
     with durable_postgres() as server:
@@ -36,7 +38,7 @@ def measure(effort: Effort) -> Figures:
 
 
 def ratios(contest: Contest) -> dict[str, float | None]:
-    """Return ratios of medians: ours to limits and peers, and one hot account to a thousand."""
+    """Return ratios of medians: to limits and peers, of a hot account, of reversals."""
     one, two = "ours, 1 worker", "ours, 2 workers"
     return {
         "ours to bare SQL, 1": contest.ratio(one, "bare SQL, 1 connection"),
@@ -52,6 +54,9 @@ def ratios(contest: Contest) -> dict[str, float | None]:
         "ours to procrastinate's best ledger": _to_best(contest, "procrastinate", "ledger"),
         "ours to the fastest peer's no-op": _to_best(contest, "", "no-op"),
         "hot to spread, 2 workers": contest.ratio(f"{two}, hot account", two),
+        "every third a reversal to payments alone, 2 workers": contest.ratio(
+            f"{two}, every third a reversal", two
+        ),
     }
 
 
@@ -69,18 +74,19 @@ def _to_best(contest: Contest, peer: str, work: str) -> float | None:
 
 def _ours() -> list[System]:
     return [
-        System(name, partial(_drain_ours, workers, accounts), guess)
-        for name, workers, accounts, guess in (
-            ("ours, 1 worker", 1, SPREAD, 8_000),
-            ("ours, 2 workers", 2, SPREAD, 13_000),
-            ("ours, 2 workers, hot account", 2, HOT, 15_000),
+        System(name, partial(_drain_ours, workers, accounts, reversals), guess)
+        for name, workers, accounts, reversals, guess in (
+            ("ours, 1 worker", 1, SPREAD, False, 8_000),
+            ("ours, 2 workers", 2, SPREAD, False, 13_000),
+            ("ours, 2 workers, hot account", 2, HOT, False, 15_000),
+            ("ours, 2 workers, every third a reversal", 2, SPREAD, True, 12_000),
         )
     ]
 
 
-def _drain_ours(workers: int, accounts: int, server_url: str, jobs: int) -> float:
+def _drain_ours(workers: int, accounts: int, reversals: bool, server_url: str, jobs: int) -> float:
     url = fresh_database(server_url, "bench")
-    took = settle_backlog(url, workers, jobs, accounts)
+    took = settle_backlog(url, workers, jobs, accounts, reversals=reversals)
     audit(url)
     return took
 

@@ -1,4 +1,4 @@
-"""Where a peer is ahead of ours, the documents name it."""
+"""The documents name every peer that is faster than ours."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from benchmarks.ahead import ahead, ahead_in
 
 
 def rates(**per_second: float) -> dict[str, object]:
-    """Contenders with a median each."""
+    """Return contenders with one median each."""
     return {name: {"per_second": {"median": rate}} for name, rate in per_second.items()}
 
 
@@ -24,7 +24,7 @@ WORKERS = rates(
 )
 
 
-def test_a_faster_peer_is_named_with_its_ratio() -> None:
+def test_a_faster_peer_is_named_with_the_ratio() -> None:
     assert ahead_in("worker", WORKERS) == [
         "graphile-worker, 1 worker, no-op (4.0 times ours, 1 worker)"
     ]
@@ -38,7 +38,7 @@ def test_a_lower_latency_is_ahead() -> None:
     assert found == ["PgQueuer, enqueue to start (1.5 times ours, stored to started)"]
 
 
-def test_the_sentence_says_what_was_not_measured(
+def test_the_sentence_names_unmeasured_peers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "RESULTS", tmp_path)

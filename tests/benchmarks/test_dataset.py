@@ -1,4 +1,4 @@
-"""The growth benchmark's database equals one that our own worker could have produced."""
+"""The growth benchmark's database is one that the worker could have produced."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ PAYMENTS = 10_000
 
 @pytest.fixture(scope="module")
 def loaded(postgres: EmbeddedPostgres) -> str:
-    """The URL of a database of its own, loaded."""
+    """Return the URL of a separate database with the loaded dataset."""
 
     async def make() -> str:
         connection = await asyncpg.connect(postgres.url)
@@ -43,11 +43,11 @@ def test_the_auditor_accepts_every_row(loaded: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_has_the_rows_that_were_asked_for(loaded: str) -> None:
+def test_the_dataset_has_the_requested_rows(loaded: str) -> None:
     assert one_value(loaded, "SELECT count(*) FROM payments") == PAYMENTS
     assert one_value(loaded, "SELECT count(*) FROM ledger_entries") == 2 * PAYMENTS
 
 
-def test_a_number_that_does_not_come_out_is_refused() -> None:
+def test_an_indivisible_number_is_rejected() -> None:
     with pytest.raises(ValueError, match="multiple of 10,000"):
         asyncio.run(dataset.load("postgresql://nowhere", 12_345))

@@ -11,7 +11,7 @@ from benchmarks.parts.tune import TRIALS, winner
 from benchmarks.queues import PEERS, best_settings, said
 
 
-def test_every_peer_and_kind_is_tried_with_settings_of_its_own() -> None:
+def test_every_peer_and_kind_is_tried_with_its_own_settings() -> None:
     queues = {(peer.program, peer.kind) for peer in PEERS}
     servers = {(s.program, "create") for s in SERVERS if s.program not in (None, "do_nothing")}
     assert {(trial.program, trial.kind) for trial in TRIALS} == queues | servers
@@ -31,7 +31,7 @@ def test_one_lucky_run_does_not_win() -> None:
     assert winner(contest, contest.samples) == steady.name
 
 
-def test_the_worker_part_gives_a_peer_what_was_found(
+def test_the_worker_benchmark_uses_the_best_settings_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(results, "RESULTS", tmp_path)
