@@ -14,6 +14,7 @@ MODULE = ROOT / "payments-ui/src/payments_ui/api/types.py"
 # The responses that the page reads; referenced schemas follow.
 RESPONSES = (
     *("CreatedPayment", "PaymentPage", "PaymentDetail", "Balance", "Currencies", "Statement"),
+    *("PaymentTotals", "AccountTotals", "BalanceHistory"),
     *(
         "AccountPage",
         "QueueStats",
@@ -22,7 +23,25 @@ RESPONSES = (
         "Audit",
         "JobPage",
         "OperatorRecordPage",
+        "DeadLetterGroups",
+        "Seal",
+        "CreatedReversal",
+        "ReversalPage",
         "Replayed",
+        "Discarded",
+        "StatementFilePage",
+        "StatementFileDetail",
+        "StatementLinePage",
+        "ReconciliationReport",
+        "LineDetail",
+        "OpenEntryPage",
+        "SourceLinePage",
+        "Match",
+        "WebhookPage",
+        "WebhookWithSecret",
+        "DeliveryPage",
+        "DeliveryDetail",
+        "Resent",
     ),
 )
 LINE_CHARS_MAX = 100
@@ -62,8 +81,14 @@ def field_lines(name: str, annotation: str) -> str:
     line = f"    {name}: {annotation}"
     if len(line) <= LINE_CHARS_MAX:
         return line
+    optional = f"        {annotation}"
+    if annotation.endswith(" | None") and len(optional) <= LINE_CHARS_MAX:
+        return f"    {name}: (\n{optional}\n    )"
     head, _, values = line.removesuffix("]").partition("[")
-    return f"{head}[\n        {values}\n    ]"
+    wrapped = f"        {values}"
+    if len(wrapped) > LINE_CHARS_MAX:
+        wrapped = "".join(f"        {value},\n" for value in values.split(", ")).rstrip("\n")
+    return f"{head}[\n{wrapped}\n    ]"
 
 
 def write_class(name: str, schemas: dict[str, Schema], written: dict[str, str]) -> None:

@@ -39,7 +39,7 @@ def connection_to(port: int) -> http.client.HTTPConnection:
     return http.client.HTTPConnection("127.0.0.1", port, timeout=10)
 
 
-def test_it_is_ready_without_an_api_and_stops_with_pages_open() -> None:
+def test_the_page_is_ready_without_an_api_and_stops_with_open_pages() -> None:
     port = free_port()
     assert healthcheck(port) != 0
     with running_ui(port) as process, closing(connection_to(port)) as page:
@@ -49,12 +49,12 @@ def test_it_is_ready_without_an_api_and_stops_with_pages_open() -> None:
         assert b"data: behind" in stream.read(60)
         process.send_signal(signal.SIGTERM)
         started = time.monotonic()
-        stream.read()  # To its end: the page is let go, and reconnects elsewhere.
+        stream.read()  # Until the page ends the stream.
         assert process.wait(STOP_SECONDS_MAX) == 0
         assert time.monotonic() - started < STOP_SECONDS_MAX
 
 
-def test_the_page_says_that_the_api_is_down_with_a_503() -> None:
+def test_the_page_answers_503_while_the_api_is_down() -> None:
     port = free_port()
     with running_ui(port), closing(connection_to(port)) as page:
         page.request("GET", "/")

@@ -1,4 +1,4 @@
-"""An invalid value stops the start with a line that names its variable."""
+"""An invalid setting ends the start with one line that names the variable."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def test_a_wrong_value_is_one_line(name: str, value: str) -> None:
         ("PAYMENTS_UI_OIDC_SCOPES", "profile"),
     ],
 )
-def test_a_wrong_way_of_signing_in_is_one_line_too(
+def test_a_wrong_sign_in_setting_is_one_line(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
 ) -> None:
     monkeypatch.setenv(name, value)
@@ -72,7 +72,7 @@ OIDC = {
 
 
 @pytest.mark.parametrize("left_out", [name for name in OIDC if not name.endswith("SIGN_IN")])
-def test_what_signing_in_lacks_is_named_and_no_secret_with_it(
+def test_missing_sign_in_settings_are_named_without_secrets(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], left_out: str
 ) -> None:
     secret = "a secret of ours, of many characters"
@@ -102,7 +102,7 @@ def test_what_signing_in_lacks_is_named_and_no_secret_with_it(
         ("0.0.0.0", "password", "false", True),
     ],
 )
-def test_a_page_without_sign_in_is_not_open_to_a_network_by_mistake(
+def test_a_page_without_sign_in_needs_an_explicit_setting_on_a_network(
     monkeypatch: pytest.MonkeyPatch, host: str, sign_in: str, twice: str, starts: bool
 ) -> None:
     monkeypatch.setenv("PAYMENTS_UI_HOST", host)
@@ -177,7 +177,9 @@ def test_an_unsafe_setting_stops_the_start(
         API_KEY,
     ],
 )
-def test_a_safe_setting_starts(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]) -> None:
+def test_a_safe_setting_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     read_settings(Settings)

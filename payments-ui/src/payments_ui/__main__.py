@@ -67,6 +67,7 @@ async def _serve(settings: "Settings") -> None:
     from payments_core.server.options import Lifecycle, ServeOptions
     from payments_core.server.run import serve
     from payments_ui.app import create_app
+    from payments_ui.statements.acts import UPLOAD_PATH
 
     lifecycle = Lifecycle()
     options = ServeOptions(
@@ -76,6 +77,7 @@ async def _serve(settings: "Settings") -> None:
         settings.shutdown_delay_seconds,
         settings.connections_max,
         control_port=settings.control_port,
+        streamed=frozenset({UPLOAD_PATH}),
     )
     with tracing(NAME, show_build(NAME)):
         await serve(create_app(settings, lifecycle), options, lifecycle)

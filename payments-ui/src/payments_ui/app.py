@@ -9,43 +9,57 @@ import httpx2
 from quart import Quart
 
 from payments_core.domain.money import currencies
+from payments_core.domain.payments import DESCRIPTION_MAX_CHARS
 from payments_core.http.control import control_blueprint
 from payments_core.http.edge import Edge
 from payments_core.http.hosts import AllowedHosts
 from payments_core.http.telemetry import observe_http
+from payments_core.http.uploads import PacedUploads, StreamingRequest
 from payments_core.server.options import Lifecycle
 from payments_core.supervise import Supervisor
 from payments_ui.accounts import routes as accounts
 from payments_ui.accounts.view import account_views, read_account
 from payments_ui.activity import routes as activity
 from payments_ui.api.client import ApiClient, api_client
+from payments_ui.api.or_none import or_none
 from payments_ui.api.shared_read import SharedRead, SharedReads
 from payments_ui.api.types import Payment, PaymentPage
+from payments_ui.help import routes as help_
+from payments_ui.help.documents import VERSION, Documents
 from payments_ui.live import routes as live
 from payments_ui.live.feed import LiveFeed, Render, live_feed
 from payments_ui.operate import routes as operate
 from payments_ui.operate.view import (
+    RANGES,
+    dead_letter_groups,
     read_attention,
     read_overview,
+    read_throughput,
     shared_attention,
     shared_overview,
+    throughput_charts,
 )
+from payments_ui.payments import reversing
 from payments_ui.payments import routes as payments
-from payments_ui.payments.forms import OUTCOMES
+from payments_ui.payments.filters import OUTCOMES
 from payments_ui.payments.view import newest_payments
 from payments_ui.settings import Settings
 from payments_ui.sign_in import routes as sign_in
 from payments_ui.sign_in.errors import install_sign_in_errors
 from payments_ui.sign_in.guard import SignIn, guard, session_id
+from payments_ui.statements import acts as statement_acts
+from payments_ui.statements import routes as statements
+from payments_ui.statements.acts import UPLOAD_PATH
 from payments_ui.web import formatting
 from payments_ui.web.assets import install_assets
 from payments_ui.web.cookies import cookie_name
 from payments_ui.web.csrf import protect
 from payments_ui.web.errors import install_error_pages
+from payments_ui.webhooks import routes as webhooks
 
 FORM_BYTES_MAX = 64 * 1024
 REMEMBERED_DAYS = 90  # For the operator's name.
-NEWEST_FRESH_SECONDS = 0.3  # Many pages that refetch at once cost the API one read.
+NEWEST_FRESH_SECONDS = 0.3  # Many pages that refetch at the same time cost the API one read.
 OVERVIEW_FRESH_SECONDS = 1.0
 ACCOUNTS_KEPT_MAX = 256  # Answers that pages of accounts share; each is about 50 KB.
 COMMON_CURRENCIES = ("USD", "EUR", "GBP", "CHF", "JPY", "CAD", "AUD", "SEK")
@@ -61,6 +75,7 @@ def create_app(
     """Return the app; unit tests replace payments-api by `transport`."""
     lifecycle = lifecycle or Lifecycle()
     app = Quart(__name__)
+    app.request_class = StreamingRequest
     # A redirect to another spelling would repeat the client's Host.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     observe_http(app)
@@ -71,10 +86,15 @@ def create_app(
     )
 
     _install_objects(app, client, feed)
-    app.register_blueprint(payments.blueprint)  # / /payments /payments/ID /search
+    app.register_blueprint(payments.blueprint)  # / /payments /payments/ID /payments.csv /search
+    app.register_blueprint(reversing.blueprint)  # /payments/ID/reverse
     app.register_blueprint(accounts.blueprint)  # /accounts/ID, its statement.csv
+    app.register_blueprint(statements.blueprint)  # /statements, its sources and files
+    app.register_blueprint(statement_acts.blueprint)  # What operators do about them.
     app.register_blueprint(operate.blueprint)  # /operate/, its confirmations
+    app.register_blueprint(webhooks.blueprint)  # /webhooks, its forms, /webhooks/deliveries/ID
     app.register_blueprint(activity.blueprint)  # /activity
+    app.register_blueprint(help_.blueprint)  # /help, the API's documents below /api
     app.register_blueprint(live.blueprint)  # /live
     app.register_blueprint(sign_in.blueprint)  # /sign-in, its callback, /sign-out /signed-out
     app.register_blueprint(control_blueprint(lifecycle, _ready))  # /health /readyz /metrics
@@ -91,7 +111,8 @@ def create_app(
     install_error_pages(app)
     install_sign_in_errors(app)
     _run_feed(app, feed, client, lifecycle)
-    edge = Edge(app.asgi_app, hosts=_hosts(settings), control_port=settings.control_port)
+    paced = PacedUploads(app.asgi_app, UPLOAD_PATH)
+    edge = Edge(paced, hosts=_hosts(settings), control_port=settings.control_port)
     cast(Any, app).asgi_app = edge
     return app
 
@@ -106,13 +127,25 @@ def _install_objects(app: Quart, client: ApiClient, feed: LiveFeed) -> None:
     """Give the app its client, its feed and the reads that pages share."""
 
     async def read_newest() -> tuple[str, PaymentPage]:
-        position = feed.position  # Taken before the read: later changes arrive by the stream.
+        position = (
+            feed.position
+        )  # Taken before the read, so that later changes arrive through the stream.
         return position, await client.payments({"limit": payments.PAGE_ROWS})
 
     api_client.install(app, client)
     live_feed.install(app, feed)
     newest_payments.install(app, SharedRead(read_newest, NEWEST_FRESH_SECONDS))
     shared_overview.install(app, SharedRead(lambda: read_overview(client), OVERVIEW_FRESH_SECONDS))
+    throughput_charts.install(
+        app,
+        SharedReads(
+            lambda span: read_throughput(client, span), OVERVIEW_FRESH_SECONDS, len(RANGES)
+        ),
+    )
+    dead_letter_groups.install(
+        app,
+        SharedRead(lambda: or_none(client.dead_letter_groups()), OVERVIEW_FRESH_SECONDS),
+    )
     shared_attention.install(
         app, SharedRead(lambda: read_attention(client), OVERVIEW_FRESH_SECONDS)
     )
@@ -154,14 +187,19 @@ def _configure(app: Quart, settings: Settings) -> None:
         duration=formatting.duration,
         age=formatting.age,
         short_id=formatting.short_id,
+        day=formatting.day_text,
+        capitalize_first=formatting.capitalize_first,
         outcome=formatting.outcome,
         status_text=formatting.status_text,
     )
     app.jinja_env.globals.update(
-        outcomes=OUTCOMES,
+        outcomes=(*OUTCOMES, formatting.ATTENTION),
         common_currencies=COMMON_CURRENCIES,
         all_currencies=currencies(),
         trace_url=settings.trace_url,
+        version=VERSION,
+        document=Documents(settings.docs_url).link,
+        description_max=DESCRIPTION_MAX_CHARS,
     )
 
 

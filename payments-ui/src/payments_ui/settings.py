@@ -10,7 +10,7 @@ from payments_core.config import LogSettings, Port, is_loopback
 from payments_ui.api.settings import ApiClientSettings, http_url
 from payments_ui.sign_in.settings import SignInSettings
 
-SECRET_MIN_CHARS = 16  # A shorter one can be guessed, and cookies forged with it.
+SECRET_MIN_CHARS = 16  # A shorter key could be guessed, and cookies forged with it.
 
 
 def _trace_url(value: str | None) -> str | None:
@@ -19,6 +19,10 @@ def _trace_url(value: str | None) -> str | None:
     if "{trace_id}" not in value:
         raise ValueError("must contain {trace_id}")
     return http_url(value)
+
+
+def _docs_url(value: str | None) -> str | None:
+    return http_url(value) if value else None
 
 
 def _secret(value: SecretStr | None) -> SecretStr | None:
@@ -44,6 +48,14 @@ class Settings(SignInSettings, ApiClientSettings, LogSettings):
         str | None,
         AfterValidator(_trace_url),
         Field(description="address of a trace in your trace UI, with {trace_id} in it"),
+    ] = None
+    docs_url: Annotated[
+        str | None,
+        AfterValidator(_docs_url),
+        Field(
+            description="address of this release's folder docs/, in which {version} may stand. "
+            "Absent: the page names files instead of linking to them"
+        ),
     ] = None
     secret_key: Annotated[
         SecretStr | None,
@@ -92,7 +104,7 @@ class Settings(SignInSettings, ApiClientSettings, LogSettings):
 
     @model_validator(mode="after")
     def _credentials_are_encrypted(self) -> Self:
-        """Passwords and session cookies cross a network only over https."""
+        """Check that passwords and session cookies cross a network only over https."""
         if self.sign_in == "off" or self.https:
             return self
         seen_at = urlsplit(self.public_url).hostname if self.public_url else self.host

@@ -1,4 +1,4 @@
-"""Every failure of payments-api has its own plain text."""
+"""The client turns every failure of payments-api into an error with its own message."""
 
 import asyncio
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def client_of(answer: Callable[[httpx2.Request], httpx2.Response]) -> ApiClient:
         (httpx2.ReadError, "without a complete answer", True),
     ],
 )
-async def test_a_lost_answer_says_whether_it_was_sent(
+async def test_a_lost_answers_error_tells_whether_the_request_was_sent(
     error: type[httpx2.TransportError], words: str, sent: bool
 ) -> None:
     def fail(request: httpx2.Request) -> httpx2.Response:
@@ -43,13 +43,13 @@ async def test_a_lost_answer_says_whether_it_was_sent(
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-async def test_the_apis_own_trouble_is_unavailability(status: int) -> None:
+async def test_errors_of_the_api_count_as_unavailability(status: int) -> None:
     with pytest.raises(ApiUnavailable):
         await client_of(lambda _: httpx2.Response(status, text="oops")).queue_stats()
 
 
 @pytest.mark.parametrize("status", [401, 403])
-async def test_a_key_that_is_not_accepted_is_not_the_visitors_fault(
+async def test_a_rejected_page_key_is_not_reported_as_the_visitors_error(
     status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with pytest.raises(KeyNotAccepted) as caught:
@@ -82,7 +82,7 @@ async def test_every_request_carries_the_pages_own_key(caplog: pytest.LogCapture
 
 
 @pytest.mark.parametrize("key", [None, SecretStr("")])
-async def test_without_a_key_none_is_sent(key: SecretStr | None) -> None:
+async def test_without_a_key_no_authorization_is_sent(key: SecretStr | None) -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
         assert "Authorization" not in request.headers
         return httpx2.Response(200, json=PAYMENT)
@@ -90,7 +90,7 @@ async def test_without_a_key_none_is_sent(key: SecretStr | None) -> None:
     await ApiClient(Settings(api_key=key), httpx2.MockTransport(answer)).payment("p")
 
 
-async def test_a_refusal_names_its_fields() -> None:
+async def test_a_rejection_names_its_fields() -> None:
     problem = {
         "code": "validation_error",
         "title": "Not acceptable.",
@@ -104,14 +104,14 @@ async def test_a_refusal_names_its_fields() -> None:
 
 
 @pytest.mark.parametrize("body", ["", "<html>", "[]", '"text"', '{"errors": 5}'])
-async def test_a_refusal_in_any_shape_is_still_a_refusal(body: str) -> None:
+async def test_a_rejection_in_any_shape_is_a_rejection(body: str) -> None:
     with pytest.raises(ApiProblem) as caught:
         await client_of(lambda _: httpx2.Response(404, text=body)).payment("x")
     assert caught.value.detail
 
 
 @pytest.mark.parametrize("body", ["", "<html>", "[1]"])
-async def test_an_answer_that_is_no_object_is_unavailability(body: str) -> None:
+async def test_an_answer_without_a_json_object_is_unavailability(body: str) -> None:
     with pytest.raises(ApiUnavailable):
         await client_of(lambda _: httpx2.Response(200, text=body)).payment("x")
 
@@ -119,7 +119,7 @@ async def test_an_answer_that_is_no_object_is_unavailability(body: str) -> None:
 @pytest.mark.parametrize(
     ("header", "replayed"), [({}, False), ({"Idempotency-Replayed": "true"}, True)]
 )
-async def test_a_replay_is_told_from_a_first_payment(
+async def test_a_replay_is_distinguished_from_a_new_payment(
     header: dict[str, str], replayed: bool
 ) -> None:
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -130,7 +130,7 @@ async def test_a_replay_is_told_from_a_first_payment(
     assert (dict(payment), again) == (PAYMENT, replayed)
 
 
-async def test_an_id_cannot_lead_to_another_address() -> None:
+async def test_an_id_cannot_change_the_requested_path() -> None:
     asked: list[str] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -150,9 +150,7 @@ async def test_empty_filters_are_not_sent() -> None:
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-async def test_an_api_over_https_is_asked_if_its_authority_is_trusted(
-    tmp_path: Path, trusted: bool
-) -> None:
+async def test_an_https_api_needs_a_trusted_authority(tmp_path: Path, trusted: bool) -> None:
     authority, other = Authority(tmp_path / "ours"), Authority(tmp_path / "other")
     signed = authority.sign("payments-api", "IP:127.0.0.1")
 
@@ -160,7 +158,7 @@ async def test_an_api_over_https_is_asked_if_its_authority_is_trusted(
         await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n" + b'{"workers":[]}')
         await writer.drain()
-        writer.close()  # Python 3.13 warns of one that is only dropped.
+        writer.close()  # Python 3.13 warns of an unclosed one.
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0, ssl=server_context(signed))
     port = server.sockets[0].getsockname()[1]
@@ -177,3 +175,21 @@ async def test_an_api_over_https_is_asked_if_its_authority_is_trusted(
             await client.workers()
     await client.close()
     server.close()
+
+
+async def test_a_connection_lost_while_opening_is_an_unavailable_api(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error of another type would end the live feed, and with it the process."""
+
+    async def lose(*_: object) -> httpx2.Response:
+        raise AttributeError("'NoneType' object has no attribute 'getpeername'")
+
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", lose)
+    client = ApiClient(Settings())
+    with pytest.raises(ApiUnavailable) as raised:
+        await client.queue_stats()
+    assert not raised.value.sent
+    with pytest.raises(httpx2.HTTPError):
+        await client.http.get("/payments/events")
+    await client.close()

@@ -29,7 +29,7 @@ async def test_simultaneous_callers_share_one_read() -> None:
     assert await shared.get() == 1
 
 
-async def test_a_stale_answer_is_read_again() -> None:
+async def test_a_stale_answer_is_refetched() -> None:
     shared = SharedRead(Counted().read, fresh_seconds=0)
     assert await shared.get() == 1
     await asyncio.sleep(0.001)
@@ -46,7 +46,7 @@ async def test_an_error_is_shared_but_not_kept() -> None:
     assert await shared.get() == 2
 
 
-async def test_a_caller_that_leaves_does_not_take_the_answer_along() -> None:
+async def test_a_cancelled_caller_does_not_cancel_the_shared_read() -> None:
     shared = SharedRead(Counted().read, fresh_seconds=60)
     leaving = asyncio.create_task(shared.get())
     staying = asyncio.create_task(shared.get())
@@ -57,7 +57,7 @@ async def test_a_caller_that_leaves_does_not_take_the_answer_along() -> None:
         await leaving
 
 
-async def test_each_key_has_its_own_answer_and_only_so_many_are_kept() -> None:
+async def test_each_key_has_its_own_answer_in_a_bounded_cache() -> None:
     asked: list[str] = []
 
     async def read(key: str) -> str:

@@ -1,4 +1,4 @@
-"""One upstream connection serves every page; memory is bounded, and no missed change is silent."""
+"""One upstream connection serves every page in bounded memory; no change is missed silently."""
 
 import asyncio
 import json
@@ -61,7 +61,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 
 async def take(frames: AsyncIterator[bytes], wanted: int) -> list[Event]:
-    """The next events of a page's stream, beats left out."""
+    """Return the next events of a page's stream, without beats."""
     reader = EventReader()
     events: list[Event] = []
     async with asyncio.timeout(5):
@@ -82,7 +82,7 @@ async def test_a_change_reaches_every_page_over_one_upstream_connection() -> Non
         assert len(upstream.asked) == 1
 
 
-async def test_changes_that_come_together_go_out_together_with_the_last_word() -> None:
+async def test_simultaneous_changes_are_combined_with_the_latest_state() -> None:
     async with running_feed(interval_seconds=0.2) as (feed, upstream):
         page = feed.frames(feed.position)
         upstream.payment(1)
@@ -94,7 +94,7 @@ async def test_changes_that_come_together_go_out_together_with_the_last_word() -
         assert event.data == "p2:completed p3:pending"
 
 
-async def test_a_page_that_comes_back_gets_what_it_missed() -> None:
+async def test_a_returning_page_gets_missed_events() -> None:
     async with running_feed() as (feed, upstream):
         page = feed.frames(feed.position)
         upstream.payment(1)
@@ -108,14 +108,14 @@ async def test_a_page_that_comes_back_gets_what_it_missed() -> None:
 
 
 @pytest.mark.parametrize("since", [None, "", "elsewhere.3", "x", "{epoch}.999", "{epoch}.-1"])
-async def test_a_page_from_an_unknown_place_is_told_to_refetch(since: str | None) -> None:
+async def test_a_page_with_an_unknown_event_id_gets_a_resync(since: str | None) -> None:
     async with running_feed() as (feed, _):
         epoch = feed.position.partition(".")[0]
         events = await take(feed.frames(since and since.format(epoch=epoch)), 2)
         assert [event.name for event in events] == ["state", "resync"]
 
 
-async def test_a_page_too_far_behind_is_told_to_refetch(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_too_far_behind_gets_a_resync(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_feed, "RING_FRAMES_MAX", 3)
     async with running_feed(interval_seconds=0.001) as (feed, upstream):
         page = feed.frames(feed.position)
@@ -123,7 +123,7 @@ async def test_a_page_too_far_behind_is_told_to_refetch(monkeypatch: pytest.Monk
         for number in range(10):
             before = feed.position
             upstream.payment(number)
-            await until(lambda before=before: feed.position != before)  # type: ignore[misc]
+            await until(lambda before=before: feed.position != before)  # type: ignore[misc]  # mypy cannot infer a lambda with a default.
         events = await take(page, 2)
         assert [event.name for event in events] == ["resync", "state"]
         assert len(feed._ring) == 3
@@ -135,11 +135,11 @@ async def test_the_ring_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> 
         for number in range(20):
             before = feed.position
             upstream.payment(number)
-            await until(lambda before=before: feed.position != before)  # type: ignore[misc]
+            await until(lambda before=before: feed.position != before)  # type: ignore[misc]  # mypy cannot infer a lambda with a default.
         assert sum(len(frame.wire) for frame in feed._ring) <= 200
 
 
-async def test_more_changes_than_a_page_shows_become_a_resync(
+async def test_more_changes_than_a_page_shows_cause_a_resync(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(live_feed, "ROWS_PER_FRAME_MAX", 5)
@@ -152,7 +152,7 @@ async def test_more_changes_than_a_page_shows_become_a_resync(
         assert [event.name for event in await take(page, 1)] == ["resync"]
 
 
-async def test_a_lost_upstream_is_said_and_continued_from_its_last_event() -> None:
+async def test_a_lost_upstream_is_reported_and_resumed_from_its_last_event() -> None:
     async with running_feed() as (feed, upstream):
         page = feed.frames(feed.position)
         upstream.payment(7)
@@ -163,7 +163,7 @@ async def test_a_lost_upstream_is_said_and_continued_from_its_last_event() -> No
         assert upstream.asked == [None, "u-7"]
 
 
-async def test_a_page_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_that_reads_nothing_is_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_feed, "STALLED_SECONDS_MAX", 0.12)
     async with running_feed() as (feed, upstream):
         ended: list[str] = []
@@ -183,7 +183,7 @@ async def test_a_page_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPa
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_nonsense_from_upstream_ends_nothing() -> None:
+async def test_invalid_upstream_events_end_nothing() -> None:
     async def explode(changed: list[Payment]) -> str:
         if any("bad" in payment for payment in changed):
             raise ValueError("unknown shape")

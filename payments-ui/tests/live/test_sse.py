@@ -1,4 +1,4 @@
-"""Server-sent events are parsed correctly however they are split."""
+"""Server-sent events are parsed correctly for every split into chunks."""
 
 import pytest
 
@@ -19,30 +19,30 @@ EVENTS = [
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 64, 1000])
-def test_events_are_the_same_however_they_are_cut(size: int) -> None:
+def test_events_are_parsed_equally_however_they_are_split(size: int) -> None:
     reader = EventReader()
     pieces = [STREAM[start : start + size] for start in range(0, len(STREAM), size)]
     assert [event for piece in pieces for event in reader.feed(piece)] == EVENTS
     assert reader.last_event_id == "a-2"
 
 
-def test_a_line_without_end_is_refused() -> None:
+def test_an_endless_line_is_rejected() -> None:
     reader = EventReader()
     with pytest.raises(StreamTooLong):
         list(reader.feed(b"data: " + b"x" * (LINE_MAX_BYTES + 1)))
 
 
-def test_an_event_without_end_is_refused() -> None:
+def test_an_endless_event_is_rejected() -> None:
     reader = EventReader()
     with pytest.raises(StreamTooLong):
         list(reader.feed((b"data: " + b"x" * 999 + b"\n") * 1100))
 
 
-def test_what_is_written_is_read_again() -> None:
+def test_written_events_are_parsed_unchanged() -> None:
     wire = encode_event("payments", "<tr>\n</tr>", "e.7")
     assert list(EventReader().feed(wire)) == [Event("payments", "<tr>\n</tr>", "e.7")]
 
 
-def test_data_cannot_smuggle_in_another_event() -> None:
+def test_data_cannot_inject_another_event() -> None:
     wire = encode_event("payments", "a\n\nevent: state\ndata: live")
     assert [event.name for event in EventReader().feed(wire)] == ["payments"]

@@ -22,11 +22,11 @@ from payments_ui.payments.forms import PayForm
         ("1,000,000", "USD", "1000000"),
         ("12,34,567.89", "INR", "1234567.89"),
         ("1 000", "EUR", "1000"),
-        ("1234.567", "USD", "1234.567"),  # No grouping: the API refuses three decimals.
+        ("1234.567", "USD", "1234.567"),  # Not grouping: the API rejects three decimals.
         ("0.125", "USD", "0.125"),
         ("1.125", "KWD", "1.125"),
         ("-5.25", "USD", "-5.25"),
-        ("\u2212" + "5.25", "USD", "-5.25"),  # As the page itself shows it.
+        ("\u2212" + "5.25", "USD", "-5.25"),  # In the page's own notation.
         ("1.2.3", "USD", "1.2.3"),
         ("1 5", "USD", "1 5"),
         ("1,23,4", "USD", "1,23,4"),
@@ -35,7 +35,7 @@ from payments_ui.payments.forms import PayForm
         ("", "USD", ""),
     ],
 )
-def test_an_amount_is_read_as_it_is_meant(typed: str, currency: str, plain: str) -> None:
+def test_an_unambiguous_amount_is_understood(typed: str, currency: str, plain: str) -> None:
     assert plain_amount(typed, currency) == plain
 
 
@@ -51,7 +51,7 @@ def test_an_amount_is_read_as_it_is_meant(typed: str, currency: str, plain: str)
         ("1.000", "JPY", "type 1000 without a separator"),
     ],
 )
-def test_an_ambiguous_amount_is_refused(typed: str, currency: str, advice: str) -> None:
+def test_an_ambiguous_amount_is_rejected(typed: str, currency: str, advice: str) -> None:
     with pytest.raises(AmbiguousAmount, match=f"could be read in two ways: {advice}$"):
         plain_amount(typed, currency)
     form = PayForm.read({"accountId": "a", "amount": typed, "currency": currency})

@@ -66,7 +66,7 @@ def story(status: str, job: dict[str, Any] | None, result: dict[str, Any] | None
         ),
         ("pending", {"status": "failed", "attempts": 10}, None, ["failed: Dead letter"]),
         (
-            "in_review",  # Of a newer release.
+            "in_review",  # A status of a newer release.
             {"status": "pending", "attempts": 0},
             None,
             ["waiting: In review", "waiting: Reconciled"],
@@ -87,7 +87,7 @@ def story(status: str, job: dict[str, Any] | None, result: dict[str, Any] | None
         ("failed", {}, {"status": "failed"}, ["done: Claimed by w-1", "failed: Failed"]),
     ],
 )
-def test_a_story_has_its_steps(
+def test_a_timeline_has_the_steps_of_the_payment(
     status: str, job: dict[str, Any] | None, result: dict[str, Any] | None, told: list[str]
 ) -> None:
     assert story(status, job, result) == ["done: Created", *told]

@@ -14,7 +14,7 @@ from testkit.sign_in.page_browser import Browser, oidc_app
 
 
 async def page_of(browser: Browser) -> str:
-    """The name on the page; "" where nobody is signed in."""
+    """Return the name on the page; "" if no user is signed in."""
     answer = await browser.get("/sign-in")
     if answer.status_code == 200:
         return ""
@@ -22,14 +22,14 @@ async def page_of(browser: Browser) -> str:
     return text.partition('class="who-name">')[2].partition("<")[0]
 
 
-async def test_an_operator_signs_in_and_goes_on_to_the_page_wanted(at_provider: Browser) -> None:
+async def test_an_operator_signs_in_and_returns_to_the_requested_page(at_provider: Browser) -> None:
     answer = await at_provider.sign_in_as("ada", "/operate?cursor=x")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/operate?cursor=x")
     assert await page_of(at_provider) == "ada@example.com"
     assert (await at_provider.get("/operate/replay")).status_code == 200
 
 
-async def test_what_is_asked_of_the_provider_is_bound_to_this_sign_in(
+async def test_the_authorization_request_is_bound_to_this_sign_in(
     at_provider: Browser, provider: OidcProvider
 ) -> None:
     await at_provider.sign_in_as("ada")
@@ -41,13 +41,13 @@ async def test_what_is_asked_of_the_provider_is_bound_to_this_sign_in(
         assert first[name] != second[name]
 
 
-async def test_a_viewer_sees_and_does_not_act(at_provider: Browser) -> None:
+async def test_a_viewer_sees_but_cannot_act(at_provider: Browser) -> None:
     await at_provider.sign_in_as("grace")
     assert await page_of(at_provider) == "grace@example.com"
     assert (await at_provider.get("/operate/replay")).status_code == 403
 
 
-async def test_a_viewer_sees_no_error_and_no_holder_of_a_job(
+async def test_a_viewer_sees_neither_the_error_nor_the_worker_of_a_job(
     provider: OidcProvider, browser_of: Callable[[Quart], Browser]
 ) -> None:
     at = "2026-11-22T20:00:00.000000Z"
@@ -77,8 +77,10 @@ async def test_a_viewer_sees_no_error_and_no_holder_of_a_job(
         depth |= {status: 1, f"{status}Capped": False}
 
     def answer(request: httpx2.Request) -> httpx2.Response:
-        if request.url.path == "/jobs":
-            return httpx2.Response(200, json={"jobs": [job], "nextCursor": None})
+        if request.url.path == "/jobs/groups":
+            group = {"error": "secret_plan", "count": 1, "newest": [job]}
+            group |= {"firstFailedAt": at, "lastFailedAt": at}
+            return httpx2.Response(200, json={"groups": [group], "incomplete": False})
         if request.url.path.startswith("/payments/"):
             return httpx2.Response(200, json=payment)
         if request.url.path == "/jobs/stats":
@@ -98,14 +100,14 @@ async def test_a_viewer_sees_no_error_and_no_holder_of_a_job(
                 assert ("worker-of-host-7" in text) is seen
 
 
-async def test_who_has_no_role_is_told_so_and_not_signed_in(at_provider: Browser) -> None:
+async def test_a_user_without_a_role_is_not_signed_in(at_provider: Browser) -> None:
     answer = await at_provider.sign_in_as("edsger")
     assert answer.status_code == 403
     assert "edsger@example.com" in await answer.get_data(as_text=True)
     assert await page_of(at_provider) == ""
 
 
-async def test_who_cancels_is_not_signed_in(at_provider: Browser) -> None:
+async def test_a_cancelled_sign_in_signs_in_no_user(at_provider: Browser) -> None:
     answer = await at_provider.sign_in_as("nobody")
     assert answer.status_code == 403
     assert "cancelled" in await answer.get_data(as_text=True)
@@ -119,7 +121,7 @@ async def test_who_cancels_is_not_signed_in(at_provider: Browser) -> None:
         *("no id token", "mixed up"),
     ],
 )
-async def test_an_id_token_that_does_not_hold_signs_nobody_in(
+async def test_an_invalid_id_token_signs_in_no_user(
     at_provider: Browser, provider: OidcProvider, fault: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider.fault = fault
@@ -129,12 +131,12 @@ async def test_an_id_token_that_does_not_hold_signs_nobody_in(
     assert "cannot be trusted" in await answer.get_data(as_text=True)
     assert await page_of(at_provider) == ""
     [record] = [each for each in caplog.records if each.message == "sign_in_failed"]
-    assert record.why == "id_token_invalid"  # type: ignore[attr-defined]
-    assert record.detail  # type: ignore[attr-defined]
+    assert record.why == "id_token_invalid"  # type: ignore[attr-defined]  # Set by `extra`.
+    assert record.detail  # type: ignore[attr-defined]  # Set by `extra`.
 
 
 @pytest.mark.parametrize("fault", ["issuer", "plain keys", "broken"])
-async def test_a_provider_that_describes_itself_wrongly_is_not_asked(
+async def test_a_provider_with_wrong_metadata_is_not_used(
     at_provider: Browser, provider: OidcProvider, fault: str
 ) -> None:
     provider.fault = fault
@@ -144,7 +146,7 @@ async def test_a_provider_that_describes_itself_wrongly_is_not_asked(
     assert (await at_provider.sign_in_as("ada")).status_code == 303
 
 
-async def test_a_clock_that_is_a_little_behind_is_forgiven(
+async def test_a_small_clock_difference_is_tolerated(
     at_provider: Browser, provider: OidcProvider, browser_of: Callable[[Quart], Browser]
 ) -> None:
     provider.fault = "clock behind"
@@ -153,7 +155,7 @@ async def test_a_clock_that_is_a_little_behind_is_forgiven(
     assert (await strict.sign_in_as("ada")).status_code == 502
 
 
-async def test_new_keys_of_the_provider_are_found(
+async def test_a_providers_new_keys_are_fetched(
     at_provider: Browser, provider: OidcProvider
 ) -> None:
     await at_provider.sign_in_as("ada")
@@ -161,13 +163,13 @@ async def test_new_keys_of_the_provider_are_found(
     provider.key = new_key("second")
     assert (await at_provider.sign_in_as("ada")).status_code == 303
     assert provider.key_reads == reads + 1
-    provider.key = new_key("second")  # Another one under the same name.
+    provider.key = new_key("second")  # Another key under the same id.
     assert (await at_provider.sign_in_as("ada")).status_code == 303
     assert (await at_provider.sign_in_as("ada")).status_code == 303
     assert provider.key_reads == reads + 2
 
 
-async def test_a_slow_provider_is_given_up(
+async def test_a_slow_provider_times_out(
     provider: OidcProvider, browser_of: Callable[[Quart], Browser]
 ) -> None:
     provider.fault = "slow"
@@ -177,7 +179,7 @@ async def test_a_slow_provider_is_given_up(
     assert "not answering" in await answer.get_data(as_text=True)
 
 
-async def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(
+async def test_a_provider_outage_does_not_end_sessions(
     browser_of: Callable[[Quart], Browser],
 ) -> None:
     with running_provider() as provider:
@@ -191,17 +193,17 @@ async def test_a_provider_that_is_down_keeps_nobody_out_who_is_in(
     assert await page_of(ada) == ""
 
 
-async def test_the_providers_refusal_is_a_page_and_its_code_is_logged(
+async def test_a_providers_error_is_shown_and_its_code_is_logged(
     at_provider: Browser, provider: OidcProvider, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider.fault = "client unknown"
     with caplog.at_level(logging.WARNING):
         assert (await at_provider.sign_in_as("ada")).status_code == 502
     [record] = [each for each in caplog.records if each.message == "sign_in_failed"]
-    assert record.detail == "invalid_client"  # type: ignore[attr-defined]
+    assert record.detail == "invalid_client"  # type: ignore[attr-defined]  # Set by `extra`.
 
 
-async def test_a_client_that_has_to_post_its_secret_does(
+async def test_a_secret_is_posted_if_the_provider_requires_it(
     at_provider: Browser, provider: OidcProvider
 ) -> None:
     provider.fault = "post only"
@@ -218,15 +220,13 @@ async def test_groups_may_come_from_the_userinfo_endpoint(
 
 
 @pytest.mark.parametrize("query", ["", "code=x", "code=x&state=guessed", "state=&error=x"])
-async def test_an_answer_that_nobody_here_asked_for_is_refused(
-    at_provider: Browser, query: str
-) -> None:
+async def test_an_unsolicited_callback_is_rejected(at_provider: Browser, query: str) -> None:
     answer = await at_provider.get(f"/sign-in/callback?{query}")
     assert answer.status_code == 400
     assert "expired" in await answer.get_data(as_text=True)
 
 
-async def test_another_browsers_answer_is_refused(
+async def test_another_browsers_callback_is_rejected(
     at_provider: Browser, browser_of: Callable[[Quart], Browser], provider: OidcProvider
 ) -> None:
     begun = await at_provider.get("/sign-in/start")
@@ -236,7 +236,7 @@ async def test_another_browsers_answer_is_refused(
     assert answer.status_code == 400
 
 
-async def test_an_answer_counts_once(at_provider: Browser, provider: OidcProvider) -> None:
+async def test_a_callback_is_accepted_once(at_provider: Browser, provider: OidcProvider) -> None:
     await at_provider.sign_in_as("ada")
     state = provider.asked[-1]["state"]
     assert (await at_provider.get(f"/sign-in/callback?code=x&state={state}")).status_code == 400
@@ -260,7 +260,7 @@ async def test_signing_out_ends_the_providers_session_too(
     assert await page_of(at_provider) == ""
 
 
-async def test_where_the_provider_offers_no_sign_out_ours_is_enough(
+async def test_without_a_providers_sign_out_only_the_local_session_ends(
     at_provider: Browser, provider: OidcProvider
 ) -> None:
     provider.fault = "no end"

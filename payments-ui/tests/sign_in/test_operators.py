@@ -1,9 +1,11 @@
 """The page names the signed-in user to the API, and no request can name another."""
 
 import json
+import re
 
 import httpx2
 
+from payments_core.domain.statuses import OPERATOR_ACTIONS
 from payments_ui.app import create_app
 from payments_ui.settings import Settings
 from testkit.sign_in.page_browser import HASH, SECRET, Browser
@@ -15,7 +17,7 @@ RECORD |= {"jobIds": [], "paymentId": "p" * 36, "traceId": "t" * 32}
 RECORD |= {"createdAt": "2026-11-22T20:00:00Z"}
 
 
-async def test_the_api_is_told_who_acts() -> None:
+async def test_the_api_receives_the_operators_name() -> None:
     asked: list[httpx2.Request] = []
 
     def answer(request: httpx2.Request) -> httpx2.Response:
@@ -25,7 +27,7 @@ async def test_the_api_is_told_who_acts() -> None:
         return httpx2.Response(201, json=PAYMENT if request.url.path == "/payments" else {"id": 7})
 
     given = {"sign_in": "password", "password_hash": HASH, "password_user": "Ada Löv"}
-    settings = Settings(**{"secret_key": SECRET, **given})  # type: ignore[arg-type]
+    settings = Settings(**{"secret_key": SECRET, **given})  # type: ignore[arg-type]  # Values of several types.
     browser = Browser(create_app(settings, transport=httpx2.MockTransport(answer)).test_client())
     await browser.sign_in(user="Ada Löv")
     paid = await browser.send("/payments", "/operate/replay", accountId="a", amount="5")
@@ -39,3 +41,20 @@ async def test_the_api_is_told_who_acts() -> None:
     assert asked[-1].url.params["actor"] == "ada"
     assert "ada &lt;b&gt;" in page
     assert 'href="/activity?action=create&amp;actor=ada&amp;cursor=older"' in page
+
+
+async def test_every_action_has_a_name_on_the_page() -> None:
+    record = RECORD | {"action": "undo_match", "paymentId": None, "reason": "another customer"}
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={"actions": [record], "nextCursor": None})
+
+    given = {"sign_in": "password", "password_hash": HASH, "password_user": "ada"}
+    settings = Settings(**{"secret_key": SECRET, **given})  # type: ignore[arg-type]  # Values of several types.
+    browser = Browser(create_app(settings, transport=httpx2.MockTransport(answer)).test_client())
+    await browser.sign_in()
+    page = await (await browser.get("/activity")).get_data(as_text=True)
+    for action in OPERATOR_ACTIONS:
+        assert re.search(rf'<option value="{action}">[A-Z][^<_]+</option>', page), action
+    assert "Undo match" in page
+    assert "0 jobs" not in page

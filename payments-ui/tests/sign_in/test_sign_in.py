@@ -1,4 +1,4 @@
-"""Without sign-in no page can be read and no action is possible; a session ends in time."""
+"""Pages and actions require sign-in, and a session ends on time."""
 
 import logging
 import subprocess
@@ -22,11 +22,17 @@ from testkit.sign_in.oidc_provider import OidcProvider
 from testkit.sign_in.page_browser import PASSWORD, SECRET, Browser, app_with, oidc_app, password_app
 
 PATHS = {
+    "statement_acts.ask": "/statements/bank/lines/1/explain",
+    "statement_acts.act": "/statements/bank/lines/1/explain",
+    "operate.ask_several": "/operate/replay",
+    "operate.act_on_several": "/operate/replay",
     "payments.show": "/payments/x",
     "accounts.show": "/accounts/x",
     "accounts.statement_csv": "/accounts/x/statement.csv",
     "operate.ask": "/operate/jobs/1/replay",
     "operate.act": "/operate/jobs/1/replay",
+    "webhooks.ask": "/webhooks/1/delete",
+    "webhooks.act": "/webhooks/1/delete",
 }
 
 
@@ -42,7 +48,7 @@ def test_every_route_has_a_role_and_every_role_a_route() -> None:
     assert rules(app_with()).keys() == ROUTES.keys()
 
 
-async def test_without_a_session_every_route_but_the_public_leads_to_the_sign_in_page(
+async def test_without_a_session_only_public_routes_are_served(
     browser: Browser,
 ) -> None:
     app = browser.client.app
@@ -57,7 +63,7 @@ async def test_without_a_session_every_route_but_the_public_leads_to_the_sign_in
         assert answer.headers["Location"].startswith("/sign-in"), endpoint
 
 
-async def test_a_viewer_is_refused_what_is_the_operators(
+async def test_a_viewer_gets_403_from_operators_routes(
     at_provider: Browser,
 ) -> None:
     await at_provider.sign_in_as("grace")
@@ -72,7 +78,7 @@ async def test_a_viewer_is_refused_what_is_the_operators(
         assert "Only operators" in await answer.get_data(as_text=True)
 
 
-async def test_the_right_password_signs_in_and_leads_on(browser: Browser) -> None:
+async def test_the_right_password_signs_in_and_returns_to_the_page(browser: Browser) -> None:
     answer = await browser.sign_in(next="/accounts/a?currency=EUR")
     assert (answer.status_code, answer.headers["Location"]) == (303, "/accounts/a?currency=EUR")
     assert (await browser.get("/operate/replay")).status_code == 200
@@ -82,7 +88,7 @@ async def test_the_right_password_signs_in_and_leads_on(browser: Browser) -> Non
     ("user", "password", "status"),
     [("ada", "wrong", 403), ("eve", PASSWORD, 403), ("ada", "x" * 2000, 403), ("ada", "", 422)],
 )
-async def test_any_other_name_or_password_does_not(
+async def test_any_other_name_or_password_is_rejected(
     browser: Browser, user: str, password: str, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO):
@@ -94,7 +100,7 @@ async def test_any_other_name_or_password_does_not(
     assert not any(PASSWORD in str(vars(record)) for record in caplog.records)
 
 
-async def test_sign_ins_are_on_record(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
+async def test_sign_ins_are_recorded(browser: Browser, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         await browser.sign_in("wrong wrong wrong")
         await browser.sign_in()
@@ -117,7 +123,7 @@ async def test_sign_ins_are_on_record(browser: Browser, caplog: pytest.LogCaptur
         assert (REGISTRY.get_sample_value("payments_ui_sign_ins_total", labels) or 0) >= 1
 
 
-async def test_tries_are_counted_and_the_right_password_counts_no_more(browser: Browser) -> None:
+async def test_attempts_are_limited_even_for_the_right_password(browser: Browser) -> None:
     for _ in range(throttle.PER_ADDRESS_ATTEMPTS):
         assert (await browser.sign_in("wrong wrong wrong")).status_code == 403
     refused = await browser.sign_in()
@@ -125,7 +131,7 @@ async def test_tries_are_counted_and_the_right_password_counts_no_more(browser: 
     assert 0 < int(refused.headers["Retry-After"]) <= throttle.PER_ADDRESS_SECONDS + 1
 
 
-def test_one_address_cannot_use_up_the_tries_of_all() -> None:
+def test_one_address_cannot_exhaust_the_attempts_of_all() -> None:
     tries = Throttle()
     for _ in range(throttle.ALL_ATTEMPTS * 2):
         tries.take("10.0.0.1")
@@ -146,7 +152,7 @@ def test_addresses_are_forgotten_before_they_fill_the_memory(
     assert len(tries._address_store._backend.get_client()) == 10
 
 
-def test_an_address_waits_for_its_next_attempt_and_starts_afresh_after_the_right_password() -> None:
+def test_an_address_waits_between_attempts_until_the_right_password() -> None:
     limit = Throttle()
     address = "10.0.0.1"
     attempts = [limit.take(address) for _ in range(throttle.PER_ADDRESS_ATTEMPTS + 1)]
@@ -157,7 +163,7 @@ def test_an_address_waits_for_its_next_attempt_and_starts_afresh_after_the_right
     assert again == [0.0] * throttle.PER_ADDRESS_ATTEMPTS
 
 
-async def test_each_address_behind_a_proxy_has_its_own_tries(
+async def test_each_address_behind_a_proxy_has_its_own_attempts(
     browser_of: Callable[[Quart], Browser],
 ) -> None:
     browser = browser_of(password_app(trusted_proxies="127.0.0.0/8"))
@@ -167,7 +173,7 @@ async def test_each_address_behind_a_proxy_has_its_own_tries(
     assert (await browser.sign_in(seen="10.0.0.2")).status_code == 303
 
 
-async def test_signing_out_ends_the_session_and_a_script_cannot_do_it_from_elsewhere(
+async def test_signing_out_ends_the_session_and_resists_cross_site_requests(
     browser: Browser,
 ) -> None:
     await browser.sign_in()
@@ -177,7 +183,7 @@ async def test_signing_out_ends_the_session_and_a_script_cannot_do_it_from_elsew
     assert (await browser.get("/operate")).status_code == 303
 
 
-async def test_the_session_is_new_with_each_sign_in_and_so_is_what_forms_carry(
+async def test_each_sign_in_has_a_new_session_and_new_form_tokens(
     browser: Browser,
 ) -> None:
     before = await (await browser.get("/sign-in")).get_data(as_text=True)
@@ -191,7 +197,7 @@ async def test_the_session_is_new_with_each_sign_in_and_so_is_what_forms_carry(
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Moves the time on by so many seconds."""
+    """Advances the time by a number of seconds."""
     now = [time()]
     for module in (sessions, guard):
         monkeypatch.setattr(module, "time", lambda: now[0])
@@ -206,21 +212,19 @@ async def is_in(browser: Browser, **headers: str) -> bool:
     return (await browser.get("/operate/replay", **headers)).status_code == 200
 
 
-async def test_a_session_ends_when_nothing_is_clicked(
-    browser: Browser, clock: Callable[[float], None]
-) -> None:
+async def test_an_idle_session_ends(browser: Browser, clock: Callable[[float], None]) -> None:
     await browser.sign_in()
     for _ in range(3):
         clock(50 * 60)
         assert await is_in(browser)
-    for _ in range(2):  # What the page asks by itself is no click.
+    for _ in range(2):  # Requests by the page's scripts do not count as clicks.
         clock(29 * 60)
         await browser.get("/operate/replay", **{guard.BACKGROUND: "1"})
     clock(3 * 60)
     assert not await is_in(browser)
 
 
-async def test_a_session_ends_at_last_whatever_is_clicked(
+async def test_a_session_ends_after_its_maximum_despite_activity(
     browser: Browser, clock: Callable[[float], None]
 ) -> None:
     await browser.sign_in()
@@ -244,7 +248,7 @@ async def opens(app: Quart, cookie: str) -> bool:
     return answer.status_code == 200
 
 
-async def test_a_session_is_good_at_every_replica_and_nowhere_else() -> None:
+async def test_a_session_is_valid_at_every_replica_and_nowhere_else() -> None:
     cookie = session_of(password_app())
     assert await opens(password_app(), cookie)
     assert not await opens(password_app(secret_key="another secret of ours"), cookie)
@@ -253,7 +257,7 @@ async def test_a_session_is_good_at_every_replica_and_nowhere_else() -> None:
 
 
 @pytest.mark.parametrize("content", [None, 7, [], ["x"] * 6, {"a": 1}])
-async def test_what_is_no_session_opens_nothing(content: object) -> None:
+async def test_an_invalid_session_is_rejected(content: object) -> None:
     app = password_app()
     for forged in (
         "x",
@@ -264,7 +268,7 @@ async def test_what_is_no_session_opens_nothing(content: object) -> None:
         assert not await opens(app, forged)
 
 
-def test_a_session_tells_nobody_what_is_in_it() -> None:
+def test_a_sessions_content_is_encrypted() -> None:
     settings = sign_in.of(password_app()).settings
     written = Sessions(settings, SECRET).write(
         Session.begin(Person("subject-of-ada", "ada", Role.VIEWER, "oidc"))
@@ -273,7 +277,7 @@ def test_a_session_tells_nobody_what_is_in_it() -> None:
 
 
 @pytest.mark.parametrize("secure", [False, True])
-async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
+async def test_the_cookie_is_protected_from_scripts_and_other_sites(
     browser_of: Callable[[Quart], Browser], secure: bool
 ) -> None:
     browser = browser_of(password_app(public_url="https://page.example" if secure else None))
@@ -292,7 +296,7 @@ async def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(
     assert "Domain" not in cookie
 
 
-async def test_a_part_of_the_page_asked_for_too_late_leads_to_the_sign_in_page(
+async def test_a_fragment_requested_after_the_session_leads_to_sign_in(
     browser: Browser,
 ) -> None:
     answer = await browser.get(
@@ -311,35 +315,36 @@ async def test_a_part_of_the_page_asked_for_too_late_leads_to_the_sign_in_page(
         *("/sign-in", "/sign-out", "/sign-in/start", "/live?since=1", "/é", " /operate"),
     ],
 )
-async def test_nobody_is_led_to_another_site(browser: Browser, text: str) -> None:
+async def test_sign_in_never_redirects_to_another_site(browser: Browser, text: str) -> None:
     assert next_page(text) == "/"
     answer = await browser.sign_in(next=text)
     assert answer.headers["Location"] == "/"
 
 
 @pytest.mark.parametrize("text", ["/", "/operate", "/accounts/a%2Fb?currency=EUR&cursor=x%3D"])
-def test_pages_of_ours_are_gone_back_to(text: str) -> None:
+def test_sign_in_returns_to_our_own_pages(text: str) -> None:
     assert next_page(text) == text
     assert next_page(f"{text}#part") == text
 
 
-async def test_where_nobody_signs_in_there_is_nothing_to_sign_in_with() -> None:
+async def test_without_sign_in_its_pages_redirect_to_the_start() -> None:
     client = app_with().test_client()
     for path in ("/sign-in", "/sign-in/start", "/sign-in/callback", "/signed-out"):
         answer = await client.get(path)
         assert (answer.status_code, answer.headers["Location"]) == (303, "/"), path
-    page = await (await client.get("/operate/replay")).get_data(as_text=True)
+    answer = await Browser(client).send("/operate/replay", "/", jobs="7")
+    page = await answer.get_data(as_text=True)
     assert "Your name" in page
     assert "Sign out" not in page
 
 
-async def test_who_signed_in_need_not_type_a_name_and_cannot(browser: Browser) -> None:
+async def test_a_signed_in_user_cannot_enter_another_name(browser: Browser) -> None:
     await browser.sign_in()
-    page = await (await browser.get("/operate/replay")).get_data(as_text=True)
+    answer = await browser.send("/operate/replay", "/", jobs="7", actor="somebody else")
+    page = await answer.get_data(as_text=True)
     assert "Your name" not in page
     assert "Recorded in the audit log as <b>ada</b>" in page
-    answer = await browser.send("/operate/replay", "/operate/replay", actor="somebody else")
-    assert "somebody else" not in await answer.get_data(as_text=True)
+    assert "somebody else" not in page
 
 
 async def test_a_stream_ends_with_its_session(
@@ -360,7 +365,7 @@ async def test_a_stream_ends_with_its_session(
     await others.aclose()
 
 
-async def test_one_persons_pages_do_not_take_the_places_of_all(
+async def test_one_users_streams_are_limited(
     browser: Browser, browser_of: Callable[[Quart], Browser], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live_routes, "PAGES_PER_PERSON_MAX", 2)
@@ -379,7 +384,7 @@ async def test_one_persons_pages_do_not_take_the_places_of_all(
     await pages[1].aclose()
 
 
-async def test_the_live_stream_asks_who_listens(
+async def test_the_live_stream_requires_a_session(
     at_provider: Browser, provider: OidcProvider
 ) -> None:
     assert (await at_provider.get("/live", **{"HX-Request": "true"})).status_code == 401
@@ -391,7 +396,7 @@ def hash_of(typed: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, input=typed, capture_output=True, text=True, check=False)
 
 
-async def test_the_command_makes_the_hash_that_the_setting_takes(
+async def test_the_command_creates_a_hash_for_the_setting(
     browser_of: Callable[[Quart], Browser],
 ) -> None:
     made = hash_of(f"{PASSWORD}\n")

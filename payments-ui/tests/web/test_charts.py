@@ -2,7 +2,7 @@
 
 import pytest
 
-from payments_ui.api.types import LedgerEntry
+from payments_ui.api.types import BalancePoint
 from payments_ui.web.charts import HEIGHT, WIDTH, balance_chart, nice_ticks, throughput_chart
 
 
@@ -32,55 +32,59 @@ def bucket(completed: int, failed: int = 0, discrepancy: int = 0) -> dict[str, o
     }
 
 
-def test_a_single_failure_among_thousands_is_seen() -> None:
-    chart = throughput_chart({"bucketSeconds": 10, "buckets": [bucket(5000, failed=1)]})  # type: ignore[list-item]
+def test_a_single_failure_among_thousands_is_visible() -> None:
+    chart = throughput_chart({"bucketSeconds": 10, "buckets": [bucket(5000, failed=1)]})  # type: ignore[list-item]  # A plain dict.
     completed, failed = chart.bars[0].segments
     assert (completed.kind, failed.kind) == ("completed", "failed")
     assert failed.height >= 1.5
     assert failed.y + failed.height == pytest.approx(completed.y)
 
 
-def test_the_rate_leaves_out_the_bucket_that_is_still_filling() -> None:
+def test_the_rate_excludes_the_incomplete_bucket() -> None:
     buckets = [bucket(0)] * 3 + [bucket(100)] * 6 + [bucket(3)]
-    chart = throughput_chart({"bucketSeconds": 10, "buckets": buckets})  # type: ignore[typeddict-item]
+    chart = throughput_chart({"bucketSeconds": 10, "buckets": buckets})  # type: ignore[typeddict-item]  # Plain dicts.
     assert chart.last_minute_per_second == 10
     assert chart.peak_per_second == 10
     assert chart.total == 603
 
 
-def test_no_buckets_are_an_empty_chart() -> None:
+def test_no_buckets_give_an_empty_chart() -> None:
     chart = throughput_chart({"bucketSeconds": 10, "buckets": []})
     assert chart.bars == ()
     assert chart.last_minute_per_second == 0
 
 
-def entry(seconds: int, balance: str) -> LedgerEntry:
-    return {
-        "id": seconds,
-        "accountId": "a",
-        "currency": "USD",
-        "entryType": "payment",
-        "direction": "credit",
-        "amount": "1.00",
-        "accountSeq": seconds + 1,
-        "balanceAfter": balance,
-        "createdAt": f"2026-11-22T20:00:{seconds:02d}Z",
-    }
+def point(seconds: int, balance: str) -> BalancePoint:
+    at = f"2026-11-22T20:00:{seconds:02d}Z"
+    return {"at": at, "balance": balance, "accountSeq": seconds + 1}
+
+
+NOW = "2026-11-22T20:00:20Z"
 
 
 def test_a_balance_stays_until_the_next_posting() -> None:
-    chart = balance_chart([entry(10, "100.00"), entry(0, "50.00")], "2026-11-22T20:00:20Z")
+    chart = balance_chart([point(0, "50.00"), point(10, "100.00")], None, NOW)
     assert chart is not None
     assert [(point.x, point.y) for point in chart.points] == [(0, HEIGHT / 2), (WIDTH / 2, 0)]
     assert chart.line == "M0.0 50.0H500.0V0.0H1000.0"
 
 
 def test_one_posting_is_no_chart() -> None:
-    assert balance_chart([entry(0, "50.00")], "2026-11-22T20:00:20Z") is None
+    assert balance_chart([point(0, "50.00")], None, NOW) is None
 
 
-def test_a_negative_balance_hangs_below_zero() -> None:
-    chart = balance_chart([entry(1, "-40.00"), entry(0, "-20.00")], "2026-11-22T20:00:02Z")
+def test_a_negative_balance_is_drawn_below_zero() -> None:
+    chart = balance_chart([point(0, "-20.00"), point(1, "-40.00")], None, NOW)
     assert chart is not None
     assert chart.ticks[-1].value == 0
     assert chart.points[-1].y == HEIGHT
+
+
+def test_a_range_begins_with_the_balance_before_it() -> None:
+    points = [point(0, "50.00"), point(15, "100.00")]
+    chart = balance_chart(points, "2026-11-22T20:00:10Z", NOW)
+    assert chart is not None
+    assert [each.x for each in chart.points] == [0, WIDTH / 2]
+    assert chart.line.startswith("M0.0 50.0H500.0")
+    assert chart.start == "2026-11-22T20:00:10Z"
+    assert chart.points[0].at == "2026-11-22T20:00:00Z"

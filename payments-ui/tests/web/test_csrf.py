@@ -15,8 +15,8 @@ ORIGIN = {"Origin": "http://localhost"}
 
 
 def make_app() -> Quart:
-    # Nothing listens there: these tests look at what happens before the API is asked.
-    return create_app(Settings(api_url="http://127.0.0.1:9", secret_key=KEY))  # type: ignore[arg-type]
+    # Nothing listens on this port: these tests concern checks before any request to the API.
+    return create_app(Settings(api_url="http://127.0.0.1:9", secret_key=KEY))  # type: ignore[arg-type]  # A str is coerced.
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def client() -> TestClientProtocol:
 
 
 async def token_for(client: TestClientProtocol) -> str:
-    page = await (await client.get("/operate/replay")).get_data(as_text=True)
+    page = await (await client.get("/")).get_data(as_text=True)
     found = re.search(r'name="csrf" value="([^"]+)"', page)
     assert found
     return found.group(1)
@@ -34,20 +34,20 @@ async def token_for(client: TestClientProtocol) -> str:
 async def send(
     client: TestClientProtocol, csrf: str, headers: dict[str, str] | None = None
 ) -> tuple[int, str]:
-    """Sends a confirmation without a name: 422 where it is looked at, 403 where it is not."""
+    """Posts a confirmation without a name: 422 if the token is accepted, 403 if it is not."""
     response = await client.post(
         "/operate/replay", form={"csrf": csrf}, headers=ORIGIN if headers is None else headers
     )
     return response.status_code, await response.get_data(as_text=True)
 
 
-async def test_a_form_of_this_page_is_taken(client: TestClientProtocol) -> None:
+async def test_a_form_of_this_page_is_accepted(client: TestClientProtocol) -> None:
     status, _ = await send(client, await token_for(client))
     assert status == 422
 
 
 @pytest.mark.parametrize("token", ["", "forged", "ImFiYyI.abc"])
-async def test_a_form_without_a_valid_token_is_refused(
+async def test_a_form_without_a_valid_token_is_rejected(
     client: TestClientProtocol, token: str
 ) -> None:
     await token_for(client)
@@ -56,7 +56,7 @@ async def test_a_form_without_a_valid_token_is_refused(
     assert "expired" in page
 
 
-async def test_anothers_token_is_refused(client: TestClientProtocol) -> None:
+async def test_another_sessions_token_is_rejected(client: TestClientProtocol) -> None:
     theirs = await token_for(make_app().test_client())
     await token_for(client)
     assert (await send(client, theirs))[0] == 403
@@ -71,14 +71,14 @@ async def test_anothers_token_is_refused(client: TestClientProtocol) -> None:
         {"Sec-Fetch-Site": "same-site"},
     ],
 )
-async def test_a_form_from_elsewhere_is_refused(
+async def test_a_form_from_another_site_is_rejected(
     client: TestClientProtocol, headers: dict[str, str]
 ) -> None:
     token = await token_for(client)
     assert (await send(client, token, headers))[0] == 403
 
 
-async def test_an_expired_payment_form_keeps_what_was_typed_and_its_key(
+async def test_an_expired_payment_form_keeps_its_input_and_key(
     client: TestClientProtocol,
 ) -> None:
     key = "5f0c9f5e-3a44-4e55-9d0e-0d5f0c9f5e3a"
@@ -94,7 +94,7 @@ async def test_an_expired_payment_form_keeps_what_was_typed_and_its_key(
 
 
 @pytest.mark.parametrize("path", ["/", "/operate", "/static/tokens.css", "/nothing", "/health"])
-async def test_every_answer_is_guarded(client: TestClientProtocol, path: str) -> None:
+async def test_every_answer_has_security_headers(client: TestClientProtocol, path: str) -> None:
     headers = (await client.get(path)).headers
     assert path.startswith("/static/") or headers["Cache-Control"] == "no-store"
     assert "unsafe" not in headers["Content-Security-Policy"]
@@ -106,11 +106,9 @@ async def test_every_answer_is_guarded(client: TestClientProtocol, path: str) ->
 @pytest.mark.parametrize(
     ("public_url", "https"), [("https://payments.example", True), ("http://localhost", False)]
 )
-async def test_https_makes_cookies_secure_and_browsers_stay_on_it(
-    public_url: str, https: bool
-) -> None:
-    settings = Settings(api_url="http://127.0.0.1:9", secret_key=KEY, public_url=public_url)  # type: ignore[arg-type]
-    response = await create_app(settings).test_client().get("/operate/replay")
+async def test_https_makes_cookies_secure_and_sets_hsts(public_url: str, https: bool) -> None:
+    settings = Settings(api_url="http://127.0.0.1:9", secret_key=KEY, public_url=public_url)  # type: ignore[arg-type]  # Strings are coerced.
+    response = await create_app(settings).test_client().get("/")
     cookie = response.headers["Set-Cookie"]
     assert all(word in cookie for word in ("HttpOnly", "SameSite=Lax", "Path=/"))
     assert "Domain" not in cookie
@@ -119,8 +117,8 @@ async def test_https_makes_cookies_secure_and_browsers_stay_on_it(
     assert (response.headers.get("Strict-Transport-Security") == "max-age=31536000") == https
 
 
-async def test_a_form_holds_only_in_the_session_it_was_drawn_for(browser: Browser) -> None:
-    """A host of the same domain may plant its own nonce's cookie, and knows the token with it."""
+async def test_a_form_is_valid_only_in_its_own_session(browser: Browser) -> None:
+    """A host of the same domain can set its own nonce as the cookie, and then knows the token."""
     planted = password_app().test_client()
     page = await (await planted.get("/sign-in")).get_data(as_text=True)
     token = page.partition('name="csrf" value="')[2].partition('"')[0]
@@ -131,9 +129,9 @@ async def test_a_form_holds_only_in_the_session_it_was_drawn_for(browser: Browse
     assert (await send(browser.client, token))[0] == 403
 
 
-async def test_signing_out_of_a_session_that_has_ended_is_no_forgery(browser: Browser) -> None:
+async def test_signing_out_of_an_ended_session_is_accepted(browser: Browser) -> None:
     await browser.sign_in()
-    page = await (await browser.get("/operate/replay")).get_data(as_text=True)
+    page = await (await browser.get("/")).get_data(as_text=True)
     token = page.partition('name="csrf" value="')[2].partition('"')[0]
     browser.client.delete_cookie("localhost", "payments_ui_session")
     response = await browser.client.post("/sign-out", form={"csrf": token}, headers=ORIGIN)
@@ -141,7 +139,7 @@ async def test_signing_out_of_a_session_that_has_ended_is_no_forgery(browser: Br
     assert response.headers["Location"] == "/signed-out"
 
 
-async def test_no_template_holds_inline_script_or_style(client: TestClientProtocol) -> None:
+async def test_no_template_has_inline_scripts_or_styles(client: TestClientProtocol) -> None:
     for path in ("/", "/operate/replay", "/nothing"):
         page = await (await client.get(path)).get_data(as_text=True)
         assert not re.search(r"<script(?![^>]*\bsrc=)", page)

@@ -1,4 +1,4 @@
-"""The page's outermost layer: hosts and spellings of addresses."""
+"""The page's outermost layer: Host headers, and spellings of paths."""
 
 import pytest
 
@@ -43,7 +43,7 @@ async def test_an_empty_segment_is_never_redirected(path: str) -> None:
     assert "Location" not in answer.headers
 
 
-async def test_a_slash_at_the_end_makes_no_difference() -> None:
+async def test_a_trailing_slash_makes_no_difference() -> None:
     client = create_app(Settings(), Lifecycle()).test_client()
     for path in ("/operate", "/operate/", "/health/"):
         answer = await client.get(path)

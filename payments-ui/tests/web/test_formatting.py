@@ -33,7 +33,7 @@ def test_an_amount_is_grouped_and_never_rounded(amount: str | None, shown: str) 
     assert money(amount) == shown
 
 
-def test_more_digits_than_a_number_may_have_are_shown_as_they_are() -> None:
+def test_a_number_with_too_many_digits_is_shown_unchanged() -> None:
     assert money("9" * 5000) == "9" * 5000
 
 
@@ -43,16 +43,16 @@ def test_a_time_carries_its_exact_utc() -> None:
     assert 'title="2026-11-22 21:18:22.112293 UTC"' in tag
 
 
-def test_a_time_with_an_offset_is_the_same_moment() -> None:
+def test_a_time_with_an_offset_is_converted_to_utc() -> None:
     assert 'datetime="2026-11-22T20:00:00Z"' in time_tag("2026-11-22T21:00:00+01:00")
 
 
-def test_a_time_that_is_none_in_utc_is_no_time() -> None:
+def test_a_time_out_of_range_in_utc_is_no_time() -> None:
     assert parse_time("0001-01-01T00:00+09:00") is None
     assert parse_time("9999-12-31T23:59-09:00") is None
 
 
-def test_what_is_no_time_is_shown_escaped() -> None:
+def test_an_invalid_time_is_shown_escaped() -> None:
     assert time_tag("<script>") == "&lt;script&gt;"
     assert time_tag(None) == "–"
 
@@ -68,7 +68,7 @@ def test_what_is_no_time_is_shown_escaped() -> None:
         (7800, "2 h 10 min"),
     ],
 )
-def test_a_duration_reads_well(seconds: float | None, shown: str) -> None:
+def test_a_duration_is_shown_in_suitable_units(seconds: float | None, shown: str) -> None:
     assert duration(seconds) == shown
 
 
@@ -86,7 +86,7 @@ def test_only_a_whole_traceparent_has_a_trace_id() -> None:
     assert trace_id(None) is None
 
 
-def test_a_completed_payment_with_a_discrepancy_says_so() -> None:
+def test_a_completed_payment_with_a_discrepancy_is_labelled() -> None:
     assert outcome({"status": "completed", "discrepancyAmount": "0.13"}) == "discrepancy"
     assert outcome({"status": "completed", "discrepancyAmount": None}) == "completed"
     assert outcome({"status": "failed"}) == "failed"
@@ -107,5 +107,5 @@ def test_an_age_has_one_unit(seconds: int, text: str) -> None:
     assert age(seen_at.isoformat()) == text
 
 
-def test_an_age_of_no_time_is_a_dash() -> None:
+def test_a_missing_age_is_a_dash() -> None:
     assert age("no time") == "–"

@@ -1,15 +1,19 @@
 """Accounts: all of them, and one with its balance over time and statement."""
 
-from urllib.parse import quote
+import asyncio
+from collections.abc import Awaitable
 
 from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.payments import is_stored_account_id
 from payments_ui.accounts.statement_csv import statement_lines
-from payments_ui.accounts.view import AccountPlace, account_views, currencies_of
-from payments_ui.api.client import api_client
+from payments_ui.accounts.view import SPANS, AccountPlace, account_views, currencies_of
+from payments_ui.api.client import Params, api_client
+from payments_ui.api.types import AccountPage
 from payments_ui.live.feed import live_feed
+from payments_ui.web.csv_download import csv_response
+from payments_ui.web.paging import page_at
 from payments_ui.web.responses import render
 
 PAGE_ROWS = 50
@@ -20,11 +24,13 @@ blueprint = Blueprint("accounts", __name__, url_prefix="/accounts")
 def _place(account_id: str) -> AccountPlace:
     """Return the requested account, currency and position."""
     currency = request.args.get("currency", "").strip().upper()
-    return AccountPlace(account_id, currency, request.args.get("cursor", ""))
+    span = request.args.get("span", "")
+    cursor = request.args.get("cursor", "")
+    return AccountPlace(account_id, currency, cursor, span if span in SPANS else "")
 
 
 async def _not_an_account(text: str) -> Response:
-    """Return a 404 for a text that is no valid account name."""
+    """Return a 404 for a text that is not a valid account name."""
     return await render(
         "error.html",
         404,
@@ -37,14 +43,30 @@ async def _not_an_account(text: str) -> Response:
 
 @blueprint.get("")
 async def index() -> ResponseReturnValue:
-    """List accounts with their balances, by name."""
+    """List accounts with their balances, by name, and their totals."""
     prefix = request.args.get("prefix", "").strip()
-    cursor = request.args.get("cursor", "")
+    order = "desc" if request.args.get("order") == "desc" else ""
     position = live_feed().position
-    page = None
+    page, cursor, totals = None, "", None
+
+    def read(cursor: str) -> Awaitable[AccountPage]:
+        params: Params = {"prefix": prefix, "order": order, "cursor": cursor, "limit": PAGE_ROWS}
+        return api_client().accounts(params)
+
     if not prefix or is_stored_account_id(prefix):
-        page = await api_client().accounts({"prefix": prefix, "cursor": cursor, "limit": PAGE_ROWS})
-    return await render("accounts.html", prefix=prefix, cursor=cursor, page=page, position=position)
+        found, totals = await asyncio.gather(
+            page_at(request.args.get("cursor", ""), read), api_client().account_totals(prefix)
+        )
+        page, cursor = found
+    return await render(
+        "accounts.html",
+        prefix=prefix,
+        order=order,
+        cursor=cursor,
+        page=page,
+        totals=totals,
+        position=position,
+    )
 
 
 @blueprint.get("/<account_id>")
@@ -58,7 +80,9 @@ async def show(account_id: str) -> ResponseReturnValue:
         "account.html",
         account_id=account_id,
         view=view,
-        cursor=place.cursor,
+        cursor=view.cursor,
+        span=place.span,
+        spans=SPANS,
         position=view.position,
     )
 
@@ -70,10 +94,5 @@ async def statement_csv(account_id: str) -> ResponseReturnValue:
         return await _not_an_account(account_id)
     client = api_client()
     _, currency = await currencies_of(client, _place(account_id))
-    response = Response(
-        statement_lines(client, account_id, currency), content_type="text/csv; charset=utf-8"
-    )
-    response.timeout = None  # The statement may be long; each request to the API is bounded.
-    name = quote(f"statement-{account_id}-{currency}.csv", safe="")
-    response.headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{name}"
-    return response
+    lines = statement_lines(client, account_id, currency)
+    return csv_response(lines, f"statement-{account_id}-{currency}.csv")

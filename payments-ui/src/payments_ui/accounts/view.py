@@ -1,32 +1,45 @@
 """An account's page, read by several requests to the API at once."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from payments_core.domain.payments import utc_text
+from payments_core.domain.statuses import FAILED
 from payments_ui.api.client import ApiClient, Params
 from payments_ui.api.shared_read import SharedReads
-from payments_ui.api.types import Statement
+from payments_ui.api.types import BalanceHistory, Payment, Statement
 from payments_ui.per_app import PerApp
 from payments_ui.web.charts import StepChart, balance_chart
 from payments_ui.web.formatting import now_text
+from payments_ui.web.paging import page_at
 
 STATEMENT_ROWS = 25
-CHART_ENTRIES = 200  # The API's limit of one page, and enough for a chart.
+FAILED_ROWS = 5
+# The chart's ranges; "" is the whole history.
+SPANS = {
+    "24h": ("24 h", timedelta(hours=24)),
+    "7d": ("7 d", timedelta(days=7)),
+    "30d": ("30 d", timedelta(days=30)),
+    "": ("All", None),
+}
 DEFAULT_CURRENCY = "USD"
 
 
 class AccountPlace(NamedTuple):
-    """An account, a currency ("" for the account's own) and a position in its statement."""
+    """An account, a currency ("" for the account's own), a position in its statement, a range."""
 
     account_id: str
     currency: str = ""
     cursor: str = ""
+    span: str = ""  # One of SPANS.
 
 
 @dataclass(frozen=True)
 class AccountView:
-    """`position` is that of the live stream before the first read."""
+    """What the page shows. `position` is the live stream's, taken before the first read."""
 
     position: str
     currencies: list[str]
@@ -34,8 +47,10 @@ class AccountView:
     balance: str
     postings: int
     statement: Statement
+    cursor: str
     chart: StepChart | None
-    chart_entries: int
+    history: BalanceHistory
+    failed: list[Payment]
 
 
 account_views = PerApp[SharedReads[AccountPlace, AccountView]]("account_views")
@@ -53,22 +68,37 @@ async def read_account(client: ApiClient, position: str, place: AccountPlace) ->
     """Read balance, statement and chart in the place's currency."""
     currencies, currency = await currencies_of(client, place)
     account_id = place.account_id
-    page: Params = {"currency": currency, "limit": STATEMENT_ROWS, "cursor": place.cursor}
-    balance, statement, recent = await asyncio.gather(
+
+    def read(cursor: str) -> Awaitable[Statement]:
+        page: Params = {"currency": currency, "limit": STATEMENT_ROWS, "cursor": cursor}
+        return client.entries(account_id, page)
+
+    failed_ones: Params = {"accountId": account_id, "currency": currency, "status": FAILED}
+    begin = _begin_of(place.span)
+    balance, (statement, cursor), history, failed = await asyncio.gather(
         client.balance(account_id, currency),
-        client.entries(account_id, page),
-        client.entries(account_id, {"currency": currency, "limit": CHART_ENTRIES}),
+        page_at(place.cursor, read),
+        client.balance_history(account_id, {"currency": currency, "from": begin}),
+        client.payments({**failed_ones, "limit": FAILED_ROWS}),
     )
-    entries = recent["entries"]
     # The reads see different moments of a busy account: the headline follows the statement.
-    top = (statement if not place.cursor else recent)["entries"][:1]
+    top = statement["entries"][0] if statement["entries"] and not cursor else None
+    last = history["points"][-1] if history["points"] else None
     return AccountView(
         position=position,
         currencies=currencies,
         currency=currency,
-        balance=(top[0]["balanceAfter"] if top else None) or balance["balance"],
-        postings=(top[0]["accountSeq"] if top else None) or 0,
+        balance=(top and top["balanceAfter"]) or (last or balance)["balance"],
+        postings=(top and top["accountSeq"]) or (last["accountSeq"] if last else 0),
         statement=statement,
-        chart=balance_chart(entries, now_text()),
-        chart_entries=len(entries),
+        cursor=cursor,
+        chart=balance_chart(history["points"], begin, now_text()),
+        history=history,
+        failed=failed["payments"],
     )
+
+
+def _begin_of(span: str) -> str | None:
+    """Return the beginning of a range that ends now, or None for the whole history."""
+    length = SPANS[span][1]
+    return None if length is None else utc_text(datetime.now(UTC) - length)

@@ -1,10 +1,14 @@
 """Operator actions: operator, action, time and reason."""
 
+from collections.abc import Awaitable
+
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.statuses import OPERATOR_ACTIONS, OPERATOR_MAX_CHARS
 from payments_ui.api.client import api_client
+from payments_ui.api.types import OperatorRecordPage
+from payments_ui.web.paging import page_at
 from payments_ui.web.responses import render
 
 ROWS = 50
@@ -19,10 +23,13 @@ async def index() -> ResponseReturnValue:
     if action not in OPERATOR_ACTIONS:
         action = ""
     actor = request.args.get("actor", "").strip()[:OPERATOR_MAX_CHARS]
-    cursor = request.args.get("cursor", "")
-    page = await api_client().actions(
-        {"action": action, "actor": actor, "cursor": cursor, "limit": ROWS}
-    )
+
+    def read(cursor: str) -> Awaitable[OperatorRecordPage]:
+        return api_client().actions(
+            {"action": action, "actor": actor, "cursor": cursor, "limit": ROWS}
+        )
+
+    page, cursor = await page_at(request.args.get("cursor", ""), read)
     return await render(
         "activity.html",
         page=page,

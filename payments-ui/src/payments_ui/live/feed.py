@@ -35,7 +35,7 @@ RING_FRAMES_MAX = 240  # Two minutes at two frames a second: a short interruptio
 RING_BYTES_MAX = 4 << 20  # The bound for large frames.
 ROWS_PER_FRAME_MAX = 100  # More than a page shows: refetching is cheaper.
 BEAT_SECONDS = 10.0  # Lets a page notice a dead connection.
-STALLED_SECONDS_MAX = 30.0  # A page that reads nothing for so long is disconnected.
+STALLED_SECONDS_MAX = 30.0  # A page that reads nothing for this long is disconnected.
 RECONNECT_SECONDS_MAX = 3.0  # Pages are live again within seconds of an outage's end.
 
 Render = Callable[[list[Payment]], Awaitable[str]]
@@ -52,7 +52,7 @@ class Frame:
 
 @dataclass(eq=False, slots=True)
 class Subscriber:
-    """An open page: its position, and since when the last frame waits to be read."""
+    """An open page: its position, and since when it has been writing a frame."""
 
     task: asyncio.Task[object] | None
     position: int
@@ -83,12 +83,12 @@ class LiveFeed:
 
     @property
     def full(self) -> bool:
-        """Whether no further page may subscribe."""
+        """Whether the limit of open pages is reached."""
         return self.closing or len(self.subscribers) >= self.subscribers_max
 
     @property
     def position(self) -> str:
-        """The position from which a page that is rendered now subscribes: `?since=`."""
+        """The stream's current position; a page rendered now subscribes with it as `?since=`."""
         return f"{self._epoch}.{self._number}"
 
     async def run(self) -> None:
@@ -121,7 +121,7 @@ class LiveFeed:
         seconds: float | None = None,
         subject: str | None = None,
     ) -> AsyncGenerator[bytes, None]:
-        """Stream to one page from its position on, for so many seconds at most."""
+        """Stream to one page from its position, for a limited number of seconds."""
         position, known = self._position_of(since)
         ends_at = inf if seconds is None else monotonic() + seconds
         subscriber = Subscriber(asyncio.current_task(), position, session_id, subject, ends_at)
@@ -153,7 +153,7 @@ class LiveFeed:
                 yield encode_event("beat", "{}")
 
     def _position_of(self, since: str | None) -> tuple[int, bool]:
-        """Return the frame after which a page continues, and whether it is known here."""
+        """Return the frame after which a page continues, and whether the ring still has it."""
         epoch, _, number = (since or "").partition(".")
         oldest = self._ring[0].number - 1 if self._ring else self._number
         if epoch == self._epoch and number.isdigit() and oldest <= int(number) <= self._number:
@@ -196,7 +196,7 @@ class LiveFeed:
             self._publish("state", "live" if live else "behind")
 
     async def _read_upstream(self) -> None:
-        """Stay connected to the API's stream, from the last event on."""
+        """Stay connected to the API's stream; resume after the last event received."""
         last_event_id: str | None = None
         pause = 0.25
         while True:

@@ -8,11 +8,11 @@ from quart.typing import ResponseReturnValue
 from payments_ui.live.feed import live_feed
 from payments_ui.sign_in.guard import current_session, sign_in
 
-# A stream of a session ends after so long, and the page reconnects with its cookie: another process
+# A session's stream ends after this time, and the page reconnects with its cookie: another process
 # may have ended the session.
 SESSION_STREAM_SECONDS_MAX = 300.0
 
-PAGES_PER_PERSON_MAX = 100  # One person's pages must not take the places of all.
+PAGES_PER_PERSON_MAX = 100  # One person's pages must not use up the streams of all users.
 
 blueprint = Blueprint("live", __name__)
 

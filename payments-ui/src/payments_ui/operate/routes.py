@@ -1,22 +1,32 @@
 """Operators' pages: the state of the system, and its dead letters."""
 
 import asyncio
-from typing import Any
+from collections.abc import Awaitable
 
 from quart import Blueprint, Response, redirect, request, session
 from quart.typing import ResponseReturnValue
 
-from payments_ui.api.client import ApiProblem, ApiUnavailable, api_client
+from payments_core.domain.statuses import REPLAY_JOBS_MAX
+from payments_ui.api.client import ApiProblem, ApiUnavailable, Params, api_client
+from payments_ui.api.or_none import or_none
+from payments_ui.api.types import Discarded, JobPage, Replayed
 from payments_ui.live.feed import live_feed
-from payments_ui.operate.forms import ConfirmForm
-from payments_ui.operate.view import or_none, shared_attention, shared_overview
+from payments_ui.operate.selection import FILTERS, Selection, job_ids
+from payments_ui.operate.view import (
+    RANGES,
+    dead_letter_groups,
+    shared_attention,
+    shared_overview,
+    throughput_charts,
+    throughput_range,
+)
 from payments_ui.sign_in.guard import operator_name
-from payments_ui.web.forms import api_time, text_of
+from payments_ui.web.confirm_form import ConfirmForm
+from payments_ui.web.paging import page_at
 from payments_ui.web.responses import from_htmx, render
 
 DEAD_LETTER_ROWS = 20
 ACTION_ROWS = 10
-REPLAY_MAX = 1000  # Dead letters of one replay by filter.
 PAST_TENSE = {"replay": "Replayed", "discard": "Discarded"}
 
 blueprint = Blueprint("operate", __name__, url_prefix="/operate")
@@ -27,22 +37,41 @@ async def overview() -> ResponseReturnValue:
     """Show queue, throughput, workers, invariants, dead letters and the audit log."""
     client = api_client()
     position = live_feed().position
-    cursor = request.args.get("cursor", "")
-    glance, dead, actions = await asyncio.gather(
+    shown = {name: request.args.get(name, "") for name in ("range", "group", "cursor")}
+    span = throughput_range(shown["range"])
+    glance, chart, groups, (jobs, shown["cursor"]), actions = await asyncio.gather(
         shared_overview().get(),
-        or_none(client.jobs({"status": "failed", "limit": DEAD_LETTER_ROWS, "cursor": cursor})),
+        throughput_charts().get(span),
+        dead_letter_groups().get(),
+        _jobs_of_group(shown["group"], shown["cursor"]),
         or_none(client.actions({"limit": ACTION_ROWS})),
     )
     return await render(
         "operate.html",
         503 if glance.unavailable else 200,
         glance=glance,
-        dead=dead,
+        chart=chart,
+        span=span,
+        ranges=RANGES,
+        groups=groups,
+        jobs=jobs,
         actions=actions,
-        cursor=cursor,
+        shown={name: value for name, value in shown.items() if value},
         position=position,
         flash=None if from_htmx() else session.pop("flash", None),
     )
+
+
+async def _jobs_of_group(group: str, cursor: str) -> tuple[JobPage | None, str]:
+    """Return a page of the group and its cursor; None without a group or without an answer."""
+    if not group:
+        return None, ""
+
+    def read(cursor: str) -> Awaitable[JobPage]:
+        params: Params = {"errorGroup": group, "limit": DEAD_LETTER_ROWS, "cursor": cursor}
+        return api_client().jobs(params)
+
+    return await or_none(page_at(cursor, read)) or (None, cursor)
 
 
 @blueprint.get("/attention")
@@ -77,60 +106,80 @@ async def act(job_id: str, action: str) -> ResponseReturnValue:
     return await render("confirm_job.html", status, job=job, action=action, form=form)
 
 
-@blueprint.get("/replay")
-async def ask_which() -> ResponseReturnValue:
-    """Ask which dead letters to replay together."""
-    return await _replay_page(_empty_form(), {})
-
-
-@blueprint.post("/replay")
-async def replay_by_filter() -> ResponseReturnValue:
-    """Count the dead letters that match the filter; once confirmed, replay them."""
-    fields = await request.form
-    chosen = {name: text_of(fields, name) for name in ("error", "account", "start", "end")}
-    form = ConfirmForm.read(fields, operator_name(), reason_required=False)
-    if form.errors:
-        return await _replay_page(form, chosen, 422)
-    confirmed = fields.get("confirmed") == "yes"
-    body = _replay_body(form, chosen) | {"dryRun": not confirmed}
+@blueprint.get("/<any(replay, discard):action>")
+async def ask_several(action: str) -> ResponseReturnValue:
+    """Ask which dead letters, or count the selected ones and ask for confirmation."""
+    selection = Selection.read(request.args)
+    form = _empty_form()
+    if selection.empty:
+        return await _several_page(action, form, selection)
+    # A replay's dry run serves both actions: both select the same jobs.
+    dry_run = selection.as_body() | {"dryRun": True}
     try:
-        count = await api_client().replay_jobs(body | {"dryRun": not confirmed}, operator_name())
+        found = await api_client().settle_dead_letters("replay", dry_run)
     except (ApiProblem, ApiUnavailable) as error:
-        return await _replay_page(form, chosen, form.take_error(error))
-    if confirmed:
-        number = count["replayed"]
-        return _done(form.actor, f"Replayed {number} dead letter{'' if number == 1 else 's'}.")
-    return await _replay_page(form, chosen, matched=count["matched"])
+        return await _several_page(action, form, selection, form.take_error(error))
+    return await _several_page(action, form, selection, found=found)
 
 
-def _replay_body(form: ConfirmForm, chosen: dict[str, str]) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        **form.as_body(),
-        "errorContains": chosen["error"],
-        "accountId": chosen["account"],
-        "limit": REPLAY_MAX,
-        "createdFrom": api_time(chosen["start"]),
-        "createdTo": api_time(chosen["end"]),
+@blueprint.post("/<any(replay, discard):action>")
+async def act_on_several(action: str) -> ResponseReturnValue:
+    """Replay or discard the dead letters that were counted."""
+    fields = await request.form
+    jobs = job_ids(fields.get("jobs", ""))
+    selection = Selection(jobs, dict.fromkeys(FILTERS, ""))
+    form = ConfirmForm.read(fields, operator_name(), reason_required=action == "discard")
+    if not jobs:
+        return await _several_page(action, form, selection, 422)
+    status = 422
+    if not form.errors:
+        body = selection.as_body() | form.as_body()
+        try:
+            found = await api_client().settle_dead_letters(action, body, operator_name())
+        except (ApiProblem, ApiUnavailable) as error:
+            status = form.take_error(error)
+        else:
+            return _done(form.actor, _outcome(action, found))
+    counted: Replayed = {
+        "matched": len(jobs),
+        "skipped": 0,
+        "jobIds": list(jobs),
+        "replayed": 0,
     }
-    return {name: value for name, value in body.items() if value}
+    return await _several_page(action, form, selection, status, counted)
+
+
+def _outcome(action: str, found: Replayed | Discarded) -> str:
+    """Return the message: what was done, and how many jobs another operator decided first."""
+    number, skipped = found["matched"], found["skipped"]
+    text = f"{PAST_TENSE[action]} {number:,} dead letter{'' if number == 1 else 's'}."
+    if skipped:
+        was = "was no longer a dead letter" if skipped == 1 else "were no longer dead letters"
+        text += f" {skipped:,} {was}."
+    return text
+
+
+async def _several_page(
+    action: str,
+    form: ConfirmForm,
+    selection: Selection,
+    status: int = 200,
+    found: Replayed | Discarded | None = None,
+) -> Response:
+    return await render(
+        "confirm_several.html",
+        status,
+        action=action,
+        form=form,
+        chosen=selection.filters,
+        found=found,
+        jobs_max=REPLAY_JOBS_MAX,
+    )
 
 
 def _empty_form() -> ConfirmForm:
     """Return a form with the operator's name: signed in, or last used in this browser."""
     return ConfirmForm(actor=operator_name() or session.get("actor", ""))
-
-
-async def _replay_page(
-    form: ConfirmForm, chosen: dict[str, str], status: int = 200, matched: int | None = None
-) -> Response:
-    return await render(
-        "confirm_replay.html",
-        status,
-        form=form,
-        chosen=chosen,
-        matched=matched,
-        replay_max=REPLAY_MAX,
-    )
 
 
 def _done(actor: str, message: str) -> ResponseReturnValue:

@@ -1,18 +1,32 @@
 """The operators' overview; each part may fail alone."""
 
 import asyncio
-from collections.abc import Awaitable
 from dataclasses import dataclass
-from typing import TypeVar
 
-from payments_ui.api.client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
-from payments_ui.api.shared_read import SharedRead
-from payments_ui.api.types import Audit, QueueStats, Worker
+from payments_ui.api.client import ApiClient
+from payments_ui.api.or_none import or_none
+from payments_ui.api.shared_read import SharedRead, SharedReads
+from payments_ui.api.types import Audit, DeadLetterGroups, QueueStats, Seal, Worker
 from payments_ui.per_app import PerApp
 from payments_ui.web.charts import BarChart, throughput_chart
 
-THROUGHPUT_MINUTES = 15
-T = TypeVar("T")
+
+@dataclass(frozen=True)
+class Range:
+    """A time range of the throughput chart, with the length of its bars."""
+
+    minutes: int
+    bucket_seconds: int
+    title: str
+    bar: str
+
+
+RANGES = (
+    Range(15, 10, "15 min", "10 s"),
+    Range(60, 60, "1 h", "minute"),
+    Range(360, 300, "6 h", "5 minutes"),
+    Range(1440, 900, "24 h", "15 minutes"),
+)
 
 
 @dataclass(frozen=True)
@@ -23,15 +37,16 @@ class Overview:
     chart: BarChart | None
     workers: list[Worker] | None
     audit: Audit | None
+    seal: Seal | None = None
 
     @property
     def alive(self) -> list[Worker]:
-        """The workers that reported lately; empty too if the API did not answer."""
+        """The workers with a recent heartbeat; also empty if the API did not answer."""
         return [worker for worker in self.workers or () if worker["alive"]]
 
     @property
     def gone(self) -> list[Worker]:
-        """The workers that reported within the last day, but not lately."""
+        """The workers with a heartbeat within the last day, but no recent one."""
         return [worker for worker in self.workers or () if not worker["alive"]]
 
     @property
@@ -41,30 +56,33 @@ class Overview:
 
 
 shared_overview = PerApp[SharedRead[Overview]]("overview")
-# The queue and the workers alone: every open page asks for these.
+# Only the queue and the workers: every open page reads these.
 shared_attention = PerApp[SharedRead[Overview]]("attention")
+throughput_charts = PerApp[SharedReads[Range, BarChart | None]]("throughput_charts")
+dead_letter_groups = PerApp[SharedRead[DeadLetterGroups | None]]("dead_letter_groups")
 
 
-async def or_none(answer: Awaitable[T]) -> T | None:
-    """Return the answer, or None if the API gave none. Raises KeyNotAccepted."""
-    try:
-        return await answer
-    except KeyNotAccepted:
-        raise
-    except (ApiProblem, ApiUnavailable):
-        return None
+def throughput_range(minutes: str) -> Range:
+    """Return the range with that number of minutes, or the shortest range."""
+    return next((each for each in RANGES if str(each.minutes) == minutes), RANGES[0])
 
 
 async def read_overview(client: ApiClient) -> Overview:
     """Read all parts at once."""
-    queue, throughput, workers, audit = await asyncio.gather(
+    queue, chart, workers, audit, seal = await asyncio.gather(
         or_none(client.queue_stats()),
-        or_none(client.throughput(THROUGHPUT_MINUTES)),
+        read_throughput(client, RANGES[0]),
         or_none(client.workers()),
         or_none(client.audit()),
+        or_none(client.seal()),
     )
-    chart = throughput_chart(throughput) if throughput else None
-    return Overview(queue, chart, workers, audit)
+    return Overview(queue, chart, workers, audit, seal)
+
+
+async def read_throughput(client: ApiClient, span: Range) -> BarChart | None:
+    """Read the throughput over the range."""
+    answer = await or_none(client.throughput(span.minutes, span.bucket_seconds))
+    return throughput_chart(answer) if answer else None
 
 
 async def read_attention(client: ApiClient) -> Overview:

@@ -9,13 +9,13 @@ _GROUPS = re.compile(r"[0-9]{1,3}([.,' ])[0-9]{2,3}(?:\1[0-9]{2,3})*")  # 2: Ind
 
 
 class AmbiguousAmount(ValueError):
-    """The text says what the amount could mean and how to type it."""
+    """The amount has two meanings; the message gives both, and how to type each."""
 
 
 def plain_amount(text: str, currency: str) -> str:
     """Return "1,234.56", "1.234,56" or "1 234,56" as "1234.56", which the API takes.
 
-    Text that is no amount is returned unchanged: the API says what is wrong with it. Raises
+    Text that is not an amount is returned unchanged: the API reports what is wrong with it. Raises
     AmbiguousAmount for "1.000" and "1,000", which are a thousand or one.
     """
     typed = text.replace("\N{MINUS SIGN}", "-").replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
@@ -38,7 +38,7 @@ def _split(digits: str, currency: str) -> tuple[str, str]:
     separators = re.sub(r"[0-9]", "", digits)
     last = separators[-1:]
     if last not in (".", ",") or separators.count(last) > 1:
-        return digits, ""  # Blanks and apostrophes only group, and so does a repeated separator.
+        return digits, ""  # Blanks, apostrophes and a repeated separator can only group digits.
     whole, _, decimals = digits.partition(last)
     may_group = separators == last and len(decimals) == 3 and len(whole) <= 3 and whole != "0"
     if may_group and not (last == "." and _decimals(currency) == 3):

@@ -1,4 +1,4 @@
-"""The payment form and the list's filters.
+"""The payment form.
 
 payments-api validates payments; the form only requires its fields and reads the amount.
 """
@@ -9,9 +9,8 @@ from typing import Any, Self
 from uuid import UUID, uuid4
 
 from payments_core.domain.payments import DEFAULT_SOURCE
-from payments_core.domain.statuses import COMPLETED, FAILED, OPEN_STATUSES
 from payments_ui.payments.amounts import AmbiguousAmount, plain_amount
-from payments_ui.web.forms import api_time, as_sentence, text_of, utc_minute
+from payments_ui.web.forms import as_sentence, text_of
 
 FIELD_NAMES = {
     "accountId": "Account",
@@ -22,8 +21,6 @@ FIELD_NAMES = {
     "metadata": "Metadata",
     "source": "Source",
 }
-# The kinds that badges and the filter show: a completed payment with a discrepancy is its own.
-OUTCOMES = (*OPEN_STATUSES, COMPLETED, "discrepancy", FAILED)
 
 
 @dataclass
@@ -109,58 +106,6 @@ def metadata_of(text: str) -> dict[str, str]:
             raise ValueError(f"must not have “{key.strip()[:40]}” twice")
         metadata[key.strip()] = value.strip()
     return metadata
-
-
-@dataclass(frozen=True)
-class Filters:
-    """Filters of the list of payments; an empty one does not apply."""
-
-    account: str = ""
-    status: str = ""
-    currency: str = ""
-    start: str = ""  # Inclusive, UTC: "2026-11-22T20:00".
-    end: str = ""  # Exclusive.
-
-    @classmethod
-    def read(cls, args: Mapping[str, str]) -> Self:
-        """Read the filters of a URL; an unknown status is ignored."""
-        status = text_of(args, "status")
-        return cls(
-            account=text_of(args, "account"),
-            status=status if status in OUTCOMES else "",
-            currency=text_of(args, "currency").upper(),
-            start=utc_minute(text_of(args, "start")),
-            end=utc_minute(text_of(args, "end")),
-        )
-
-    def __bool__(self) -> bool:
-        """Whether any filter applies."""
-        return any((self.account, self.status, self.currency, self.start, self.end))
-
-    def api_params(self) -> dict[str, str]:
-        """Return the parameters of GET /payments."""
-        params = {
-            "accountId": self.account,
-            "currency": self.currency,
-            "createdFrom": api_time(self.start),
-            "createdTo": api_time(self.end),
-        }
-        if self.status == "discrepancy":
-            params["discrepancy"] = "true"
-        else:
-            params["status"] = self.status
-        return {name: value for name, value in params.items() if value}
-
-    def query(self, **more: str) -> dict[str, str]:
-        """Return the parameters of this page's URL, with more ones."""
-        parameters = {
-            "account": self.account,
-            "status": self.status,
-            "currency": self.currency,
-            "start": self.start,
-            "end": self.end,
-        }
-        return {name: value for name, value in (parameters | more).items() if value}
 
 
 def is_uuid(text: str) -> bool:

@@ -1,19 +1,36 @@
 """Payments: pay, list, show, search."""
 
+import asyncio
+from contextlib import suppress
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 
-from payments_ui.api.client import ApiProblem, ApiUnavailable, api_client
-from payments_ui.api.types import PaymentPage
+from payments_core.domain.statuses import COMPLETED
+from payments_ui.api.client import ApiProblem, ApiUnavailable, Params, api_client
+from payments_ui.api.types import (
+    LedgerEntry,
+    PaymentDetail,
+    PaymentPage,
+    PaymentTotals,
+    Reversal,
+)
 from payments_ui.live.feed import live_feed
-from payments_ui.payments.forms import Filters, PayForm
+from payments_ui.payments.amounts import AmbiguousAmount
+from payments_ui.payments.filters import Filters
+from payments_ui.payments.forms import PayForm
+from payments_ui.payments.payments_csv import payment_lines
+from payments_ui.payments.reversing import REVERSALS_SHOWN, left_of
 from payments_ui.payments.search import find
 from payments_ui.payments.view import newest_payments, timeline
 from payments_ui.sign_in.guard import may_operate, operator_name
 from payments_ui.web.csrf import CsrfFailed
+from payments_ui.web.csv_download import csv_response
 from payments_ui.web.formatting import trace_id
+from payments_ui.web.paging import page_at
 from payments_ui.web.responses import from_htmx, render
 
 PAGE_ROWS = 25
@@ -29,7 +46,7 @@ async def index() -> ResponseReturnValue:
 
 @blueprint.get("/payments")
 async def old_index() -> ResponseReturnValue:
-    """Redirect a reload after a payment without scripts."""
+    """Redirect GET /payments, the address of a form that was posted without scripts."""
     return redirect("/", 303)
 
 
@@ -56,7 +73,7 @@ async def pay() -> ResponseReturnValue:
 async def _rejected(form: PayForm, problem: ApiProblem) -> Response:
     """Show the API's errors beside their fields, or above the form."""
     if problem.code == "idempotency_key_reused":
-        # This form's key has already created a payment: the changed form is a second one.
+        # This form's key has already created a payment, so the changed form is a second payment.
         return await _form_with_input(form.again(), 422, reused=True)
     placed = form.take_errors(problem.fields)
     return await _form_with_input(form, problem.status, refusal=None if placed else problem.detail)
@@ -79,14 +96,16 @@ async def _index(form: PayForm, status: int = 200, **notices: Any) -> Response:
     filters = Filters.read(request.args)
     cursor = request.args.get("cursor", "")
     page: PaymentPage | None = None
+    totals: PaymentTotals | None = None
     trouble: ApiUnavailable | ApiProblem | None = None
     position, newest = live_feed().position, ""
     try:
         if cursor:
             newest = await _newest_id()
-        if filters or cursor:
-            page = await api_client().payments(
-                filters.api_params() | {"cursor": cursor, "limit": str(PAGE_ROWS)}
+        if filters or filters.order or cursor:
+            # Without a cursor, the list is live.
+            (page, cursor), totals = await asyncio.gather(
+                page_at(cursor, partial(_page, filters)), _totals(filters)
             )
         else:
             position, page = await newest_payments().get()
@@ -101,12 +120,38 @@ async def _index(form: PayForm, status: int = 200, **notices: Any) -> Response:
         filters=filters,
         cursor=cursor,
         page=page,
+        totals=totals,
         newest=newest,
         trouble=trouble,
         position=position,
         page_rows=PAGE_ROWS,
         **notices,
     )
+
+
+async def _page(filters: Filters, cursor: str) -> PaymentPage:
+    try:
+        params: Params = {**filters.api_params(), "cursor": cursor, "limit": PAGE_ROWS}
+    except AmbiguousAmount as error:
+        detail = f"The amount “{filters.amount}” {error}."
+        raise ApiProblem(422, "ambiguous_amount", "Ambiguous amount", detail) from None
+    return await api_client().payments(params)
+
+
+async def _totals(filters: Filters) -> PaymentTotals | None:
+    """Return the totals of a filtered list; None without a filter or an answer."""
+    try:
+        return await api_client().payment_totals(filters.api_filters()) if filters else None
+    except (ApiUnavailable, ApiProblem, AmbiguousAmount):
+        return None  # The list itself shows the error.
+
+
+@blueprint.get("/payments.csv")
+async def payments_csv() -> ResponseReturnValue:
+    """Stream the filtered list as CSV."""
+    filters = Filters.read(request.args)
+    await _page(filters, "")  # A filter that the API rejects leads to an error page, not to a file.
+    return csv_response(payment_lines(api_client(), filters), "payments.csv")
 
 
 async def _newest_id() -> str:
@@ -120,22 +165,36 @@ async def show(payment_id: str) -> ResponseReturnValue:
     """Show a payment with its timeline and ledger entries."""
     position = live_feed().position
     payment = await api_client().payment(payment_id)
+    reversals: list[Reversal] = []
+    if payment["status"] == COMPLETED:
+        with suppress(ApiProblem):  # In a rollout, an older API knows no reversals.
+            page = await api_client().reversals(payment_id, {"limit": REVERSALS_SHOWN})
+            reversals = page["reversals"]
     if payment["job"] and not may_operate():
         payment["job"] |= {"lockedBy": None, "lastError": None}
     trace = trace_id(payment["traceparent"])
     return await render(
         "payment.html",
         payment=payment,
-        steps=timeline(payment),
+        steps=timeline(payment, reversals),
+        entries=_entries(payment, reversals),
+        left=left_of(payment, reversals),
         made=request.args.get("made", ""),
+        reversing=request.args.get("reversed", ""),
         trace=trace,
         position=position,
     )
 
 
+def _entries(payment: PaymentDetail, reversals: list[Reversal]) -> list[LedgerEntry]:
+    """Return the entries of a payment, then those of its reversals, oldest first."""
+    of_reversals = (each["ledgerEntries"] or [] for each in reversed(reversals))
+    return [*(payment["ledgerEntries"] or []), *chain.from_iterable(of_reversals)]
+
+
 @blueprint.get("/search")
 async def search() -> ResponseReturnValue:
-    """Show the payments and accounts that the text names; go to the only payment at once."""
+    """Show the payments and accounts that match the text; redirect to a single result."""
     text = request.args.get("q", "").strip()
     if not text:
         return redirect("/", 303)

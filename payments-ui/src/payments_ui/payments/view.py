@@ -1,10 +1,11 @@
 """The timeline of a payment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from payments_core.domain.statuses import PENDING, SETTLED_STATUSES
+from payments_core.domain.statuses import COMPLETED, FAILED, PENDING, SETTLED_STATUSES
 from payments_ui.api.shared_read import SharedRead
-from payments_ui.api.types import JobOfPayment, PaymentDetail, PaymentPage
+from payments_ui.api.types import JobOfPayment, PaymentDetail, PaymentPage, Reversal
 from payments_ui.per_app import PerApp
 from payments_ui.web.formatting import elapsed, money, status_text
 
@@ -23,8 +24,8 @@ class Step:
     error: str = ""
 
 
-def timeline(payment: PaymentDetail) -> list[Step]:
-    """Return the steps of a payment; the last one may be still to come."""
+def timeline(payment: PaymentDetail, reversals: Sequence[Reversal] = ()) -> list[Step]:
+    """Return the steps of a payment and its reversals; the last one may lie ahead."""
     steps = [
         Step("done", "Created", payment["createdAt"], "Stored with its job in one transaction.")
     ]
@@ -38,6 +39,22 @@ def timeline(payment: PaymentDetail) -> list[Step]:
     steps += _reconciled(payment)
     if is_open and not (job and job["status"] == "failed"):
         steps.append(Step("waiting", "Reconciled", None, "Not yet."))
+    for reversal in reversed(reversals):
+        steps += _reversed(reversal)
+    return steps
+
+
+def _reversed(reversal: Reversal) -> list[Step]:
+    """Return the steps of a reversal."""
+    sum_ = f"{money(reversal['amount'])} {reversal['currency']}"
+    steps = [Step("done", f"Reversal of {sum_} created", reversal["createdAt"], reversal["reason"])]
+    if reversal["status"] == COMPLETED:
+        steps.append(Step("done", f"Reversed: {sum_}", reversal["settledAt"]))
+    elif reversal["status"] == FAILED:
+        notes = reversal["notes"] or ""
+        steps.append(Step("failed", "Reversal failed", reversal["settledAt"], notes))
+    else:
+        steps.append(Step("waiting", "Reversing…", None, "A worker will post it."))
     return steps
 
 

@@ -19,7 +19,7 @@ from payments_ui.sign_in.settings import SignInSettings
 from payments_ui.sign_in.throttle import Throttle
 from payments_ui.web.cookies import cookie_name
 
-BACKGROUND = "Payments-Background"  # Header of a request that no click caused.
+BACKGROUND = "Payments-Background"  # Header of a request that a script sent without a click.
 SESSION_COOKIE = "payments_ui_session"
 
 
@@ -54,7 +54,7 @@ class SignIn:
         *,
         on_sign_out: Callable[[str], None],
     ) -> "SignIn":
-        """Create them from the settings."""
+        """Create the objects from the settings."""
         method = settings.sign_in
         return cls(
             settings,
@@ -123,7 +123,7 @@ async def admit() -> None:
 
 
 def current_page() -> str:
-    """Return the page that the browser shows or requests, to return to after sign-in."""
+    """Return the page that the browser shows or requests; sign-in returns to it."""
     if request.headers.get("HX-Request") == "true":
         url = request.headers.get("HX-Current-URL", "")
         _, _, path = url.partition("://")

@@ -1,4 +1,4 @@
-"""The page to return to after sign-in: one of this site, or the home page."""
+"""The page to return to after sign-in: a page of this site, or the home page."""
 
 from urllib.parse import quote, urlsplit
 
@@ -10,7 +10,7 @@ _NOT_PAGES = ("/sign-in", "/sign-out", "/signed-out", "/live", "/static/")
 def next_page(text: str | None) -> str:
     """Return the path and query if they certainly belong to this site, else the home page.
 
-    Browsers take `//host`, `/\\\\host` and paths with tabs or line ends for other sites.
+    Browsers treat `//host`, `/\\\\host` and paths with tabs or line ends as other sites.
     """
     if not text or len(text) > CHARS_MAX or not text.startswith("/"):
         return HOME

@@ -1,7 +1,7 @@
 """Sign-in by an OpenID Connect provider: the authorization code flow with PKCE, by Authlib.
 
-Authlib implements the protocol and checks the ID token. This module decides what Authlib leaves to
-its users: the provider, the signature algorithms, the endpoints, the timeouts and the errors.
+Authlib implements the protocol and checks the ID token. This module decides the points that Authlib
+leaves open: the provider, the signature algorithms, the endpoints, the timeouts and the errors.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class ProviderRefused(Exception):
 
 
 class IdTokenInvalid(Exception):
-    """The ID token or its sender does not hold; the text says why."""
+    """The ID token or its sender is invalid; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Begun:
 
 
 class _Client(AsyncOAuth2Mixin, AsyncOpenIDMixin, BaseApp):  # type: ignore[misc]  # Has no types.
-    """Authlib's client of one provider, using checked metadata alone."""
+    """Authlib's client of one provider, restricted to metadata that has been checked."""
 
     client_cls = AsyncOAuth2Client
 
@@ -73,7 +73,7 @@ class _Client(AsyncOAuth2Mixin, AsyncOpenIDMixin, BaseApp):  # type: ignore[misc
         self._metadata: dict[str, Any] = {}
 
     async def load_server_metadata(self) -> dict[str, Any]:
-        """Return the provider's metadata, of which only checked fields are used."""
+        """Fetch the provider's metadata, and return its checked fields."""
         if self._metadata:
             return self._metadata
         issuer = self._settings.oidc_issuer or ""
@@ -95,7 +95,7 @@ class _Client(AsyncOAuth2Mixin, AsyncOpenIDMixin, BaseApp):  # type: ignore[misc
         metadata = {
             "issuer": issuer,
             **{name: published[name] for name in ENDPOINTS if published.get(name)},
-            # With none in common, ours: an empty list would mean Authlib's default.
+            # Without a common algorithm, use ours: an empty list would mean Authlib's default.
             "id_token_signing_alg_values_supported": [a for a in accepted if a in offered]
             or accepted,
             "names_itself": bool(published.get("authorization_response_iss_parameter_supported")),
@@ -126,7 +126,7 @@ class Provider:
 
     @asynccontextmanager
     async def _requests(self) -> AsyncIterator[_Client]:
-        """Give the client for one step, within the timeout, and translate its errors."""
+        """Yield a client for one step, bounded by the timeout; translate its errors."""
         if self._client is None or monotonic() - self._made_at > FRESH_SECONDS:
             self._client, self._made_at = _Client(self._settings), monotonic()
         try:
@@ -176,7 +176,7 @@ class Provider:
             try:
                 claims = await self._verified(client, token, nonce)
             except BadSignatureError:
-                # The provider may have replaced its keys under the same id, or give none.
+                # The provider may have replaced its keys under the same id, or publish none.
                 await client.fetch_jwk_set(force=True)
                 claims = await self._verified(client, token, nonce)
         async with self._requests() as client:
@@ -200,7 +200,7 @@ class Provider:
     async def _with_user_info(
         self, client: _Client, token: Mapping[str, Any], claims: Mapping[str, Any]
     ) -> Mapping[str, Any]:
-        """Return the claims, with those of the userinfo endpoint if the role is missing."""
+        """Return the claims; add those of the userinfo endpoint if the role is missing."""
         metadata = await client.load_server_metadata()
         if claim_values(claims, self._settings.oidc_role_claim) or (
             "userinfo_endpoint" not in metadata
@@ -212,7 +212,7 @@ class Provider:
         return {**more, **claims}
 
     async def sign_out_url(self, id_token: str | None, back_to: str) -> str | None:
-        """Return where the provider ends its own session; None if it has no such endpoint.
+        """Return the URL that ends the provider's own session; None without such an endpoint.
 
         Raises ProviderUnavailable.
         """

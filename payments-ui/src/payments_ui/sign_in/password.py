@@ -10,12 +10,12 @@ from argon2.exceptions import InvalidHashError, VerificationError
 
 from payments_ui.sign_in.settings import SignInSettings
 
-PASSWORD_CHARS_MAX = 1000  # Longer ones are refused without hashing.
+PASSWORD_CHARS_MAX = 1000  # Longer passwords are rejected without hashing.
 CHOSEN_MIN_CHARS = 12  # Of a password that a person chose; NIST SP 800-63B requires 8.
 
 
 class PasswordCheck:
-    """Checks name and password in constant time, whichever is wrong."""
+    """Checks name and password in the same time whether the name or the password is wrong."""
 
     def __init__(self, settings: SignInSettings) -> None:
         """Keep the hash; an unhashed password is hashed now and not kept."""
@@ -27,7 +27,7 @@ class PasswordCheck:
             assert settings.password is not None
             self._hash = hasher.hash(settings.password.get_secret_value())
         self._hasher = hasher
-        # One at a time: each takes 64 MiB, most of the memory that the process may use.
+        # One at a time: each hash uses 64 MiB, most of the process's memory limit.
         self._turn = asyncio.Semaphore(1)
 
     async def is_right(self, user: str, password: str) -> bool:

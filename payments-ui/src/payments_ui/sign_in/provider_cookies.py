@@ -13,7 +13,7 @@ TRANSACTION_SECONDS = 600  # Longest time at the provider.
 TRANSACTIONS_MAX = 4  # Concurrent sign-ins of one browser.
 ID_TOKEN_COOKIE = "payments_ui_id_token"  # noqa: S105 - a name  # nosec B105
 ID_TOKEN_PATH = "/sign-out"  # noqa: S105 - a path  # nosec B105
-COOKIE_CHARS_MAX = 3800  # Browsers accept 4,096 with name and attributes.
+COOKIE_CHARS_MAX = 3800  # Browsers accept 4,096 bytes, name and attributes included.
 
 Transactions = dict[str, list[str | float]]  # By state: nonce, code verifier, page, end.
 
@@ -78,7 +78,7 @@ def delete_id_token(response: Response, auth: SignIn) -> None:
 
 
 def _transaction_cookie(auth: SignIn) -> str:
-    # Another host of the domain must not be able to set it: it would choose who signs in.
+    # Another host of the domain must not be able to set it, and so sign the user in as another.
     return cookie_name(TRANSACTION_COOKIE, https=auth.https)
 
 

@@ -44,7 +44,7 @@ def _address() -> str:
 
 
 def _failed(why: str, **more: object) -> None:
-    """Log and count a failure, without input: people type passwords into wrong fields."""
+    """Log and count a failure, but not the input: people type passwords into wrong fields."""
     method = sign_in().settings.sign_in
     SIGN_INS.labels(method, why).inc()
     log.warning("sign_in_failed", extra={"way": method, "why": why, "address": _address(), **more})
@@ -65,7 +65,7 @@ def _signed_in(person: Person, page: str) -> Response:
             "address": _address(),
         },
     )
-    session.clear()  # Forms of the time before sign-in no longer hold.
+    session.clear()  # Forms drawn before sign-in become invalid.
     response = see_other(next_page(page))
     set_session(response, new_session)
     return response
@@ -249,11 +249,11 @@ async def sign_out() -> ResponseReturnValue:
     if provider_url is None:
         response = see_other("/signed-out")
     else:
-        # No redirect: form-action forbids that a form leads to another site.
+        # Not a redirect: the policy's form-action forbids a form to lead to another site.
         response = await render("signing_out.html", provider_url=provider_url)
     clear_session(response)
     delete_id_token(response, auth)
-    # Pages in the browser's cache go too.
+    # Also removes pages from the browser's cache.
     response.headers["Clear-Site-Data"] = '"cache"'
     return response
 
@@ -271,7 +271,7 @@ async def _provider_sign_out_url(auth: SignIn) -> str | None:
 
 @blueprint.get("/signed-out")
 async def signed_out() -> ResponseReturnValue:
-    """Confirm the sign-out; other windows of the browser notice it."""
+    """Confirm the sign-out; the browser's other windows sign out as well."""
     if not sign_in().on:
         return see_other(HOME)
     return await render("signed_out.html")

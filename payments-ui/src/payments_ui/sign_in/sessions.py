@@ -1,7 +1,7 @@
 """Sessions of people who signed in: one encrypted cookie each.
 
-The server keeps no state, so a replica with the same secret key reads what another wrote. What that
-means for revoking a session: docs/decisions/0020-page-sessions.md.
+The server keeps no state, so a replica reads the cookies of every replica with the same secret key.
+Consequences for revoking a session: docs/decisions/0020-page-sessions.md.
 """
 
 import base64
@@ -63,7 +63,7 @@ class Session:
 
     @classmethod
     def begin(cls, person: Person) -> Self:
-        """Begin a new session; nothing of an earlier one is kept."""
+        """Begin a new session, which shares nothing with an earlier one."""
         now = int(time())
         return cls(secrets.token_urlsafe(12), person, now, now)
 
@@ -72,7 +72,7 @@ class Sessions:
     """Writes and reads sessions, and computes their end."""
 
     def __init__(self, settings: SignInSettings, secret: str) -> None:
-        """Derive the key from the credentials too: another password ends every session."""
+        """Derive the key from the credentials too, so that a new password ends every session."""
         credentials = [settings.sign_in, settings.oidc_issuer, settings.oidc_client_id]
         credentials += [settings.password_user]
         for password in (settings.password_hash, settings.password):

@@ -12,19 +12,19 @@ from payments_core.config import is_loopback
 from payments_core.http.client_address import ForwardedHeader, networks_of
 from payments_core.http.hosts import HostNames
 
-PASSWORD_MIN_CHARS = 16  # Of an unhashed one: generated, and kept in a secret store.
+PASSWORD_MIN_CHARS = 16  # For an unhashed password, which is generated and kept in a secret store.
 # The weakest Argon2id that OWASP's Password Storage Cheat Sheet accepts: 7 MiB with 5 passes, or
 # more memory with fewer passes.
 HASH_MEMORY_KIB_MIN = 7_168
 HASH_COST_MIN = HASH_MEMORY_KIB_MIN * 5  # Memory times passes.
-# Asymmetric ones only: a signature made with our own client secret proves nothing.
+# Asymmetric algorithms only: a signature made with our own client secret proves nothing.
 ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}) | frozenset(
     {"ES256", "ES384", "ES512", "Ed25519", "EdDSA"}
 )
 
 
 def words(text: str) -> tuple[str, ...]:
-    """Return the values of a comma-separated list, without empty ones."""
+    """Return the non-empty values of a comma-separated list."""
     return tuple(word for each in text.split(",") if (word := each.strip()))
 
 
@@ -34,7 +34,7 @@ def _networks(value: str) -> str:
 
 
 def _origin(value: str | None) -> str | None:
-    """Return scheme and host; the page has no path of its own."""
+    """Return scheme and host. Raises ValueError for a URL with a path."""
     if not value:
         return None
     parts = urlsplit(value)

@@ -51,6 +51,7 @@ function point(plot, event) {
     dateStyle: "medium",
     timeStyle: "medium",
     hour12: false,
+    timeZone: document.documentElement.dataset.zone === "utc" ? "UTC" : undefined,
   }).format(new Date(shown.dataset.at));
   tip.append(text, when);
   const room = box.width - tip.offsetWidth;

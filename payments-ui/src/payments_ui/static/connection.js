@@ -1,10 +1,10 @@
-// Shows whether the page is up to date, and fetches fresh content when it may not be.
+// Shows whether the page is up to date, and refetches its content when it may be out of date.
 //
-// live          listening, and payments-api's stream is connected behind it
-// behind        listening, but payments-api does not answer
+// live          connected, and the page's server is connected to payments-api's stream
+// behind        connected, but payments-api does not answer
 // reconnecting  this page has lost its own connection
 const SILENCE_MS_MAX = 25_000; // The server sends a beat every 10 s.
-const RETRY_MS = [1000, 4000]; // At random between these, so that pages do not reconnect in step.
+const RETRY_MS = [1000, 4000]; // A random time between these, so that pages do not reconnect in step.
 const SETTLE_MS = 1500; // A shorter interruption shows no banner.
 const TEXT = {
   live: "Live",
@@ -33,7 +33,7 @@ function setState(state) {
   if (state === "live") {
     behindSince = null;
     banner.hidden = true;
-    // Fetch missed changes; the first connection of a new page has missed none.
+    // Fetch missed changes; a new page's first connection cannot have missed any.
     if (was === "behind" || was === "reconnecting") refetch();
   } else if (state !== "connecting") {
     behindSince ??= new Date();
@@ -81,7 +81,7 @@ if (source) {
     if (event.detail.connection.attempt > 0 && !document.hidden) setState("reconnecting");
   });
   source.addEventListener("htmx:sse:error", () => setState("reconnecting"));
-  // The first request may fail too; the extension only repeats later ones.
+  // The extension repeats later requests only, and the first one may fail too.
   source.addEventListener("htmx:error", retry);
   source.addEventListener("htmx:response:error", (event) => {
     // The session has ended: reloading leads to the sign-in page.
@@ -93,7 +93,7 @@ if (source) {
 
   setInterval(() => {
     showBanner();
-    // A connection that died silently reports nothing: end it, and the extension reconnects.
+    // A connection may die without an event: close it, and the extension reconnects.
     if (connection?.reader && !document.hidden && Date.now() - heardAt > SILENCE_MS_MAX) {
       heardAt = Date.now();
       connection.reader.cancel();
@@ -101,7 +101,17 @@ if (source) {
   }, 500);
 }
 
-// Parts that follow the clock, or that the API could not fill, refetch on their own.
+// An error page reloads once its address answers again, and does not interrupt a reader before.
+if (document.querySelector("[data-retry]")) {
+  setInterval(async () => {
+    const answer = await fetch(location.href, { headers: { "Payments-Background": "1" } }).catch(
+      () => null,
+    );
+    if (answer && answer.status < 500) location.reload();
+  }, 5000);
+}
+
+// Parts that depend on the time, or that the API could not fill, refetch periodically.
 setInterval(() => {
   if (root.dataset.connection === "live" && document.querySelector("[data-incomplete]")) refetch();
   if (

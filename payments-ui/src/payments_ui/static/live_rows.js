@@ -1,8 +1,8 @@
 // Applies changed payments to the page: rows of the list, badges, details.
 const RECENT_MAX = 400; // Outcomes kept for fragments that were read just before them.
-const COUNTED_MAX = 5000; // Held rows; bounds a list that the pointer rests on overnight.
-const ROWS_MAX = 100; // Of a list that has grown while it was open; then it is fetched again.
-const REFETCH_MS = 700; // A busy account's page is fetched at most this often.
+const COUNTED_MAX = 5000; // Held rows: the bound for a list on which the pointer rests overnight.
+const ROWS_MAX = 100; // Rows of a list that grows while it is open; beyond this, the list is refetched.
+const REFETCH_MS = 700; // A busy account's page is refetched at most this often.
 
 const source = document.getElementById("live");
 const recent = new Map(); // Payment id -> its newest row.
@@ -20,21 +20,29 @@ function parse(html) {
   return [...template.content.querySelectorAll("tr[data-id]")];
 }
 
-/** Whether the list is in use: then no row moves under the pointer. */
+/** Whether the list is in use, so that no row may move under the pointer. */
 function occupied(rows) {
   const box = rows.closest("section").getBoundingClientRect();
   return box.top < -40 || rows.matches(":hover") || rows.contains(document.activeElement);
 }
 
+/** The amount without trailing zeros, so that 5.00 equals 5. */
+const shortest = (amount) => amount.replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
+
+/** The status that another one is a kind of; filters by it show both. */
+const KIND_OF = { discrepancy: "completed", attention: "pending" };
+
+/** Whether the row matches the list's filters. */
 function matches(row, filters) {
-  const { account, status, currency, start, end } = filters.dataset;
+  const { account, status, currency, start, end, amount, description } = filters.dataset;
+  const text = row.querySelector(".cell-description").textContent.toLowerCase();
   const created = row.dataset.created.slice(0, 16);
   return (
     (!account || account === row.dataset.account) &&
-    (!status ||
-      status === row.dataset.status ||
-      (status === "completed" && row.dataset.status === "discrepancy")) &&
+    (!status || status === row.dataset.status || status === KIND_OF[row.dataset.status]) &&
     (!currency || currency === row.dataset.currency) &&
+    (!amount || shortest(amount) === shortest(row.dataset.amount)) &&
+    (!description || text.includes(description.toLowerCase())) &&
     (!start || created >= start) &&
     (!end || created < end)
   );
@@ -56,7 +64,7 @@ function replace(old, row) {
   if (changed) document.getElementById(row.id).classList.add("is-changed");
 }
 
-/** Insert a new row in the order of ids, which grow with time. */
+/** Insert a new row in the order of ids, which increase with time. */
 function insert(rows, row) {
   const fresh = row.cloneNode(true);
   fresh.classList.add("is-new");
@@ -73,7 +81,7 @@ function showHeld() {
     `${count}${count < COUNTED_MAX ? "" : "+"} newer payment${count === 1 ? "" : "s"}`;
 }
 
-/** Show the held rows. No row leaves the list for them: the link "Older" begins below the last. */
+/** Show the held rows. Keep all other rows, because the link "Older" begins below the last one. */
 function letIn() {
   const rows = list();
   const someAreMissing = heldIds.size > held.size;
@@ -88,11 +96,12 @@ function letIn() {
 }
 
 function takeNew(rows, row) {
+  if (rows.dataset.order === "asc") return; // Newer rows belong on the last page.
   const known = [...rows.children];
   const belowThisPage =
     known.length >= Number(rows.dataset.limit) && idOf(row) < idOf(known[known.length - 1]);
   if (!matches(row, rows) || belowThisPage) return;
-  // Newer than all payments there were when this page of older ones was drawn.
+  // Newer than every payment that existed when this page of older payments was drawn.
   if (rows.dataset.firstPage !== "yes" && idOf(row) <= rows.dataset.newest) return;
   if (heldIds.size < COUNTED_MAX) heldIds.add(idOf(row));
   held.set(idOf(row), row);
@@ -149,10 +158,10 @@ source?.addEventListener("payments", (event) => {
   showHeld();
 });
 
-// A fragment may be older than an event that is shown already.
+// A fragment may be older than an event that the page already shows.
 document.addEventListener("htmx:after:swap", () => {
   for (const [id, row] of recent) {
-    // An open payment may have changed since; a settled one never changes.
+    // A pending payment may have changed since; a settled one never changes.
     if (!("settled" in row.dataset)) continue;
     const shown = document.getElementById(`p-${id}`);
     if (shown && !("settled" in shown.dataset)) replace(shown, row);

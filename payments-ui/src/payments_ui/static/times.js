@@ -1,16 +1,28 @@
-// Shows every <time> in local time; the exact UTC stays in its title.
-const clock = new Intl.DateTimeFormat(undefined, {
-  hour: "2-digit",
-  minute: "2-digit",
-  second: "2-digit",
-  hour12: false,
-});
-const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
-const dateAndYear = new Intl.DateTimeFormat(undefined, {
-  day: "numeric",
-  month: "short",
-  year: "numeric",
-});
+// Shows every <time> in the reader's zone or in UTC, by a switch; exact UTC stays in its title.
+const ZONE = "payments.zone";
+const root = document.documentElement;
+let formats = null;
+
+function remembered() {
+  try {
+    return localStorage.getItem(ZONE);
+  } catch {
+    return null; // Storage is unavailable: the choice lasts as long as the page.
+  }
+}
+
+function useZone(zone) {
+  root.dataset.zone = zone;
+  const timeZone = zone === "utc" ? "UTC" : undefined;
+  const format = (options) => new Intl.DateTimeFormat(undefined, { timeZone, ...options });
+  const day = { day: "numeric", month: "short" };
+  formats = {
+    clock: format({ hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false }),
+    date: format(day),
+    dateAndYear: format({ ...day, year: "numeric" }),
+  };
+}
+
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "always", style: "short" });
 
 function ago(at) {
@@ -23,13 +35,16 @@ function ago(at) {
 }
 
 function text(at, style) {
-  if (style === "clock") return clock.format(at);
+  const { clock, date, dateAndYear } = formats;
+  const suffix = root.dataset.zone === "utc" ? " UTC" : "";
+  if (style === "clock") return clock.format(at) + suffix;
   if (style === "ago") return ago(at);
-  const today = new Date();
-  if (at.getFullYear() !== today.getFullYear())
-    return `${dateAndYear.format(at)}, ${clock.format(at)}`;
-  if (style === "short" && at.toDateString() === today.toDateString()) return clock.format(at);
-  return `${date.format(at)}, ${clock.format(at)}`;
+  const day = dateAndYear.format(at);
+  const today = dateAndYear.format(new Date());
+  if (style === "short" && day === today) return clock.format(at);
+  const sameYear = day.match(/\d{4}/)?.[0] === today.match(/\d{4}/)?.[0];
+  const shown = `${(sameYear ? date : dateAndYear).format(at)}, ${clock.format(at)}`;
+  return style === "short" ? shown : shown + suffix;
 }
 
 function show(element) {
@@ -39,12 +54,34 @@ function show(element) {
   if (element.textContent !== shown) element.textContent = shown;
 }
 
-const showAll = (root) => root.querySelectorAll("time").forEach(show);
+const showAll = (part) => part.querySelectorAll("time").forEach(show);
 
-showAll(document);
-const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
-const zoneText = document.getElementById("zone");
-if (zoneText) zoneText.textContent = `your time zone (${zone})`;
+function showZone() {
+  showAll(document);
+  const utc = root.dataset.zone === "utc";
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const zoneText = document.getElementById("zone");
+  if (zoneText) zoneText.textContent = utc ? "UTC" : `your time zone (${zone})`;
+  for (const button of document.querySelectorAll("[data-zone].choice")) {
+    button.setAttribute("aria-pressed", String(button.dataset.zone === root.dataset.zone));
+  }
+}
+
+useZone(remembered() === "utc" ? "utc" : "local");
+showZone();
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-zone].choice");
+  if (!button) return;
+  useZone(button.dataset.zone);
+  showZone();
+  try {
+    localStorage.setItem(ZONE, button.dataset.zone);
+  } catch {
+    // Storage is unavailable: the choice lasts as long as the page.
+  }
+  document.dispatchEvent(new CustomEvent("zonechange"));
+});
 
 // Rows and fragments arrive at any time; a morph may restore the UTC text.
 new MutationObserver((changes) => {

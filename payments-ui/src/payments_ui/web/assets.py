@@ -24,7 +24,7 @@ async def _set_cache_control(response: Response) -> Response:
             cache_control = f"public, max-age={YEAR_SECONDS}, immutable"
         elif request.path.endswith(".woff2"):
             cache_control = (
-                f"public, max-age={WEEK_SECONDS}"  # fonts.css names it without a digest.
+                f"public, max-age={WEEK_SECONDS}"  # fonts.css refers to fonts without a digest.
             )
         else:
             cache_control = "no-cache"

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import ceil, floor, log10
 
-from payments_ui.api.types import LedgerEntry, Throughput
+from payments_ui.api.types import BalancePoint, Throughput
 from payments_ui.web.formatting import parse_time
 
 WIDTH, HEIGHT = 1000.0, 100.0
+TIMES = 3  # Times on the horizontal axis besides "now"; more do not fit on a phone.
 TICKS = 4  # Approximate number of lines on the vertical axis.
 
 
@@ -45,10 +46,19 @@ class Bar:
 
 
 @dataclass(frozen=True)
+class Moment:
+    """A tick of the horizontal axis: position and time."""
+
+    x: float
+    at: str
+
+
+@dataclass(frozen=True)
 class BarChart:
     """Stacked bars over time."""
 
     bars: tuple[Bar, ...]
+    times: tuple[Moment, ...]
     ticks: tuple[Tick, ...]
     total: int
     peak_per_second: float
@@ -90,7 +100,7 @@ def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
 
 
 def throughput_chart(answer: Throughput) -> BarChart:
-    """Return a bar for each bucket of GET /throughput, failed payments on top."""
+    """Return one bar per bucket of GET /throughput, with failed payments on top."""
     buckets = answer["buckets"]
     seconds = answer["bucketSeconds"] or 1
     totals = [b["completed"] + b["failed"] + b["discrepancy"] for b in buckets]
@@ -117,6 +127,10 @@ def throughput_chart(answer: Throughput) -> BarChart:
     minute = totals[-1 - max(1, 60 // seconds) : -1]
     return BarChart(
         bars=tuple(bars),
+        times=tuple(
+            Moment(round(index * slot, 2), buckets[index]["start"])
+            for index in range(0, len(buckets), max(1, len(buckets) // TIMES))
+        )[:TIMES],
         ticks=tuple(Tick(round(HEIGHT - tick * scale, 2), tick) for tick in ticks),
         total=sum(totals),
         peak_per_second=max(totals, default=0) / seconds,
@@ -135,26 +149,26 @@ def _stack(counts: dict[str, int], scale: float) -> tuple[Segment, ...]:
     return tuple(segments)
 
 
-def balance_chart(newest_first: Sequence[LedgerEntry], now: str) -> StepChart | None:
-    """Return the balance after each entry up to `now`; None with fewer than two entries."""
-    known = [
-        (at, balance, entry["createdAt"])
-        for entry in reversed(newest_first)
-        if (at := parse_time(entry["createdAt"])) and (balance := entry["balanceAfter"])
-    ]
+def balance_chart(history: Sequence[BalancePoint], begin: str | None, now: str) -> StepChart | None:
+    """Return the balance from `begin`, or from the first point, up to now.
+
+    None with fewer than two points. A point before the range gives the balance at its beginning.
+    """
     end = parse_time(now)
+    known = [(at, point) for point in history if (at := parse_time(point["at"]))]
     if len(known) < 2 or end is None:
         return None
     # The clocks of two workers may differ: an entry is drawn no earlier than the one before it.
-    seconds = list(accumulate((at.timestamp() for at, _, _ in known), max))
-    values = [float(balance) for _, balance, _ in known]  # For drawing only.
+    first = parse_time(begin or "") or known[0][0]
+    seconds = list(accumulate((max(at, first).timestamp() for at, _ in known), max))
+    values = [float(point["balance"]) for _, point in known]  # For drawing only.
     ticks = nice_ticks(min(0.0, *values), max(0.0, *values))
     last = max(end.timestamp(), seconds[-1])
-    x_of = _scale(seconds[0], last, 0.0, WIDTH)
+    x_of = _scale(min(first.timestamp(), seconds[0]), last, 0.0, WIDTH)
     y_of = _scale(ticks[0], ticks[-1], HEIGHT, 0.0)
     points = tuple(
-        Point(x_of(at), y_of(value), created_at, balance)
-        for at, value, (_, balance, created_at) in zip(seconds, values, known, strict=True)
+        Point(x_of(at), y_of(value), point["at"], point["balance"])
+        for at, value, (_, point) in zip(seconds, values, known, strict=True)
     )
     steps = "".join(f"H{point.x}V{point.y}" for point in points[1:])
     line = f"M{points[0].x} {points[0].y}{steps}H{WIDTH}"
@@ -163,7 +177,7 @@ def balance_chart(newest_first: Sequence[LedgerEntry], now: str) -> StepChart | 
         area=f"{line}V{y_of(0)}H{points[0].x}Z",
         points=points,
         ticks=tuple(Tick(y_of(tick), tick) for tick in ticks),
-        start=points[0].at,
+        start=begin or points[0].at,
         end=now,
     )
 

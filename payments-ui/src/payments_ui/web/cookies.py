@@ -2,5 +2,5 @@
 
 
 def cookie_name(name: str, *, https: bool) -> str:
-    """Return the name of a cookie with Path=/; over https one that no other host can set."""
+    """Return a cookie's name; over https with a prefix that keeps other hosts from setting it."""
     return f"__Host-{name}" if https else name

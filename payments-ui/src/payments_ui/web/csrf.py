@@ -7,8 +7,11 @@ from urllib.parse import urlsplit
 from itsdangerous import BadData, URLSafeSerializer
 from quart import Quart, Response, current_app, request, session
 
+from payments_core.http.uploads import StreamingRequest
+
 NONCE = "n"  # Key of the nonce in Quart's session, itself a signed HttpOnly cookie.
-FIELD = "csrf"  # Of every form that changes something.
+FIELD = "csrf"  # Name of the token's field, which every form that changes data has.
+HEADER = "Payments-Form"  # Of an upload by the page's script, whose body is a file.
 UNSAFE_METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 HSTS_SECONDS = 365 * 24 * 3600
 
@@ -28,7 +31,6 @@ CONTENT_SECURITY_POLICY = "; ".join(
 )
 HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-    "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -38,7 +40,7 @@ HEADERS = {
 
 
 class CsrfFailed(Exception):
-    """The form was not drawn by this page for this browser and session."""
+    """The form's token is not of this browser and session."""
 
 
 def _serializer() -> URLSafeSerializer:
@@ -48,8 +50,8 @@ def _serializer() -> URLSafeSerializer:
 def protect(app: Quart, session_id: Callable[[], str], *, https: bool) -> None:
     """Check every form and set the headers of every response.
 
-    `session_id` names the session of the current request, "" without one: a form's token is good
-    for the browser and the session that it was drawn for.
+    `session_id` returns the id of the current request's session, "" without one: a form's token
+    is valid only in the browser and the session that it was drawn for.
     """
     headers = dict(HEADERS)
     if https:
@@ -65,7 +67,7 @@ def protect(app: Quart, session_id: Callable[[], str], *, https: bool) -> None:
         if request.method not in UNSAFE_METHODS:
             return
         _check_origin()
-        token = (await request.form).get(FIELD, "")
+        token = await _sent_token()
         try:
             content = _serializer().loads(token)
         except BadData:
@@ -76,13 +78,20 @@ def protect(app: Quart, session_id: Callable[[], str], *, https: bool) -> None:
     async def add_headers(response: Response) -> Response:
         for name, value in headers.items():
             response.headers.setdefault(name, value)
-        # Pages show balances: no cache keeps them.
+        # Pages show balances, so no cache may keep them.
         response.headers.setdefault("Cache-Control", "no-store")
         return response
 
     app.before_request(refuse_forgeries)
     app.after_request(add_headers)
     app.jinja_env.globals["csrf_token"] = csrf_token
+
+
+async def _sent_token() -> str:
+    """Return the token of a form, or the header's of an upload, whose body is a file."""
+    if isinstance(request, StreamingRequest) and request.is_upload:
+        return request.headers.get(HEADER, "")
+    return str((await request.form).get(FIELD, ""))
 
 
 def _check_origin() -> None:

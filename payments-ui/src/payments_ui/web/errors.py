@@ -12,7 +12,7 @@ from payments_ui.api.client import ApiProblem, ApiUnavailable, KeyNotAccepted
 from payments_ui.web.csrf import CsrfFailed
 from payments_ui.web.responses import render
 
-RETRY_SECONDS = 5  # Until a page that the API could not fill reloads.
+RETRY_SECONDS = 5  # Before a page that the API could not fill reloads.
 log = logging.getLogger(__name__)
 
 
@@ -25,7 +25,7 @@ async def error_page(status: int, title: str, detail: str, retry: bool = False) 
 
 
 async def form_expired_page(_: CsrfFailed) -> Response:
-    """Refuse a form whose token does not hold."""
+    """Reject a form whose token is invalid."""
     return await error_page(
         403,
         "This form has expired",
@@ -58,6 +58,8 @@ async def _refused(problem: ApiProblem) -> ResponseReturnValue:
     titles = {
         "payment_not_found": "Payment not found",
         "job_not_found": "Job not found",
+        "webhook_not_found": "Webhook not found",
+        "delivery_not_found": "Delivery not found",
         "invalid_cursor": "Invalid page link",
     }
     title = titles.get(problem.code, problem.title.rstrip("."))
@@ -65,7 +67,7 @@ async def _refused(problem: ApiProblem) -> ResponseReturnValue:
 
 
 async def _control_problem(problem: Problem) -> ResponseReturnValue:
-    return problem.as_response()  # Of the probes and metrics, which no browser shows.
+    return problem.as_response()  # Paths of probes and metrics, which no browser shows.
 
 
 async def _framework_error(error: HTTPException) -> ResponseReturnValue:

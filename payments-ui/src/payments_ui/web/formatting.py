@@ -1,14 +1,18 @@
 """Amounts, times and ids as the page shows them."""
 
 import re
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any
 
 from markupsafe import Markup, escape
 
 from payments_core.domain.statuses import COMPLETED, PENDING
 
-_AMOUNT = re.compile(r"\A(-?)([0-9]{1,40})(\.[0-9]+)?\Z")  # int() refuses 4,301 digits.
+_AMOUNT = re.compile(r"\A(-?)([0-9]{1,40})(\.[0-9]+)?\Z")  # int() rejects 4,301 digits.
 _TRACEPARENT = re.compile(r"\A[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")
+ATTENTION = "attention"  # The badge of a payment whose job is a dead letter.
+ID_TIME_CHARS, ID_END_CHARS = 13, 4  # Parts of a UUIDv7: its milliseconds, and 16 random bits.
 MINUS = "\N{MINUS SIGN}"
 
 
@@ -27,7 +31,7 @@ def now_text() -> str:
 
 
 def parse_time(value: str) -> datetime | None:
-    """Return a time of the API in UTC, or None if the text is no time."""
+    """Parse a time of the API into UTC; return None if the text is not a time."""
     try:
         at = datetime.fromisoformat(value)
         return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
@@ -75,6 +79,20 @@ def age(value: str) -> str:
     return f"{seconds // 60} min" if seconds < 3600 else f"{seconds // 3600} h"
 
 
+def capitalize_first(text: str) -> str:
+    """Return the text as the begin of a sentence; the rest keeps its letters."""
+    return text[:1].upper() + text[1:]
+
+
+def day_text(value: str | None) -> str:
+    """Turn "2026-11-28" into "28 Nov 2026"; return anything else unchanged."""
+    try:
+        day = date.fromisoformat(value or "")
+    except ValueError:
+        return value or "–"
+    return f"{day.day} {day:%b %Y}"
+
+
 def elapsed(start: str | None, end: str | None) -> str:
     """Return the time between two times of the API: "184 ms", "3.2 s"."""
     first, last = parse_time(start or ""), parse_time(end or "")
@@ -85,8 +103,11 @@ def elapsed(start: str | None, end: str | None) -> str:
 
 
 def short_id(identifier: str) -> str:
-    """Return the end of a UUIDv7, which differs between neighbours."""
-    return identifier[-8:]
+    """Shorten a UUIDv7 to its time, which an index finds, and its end, which differs by payment.
+
+    The search accepts this short form.
+    """
+    return f"{identifier[:ID_TIME_CHARS]}…{identifier[-ID_END_CHARS:]}"
 
 
 def trace_id(traceparent: str | None) -> str | None:
@@ -97,10 +118,14 @@ def trace_id(traceparent: str | None) -> str | None:
 
 def status_text(status: str) -> str:
     """Turn a status into words: "completed_with_discrepancy" into "Completed with discrepancy"."""
+    if status == ATTENTION:
+        return "Needs attention"
     return status.replace("_", " ").capitalize()
 
 
-def outcome(payment: dict[str, str | None]) -> str:
-    """Return the badge of a payment: its status, or discrepancy."""
+def outcome(payment: Mapping[str, Any]) -> str:
+    """Return the badge of a payment: its status, discrepancy or attention."""
+    if payment.get("deadLetter"):
+        return ATTENTION
     status = payment.get("status") or PENDING
     return "discrepancy" if status == COMPLETED and payment.get("discrepancyAmount") else status

@@ -8,7 +8,7 @@ from payments_ui.web.formatting import parse_time
 def text_of(form: Mapping[str, str], name: str) -> str:
     """Return a field's text without surrounding blanks; an absent field is empty.
 
-    Never cut, here or by the browser: the API refuses what is too long.
+    Neither this function nor the browser shortens it: the API rejects text that is too long.
     """
     return form.get(name, "").strip()
 
@@ -22,13 +22,13 @@ def as_sentence(label: str, detail: str) -> str:
 
 
 def utc_minute(text: str) -> str:
-    """Return a time as the page's own URLs carry it, "2026-11-22T20:00" in UTC; else ""."""
+    """Return a time in the form of the page's URLs, "2026-11-22T20:00" in UTC; else ""."""
     at = parse_time(text) if text else None
-    # Not strftime: its %Y writes the year 999 with three digits, which no parser takes.
+    # Not strftime: its %Y writes the year 999 with three digits, which no parser accepts.
     return at.replace(tzinfo=None).isoformat(timespec="minutes") if at else ""
 
 
 def api_time(text: str) -> str:
-    """Return a time as the API takes it, "2026-11-22T20:00:00Z"; "" for anything else."""
+    """Return a time in the API's form, "2026-11-22T20:00:00Z"; "" for anything else."""
     at = parse_time(text) if text else None
     return at.replace(tzinfo=None).isoformat(timespec="seconds") + "Z" if at else ""

@@ -1,9 +1,9 @@
-"""The operator's message after a failed action matches its known state."""
+"""The message after an operator's failed action says no more than is known."""
 
 import pytest
 
 from payments_ui.api.client import ApiProblem, ApiUnavailable
-from payments_ui.operate.forms import ConfirmForm
+from payments_ui.web.confirm_form import ConfirmForm
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ from payments_ui.operate.forms import ConfirmForm
         (False, "Nothing was changed.", "Try again."),
     ],
 )
-def test_a_lost_answer_does_not_claim_to_know_the_outcome(
+def test_a_lost_answers_message_states_that_the_outcome_is_unknown(
     sent: bool, title: str, advice: str
 ) -> None:
     form = ConfirmForm("ada")
@@ -22,7 +22,7 @@ def test_a_lost_answer_does_not_claim_to_know_the_outcome(
     assert form.refusal == f"The payments service did not answer in time. {advice}"
 
 
-def test_a_rejection_stands_beside_its_field_or_above_the_form() -> None:
+def test_a_rejection_is_shown_beside_its_field_or_above_the_form() -> None:
     form = ConfirmForm("ada")
     problem = ApiProblem(422, "validation_failed", "Invalid", "", {"reason": "must not be empty"})
     assert form.take_error(problem) == 422

@@ -12,7 +12,7 @@ LABELS = {"actor": "Your name", "reason": "Reason"}
 
 @dataclass
 class ConfirmForm:
-    """Name and reason as typed, and the errors. A signed-in operator types no name."""
+    """Name and reason as typed, and the errors. The form asks a signed-in operator for no name."""
 
     actor: str = ""
     reason: str = ""
@@ -33,13 +33,13 @@ class ConfirmForm:
         if len(read.actor) > OPERATOR_MAX_CHARS:
             read.errors["actor"] = f"Your name must have at most {OPERATOR_MAX_CHARS} characters."
         if reason_required and not read.reason:
-            read.errors["reason"] = "A reason is required: it is kept with the payment."
+            read.errors["reason"] = "A reason is required: it stays on record."
         if len(read.reason) > REASON_MAX_CHARS:
             read.errors["reason"] = f"The reason must have at most {REASON_MAX_CHARS} characters."
         return read
 
     def as_body(self) -> dict[str, str]:
-        """Return the API's fields; a header names an operator who has signed in."""
+        """Return the fields of the API's request; a header carries a signed-in operator's name."""
         reason = {"reason": self.reason}
         return reason if self.signed_in else {"actor": self.actor, **reason}
 

@@ -1,0 +1,1 @@
+"""The help page, and the documents that the page links to."""
