@@ -39,6 +39,8 @@ DATA_TABLES = (
     "operator_actions",
     "payments",
     "accounts",
+    "reversals",
+    "reversal_totals",
     "workers",
     "worker_throughput",
     "audit_findings",
@@ -46,8 +48,28 @@ DATA_TABLES = (
     "api_keys",
     "ledger_seals",
     "seal_verification",
+    "job_deaths",
+    "recon_breaks",
+    "match_legs",
+    "recon_matches",
+    "recon_runs",
+    "open_entries",
+    "recon_days",
+    "recon_cuts",
+    "statement_lines",
+    "statements",
+    "statement_file_chunks",
+    "statement_files",
+    "statement_uploads",
+    "statement_staging",
+    "recon_sources",
+    "webhook_attempts",
+    "webhook_deliveries",
+    "webhook_secrets",
+    "webhook_disablings",
+    "webhook_endpoints",
 )
-NUMBERED_TABLES = DATA_TABLES[:4]
+NUMBERED_TABLES = (*DATA_TABLES[:4], "recon_matches", "recon_runs", "statement_lines")
 
 # The guards that keep history are told to look away: this is a test's database. For a handful of
 # rows DELETE takes a tenth of TRUNCATE's time, which makes every file of the table anew.
@@ -59,6 +81,8 @@ DO $$ BEGIN
     ELSE
         {"; ".join(f"DELETE FROM {table}" for table in DATA_TABLES)};
     END IF;
+    DELETE FROM recon_rule_sets WHERE version > 1;
+    UPDATE webhook_cursor SET position = 0;
     {"; ".join(f"PERFORM setval('{table}_id_seq', 1, false)" for table in NUMBERED_TABLES)};
 END $$;
 INSERT INTO audit_progress DEFAULT VALUES;

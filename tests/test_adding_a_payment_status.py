@@ -18,7 +18,7 @@ GENERATED = {Path("docs/openapi.json"), Path("payments-ui/src/payments_ui/api/ty
 AFFECTED = (
     "tests/e2e/test_on_hold.py",
     "tests/k8s/test_revisions.py",
-    "payments-api/tests/migrations/test_migrations.py::test_tables_py_is_what_the_revisions_make",
+    "payments-api/tests/migrations/test_migrations.py::test_tables_py_equals_the_migrated_schema",
     "payments-api/tests/migrations/test_migrations.py::test_up_down_and_up_again_is_the_same_schema",
     "payments-api/tests/migrations/test_open_statuses.py",
     "payments-api/tests/openapi",
@@ -71,15 +71,15 @@ def changed_tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tree
 
 
-def test_the_tutorial_says_how_many_files_it_touches(changed_tree: Path) -> None:
+def test_the_tutorial_states_the_number_of_changed_files(changed_tree: Path) -> None:
     files = set(re.findall(r"^\+\+\+ b/(.+)$", PATCH.read_text(), re.MULTILINE))
     new = {name for name in files if not (ROOT / name).exists()}
     assert not files & {str(path) for path in GENERATED}
     for path in GENERATED:
         assert (changed_tree / path).read_text() != (ROOT / path).read_text()
-    said = COUNTS.search(TEXT)
-    assert said
-    assert tuple(map(int, said.groups())) == (len(files), len(new), len(GENERATED))
+    printed = COUNTS.search(TEXT)
+    assert printed
+    assert tuple(map(int, printed.groups())) == (len(files), len(new), len(GENERATED))
 
 
 @pytest.mark.parametrize("excerpt", re.findall(r"```diff\n(.*?)```", TEXT, re.DOTALL))
@@ -92,5 +92,5 @@ def test_the_changed_tree_is_formatted_and_lints(changed_tree: Path) -> None:
     _run(changed_tree, sys.executable, "-m", "ruff", "check", "--no-cache")
 
 
-def test_a_payment_is_held_and_settles_in_the_changed_tree(changed_tree: Path) -> None:
+def test_a_payment_is_held_and_settled_in_the_changed_tree(changed_tree: Path) -> None:
     _run(changed_tree, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *AFFECTED)

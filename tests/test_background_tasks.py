@@ -1,4 +1,4 @@
-"""Each background task of each service dies in a real process: the service reports it and ends."""
+"""A service whose background task fails reports it and ends, for each task, in a real process."""
 
 import asyncio
 import json
@@ -59,6 +59,9 @@ WORKER = {
     "listener": "recon_worker.worker.wakeups:listen",
     "auditor": "recon_worker.app:watch",
     "sealer": "recon_worker.sealing.background:Sealer.run",
+    "webhook-fan-out": "recon_worker.app:fan_out_events",
+    "webhook-upkeep": "recon_worker.app:keep_up",
+    "webhook-sender": "recon_worker.webhooks.sender:Sender.run",
 }
 PAGE = ["_read_upstream", "_flush_changes", "_disconnect_stalled"]  # Parts of live-feed.
 
@@ -66,7 +69,7 @@ PAGE = ["_read_upstream", "_flush_changes", "_disconnect_stalled"]  # Parts of l
 async def _run_to_its_end(
     service: str, command: str, target: str, port: int, environ: Mapping[str, str]
 ) -> tuple[int | None, set[int], list[dict[str, object]], str]:
-    """The exit status, the answers of /readyz, the log's entries, and standard error."""
+    """Return the exit status, the answers of /readyz, the log's entries, and standard error."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", PROGRAM, target, service, command),
         stdout=subprocess.PIPE,
@@ -97,7 +100,7 @@ async def _run_to_its_end(
     return process.returncode, answers, entries, err.decode()
 
 
-def _says_which_task_ended(entries: list[dict[str, object]], name: str) -> bool:
+def _reports_ended_task(entries: list[dict[str, object]], name: str) -> bool:
     ended = [entry for entry in entries if entry["event"] == "background_task_ended"]
     return any(entry["task"] == name and BUG in json.dumps(entry) for entry in ended)
 
@@ -113,7 +116,7 @@ async def test_the_api_ends_with_its_background_task(api_url_of_database: str, n
     status, answers, entries, err = await _run_to_its_end(
         "payments_api", "serve", API[name], port, environ
     )
-    assert _says_which_task_ended(entries, name), (entries, err)
+    assert _reports_ended_task(entries, name), (entries, err)
     assert status == 1
     assert 503 in answers
     assert err == f"the background task {name} ended: see the log\n"
@@ -133,10 +136,10 @@ async def test_the_worker_ends_with_its_background_task(
     status, answers, entries, err = await _run_to_its_end(
         "recon_worker", "run", WORKER[name], port, environ
     )
-    assert _says_which_task_ended(entries, name), (entries, err)
+    assert _reports_ended_task(entries, name), (entries, err)
     assert status == 1
     assert err == f"the background task {name} ended: see the log\n"
-    assert 503 in answers or name != "lane-0", "the other lane drains meanwhile"
+    assert 503 in answers or name != "lane-0", "the other lane drains first"
 
 
 @pytest.mark.parametrize("part", PAGE)
@@ -146,7 +149,7 @@ async def test_the_page_ends_with_its_background_task(part: str) -> None:
     status, answers, entries, err = await _run_to_its_end(
         "payments_ui", "serve", f"payments_ui.live.feed:LiveFeed.{part}", port, environ
     )
-    assert _says_which_task_ended(entries, "live-feed"), (entries, err)
+    assert _reports_ended_task(entries, "live-feed"), (entries, err)
     assert status == 1
     assert 503 in answers
     assert err == "the background task live-feed ended: see the log\n"

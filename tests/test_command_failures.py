@@ -1,4 +1,4 @@
-"""Every program reports in one line, and by its exit status, why its database rejects it."""
+"""Failures of commands: one line with the cause, and the documented exit status."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ CREATE ROLE stranger LOGIN;
 
 @pytest.fixture(scope="module")
 def own_postgres() -> Iterator[EmbeddedPostgres]:
-    """A server whose role `guarded` needs its password, and whose `stranger` may read nothing."""
+    """Run a server whose role `guarded` needs a password; `stranger` has no grants."""
     with migrated_postgres() as server:
         rules = server.pgdata / "pg_hba.conf"
         rules.write_text(f"host all guarded all scram-sha-256\n{rules.read_text()}")
@@ -84,12 +84,12 @@ COMMANDS = [
     ("recon_worker", "jobs", "replay", "1"),
     ("recon_worker", "jobs", "discard", "1", "--reason", "a duplicate"),
 ]
-# Those that succeed on an empty database, and the export of a head that is not there.
+# The commands that succeed on an empty database, and the export of a head that does not exist.
 PRINT = (
     *(("migrate",), ("keys", "list"), ("jobs", "list")),
     *(("audit",), ("audit", "--full"), ("audit", "--seal"), ("audit", "--export-head", "-")),
 )
-# What is wrong: user, password and database, and what the line must name.
+# User, password and database of each rejection, and what the line must name.
 REFUSALS = {
     "role": ("postgresql://nobody@127.0.0.1:{port}/payments", 'role "nobody" does not exist'),
     "password": ("postgresql://guarded:wrong@127.0.0.1:{port}/payments", "guarded"),
@@ -102,13 +102,13 @@ REFUSALS = {
 }
 
 
-# Every refusal for one program of each kind, and one refusal for every program.
+# Every rejection for one program of each kind, and one rejection for every program.
 REFUSED = [(command, refusal) for command in (*SERVERS, AUDIT) for refusal in REFUSALS]
 REFUSED += [(command, "database") for command in COMMANDS if command != AUDIT]
 
 
 @pytest.mark.parametrize(("command", "refusal"), REFUSED)
-def test_a_permanent_refusal_ends_each_program_with_one_line(
+def test_a_permanent_rejection_ends_each_program_with_one_line(
     own_postgres: EmbeddedPostgres, command: tuple[str, ...], refusal: str
 ) -> None:
     url, named = REFUSALS[refusal]
@@ -118,8 +118,8 @@ def test_a_permanent_refusal_ends_each_program_with_one_line(
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     assert "wrong" not in ended.stdout + ended.stderr
-    # 1 says that something is wrong. It is for a server that cannot serve, and for a migration,
-    # whose 2 means that a later try may succeed.
+    # Status 1 is a permanent failure: of a server that cannot serve, and of a migration, whose 2
+    # means that a later attempt may succeed.
     is_final = command in SERVERS or "migrate" in command
     assert ended.returncode == (1 if is_final else 2)
 
@@ -144,7 +144,9 @@ def test_a_command_without_grants_or_server_ends_with_one_line(
     assert ended.stdout == ""
 
 
-def test_validation_of_no_api_is_one_line_that_names_it(own_postgres: EmbeddedPostgres) -> None:
+def test_validating_an_unreachable_api_prints_one_line_that_names_it(
+    own_postgres: EmbeddedPostgres,
+) -> None:
     for address in (
         "http://127.0.0.1:1",
         "nonsense",
@@ -166,7 +168,7 @@ def test_every_program_and_make_target_uses_the_database_on_pg_port(
         [sys.executable, "-m", "payments_api", "keys", "list"],
         [sys.executable, "-m", "recon_worker", "jobs", "list"],
         [sys.executable, "-m", "recon_worker", "audit"],
-        # -o: .venv is taken for up to date, so that a test never reinstalls what it runs on.
+        # -o: treats .venv as up to date, so that a test never reinstalls its own packages.
         ["make", "-o", ".venv/.installed", "keys"],
         ["make", "-o", ".venv/.installed", "jobs"],
         ["make", "-o", ".venv/.installed", "audit"],
@@ -185,7 +187,7 @@ def test_every_program_and_make_target_uses_the_database_on_pg_port(
             assert (str(port) in ended.stderr) == (status == 2)
 
 
-def test_a_proxy_for_the_internet_gets_no_request_of_a_validation_on_this_machine(
+def test_validation_on_this_machine_bypasses_a_configured_proxy(
     own_postgres: EmbeddedPostgres,
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as proxy:
@@ -199,7 +201,7 @@ def test_a_proxy_for_the_internet_gets_no_request_of_a_validation_on_this_machin
             proxy.accept()
 
 
-async def test_an_interrupted_command_tells_nothing_of_the_books(
+async def test_an_interrupted_command_reports_no_result(
     own_postgres: EmbeddedPostgres,
 ) -> None:
     sql = await asyncpg.connect(own_postgres.url)
@@ -227,7 +229,7 @@ async def test_an_interrupted_command_tells_nothing_of_the_books(
     [*(command for command in COMMANDS if command[1:] in PRINT), ("payments_api", "openapi")],
     ids=" ".join,
 )
-def test_a_reader_that_leaves_is_no_error_of_the_database(
+def test_a_closed_pipe_is_not_reported_as_a_database_error(
     own_postgres: EmbeddedPostgres, command: tuple[str, ...]
 ) -> None:
     reading, writing = os.pipe()
@@ -243,6 +245,6 @@ def test_a_reader_that_leaves_is_no_error_of_the_database(
         )
     finally:
         os.close(writing)
-    # As a shell counts a program that SIGPIPE ended; nothing is sealed, so there is no head.
+    # The shell's status for SIGPIPE; nothing is sealed, so there is no head.
     assert ended.returncode == (2 if "--export-head" in command else 141)
     assert ended.stderr.count(b"\n") == ("--export-head" in command)

@@ -56,7 +56,7 @@ def _run(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
 
 
 @pytest.mark.parametrize(("path", "command"), ALL)
-def test_help_explains_every_argument_with_an_example_and_the_exit_statuses(
+def test_help_explains_arguments_with_examples_and_exit_statuses(
     path: tuple[str, ...], command: click.Command
 ) -> None:
     context = click.Context(command, info_name=" ".join(path))
@@ -68,7 +68,7 @@ def test_help_explains_every_argument_with_an_example_and_the_exit_statuses(
             assert (parameter.help or "").endswith("."), parameter.opts
         else:
             name = (parameter.metavar or str(parameter.name).upper()).strip("[].")
-            assert name in summary, f"{name} is not explained"
+            assert name in summary, f"{name} has no help text"
     if isinstance(command, click.Group):
         return
     assert isinstance(command, Command)
@@ -77,7 +77,7 @@ def test_help_explains_every_argument_with_an_example_and_the_exit_statuses(
 
 
 @pytest.mark.parametrize(("path", "command"), ALL)
-def test_the_page_of_commands_has_the_exit_statuses_of_each(
+def test_the_commands_page_lists_the_exit_statuses_of_each_command(
     path: tuple[str, ...], command: click.Command
 ) -> None:
     page = COMMANDS_PAGE.read_text()
@@ -86,19 +86,20 @@ def test_the_page_of_commands_has_the_exit_statuses_of_each(
 
 
 @pytest.mark.parametrize(("path", "command"), ALL)
-def test_every_report_can_be_had_as_json(path: tuple[str, ...], command: click.Command) -> None:
-    # These print no report: a server, a probe, a document that is JSON, a hash, and a migration,
-    # whose LOG_FORMAT=json is for clusters.
-    no_report = {"serve", "run", "healthcheck", "openapi", "hash-password", "migrate"}
-    if isinstance(command, click.Group) or path[1] in no_report:
+def test_every_report_is_available_as_json(path: tuple[str, ...], command: click.Command) -> None:
+    # These print no report: servers, a probe, a JSON document, a hash, the bytes of a file, a
+    # migration, which has LOG_FORMAT=json for clusters, and the worker's own import process.
+    no_report = {"serve", "run", "healthcheck", "openapi", "hash-password", "migrate", "export"}
+    no_report |= {"import-received"}
+    if isinstance(command, click.Group) or path[-1] in no_report:
         return
     assert any("--json" in parameter.opts for parameter in command.params)
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_the_version_is_the_packages(name: str) -> None:
-    said = _run(sys.executable, "-m", PROGRAMS[name][0], "--version")
-    assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", said.stdout), said
+def test_the_version_is_that_of_the_package(name: str) -> None:
+    printed = _run(sys.executable, "-m", PROGRAMS[name][0], "--version")
+    assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", printed.stdout), printed
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_the_version_is_the_packages(name: str) -> None:
     ids=" ".join,
 )
 def test_help_takes_less_than_half_a_second_of_cpu(words: tuple[str, ...]) -> None:
-    """CPU time, the best of three: other tests share the machine."""
+    """CPU time, the best of three, because other tests share the machine."""
     taken = []
     for _ in range(3):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,4 +1,4 @@
-"""The documents: links lead somewhere, and decisions are numbered, dated and listed."""
+"""Documents: every link has a target, and decisions are numbered, dated and listed."""
 
 import re
 import subprocess
@@ -14,7 +14,7 @@ DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
 
 
 def markdown_files() -> list[str]:
-    """Every committed Markdown file, as a path from the root."""
+    """Return the path of every committed Markdown file, relative to the root."""
     listing = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
         cwd=ROOT,
@@ -26,7 +26,7 @@ def markdown_files() -> list[str]:
 
 
 def anchors(markdown: str) -> set[str]:
-    """The anchors of a page's headings, formed as GitHub forms them."""
+    """Return the anchors of a page's headings, as GitHub generates them."""
     return {
         re.sub(r"[^\w\- ]", "", re.sub(r"\[(.*?)\]\(.*?\)", r"\1", heading).lower()).replace(
             " ", "-"
@@ -36,7 +36,7 @@ def anchors(markdown: str) -> set[str]:
 
 
 @pytest.mark.parametrize("path", markdown_files())
-def test_every_relative_link_leads_to_a_file_and_its_heading(path: str) -> None:
+def test_every_relative_link_has_an_existing_file_and_heading(path: str) -> None:
     page = ROOT / path
     broken = []
     for link in LINK.findall(page.read_text()):

@@ -93,7 +93,7 @@ async def test_the_system_works_again_within_5_s_of_a_failover(pair: Pair) -> No
         await pair.until_caught_up()
         pair.primary.crash()
         pair.move_address_to(pair.standby)
-        # The address is there before the standby is promoted: reads and writes are refused.
+        # The address moves before the promotion, so requests are rejected at first.
         for _ in range(5):
             assert (await _create(client))[0] == 503
         assert await _status(client, "/readyz") == 503
@@ -101,10 +101,10 @@ async def test_the_system_works_again_within_5_s_of_a_failover(pair: Pair) -> No
         await _is_back(client, pair, pair.standby)
 
 
-async def test_sessions_that_reached_a_standby_are_not_used_again(pair: Pair) -> None:
+async def test_sessions_connected_to_a_standby_are_not_reused(pair: Pair) -> None:
     async with _system(pair) as client:
         await _created_and_settled(client)
-        pair.move_address_to(pair.standby)  # By mistake: nobody promotes it.
+        pair.move_address_to(pair.standby)  # Simulates a mistake: the standby is not promoted.
 
         async def refused() -> bool:
             return await _status(client, "/readyz") == 503
@@ -116,11 +116,11 @@ async def test_sessions_that_reached_a_standby_are_not_used_again(pair: Pair) ->
         await _is_back(client, pair, pair.primary)
 
 
-async def test_sessions_to_a_demoted_primary_are_not_used_again(pair: Pair) -> None:
+async def test_sessions_connected_to_a_demoted_primary_are_not_reused(pair: Pair) -> None:
     async with _system(pair) as client:
         await _use_all_sessions(client)
         await _created_and_settled(client)
-        # As managed services do it: the old primary is fenced, and its sessions stay open.
+        # As in managed services: the old primary is fenced, and its sessions stay open.
         sql = await asyncpg.connect(pair.primary.url)
         await sql.execute("ALTER SYSTEM SET default_transaction_read_only = on")
         await sql.execute("SELECT pg_reload_conf()")

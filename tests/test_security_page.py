@@ -1,4 +1,4 @@
-"""Each test that SECURITY.md names exists."""
+"""SECURITY.md names existing tests, files and settings."""
 
 import re
 from pathlib import Path
@@ -11,7 +11,7 @@ NAMED = sorted(set(re.findall(r"`([\w/.-]+\.py)::(\w+)`", PAGE)))
 
 
 @pytest.mark.parametrize(("file", "name"), NAMED)
-def test_each_test_that_the_page_names_is_there(file: str, name: str) -> None:
+def test_each_named_test_exists(file: str, name: str) -> None:
     assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text(), re.MULTILINE)
 
 
@@ -36,12 +36,12 @@ def test_each_claim_names_a_test(heading: str, rows_min: int) -> None:
         assert "::test_" in row.split(" | ")[-1], row
 
 
-def test_each_file_that_the_page_leads_to_is_there() -> None:
+def test_each_linked_file_exists() -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", PAGE):
         assert (ROOT / link).exists(), link
 
 
-def test_each_variable_that_the_page_names_is_a_setting() -> None:
+def test_each_named_variable_is_a_setting() -> None:
     known = (ROOT / "docs/settings.md").read_text()
     for name in set(re.findall(r"`((?:PAYMENTS|RECON|DATABASE)_[A-Z_]+)", PAGE)):
         assert name in known, name

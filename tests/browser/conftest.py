@@ -13,11 +13,11 @@ from testkit.browser.whole_system import WholeSystem, whole_system
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that need a browser; without one, skip them unless it is required."""
-    here = Path(__file__).parent
+    folder = Path(__file__).parent
     required = "browser" in os.environ.get("REQUIRE", "").split(",")
     missing = find_chromium() is None and not required
     for item in items:
-        if here in item.path.parents and "browser" in getattr(item, "fixturenames", ()):
+        if folder in item.path.parents and "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
             if missing:
                 reason = "no Chromium on PATH (Debian's package is called chromium)"
@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser, system: WholeSystem) -> Iterator[Callable[..., Visitor]]:
-    """Open the page as a new visitor; at the end no request may have been blocked or failed."""
+    """Return a function that opens the page as a visitor; fail on blocked or failed requests."""
     visitors: list[Visitor] = []
 
     def make(**options: object) -> Visitor:

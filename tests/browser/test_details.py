@@ -1,4 +1,4 @@
-"""The pages of a payment and of an account: events and amounts."""
+"""The pages of payments and accounts: events and amounts."""
 
 import csv
 import io
@@ -11,7 +11,7 @@ from testkit.browser.chromium import Visitor
 from testkit.browser.whole_system import TRACE_URL, WholeSystem
 
 
-def test_a_payments_page_tells_its_whole_story(visitor: Visitor, system: WholeSystem) -> None:
+def test_the_payment_page_shows_every_event(visitor: Visitor, system: WholeSystem) -> None:
     visitor.open_live()
     payment_id = visitor.pay("acct_story", "250.00", "Rent")
     page = visitor.open_live(f"/payments/{payment_id}")
@@ -35,7 +35,7 @@ def test_a_payments_page_tells_its_whole_story(visitor: Visitor, system: WholeSy
     )
 
 
-def test_an_open_payments_page_follows_it(visitor: Visitor, system: WholeSystem) -> None:
+def test_an_open_payment_page_updates_live(visitor: Visitor, system: WholeSystem) -> None:
     system.worker.stop()
     try:
         payment_id = pay_elsewhere(system, "acct_follow", "5.13")
@@ -48,7 +48,9 @@ def test_an_open_payments_page_follows_it(visitor: Visitor, system: WholeSystem)
     expect(page.locator(".timeline")).to_contain_text("differs by 0.13 USD")
 
 
-def test_an_accounts_page_adds_up_and_follows(visitor: Visitor, system: WholeSystem) -> None:
+def test_the_account_page_shows_balances_and_updates_live(
+    visitor: Visitor, system: WholeSystem
+) -> None:
     for amount in ("100.00", "50.50", "0.13"):
         pay_elsewhere(system, "acct_sum", amount)
     page = visitor.open_live("/accounts/acct_sum")
@@ -62,7 +64,7 @@ def test_an_accounts_page_adds_up_and_follows(visitor: Visitor, system: WholeSys
     expect(page.locator(".chart-tip")).to_contain_text("USD")
 
 
-def test_the_statement_can_be_taken_away(visitor: Visitor, system: WholeSystem) -> None:
+def test_the_statement_can_be_downloaded(visitor: Visitor, system: WholeSystem) -> None:
     for amount in ("10.00", "2.50"):
         pay_elsewhere(system, "acct_csv", amount)
     page = visitor.open_live("/accounts/acct_csv")
@@ -77,14 +79,14 @@ def test_the_statement_can_be_taken_away(visitor: Visitor, system: WholeSystem) 
     assert download.value.suggested_filename == "statement-acct_csv-USD.csv"
 
 
-def test_an_account_never_paid_into_is_empty_and_not_an_error(visitor: Visitor) -> None:
+def test_an_unknown_account_is_shown_as_empty(visitor: Visitor) -> None:
     page = visitor.open_live("/accounts/acct_nobody")
     expect(page.locator(".hero")).to_contain_text("it has no balance")
     expect(page.locator(".hero-amount")).to_have_count(0)
     expect(page.locator(".empty-title")).to_have_text("No postings in USD")
 
 
-def test_what_is_not_there_says_so(visitor: Visitor) -> None:
+def test_unknown_ids_are_shown_as_not_found(visitor: Visitor) -> None:
     page = visitor.open("/payments/00000000-0000-7000-8000-000000000000")
     expect(page.locator("h1")).to_have_text("Payment not found")
     page = visitor.open("/no/such/page")

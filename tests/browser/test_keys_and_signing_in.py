@@ -1,4 +1,4 @@
-"""As it is run beyond one machine: the API asks for keys, the page for a sign-in."""
+"""A guarded system: the API requires keys, and the page requires sign-in."""
 
 import json
 import os
@@ -31,7 +31,7 @@ STORED = """() => JSON.stringify([
 
 @dataclass
 class Guarded:
-    """The system with every door locked, and all that any browser was sent of it."""
+    """A system that requires keys and sign-in, and the responses that browsers received."""
 
     system: WholeSystem
     page: ServiceProcess
@@ -42,11 +42,11 @@ class Guarded:
 
     @property
     def url(self) -> str:
-        """Where the page is."""
+        """Return the page's address."""
         return f"http://127.0.0.1:{self.page.port}"
 
     def keys(self, *command: str) -> None:
-        """As an operator of the machine does it."""
+        """Run `payments-api keys` as an operator does."""
         subprocess.run(
             [sys.executable, "-m", "payments_api", "keys", *command],
             env={**os.environ, "DATABASE_URL": self.system.database_url},
@@ -56,7 +56,7 @@ class Guarded:
         )
 
     def note(self, response: Response) -> None:
-        """Remember what a browser got."""
+        """Record a response to a browser."""
         self.seen.append(json.dumps(response.all_headers()))
         if "event-stream" not in response.headers.get("content-type", ""):
             try:
@@ -67,7 +67,7 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """Keys on, sign-in on: one key, the page's, and a provider with viewers and operators."""
+    """Run a system with one API key, the page's, and a provider with viewers and operators."""
     folder, key = tmp_path_factory.mktemp("guarded"), new_key()
     with whole_system(folder, api_key=key) as system, running_provider() as provider:
         environ = {"LOG_LEVEL": "DEBUG", "PAYMENTS_UI_SECRET_KEY": "the same after a restart"}
@@ -80,8 +80,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 @pytest.fixture
-def come(browser: Browser, guarded: Guarded) -> Iterator[Callable[[str], Visitor]]:
-    """Comes as somebody, who has signed in when the page is shown."""
+def sign_in_as(browser: Browser, guarded: Guarded) -> Iterator[Callable[[str], Visitor]]:
+    """Return a function that opens the page as a signed-in user."""
     visitors: list[Visitor] = []
 
     def make(user: str) -> Visitor:
@@ -102,16 +102,16 @@ def come(browser: Browser, guarded: Guarded) -> Iterator[Callable[[str], Visitor
         assert not visitor.violations, visitor.violations
 
 
-def done_so_far(system: WholeSystem) -> str:
-    """All that a payment or a decision would change."""
+def changed_by_operations(system: WholeSystem) -> str:
+    """Return the number of payments, operator actions and dead letters."""
     return system.sql(
         "SELECT (SELECT count(*) FROM payments), (SELECT count(*) FROM operator_actions),"
         " (SELECT count(*) FROM recon_jobs WHERE status = 'failed')"
     )
 
 
-def assert_no_key_in_what_was_seen(guarded: Guarded) -> None:
-    """Check every answer to a browser, and every log."""
+def assert_no_key_in_responses_or_logs(guarded: Guarded) -> None:
+    """Check every response to a browser, and every log."""
     keys = [key[-43:] for key in (guarded.api_key, guarded.system.api_key or "") if key]
     logs = {log.name: log.read_text() for log in guarded.folder.glob("*.log")}
     for name, text in {"answers to browsers": "\n".join(guarded.seen), **logs}.items():
@@ -119,12 +119,12 @@ def assert_no_key_in_what_was_seen(guarded: Guarded) -> None:
         assert not [key for key in keys if key in text], name
 
 
-def test_a_viewer_is_shown_nothing_to_change_and_refused_what_they_send_all_the_same(
-    come: Callable[[str], Visitor], guarded: Guarded
+def test_a_viewer_sees_no_actions_and_gets_403_for_sending_them(
+    sign_in_as: Callable[[str], Visitor], guarded: Guarded
 ) -> None:
     system = guarded.system
     [job_id] = make_dead_letters(system, "acct_viewed", 1)
-    visitor = come("grace")
+    visitor = sign_in_as("grace")
     page = visitor.open_live()
     expect(page.locator("#pay")).to_have_count(0)
     payment_id = pay_elsewhere(system, "acct_viewed", "3.00")
@@ -132,25 +132,26 @@ def test_a_viewer_is_shown_nothing_to_change_and_refused_what_they_send_all_the_
     page = visitor.open("/operate")
     expect(page.locator(f"#j-{job_id}")).to_be_visible()
     expect(page.get_by_role("link", name=re.compile("Replay|Discard"))).to_have_count(0)
-    before = done_so_far(system)
-    # The token is good, their own: that of the form for signing out.
+    before = changed_by_operations(system)
+    # The token is valid: it is that of the viewer's sign-out form.
     for path, fields in (
         ("/payments", {"account": "acct_viewed", "amount": "5.00", "currency": "USD", "key": "k"}),
         (f"/operate/jobs/{job_id}/replay", {"reason": "because"}),
         (f"/operate/jobs/{job_id}/discard", {"reason": "because"}),
-        ("/operate/replay", {"account": "acct_viewed", "confirmed": "yes"}),
+        ("/operate/replay", {"jobs": job_id}),
+        ("/operate/discard", {"jobs": job_id, "reason": "because"}),
     ):
         status, text = page.evaluate(SEND_FORM, [path, fields])
         assert (status, "Only operators may do this" in text) == (403, True), path
-    assert done_so_far(system) == before
+    assert changed_by_operations(system) == before
 
 
-def test_an_operator_pays_and_replays_and_is_named_for_both_until_they_sign_out(
-    come: Callable[[str], Visitor], guarded: Guarded
+def test_an_operators_actions_are_recorded_under_their_name(
+    sign_in_as: Callable[[str], Visitor], guarded: Guarded
 ) -> None:
     system = guarded.system
     [job_id] = make_dead_letters(system, "acct_led", 1)
-    visitor = come("ada")
+    visitor = sign_in_as("ada")
     page = visitor.open_live()
     payment_id = visitor.pay("acct_led", "12.00")
     expect(visitor.row(payment_id).locator(".badge")).to_have_text("Completed")
@@ -173,29 +174,29 @@ def test_an_operator_pays_and_replays_and_is_named_for_both_until_they_sign_out(
     expect(page.get_by_role("heading")).to_have_text("You are signed out")
     visitor.open("/activity")
     expect(page.get_by_role("heading")).to_have_text("Sign in")
-    # The provider was told too, and the browser holds nothing to come back with.
+    # The browser holds no cookie that could restore the session.
     names = {cookie["name"] for cookie in visitor.context.cookies(guarded.url)}
     assert not names & {"payments_ui_session", "payments_ui_id_token"}
 
 
-def test_when_the_pages_key_is_revoked_it_says_so_and_comes_back_with_another(
-    come: Callable[[str], Visitor], guarded: Guarded
+def test_the_page_reports_a_revoked_key_and_recovers_with_a_new_one(
+    sign_in_as: Callable[[str], Visitor], guarded: Guarded
 ) -> None:
     system = guarded.system
-    visitor = come("ada")
+    visitor = sign_in_as("ada")
     page = visitor.open_live()
     visitor.fill("acct_shut", "9.00")
     known = id_of(guarded.api_key)
     assert known is not None
     guarded.keys("revoke", known)
-    # The stream that it had opened before is ended as well.
+    # The stream that was already open ends too.
     expect(page.locator("html")).not_to_have_attribute("data-connection", "live")
-    before = done_so_far(system)
+    before = changed_by_operations(system)
     visitor.pay_button.click()
     alert = page.get_by_role("region", name="New payment").get_by_role("alert")
     expect(alert).to_contain_text("does not accept this page's key")
-    assert done_so_far(system) == before
-    expect(page.get_by_label("Amount", exact=True)).to_have_value("9.00")
+    assert changed_by_operations(system) == before
+    expect(page.locator("#amount")).to_have_value("9.00")
     for path in ("/operate", "/activity", "/accounts/acct_led"):
         page = visitor.open(path)
         expect(page.get_by_role("heading", level=1)).to_have_text(
@@ -215,16 +216,16 @@ def test_when_the_pages_key_is_revoked_it_says_so_and_comes_back_with_another(
     guarded.page.stop()
     guarded.page.environ = {**guarded.page.environ, "PAYMENTS_UI_API_KEY": system.api_key}
     guarded.page.start()
-    visitor.open_live()  # Still signed in: the session is the cookie's, not the process's.
+    visitor.open_live()  # Still signed in: the session is in the cookie, not in the process.
     assert "page_key_rejected" in (guarded.folder / "guarded-page.log").read_text()
-    assert_no_key_in_what_was_seen(guarded)
+    assert_no_key_in_responses_or_logs(guarded)
 
 
-def test_the_pages_key_is_in_nothing_that_a_browser_gets_and_in_no_log(
-    come: Callable[[str], Visitor], guarded: Guarded
+def test_the_pages_key_is_in_no_response_and_no_log(
+    sign_in_as: Callable[[str], Visitor], guarded: Guarded
 ) -> None:
     for user in ("ada", "grace"):
-        visitor = come(user)
+        visitor = sign_in_as(user)
         for path in ("/", "/operate", "/activity", "/accounts/acct_led", "/nothing", "/metrics"):
             visitor.open(path)
         guarded.seen.append(json.dumps(visitor.context.cookies()))
@@ -235,4 +236,4 @@ def test_the_pages_key_is_in_nothing_that_a_browser_gets_and_in_no_log(
     assert "You are signed out" in "\n".join(guarded.seen), "the browsers' answers were recorded"
     log = (guarded.folder / "guarded-page.log").read_text()
     assert '"level": "debug"' in log, "the page logged at the most detailed level"
-    assert_no_key_in_what_was_seen(guarded)
+    assert_no_key_in_responses_or_logs(guarded)

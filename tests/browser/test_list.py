@@ -12,7 +12,7 @@ from testkit.browser.chromium import Visitor
 from testkit.browser.whole_system import WholeSystem
 
 
-def test_payments_of_others_appear_and_settle_by_themselves(
+def test_other_clients_payments_appear_and_settle_live(
     visitor: Visitor, system: WholeSystem
 ) -> None:
     visitor.open_live()
@@ -21,9 +21,7 @@ def test_payments_of_others_appear_and_settle_by_themselves(
     expect(visitor.page.locator("#rows tr").first).to_have_id(f"p-{payment_id}")
 
 
-def test_filters_narrow_the_list_and_what_arrives_later(
-    visitor: Visitor, system: WholeSystem
-) -> None:
+def test_filters_apply_to_listed_and_new_payments(visitor: Visitor, system: WholeSystem) -> None:
     odd = pay_elsewhere(system, "acct_filter", "5.13", "EUR")
     fine = pay_elsewhere(system, "acct_filter", "6.00", "EUR")
     dollars = pay_elsewhere(system, "acct_filter", "7.00")
@@ -45,9 +43,7 @@ def test_filters_narrow_the_list_and_what_arrives_later(
     expect(visitor.row(fine)).to_have_count(0)
 
 
-def test_times_narrow_the_list_in_the_readers_own_zone(
-    visitor: Visitor, system: WholeSystem
-) -> None:
+def test_time_filters_use_the_readers_time_zone(visitor: Visitor, system: WholeSystem) -> None:
     payment_id = pay_elsewhere(system, "acct_times", "1.00")
     page = visitor.open_live("/?account=acct_times")
     expect(visitor.row(payment_id)).to_be_visible()
@@ -66,17 +62,17 @@ def test_times_narrow_the_list_in_the_readers_own_zone(
     expect(visitor.row(payment_id)).to_be_visible()
 
 
-def test_a_page_of_older_payments_keeps_its_place_while_new_ones_arrive(
+def test_a_page_of_older_payments_stays_unchanged_by_new_payments(
     visitor: Visitor, system: WholeSystem
 ) -> None:
     for number in range(30):
         pay_elsewhere(system, "acct_paged", f"{number + 1}.00")
     wait_until_settled(system, "acct_paged")
-    # The page stays open until it has received those changes too: later ones are new.
+    # Wait until the page has received these changes, so that later ones are new.
     page = visitor.open_live("/?account=acct_paged")
     last = pay_elsewhere(system, "acct_paged", "31.00")
     expect(page.locator(f"#p-{last}")).to_have_attribute("data-status", "completed")
-    # One more than a page has: the link "Older" begins below the last row, which stays.
+    # One more payment than fits on a page, so that the last row of this page stays last.
     expect(page.locator("#rows tr")).to_have_count(26)
     shown = page.locator("#rows tr").evaluate_all("rows => rows.map(row => row.id)")
     page.get_by_role("link", name="Older").click()
@@ -84,7 +80,8 @@ def test_a_page_of_older_payments_keeps_its_place_while_new_ones_arrive(
     shown += page.locator("#rows tr").evaluate_all("rows => rows.map(row => row.id)")
     assert len(set(shown)) == 31, "each payment is on one of the pages"
     before = page.locator("#rows tr").evaluate_all("rows => rows.map(row => row.id)")
-    system.sql(f"SELECT pg_notify('payment_changes', '{last}')")  # It is on the newer page.
+    # A change of a payment on the newer page.
+    system.sql(f"SELECT pg_notify('payment_changes', '{last}')")
     newcomer = pay_elsewhere(system, "acct_paged", "99.00")
     expect(page.locator("#newer")).to_have_text("1 newer payment")
     assert page.locator("#rows tr").evaluate_all("rows => rows.map(row => row.id)") == before
@@ -107,18 +104,23 @@ def test_new_rows_wait_while_the_reader_points_at_the_list(
     expect(visitor.row(waiting)).to_be_visible()
 
 
-def test_an_id_leads_to_its_payment_or_account(visitor: Visitor, system: WholeSystem) -> None:
+def test_searching_an_id_opens_its_payment_or_account(
+    visitor: Visitor, system: WholeSystem
+) -> None:
     payment_id = pay_elsewhere(system, "acct_search", "2.00")
     page = visitor.open()
     search = page.get_by_role("searchbox")
     search.fill(payment_id)
     search.press("Enter")
     expect(page).to_have_url(f"{system.url}/payments/{payment_id}")
-    expect(page.locator(".hero .badge")).to_have_text("Completed")  # Its account exists now.
+    expect(page.locator(".hero .badge")).to_have_text(
+        "Completed"
+    )  # The payment's account exists now.
     page.get_by_role("searchbox").fill("acct_search")
     page.get_by_role("searchbox").press("Enter")
     expect(page.locator("h1")).to_have_text("acct_search")
-    page.get_by_role("searchbox").fill(payment_id[-8:])
+    shown = f"{payment_id[:13]}…{payment_id[-4:]}"
+    page.get_by_role("searchbox").fill(shown)
     page.get_by_role("searchbox").press("Enter")
     expect(page).to_have_url(f"{system.url}/payments/{payment_id}")
     page.get_by_role("searchbox").fill("no such thing!")
@@ -127,14 +129,15 @@ def test_an_id_leads_to_its_payment_or_account(visitor: Visitor, system: WholeSy
     expect(page.locator(".empty")).to_contain_text("Nothing found")
 
 
-def test_times_are_the_readers_with_exact_utc_on_hover(
+def test_times_are_local_with_exact_utc_on_hover(
     visit: Callable[..., Visitor], system: WholeSystem
 ) -> None:
     payment_id = pay_elsewhere(system, "acct_zone", "1.00")
     made_at = datetime.fromisoformat(
         system.sql(f"SELECT created_at AT TIME ZONE 'UTC' FROM payments WHERE id = '{payment_id}'")
     )
-    visitor = visit(timezone_id="Asia/Kathmandu")  # 5 h 45 min ahead: no zone is mistaken for it.
+    # 5 h 45 min ahead of UTC: cannot be confused with another time zone.
+    visitor = visit(timezone_id="Asia/Kathmandu")
     visitor.open_live()
     shown = visitor.row(payment_id).locator("time")
     local = made_at + timedelta(hours=5, minutes=45)
@@ -143,17 +146,17 @@ def test_times_are_the_readers_with_exact_utc_on_hover(
     assert title == made_at.strftime("%Y-%m-%d %H:%M:%S.%f UTC")
 
 
-def test_a_filter_keeps_its_moment_in_the_hour_that_is_repeated(
+def test_a_time_filter_is_exact_in_the_repeated_hour_of_a_clock_change(
     visit: Callable[..., Visitor],
 ) -> None:
-    """On 26 October 2025 Vienna has 02:30 twice: at 00:30 and at 01:30 UTC."""
+    """In Vienna, 02:30 occurs twice on 26 October 2025: at 00:30 and at 01:30 UTC."""
     visitor = visit(timezone_id="Europe/Vienna")
     page = visitor.open_live("/?start=2025-10-26T01:30&end=2025-10-26T03:00")
     expect(page.locator("#f-start")).to_have_value("2025-10-26T02:30")
     page.locator("#f-status").select_option("failed")
     expect(page).to_have_url(re.compile("status=failed"))
     assert "start=2025-10-26T01:30" in unquote(page.url)
-    # Typed anew it may be either: the range takes both.
+    # A typed time may mean either moment, so the range includes both.
     page.locator("#f-start").fill("2025-10-26T02:45")
     page.locator("#f-end").fill("2025-10-26T02:50")
     page.locator("#f-end").dispatch_event("change")

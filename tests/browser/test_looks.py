@@ -5,17 +5,20 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
-from testkit.browser.actions import pay_elsewhere
+from testkit.browser.actions import add_bank, add_delivery, make_dead_letters, pay_elsewhere
 from testkit.browser.chromium import PHONE, Visitor
 from testkit.browser.whole_system import WholeSystem
 
 
 @pytest.fixture(scope="module")
 def paths(system: WholeSystem) -> dict[str, str]:
-    """Every kind of page, with something on it."""
+    """Return the path of every kind of page, each with content."""
+    add_bank(system, "bank-looks", "DE00LOOKS")
     odd = pay_elsewhere(system, "acct_looks", "7.13")
     pay_elsewhere(system, "acct_looks", "70.00")
     failed = pay_elsewhere(system, "acct_looks", "-7.00")
+    make_dead_letters(system, "acct_looks_dead", 1, "the looking glass is shut")
+    webhook, delivery = add_delivery(system)
     system.sql(
         "INSERT INTO operator_actions (action, actor, key_name, reason, job_ids, trace_id)"
         " VALUES ('replay', 'ada.lovelace@a-rather-long-name-of-a-company.example', 'page',"
@@ -27,9 +30,27 @@ def paths(system: WholeSystem) -> dict[str, str]:
         "payment": f"/payments/{odd}",
         "failed payment": f"/payments/{failed}",
         "account": "/accounts/acct_looks",
+        "accounts": "/accounts",
+        "no accounts": "/accounts?prefix=nothing",
+        "found": "/search?q=7",
+        "found nothing": "/search?q=no+such+thing",
         "operate": "/operate",
+        "dead letters of an error": "/operate?group=the+looking+glass+is+shut",
         "confirm": "/operate/replay",
+        "discard": "/operate/discard?account=nothing",
+        "operate a day": "/operate?range=1440",
+        "reverse": f"/payments/{odd}/reverse",
+        "sources": "/statements",
+        "breaks": "/statements/bank-looks",
+        "files": "/statements/bank-looks/files",
+        "day": "/statements/bank-looks/day",
         "activity": "/activity",
+        "webhooks": "/webhooks",
+        "webhook": f"/webhooks/{webhook}",
+        "delivery": f"/webhooks/deliveries/{delivery}",
+        "new webhook": "/webhooks/new",
+        "resend": f"/webhooks/{webhook}/resend",
+        "help": "/help",
         "error": "/no/such/page",
     }
 
@@ -43,20 +64,22 @@ def test_axe_finds_nothing_on_any_page_in_either_theme(
         visitor.page.emulate_media(color_scheme="light")
         visitor.open(path)
         findings[f"{name}, light"] = visitor.axe_findings()
-        visitor.page.emulate_media(color_scheme="dark")  # Only the colours differ.
+        visitor.page.emulate_media(color_scheme="dark")  # The themes differ in colours only.
         findings[f"{name}, dark"] = visitor.axe_findings("color-contrast")
     assert not {name: found for name, found in findings.items() if found}
 
 
-def test_nothing_is_wider_than_a_phone(
+def test_no_page_is_wider_than_a_phone(
     visit: Callable[..., Visitor], paths: dict[str, str]
 ) -> None:
     visitor = visit(viewport=PHONE, has_touch=True, is_mobile=True, reduced_motion="reduce")
     for name, path in paths.items():
         page = visitor.open(path)
+        expect(page.locator(".nav-count")).to_be_visible()  # The widest navigation.
+        assert page.locator(".nav a").last.evaluate("a => a.getBoundingClientRect().right") <= 360
         overhang = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert overhang <= 0, name
-        # The layout differs; two pages hold every piece of it.
+        # The layout differs from the desktop's; two pages contain every element of it.
         assert name not in {"payments", "operate"} or not visitor.axe_findings(), name
 
 
@@ -96,7 +119,52 @@ def test_a_payment_is_made_with_the_keyboard_alone(visitor: Visitor) -> None:
     expect(page.locator(".receipt")).to_contain_text("6.50 USD")
 
 
-def test_the_browser_is_told_to_run_nothing_but_the_pages_own(visitor: Visitor) -> None:
+def test_keys_lead_to_search_and_to_the_list_of_keys_but_not_while_typing(
+    visitor: Visitor,
+) -> None:
+    page = visitor.open_live()
+    page.keyboard.press("/")
+    expect(page.locator("#find")).to_be_focused()
+    page.keyboard.type("a/b?c")
+    expect(page.locator("#find")).to_have_value("a/b?c")
+    page.locator("#description").focus()
+    page.keyboard.type("why?")
+    expect(page.locator("#description")).to_have_value("why?")
+    page.locator("h1").click()
+    page.keyboard.press("?")
+    keys = page.locator("#keys")
+    expect(keys).to_be_visible()
+    expect(keys.get_by_role("button", name="Close")).to_be_focused()
+    assert not visitor.axe_findings()
+    page.keyboard.press("/")
+    expect(page.locator("#find")).not_to_be_focused()
+    page.keyboard.press("Escape")
+    expect(keys).to_be_hidden()
+    button = page.get_by_role("button", name="Keys")
+    button.press("Enter")
+    keys.get_by_role("button", name="Close").press("Enter")
+    expect(keys).to_be_hidden()
+    expect(button).to_be_focused()
+
+
+def test_dead_letters_are_ticked_with_the_keyboard_alone(
+    visitor: Visitor, system: WholeSystem
+) -> None:
+    job_ids = make_dead_letters(system, "acct_key_ticks", 2, "no key")
+    page = visitor.open_live("/operate")
+    first = page.get_by_label(f"Tick job {job_ids[1]}", exact=True)  # The newer dead letter.
+    first.focus()
+    page.keyboard.press("Space")
+    expect(page.locator("#ticked-count")).to_have_text("1 ticked")
+    page.get_by_role("button", name="Replay ticked…").press("Enter")
+    dialog = page.locator("#dialog")
+    expect(dialog.get_by_label("Your name")).to_be_focused()
+    page.keyboard.type("Grace")
+    page.keyboard.press("Enter")
+    expect(page.locator(".notice-done")).to_contain_text("Replayed 1 dead letter.")
+
+
+def test_the_content_policy_allows_only_the_pages_own_resources(visitor: Visitor) -> None:
     response = visitor.page.goto(visitor.url)
     assert response is not None
     headers = response.headers

@@ -82,7 +82,7 @@ async def drive(system: WholeSystem) -> list[ListeningPage]:
         for stream in streams:
             stream.cancel()
         await asyncio.gather(*streams, return_exceptions=True)
-    assert not missing, f"{missing} pages have not heard of the last payments"
+    assert not missing, f"{missing} pages have not received the last payments"
     return pages
 
 

@@ -1,4 +1,4 @@
-"""The API is slow, down or restarting: the page says so, keeps the input, and recovers."""
+"""Outages of the API: the page reports them, keeps the input, and recovers."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from testkit.browser.whole_system import WholeSystem
 
 @pytest.fixture(autouse=True)
 def everything_runs_again(system: WholeSystem) -> Iterator[None]:
-    """Restart all that a test has broken."""
+    """Restart what a test has stopped."""
     yield
     system.proxy.mend()
     for service in system.services:
@@ -22,9 +22,7 @@ def everything_runs_again(system: WholeSystem) -> Iterator[None]:
             service.start()
 
 
-def test_the_api_stops_and_comes_back_and_the_page_catches_up(
-    visitor: Visitor, system: WholeSystem
-) -> None:
+def test_the_page_catches_up_after_the_api_restarts(visitor: Visitor, system: WholeSystem) -> None:
     page = visitor.open_live()
     html = page.locator("html")
     visitor.fill("acct_outage", "11.00", "Typed before the outage")
@@ -43,7 +41,7 @@ def test_the_api_stops_and_comes_back_and_the_page_catches_up(
     expect(visitor.row(missed).locator(".badge")).to_have_text("Completed")
 
 
-def test_what_happened_during_a_lost_stream_is_caught_up_with(
+def test_changes_during_a_lost_stream_appear_after_reconnecting(
     visitor: Visitor, system: WholeSystem
 ) -> None:
     page = visitor.open_live()
@@ -56,35 +54,36 @@ def test_what_happened_during_a_lost_stream_is_caught_up_with(
     expect(visitor.row(missed).locator(".badge")).to_have_text("Completed")
 
 
-def test_a_page_opened_during_an_outage_fills_itself_later(
+def test_a_page_opened_during_an_outage_fills_after_it(
     visitor: Visitor, system: WholeSystem
 ) -> None:
-    known = pay_elsewhere(system, "acct_cold", "1.00")
+    paid = pay_elsewhere(system, "acct_cold", "1.00")
     system.proxy.cut()
-    time.sleep(NEWEST_FRESH_SECONDS)  # What another page has just been told is shared so long.
+    time.sleep(NEWEST_FRESH_SECONDS)  # Answers to other pages are shared for this long.
     page = visitor.open()
     expect(page.locator("#list .empty-title")).to_contain_text("The payments service")
     visitor.fill("acct_cold", "2.00", "Typed meanwhile")
     system.proxy.mend()
-    expect(visitor.row(known)).to_be_visible()
+    expect(visitor.row(paid)).to_be_visible()
     expect(page.locator("#description")).to_have_value("Typed meanwhile")
 
 
-def test_a_payments_page_in_an_outage_comes_by_itself(
+def test_a_payment_page_opened_during_an_outage_loads_after_it(
     visitor: Visitor, system: WholeSystem
 ) -> None:
-    known = pay_elsewhere(system, "acct_cold", "3.00")
+    paid = pay_elsewhere(system, "acct_cold", "3.00")
     system.proxy.cut()
-    page = visitor.open(f"/payments/{known}")
+    page = visitor.open(f"/payments/{paid}")
     expect(page.locator("h1")).to_have_text("The payments service is not answering")
+    assert not visitor.axe_findings()
     system.proxy.mend()
     expect(page.locator(".hero-amount")).to_have_text("3.00 USD")
 
 
-def test_a_slow_api_is_waited_for_only_so_long(visitor: Visitor, system: WholeSystem) -> None:
+def test_the_page_gives_up_on_a_slow_api_in_time(visitor: Visitor, system: WholeSystem) -> None:
     page = visitor.open_live()
     visitor.fill("acct_slow", "14.00")
-    system.proxy.delay_answers(3)  # The page waits two seconds.
+    system.proxy.delay_answers(3)  # The page's time limit is two seconds.
     visitor.pay_button.click()
     expect(page.locator("#pay .when-busy")).to_be_visible()
     expect(page.locator("#pay-panel > .notice")).to_contain_text("did not answer in time")
@@ -104,7 +103,7 @@ def test_the_pages_own_server_restarts_and_the_page_reconnects(
     system.ui.start()
     expect(page.locator("html")).to_have_attribute("data-connection", "live")
     expect(visitor.row(missed)).to_be_visible()
-    # A new process has a new random key: the form it did not draw is drawn again, as typed.
+    # The new process has another random key, so it shows the older form again, with its input.
     visitor.pay_button.click()
     expect(page.locator("#pay-panel > .notice")).to_contain_text("This form has expired")
     expect(page.locator("#description")).to_have_value("Typed before the restart")

@@ -14,7 +14,7 @@ def payments_of(system: WholeSystem, account: str) -> int:
     return int(system.sql(f"SELECT count(*) FROM payments WHERE account_id = '{account}'"))
 
 
-def test_a_payment_completes_before_the_readers_eyes(visitor: Visitor) -> None:
+def test_a_new_payment_completes_live(visitor: Visitor) -> None:
     visitor.open_live()
     payment_id = visitor.pay("acct_watch", "100.00", "A first payment")
     row = visitor.row(payment_id)
@@ -27,7 +27,7 @@ def test_a_payment_completes_before_the_readers_eyes(visitor: Visitor) -> None:
     ("amount", "outcome", "told"),
     [("12.13", "Discrepancy", "0.13"), ("-5.00", "Failed", "Negative amount not allowed")],
 )
-def test_what_the_rules_say_is_shown(
+def test_the_outcome_of_each_rule_is_shown(
     visitor: Visitor, amount: str, outcome: str, told: str
 ) -> None:
     visitor.open_live()
@@ -46,9 +46,7 @@ def test_a_double_click_pays_once(visitor: Visitor, system: WholeSystem) -> None
     assert payments_of(system, "acct_double") == 1
 
 
-def test_the_same_form_sent_twice_says_that_it_paid_once(
-    visitor: Visitor, system: WholeSystem
-) -> None:
+def test_sending_a_form_twice_shows_one_payment(visitor: Visitor, system: WholeSystem) -> None:
     page = visitor.open_live()
     visitor.fill("acct_twice", "8.00")
     key = page.locator("[name=idempotencyKey]").input_value()
@@ -61,7 +59,9 @@ def test_the_same_form_sent_twice_says_that_it_paid_once(
     assert payments_of(system, "acct_twice") == 1
 
 
-def test_a_changed_form_with_a_used_key_asks_first(visitor: Visitor, system: WholeSystem) -> None:
+def test_a_changed_form_with_a_used_key_asks_for_confirmation(
+    visitor: Visitor, system: WholeSystem
+) -> None:
     page = visitor.open_live()
     visitor.fill("acct_reused", "8.00")
     key = page.locator("[name=idempotencyKey]").input_value()
@@ -75,7 +75,7 @@ def test_a_changed_form_with_a_used_key_asks_first(visitor: Visitor, system: Who
     assert payments_of(system, "acct_reused") == 1
 
 
-def test_errors_stand_beside_their_fields_and_nothing_typed_is_lost(visitor: Visitor) -> None:
+def test_errors_appear_beside_their_fields_and_input_is_kept(visitor: Visitor) -> None:
     page = visitor.open_live()
     visitor.fill("not an account", "1.2345", "Kept as typed")
     visitor.pay_button.click()
@@ -88,9 +88,7 @@ def test_errors_stand_beside_their_fields_and_nothing_typed_is_lost(visitor: Vis
     expect(page.locator("#accountId")).to_be_focused()
 
 
-def test_an_answer_lost_on_the_way_is_made_good_by_sending_again(
-    visitor: Visitor, system: WholeSystem
-) -> None:
+def test_sending_again_after_a_lost_answer_pays_once(visitor: Visitor, system: WholeSystem) -> None:
     page = visitor.open_live()
     visitor.fill("acct_lost", "5.00", "Sent into the void")
     page.route("**/payments", lambda route: (route.fetch(), route.abort()))
@@ -104,7 +102,7 @@ def test_an_answer_lost_on_the_way_is_made_good_by_sending_again(
     assert payments_of(system, "acct_lost") == 1
 
 
-def test_a_hostile_description_stays_text(visitor: Visitor) -> None:
+def test_a_hostile_description_is_shown_as_text(visitor: Visitor) -> None:
     visitor.open_live()
     hostile = "<img src=x onerror=alert(1)><script>alert(2)</script>"
     payment_id = visitor.pay("acct_hostile", "3.00", hostile)
@@ -113,7 +111,7 @@ def test_a_hostile_description_stays_text(visitor: Visitor) -> None:
     expect(visitor.page.locator(".hero-description")).to_have_text(hostile)
 
 
-def test_without_a_script_the_page_pays_and_is_followed_by_reload(
+def test_without_scripts_the_form_pays_and_reloads_show_the_outcome(
     visit: Callable[..., Visitor], system: WholeSystem
 ) -> None:
     visitor = visit(java_script_enabled=False)

@@ -33,8 +33,8 @@ def page_service(
 
 
 @pytest.fixture
-def come(browser: Browser, page_service: ServiceProcess) -> Iterator[Callable[..., Visitor]]:
-    """Opens the guarded page as a new visitor; at the end nothing may have been blocked."""
+def open_page(browser: Browser, page_service: ServiceProcess) -> Iterator[Callable[..., Visitor]]:
+    """Return a function that opens the guarded page as a visitor; fail on blocked requests."""
     visitors: list[Visitor] = []
 
     def make(**options: object) -> Visitor:
@@ -49,7 +49,7 @@ def come(browser: Browser, page_service: ServiceProcess) -> Iterator[Callable[..
 
 
 def sign_in(visitor: Visitor, user: str, path: str = "/") -> None:
-    """By the provider's page, as a person does."""
+    """Sign in on the provider's page."""
     page = visitor.open(path)
     page.get_by_role("link", name="Continue with single sign-on").click()
     page.get_by_role("link", name=f"Continue as {user}").click()
@@ -57,10 +57,10 @@ def sign_in(visitor: Visitor, user: str, path: str = "/") -> None:
 
 
 def test_an_operator_signs_in_pays_decides_and_signs_out(
-    come: Callable[..., Visitor], system: WholeSystem, provider: OidcProvider
+    open_page: Callable[..., Visitor], system: WholeSystem, provider: OidcProvider
 ) -> None:
     [job_id] = make_dead_letters(system, "acct_signed", 1)
-    visitor = come()
+    visitor = open_page()
     sign_in(visitor, "ada", "/accounts/acct_signed?currency=USD")
     page = visitor.open_live()
     visitor.pay("acct_signed", "12.00")
@@ -78,11 +78,11 @@ def test_an_operator_signs_in_pays_decides_and_signs_out(
     expect(page.get_by_role("heading")).to_have_text("Sign in")
 
 
-def test_a_viewer_sees_everything_and_has_nothing_to_change_it_with(
-    come: Callable[..., Visitor], system: WholeSystem
+def test_a_viewer_sees_everything_and_no_action(
+    open_page: Callable[..., Visitor], system: WholeSystem
 ) -> None:
     [job_id] = make_dead_letters(system, "acct_viewed", 1)
-    visitor = come()
+    visitor = open_page()
     sign_in(visitor, "grace")
     page = visitor.open_live()
     expect(page.locator("#pay")).to_have_count(0)
@@ -97,8 +97,8 @@ def test_a_viewer_sees_everything_and_has_nothing_to_change_it_with(
     assert not visitor.axe_findings()
 
 
-def test_signing_out_in_one_window_reaches_the_others(come: Callable[..., Visitor]) -> None:
-    visitor = come()
+def test_signing_out_in_one_window_reaches_the_others(open_page: Callable[..., Visitor]) -> None:
+    visitor = open_page()
     sign_in(visitor, "ada")
     other = visitor.context.new_page()
     other.goto(f"{visitor.url}/operate")
@@ -109,19 +109,19 @@ def test_signing_out_in_one_window_reaches_the_others(come: Callable[..., Visito
     other.wait_for_url("**/sign-in?next=/operate")
 
 
-def test_a_page_that_was_left_open_goes_to_the_sign_in_page_when_the_session_ends(
-    come: Callable[..., Visitor],
+def test_an_open_page_goes_to_sign_in_when_the_session_ends(
+    open_page: Callable[..., Visitor],
 ) -> None:
-    visitor = come()
+    visitor = open_page()
     sign_in(visitor, "ada", "/operate")
     page = visitor.page
-    # As after its end: the browser has the cookie no more, and the page asks by itself.
+    # Simulates the session's end: without its cookie, the page's next request is rejected.
     visitor.context.clear_cookies(name="payments_ui_session")
     page.wait_for_url("**/sign-in?next=/operate")
 
 
-def test_what_was_typed_is_there_again_after_signing_in_anew(come: Callable[..., Visitor]) -> None:
-    visitor = come()
+def test_typed_input_survives_a_new_sign_in(open_page: Callable[..., Visitor]) -> None:
+    visitor = open_page()
     sign_in(visitor, "ada")
     page = visitor.open_live()
     visitor.fill("acct_typed", "17.50")
@@ -130,14 +130,14 @@ def test_what_was_typed_is_there_again_after_signing_in_anew(come: Callable[...,
     page.wait_for_url("**/sign-in")
     page.get_by_role("link", name="Continue with single sign-on").click()
     page.get_by_role("link", name="Continue as ada").click()
-    expect(page.get_by_label("Amount", exact=True)).to_have_value("17.50")
+    expect(page.locator("#amount")).to_have_value("17.50")
 
 
-def test_who_may_not_and_what_goes_wrong_are_pages_that_everybody_can_read(
-    come: Callable[..., Visitor], provider: OidcProvider
+def test_sign_in_errors_and_denials_are_accessible_pages(
+    open_page: Callable[..., Visitor], provider: OidcProvider
 ) -> None:
     for size in ({}, {"viewport": PHONE, "has_touch": True, "is_mobile": True}):
-        visitor = come(reduced_motion="reduce", color_scheme="light", **size)
+        visitor = open_page(reduced_motion="reduce", color_scheme="light", **size)
         page = visitor.open("/operate")
         findings = {"sign in": visitor.axe_findings()}
         page.emulate_media(color_scheme="dark")
@@ -160,4 +160,8 @@ def test_who_may_not_and_what_goes_wrong_are_pages_that_everybody_can_read(
         page.locator(".who summary").click()
         findings["menu, dark"] = visitor.axe_findings()
         assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        menu = page.locator(".who-menu").bounding_box()
+        assert menu is not None
+        assert menu["x"] >= 0  # An element beyond the left edge makes no page wider.
+        assert menu["x"] + menu["width"] <= page.evaluate("innerWidth")
         assert not {name: found for name, found in findings.items() if found}

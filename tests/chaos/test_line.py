@@ -1,4 +1,4 @@
-"""Each disturbance of a line has its effect, and a mended line works again."""
+"""Each disturbance of a line has its effect, and the line works again afterwards."""
 
 import asyncio
 import random
@@ -15,7 +15,7 @@ SILENCE_SECONDS = 0.2
 
 @pytest.fixture
 async def line() -> AsyncIterator[Line]:
-    """A line to a server that echoes its input."""
+    """Run a line to a server that echoes its input."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
@@ -45,7 +45,7 @@ class Caller:
         self.writer = writer
 
     async def ask(self, text: bytes = b"hello") -> bytes:
-        """Send, and return the answer, or nothing if the connection has ended."""
+        """Send the text and return the answer, or "" if the connection has ended."""
         self.writer.write(text)
         await self.writer.drain()
         async with asyncio.timeout(ANSWER_SECONDS_MAX):
@@ -57,7 +57,7 @@ Call = Callable[[], Awaitable[Caller]]
 
 @pytest.fixture
 async def call(line: Line) -> AsyncIterator[Call]:
-    """`await call()` connects through the line; all are closed at the end."""
+    """Return a function that connects through the line; close all connections at the end."""
     callers = []
 
     async def connect() -> Caller:
@@ -69,16 +69,14 @@ async def call(line: Line) -> AsyncIterator[Call]:
         await closed(caller.writer)
 
 
-async def test_an_undisturbed_line_passes_everything_on(call: Call) -> None:
+async def test_an_undisturbed_line_forwards_everything(call: Call) -> None:
     caller = await call()
     assert await caller.ask() == b"hello"
     caller.writer.write_eof()
     assert await caller.reader.read() == b""
 
 
-async def test_a_cut_line_resets_every_connection_and_refuses_new_ones(
-    line: Line, call: Call
-) -> None:
+async def test_a_cut_line_resets_open_and_new_connections(line: Line, call: Call) -> None:
     caller = await call()
     await caller.ask()
     line.cut()
@@ -90,9 +88,7 @@ async def test_a_cut_line_resets_every_connection_and_refuses_new_ones(
     assert await (await call()).ask() == b"hello"
 
 
-async def test_a_stalled_line_is_silent_and_then_goes_on_where_it_was(
-    line: Line, call: Call
-) -> None:
+async def test_a_stalled_line_is_silent_and_then_resumes(line: Line, call: Call) -> None:
     caller = await call()
     await caller.ask()
     line.stall()
@@ -103,7 +99,7 @@ async def test_a_stalled_line_is_silent_and_then_goes_on_where_it_was(
     assert await waiting == b"later"
 
 
-async def test_a_delayed_line_is_late_by_as_much_in_each_direction(line: Line, call: Call) -> None:
+async def test_a_delay_applies_in_each_direction(line: Line, call: Call) -> None:
     caller = await call()
     line.delay(0.1)
     begun = asyncio.get_running_loop().time()
@@ -111,7 +107,7 @@ async def test_a_delayed_line_is_late_by_as_much_in_each_direction(line: Line, c
     assert asyncio.get_running_loop().time() - begun >= 0.2
 
 
-async def test_lost_answers_never_come_and_their_connections_end_with_the_mending(
+async def test_lost_answers_never_arrive_and_mending_ends_their_connections(
     line: Line, call: Call
 ) -> None:
     caller = await call()
@@ -124,7 +120,7 @@ async def test_lost_answers_never_come_and_their_connections_end_with_the_mendin
         await waiting
 
 
-async def test_a_reset_hits_its_share_and_lets_new_connections_in(line: Line, call: Call) -> None:
+async def test_a_reset_ends_its_share_and_accepts_new_connections(line: Line, call: Call) -> None:
     callers = [await call() for _ in range(20)]
     for caller in callers:
         await caller.ask()
@@ -135,7 +131,7 @@ async def test_a_reset_hits_its_share_and_lets_new_connections_in(line: Line, ca
     assert await (await call()).ask() == b"hello"
 
 
-async def test_a_half_closed_connection_hears_nothing_more_and_may_send_on(
+async def test_a_half_closed_connection_receives_nothing_but_can_send(
     line: Line, call: Call
 ) -> None:
     caller = await call()

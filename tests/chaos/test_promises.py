@@ -1,4 +1,4 @@
-"""The clients' log is on disk before an answer counts, and reads back unchanged."""
+"""The clients' log: on disk before an answer counts, and read back unchanged."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from testkit.chaos.promises import PromiseLog, read_promises
 ORDER = {"accountId": "acc_1", "amount": "1.00", "currency": "USD"}
 
 
-async def test_what_was_noted_reads_back_from_the_disk_while_the_log_is_open(
+async def test_logged_entries_are_on_disk_while_the_log_is_open(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "promises.jsonl"
@@ -27,7 +27,7 @@ async def test_what_was_noted_reads_back_from_the_disk_while_the_log_is_open(
 @pytest.mark.parametrize(
     "second", ['{"refused": "a", "code": "x"}', '{"accepted": "a", "answer": ""}']
 )
-def test_a_key_with_two_outcomes_is_refused(tmp_path: Path, second: str) -> None:
+def test_a_key_with_two_outcomes_is_rejected(tmp_path: Path, second: str) -> None:
     path = tmp_path / "promises.jsonl"
     path.write_text('{"accepted": "a", "answer": "1"}\n' + second + "\n")
     with pytest.raises(ValueError, match="a has two outcomes"):

@@ -31,7 +31,7 @@ def line(start: float, per_sample: float, count: int = 40) -> list[tuple[float, 
         ("free_share recon_jobs", line(0.4, 0.01), False),
     ],
 )
-def test_a_line_is_flat_unless_it_rises_beyond_its_noise(
+def test_a_series_is_flat_unless_its_rise_exceeds_its_noise(
     name: str, points: list[tuple[float, float]], flat: bool
 ) -> None:
     found = trend(name, points)
@@ -59,7 +59,7 @@ def bursts(level: Callable[[int], float], hiccups: set[int]) -> list[tuple[float
     ],
     ids=["hiccup early", "hiccup late", "hiccups late", "waves", "rise", "rise hid", "a step up"],
 )
-def test_a_hiccup_is_no_trend_of_latencies_and_hides_none(
+def test_hiccups_neither_cause_nor_hide_a_latency_trend(
     points: list[tuple[float, float]], flat: bool
 ) -> None:
     found = trend("answered_milliseconds p50", points)
@@ -67,7 +67,7 @@ def test_a_hiccup_is_no_trend_of_latencies_and_hides_none(
     assert found.flat is flat
 
 
-def test_what_rises_only_while_warming_up_is_flat() -> None:
+def test_a_rise_during_the_warm_up_only_is_flat() -> None:
     warming = [(5.0 * n, min(100.0, 20.0 + 10 * n)) for n in range(40)]
     found = trend("memory_megabytes api", warming)
     assert found is not None
@@ -78,7 +78,7 @@ def test_too_few_samples_have_no_trend() -> None:
     assert trend("connections", line(10, 0, count=5)) is None
 
 
-def test_what_has_to_fill_first_is_judged_from_when_it_is_full() -> None:
+def test_a_longer_warm_up_excludes_the_filling_of_a_table() -> None:
     filling = [(5.0 * n, min(20.0, 0.4 * n)) for n in range(120)]
     early = trend("table_megabytes recon_jobs", filling)
     assert early is not None
@@ -89,7 +89,7 @@ def test_what_has_to_fill_first_is_judged_from_when_it_is_full() -> None:
     assert trend("table_megabytes recon_jobs", filling[:50], warm_up_seconds=240) is None
 
 
-def test_every_line_is_judged() -> None:
+def test_every_series_is_judged() -> None:
     samples = [{"seconds": 5.0 * n, "connections": 3, "open_files api": 9 * n} for n in range(40)]
     found = trends(samples)
     assert {name: line["flat"] for name, line in found.items()} == {

@@ -1,4 +1,4 @@
-"""Nothing is lost and nothing happens twice, with real processes that are really killed.
+"""Kill real processes: no payment is lost, and none takes effect twice.
 
 Each test ends with the ledger compared with a model of it, a full audit, and its seals.
 """
@@ -6,13 +6,11 @@ Each test ends with the ledger compared with a model of it, a full audit, and it
 import asyncio
 import random
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import asyncpg
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import create_engine
 from payments_local.postgres import EmbeddedPostgres
@@ -25,27 +23,14 @@ from testkit.database.backlog import (
     status_counts,
     until_completed,
 )
-from testkit.database.head_rows import held_head_row, until_somebody_waits
-from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
+from testkit.database.head_rows import held_head_row, until_a_transaction_waits
+from testkit.model.ledger import assert_audit_is_clean, assert_ledger_is_of
 from testkit.network.tcp_proxy import TcpProxy
 from testkit.waiting import until
 from testkit.worker.own_system import migrated_postgres, worker_url
 from testkit.worker.worker_process import WorkerProcess
 
-StartProcess = Callable[..., WorkerProcess]
-
-
-@pytest.fixture
-def start_process(worker_url_of_database: str, tmp_path: Path) -> Iterator[StartProcess]:
-    """`start_process(url=..., RECON_WORKER_...="...")`: a worker process, killed at the end."""
-    with ExitStack() as stack:
-
-        def start(url: str = worker_url_of_database, **environ: str) -> WorkerProcess:
-            worker = WorkerProcess(url, tmp_path / "worker.log", **environ)
-            stack.callback(worker.kill)
-            return worker
-
-        yield start
+StartProcess: TypeAlias = Callable[..., WorkerProcess]
 
 
 @pytest.fixture(scope="module")
@@ -61,13 +46,6 @@ async def stored(sql: Sql) -> list[Stored]:
     return await add_payments(sql, [(f"acc_{n % 10}", amounts[n % 5], "USD") for n in range(40)])
 
 
-@pytest.fixture(autouse=True)
-async def _audited(sql: Sql, engine: AsyncEngine) -> AsyncIterator[None]:
-    del sql
-    yield
-    await assert_audit_is_clean(engine)
-
-
 async def _until_held(sql: Sql) -> None:
     async def held() -> bool:
         return "processing" in await status_counts(sql)
@@ -75,12 +53,12 @@ async def _until_held(sql: Sql) -> None:
     await until(held, 40)
 
 
-async def test_a_worker_killed_between_claim_and_commit_leaves_its_jobs_to_another(
+async def test_another_worker_takes_the_jobs_of_a_worker_killed_before_commit(
     sql: Sql, stored: list[Stored], start_process: StartProcess
 ) -> None:
     async with held_head_row(sql, stored[0]):
         killed = start_process()
-        await until_somebody_waits(sql)  # Inside its posting transaction.
+        await until_a_transaction_waits(sql)  # The worker is inside its posting transaction.
         assert await status_counts(sql) == {"processing": 40}
         killed.kill()
     assert await sql.fetchval("SELECT count(*) FROM ledger_entries") == 0
@@ -91,7 +69,7 @@ async def test_a_worker_killed_between_claim_and_commit_leaves_its_jobs_to_anoth
     await assert_ledger_is_of(sql, stored)
 
 
-async def test_a_worker_paused_beyond_its_lease_is_fenced_off_when_it_goes_on(
+async def test_a_worker_paused_beyond_its_lease_is_fenced_when_it_resumes(
     sql: Sql,
     postgres: EmbeddedPostgres,
     worker_url_of_database: str,
@@ -103,7 +81,7 @@ async def test_a_worker_paused_beyond_its_lease_is_fenced_off_when_it_goes_on(
         RECON_WORKER_POLL_ONLY="true",
     )
     await paused.until_ready()
-    line.delay_answers(1.0)  # The answer to its claim is still on its way when it is paused.
+    line.delay_answers(1.0)  # The worker is paused before the answer to its claim arrives.
     stored = await add_simple(sql, 40)
     await _until_held(sql)
     paused.send(signal.SIGSTOP)
@@ -127,23 +105,23 @@ async def test_a_worker_paused_beyond_its_lease_is_fenced_off_when_it_goes_on(
     line.close()
 
 
-async def test_a_backend_terminated_in_the_middle_of_a_batch_costs_no_payment_and_no_attempt(
+async def test_a_backend_terminated_in_mid_batch_costs_no_payment_and_no_attempt(
     sql: Sql, stored: list[Stored], start_process: StartProcess
 ) -> None:
     async with held_head_row(sql, stored[0]):
         worker = start_process(RECON_WORKER_LEASE_SECONDS="60")
-        await until_somebody_waits(sql)
+        await until_a_transaction_waits(sql)
         await sql.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid IS NOT NULL"
         )
-    # Well before the lease could run out: the worker hands back what was interrupted.
+    # Well before the lease expires, because the worker hands the interrupted jobs back.
     await until_completed(sql, 40, seconds=10)
     assert {job["attempts"] for job in await job_rows(sql)} == {1}
     await assert_ledger_is_of(sql, stored)
     await worker.stop()
 
 
-async def test_a_job_delivered_again_after_its_payment_settled_changes_nothing(
+async def test_redelivering_the_job_of_a_settled_payment_changes_nothing(
     sql: Sql, stored: list[Stored], start_process: StartProcess
 ) -> None:
     start_process()
@@ -158,12 +136,12 @@ async def test_a_job_delivered_again_after_its_payment_settled_changes_nothing(
     await assert_ledger_is_of(sql, stored)
 
 
-async def test_a_worker_told_to_stop_finishes_what_it_holds(
+async def test_a_stopping_worker_finishes_the_jobs_it_holds(
     sql: Sql, stored: list[Stored], start_process: StartProcess
 ) -> None:
     async with held_head_row(sql, stored[0]):
         worker = start_process()
-        await until_somebody_waits(sql)
+        await until_a_transaction_waits(sql)
         worker.send(signal.SIGTERM)
         await asyncio.sleep(0.3)
         assert worker.process.poll() is None
@@ -172,7 +150,7 @@ async def test_a_worker_told_to_stop_finishes_what_it_holds(
     await assert_ledger_is_of(sql, stored)
 
 
-async def test_a_worker_whose_port_is_taken_says_so_and_holds_nothing(
+async def test_a_worker_without_its_port_reports_it_and_claims_nothing(
     sql: Sql, stored: list[Stored], start_process: StartProcess
 ) -> None:
     running = start_process()
@@ -186,7 +164,7 @@ async def test_a_worker_whose_port_is_taken_says_so_and_holds_nothing(
     await assert_ledger_is_of(sql, stored)
 
 
-async def test_workers_killed_again_and_again_under_load_settle_each_payment_once(
+async def test_repeatedly_killed_workers_settle_each_payment_once(
     sql: Sql, start_process: StartProcess
 ) -> None:
     chance = random.Random(1)
@@ -203,7 +181,7 @@ async def test_workers_killed_again_and_again_under_load_settle_each_payment_onc
     await assert_ledger_is_of(sql, stored)
 
 
-async def test_a_crash_of_postgres_under_load_loses_and_doubles_nothing(
+async def test_a_postgres_crash_loses_and_duplicates_nothing(
     own_postgres: EmbeddedPostgres, start_process: StartProcess
 ) -> None:
     server = own_postgres

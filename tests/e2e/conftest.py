@@ -1,7 +1,7 @@
-"""One deployment for all scenarios; each uses accounts and keys of its own.
+"""One deployment for all scenarios; each uses its own accounts and keys.
 
-The services run as processes of this checkout; with E2E_IMAGES=1 as their own built images; with
-E2E_IMAGES=both, or where REQUIRE names `engine`, first as the one and then as the other.
+The services run as processes of this checkout; with E2E_IMAGES=1 as images built from it; with
+E2E_IMAGES=both, or if REQUIRE names `engine`, as processes and then as images.
 """
 
 import os
@@ -23,8 +23,8 @@ WAYS = {"0": ["processes"], "1": ["images"], "both": ["processes", "images"]}
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Decide, once, what the scenarios run on."""
-    # A runner's SIGTERM cleans up as Ctrl-C does; by default pytest would just end.
+    """Choose a Postgres container if an engine answers, or else the embedded Postgres."""
+    # Makes SIGTERM clean up as Ctrl-C does; by default pytest would end at once.
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     problem = engine_problem()
     required = "engine" in os.environ.get("REQUIRE", "").split(",")
@@ -39,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The ways in which the services run."""
+    """Run each scenario once for each way of running the services."""
     if "deployment" in metafunc.fixturenames:
         required = "engine" in os.environ.get("REQUIRE", "").split(",")
         ways = WAYS[os.environ.get("E2E_IMAGES", "both" if required else "0")]
@@ -47,13 +47,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Say which Postgres the scenarios run on."""
+    """Report the Postgres used by the scenarios."""
     return f"e2e: Postgres is {config.stash[POSTGRES]}"
 
 
 @pytest.fixture(scope="session")
 def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A real Postgres server, gone at the end, also after Ctrl-C."""
+    """Run a Postgres server and remove it at the end, also after Ctrl-C."""
     if request.config.stash[POSTGRES].startswith("embedded"):
         with running_postgres() as server:
             yield EmbeddedDatabase(server)
@@ -66,7 +66,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 def deployment(
     request: pytest.FixtureRequest, database: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Deployment]:
-    """The system, ready."""
+    """Run the system; it is ready."""
     folder: Path = tmp_path_factory.mktemp("logs")
     if request.param == "processes":
         with deployed_processes(database, folder) as running:
@@ -80,6 +80,6 @@ def deployment(
 
 @pytest.fixture
 def client(deployment: Deployment) -> Iterator[httpx.Client]:
-    """A client of the API."""
+    """Return a client of the API."""
     with deployment.client() as client:
         yield client

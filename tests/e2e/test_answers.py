@@ -1,4 +1,4 @@
-"""Every kind of request has a specific answer, and every error is a problem with a stable code."""
+"""Every kind of request has its documented answer; every error is a problem with a stable code."""
 
 import re
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from testkit.deployments.asks import (
-    ASKS,
+from testkit.deployments.api_requests import (
+    API_REQUESTS,
     BALANCE,
     JSON,
     KEY,
@@ -21,23 +21,23 @@ from testkit.deployments.asks import (
     READ,
     REPLAY,
     UNKNOWN_ID,
-    Ask,
+    ApiRequest,
     assert_answer,
     batch,
 )
-from testkit.deployments.deployment import Deployment, pay, pay_stubbornly, settled
+from testkit.deployments.deployment import Deployment, pay, pay_with_retries, settled
 
 REPLAYED = "Idempotency-Replayed"
-SECRET_CHARS = 8  # Some of an API key's last characters, which belong to its secret.
-LINES_MAX = 1_000  # Of an event stream, before it tells of a payment.
+SECRET_CHARS = 8  # Number of an API key's last characters, which belong to its secret.
+LINES_MAX = 1_000  # Bound for an event stream to report a payment.
 
 
-@pytest.mark.parametrize("ask", ASKS, ids=lambda ask: ask.name)
-def test_a_request_has_its_answer(client: httpx.Client, ask: Ask) -> None:
-    assert_answer(ask.send(client), ask.status, ask.code)
+@pytest.mark.parametrize("api_request", API_REQUESTS, ids=lambda each: each.name)
+def test_a_request_has_its_answer(client: httpx.Client, api_request: ApiRequest) -> None:
+    assert_answer(api_request.send(client), api_request.status, api_request.code)
 
 
-def test_a_repeated_key_replays_and_refuses_another_body(client: httpx.Client) -> None:
+def test_a_repeated_key_replays_and_rejects_another_body(client: httpx.Client) -> None:
     headers = {**JSON, KEY: str(uuid4())}
     first, again = (client.post("/payments", content=PAYMENT, headers=headers) for _ in range(2))
     assert_answer(first, 201, None)
@@ -58,11 +58,11 @@ def test_each_item_of_a_batch_has_its_own_answer(client: httpx.Client) -> None:
     ] == [(201, False, None), (201, True, None), (400, None, "idempotency_key_missing")]
 
 
-def test_the_event_stream_tells_of_a_payment(client: httpx.Client) -> None:
+def test_the_event_stream_reports_a_payment(client: httpx.Client) -> None:
     with client.stream("GET", "/payments/events") as events:
         assert_answer(events, 200, None)
         lines = events.iter_lines()
-        next(lines)  # The stream is open.
+        next(lines)  # Wait until the stream is open.
         payment = pay(client, "e2e-answers", "1.00")
         assert any(payment["id"] in line for line, _ in zip(lines, range(LINES_MAX), strict=False))
 
@@ -97,7 +97,7 @@ def test_the_page_pays(deployment: Deployment) -> None:
 
 @dataclass(frozen=True)
 class Keyed:
-    """The API that requires API keys, and keys for it by name. "" is no key.
+    """The API that requires keys, and its keys by name. "" stands for no key.
 
     Only the test of the missing database uses the key "unseen".
     """
@@ -106,14 +106,14 @@ class Keyed:
     keys: dict[str, str]
 
     def client(self, name: str) -> httpx.Client:
-        """A client of that API that sends the key of this name."""
+        """Return a client of that API that sends the key of this name."""
         headers = {"Authorization": f"Bearer {self.keys[name]}"} if name else {}
         return httpx.Client(base_url=self.url, timeout=15, headers=headers)
 
 
 @pytest.fixture(scope="module")
 def keyed(deployment: Deployment) -> Iterator[Keyed]:
-    """The API that requires keys, ready."""
+    """Run the API that requires keys; it is ready."""
     scopes = {"writer": "payments:write", "reader": "payments:read", "unseen": "payments:read"}
     keys = {name: deployment.make_key(scope) for name, scope in scopes.items()}
     keys["forged"] = keys["writer"][:-SECRET_CHARS] + keys["reader"][-SECRET_CHARS:]
@@ -125,29 +125,41 @@ def keyed(deployment: Deployment) -> Iterator[Keyed]:
         deployment.keyed_api.kill()
 
 
-ACCESS: list[tuple[str, Ask, int, str | None]] = [
+ACCESS: list[tuple[str, ApiRequest, int, str | None]] = [
     *(
-        (key, ask, 401, "unauthorized")
+        (key, api_request, 401, "unauthorized")
         for key in ("", "forged", "malformed")
-        for ask in (PAY, PAY_WITH_CHARSET, PAY_BATCH, LIST, READ, REPLAY)
+        for api_request in (PAY, PAY_WITH_CHARSET, PAY_BATCH, LIST, READ, REPLAY)
     ),
-    *(("reader", ask, 403, "forbidden") for ask in (PAY, PAY_BATCH, REPLAY, BALANCE)),
-    *(("writer", ask, 403, "forbidden") for ask in (LIST, READ, REPLAY)),
-    *(("writer", ask, ask.status, ask.code) for ask in (PAY, PAY_WITH_CHARSET, PAY_BATCH)),
-    *(("reader", ask, ask.status, ask.code) for ask in (LIST, READ)),
+    *(
+        ("reader", api_request, 403, "forbidden")
+        for api_request in (PAY, PAY_BATCH, REPLAY, BALANCE)
+    ),
+    *(("writer", api_request, 403, "forbidden") for api_request in (LIST, READ, REPLAY)),
+    *(
+        ("writer", api_request, api_request.status, api_request.code)
+        for api_request in (PAY, PAY_WITH_CHARSET, PAY_BATCH)
+    ),
+    *(
+        ("reader", api_request, api_request.status, api_request.code)
+        for api_request in (LIST, READ)
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("key", "ask", "status", "code"),
+    ("key", "api_request", "status", "code"),
     ACCESS,
-    ids=[f"{ask.name} with {f'the {key}' if key else 'no'} key" for key, ask, _, _ in ACCESS],
+    ids=[
+        f"{api_request.name} with {f'the {key}' if key else 'no'} key"
+        for key, api_request, _, _ in ACCESS
+    ],
 )
-def test_a_key_allows_what_its_scope_says(
-    keyed: Keyed, key: str, ask: Ask, status: int, code: str | None
+def test_a_key_allows_only_its_scope(
+    keyed: Keyed, key: str, api_request: ApiRequest, status: int, code: str | None
 ) -> None:
     with keyed.client(key) as client:
-        answer = ask.send(client)
+        answer = api_request.send(client)
     assert_answer(answer, status, code)
     assert ("WWW-Authenticate" in answer.headers) == (status in {401, 403})
 
@@ -160,8 +172,8 @@ def test_without_its_database_the_api_answers_503_and_recovers(
         assert_answer(PAY.send(writer), 201, None)
         deployment.database.kill()
         try:
-            for ask in (PAY, PAY_WITH_CHARSET, LIST, READ, BALANCE, REPLAY):
-                _assert_database_unavailable(ask.send(client))
+            for api_request in (PAY, PAY_WITH_CHARSET, LIST, READ, BALANCE, REPLAY):
+                _assert_database_unavailable(api_request.send(client))
             _assert_database_unavailable(PAY.send(writer))
             items = PAY_BATCH.send(client).json()["payments"]
             assert [item["error"]["code"] for item in items] == ["database_unavailable"] * 2
@@ -173,8 +185,8 @@ def test_without_its_database_the_api_answers_503_and_recovers(
             assert_answer(client.get("/livez"), 200, None)
         finally:
             deployment.database.start()
-        payment = pay_stubbornly(client, "e2e-answers", "1.00", key)
-        assert pay_stubbornly(writer, "e2e-answers", "1.00", key) == payment
+        payment = pay_with_retries(client, "e2e-answers", "1.00", key)
+        assert pay_with_retries(writer, "e2e-answers", "1.00", key) == payment
         assert settled(client, payment["id"])["status"] == "completed"
         with keyed.client("unseen") as unseen:
             assert_answer(READ.send(unseen), READ.status, READ.code)

@@ -2,9 +2,9 @@
 
     KUBECONFIG=... pytest tests/e2e -m k8s
 
-Takes an otherwise empty cluster (kind will do) to which the images payments-api:dev,
-recon-worker:dev and payments-ui:dev have been loaded, and refuses one that has a namespace
-`payments` already: at the end it deletes that namespace with all its data.
+Needs an otherwise empty cluster (kind is enough) with the images payments-api:dev, recon-worker:dev
+and payments-ui:dev loaded. It skips a cluster that already has a namespace `payments`, because it
+deletes that namespace with all its data at the end.
 """
 
 import base64
@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ pytestmark = [pytest.mark.k8s, pytest.mark.timeout(1200)]
 
 LOAD = Path(__file__).parents[1] / "k8s" / "cluster_load.py"
 API = "http://payments-api:3001"
+EARLIER_JOB = "migrate-earlier"
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
 READY_SECONDS = 300
 SETTLED_SECONDS_MAX = 120
@@ -34,10 +36,10 @@ JSON = ("--output=json",)
 
 
 class Cluster:
-    """What kubectl does to the namespace `payments`."""
+    """The namespace `payments` of the cluster, by kubectl."""
 
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 400) -> str:
-        """Its standard output. Fails the test with its error."""
+        """Run kubectl and return its standard output; a failure shows its error."""
         done = subprocess.run(
             [str(kubectl()), "--namespace=payments", *arguments],
             input=stdin,
@@ -50,7 +52,7 @@ class Cluster:
         return done.stdout
 
     def wait_until_ready(self) -> None:
-        """The migration is done and every Deployment is rolled out."""
+        """Wait until the migration is complete and every Deployment is rolled out."""
         limit = f"--timeout={READY_SECONDS}s"
         selector = "--selector=app.kubernetes.io/name=migrate"
         self.kubectl("wait", "--for=condition=complete", "job", selector, limit)
@@ -61,7 +63,7 @@ class Cluster:
     def load(
         self, seconds: float, tries: int, pod: str = "deployment/payments-ui"
     ) -> Iterator[dict[str, Any]]:
-        """Pay from that pod while the block runs; fill the dictionary with the outcome."""
+        """Pay from that pod while the block runs; write the outcome into the dictionary."""
         command = ["exec", "--stdin", pod, "--", "python", "-"]
         running = subprocess.Popen(
             [str(kubectl()), "--namespace=payments", *command, API, str(seconds), str(tries)],
@@ -83,19 +85,38 @@ class Cluster:
             running.wait()
 
     def sql(self, query: str) -> str:
-        """Run in the embedded Postgres' own container, as its superuser."""
+        """Run SQL as the superuser in the container of the overlay's Postgres."""
         psql = ["psql", "-U", "postgres", "-d", "payments", "-XAtqc", query]
         return self.kubectl("exec", "statefulset/postgres", "--", *psql).strip()
 
+    def migrate_with(self, image: str) -> str:
+        """Run this release's migration Job with another image; return its log."""
+        selector = "--selector=app.kubernetes.io/name=migrate"
+        (job, *_) = json.loads(self.kubectl("get", "jobs", selector, *JSON))["items"]
+        spec = job["spec"]
+        for generated in ("selector", "manualSelector"):
+            spec.pop(generated, None)
+        labels = {"app.kubernetes.io/name": "migrate"}  # The network policies know it by this.
+        spec["template"]["metadata"] = {"labels": labels}
+        spec["template"]["spec"]["containers"][0]["image"] = image
+        kind = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": EARLIER_JOB}}
+        self.kubectl("create", "--filename=-", stdin=json.dumps({**kind, "spec": spec}))
+        try:
+            limit = f"--timeout={READY_SECONDS}s"
+            self.kubectl("wait", "--for=condition=complete", f"job/{EARLIER_JOB}", limit)
+            return self.kubectl("logs", f"job/{EARLIER_JOB}")
+        finally:
+            self.kubectl("delete", "job", EARLIER_JOB)
+
     def wait_until_settled(self) -> None:
-        """No payment is pending."""
+        """Wait until no payment is pending."""
         deadline = time.monotonic() + SETTLED_SECONDS_MAX
         while self.sql("SELECT count(*) FROM payments WHERE status = 'pending'") != "0":
             assert time.monotonic() < deadline, "payments stay pending"
             time.sleep(1)
 
-    def assert_all_is_right(self, result: dict[str, Any]) -> None:
-        """Every answered payment is there once, settled, and every invariant holds."""
+    def assert_consistent(self, result: dict[str, Any]) -> None:
+        """Assert that each answered payment is stored once and settled, and all invariants hold."""
         self.wait_until_settled()
         ids = ",".join(f"'{payment}'" for payment in result["paid"])
         done = f"SELECT count(*) FROM payments WHERE status = 'completed' AND id IN ({ids})"
@@ -104,7 +125,7 @@ class Cluster:
 
     @contextmanager
     def forwarded(self, target: str, port: int) -> Iterator[int]:
-        """A port of this machine that leads there."""
+        """Forward a port of this machine to the target; yield the port."""
         local = free_port()
         command = [
             str(kubectl()),
@@ -125,7 +146,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """A cluster on which the system runs; it is deleted at the end."""
+    """Deploy the system on the cluster; delete it at the end."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("KUBECONFIG names no cluster")
     names = subprocess.run(
@@ -138,7 +159,7 @@ def cluster() -> Iterator[Cluster]:
     if names.returncode:
         pytest.skip(f"the cluster of KUBECONFIG does not answer: {names.stderr.strip()}")
     if "namespace/payments" in names.stdout.split():
-        pytest.skip("there is a namespace payments already, which this test would delete")
+        pytest.skip("the namespace payments exists already, and this test would delete it")
     here = Cluster()
     try:
         here.kubectl("apply", f"--kustomize={K8S}")
@@ -170,7 +191,7 @@ def test_the_seven_checks_pass(cluster: Cluster) -> None:
 
 
 def test_applying_again_changes_nothing(cluster: Cluster) -> None:
-    """By generations: kubectl prints "configured" for fields that the server defaults."""
+    """Compare generations: kubectl prints "configured" for fields that the server defaults."""
 
     def generations() -> dict[str, int]:
         out = cluster.kubectl("get", f"--kustomize={K8S}", "--output=json")
@@ -194,10 +215,10 @@ def test_a_release_under_load_fails_no_request(cluster: Cluster) -> None:
         for name in ("payments-api", "recon-worker"):
             cluster.kubectl("rollout", "status", f"deployment/{name}", "--timeout=300s")
     assert result["failed"] == []
-    cluster.assert_all_is_right(result)
+    cluster.assert_consistent(result)
 
 
-def test_killed_pods_lose_nothing_and_do_nothing_twice(cluster: Cluster) -> None:
+def test_killed_pods_lose_and_duplicate_nothing(cluster: Cluster) -> None:
     with cluster.load(seconds=60, tries=50) as result:
         for name in ("recon-worker", "payments-api", "postgres"):
             time.sleep(5)
@@ -205,7 +226,34 @@ def test_killed_pods_lose_nothing_and_do_nothing_twice(cluster: Cluster) -> None
             cluster.kubectl("delete", "pod", selector, "--grace-period=0", "--force")
     assert result["failed"] == []
     cluster.wait_until_ready()
-    cluster.assert_all_is_right(result)
+    cluster.assert_consistent(result)
+
+
+def test_a_killed_page_is_replaced_while_the_other_serves(cluster: Cluster) -> None:
+    """The load runs in a pod of the page, so that one stays; then the other one is killed."""
+    selector = "--selector=app.kubernetes.io/name=payments-ui"
+
+    def pages() -> list[str]:
+        found = json.loads(cluster.kubectl("get", "pods", selector, *JSON))["items"]
+        return [f"pod/{pod['metadata']['name']}" for pod in found]
+
+    loading, *others = pages()
+    assert others
+    with cluster.load(seconds=30, tries=1, pod=loading) as result:
+        time.sleep(5)
+        cluster.kubectl("delete", *others, "--grace-period=0", "--force")
+        cluster.kubectl("rollout", "status", "deployment/payments-ui", "--timeout=300s")
+    assert result["failed"] == []
+    # Now delete the pod with the load: the Service still routes to a page.
+    cluster.kubectl("delete", loading, "--grace-period=0", "--force")
+    cluster.kubectl("rollout", "status", "deployment/payments-ui", "--timeout=300s")
+    assert loading not in pages()
+    with (
+        cluster.forwarded("service/payments-ui", 3000) as port,
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=10) as answer,
+    ):
+        assert answer.status == 200
+    cluster.assert_consistent(result)
 
 
 def test_a_drain_of_each_node_loses_nothing(cluster: Cluster) -> None:
@@ -214,7 +262,7 @@ def test_a_drain_of_each_node_loses_nothing(cluster: Cluster) -> None:
     )
     nodes = [node["metadata"]["name"] for node in json.loads(found)["items"]]
     if len(nodes) < 2:
-        pytest.skip("a drain of the only node leaves no place for the pods")
+        pytest.skip("a drain of the only node leaves no node for the pods")
     for node in nodes:
         selector = "--selector=app.kubernetes.io/name=payments-ui"
         pages = json.loads(cluster.kubectl("get", "pods", selector, *JSON))["items"]
@@ -229,13 +277,13 @@ def test_a_drain_of_each_node_loses_nothing(cluster: Cluster) -> None:
         assert result["failed"] == []
         cluster.wait_until_ready()
         cluster.kubectl("rollout", "status", "statefulset/postgres", "--timeout=300s")
-        cluster.assert_all_is_right(result)
+        cluster.assert_consistent(result)
 
 
-def test_a_minute_without_postgres_loses_nothing_and_leaves_the_api_ready(
+def test_a_minute_without_postgres_loses_nothing_and_keeps_the_api_ready(
     cluster: Cluster,
 ) -> None:
-    """The load's tries last for two minutes; the API's pods stay in the Service meanwhile."""
+    """The load retries for two minutes; the API's pods stay in the Service meanwhile."""
     ready = ("--for=condition=ready", "pod", "--selector=app.kubernetes.io/name=payments-api")
     with cluster.load(seconds=120, tries=600) as result:
         time.sleep(5)
@@ -248,14 +296,15 @@ def test_a_minute_without_postgres_loses_nothing_and_leaves_the_api_ready(
         cluster.kubectl("rollout", "status", "statefulset/postgres", "--timeout=300s")
     assert result["failed"] == []
     assert result["retried"] > 0
-    cluster.assert_all_is_right(result)
+    cluster.assert_consistent(result)
 
 
 def test_an_earlier_release_works_on_this_releases_schema(cluster: Cluster) -> None:
-    """A rollback of the code alone, to the images that EARLIER_TAG names."""
+    """Roll back only the code, to the images of EARLIER_TAG."""
     tag = os.environ.get("EARLIER_TAG")
     if not tag:
         pytest.skip("EARLIER_TAG names no images of an earlier release")
+    assert "is at revision" in cluster.migrate_with(f"payments-api:{tag}")
     try:
         for name in SERVICES:
             cluster.kubectl("set", "image", f"deployment/{name}", f"{name}={name}:{tag}")
@@ -263,15 +312,15 @@ def test_an_earlier_release_works_on_this_releases_schema(cluster: Cluster) -> N
         with cluster.load(seconds=20, tries=1) as result:
             pass
         assert result["failed"] == []
-        cluster.assert_all_is_right(result)
+        cluster.assert_consistent(result)
     finally:
         for name in SERVICES:
             cluster.kubectl("rollout", "undo", f"deployment/{name}")
         cluster.wait_until_ready()
 
 
-def test_the_network_lets_nothing_else_through(cluster: Cluster) -> None:
-    """Only where the cluster's network plugin enforces policies, which is asked of it first."""
+def test_the_network_policies_block_other_connections(cluster: Cluster) -> None:
+    """Applies only if the cluster's network plugin enforces policies, which is checked first."""
     code = "import socket; socket.create_connection(('postgres', 5432), 3)"
     command = ["exec", "deployment/payments-ui", "--", "python", "-c", code]
     done = subprocess.run(

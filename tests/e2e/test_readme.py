@@ -5,6 +5,7 @@ import re
 import subprocess
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from testkit.deployments.deployment import Deployment, balance
 
@@ -13,16 +14,22 @@ BLOCK_SECONDS_MAX = 60.0
 
 
 def _pasted_block() -> str:
-    """The README's one block of shell that creates a payment."""
+    """Return the README's only shell block that creates a payment."""
     blocks = re.findall(r"```bash\n(.*?)```", README.read_text(), re.DOTALL)
     (block,) = [text for text in blocks if "Idempotency-Key" in text]
     return str(block)
 
 
+def _shown_answer() -> Any:
+    """Return the README's only JSON: the answer to the block's last request."""
+    (shown,) = re.findall(r"```json\n(.*?)```", README.read_text(), re.DOTALL)
+    return json.loads(shown)
+
+
 def test_the_pasted_block_pays_and_a_second_run_pays_again(deployment: Deployment) -> None:
     block = _pasted_block().replace("http://localhost:3001", deployment.api_url)
     with deployment.client() as client:
-        # The ways to deploy share a database, and so the README's account.
+        # Both ways of running the services share a database, and therefore the README's account.
         before = Decimal(balance(client, "acc_42"))
     for paid in (100, 200):
         ended = subprocess.run(
@@ -37,6 +44,7 @@ def test_the_pasted_block_pays_and_a_second_run_pays_again(deployment: Deploymen
         )
         assert ended.stderr == ""
         assert created["amount"] == "100.00"
+        assert account.keys() == _shown_answer().keys()
         (newest,) = listed["payments"]
         assert (newest["id"], newest["status"]) == (created["id"], "completed")
         assert Decimal(account["balance"]) == before + paid

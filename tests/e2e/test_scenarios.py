@@ -14,7 +14,7 @@ from testkit.deployments.deployment import (
     Deployment,
     balance,
     pay,
-    pay_stubbornly,
+    pay_with_retries,
     settled,
     wait_until_all_settled,
 )
@@ -38,14 +38,14 @@ def _account() -> str:
     return f"e2e-{uuid4()}"
 
 
-def test_the_seven_checks_pass_again_and_again(deployment: Deployment) -> None:
+def test_the_seven_checks_pass_repeatedly(deployment: Deployment) -> None:
     for _ in range(2):
         done = deployment.validate()
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stdout.endswith(SUMMARY)
 
 
-def test_validate_names_the_api_that_does_not_answer(deployment: Deployment) -> None:
+def test_validate_names_an_unreachable_api(deployment: Deployment) -> None:
     for worker in deployment.workers:
         worker.stop()
     deployment.api.stop()
@@ -56,7 +56,7 @@ def test_validate_names_the_api_that_does_not_answer(deployment: Deployment) -> 
         for worker in deployment.workers:
             worker.start()
     assert done.returncode == 2
-    # In containers it asks by the name in their network, which is not the published address.
+    # In containers it uses the name in their network instead of the published address.
     assert re.search(r"no API answers at http://[\w.-]+:\d+ ", done.stderr), done.stderr
 
 
@@ -68,7 +68,7 @@ def test_a_repeated_request_is_one_payment(client: httpx.Client) -> None:
     assert balance(client, account) == "10.00"
 
 
-def test_failed_and_discrepant_payments_end_as_the_rules_say(client: httpx.Client) -> None:
+def test_failed_and_discrepant_payments_follow_the_rules(client: httpx.Client) -> None:
     account = _account()
     outcomes = {}
     for amount in ("-5.13", "0", "7.13", "7.00"):
@@ -93,7 +93,7 @@ def test_a_hot_account_stays_exact_under_several_workers(deployment: Deployment)
     deployment.audit()
 
 
-def test_what_a_killed_worker_held_is_settled_once_by_another(deployment: Deployment) -> None:
+def test_a_killed_workers_jobs_are_settled_once_by_another(deployment: Deployment) -> None:
     account = _account()
     victim = deployment.workers[0]
     with deployment.client() as client, ThreadPoolExecutor(8) as pool:
@@ -107,7 +107,7 @@ def test_what_a_killed_worker_held_is_settled_once_by_another(deployment: Deploy
     deployment.audit()
 
 
-def test_clients_that_retry_lose_nothing_while_the_api_is_replaced(
+def test_retrying_clients_lose_nothing_while_the_api_is_replaced(
     deployment: Deployment,
 ) -> None:
     def replace() -> None:
@@ -119,36 +119,36 @@ def test_clients_that_retry_lose_nothing_while_the_api_is_replaced(
     _assert_exactly_once(deployment, accepted)
 
 
-def test_postgres_may_restart_under_load(deployment: Deployment) -> None:
+def test_a_restart_of_postgres_under_load_loses_nothing(deployment: Deployment) -> None:
     def restart() -> None:
         deployment.database.kill()
         deployment.database.start()
 
     accepted = _pay_while(deployment, restart)
-    # Nothing of ours was restarted; all of it works again.
+    # The same processes work again without a restart.
     _assert_exactly_once(deployment, accepted)
 
 
-def test_a_stop_drains(deployment: Deployment) -> None:
+def test_a_stopping_worker_drains(deployment: Deployment) -> None:
     account = _account()
     with deployment.client() as client, ThreadPoolExecutor(8) as pool:
         keys = [str(uuid4()) for _ in range(100)]
-        paying = pool.map(lambda key: pay_stubbornly(client, account, "1.00", key), keys)
+        paying = pool.map(lambda key: pay_with_retries(client, account, "1.00", key), keys)
         deployment.workers[0].stop()
         deployment.api.stop()
-        # What the stopped worker had claimed is done or handed back, no attempt burnt.
+        # The stopped worker's jobs are completed or handed back, without a lost attempt.
         deployment.api.start()
         list(paying)
         wait_until_all_settled(deployment)
         deployment.workers[0].start()
         assert balance(client, account) == "100.00"
-    burnt = "SELECT count(*) FROM recon_jobs j JOIN payments p ON p.id = j.payment_id"
-    assert deployment.sql(f"{burnt} WHERE account_id = '{account}' AND attempts > 1") == "0"
+    lost_attempts = "SELECT count(*) FROM recon_jobs j JOIN payments p ON p.id = j.payment_id"
+    assert deployment.sql(f"{lost_attempts} WHERE account_id = '{account}' AND attempts > 1") == "0"
     deployment.audit()
 
 
 def _pay_while(deployment: Deployment, disturb: Callable[[], None]) -> dict[str, Any]:
-    """Payments accepted, by key, from clients that never give up, while something goes wrong."""
+    """Return the payments accepted, by key, from retrying clients while `disturb` runs."""
     accepted: dict[str, Any] = {}
     disturbed = threading.Event()
 
@@ -156,7 +156,7 @@ def _pay_while(deployment: Deployment, disturb: Callable[[], None]) -> dict[str,
         with deployment.client() as client:
             while not disturbed.is_set():
                 key = str(uuid4())
-                accepted[key] = pay_stubbornly(client, f"e2e-customer-{number}", "1.00", key)
+                accepted[key] = pay_with_retries(client, f"e2e-customer-{number}", "1.00", key)
 
     with ThreadPoolExecutor(8) as pool:
         customers = [pool.submit(customer, number) for number in range(8)]
@@ -183,5 +183,5 @@ def _assert_exactly_once(deployment: Deployment, accepted: dict[str, Any]) -> No
     assert found == f"{len(accepted)}|{len(accepted)}|t"
     with deployment.client() as client:
         for key, payment in list(accepted.items())[:20]:
-            assert pay_stubbornly(client, payment["accountId"], "1.00", key) == payment
+            assert pay_with_retries(client, payment["accountId"], "1.00", key) == payment
     deployment.audit()

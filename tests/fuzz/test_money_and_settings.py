@@ -1,4 +1,4 @@
-"""Inputs of every service: amounts to the cent, and settings that reveal no secret."""
+"""Amounts and settings: exact to the minor unit, and without secrets in errors."""
 
 import io
 import re
@@ -45,7 +45,7 @@ def _expected(text: str, decimals: int) -> Decimal | None:
 
 
 @explored(NUMBERS | TEXTS, st.sampled_from(currencies()))
-def test_any_text_is_the_amount_that_arithmetic_says_or_refused(text: str, currency: str) -> None:
+def test_any_text_is_an_exact_amount_or_rejected(text: str, currency: str) -> None:
     expected = _expected(text, decimals_of(currency))
     try:
         amount = parse_amount(text, currency)
@@ -62,7 +62,7 @@ def test_any_text_is_the_amount_that_arithmetic_says_or_refused(text: str, curre
     st.none() | st.booleans() | st.integers() | st.decimals() | st.floats() | st.binary(),
     st.sampled_from(["USD", "XXX", "", None, 7, ("USD",), ["USD"]]),
 )
-def test_anything_is_an_amount_or_refused(raw: object, currency: object) -> None:
+def test_any_json_value_is_an_amount_or_rejected(raw: object, currency: object) -> None:
     try:
         amount = parse_amount(raw, currency)  # type: ignore[arg-type]  # As JSON may give it.
     except MoneyError as error:
@@ -89,16 +89,16 @@ ENCODABLE = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=
 
 @explored(URLS)
 @pytest.mark.filterwarnings("ignore")
-def test_any_database_url_is_taken_or_refused_in_a_line_without_its_secret(url: str) -> None:
-    said = io.StringIO()
+def test_a_database_url_is_accepted_or_rejected_without_its_secret(url: str) -> None:
+    message = io.StringIO()
     environ = {"DATABASE_URL": url.encode(errors="replace").decode()}
     try:
-        with patch.dict("os.environ", environ), redirect_stderr(said):
+        with patch.dict("os.environ", environ), redirect_stderr(message):
             settings = read_settings(ApiSettings)
     except SystemExit as stop:
         assert stop.code == 2
-        assert said.getvalue().startswith("DATABASE_URL: ")
-        assert SECRET not in said.getvalue()
+        assert message.getvalue().startswith("DATABASE_URL: ")
+        assert SECRET not in message.getvalue()
     else:
         assert read_url(dsn_with_password(settings.database_url, None)).dsn
 
@@ -108,16 +108,16 @@ VARIABLES = [(service, v.name) for service in SERVICES for v in variables_of(ser
 
 
 @explored(st.sampled_from(VARIABLES), ENCODABLE | NUMBERS)
-def test_any_value_of_any_variable_is_taken_or_refused_by_name(
+def test_any_value_of_a_variable_is_accepted_or_rejected_by_name(
     variable: tuple[type[ApiSettings], str], value: str
 ) -> None:
     service, name = variable
-    said = io.StringIO()
+    message = io.StringIO()
     try:
-        with patch.dict("os.environ", {name: value}), redirect_stderr(said):
+        with patch.dict("os.environ", {name: value}), redirect_stderr(message):
             read_settings(service)
     except SystemExit as stop:
         assert stop.code == 2
-        # Its own name, or that of another that has to fit it.
-        assert any(other.name in said.getvalue() for other in variables_of(service))
-        assert "Traceback" not in said.getvalue()
+        # Names the variable, or another one that must be consistent with it.
+        assert any(other.name in message.getvalue() for other in variables_of(service))
+        assert "Traceback" not in message.getvalue()

@@ -1,4 +1,4 @@
-"""Any role may NOTIFY anything: the feed reads it, or tells its readers to refetch."""
+"""Notifications: any role can send any payload; the feed parses it or asks for a resync."""
 
 from typing import Any
 from uuid import UUID
@@ -9,7 +9,7 @@ from payments_api.events.feed import EventFeed
 from payments_api.events.reader import ReaderLimits
 from testkit.fuzz.exploring import explored
 
-# What Postgres carries: no NUL, no half of a surrogate pair, less than 8,000 bytes.
+# The payloads that Postgres accepts: no NUL, no lone surrogate, less than 8,000 bytes.
 PAYLOADS = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=1_900
 ) | st.lists(

@@ -7,15 +7,16 @@ from urllib.parse import urljoin, urlsplit
 
 from hypothesis import strategies as st
 
-from payments_ui.accounts.statement_csv import csv_line, safe_cell
-from payments_ui.payments.forms import Filters, PayForm, is_uuid
+from payments_ui.payments.filters import Filters
+from payments_ui.payments.forms import PayForm, is_uuid
 from payments_ui.sign_in.next_page import next_page
+from payments_ui.web.csv_download import csv_line, safe_cell
 from payments_ui.web.formatting import money, parse_time, time_tag, trace_id
 from payments_ui.web.forms import as_sentence
 from testkit.fuzz.exploring import explored
 from testkit.fuzz.inputs import TEXTS
 
-# A form's text is decoded with replacement characters: it holds no half of a surrogate pair.
+# Forms are decoded with replacement characters, so their text has no lone surrogate.
 TYPED = st.text(st.characters(exclude_categories=["Cs"]), max_size=60)
 TIMES = (
     TYPED
@@ -27,7 +28,7 @@ FILTER_FIELDS = st.sampled_from(["account", "status", "currency", "start", "end"
 
 
 @explored(st.dictionaries(PAY_FIELDS | TYPED, TYPED, max_size=6))
-def test_any_form_is_an_order_to_send_or_says_what_is_missing(sent: dict[str, str]) -> None:
+def test_any_form_is_an_order_or_names_its_missing_fields(sent: dict[str, str]) -> None:
     form = PayForm.read(sent)
     json.dumps(form.order(), ensure_ascii=False).encode()
     assert is_uuid(form.idempotency_key)
@@ -37,7 +38,7 @@ def test_any_form_is_an_order_to_send_or_says_what_is_missing(sent: dict[str, st
 
 
 @explored(st.dictionaries(TYPED, TYPED, max_size=3))
-def test_any_errors_of_the_api_become_sentences(fields: dict[str, str]) -> None:
+def test_any_api_errors_become_sentences(fields: dict[str, str]) -> None:
     form = PayForm()
     form.take_errors(fields)
     for name, detail in fields.items():
@@ -45,14 +46,14 @@ def test_any_errors_of_the_api_become_sentences(fields: dict[str, str]) -> None:
 
 
 @explored(st.dictionaries(FILTER_FIELDS, TIMES, max_size=5))
-def test_any_filters_give_an_address_that_gives_the_same_filters(sent: dict[str, str]) -> None:
+def test_any_filters_survive_a_round_trip_through_the_url(sent: dict[str, str]) -> None:
     filters = Filters.read(sent)
     assert Filters.read(filters.query()) == filters
     assert bool(filters.api_params()) == bool(filters)
 
 
 @explored(TIMES)
-def test_any_text_is_a_time_or_is_shown_as_it_is(text: str) -> None:
+def test_any_text_is_a_time_or_shown_unchanged(text: str) -> None:
     at = parse_time(text)
     tag = time_tag(text)
     assert ("<time" in tag) == (at is not None)
@@ -60,7 +61,7 @@ def test_any_text_is_a_time_or_is_shown_as_it_is(text: str) -> None:
 
 
 @explored(TYPED | st.from_regex(r"\A-?[0-9]{1,30}(\.[0-9]{1,4})?\Z") | st.just("9" * 5000))
-def test_any_text_is_an_amount_or_is_shown_as_it_is(text: str) -> None:
+def test_any_text_is_an_amount_or_shown_unchanged(text: str) -> None:
     assert money(text) == text or money(text).replace(",", "").lstrip("\N{MINUS SIGN}0") == (
         text.lstrip("-0")
     )
@@ -86,8 +87,8 @@ ADDRESSES = TYPED | st.text("/\\:@.?#%[]ab\t\r\n ", max_size=20) | TYPED.map("/{
 
 
 @explored(ADDRESSES)
-def test_no_address_leads_from_the_sign_in_page_to_another_site(text: str) -> None:
-    # As browsers read it: a backslash is a slash, and tabs and line ends are not there.
+def test_sign_in_redirects_to_no_other_site(text: str) -> None:
+    # Normalised as in browsers: a backslash is a slash, and tabs and line ends are removed.
     page = next_page(text).replace("\\", "/").translate({9: None, 10: None, 13: None})
     assert urlsplit(urljoin("https://here.example/sign-in", page)).netloc == "here.example"
     assert next_page(next_page(text)) == next_page(text)

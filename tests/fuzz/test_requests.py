@@ -1,4 +1,4 @@
-"""Parsing any request gives a value or one of the API's own errors."""
+"""Parsing: any request gives a value or one of the API's own errors."""
 
 import json
 from datetime import UTC, datetime, timedelta, timezone
@@ -15,6 +15,7 @@ from payments_api.http.json_body import parse_json_object
 from payments_api.http.messages import header_fields, header_text
 from payments_api.http.pagination import CursorSigner
 from payments_api.http.query_params import Query, moment_of, uuid_or_none
+from payments_api.http.traceparent import valid_traceparent
 from payments_api.operations.requests import (
     ActionRequest,
     DiscardRequest,
@@ -22,7 +23,6 @@ from payments_api.operations.requests import (
     parse_model,
 )
 from payments_api.payments.parsing import parse_idempotency_key, parse_payment
-from payments_api.payments.traceparent import valid_traceparent
 from payments_core.domain.money import amount_text
 from payments_core.http.problems import Problem
 from testkit.fuzz.exploring import explored
@@ -33,7 +33,7 @@ KEYS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1
 SCOPES = st.dictionaries(TEXTS, TEXTS, max_size=3)
 
 
-def _is_tellable(problem: Problem) -> None:
+def _has_valid_errors(problem: Problem) -> None:
     json.dumps(problem.as_json(), ensure_ascii=False).encode(errors="replace")
     assert 400 <= problem.status < 500
 
@@ -51,27 +51,27 @@ def test_any_bytes_are_an_exact_json_object_or_malformed(raw: bytes) -> None:
     try:
         body = parse_json_object(raw)
     except MalformedJson as problem:
-        _is_tellable(problem)
+        _has_valid_errors(problem)
     else:
-        # Deeper than this no reader of fields looks.
+        # No field is nested more deeply than this.
         assert len(raw) > 2_000 or _holds_no_float(body)
 
 
 @explored(
     st.dictionaries(TEXTS, st.none() | st.booleans() | TEXTS | st.integers(-(10**300), 10**300))
 )
-def test_what_is_json_is_read_as_it_was_meant(value: dict[str, Any]) -> None:
+def test_valid_json_is_parsed_exactly(value: dict[str, Any]) -> None:
     assert parse_json_object(json.dumps(value).encode()) == value
 
 
 @explored(orders(), KEYS)
-def test_any_object_is_an_order_that_reads_the_same_again_or_refused(
+def test_any_object_is_an_order_that_round_trips_or_is_rejected(
     body: dict[str, Any], key: str
 ) -> None:
     try:
         order = parse_payment(body, key)
     except Problem as problem:
-        _is_tellable(problem)
+        _has_valid_errors(problem)
         assert problem.errors
         return
     assert order.amount.is_finite()
@@ -87,12 +87,12 @@ def test_any_object_is_an_order_that_reads_the_same_again_or_refused(
 
 
 @explored(st.lists(st.text(st.characters(max_codepoint=0xFF), max_size=300), max_size=3))
-def test_any_header_is_an_idempotency_key_or_refused(values: list[str]) -> None:
+def test_any_header_is_an_idempotency_key_or_rejected(values: list[str]) -> None:
     pairs = [(b"idempotency-key", value.encode("latin-1")) for value in values]
     try:
         key = parse_idempotency_key(header_text(header_fields(pairs), b"idempotency-key"))
     except Problem as problem:
-        _is_tellable(problem)
+        _has_valid_errors(problem)
     else:
         assert 1 <= len(key) <= 255
         assert key.isprintable()
@@ -100,15 +100,15 @@ def test_any_header_is_an_idempotency_key_or_refused(values: list[str]) -> None:
 
 
 @explored(KEYS)
-def test_a_key_quoted_as_rfc_8941_asks_is_the_key(key: str) -> None:
+def test_a_key_quoted_as_in_rfc_8941_is_the_key(key: str) -> None:
     quoted = '"' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
     assert parse_idempotency_key(f" {quoted}\t") == key
-    if not (key[0] == key[-1] == '"' and len(key) > 1):
+    if not key.startswith('"'):
         assert parse_idempotency_key(key) == key
 
 
 @explored(SCOPES, TEXTS.filter(lambda text: text.isprintable()), SCOPES)
-def test_a_cursor_is_read_where_it_was_given_out_and_nowhere_else(
+def test_a_cursor_is_valid_only_for_its_own_list(
     scope: dict[str, str], position: str, elsewhere: dict[str, str]
 ) -> None:
     cursor = SIGNER.sign(scope, position)
@@ -119,15 +119,13 @@ def test_a_cursor_is_read_where_it_was_given_out_and_nowhere_else(
 
 
 @explored(SCOPES, TEXTS | st.text("ABCab01-_=", max_size=50))
-def test_any_text_that_was_not_given_out_is_no_cursor(scope: dict[str, str], text: str) -> None:
+def test_any_unsigned_text_is_no_cursor(scope: dict[str, str], text: str) -> None:
     with pytest.raises(InvalidCursor):
         SIGNER.read(scope, text)
 
 
 @explored(SCOPES, st.integers(0, 10_000), st.characters())
-def test_a_cursor_that_was_changed_is_no_cursor(
-    scope: dict[str, str], place: int, character: str
-) -> None:
+def test_a_changed_cursor_is_rejected(scope: dict[str, str], place: int, character: str) -> None:
     cursor = SIGNER.sign(scope, "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f")
     place %= len(cursor)
     changed = cursor[:place] + character + cursor[place + 1 :]
@@ -141,7 +139,7 @@ ARGUMENTS = st.lists(st.tuples(NAMES, TEXTS | st.from_regex(r"\A-?[0-9]{1,12}\Z"
 
 
 @explored(ARGUMENTS)
-def test_any_query_is_read_or_refused(arguments: list[tuple[str, str]]) -> None:
+def test_any_query_is_parsed_or_rejected(arguments: list[tuple[str, str]]) -> None:
     try:
         query = Query(MultiDict(arguments), "limit", "at", "currency", "accountId", "discrepancy")
         assert 1 <= query.limit() <= 200
@@ -151,14 +149,14 @@ def test_any_query_is_read_or_refused(arguments: list[tuple[str, str]]) -> None:
         account_id_in(query, "acme")
         query.time("at")
     except Problem as problem:
-        _is_tellable(problem)
+        _has_valid_errors(problem)
 
 
 OFFSETS = st.integers(-(23 * 60 + 59), 23 * 60 + 59).map(lambda m: timezone(timedelta(minutes=m)))
 
 
 @explored(st.datetimes(timezones=OFFSETS))
-def test_every_moment_is_read_exactly_or_is_out_of_range(moment: datetime) -> None:
+def test_every_time_is_parsed_exactly_or_out_of_range(moment: datetime) -> None:
     try:
         utc = moment.astimezone(UTC)
     except OverflowError:
@@ -169,7 +167,7 @@ def test_every_moment_is_read_exactly_or_is_out_of_range(moment: datetime) -> No
 
 
 @explored(TEXTS | st.from_regex(r"[0-9T:.+Z -]{0,40}"))
-def test_any_text_is_a_moment_an_id_or_neither(text: str) -> None:
+def test_any_text_is_a_time_an_id_or_neither(text: str) -> None:
     try:
         assert moment_of(text).tzinfo is UTC
     except ValueError as error:
@@ -191,14 +189,15 @@ OPERATOR_BODIES = st.dictionaries(OPERATOR_FIELDS | TEXTS, JSON_VALUES, max_size
 
 
 @explored(st.sampled_from([ActionRequest, DiscardRequest, ReplayRequest]), OPERATOR_BODIES)
-def test_any_object_is_an_operators_request_or_refused_by_field(
+def test_any_object_is_an_operator_request_or_rejected_by_field(
     model: type[ActionRequest], body: dict[str, Any]
 ) -> None:
     try:
-        wanted = parse_model(model, body)
+        requested = parse_model(model, body)
     except Problem as problem:
-        _is_tellable(problem)
+        _has_valid_errors(problem)
         assert problem.errors
     else:
-        assert wanted.actor is None or wanted.actor.strip()  # The header may name them instead.
-        assert "\0" not in (wanted.actor or "") + wanted.reason
+        # The Operator header may name the operator instead.
+        assert requested.actor is None or requested.actor.strip()
+        assert "\0" not in (requested.actor or "") + requested.reason

@@ -1,4 +1,4 @@
-"""The lists of mutations fit the code: otherwise only a run of `make mutants` would show it."""
+"""The lists of mutations fit the code; without this test only `make mutants` would show it."""
 
 from collections import Counter
 from pathlib import Path
@@ -15,6 +15,6 @@ def test_every_mutation_fits_the_code_and_names_a_test() -> None:
     assert stale == {}
 
 
-def test_every_mutation_has_a_name_of_its_own() -> None:
+def test_mutation_names_are_unique() -> None:
     names = Counter(mutation.name for mutation in MUTATIONS)
     assert [name for name, times in names.items() if times > 1] == []

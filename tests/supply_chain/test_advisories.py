@@ -19,7 +19,7 @@ UNKNOWN = {"name": "quart", "skip_reason": "Dependency not found on PyPI"}
 
 @pytest.fixture
 def pip_audit(tmp_path: Path) -> Path:
-    """Stands in for pip-audit: prints canary.json for the known release, else lock.json."""
+    """Return a fake pip-audit that prints canary.json for the known release, else lock.json."""
     program = tmp_path / "pip-audit"
     program.write_text(
         "#!/bin/sh\n"
@@ -36,7 +36,7 @@ def _answers(pip_audit: Path, canary: object, lock: object) -> None:
         pip_audit.with_name(f"{name}.json").write_text(answer)
 
 
-def test_a_vulnerable_package_is_named_with_the_release_that_mends_it(pip_audit: Path) -> None:
+def test_a_vulnerable_package_is_named_with_the_fixed_release(pip_audit: Path) -> None:
     _answers(pip_audit, VULNERABLE, VULNERABLE)
     report = audited(str(pip_audit), [LOCK], ())
     assert report.vulnerable == {"jinja2 2.10: PYSEC-2019-217, fixed in 2.10.1"}
@@ -48,13 +48,13 @@ def test_packages_without_advisories_are_counted(pip_audit: Path) -> None:
     assert (report.looked_up, report.vulnerable, report.unknown) == (2, set(), set())
 
 
-def test_a_package_that_could_not_be_looked_up_is_named(pip_audit: Path) -> None:
+def test_a_package_without_a_lookup_result_is_named(pip_audit: Path) -> None:
     _answers(pip_audit, VULNERABLE, UNKNOWN)
     assert audited(str(pip_audit), [LOCK], ()).unknown == {"quart"}
 
 
 @pytest.mark.parametrize("canary", [CLEAN, UNKNOWN, None], ids=["clean", "unknown", "offline"])
-def test_a_service_that_knows_no_vulnerability_is_no_service(
+def test_a_service_that_misses_the_known_vulnerability_is_distrusted(
     pip_audit: Path, canary: object
 ) -> None:
     _answers(pip_audit, canary, CLEAN)
@@ -63,7 +63,7 @@ def test_a_service_that_knows_no_vulnerability_is_no_service(
 
 
 @pytest.mark.parametrize("name", ["PYSEC-2019-217", "CVE-2019-10906"])
-def test_an_accepted_advisory_is_quiet_until_its_day(pip_audit: Path, name: str) -> None:
+def test_an_accepted_advisory_is_ignored_until_its_expiry(pip_audit: Path, name: str) -> None:
     _answers(pip_audit, VULNERABLE, VULNERABLE)
     text = f'[[accepted]]\nid = "{name}"\nreason = "no templates of others"\nuntil = 2026-01-31'
     for day, found in ((31, 0), (1, 0)):
@@ -72,6 +72,6 @@ def test_an_accepted_advisory_is_quiet_until_its_day(pip_audit: Path, name: str)
     assert accepted_on(date(2026, 2, 1), text) == {}
 
 
-def test_every_advisory_that_is_accepted_says_why() -> None:
+def test_every_accepted_advisory_has_a_reason() -> None:
     for reason in accepted_on(datetime.now(UTC).date(), ACCEPTED.read_text()).values():
         assert len(reason) > 20

@@ -1,4 +1,4 @@
-"""The bills of `make sbom` and of the images are valid CycloneDX and match the lock."""
+"""The SBOMs of `make sbom` and of the images are valid CycloneDX and match the lock."""
 
 import json
 import subprocess
@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / ".cache/tools/sbom"
 VENDORED = ROOT / "payments-ui/src/payments_ui/static/vendor/VENDORED.md"
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
-# Reads a list of documents, answers with a list of what is wrong with each. All in one process:
-# the schema takes seconds to load.
+# Reads a list of documents and prints the errors of each. One process for all, because the schema
+# takes seconds to load.
 VALIDATE = """
 import json, sys
 from cyclonedx.schema import SchemaVersion
@@ -33,7 +33,7 @@ DEBIAN = (
 
 @pytest.fixture(scope="module")
 def bills(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The text of each service's bill, of its Python part."""
+    """Return the SBOM of each service's Python packages."""
     folder = tmp_path_factory.mktemp("sbom")
     made = subprocess.run(
         ["make", "--no-print-directory", "sbom", *OPTIONS, f"SBOM_DIR={folder}"],
@@ -50,7 +50,7 @@ def bills(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def of_an_image(service: str) -> dict[str, Any]:
-    """As a build writes it, of what the service needs of this environment, and two others."""
+    """Return the SBOM that a build writes for the service's packages in this environment."""
     pins = read_lock((ROOT / "requirements.lock").read_text())
     reached = closure(pins, direct_requirements(ROOT, service))
     installed = python_packages([Path(sysconfig.get_path("purelib"))])
@@ -62,7 +62,7 @@ def of_an_image(service: str) -> dict[str, Any]:
     return made
 
 
-def test_each_bill_is_valid(bills: dict[str, str]) -> None:
+def test_each_sbom_is_valid(bills: dict[str, str]) -> None:
     written = [json.loads(bills[service]) for service in SERVICES]
     in_images = [of_an_image(service) for service in SERVICES]
     wrong = of_an_image("payments-ui")
@@ -80,7 +80,7 @@ def test_each_bill_is_valid(bills: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_an_images_bill_says_who_needs_whom(service: str) -> None:
+def test_an_images_sbom_lists_dependencies(service: str) -> None:
     written = of_an_image(service)
     references = {one["bom-ref"] for one in written["components"]} | {service}
     needs = {one["ref"]: one.get("dependsOn", []) for one in written["dependencies"]}
@@ -111,7 +111,7 @@ def test_the_same_packages_give_the_same_bytes(tmp_path: Path) -> None:
     assert b"libssl3t64" in one
 
 
-def test_what_others_wrote_and_stands_in_our_tree_is_named() -> None:
+def test_vendored_files_are_listed() -> None:
     found = {one["purl"] for one in vendored_packages(VENDORED.read_text())}
     names = {purl.rpartition("@")[0] for purl in found}
     assert names == {
@@ -122,7 +122,7 @@ def test_what_others_wrote_and_stands_in_our_tree_is_named() -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_a_bill_names_what_the_lock_puts_into_the_image(
+def test_an_sbom_lists_the_locked_packages_of_the_image(
     bills: dict[str, str], service: str
 ) -> None:
     bill = json.loads(bills[service])

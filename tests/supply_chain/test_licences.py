@@ -1,4 +1,4 @@
-"""The licence of every package in the images is compatible with ours, Apache-2.0."""
+"""Licences: every package in the images has one compatible with Apache-2.0."""
 
 import re
 from importlib.metadata import PackageNotFoundError, distribution
@@ -10,8 +10,8 @@ from service_requirements import closure, direct_requirements, holds_in_image, r
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
-# SPDX. All of them allow use and distribution beside Apache-2.0; MPL-2.0 asks for the source of
-# changed files, and we change none.
+# SPDX ids. All allow use and distribution with Apache-2.0; MPL-2.0 requires the source of changed
+# files, and we change none.
 ALLOWED = {
     "Apache-2.0",
     "BSD-2-Clause",
@@ -22,7 +22,7 @@ ALLOWED = {
     "PSF-2.0",
     "Unlicense",
 }
-# What older packages say, instead of an SPDX expression, in a classifier or in free text.
+# The classifiers and free texts of older packages without an SPDX expression.
 SPDX_OF = {
     "OSI Approved :: Apache Software License": "Apache-2.0",
     "OSI Approved :: BSD License": "BSD-3-Clause",
@@ -34,7 +34,7 @@ SPDX_OF = {
 
 
 def shipped() -> list[str]:
-    """The names of the packages in any of the images."""
+    """Return the names of the packages in any of the images."""
     pins = read_lock((ROOT / "requirements.lock").read_text())
     names = set()
     for service in SERVICES:
@@ -44,7 +44,7 @@ def shipped() -> list[str]:
 
 
 def licences_of(name: str) -> set[str]:
-    """The SPDX ids of all that the installed package says of its licence."""
+    """Return the SPDX ids of every licence that the installed package declares."""
     metadata: Any = distribution(name).metadata
     expression = metadata.get("License-Expression")
     if expression:
@@ -67,6 +67,6 @@ def test_each_package_in_an_image_has_a_licence_that_allows_it(name: str) -> Non
     assert found <= ALLOWED
 
 
-def test_no_licence_is_allowed_that_nothing_needs() -> None:
+def test_no_unused_licence_is_allowed() -> None:
     needed = set().union(*(licences_of(name) for name in shipped()))
     assert needed == ALLOWED

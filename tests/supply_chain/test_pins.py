@@ -34,7 +34,7 @@ def test_each_package_of_a_lock_has_a_version_and_a_hash_and_no_host(lock: Path)
 
 
 @pytest.mark.parametrize("versions", [["0.22.0"], ["0.22.0", "0.23.0"]])
-def test_a_lock_with_two_versions_of_a_package_is_refused(
+def test_a_lock_with_two_versions_of_a_package_is_rejected(
     tmp_path: Path, versions: list[str]
 ) -> None:
     lock = (ROOT / "requirements.lock").read_text()
@@ -62,7 +62,7 @@ def test_each_image_of_compose_is_pinned_by_digest_or_built_here(file: Path) -> 
 
 
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.parent.name)
-def test_each_image_that_is_built_upon_is_pinned_by_digest(file: Path) -> None:
+def test_each_base_image_is_pinned_by_digest(file: Path) -> None:
     text = file.read_text()
     stages = set(re.findall(r"^FROM \S+ AS (\S+)$", text, re.MULTILINE))
     defaults = dict(re.findall(r"^ARG (\w+)=(\S+)$", text, re.MULTILINE))

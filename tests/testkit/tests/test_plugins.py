@@ -1,4 +1,4 @@
-"""The plugins: a test that leaks fails by name, and groups stay together."""
+"""Plugins: leak detection by test name, and scheduling by group."""
 
 import re
 import subprocess
@@ -33,7 +33,7 @@ CULPRITS = {
 
 
 @pytest.mark.parametrize("culprit", CULPRITS.values(), ids=CULPRITS.keys())
-def test_what_a_test_leaves_behind_fails_it_by_name(culprit: str, tmp_path: Path) -> None:
+def test_a_leaking_test_fails_by_its_own_name(culprit: str, tmp_path: Path) -> None:
     file = tmp_path / "test_leaks.py"
     file.write_text(PREAMBLE.format(culprit=culprit))
     command = [
@@ -53,7 +53,5 @@ def test_what_a_test_leaves_behind_fails_it_by_name(culprit: str, tmp_path: Path
         ("payments-core/tests/db/test_tls.py::test_c", "payments-core/tests/db/test_tls.py"),
     ],
 )
-def test_a_folder_that_shares_a_system_is_one_group_and_else_a_file(
-    nodeid: str, group: str
-) -> None:
+def test_tests_are_grouped_by_shared_folder_or_by_file(nodeid: str, group: str) -> None:
     assert group_of(nodeid) == group

@@ -10,7 +10,7 @@ Answer = tuple[int, str, str]
 
 
 class CommandLine:
-    """`await run("list", "--json", PG_PORT="1")`: exit status, standard output and error."""
+    """Runs a command: `await run("list", PG_PORT="1")` returns its status, output and errors."""
 
     def __init__(
         self,

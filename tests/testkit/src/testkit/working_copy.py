@@ -1,4 +1,4 @@
-"""Copies of the tree as it is on disk, whose own code runs with the packages of .venv."""
+"""Copies of the working tree, whose code runs with the packages of .venv."""
 
 import os
 import shutil

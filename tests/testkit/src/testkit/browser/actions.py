@@ -1,28 +1,60 @@
-"""Actions outside the browser: another client's payments, and dead letters."""
+"""Actions outside the browser: another client's payments, dead letters, webhooks."""
 
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic, sleep
+from typing import Any
 from uuid import uuid4
 
 from testkit.browser.whole_system import WholeSystem
+from testkit.camt_files import ACCOUNT
 from testkit.waiting import LOOK_SECONDS, WAIT_SECONDS_MAX
+
+HOSTILE = "<script>window.evil = 1</script><img src=x onerror='window.evil = 2'>"
 
 
 def pay_elsewhere(system: WholeSystem, account: str, amount: str, currency: str = "USD") -> str:
     """Create a payment as another client; return its id."""
+    order = {"accountId": account, "amount": amount, "currency": currency}
+    return str(_post(system, "/payments", order)["id"])
+
+
+def add_bank(system: WholeSystem, name: str, account: str = ACCOUNT) -> None:
+    """Declare a source of statements in EUR for payments of a channel with its name."""
+    source = {"name": name, "accountIdentifier": account, "currency": "EUR"}
+    _post(system, "/sources", {**source, "channel": name, "graceDays": 0})
+
+
+def invoice(system: WholeSystem, bank: str, reference: str, amount: str) -> str:
+    """Create a payment in EUR that arrives at the bank; return its id."""
+    order = {"accountId": bank, "amount": amount, "currency": "EUR", "source": bank}
+    return str(_post(system, "/payments", {**order, "reference": reference})["id"])
+
+
+def pay_many_elsewhere(system: WholeSystem, accounts: Sequence[str], amount: str) -> None:
+    """Create a payment into each of these accounts, in one batch, as another client."""
+    items = [
+        {"idempotencyKey": str(uuid4()), "accountId": account, "amount": amount}
+        for account in accounts
+    ]
+    answers = _post(system, "/payments/batch", {"payments": items})["payments"]
+    assert {answer["status"] for answer in answers} == {201}
+
+
+def replay_elsewhere(system: WholeSystem, job_id: str) -> None:
+    """Replay a dead letter as another operator."""
+    _post(system, f"/jobs/{job_id}/replay", {"actor": "another operator"})
+
+
+def _post(system: WholeSystem, path: str, body: object) -> Any:
     headers = {"Content-Type": "application/json", "Idempotency-Key": str(uuid4())}
     if system.api_key is not None:
         headers["Authorization"] = f"Bearer {system.api_key}"
-    request = urllib.request.Request(
-        f"{system.api_url}/payments",
-        json.dumps({"accountId": account, "amount": amount, "currency": currency}).encode(),
-        headers,
-    )
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return str(json.load(answer)["id"])
+    url, data = f"{system.api_url}{path}", json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data, headers), timeout=10) as answer:
+        return json.load(answer)
 
 
 @contextmanager
@@ -68,8 +100,41 @@ def make_dead_letters(
 def wait_until_settled(system: WholeSystem, account: str) -> None:
     """Wait until no payment of the account is pending. Raises TimeoutError."""
     query = f"SELECT count(*) FROM payments WHERE account_id = '{account}' AND status = 'pending'"
+    _wait_for(system, query, "0")
+
+
+def wait_until_matched(system: WholeSystem, source: str) -> None:
+    """Wait until a run of the source's matching has seen all its lines. Raises TimeoutError."""
+    query = (
+        "SELECT count(*) FROM recon_runs JOIN recon_sources ON recon_sources.id = source_id"
+        f" WHERE name = '{source}' AND finished_at IS NOT NULL AND cut_line_id >= ("
+        "SELECT max(id) FROM statement_lines WHERE source_id = recon_sources.id)"
+    )
+    _wait_for(system, f"SELECT least(1, ({query}))", "1")
+
+
+def _wait_for(system: WholeSystem, query: str, answer: str) -> None:
     deadline = monotonic() + WAIT_SECONDS_MAX
-    while system.sql(query) != "0":
+    while system.sql(query) != answer:
         if monotonic() > deadline:
-            raise TimeoutError(f"payments of {account} are still pending")
+            raise TimeoutError(f"still not {answer}: {query}")
         sleep(LOOK_SECONDS)
+
+
+def add_delivery(system: WholeSystem) -> tuple[str, str]:
+    """Store an endpoint with a failed delivery whose answer is hostile; return both ids."""
+    webhook, delivery, event = str(uuid4()), str(uuid4()), f"evt_{uuid4().hex}"
+    body = (
+        '{"type":"webhook.test","timestamp":"2026-11-28T12:00:00.000000Z",'
+        f'"data":{{"endpointId":"{webhook}"}},"id":"{event}"}}'
+    )
+    system.sql(
+        "INSERT INTO webhook_endpoints (id, url, description, failing_since, enabled_at)"
+        f" VALUES ('{webhook}', 'https://h.example.com/{webhook}', $${HOSTILE}$$, now(), now());"
+        " INSERT INTO webhook_deliveries (id, endpoint_id, event_id, type, body, status, attempts,"
+        f" finished_at) VALUES ('{delivery}', '{webhook}', '{event}', 'webhook.test',"
+        f" '{body}', 'failed', 1, now());"
+        " INSERT INTO webhook_attempts (delivery_id, number, duration_seconds, status_code, answer)"
+        f" VALUES ('{delivery}', 1, 0.5, 500, $${HOSTILE}$$)"
+    )
+    return webhook, delivery

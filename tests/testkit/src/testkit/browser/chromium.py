@@ -108,7 +108,7 @@ class Visitor:
         """Fill in a payment without sending it."""
         page = self.page
         page.get_by_label("Account", exact=True).first.fill(account)
-        page.get_by_label("Amount", exact=True).fill(amount)
+        page.locator("#amount").fill(amount)
         page.locator("#currency").select_option(currency)
         page.locator("#description").fill(description)
 

@@ -1,14 +1,11 @@
 """Screenshots of every page for the README: `make screenshots` writes them into docs/images.
 
-The system is real, with a simulated day of payments whose times are moved into the past, so that
-charts and lists look as in use.
+The system is real, with a simulated day of payments. Empty, waiting and failing states are taken of
+the same system, before that day and with the API cut off.
 """
 
-import json
-import random
 import sys
 import tempfile
-import urllib.request
 from itertools import chain
 from pathlib import Path
 from typing import cast
@@ -17,8 +14,9 @@ from PIL import Image, ImageChops
 from playwright.sync_api import Browser, sync_playwright
 
 from payments_local.settings import REPOSITORY
-from testkit.browser.actions import make_dead_letters, pay_elsewhere
+from testkit.browser.actions import pay_elsewhere
 from testkit.browser.chromium import PHONE, Visitor, find_chromium, launched_chromium
+from testkit.browser.history import make_history
 from testkit.browser.whole_system import WholeSystem, guarded_page, whole_system
 from testkit.sign_in.oidc_provider import provider_settings, running_provider
 
@@ -28,97 +26,6 @@ WINDOWS = {"desktop": WIDE, "phone": PHONE}
 HEIGHT_MAX = 1500  # Pixels; longer pages are cropped.
 SURFACES = 16  # Flat colours that cover most of a page.
 COLOURS = 256  # A palette's limit, and enough for text on flat colours.
-ACCOUNTS = (
-    "acme-gmbh",
-    "northwind.trading",
-    "blue-harbor-logistics",
-    "atelier:paris",
-    "orchid-foods",
-    "lumen-energy",
-)
-DESCRIPTIONS = (
-    "Invoice 2026-1143",
-    "Rent, November",
-    "Consulting, October",
-    "Refund of order 88121",
-    "Freight Rotterdam – Oslo",
-    "Subscription, yearly",
-    "Deposit",
-    "",
-)
-CURRENCIES = ("USD", "USD", "USD", "USD", "EUR", "EUR", "GBP", "JPY")
-PAYMENTS = 260
-
-# The ledger rejects updates even by its owner; the triggers are disabled only for screenshots.
-MOVE_INTO_THE_PAST = """
-SET session_replication_role = replica;
-CREATE TEMP TABLE moved AS
-  SELECT id, created_at AS was, now() - interval '3 minutes'
-    - (row_number() OVER (ORDER BY id DESC)) * interval '197 seconds'
-    - (abs(hashtext(id::text)) % 150) * interval '1 second' AS new_at
-  FROM payments;
-UPDATE payments p SET created_at = new_at, settled_at = new_at + (settled_at - was),
-  updated_at = new_at + (updated_at - was) FROM moved m WHERE m.id = p.id;
-UPDATE ledger_entries e SET created_at = new_at + (created_at - was) FROM moved m
-  WHERE m.id = e.payment_id;
-UPDATE accounts a SET updated_at = last.at FROM (
-  SELECT account_id, currency, max(created_at) AS at FROM ledger_entries GROUP BY 1, 2) AS last
-  WHERE (a.account_id, a.currency) = (last.account_id, last.currency);
-UPDATE reconciliation_results r SET created_at = new_at + (created_at - was) FROM moved m
-  WHERE m.id = r.payment_id;
-UPDATE recon_jobs j SET created_at = new_at, locked_at = new_at + (locked_at - was),
-  updated_at = new_at + (updated_at - was) FROM moved m WHERE m.id = j.payment_id;
-DELETE FROM worker_throughput;
-INSERT INTO worker_throughput (bucket_start, worker_id, completed, failed, discrepancy)
-  SELECT date_bin('10 seconds', now(), '2000-01-01') - n * interval '10 seconds', 'drawn',
-    150 + (60 * sin(n / 9.0))::int + abs(hashtext('c' || n)) % 40 + (CASE WHEN n < 30 THEN 90
-    ELSE 0 END), CASE WHEN n % 13 = 4 THEN 6 ELSE 0 END, abs(hashtext('d' || n)) % 9
-  FROM generate_series(1, 89) n
-"""
-
-
-def make_history(system: WholeSystem) -> None:
-    """Create a day of payments; three become dead letters, and an operator settles one of them."""
-    chance = random.Random(11)
-    orders = []
-    for number in range(PAYMENTS):
-        currency = chance.choice(CURRENCIES)
-        whole = chance.randint(8, 9000)
-        cents = 13 if number % 19 == 7 else chance.randint(0, 99)
-        amount = f"{whole * 90}" if currency == "JPY" else f"{whole}.{cents:02d}"
-        orders.append(
-            {
-                "idempotencyKey": f"drawn-{number}",
-                "accountId": chance.choice(ACCOUNTS),
-                "amount": f"-{amount}" if number % 31 == 12 else amount,
-                "currency": currency,
-                "description": chance.choice(DESCRIPTIONS),
-            }
-        )
-    # A few at a time, so that ids, postings and times have one order, as in real use.
-    for start in range(0, PAYMENTS, 10):
-        post(system, "/payments/batch", {"payments": orders[start : start + 10]})
-        wait_until_pending(system, 0)
-    error = "canceling statement due to lock timeout while locking tuple (12,4) in accounts"
-    dead = make_dead_letters(system, "kestrel_eu", 4, error)
-    post(system, f"/jobs/{dead[0]}/replay", {"actor": "Ada Lovelace", "reason": "Lock is gone"})
-    wait_until_pending(system, len(dead) - 1)
-    system.sql(MOVE_INTO_THE_PAST)
-
-
-def wait_until_pending(system: WholeSystem, count: int) -> None:
-    """Wait until so many payments remain pending."""
-    query = "SELECT count(*) FROM payments WHERE settled_at IS NULL"
-    while system.sql(query) != str(count):
-        system.sql("SELECT pg_sleep(0.05)")
-
-
-def post(system: WholeSystem, path: str, body: object) -> None:
-    """POST to the API, without the page."""
-    request = urllib.request.Request(
-        system.api_url + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    urllib.request.urlopen(request, timeout=30).close()
 
 
 class Photographer:
@@ -151,7 +58,7 @@ class Photographer:
             assert window is not None
             clip = {"x": 0, "y": 0, "width": window["width"]}
             clip["height"] = min(max(height, window["height"]), HEIGHT_MAX)
-            page.screenshot(path=picture, clip=clip, full_page=True)  # type: ignore[arg-type]
+            page.screenshot(path=picture, clip=clip, full_page=True)  # type: ignore[arg-type]  # A plain dict.
             shrink(picture)
 
     def enter(self, user: str) -> None:
@@ -184,6 +91,14 @@ def shrink(picture: Path) -> None:
     small.save(picture, optimize=True)
 
 
+def take_empty(photographer: Photographer) -> None:
+    """Take the pages that a new system shows."""
+    photographer.take("empty-payments", "/")
+    photographer.take("empty-accounts", "/accounts", full_page=False)
+    photographer.take("empty-operate", "/operate")
+    photographer.take("empty-statements", "/statements", full_page=False)
+
+
 def take_all(photographer: Photographer, system: WholeSystem) -> None:
     """Take every page, and its notable states."""
     odd, failed, plain = (
@@ -206,14 +121,42 @@ def take_all(photographer: Photographer, system: WholeSystem) -> None:
     photographer.take("payment-failed", f"/payments/{failed}")
     photographer.take("payment-dead-letter", f"/payments/{dead}")
     photographer.take("account", "/accounts/acme-gmbh")
+    photographer.take("accounts", "/accounts")
+    photographer.take("search", "/search?q=refund", full_page=False)
+    photographer.take("help", "/help")
+    photographer.take("reverse", f"/payments/{plain}/reverse", full_page=False)
     photographer.take("confirm", f"/operate/jobs/{job}/discard")
+    photographer.take("confirm-several", "/operate/replay?account=kestrel_eu", full_page=False)
+    photographer.take("empty-list", "/?account=acme-gmbh&status=failed&currency=CHF", False)
+    photographer.take("empty-search", "/search?q=no+such+invoice", full_page=False)
     photographer.take("not-found", "/payments/none", full_page=False)
-    for visitor in photographer.visitors.values():
+
+
+def take_trouble(photographer: Photographer, system: WholeSystem) -> None:
+    """Take what the page shows while an answer is awaited, and while the API is away."""
+    visitors = photographer.visitors.values()
+    for visitor in visitors:
         visitor.open_live()
+        visitor.fill("acme-gmbh", "-12.00", "Checked before it is sent")
+    photographer.take("warned", None, full_page=False)
+    for visitor in visitors:
+        visitor.page.route("**/payments", lambda _: None)  # The request stays without an answer.
+        visitor.pay_button.click(no_wait_after=True)
+    photographer.take("paying", None, full_page=False)
+    for visitor in visitors:
+        visitor.page.evaluate("sessionStorage.clear()")  # The form keeps what was typed.
+        visitor.open_live()
+        visitor.page.unroute_all()  # Only now: it would let the payment through.
     system.proxy.cut()
-    for visitor in photographer.visitors.values():
+    for visitor in visitors:
         visitor.page.locator("#behind").wait_for(state="visible")
     photographer.take("behind", None, full_page=False)
+    for visitor in visitors:
+        visitor.fill("acme-gmbh", "12.00")
+        visitor.pay_button.click()
+    photographer.take("not-paid", None, full_page=False)
+    photographer.take("away-operate", "/operate", full_page=False)
+    photographer.take("away-payment", "/payments/01936f5e-3c7a-7000-8000-000000000000", False)
 
 
 def take_signing_in(browser: Browser, system: WholeSystem, folder: Path) -> None:
@@ -249,6 +192,12 @@ def take_signing_in(browser: Browser, system: WholeSystem, folder: Path) -> None
                 for account, amount in (("acme-gmbh", "320.00"), ("orchid-foods", "45.50")):
                     visitor.pay(account, amount)
             at_provider.take("activity", "/activity")
+            for visitor in at_provider.visitors.values():
+                visitor.open()
+                visitor.page.locator(".who summary").click()
+                visitor.page.get_by_role("button", name="Sign out").click()
+                visitor.page.locator("[data-signed-out]").wait_for()
+            at_provider.take("signed-out", None, full_page=False)
             at_provider.close()
         finally:
             for service in (page, by_password):
@@ -267,10 +216,12 @@ def main() -> None:
         sync_playwright() as playwright,
         launched_chromium(playwright, executable) as browser,
     ):
+        photographer = Photographer(browser, system.url)
+        take_empty(photographer)
         make_history(system)
         take_signing_in(browser, system, Path(folder))
-        photographer = Photographer(browser, system.url)
         take_all(photographer, system)
+        take_trouble(photographer, system)
         photographer.close()
 
 

@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="break things, by a seed")
     running.add_argument("--seed", type=int, help="replay this run (default: new ones)")
-    running.add_argument("--seconds", type=float, default=60.0, help="how long faults strike")
+    running.add_argument("--seconds", type=float, default=60.0, help="how long faults are injected")
     running.add_argument("--faults", default="", help="only these, comma-separated")
     running.add_argument("--runs", type=int, default=RUNS, help="how many, without --seed")
     commands.add_parser("recovery", help="measure how long it takes to work again")

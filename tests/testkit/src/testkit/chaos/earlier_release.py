@@ -33,6 +33,12 @@ def earlier_commit() -> str | None:
     return None if missing else commit
 
 
+def knows_reversals(commit: str) -> bool:
+    """Return whether that commit's services create and settle reversals."""
+    path = f"{commit}:payments-api/src/payments_api/reversals"
+    return git("cat-file", "-e", path).returncode == 0
+
+
 def unpack(commit: str, folder: Path) -> str:
     """Unpack that commit's source; return the PYTHONPATH for its modules."""
     sources = [f"{package}/src" for package in PACKAGES]

@@ -16,7 +16,7 @@ import httpx
 from testkit.chaos.system.database import Database, running_database
 from testkit.chaos.system.services import Service, python_service
 from testkit.database.backlog import Sql, Stored, add_payments
-from testkit.database.head_rows import held_head_row, until_somebody_waits
+from testkit.database.head_rows import held_head_row, until_a_transaction_waits
 from testkit.waiting import until
 
 TRIALS = 5
@@ -74,25 +74,25 @@ async def _workers_killed(database: Database, folder: Path, environ: dict[str, s
     async with AsyncExitStack() as stack:
         sql = await stack.enter_async_context(database.connection())
         holding = await stack.enter_async_context(database.connection())
-        heir = _worker("heir", folder, database, **environ)
-        stack.callback(heir.kill)
-        heir.start()
-        await heir.until_ready()
+        successor = _worker("successor", folder, database, **environ)
+        stack.callback(successor.kill)
+        successor.start()
+        await successor.until_ready()
         taken = []
         for _ in range(TRIALS):
             victim = _worker("victim", folder, database, **environ)
             stack.callback(victim.kill)
-            heir.send(signal.SIGSTOP)  # It must get no job before the victim does.
+            successor.send(signal.SIGSTOP)  # It must get no job before the victim does.
             victim.start()
             await victim.until_ready()
             account = Stored(uuid4(), f"acc_{uuid4()}", Decimal(1), "USD")
             async with held_head_row(holding, account):
                 last_id = await sql.fetchval("SELECT coalesce(max(id), 0) FROM recon_jobs")
                 await add_payments(sql, [(account.account_id, "1.00", "USD")] * HELD_JOBS)
-                await until_somebody_waits(sql)
+                await until_a_transaction_waits(sql)
                 # At a random moment between two renewals.
                 await asyncio.sleep(chance.uniform(0, 3))
-                heir.send(signal.SIGCONT)
+                successor.send(signal.SIGCONT)
                 victim.kill()
                 killed = time.monotonic()
             await _until_true(sql, TAKEN_OVER, last_id)

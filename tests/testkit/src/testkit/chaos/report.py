@@ -10,6 +10,7 @@ COUNTED = (
     "payments accepted",
     "accepted in batches",
     "payments refused",
+    "reversals settled",
     "requests",
     "retries",
     "repeats answered alike",
@@ -25,8 +26,8 @@ def as_text(results: Sequence[Result]) -> str:
     """Return faults with their times to recover, the counts, and the failures, if any."""
     times: dict[str, list[float]] = defaultdict(list)
     for result in results:
-        for struck in result.struck:
-            times[struck.fault].append(struck.recovered_seconds)
+        for injected in result.injected:
+            times[injected.fault].append(injected.recovered_seconds)
     lines = [f"{'fault':<26}{'times':>6}   settling again after: median, worst"]
     lines += [
         f"{name:<26}{len(seconds):>6}   {median(seconds):>8.2f} s {max(seconds):>8.2f} s"

@@ -9,10 +9,11 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from testkit.chaos.earlier_release import earlier_commit, knows_reversals
 from testkit.chaos.faults.catalogue import FAULTS, Fault, possible
 from testkit.chaos.load.customers import Customers
 from testkit.chaos.promises import PromiseLog, read_promises
-from testkit.chaos.system.running import Cast, System, absent, running_system, until_idle
+from testkit.chaos.system.running import System, SystemSpec, running_system, supported, until_idle
 from testkit.chaos.verdict import Verdict, judge
 from testkit.waiting import until
 
@@ -30,11 +31,11 @@ class Options:
     seed: int
     seconds: float
     faults: Sequence[str] = ()  # Without a name, all.
-    cast: Cast = field(default_factory=Cast)
+    spec: SystemSpec = field(default_factory=SystemSpec)
 
 
 @dataclass(frozen=True)
-class Struck:
+class InjectedFault:
     """A fault that was injected, and the time from its end until a new payment was settled."""
 
     fault: str
@@ -48,7 +49,7 @@ class Result:
 
     options: Options
     missing: list[str] = field(default_factory=list)  # The parts that this machine lacks, and why.
-    struck: list[Struck] = field(default_factory=list)
+    injected: list[InjectedFault] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
 
     @property
@@ -87,14 +88,16 @@ class Plan:
 
 async def run(options: Options, folder: Path, say: Callable[[str], None] = print) -> Result:
     """Carry out a run. Its logs and the promises stay in the folder."""
-    cast, missing = absent(options.cast)
+    spec, missing = supported(options.spec)
     result = Result(options, missing)
     async with AsyncExitStack() as stack:
-        system = await stack.enter_async_context(running_system(cast, folder))
+        system = await stack.enter_async_context(running_system(spec, folder))
         log = PromiseLog(folder / "promises.jsonl")
         stack.push_async_callback(log.close)
         addresses = [f"http://127.0.0.1:{line.port}" for line in system.api_lines]
-        customers = Customers(addresses, system.api_key, log, str(options.seed))
+        customers = Customers(
+            addresses, system.api_key, log, str(options.seed), reversing=_all_reverse(spec)
+        )
         paying = asyncio.create_task(customers.run())
         try:
             await _strike_until(options, system, customers, result, say)
@@ -108,7 +111,7 @@ async def run(options: Options, folder: Path, say: Callable[[str], None] = print
             for service in (*system.workers, *system.apis):
                 await service.stop()
         except (AssertionError, TimeoutError) as error:
-            # The place where it gave up says more than a timeout's empty message.
+            # A timeout has an empty message, so report the place of the error.
             where = traceback.extract_tb(error.__traceback__)
             steps = " < ".join(step.name for step in reversed(where))
             result.wrong.append(f"{type(error).__name__} in {steps}: {error}")
@@ -120,6 +123,11 @@ async def run(options: Options, folder: Path, say: Callable[[str], None] = print
     return result
 
 
+def _all_reverse(spec: SystemSpec) -> bool:
+    commit = earlier_commit() if "earlier" in (*spec.apis, *spec.workers) else None
+    return commit is None or knows_reversals(commit)
+
+
 async def _strike_until(
     options: Options,
     system: System,
@@ -129,20 +137,20 @@ async def _strike_until(
 ) -> None:
     wanted = [fault for fault in possible(system) if fault.name in (options.faults or FAULTS)]
     if not wanted:
-        raise AssertionError("none of the faults that were asked for is possible here")
+        raise AssertionError("this machine supports none of the requested faults")
     coming = plan(options.seed, wanted)
     begun = time.monotonic()
     probing = random.Random(f"probe/{options.seed}")
-    await _settle_one(system, customers, probing)  # The system works at the start.
+    await _settle_one(system, customers, probing)  # Check that the system works at the start.
     while time.monotonic() - begun < options.seconds:
-        striking = coming.next()
+        injecting = coming.next()
         async with asyncio.timeout(STRIKE_SECONDS_MAX):
-            done = await asyncio.gather(*(fault.strike(system, own) for fault, own in striking))
+            done = await asyncio.gather(*(fault.inject(system, own) for fault, own in injecting))
         mended = time.monotonic()
         await _settle_one(system, customers, probing)
         recovered_seconds = time.monotonic() - mended
-        for (fault, _), what in zip(striking, done, strict=True):
-            result.struck.append(Struck(fault.name, what, recovered_seconds))
+        for (fault, _), what in zip(injecting, done, strict=True):
+            result.injected.append(InjectedFault(fault.name, what, recovered_seconds))
             say(f"  {fault.name:<24} {what:<44} settling again after {recovered_seconds:.2f} s")
         system.assert_running()
 

@@ -8,6 +8,7 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -18,7 +19,8 @@ from recon_worker.audit.auditor import Finding, audit
 from testkit.chaos.promises import Promises
 from testkit.chaos.system.running import POISONED, System
 from testkit.database.backlog import Sql, Stored
-from testkit.database.ledger_model import assert_ledger_is_of
+from testkit.database.reversals import StoredReversal
+from testkit.model.ledger import assert_ledger_is_of
 from testkit.waiting import until
 
 OPEN_TRANSACTION_SECONDS_MAX = 60.0  # Longer than every timeout of the services.
@@ -31,6 +33,10 @@ SELECT p.idempotency_key, p.id, p.account_id, p.amount, p.currency, p.descriptio
        j.status AS job, j.last_error,
        (SELECT count(*) FROM recon_jobs WHERE payment_id = p.id) AS jobs
 FROM payments p LEFT JOIN recon_jobs j ON j.payment_id = p.id"""
+REVERSALS = """
+SELECT r.idempotency_key, r.id, r.payment_id, r.amount, r.reason, r.status, j.status AS job,
+       (SELECT count(*) FROM recon_jobs WHERE reversal_id = r.id) AS jobs
+FROM reversals r LEFT JOIN recon_jobs j ON j.reversal_id = r.id"""
 # All services are idle: no transaction may be open, and none may wait for a lock.
 HANGING = """
 SELECT pid, application_name, state, wait_event, now() - xact_start AS open_for, query
@@ -60,13 +66,15 @@ async def judge(system: System, promises: Promises) -> Verdict:
     verdict = Verdict()
     async with system.database.connection() as sql:
         rows = {row["idempotency_key"]: row for row in await sql.fetch(PAYMENTS)}
-        _each_accepted_once(verdict, promises, rows)
+        reversals = {row["idempotency_key"]: row for row in await sql.fetch(REVERSALS)}
+        _each_accepted_once(verdict, promises, rows | reversals)
         settled = _each_job_finished(verdict, rows)
+        settled_reversals = _each_reversal_settled(verdict, reversals)
         try:
-            await assert_ledger_is_of(sql, settled)
+            await assert_ledger_is_of(sql, settled, settled_reversals)
         except (AssertionError, KeyError) as error:
             verdict.wrong.append(f"the ledger is not the model's: {str(error)[:1000]}")
-        await _balances_agree(verdict, system, settled)
+        await _balances_agree(verdict, system, settled, settled_reversals)
         await _nothing_hangs(verdict, sql)
     await _auditor_agrees(verdict, system.database.server.url)
     return verdict
@@ -86,11 +94,16 @@ def _each_accepted_once(
             continue
         order, answer, row = promises.orders[key], json.loads(text), rows[key]
         amount, description = Decimal(order["amount"]), order.get("description", "")
-        asked = (order["accountId"], amount, order["currency"], description)
-        stored = (row["account_id"], row["amount"], row["currency"], row["description"])
+        if "reverses" in order:
+            asked: tuple[Any, ...] = (order["reverses"], amount, order["reason"])
+            stored: tuple[Any, ...] = (str(row["payment_id"]), row["amount"], row["reason"])
+        else:
+            asked = (order["accountId"], amount, order["currency"], description)
+            stored = (row["account_id"], row["amount"], row["currency"], row["description"])
         if stored != asked or str(row["id"]) != answer["id"]:
             verdict.wrong.append(f"{key} was {asked}, answered {answer}, and is {dict(row)}")
-    verdict.figures["payments accepted"] = len(promises.answers)
+    reversals = sum("reverses" in promises.orders[key] for key in promises.answers)
+    verdict.figures["payments accepted"] = len(promises.answers) - reversals
     verdict.figures["payments refused"] = len(promises.refused)
 
 
@@ -118,11 +131,30 @@ def _each_job_finished(verdict: Verdict, rows: dict[str, asyncpg.Record]) -> lis
     return settled
 
 
-async def _balances_agree(verdict: Verdict, system: System, settled: list[Stored]) -> None:
+def _each_reversal_settled(
+    verdict: Verdict, rows: dict[str, asyncpg.Record]
+) -> list[StoredReversal]:
+    """Return the reversals; each must be settled, because none is poisoned."""
+    for key, row in rows.items():
+        if (row["status"], row["job"], row["jobs"]) != ("completed", "completed", 1):
+            verdict.wrong.append(f"reversal {key} is not finished: {dict(row)}")
+    verdict.figures["reversals settled"] = len(rows)
+    return [
+        StoredReversal(UUID(str(row["id"])), UUID(str(row["payment_id"])), row["amount"])
+        for row in rows.values()
+    ]
+
+
+async def _balances_agree(
+    verdict: Verdict, system: System, settled: list[Stored], reversals: list[StoredReversal]
+) -> None:
     """Compare the balances that each API reports, without the lines."""
     expected: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    places = {payment.id: (payment.account_id, payment.currency) for payment in settled}
     for payment in settled:
-        expected[payment.account_id, payment.currency] += max(payment.amount, Decimal(0))
+        expected[places[payment.id]] += max(payment.amount, Decimal(0))
+    for reversal in reversals:
+        expected[places[reversal.payment_id]] -= reversal.amount
     authorization = {"Authorization": f"Bearer {system.api_key}"}
     async with httpx.AsyncClient(timeout=30, headers=authorization) as client:
         for api in system.apis:

@@ -23,7 +23,7 @@ async def held_head_row(sql: Sql, payment: Stored) -> AsyncIterator[None]:
         await transaction.rollback()
 
 
-async def until_somebody_waits(sql: Sql) -> None:
+async def until_a_transaction_waits(sql: Sql) -> None:
     """Return when a transaction waits for a lock."""
 
     async def waiting() -> bool:

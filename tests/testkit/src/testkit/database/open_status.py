@@ -1,4 +1,4 @@
-"""A payment status that no release knows: what code and guards do with an open payment."""
+"""A payment status that no release knows, to test how code and guards treat open payments."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ DEFINITION = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname 
 
 @asynccontextmanager
 async def another_open_status(sql: Sql) -> AsyncIterator[str]:
-    """Let payments be `in_review` until the block ends, as a newer release's schema does."""
+    """Allow the status `in_review` until the block ends, as a newer release's schema may."""
     known = await sql.fetchval(DEFINITION, "payment_status_known")
     await sql.execute(KNOWN)
     try:

@@ -5,18 +5,27 @@ import struct
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
 DIGITS = 4  # Of one base-10000 digit of Postgres' numeric.
 TYPES = {
-    "ledger_entries": "int8 uuid text text text text numeric int8 numeric timestamptz",
-    "reconciliation_results": "int8 uuid int8 text bool numeric text int4 timestamptz",
+    "ledger_entries": "int8 uuid text text text text numeric int8 numeric timestamptz uuid text",
+    "reconciliation_results": "int8 uuid int8 text bool numeric text int4 timestamptz uuid",
     "payments": "uuid text bytea text numeric text text text text"
     " timestamptz timestamptz timestamptz text jsonb text",
+    "reversals": "uuid text bytea uuid text text text numeric text text jsonb text text"
+    " timestamptz timestamptz timestamptz",
 }
+# The last columns that a format does not know.
+UNKNOWN = {
+    2: {"ledger_entries": 2, "reconciliation_results": 1, "payments": 3},
+    3: {"ledger_entries": 2, "reconciliation_results": 1},
+}
+# A result with its payment or its reversal.
+Result: TypeAlias = tuple[asyncpg.Record, asyncpg.Record | None, asyncpg.Record | None]
 
 
 def _text(*fields: Any) -> str:
@@ -97,11 +106,13 @@ def _binary(kind: str, value: Any) -> bytes:
     return struct.pack("!Ii", oid, len(data)) + data
 
 
-def _row_hash(version: int, name: str, *rows: tuple[str, asyncpg.Record]) -> bytes:
+def _row_hash(version: int, name: str, *rows: tuple[str, asyncpg.Record | None]) -> bytes:
     fields: list[tuple[str, Any]] = [("text", name), ("int4", version)]
     for table, row in rows:
-        columns = list(zip(TYPES[table].split(), row.values(), strict=True))
-        fields += columns[:-3] if version == 2 and table == "payments" else columns
+        types = TYPES[table].split()
+        values = [None] * len(types) if row is None else row.values()
+        columns = list(zip(types, values, strict=True))
+        fields += columns[: len(columns) - UNKNOWN.get(version, {}).get(table, 0)]
     binary = b"".join(_binary(kind, value) for kind, value in fields)
     return hashlib.sha256(struct.pack("!i", len(fields)) + binary).digest()
 
@@ -112,6 +123,16 @@ def _entry_hash(version: int, entry: asyncpg.Record) -> bytes:
         if version == 1
         else _row_hash(version, "entry", ("ledger_entries", entry))
     )
+
+
+def _result_hash(
+    version: int,
+    result: asyncpg.Record,
+    payment: asyncpg.Record | None,
+    reversal: asyncpg.Record | None,
+) -> bytes:
+    rows = [("reconciliation_results", result), ("payments", payment), ("reversals", reversal)]
+    return _row_hash(version, "result", *rows[: 3 if version > 3 else 2])
 
 
 def _range(first: int, last: int, ids: list[int], hashes: list[bytes]) -> list[Any]:
@@ -135,11 +156,11 @@ def _range(first: int, last: int, ids: list[int], hashes: list[bytes]) -> list[A
 def seal_hash(
     seal: asyncpg.Record,
     entries: Iterable[asyncpg.Record],
-    results: Iterable[tuple[asyncpg.Record, asyncpg.Record]],
+    results: Iterable[Result],
 ) -> bytes:
     """Return the hash of the seal over these rows, its own hashes computed anew.
 
-    Each result comes with its payment; both have the table's columns in their order.
+    All rows have their table's columns in their order.
     """
     version = seal["format_version"]
     of_entries = _range(
@@ -153,13 +174,8 @@ def seal_hash(
         of_results = _range(
             seal["from_result_id"],
             seal["to_result_id"],
-            [result["id"] for result, _ in results],
-            [
-                _row_hash(
-                    version, "result", ("reconciliation_results", result), ("payments", payment)
-                )
-                for result, payment in results
-            ],
+            [result["id"] for result, _, _ in results],
+            [_result_hash(version, *result) for result in results],
         )
     text = _text(
         "seal",

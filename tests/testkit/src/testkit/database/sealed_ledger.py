@@ -1,4 +1,4 @@
-"""Ledgers to seal, written directly."""
+"""Ledgers for tests of seals, inserted with SQL."""
 
 from collections.abc import Sequence
 
@@ -34,6 +34,20 @@ WITH numbered AS (
 )
 INSERT INTO reconciliation_results (payment_id, recon_job_id, status, matched, notes, rule_version)
 SELECT id, n, 'failed', false, 'Negative amount not allowed', 1 FROM numbered ORDER BY n"""
+ADD_REVERSED = """
+WITH numbered AS (
+    SELECT gen_random_uuid() AS id, n FROM generate_series(1, $1::int) AS n
+), reversed AS (
+    INSERT INTO reversals (id, idempotency_key, request_fingerprint, payment_id, account_id,
+                           currency, source, amount, reason, reference, metadata, status,
+                           traceparent, settled_at)
+    SELECT id, id::text, sha256(convert_to(id::text, 'UTF8')), gen_random_uuid(), 'Zoë_' || n,
+           'USD', 'bank', n + 0.50, 'a ''dé'' 3:x,', CASE WHEN n % 2 = 0 THEN 'R' END,
+           CASE WHEN n % 2 = 1 THEN '{"a": "é"}'::jsonb END, 'completed', '00-' || n, now()
+    FROM numbered
+)
+INSERT INTO reconciliation_results (reversal_id, recon_job_id, status, matched, notes, rule_version)
+SELECT id, n, 'completed', true, 'Reversed', 1 FROM numbered ORDER BY n"""
 ADD_FORMAT_1 = """
 INSERT INTO ledger_seals (seq, format_version, from_entry_id, to_entry_id, entry_count, entry_ids,
                           entries_hash, entry_digests, previous_hash, seal_hash, sealed_at)
@@ -44,7 +58,7 @@ FROM ({entries} BETWEEN $2 AND $3) AS entry"""
 
 
 async def add_entries(sql: Sql, count: int) -> None:
-    """Add so many entries without payments, with the guards disabled."""
+    """Add `count` entries without payments, with the guards disabled."""
     last = await sql.fetchval("SELECT coalesce(max(account_seq), 0) FROM ledger_entries")
     await sql.execute("SET session_replication_role = replica")
     await sql.execute(ADD_ENTRIES, count, last)
@@ -52,8 +66,15 @@ async def add_entries(sql: Sql, count: int) -> None:
 
 
 async def add_failed(sql: Sql, count: int) -> None:
-    """Add so many failed payments with their results."""
+    """Add `count` failed payments with their results."""
     await sql.execute(ADD_FAILED, count)
+
+
+async def add_reversed(sql: Sql, count: int) -> None:
+    """Add `count` completed reversals with their results, with the guards disabled."""
+    await sql.execute("SET session_replication_role = replica")
+    await sql.execute(ADD_REVERSED, count)
+    await sql.execute("SET session_replication_role = DEFAULT")
 
 
 async def seal_in_format_1(sql: Sql, engine: AsyncEngine) -> None:

@@ -104,7 +104,7 @@ def pay(client: httpx.Client, account_id: str, amount: str, key: str | None = No
     return answer.json()
 
 
-def pay_stubbornly(client: httpx.Client, account_id: str, amount: str, key: str) -> Any:
+def pay_with_retries(client: httpx.Client, account_id: str, amount: str, key: str) -> Any:
     """Post with the same key until an answer arrives, as a persistent client does."""
     deadline = time.monotonic() + RETRY_SECONDS_MAX
     while True:
@@ -151,7 +151,7 @@ def balance(client: httpx.Client, account_id: str) -> str:
 
 
 def service_commands(api_url: str) -> dict[str, tuple[str, ...]]:
-    """Return the commands of `Deployment.run_command`: the service, then its arguments."""
+    """Return the command of each service for `Deployment.run_command`."""
     return {
         "migrate": ("payments-api", "migrate"),
         "make-key": ("payments-api", "keys", "create", "--name", "e2e", "--scopes"),

@@ -33,7 +33,7 @@ EXCLUSIVE = (
 FREE = ("cloudnative-pg", "autoscaling", "keda", "cert-manager")
 # The workloads of components/observability: images of other projects, one replica each.
 OBSERVING = ("prometheus", "otel-collector", "tempo", "grafana")
-# Last in every overlay: it writes names.
+# Last in every overlay, because it changes names.
 RELEASE_NAMES = "release-names"
 # Everything at once, for rules over all objects.
 FULLEST = ("generated-secrets", "ingress", "monitoring", *FREE)
@@ -136,7 +136,7 @@ def every_combination() -> Iterator[tuple[str, ...]]:
 
 
 def every_pair() -> Iterator[tuple[str, ...]]:
-    """Return none, each alone, every two, and all at once in both orders."""
+    """Return the combinations of none, one, every two, and all components in both orders."""
     yield ()
     names = [*(name for group in EXCLUSIVE for name in group), *FREE]
     yield from ((name,) for name in names)

@@ -9,7 +9,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis.strategies import SearchStrategy, tuples
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "0"))  # For each property; 0: the fixed inputs.
+SECONDS = float(
+    os.environ.get("FUZZ_SECONDS", "0")
+)  # Seconds for each property; 0 uses the fixed inputs.
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 EXAMPLES_FIXED = 60
 EXAMPLES_A_ROUND = 200

@@ -44,7 +44,7 @@ def _explore(module_name: str, name: str, seconds: int, seed: int) -> None:
 
 
 def main(seconds: float, seed: int) -> int:
-    """Fuzz every property; return the number of those with a finding."""
+    """Fuzz every property; return the number of properties with a finding."""
     names = [
         (module, name)
         for module in MODULES

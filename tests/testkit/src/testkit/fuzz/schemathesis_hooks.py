@@ -74,16 +74,16 @@ def errors_are_problem_documents(_context: Any, response: Any, case: Any) -> Non
 
 
 @schemathesis.check
-def no_answer_tells_how_the_api_is_made(_context: Any, response: Any, case: Any) -> None:
+def responses_reveal_no_internals(_context: Any, response: Any, case: Any) -> None:
     if case.path in _DESCRIBING:
         return
     head = "\n".join(f"{name}: {value}" for name, value in response.headers.items())
-    told = internals_in(head + response.content.decode(), _sent(case))
-    assert told is None, f"the answer says {told!r}"
+    word = internals_in(head + response.content.decode(), _sent(case))
+    assert word is None, f"the answer contains {word!r}"
 
 
 @schemathesis.check
-def creations_are_written_down(_context: Any, response: Any, case: Any) -> None:
+def record_created_payment_ids(_context: Any, response: Any, case: Any) -> None:
     if case.method != "POST" or not case.path.startswith("/payments"):
         return
     made = []

@@ -1,4 +1,4 @@
-"""Run every mutation in a copy of the tree and report which ones no test notices.
+"""Run every mutation in a copy of the tree and report the ones that no test notices.
 
 Exit status: 0 if every mutation was killed or is accepted, 1 if one survived, 2 if the lists
 do not fit the code or a named test fails without any mutation.
@@ -72,7 +72,7 @@ class Lane:
         copy_tree(tree)
 
     def passes_unmutated(self) -> bool:
-        """Run the lane's tests on the code as it is."""
+        """Run the lane's tests on the unmutated code."""
         tests = sorted({mutation.test for mutation in self.mutations})
         status, failures, output = self._pytest(tests, BASELINE_SECONDS_MAX)
         if status != 0:

@@ -29,7 +29,7 @@ def pay(client: httpx.Client, account: str, amount: str, key: str | None = None)
     )
 
 
-def some_of_everything(api_url: str, rounds: int = 20) -> None:
+def cause_every_outcome(api_url: str, rounds: int = 20) -> None:
     """Send payments of every outcome, replays, rejected requests, reads and unknown paths."""
     amounts = cycle(AMOUNTS)
     with httpx.Client(base_url=api_url, timeout=20) as client, ThreadPoolExecutor(8) as pool:
@@ -40,6 +40,11 @@ def some_of_everything(api_url: str, rounds: int = 20) -> None:
             for _ in range(2):
                 assert pay(client, "acc-replayed", "1.00", key).status_code == 201
             assert pay(client, "acc-1", "1.001").status_code == 422
+            # More than the payment, if it is completed at all.
+            path = f"/payments/{first['id']}/reversals"
+            too_much = {"amount": "1000.00", "reason": "Of a test"}
+            refused = client.post(path, json=too_much, headers={"Idempotency-Key": key})
+            assert refused.status_code in (409, 422)
             # On a separate connection, which may be closed: the body is rejected before it is read.
             assert httpx.post(f"{api_url}/payments", json={}, timeout=20).status_code == 400
             assert client.get(f"/nowhere/{number}").status_code == 404

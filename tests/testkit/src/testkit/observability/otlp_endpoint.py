@@ -119,7 +119,7 @@ def otlp_endpoint(
             """Log nothing."""
 
     grpc_server = grpc.server(ThreadPoolExecutor(4))
-    wire_grpc.add_TraceServiceServicer_to_server(Grpc(), grpc_server)  # type: ignore[no-untyped-call]
+    wire_grpc.add_TraceServiceServicer_to_server(Grpc(), grpc_server)  # type: ignore[no-untyped-call]  # Generated code without types.
     if tls is None:
         endpoint.grpc_port = grpc_server.add_insecure_port("127.0.0.1:0")
     else:

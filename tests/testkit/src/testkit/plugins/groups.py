@@ -11,7 +11,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# The slowest first: a slow group that starts late would run alone at the end.
+# The slowest first, because a slow group that starts late would run alone at the end.
 FOLDER_GROUPS = {
     "tests/chaos": "faults",
     "tests/crash": "faults",

@@ -35,7 +35,7 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_is_left_behind() -> Iterator[None]:
+def _fail_on_leaks() -> Iterator[None]:
     """Collect garbage after the test and its fixtures, and fail on asyncio's reports."""
     logger, leaks = logging.getLogger("asyncio"), _Leaks()
     logger.addHandler(leaks)
@@ -45,4 +45,4 @@ def _nothing_is_left_behind() -> Iterator[None]:
     finally:
         logger.removeHandler(leaks)
     if leaks.lines:
-        pytest.fail("\n".join(["the test left behind:", *leaks.lines]), pytrace=False)
+        pytest.fail("\n".join(["the test leaked:", *leaks.lines]), pytrace=False)

@@ -93,7 +93,7 @@ class OidcProvider:
         }
         if fault == "expired":
             claims |= {"iat": now - 900, "exp": now - 120}
-        if fault == "clock behind":  # By less than clients tolerate.
+        if fault == "clock behind":  # By less than the difference that clients tolerate.
             claims |= {"iat": now - 330, "exp": now - 30}
         if fault == "no nonce":
             del claims["nonce"]

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from testkit.chaos.faults import network, postgres, processes
 from testkit.chaos.system.running import System
 
-Strike = Callable[[System, random.Random], Awaitable[str]]
+Injection = Callable[[System, random.Random], Awaitable[str]]
 
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault; `strike` injects it, repairs it, and returns a description."""
+    """A fault; `inject` causes it, repairs it, and returns a description."""
 
-    strike: Strike
+    inject: Injection
     weight: int = 1
 
     @property
     def name(self) -> str:
         """Return its name in FAULTS= and in the table."""
-        return self.strike.__name__
+        return self.inject.__name__
 
 
-STRIKES: tuple[Strike, ...] = (
+INJECTIONS: tuple[Injection, ...] = (
     processes.kill_api,
     processes.kill_worker,
     processes.freeze_worker,
@@ -50,7 +50,7 @@ STRIKES: tuple[Strike, ...] = (
 FAULTS = {
     fault.name: fault
     for fault in (
-        *(Fault(strike) for strike in STRIKES),
+        *(Fault(injection) for injection in INJECTIONS),
         Fault(processes.kill_worker_at_point, weight=3),  # It has many points.
     )
 }
@@ -61,6 +61,6 @@ def possible(system: System) -> list[Fault]:
     return [
         fault
         for fault in FAULTS.values()
-        if (system.database.disk or fault.strike is not postgres.fill_disk)
-        and (system.pooler or fault.strike is not processes.kill_pooler)
+        if (system.database.disk or fault.inject is not postgres.fill_disk)
+        and (system.pooler or fault.inject is not processes.kill_pooler)
     ]

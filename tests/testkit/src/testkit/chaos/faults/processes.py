@@ -6,17 +6,17 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from recon_worker.failpoints import POINTS, VARIABLE
+from recon_worker.failpoints import BATCH_POINTS, VARIABLE
 from testkit.chaos.faults.postgres import held_account
 from testkit.chaos.system.running import LEASE_SECONDS, System
 from testkit.chaos.system.services import Service
 
-REACHED_SECONDS_MAX = 15.0  # Some points may not be reached at all.
+REACHED_SECONDS_MAX = 15.0  # A worker may reach no point in time.
 
 
 @asynccontextmanager
 async def _one_of(services: list[Service], chance: random.Random) -> AsyncIterator[Service]:
-    """Take one of them; other faults leave it alone meanwhile."""
+    """Lock and yield one of the services, so that no other fault affects it meanwhile."""
     service = chance.choice(services)
     async with service.busy:
         yield service
@@ -48,7 +48,7 @@ async def kill_worker(system: System, chance: random.Random) -> str:
 
 async def kill_worker_at_point(system: System, chance: random.Random) -> str:
     """Kill a worker with SIGKILL exactly between two steps of a batch."""
-    point, times = chance.choice(POINTS), chance.choice((1, 1, 2, 3))
+    point, times = chance.choice(BATCH_POINTS), chance.choice((1, 1, 2, 3))
     async with _one_of(_of_this_release(system), chance) as worker:
         worker.kill()
         worker.start(**{VARIABLE: f"kill {point} {times}"})
@@ -68,7 +68,7 @@ async def kill_worker_at_point(system: System, chance: random.Random) -> str:
 async def _others_frozen(system: System, worker: Service, wanted: bool) -> AsyncIterator[None]:
     """Freeze the other workers until their leases expire, so that this worker must notice."""
     others = [other for other in system.workers if other is not worker and not other.busy.locked()]
-    await asyncio.sleep(1.0 if wanted else 0.0)  # By now they hold jobs.
+    await asyncio.sleep(1.0 if wanted else 0.0)  # The other workers hold jobs by now.
     async with AsyncExitStack() as stack:
         for other in others if wanted else ():
             await stack.enter_async_context(other.busy)
@@ -97,7 +97,7 @@ async def freeze_worker_at_point(system: System, chance: random.Random) -> str:
             await asyncio.sleep(LEASE_SECONDS + chance.uniform(1, 3))
             worker.send(signal.SIGCONT)
         else:
-            worker.kill()  # Otherwise it could freeze later, with no one to resume it.
+            worker.kill()  # Otherwise it could freeze later, when nothing resumes it.
             worker.start()
         await worker.until_ready()
     return f"{worker.name}, {point} {'reached' if frozen else 'not reached'}"

@@ -4,9 +4,10 @@ import asyncio
 import json
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ AMOUNTS = {
     "JPY": ("113", "1", "0", "-13"),
     "KWD": ("1.130", "0.001", "-0.130"),
 }
+LEAST = {"USD": Decimal("0.01"), "JPY": Decimal(1), "KWD": Decimal("0.001")}
 INVALID = (
     {"amount": "1.00005"},
     {"amount": "NaN"},
@@ -33,6 +35,9 @@ INVALID = (
     {"accountId": "sys:clearing:00"},
     {"color": "red"},
 )
+# Beside payments alone and in batches, so that about every third job is a reversal's.
+WEIGHTS = {"_pay": 60, "_repeat": 15, "_reuse": 8, "_pay_invalid": 5, "_pay_batch": 12}
+REVERSING = 70
 # Any other status is a bug: the client could not know the state of its payment.
 RETRIED_STATUSES = (503, 429)
 
@@ -41,17 +46,23 @@ Order = dict[str, str]
 
 @dataclass
 class Customers:
-    """Simulated clients. `addresses`: the lines to the APIs; `seed`: of every random choice."""
+    """Simulated clients. `addresses`: the lines to the APIs; `seed`: of every random choice.
+
+    `reversing`: whether every API and worker of the run knows reversals.
+    """
 
     addresses: Sequence[str]
     api_key: str
     log: PromiseLog
     seed: str
+    reversing: bool = True
     counts: Counter[str] = field(default_factory=Counter)
     surprises: list[str] = field(default_factory=list)
     stopping: bool = False
     _client: httpx.AsyncClient | None = None
     _serial: int = 0
+    # What may still be reversed, by the key of a payment of which something was.
+    _left: dict[str, Decimal] = field(default_factory=dict)
 
     async def run(self) -> None:
         """Pay until `stopping`, then until every sent key has an outcome."""
@@ -67,9 +78,10 @@ class Customers:
                     group.create_task(self._customer(random.Random(f"{self.seed}/{number}")))
 
     async def _customer(self, chance: random.Random) -> None:
-        actions = (self._pay, self._repeat, self._reuse, self._pay_invalid, self._pay_batch)
+        weights = {**WEIGHTS, "_reverse": REVERSING if self.reversing else 0}
         while not self.stopping:
-            (action,) = chance.choices(actions, weights=(60, 15, 8, 5, 12))
+            (name,) = chance.choices(list(weights), weights=list(weights.values()))
+            action: Callable[[random.Random], Awaitable[None]] = getattr(self, name)
             await action(chance)
             await asyncio.sleep(chance.uniform(0, THINKING_SECONDS_MAX))
 
@@ -83,7 +95,7 @@ class Customers:
         """Create one payment that the rules complete; return its id."""
         key, order = self._new_key(), {"accountId": HOT, "amount": "1.00", "currency": "USD"}
         await self.log.sending({key: order})
-        answer = await self._insist(chance, key, order)
+        answer = await self._send_until_decided(chance, key, order)
         await self._note_accepted(key, answer)
         payment_id: str = answer.json()["id"]
         return payment_id
@@ -91,34 +103,51 @@ class Customers:
     async def _pay(self, chance: random.Random) -> None:
         key, order = self._new_key(), _order(chance)
         await self.log.sending({key: order})
-        answer = await self._insist(chance, key, order)
+        answer = await self._send_until_decided(chance, key, order)
         await self._note_accepted(key, answer)
 
     async def _repeat(self, chance: random.Random) -> None:
         key = self._old_key(chance)
         if key is None:
             return
-        answer = await self._insist(chance, key, self.log.known.orders[key])
+        answer = await self._send_until_decided(chance, key, self.log.known.orders[key])
         if answer.status_code != 201 or answer.text != self.log.known.answers[key]:
-            self._surprise(f"repeated {key}", answer)
+            self._note_unexpected(f"repeated {key}", answer)
         self.counts["repeats answered alike"] += 1
 
     async def _reuse(self, chance: random.Random) -> None:
         key = self._old_key(chance)
         if key is None:
             return
-        order = {**self.log.known.orders[key], "description": "another payment"}
-        answer = await self._insist(chance, key, order)
+        order = {**self.log.known.orders[key], "reference": "another"}
+        answer = await self._send_until_decided(chance, key, order)
         if (answer.status_code, _code(answer)) != (422, "idempotency_key_reused"):
-            self._surprise(f"reused {key}", answer)
+            self._note_unexpected(f"reused {key}", answer)
         self.counts["reused keys refused"] += 1
+
+    async def _reverse(self, chance: random.Random) -> None:
+        """Reverse a payment that completes, at once: until then the API refuses."""
+        paid = self._old_key(chance, reversible=True)
+        if paid is None:
+            return
+        order = self.log.known.orders[paid]
+        left = self._left.get(paid, Decimal(order["amount"]))
+        amount = min(left, chance.choice((left, LEAST[order["currency"]])))
+        self._left[paid] = left - amount
+        payment_id = json.loads(self.log.known.answers[paid])["id"]
+        key = self._new_key()
+        reversal = {"reverses": payment_id, "amount": str(amount), "reason": "returned"}
+        await self.log.sending({key: reversal})
+        answer = await self._send_until_decided(chance, key, reversal)
+        await self._note_accepted(key, answer)
+        self.counts["reversals accepted"] += 1
 
     async def _pay_invalid(self, chance: random.Random) -> None:
         key, order = self._new_key(), {**_order(chance), **chance.choice(INVALID)}
         await self.log.sending({key: order})
-        answer = await self._insist(chance, key, order)
+        answer = await self._send_until_decided(chance, key, order)
         if answer.status_code != 422:
-            self._surprise(f"invalid {key}", answer)
+            self._note_unexpected(f"invalid {key}", answer)
         await self.log.refused({key: _code(answer)})
         self.counts["invalid refused"] += 1
 
@@ -128,7 +157,7 @@ class Customers:
         invalid = next(iter(orders))
         orders[invalid] = {**orders[invalid], **chance.choice(INVALID)}
         await self.log.sending(orders)
-        if (old := self._old_key(chance)) is not None:
+        if (old := self._old_key(chance, payment=True)) is not None:
             orders[old] = self.log.known.orders[old]
         left = dict(orders)
         while left:
@@ -138,7 +167,7 @@ class Customers:
                 await self._pause(chance)
                 continue
             if answer.status_code != 200:
-                self._surprise("batch", answer)
+                self._note_unexpected("batch", answer)
                 await self._pause(chance)
                 continue
             items = dict(zip(left, answer.json()["payments"], strict=True))
@@ -171,21 +200,38 @@ class Customers:
         await self.log.refused(refused)
         return again
 
-    def _old_key(self, chance: random.Random) -> str | None:
-        answered = self.log.known.answers
+    def _old_key(
+        self, chance: random.Random, *, payment: bool = False, reversible: bool = False
+    ) -> str | None:
         # Recent ones too: those answered during a fault are the ones at risk.
-        return chance.choice(list(answered)[-500:]) if answered else None
+        recent = list(self.log.known.answers)[-500:]
+        if payment or reversible:
+            recent = [key for key in recent if "reverses" not in self.log.known.orders[key]]
+        if reversible:
+            recent = [key for key in recent if self._is_reversible(key)]
+        return chance.choice(recent) if recent else None
+
+    def _is_reversible(self, key: str) -> bool:
+        order = self.log.known.orders[key]
+        amount = self._left.get(key, Decimal(order["amount"]))
+        return amount > 0 and order["accountId"] != POISONED
 
     # --- sending ----------------------------------------------------------------------------------
 
-    async def _insist(self, chance: random.Random, key: str, order: Order) -> httpx.Response:
+    async def _send_until_decided(
+        self, chance: random.Random, key: str, order: Order
+    ) -> httpx.Response:
         """Send until an answer decides the payment's fate."""
+        path, body = "/payments", order
+        if "reverses" in order:
+            path = f"/payments/{order['reverses']}/reversals"
+            body = {name: value for name, value in order.items() if name != "reverses"}
         while True:
-            answer = await self._send(chance, "/payments", order, {"Idempotency-Key": key})
+            answer = await self._send(chance, path, body, {"Idempotency-Key": key})
             if answer is not None and answer.status_code in (201, 422):
                 return answer
-            if answer is not None and answer.status_code not in RETRIED_STATUSES:
-                self._surprise(key, answer)
+            if answer is not None and not _is_retried(answer):
+                self._note_unexpected(key, answer)
             await self._pause(chance)
 
     async def _send(
@@ -193,7 +239,7 @@ class Customers:
     ) -> httpx.Response | None:
         assert self._client is not None
         self.counts["requests"] += 1
-        with suppress(httpx.TransportError):  # Refused, cut, timed out: the key makes it safe.
+        with suppress(httpx.TransportError):  # The key makes a retry safe.
             return await self._client.post(
                 chance.choice(self.addresses) + path, json=body, headers=headers
             )
@@ -205,13 +251,18 @@ class Customers:
 
     async def _note_accepted(self, key: str, answer: httpx.Response) -> None:
         if answer.status_code != 201:
-            self._surprise(key, answer)
+            self._note_unexpected(key, answer)
             await self.log.refused({key: _code(answer)})
             return
         await self.log.accepted({key: answer.text})
 
-    def _surprise(self, what: str, answer: httpx.Response) -> None:
+    def _note_unexpected(self, what: str, answer: httpx.Response) -> None:
         self.surprises.append(f"{what}: {answer.status_code} {answer.text[:500]}")
+
+
+def _is_retried(answer: httpx.Response) -> bool:
+    """Return whether the same request may succeed later; a payment completes in time."""
+    return answer.status_code in RETRIED_STATUSES or _code(answer) == "payment_not_completed"
 
 
 def _code(answer: httpx.Response) -> str:

@@ -17,6 +17,7 @@ from testkit.chaos.soak.samples import PREPARE_BLOAT, Sampler
 from testkit.chaos.soak.trends import trends
 from testkit.chaos.system.database import Database, running_database
 from testkit.chaos.system.services import Service, python_service
+from testkit.database.backlog import Sql
 from testkit.waiting import until
 
 CAPACITY_SHARE = 0.8
@@ -51,43 +52,25 @@ async def soak(
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(running_database(durable=True, small_disk=False))
         api_key = await database.new_api_key()
-        services = _services(database, folder, api_key)
-        for service in services:
-            stack.callback(service.kill)
-            service.start(LOG_LEVEL="WARNING")
-        await asyncio.gather(*(service.until_ready() for service in services))
+        services = await _start_services(database, folder, api_key, stack)
         sql = await stack.enter_async_context(database.connection())
         await sql.execute(PREPARE_BLOAT)
-
-        async def drained() -> bool:
-            return bool(await sql.fetchval(BACKLOG))
-
-        api = services[0]
-        reading = asyncio.create_task(watch_the_page(services[2].port))
+        api, _, page = services
+        reading = asyncio.create_task(watch_the_page(page.port))
         stack.callback(reading.cancel)
         trial = SteadyLoad(api.port, api_key, "trial")
-        begun = time.monotonic()
-        await trial.run(None, CAPACITY_SECONDS)
-        await until(drained, DRAINED_SECONDS_MAX)
-        capacity = trial.accepted / (time.monotonic() - begun)
+        capacity = await _measure_capacity(trial, sql)
         rate = asked_rate or capacity * CAPACITY_SHARE
         say(f"capacity {capacity:.0f} payments/s, accepted and settled; soaking at {rate:.0f}/s")
         load = SteadyLoad(api.port, api_key, "soak")
-        sampler = Sampler(
-            sql,
-            load,
-            {service.name: service.child.pid for service in services if service.child},
-            int((database.server.pgdata / "postmaster.pid").read_text().split()[0]),
-            trial.accepted,
-        )
+        pids = {service.name: service.child.pid for service in services if service.child}
+        postmaster = int((database.server.pgdata / "postmaster.pid").read_text().split()[0])
+        sampler = Sampler(sql, load, pids, postmaster, trial.accepted)
         sampling = asyncio.create_task(_sample(sampler, say))
         stack.callback(sampling.cancel)
         await load.run(rate, minutes * 60)
-        for task in (sampling, reading):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-        await until(drained, DRAINED_SECONDS_MAX)
+        await _cancel(sampling, reading)
+        await _drain(sql)
         counts = await sql.fetchrow(COUNTS)
         assert counts is not None
         wrong = _wrong(dict(counts), trial.accepted + load.accepted, load)
@@ -107,14 +90,52 @@ async def soak(
         "wrong": wrong,
         "warm_up_seconds": WARM_UP_SECONDS_MIN,
         "trends": found,
-        "samples": [
-            {name: round(value, 3) for name, value in sample.items()} for sample in sampler.taken
-        ],
+        "samples": [_rounded(sample) for sample in sampler.taken],
     }
 
 
+async def _start_services(
+    database: Database, folder: Path, api_key: str, stack: AsyncExitStack
+) -> list[Service]:
+    """Start one of each service and return once all are ready; the stack kills them."""
+    services = _services(database, folder, api_key)
+    for service in services:
+        stack.callback(service.kill)
+        service.start(LOG_LEVEL="WARNING")
+    await asyncio.gather(*(service.until_ready() for service in services))
+    return services
+
+
+async def _measure_capacity(trial: SteadyLoad, sql: Sql) -> float:
+    """Send as many payments as the API accepts; return the number per second that settle."""
+    begun = time.monotonic()
+    await trial.run(None, CAPACITY_SECONDS)
+    await _drain(sql)
+    return trial.accepted / (time.monotonic() - begun)
+
+
+async def _drain(sql: Sql) -> None:
+    """Wait until the queue is empty. Raises TimeoutError."""
+
+    async def drained() -> bool:
+        return bool(await sql.fetchval(BACKLOG))
+
+    await until(drained, DRAINED_SECONDS_MAX)
+
+
+async def _cancel(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+def _rounded(sample: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in sample.items()}
+
+
 def _services(database: Database, folder: Path, api_key: str) -> list[Service]:
-    """Start one of each service, on default settings except for the worker's upkeep."""
+    """Return one of each service, on default settings except for the worker's upkeep."""
     url = database.server.url
     api = python_service(
         "payments-api",
@@ -163,16 +184,16 @@ def _wrong(counts: dict[str, int], accepted: int, load: SteadyLoad) -> list[str]
         wrong.append(f"not all are settled: {counts}")
     unexpected = {status: n for status, n in load.statuses.items() if status not in (201, 503)}
     if unexpected:
-        wrong.append(f"clients were told {unexpected}")
+        wrong.append(f"clients received {unexpected}")
     return wrong
 
 
-def _not_held(accepted: int, meant: float) -> list[str]:
-    if accepted >= HELD_SHARE_MIN * meant:
+def _not_held(accepted: int, due: float) -> list[str]:
+    if accepted >= HELD_SHARE_MIN * due:
         return []
     return [
-        f"{accepted} of the {meant:.0f} payments that were due came about: the machine had less"
-        " left than when its capacity was measured, so the lines say nothing about a steady load"
+        f"only {accepted} of the {due:.0f} payments due were accepted: the machine was slower than"
+        " when its capacity was measured, so the series do not show a steady load"
     ]
 
 
@@ -183,4 +204,4 @@ async def _audited(database: Database) -> list[str]:
         stdout=asyncio.subprocess.PIPE,
     )
     table, _ = await audit.communicate()
-    return [] if audit.returncode == 0 else [f"the auditor objects: {table.decode()}"]
+    return [] if audit.returncode == 0 else [f"the audit failed: {table.decode()}"]

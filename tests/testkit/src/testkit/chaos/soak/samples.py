@@ -16,7 +16,7 @@ from testkit.database.backlog import Sql
 # Finished jobs are pruned and head rows updated, so the size of these tables must stay constant.
 STEADY = ("recon_jobs", "accounts")
 # These grow by a fixed size for each payment.
-KEPT_FOR_EVER = ("payments", "reconciliation_results", "ledger_entries", "ledger_seals")
+NEVER_PRUNED = ("payments", "reconciliation_results", "ledger_entries", "ledger_seals")
 MEGABYTE = 2**20
 # Measuring bloat reads whole indexes. Small tables are measured twice a minute, growing ones less
 # and less often, because a cost that rises with each sample would itself be a rising load.
@@ -84,7 +84,7 @@ class Sampler:
         if len(self.taken) % BLOAT_EACH_SAMPLES == 0:
             sample |= await self._bloat(STEADY)
         if len(self.taken) % KEPT_BLOAT_EACH_SAMPLES == 0:
-            sample |= await self._bloat(KEPT_FOR_EVER)
+            sample |= await self._bloat(NEVER_PRUNED)
         self.taken.append(sample)
 
     def _rates(self, now: float) -> dict[str, float]:
@@ -111,12 +111,12 @@ class Sampler:
             if name in STEADY:
                 sizes[f"table_megabytes {name}"] = table / MEGABYTE
                 sizes[f"index_megabytes {name}"] = index / MEGABYTE
-            elif name in KEPT_FOR_EVER:
+            elif name in NEVER_PRUNED:
                 sizes[f"table_bytes_per_payment {name}"] = table / stored
                 sizes[f"index_bytes_per_payment {name}"] = index / stored
             else:
                 sizes["megabytes of other tables"] += (table + index) / MEGABYTE
-            if name in STEADY + KEPT_FOR_EVER:
+            if name in STEADY + NEVER_PRUNED:
                 rows = row["live"] + row["dead"]
                 sizes[f"dead_share {name}"] = row["dead"] / rows if rows else 0.0
         return sizes

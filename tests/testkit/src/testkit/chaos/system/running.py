@@ -42,7 +42,7 @@ LIBFAKETIME = "*/faketime/libfaketime.so.1"  # In /usr/lib, of Debian's package 
 
 
 @dataclass(frozen=True)
-class Cast:
+class SystemSpec:
     """The services of a run. Workers: this, pooled, skewed, earlier. APIs: this, earlier."""
 
     apis: Sequence[str] = ("this", "earlier")
@@ -84,30 +84,30 @@ class System:
             service.assert_running()
 
 
-def absent(cast: Cast) -> tuple[Cast, list[str]]:
-    """Return the cast that this machine supports, and why the rest is missing.
+def supported(spec: SystemSpec) -> tuple[SystemSpec, list[str]]:
+    """Return the part of the spec that this machine supports, and why the rest is missing.
 
     A service of this release replaces one that is missing.
     """
     problems = {
-        "pooled": pooler_problem() if "pooled" in cast.workers else None,
+        "pooled": pooler_problem() if "pooled" in spec.workers else None,
         "skewed": None if _libfaketime() else "libfaketime is not installed",
         "earlier": None if earlier_commit() else "git has no earlier release",
     }
     reasons = [
         f"no {kind} {what}: {problems[kind]}"
-        for what, kinds in (("API", cast.apis), ("worker", cast.workers))
+        for what, kinds in (("API", spec.apis), ("worker", spec.workers))
         for kind in kinds
         if problems.get(kind)
     ]
-    disk_problem = small_disk_problem() if cast.small_disk else None
+    disk_problem = small_disk_problem() if spec.small_disk else None
     if disk_problem:
         reasons.append(f"no full disk: {disk_problem}")
-    present = Cast(
-        apis=["this" if problems.get(kind) else kind for kind in cast.apis],
-        workers=["this" if problems.get(kind) else kind for kind in cast.workers],
-        small_disk=cast.small_disk and not disk_problem,
-        durable=cast.durable,
+    present = SystemSpec(
+        apis=["this" if problems.get(kind) else kind for kind in spec.apis],
+        workers=["this" if problems.get(kind) else kind for kind in spec.workers],
+        small_disk=spec.small_disk and not disk_problem,
+        durable=spec.durable,
     )
     return present, reasons
 
@@ -126,25 +126,25 @@ def _libfaketime() -> Path | None:
 
 
 @asynccontextmanager
-async def running_system(cast: Cast, folder: Path) -> AsyncIterator[System]:
+async def running_system(spec: SystemSpec, folder: Path) -> AsyncIterator[System]:
     """Run the system while the block runs; its logs go to the folder."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
-            running_database(durable=cast.durable, small_disk=cast.small_disk)
+            running_database(durable=spec.durable, small_disk=spec.small_disk)
         )
         async with database.connection() as sql:
             await sql.execute(POISON)
-            for statement in role_statements() if "pooled" in cast.workers else ():
+            for statement in role_statements() if "pooled" in spec.workers else ():
                 await sql.execute(statement)
         system = System(database, await database.new_api_key())
         stack.callback(system.kill_all)
         earlier = folder / "earlier"
         commit = earlier_commit()
-        kinds = {*cast.apis, *cast.workers}
+        kinds = {*spec.apis, *spec.workers}
         old_path = unpack(commit, earlier) if commit and "earlier" in kinds else ""
-        for kind in cast.apis:
+        for kind in spec.apis:
             await _add_api(system, kind, folder, old_path, stack)
-        for number, kind in enumerate(cast.workers, start=1):
+        for number, kind in enumerate(spec.workers, start=1):
             await _add_worker(system, kind, number, folder, old_path, stack)
         for service in system.services:
             service.start()

@@ -112,7 +112,7 @@ class Service:
         assert status is None, f"{self.name} {self.child.how_it_ended()}: {self.last_words()}"
 
     def last_words(self) -> str:
-        """Return the end of its log."""
+        """Return the last lines of its log."""
         return self.log.read_text(errors="replace")[-SHOWN_CHARS:] if self.log.exists() else ""
 
 

@@ -1,11 +1,22 @@
 """The mutations, a list for each subject; an old text is short, so that few edits touch it."""
 
-from testkit.mutants.lists import books, database, http, keys, payments, queue, settlement, sign_in
+from testkit.mutants.lists import (
+    books,
+    database,
+    http,
+    keys,
+    payments,
+    queue,
+    reversals,
+    settlement,
+    sign_in,
+)
 
 MUTATIONS = (
     *payments.MUTATIONS,
     *settlement.MUTATIONS,
     *queue.MUTATIONS,
+    *reversals.MUTATIONS,
     *books.MUTATIONS,
     *keys.MUTATIONS,
     *http.MUTATIONS,

@@ -8,16 +8,17 @@ TESTS = "payments-api/tests/migrations"
 
 tables = of(f"{VERSIONS}/r0001_tables.py", f"{TESTS}/test_guards.py")
 key_table = of(f"{VERSIONS}/r0005_api_keys.py", f"{TESTS}/test_guards.py")
-guards = of(f"{VERSIONS}/r0002_guards.py", f"{TESTS}/test_guards.py")
+guards = of(f"{VERSIONS}/r0002_guards.py", f"{TESTS}/test_triggers.py")
 roles = of(f"{VERSIONS}/r0003_roles.py", f"{TESTS}/test_roles.py")
 rights = of(f"{VERSIONS}/r0003_roles.py", f"{TESTS}/test_privileges.py")
-seals = of(f"{VERSIONS}/r0008_ledger_seals.py", f"{TESTS}/test_guards.py")
-references = of(f"{VERSIONS}/r0009_set_based_references.py", f"{TESTS}/test_guards.py")
+seals = of(f"{VERSIONS}/r0008_ledger_seals.py", f"{TESTS}/test_triggers.py")
+references = of(f"{VERSIONS}/r0009_set_based_references.py", f"{TESTS}/test_triggers.py")
 paths = of(f"{VERSIONS}/r0011_function_paths.py", f"{TESTS}/test_function_paths.py")
 columns = of(f"{VERSIONS}/r0013_least_columns.py", f"{TESTS}/test_privileges.py")
 forgery = of(f"{VERSIONS}/r0013_least_columns.py", f"{TESTS}/test_forgery.py")
 OPEN_PAYMENTS = f"{VERSIONS}/r0015_open_payments.py"
-open_payments = of(OPEN_PAYMENTS, f"{TESTS}/test_guards.py")
+open_rows = of(OPEN_PAYMENTS, f"{TESTS}/test_guards.py")
+open_payments = of(OPEN_PAYMENTS, f"{TESTS}/test_triggers.py")
 open_results = of(OPEN_PAYMENTS, f"{TESTS}/test_open_statuses.py")
 forged_results = of(OPEN_PAYMENTS, f"{TESTS}/test_forgery.py")
 readers = of(f"{VERSIONS}/r0014_bounded_readers.py", f"{TESTS}/test_roles.py")
@@ -25,7 +26,7 @@ passwords = of(f"{API}/role_passwords.py", f"{TESTS}/test_role_passwords.py")
 
 CONSTRAINTS = "test_each_constraint_refuses_by_its_name"
 HISTORY = "test_history_never_changes_and_postings_balance"
-RIGHTS = "test_each_right_on_each_object_is_decided"
+RIGHTS = "test_each_privilege_on_each_object_is_listed"
 
 MUTATIONS = (
     tables(
@@ -46,7 +47,7 @@ MUTATIONS = (
         "CHECK (balance <= credits)",
         CONSTRAINTS,
     ),
-    open_payments(
+    open_rows(
         "an open payment has a time of settlement",
         "\"(status IN ('completed', 'failed')) = (settled_at IS NOT NULL)\"",
         "\"status NOT IN ('completed', 'failed') OR settled_at IS NOT NULL\"",
@@ -194,48 +195,48 @@ MUTATIONS = (
         "the API completes payments",
         "OR current_user = '{API}' AND NEW.status = 'completed'",
         "",
-        "test_the_api_completes_no_payment",
+        "test_the_api_cannot_complete_a_payment",
     ),
     forged_results(
         "the API decides by rules",
         "WHERE status <> 'failed' OR rule_version <> 0",
         "WHERE status <> 'failed'",
-        "test_the_api_records_no_result_of_the_rules",
+        "test_the_api_cannot_record_a_result_of_the_rules",
     ),
     forgery(
         "a posting is back-dated",
         "FROM posted WHERE created_at < now()",
         "FROM posted WHERE created_at < now() - interval '9 years'",
-        "test_a_posting_is_not_back_dated",
+        "test_a_posting_cannot_be_backdated",
     ),
     forgery(
         "a seal covers ids to come",
         "OR NEW.to_entry_id > (SELECT last_value FROM public.ledger_entries_id_seq)",
         "",
-        "test_a_seal_that_would_stop_the_sealer_is_refused",
+        "test_a_seal_that_would_stop_the_sealer_is_rejected",
     ),
     forgery(
         "a seal follows no other",
         "(NEW.previous_hash, NEW.from_entry_id) IS DISTINCT FROM (previous_hash, sealed_to + 1)",
         "NEW.from_entry_id <> sealed_to + 1",
-        "test_a_seal_that_would_stop_the_sealer_is_refused",
+        "test_a_seal_that_would_stop_the_sealer_is_rejected",
     ),
     forgery(
         "an action is dated by its transaction",
         '{ACTION_TIME} clock_timestamp()"',
         '{ACTION_TIME} now()"',
-        "test_an_action_has_the_time_of_its_record_however_old_the_transaction",
+        "test_an_action_has_the_time_of_its_insert_in_an_old_transaction",
     ),
     readers(
         "the reader writes",
         '"default_transaction_read_only": "on"',
         '"default_transaction_read_only": "off"',
-        "test_the_reader_is_bounded",
+        "test_the_reader_has_time_limits",
     ),
     passwords(
         "a password is sent as it is",
         '"v": scram_verifier(password)',
         '"v": password',
-        "test_no_password_reaches_the_servers_log_and_each_opens_its_role",
+        "test_passwords_work_and_never_reach_the_servers_log",
     ),
 )

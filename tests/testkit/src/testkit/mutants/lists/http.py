@@ -19,7 +19,7 @@ address = of(
     "payments-core/tests/http/test_client_address.py",
 )
 
-TRICKS = "test_a_framing_trick_gets_no_answer_too_many"
+TRICKS = "test_a_framing_trick_gets_no_extra_answer"
 
 MUTATIONS = (
     framing(
@@ -74,7 +74,7 @@ MUTATIONS = (
         "a connection closes before its client has read the answer",
         "LINGER_SECONDS_MAX = 2",
         "LINGER_SECONDS_MAX = 0",
-        "test_a_client_that_sends_all_of_a_long_body_reads_its_refusal",
+        "test_a_client_that_sends_a_whole_long_body_reads_its_rejection",
     ),
     edge(
         "a rebound name is served without authentication",
@@ -98,7 +98,7 @@ MUTATIONS = (
         "a HEAD of a stream never ends",
         'if scope["method"] == "HEAD":',
         "if False:",
-        "test_a_head_of_a_stream_frees_its_connection_and_its_place",
+        "test_a_head_request_to_a_stream_frees_its_connection_and_slot",
     ),
     sessions(
         "a session of a demoted primary stays in the pool",
@@ -116,7 +116,7 @@ MUTATIONS = (
         "a session that the server closed is used",
         "driver.is_closed()\n            or",
         "False\n            or",
-        "test_sessions_that_the_server_closed_are_replaced_unseen",
+        "test_sessions_closed_by_the_server_are_replaced_silently",
     ),
     sessions(
         "a changed role goes unnoticed",
@@ -128,37 +128,37 @@ MUTATIONS = (
         "readiness does not prove writes",
         "if (await connection.exec_driver_sql(READ_ONLY)).scalar_one():",
         "if False:",
-        "test_a_pooler_whose_server_was_demoted_is_found_by_readiness",
+        "test_readiness_detects_a_pooler_with_a_demoted_server",
     ),
     engine(
         "a standby is connected to",
         "await refuse_read_only(connection, CONNECT_TIMEOUT_SECONDS)",
         "pass",
-        "test_a_server_that_takes_no_writes_is_not_connected_to",
+        "test_a_read_only_server_is_rejected_on_connect",
     ),
     defaults(
         "the isolation is the database's",
         '"default_transaction_isolation": "read committed",',
         "",
-        "test_other_defaults_do_not_reach_our_sessions",
+        "test_our_sessions_override_the_databases_defaults",
     ),
     settings(
         "authentication may be off for a network",
         'if info.data.get("auth") == "off" and not allowed and not is_loopback(host):',
         "if False:",
-        "test_off_has_to_be_said_twice_where_other_machines_may_come_in",
+        "test_auth_off_needs_a_second_setting_on_a_network",
     ),
     settings(
         "inserts take the whole pool",
         "if concurrency > pool_size - RESERVED_CONNECTIONS:",
         "if concurrency > pool_size:",
-        "test_inserts_leave_connections_of_the_pool_to_others",
+        "test_inserts_leave_connections_to_other_statements",
     ),
     settings(
         "authentication is off by default",
         'auth: Literal["on", "off"] = Field(\n        default="on"',
         'auth: Literal["on", "off"] = Field(\n        default="off"',
-        "test_keys_are_asked_for_unless_somebody_says_no",
+        "test_keys_are_required_by_default",
     ),
     config(
         "a wrong secret is printed",
@@ -176,18 +176,18 @@ MUTATIONS = (
         "a client names itself through a trusted proxy",
         "if not self._is_trusted(client):",
         "if False:",
-        "test_the_client_is_the_rightmost_address_that_is_no_trusted_proxy",
+        "test_the_client_is_the_rightmost_untrusted_address",
     ),
     address(
         "a client names itself without a proxy",
         "if not self._trusted or not self._is_trusted(peer):",
         "if False:",
-        "test_without_trusted_proxies_no_header_counts",
+        "test_without_trusted_proxies_headers_are_ignored",
     ),
     address(
         "the whole internet is a trusted proxy",
         "if network.prefixlen < PREFIX_BITS_MIN[network.version]:",
         "if False:",
-        "test_networks_are_read_or_refused",
+        "test_networks_are_parsed_or_rejected",
     ),
 )

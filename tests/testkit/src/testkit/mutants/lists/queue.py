@@ -7,47 +7,51 @@ QUEUE_TESTS = "payments-core/tests/queue"
 WORKER = "recon-worker/src/recon_worker/worker"
 
 jobs = of(f"{QUEUE}/jobs.py", f"{QUEUE_TESTS}/test_jobs.py")
+claims = of(f"{QUEUE}/jobs.py", f"{QUEUE_TESTS}/test_claims.py")
+backoff = of(f"{QUEUE}/jobs.py", f"{QUEUE_TESTS}/test_backoff.py")
 upkeep = of(f"{QUEUE}/maintenance.py", f"{QUEUE_TESTS}/test_maintenance.py")
 dead = of(f"{QUEUE}/dead_letters.py", f"{QUEUE_TESTS}/test_dead_letters.py")
 leases = of(f"{WORKER}/leases.py", "recon-worker/tests/worker/test_loop.py")
 loop = of(f"{WORKER}/loop.py", "recon-worker/tests/worker/test_loop.py")
+drain = of(f"{WORKER}/loop.py", "recon-worker/tests/worker/test_drain.py")
+drained_leases = of(f"{WORKER}/leases.py", "recon-worker/tests/worker/test_drain.py")
 
 MUTATIONS = (
-    jobs(
+    claims(
         "a claim waits for another claim",
         "FOR UPDATE SKIP LOCKED\n), claimed",
         "FOR UPDATE\n), claimed",
         "test_a_claim_skips_jobs_that_another_is_claiming",
     ),
-    jobs(
+    backoff(
         "a claim takes jobs that are not due",
         "WHERE status = 'pending' AND run_at <= now()",
         "WHERE status = 'pending'",
         "test_a_failed_job_waits_for_its_backoff_with_its_error",
     ),
-    jobs(
+    claims(
         "a claim ignores the priority",
         "ORDER BY priority, run_at, id",
         "ORDER BY run_at, id",
         "test_a_claim_takes_the_oldest_ready_jobs_of_the_most_urgent_priority",
     ),
-    jobs(
+    backoff(
         "a claim counts no attempt",
         "attempts = attempts + 1",
         "attempts = attempts",
         "test_a_job_is_dead_after_its_last_attempt_and_keeps_its_error",
     ),
-    jobs(
+    claims(
         "a claim starts at its cursor's own job",
         "id) > ($4",
         "id) >= ($4",
-        "test_a_claim_behind_a_place_takes_what_comes_after_it_in_the_order_of_claiming",
+        "test_a_claim_with_a_cursor_takes_the_next_jobs_in_claim_order",
     ),
-    jobs(
+    claims(
         "every claim has the same token",
         "return Lease(uuid4(),",
         "return Lease(UUID(int=1),",
-        "test_every_claim_has_a_token_of_its_own",
+        "test_every_claim_has_its_own_token",
     ),
     jobs(
         "any lease completes a job",
@@ -73,31 +77,31 @@ MUTATIONS = (
         "attempts = attempts",
         "test_a_job_handed_back_is_claimable_at_once_with_all_its_attempts",
     ),
-    jobs(
+    backoff(
         "a job has one attempt too many",
         "SET status = CASE WHEN attempts < max_attempts",
         "SET status = CASE WHEN attempts <= max_attempts",
         "test_a_job_is_dead_after_its_last_attempt_and_keeps_its_error",
     ),
-    jobs(
+    backoff(
         "a backoff has no limit",
         "min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_BASE * 2**exponent)",
         "BACKOFF_SECONDS_BASE * 2**exponent",
         "test_backoff_doubles_up_to_five_minutes",
     ),
-    jobs(
+    backoff(
         "the first backoff is doubled",
         "max(attempts - 1, 0)",
         "max(attempts, 0)",
         "test_backoff_doubles_up_to_five_minutes",
     ),
-    jobs(
+    backoff(
         "a backoff has half its jitter",
         "float(fraction * min(",
         "float((1 + fraction) / 2 * min(",
-        "test_backoff_is_spread_over_all_of_its_range",
+        "test_backoff_is_spread_over_its_whole_range",
     ),
-    jobs(
+    backoff(
         "an error with NUL cannot be recorded",
         'error.replace("\\0", "")',
         "error",
@@ -131,13 +135,13 @@ MUTATIONS = (
         "pruning waits for another",
         "LIMIT {PRUNE_JOBS_MAX}\n    FOR UPDATE SKIP LOCKED",
         "LIMIT {PRUNE_JOBS_MAX}\n    FOR UPDATE",
-        "test_pruning_in_two_places_at_once_never_waits",
+        "test_concurrent_pruning_never_waits",
     ),
     dead(
         "a replayed job has no attempts",
         'status="pending", attempts=0,',
         'status="pending",',
-        "test_a_replayed_job_has_all_its_attempts_again_and_the_replay_is_on_record",
+        "test_a_replay_restores_all_attempts_and_is_recorded",
     ),
     dead(
         "a live job is replayed",
@@ -149,37 +153,37 @@ MUTATIONS = (
         "a replay is recorded without its reason",
         'record_action(tx, "replay", operator, reason, ids)',
         'record_action(tx, "replay", operator, "", ids)',
-        "test_a_replayed_job_has_all_its_attempts_again_and_the_replay_is_on_record",
+        "test_a_replay_restores_all_attempts_and_is_recorded",
     ),
     dead(
         "a replay takes more than its maximum",
         "min(limit, REPLAY_JOBS_MAX)",
         "limit",
-        "test_one_replay_never_takes_more_than_its_maximum",
+        "test_a_bulk_replay_never_exceeds_its_maximum",
     ),
     dead(
         "a discard records a second result",
-        "if settled.rowcount:",
-        "if True:",
+        "recon_jobs.c.id.in_(ids), table.c.settled_at.is_(None)",
+        "recon_jobs.c.id.in_(ids)",
         "test_discarding_a_job_whose_payment_is_settled_changes_no_history",
     ),
-    leases(
+    drained_leases(
         "a cancelled batch keeps its jobs",
         "if isinstance(error, asyncio.CancelledError) or is_unavailable(error):",
         "if is_unavailable(error):",
-        "test_a_drain_that_takes_too_long_hands_its_jobs_back_unburnt",
+        "test_a_slow_drain_hands_jobs_back_without_losing_attempts",
     ),
     leases(
         "a claim whose answer was lost keeps its jobs",
         "except BaseException:\n            self._interrupted.add(lease)",
         "except BaseException:\n            pass",
-        "test_a_claim_whose_answer_was_lost_waits_for_no_lease_to_run_out",
+        "test_a_lost_claim_answer_does_not_delay_its_jobs_until_expiry",
     ),
     loop(
         "a lease is renewed too late",
         "self.settings.lease_seconds / 3",
         "self.settings.lease_seconds * 3",
-        "test_a_long_batch_keeps_its_lease_while_others_look_for_expired_ones",
+        "test_a_long_batch_keeps_its_lease_while_others_rescue",
     ),
     loop(
         "expired leases are not rescued",
@@ -187,16 +191,16 @@ MUTATIONS = (
         "freed, dead = 0, 0",
         "test_the_jobs_of_a_dead_worker_are_settled_by_another_within_seconds",
     ),
-    loop(
+    drain(
         "a stop does not wake an idle lane",
         "self.polling.wake()\n        _, late",
         "_, late",
-        "test_an_idle_worker_stops_at_once_however_long_its_poll",
+        "test_an_idle_worker_stops_at_once_despite_a_long_poll",
     ),
     loop(
         "an unexpected error ends a lane",
         'log.exception("batch_failed")',
         "raise",
-        "test_an_error_nobody_expected_does_not_end_the_worker",
+        "test_an_unexpected_error_does_not_end_the_worker",
     ),
 )

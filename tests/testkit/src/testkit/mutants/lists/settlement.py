@@ -9,14 +9,14 @@ rules = of(f"{RECONCILIATION}/rules.py", f"{TESTS}/test_rules.py")
 post = of(f"{RECONCILIATION}/post.py", f"{TESTS}/test_post.py")
 reconcile = of(f"{RECONCILIATION}/reconcile.py", f"{TESTS}/test_reconcile.py")
 
-MODEL = "test_any_payments_in_any_batches_by_any_workers_give_the_models_ledger"
+MODEL = "test_any_batches_by_any_workers_give_the_models_ledger"
 
 MUTATIONS = (
     rules(
         "a small negative amount is no negative amount",
         "if amount < 0:",
         "if amount < -1:",
-        "test_negative_wins_over_thirteen_hundredths",
+        "test_a_negative_amount_fails_despite_thirteen_hundredths",
     ),
     rules(
         "a zero amount settles",
@@ -46,13 +46,13 @@ MUTATIONS = (
         "head rows are locked in any order",
         "FROM moved ORDER BY account_id, currency",
         "FROM moved",
-        "test_head_rows_are_locked_in_the_order_of_their_accounts",
+        "test_head_rows_are_locked_in_account_order",
     ),
     post(
         "time may go back along an account",
         "greatest(head.updated_at, clock_timestamp())",
         "clock_timestamp()",
-        "test_time_never_goes_back_along_an_account_even_if_the_clock_does",
+        "test_an_accounts_entry_times_never_decrease_even_if_the_clock_does",
     ),
     post(
         "a batch posts without its fence",
@@ -64,13 +64,13 @@ MUTATIONS = (
         "a settled payment in the batch goes unnoticed",
         "if result.scalar() != len(batch):",
         "if result.scalar() is None:",
-        "test_a_payment_that_is_settled_already_posts_nothing",
+        "test_a_settled_payment_posts_nothing",
     ),
     post(
         "a settled payment is settled again",
         " AND payments.settled_at IS NULL",
         "",
-        "test_a_payment_that_is_settled_already_posts_nothing",
+        "test_a_settled_payment_posts_nothing",
     ),
     post(
         "a head row forgets its balance",
@@ -118,7 +118,7 @@ MUTATIONS = (
         "a clearing account lies outside its shards",
         "% shards:02d",
         "% (shards + 1):02d",
-        "test_a_clearing_account_is_one_of_its_shards_and_the_same_for_the_same_lane",
+        "test_a_lane_always_uses_the_same_shard_of_a_clearing_account",
     ),
     reconcile(
         "a failing batch fails as a whole",
@@ -136,7 +136,7 @@ MUTATIONS = (
         "a deadlock is the jobs' fault",
         "if sqlstate_of(error) not in CONTENTION_SQLSTATES:",
         "if True:",
-        "test_contention_is_tried_again_before_anything_is_halved",
+        "test_contention_is_retried_before_a_batch_is_halved",
     ),
     reconcile(
         "a stop waits for a long bisection",
@@ -148,13 +148,13 @@ MUTATIONS = (
         "a lost connection is the jobs' fault",
         "if is_unavailable(error) and sqlstate_of(error) not in OWN_LIMIT_SQLSTATES:",
         "if False:",
-        "test_a_connection_that_dies_in_the_middle_is_the_databases_fault_not_the_jobs",
+        "test_a_connection_lost_in_mid_batch_is_not_counted_against_the_jobs",
     ),
     reconcile(
         "a locked account is the database's fault",
         "if is_unavailable(error) and sqlstate_of(error) not in OWN_LIMIT_SQLSTATES:",
         "if is_unavailable(error):",
-        "test_an_account_that_somebody_keeps_locked_holds_up_its_own_payments_only",
+        "test_a_locked_account_delays_only_its_own_payments",
     ),
     reconcile(
         "a lost job takes its batch along",

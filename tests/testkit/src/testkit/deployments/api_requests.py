@@ -18,7 +18,7 @@ BODY_BYTES_TOO_MANY = 100_000
 
 
 @dataclass(frozen=True)
-class Ask:
+class ApiRequest:
     """A request and its answer. `code` is the problem's, None for a success."""
 
     name: str
@@ -52,25 +52,29 @@ def batch(*keys: str) -> bytes:
     return json.dumps({"payments": [{"idempotencyKey": key, **payment} for key in keys]}).encode()
 
 
-def _pay(name: str, status: int, code: str | None, body: bytes, headers: dict[str, str]) -> Ask:
-    return Ask(name, "POST /payments", status, code, body, {KEY: FRESH, **headers})
+def _pay(
+    name: str, status: int, code: str | None, body: bytes, headers: dict[str, str]
+) -> ApiRequest:
+    return ApiRequest(name, "POST /payments", status, code, body, {KEY: FRESH, **headers})
 
 
-def _batch(name: str, status: int, code: str | None, body: bytes, headers: dict[str, str]) -> Ask:
-    return Ask(name, "POST /payments/batch", status, code, body, headers)
+def _batch(
+    name: str, status: int, code: str | None, body: bytes, headers: dict[str, str]
+) -> ApiRequest:
+    return ApiRequest(name, "POST /payments/batch", status, code, body, headers)
 
 
 PAY = _pay("a payment", 201, None, PAYMENT, JSON)
 PAY_WITH_CHARSET = _pay("a payment with a charset", 201, None, PAYMENT, CHARSET)
 PAY_BATCH = _batch("a batch", 200, None, batch("e2e-1", "e2e-2"), JSON)
-READ = Ask("an unknown payment", f"GET /payments/{UNKNOWN_ID}", 404, "payment_not_found")
-LIST = Ask("a list", "GET /payments?limit=1", 200)
-BALANCE = Ask("a balance", "GET /accounts/e2e-answers/balance", 200)
-REPLAY = Ask(
+READ = ApiRequest("an unknown payment", f"GET /payments/{UNKNOWN_ID}", 404, "payment_not_found")
+LIST = ApiRequest("a list", "GET /payments?limit=1", 200)
+BALANCE = ApiRequest("a balance", "GET /accounts/e2e-answers/balance", 200)
+REPLAY = ApiRequest(
     *("the replay of an unknown job", f"POST /jobs/{UNKNOWN_ID}/replay", 404, "job_not_found"),
     *(ACTOR, JSON),
 )
-ASKS = (
+API_REQUESTS = (
     PAY,
     PAY_WITH_CHARSET,
     _pay("a payment as text", 415, "unsupported_media_type", PAYMENT, TEXT),
@@ -82,29 +86,33 @@ ASKS = (
     _pay("a huge payment", 413, "payload_too_large", b" " * BODY_BYTES_TOO_MANY, JSON),
     _pay("a word as an amount", 422, "validation_error", PAYMENT.replace(b"1.00", b"one"), JSON),
     _pay("a bad idempotency key", 400, "idempotency_key_invalid", PAYMENT, {**JSON, KEY: "a b"}),
-    Ask("no idempotency key", "POST /payments", 400, "idempotency_key_missing", PAYMENT, JSON),
+    ApiRequest(
+        "no idempotency key", "POST /payments", 400, "idempotency_key_missing", PAYMENT, JSON
+    ),
     PAY_BATCH,
     _batch("a batch with a charset", 200, None, batch("e2e-1"), CHARSET),
     _batch("a batch as text", 415, "unsupported_media_type", batch("e2e-1"), TEXT),
     _batch("half a batch", 400, "malformed_json", batch("e2e-1")[:-1], JSON),
     _batch("an empty batch", 422, "validation_error", batch(), JSON),
     LIST,
-    Ask("the head of a list", "HEAD /payments", 200),
-    Ask("a forged cursor", "GET /payments?cursor=forged", 400, "invalid_cursor"),
-    Ask("a limit of zero", "GET /payments?limit=0", 422, "validation_error"),
+    ApiRequest("the head of a list", "HEAD /payments", 200),
+    ApiRequest("a forged cursor", "GET /payments?cursor=forged", 400, "invalid_cursor"),
+    ApiRequest("a limit of zero", "GET /payments?limit=0", 422, "validation_error"),
     READ,
-    Ask("a malformed payment id", "GET /payments/x", 404, "payment_not_found"),
+    ApiRequest("a malformed payment id", "GET /payments/x", 404, "payment_not_found"),
     BALANCE,
-    Ask("a statement", "GET /accounts/e2e-answers/entries", 200),
-    Ask("the jobs", "GET /jobs", 200),
-    Ask("an unknown job", f"GET /jobs/{UNKNOWN_ID}", 404, "job_not_found"),
+    ApiRequest("a statement", "GET /accounts/e2e-answers/entries", 200),
+    ApiRequest("the jobs", "GET /jobs", 200),
+    ApiRequest("an unknown job", f"GET /jobs/{UNKNOWN_ID}", 404, "job_not_found"),
     REPLAY,
-    Ask("the replay of all dead letters", "POST /jobs/replay", 200, None, ACTOR, JSON),
-    Ask("a replay without an actor", "POST /jobs/replay", 422, "validation_error", b"{}", JSON),
-    Ask("an unknown address", "GET /nowhere", 404, "not_found"),
-    Ask("a wrong method", "DELETE /payments", 405, "method_not_allowed"),
-    Ask("the liveness probe", "GET /livez", 200),
-    Ask("the readiness probe", "GET /readyz", 200),
-    Ask("the metrics", "GET /metrics", 200),
-    Ask("the API's description", "GET /openapi.json", 200),
+    ApiRequest("the replay of all dead letters", "POST /jobs/replay", 200, None, ACTOR, JSON),
+    ApiRequest(
+        "a replay without an actor", "POST /jobs/replay", 422, "validation_error", b"{}", JSON
+    ),
+    ApiRequest("an unknown address", "GET /nowhere", 404, "not_found"),
+    ApiRequest("a wrong method", "DELETE /payments", 405, "method_not_allowed"),
+    ApiRequest("the liveness probe", "GET /livez", 200),
+    ApiRequest("the readiness probe", "GET /readyz", 200),
+    ApiRequest("the metrics", "GET /metrics", 200),
+    ApiRequest("the API's description", "GET /openapi.json", 200),
 )

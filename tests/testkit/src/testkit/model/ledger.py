@@ -3,16 +3,18 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
+from uuid import UUID
 
 import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recon_worker.audit.auditor import audit
 from testkit.database.backlog import Sql, Stored
+from testkit.database.reversals import StoredReversal
 from testkit.database.sealed_ledger import assert_seals_hold
 
 ENTRIES = "SELECT * FROM ledger_entries ORDER BY account_id, currency, account_seq"
-RESULTS = "SELECT payment_id, status, discrepancy_amount FROM reconciliation_results"
+RESULTS = "SELECT payment_id, reversal_id, status FROM reconciliation_results"
 
 
 def expected_result(amount: Decimal) -> str:
@@ -23,27 +25,38 @@ def expected_result(amount: Decimal) -> str:
     return "completed_with_discrepancy" if cents == Decimal("0.13") else "completed"
 
 
-async def assert_ledger_is_of(sql: Sql, stored: Sequence[Stored]) -> None:
-    """Check every result, entry and head row against these payments, all of them settled."""
-    results = {row["payment_id"]: row["status"] for row in await sql.fetch(RESULTS)}
+async def assert_ledger_is_of(
+    sql: Sql, stored: Sequence[Stored], reversals: Sequence[StoredReversal] = ()
+) -> None:
+    """Check every result, entry and head row against these payments and reversals, all settled."""
+    rows = await sql.fetch(RESULTS)
+    results = {row["payment_id"]: row["status"] for row in rows if row["payment_id"]}
     assert results == {payment.id: expected_result(payment.amount) for payment in stored}
+    reversed_ = {row["reversal_id"]: row["status"] for row in rows if row["reversal_id"]}
+    assert reversed_ == dict.fromkeys((reversal.id for reversal in reversals), "completed")
     completed = {p.id: p for p in stored if results[p.id] != "failed"}
+    postings: dict[tuple[UUID, UUID | None], Decimal] = {}
+    postings |= {(p.id, None): p.amount for p in completed.values()}
+    postings |= {(r.payment_id, r.id): -r.amount for r in reversals}
 
     accounts: dict[tuple[str, str], list[asyncpg.Record]] = defaultdict(list)
-    credit_ids, debit_ids = {}, {}
+    own_ids, clearing_ids = {}, {}
     for entry in await sql.fetch(ENTRIES):
         accounts[entry["account_id"], entry["currency"]].append(entry)
-        payment = completed[entry["payment_id"]]
-        assert (entry["amount"], entry["currency"]) == (payment.amount, payment.currency)
-        if entry["entry_type"] == "payment":
-            assert (entry["account_id"], entry["direction"]) == (payment.account_id, "credit")
-            credit_ids[payment.id] = entry["id"]
-        else:
+        posting = entry["payment_id"], entry["reversal_id"]
+        payment, amount = completed[entry["payment_id"]], postings[posting]
+        assert (entry["amount"], entry["currency"]) == (abs(amount), payment.currency)
+        directions = ("credit", "debit") if amount > 0 else ("debit", "credit")
+        if entry["entry_type"] == "clearing":
             assert entry["account_id"].startswith("sys:clearing:")
-            assert entry["direction"] == "debit"
-            debit_ids[payment.id] = entry["id"]
-    assert credit_ids.keys() == debit_ids.keys() == completed.keys()
-    assert all(credit_ids[payment_id] < debit_ids[payment_id] for payment_id in completed)
+            assert entry["direction"] == directions[1]
+            clearing_ids[posting] = entry["id"]
+        else:
+            assert entry["entry_type"] == ("payment" if amount > 0 else "reversal")
+            assert (entry["account_id"], entry["direction"]) == (payment.account_id, directions[0])
+            own_ids[posting] = entry["id"]
+    assert own_ids.keys() == clearing_ids.keys() == postings.keys()
+    assert all(own_ids[posting] < clearing_ids[posting] for posting in postings)
 
     heads = await sql.fetch("SELECT * FROM accounts")
     assert {(head["account_id"], head["currency"]) for head in heads} == accounts.keys()
