@@ -26,7 +26,7 @@ async def test_the_end_of_a_task_stops_the_service(
 ) -> None:
     lifecycle = Lifecycle()
     tasks = Supervisor(lifecycle)
-    tasks.start("feed", work())  # type: ignore[operator]  # Each is one of the above.
+    tasks.start("feed", work())  # type: ignore[operator]  # Each case is a coroutine function.
     await asyncio.wait_for(lifecycle.stopping.wait(), 1)
     assert lifecycle.failure == "feed"
     (record,) = caplog.records
@@ -46,7 +46,7 @@ async def test_tasks_that_end_with_the_service_are_no_failure() -> None:
     lifecycle = Lifecycle()
     tasks = Supervisor(lifecycle)
     tasks.start("feed", asyncio.Event().wait())  # type: ignore[arg-type]  # Never ends.
-    ending = tasks.start("lane", lifecycle.stopping.wait())  # type: ignore[arg-type]
+    ending = tasks.start("lane", lifecycle.stopping.wait())  # type: ignore[arg-type]  # Ends, as the test needs.
     lifecycle.stopping.set()
     await asyncio.wait({ending})
     await tasks.stop()

@@ -9,6 +9,7 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import AnyRow
+from payments_core.db.keyset import NEWEST_FIRST, Walk
 from payments_core.db.tables import operator_actions
 from payments_core.domain.statuses import OPERATOR_ACTIONS, OperatorAction
 
@@ -36,8 +37,12 @@ async def record_action(
     operator: Operator,
     reason: str = "",
     job_ids: Sequence[int] = (),
+    subject: str | None = None,
 ) -> None:
-    """Record an action in the transaction of the action itself."""
+    """Record an action in the transaction of the action itself.
+
+    `subject` names what it is about, where that is no job: "source bank-eur".
+    """
     await tx.execute(
         insert(operator_actions).values(
             action=action,
@@ -46,6 +51,7 @@ async def record_action(
             trace_id=operator.trace_id,
             reason=reason,
             job_ids=list(job_ids),
+            subject=subject,
         )
     )
 
@@ -53,16 +59,15 @@ async def record_action(
 async def list_actions(
     tx: AsyncConnection,
     limit: int,
-    before_id: int | None = None,
+    walk: Walk[int] = NEWEST_FIRST,
     actions: Sequence[str] = OPERATOR_ACTIONS,
     actor: str | None = None,
 ) -> Sequence[AnyRow]:
-    """Return actions, newest first, with ids below `before_id`."""
-    query = select(operator_actions)
+    """Return actions along the walk, by id."""
+    key = operator_actions.c.id
+    query = select(operator_actions).where(*walk.beyond(key))
     if set(actions) != set(OPERATOR_ACTIONS):
         query = query.where(operator_actions.c.action.in_(actions))
     if actor is not None:
         query = query.where(operator_actions.c.actor == actor)
-    if before_id is not None:
-        query = query.where(operator_actions.c.id < before_id)
-    return (await tx.execute(query.order_by(operator_actions.c.id.desc()).limit(limit))).all()
+    return (await tx.execute(query.order_by(*walk.order(key)).limit(limit))).all()

@@ -33,7 +33,7 @@ def test_a_pipe_gets_every_character() -> None:
     assert "…" not in table
 
 
-def test_a_terminal_obeys_nothing_that_a_table_holds() -> None:
+def test_a_table_sends_no_control_characters_to_a_terminal() -> None:
     hostile = "\x1b]0;owned\x07\x9b2J\r\n\x7f"
     table = output.as_table(HEADINGS, [("0a1b2c3d4e5f", hostile, hostile)])
     assert not {code for code in map(ord, table) if code < 0x20 or 0x7F <= code < 0xA0} - {10}

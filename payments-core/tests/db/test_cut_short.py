@@ -10,12 +10,12 @@ import pytest
 from payments_core.db.engine import connect
 from testkit.waiting import until
 
-TURNS_MAX = 25  # Of the event loop: some ten pass until the server has let a client in.
+TURNS_MAX = 25  # Turns of the event loop; logging in takes about ten.
 
 
 @pytest.fixture
 async def complaints() -> list[str]:
-    """What asyncio reports that no code looked at."""
+    """Collect asyncio's reports about unhandled exceptions."""
     reported: list[str] = []
 
     def note(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -25,7 +25,7 @@ async def complaints() -> list[str]:
     return reported
 
 
-async def test_a_connect_cancelled_at_any_turn_leaves_no_exception_behind(
+async def test_a_connect_cancelled_at_any_point_leaks_no_exception(
     database_url: str, complaints: list[str]
 ) -> None:
     for turns in range(TURNS_MAX):

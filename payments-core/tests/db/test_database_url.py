@@ -16,7 +16,7 @@ from payments_core.db.settings import DatabaseSettings
 from payments_core.db.url import checked_url, dsn_with_password, read_url
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 
-# Each character that means something in a URL, or to a shell, or is not ASCII.
+# Contains characters with a meaning in URLs and shells, and some outside ASCII.
 ODD = "o/d?d #:@%41[]&=+é'"
 PASSWORD = "p:/?#[]@%41 +&='é"
 
@@ -40,7 +40,7 @@ def test_pg_port_is_the_port_of_the_default_database(
     assert read_settings(DatabaseSettings).database_url == url
 
 
-def test_a_wrong_pg_port_is_refused_by_its_name(
+def test_a_wrong_pg_port_is_rejected_by_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("DATABASE_URL", raising=False)
@@ -54,7 +54,7 @@ def test_a_wrong_pg_port_is_refused_by_its_name(
 @pytest.mark.parametrize(
     "query", ["", "?sslmode=disable", "?sslmode=prefer", "?channel_binding=prefer&keepalives=1"]
 )
-async def test_the_url_may_say_what_is_done_anyway(database_url: str, query: str) -> None:
+async def test_the_url_may_state_the_defaults(database_url: str, query: str) -> None:
     engine = create_engine(database_url + query, application_name="url", pool_size=1)
     async with single_statement(engine) as connection:
         name = (await connection.exec_driver_sql("SHOW application_name")).scalar()
@@ -62,7 +62,7 @@ async def test_the_url_may_say_what_is_done_anyway(database_url: str, query: str
     assert name == "url"
 
 
-async def test_a_server_without_tls_is_refused_where_the_url_asks_for_it(
+async def test_a_url_that_requires_tls_rejects_a_server_without_it(
     database_url: str,
 ) -> None:
     engine = create_engine(f"{database_url}?sslmode=require", application_name="url", pool_size=1)
@@ -72,7 +72,7 @@ async def test_a_server_without_tls_is_refused_where_the_url_asks_for_it(
     await engine.dispose()
 
 
-async def test_timeouts_keepalives_and_options_are_what_the_url_says(database_url: str) -> None:
+async def test_timeouts_keepalives_and_options_come_from_the_url(database_url: str) -> None:
     url = (
         f"{database_url}?connect_timeout=7&keepalives_idle=33&keepalives_interval=4"
         "&keepalives_count=5&tcp_user_timeout=9000&options=-c%20work_mem%3D7MB"
@@ -82,7 +82,7 @@ async def test_timeouts_keepalives_and_options_are_what_the_url_says(database_ur
     connection = await connect(url)
     try:
         assert await connection.fetchval("SHOW work_mem") == "7MB"
-        opened = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]
+        opened = connection._transport.get_extra_info("socket")  # type: ignore[attr-defined]  # asyncpg has no public attribute.
         for name, value in (
             ("TCP_KEEPIDLE", 33),
             ("TCP_KEEPINTVL", 4),
@@ -96,7 +96,7 @@ async def test_timeouts_keepalives_and_options_are_what_the_url_says(database_ur
 
 @pytest.fixture(scope="module")
 def odd_server() -> Iterator[EmbeddedPostgres]:
-    """A server that asks for passwords, and has a socket."""
+    """Run a server that requires passwords and has a Unix socket."""
     with running_postgres(settings={"unix_socket_directories": "."}) as server:
         rules = server.pgdata / "pg_hba.conf"
         rules.write_text(
@@ -109,7 +109,7 @@ def odd_server() -> Iterator[EmbeddedPostgres]:
 
 @pytest.fixture
 async def odd_role(odd_server: EmbeddedPostgres) -> AsyncIterator[None]:
-    """A role and a database whose names and password hold everything that URLs escape."""
+    """Create a role and a database whose names and password contain every escaped character."""
     sql = await asyncpg.connect(odd_server.url)
     name = '"' + ODD + '"'
     await sql.execute(
@@ -122,7 +122,7 @@ async def odd_role(odd_server: EmbeddedPostgres) -> AsyncIterator[None]:
     await sql.close()
 
 
-async def _who(url: str) -> tuple[Any, ...]:
+async def _session(url: str) -> tuple[Any, ...]:
     engine = create_engine(checked_url(url), application_name="url", pool_size=1)
     async with single_statement(engine) as connection:
         row = (
@@ -138,14 +138,14 @@ async def test_percent_encoded_names_and_passwords_work(
 ) -> None:
     name, password = quote(ODD, safe=""), quote(PASSWORD, safe="")
     at = f"127.0.0.1:{odd_server.port}/{name}"
-    assert await _who(f"postgresql://{name}:{password}@{at}") == (ODD, ODD)
-    assert await _who(f"postgres://{name}:{password}@{at}") == (ODD, ODD)
+    assert await _session(f"postgresql://{name}:{password}@{at}") == (ODD, ODD)
+    assert await _session(f"postgres://{name}:{password}@{at}") == (ODD, ODD)
     file = tmp_path / "password"
     file.write_text(f"{PASSWORD}\n")
-    assert await _who(dsn_with_password(f"postgresql://{name}@{at}", file)) == (ODD, ODD)
-    assert await _who(dsn_with_password(f"postgresql://{name}:wrong@{at}", file)) == (ODD, ODD)
+    assert await _session(dsn_with_password(f"postgresql://{name}@{at}", file)) == (ODD, ODD)
+    assert await _session(dsn_with_password(f"postgresql://{name}:wrong@{at}", file)) == (ODD, ODD)
     with pytest.raises(DBAPIError, match="password authentication failed"):
-        await _who(f"postgresql://{name}:wrong@{at}")
+        await _session(f"postgresql://{name}:wrong@{at}")
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,12 @@ async def test_percent_encoded_names_and_passwords_work(
         "postgresql:///?host={encoded}&port={port}&user=postgres&dbname=payments",
     ],
 )
-async def test_a_socket_may_stand_in_each_place_that_libpq_reads(
+async def test_a_socket_is_accepted_wherever_libpq_accepts_it(
     odd_server: EmbeddedPostgres, form: str
 ) -> None:
     folder = str(odd_server.pgdata)
     url = form.format(folder=folder, encoded=quote(folder, safe=""), port=odd_server.port)
-    assert await _who(url) == ("postgres", "payments")
+    assert await _session(url) == ("postgres", "payments")
     assert read_url(url).where == f"{folder}:{odd_server.port}"
 
 
@@ -202,8 +202,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("url", "named"), REFUSED, ids=[url for url, _ in REFUSED])
-def test_what_cannot_work_is_refused_by_name_and_tells_no_secret(url: str, named: str) -> None:
-    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - its text is looked at
+def test_an_unusable_url_is_rejected_by_name_without_its_secret(url: str, named: str) -> None:
+    with pytest.raises(ValueError) as refusal:  # noqa: PT011 - the assertions check its text
         checked_url(url)
     said = str(refusal.value)
     assert named in said

@@ -18,7 +18,7 @@ CHANNEL = "heard"
 
 @dataclass
 class Heard:
-    """The calls of a listener's callbacks."""
+    """Records the calls of a listener's callbacks."""
 
     payloads: list[str] = field(default_factory=list)
     connected: int = 0
@@ -39,15 +39,15 @@ class Heard:
         )
 
     async def until_connected(self, times: int) -> None:
-        """Wait for the so many-th connection."""
+        """Wait until it has connected this many times."""
 
-        async def so_often() -> bool:
+        async def connected_often_enough() -> bool:
             return self.connected >= times
 
-        await until(so_often)
+        await until(connected_often_enough)
 
     async def until_payloads(self, payloads: list[str]) -> None:
-        """Wait until exactly these were heard."""
+        """Wait until exactly these payloads have arrived."""
 
         async def heard() -> bool:
             return self.payloads == payloads
@@ -72,7 +72,7 @@ async def _terminate_listeners(sql: Sql) -> None:
     )
 
 
-async def test_every_notification_is_heard_in_order(
+async def test_every_notification_arrives_in_order(
     sql: Sql, database_url: str, heard: Heard
 ) -> None:
     heard.start(database_url)
@@ -82,7 +82,7 @@ async def test_every_notification_is_heard_in_order(
     await heard.until_payloads(["one", "", "three"])
 
 
-async def test_a_connection_that_is_cut_is_replaced_and_the_reader_told_to_look(
+async def test_a_cut_connection_is_replaced_and_reported(
     sql: Sql, database_url: str, heard: Heard
 ) -> None:
     heard.start(database_url)
@@ -94,7 +94,7 @@ async def test_a_connection_that_is_cut_is_replaced_and_the_reader_told_to_look(
         await _terminate_listeners(sql)
 
 
-async def test_a_half_open_connection_is_found_by_its_heartbeat(
+async def test_a_heartbeat_detects_a_half_open_connection(
     postgres: EmbeddedPostgres,
     database_url: str,
     heard: Heard,
@@ -105,7 +105,7 @@ async def test_a_half_open_connection_is_found_by_its_heartbeat(
     proxy = TcpProxy(postgres.port)
     heard.start(database_url.replace(str(postgres.port), str(proxy.port)))
     await heard.until_connected(1)
-    proxy.delay_answers(2.0)  # Neither an answer nor an end of the connection arrives in time.
+    proxy.delay_answers(2.0)  # Neither an answer nor the end of the connection arrives in time.
 
     async def lost() -> bool:
         return heard.lost >= 1
@@ -116,7 +116,7 @@ async def test_a_half_open_connection_is_found_by_its_heartbeat(
     proxy.close()
 
 
-async def test_a_server_that_refuses_is_asked_again_with_growing_pauses(
+async def test_reconnecting_pauses_grow(
     database_url: str, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
@@ -137,7 +137,7 @@ async def test_a_server_that_refuses_is_asked_again_with_growing_pauses(
     assert pauses[:8] == [0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
 
 
-async def test_a_server_that_was_demoted_is_left_by_its_listener(
+async def test_a_listener_leaves_a_demoted_server(
     sql: Sql, database_url: str, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(listening, "HEARTBEAT_SECONDS", 0.1)

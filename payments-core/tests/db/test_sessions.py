@@ -1,4 +1,4 @@
-"""A session that can no longer be used leaves the pool, with all sessions of its age."""
+"""Sessions: an unusable one leaves the pool, together with all sessions opened before."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -6,10 +6,12 @@ from typing import Any
 
 import asyncpg
 import pytest
+import uvloop
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import (
+    connect,
     create_engine,
     driver_connection,
     is_connection_lost,
@@ -18,6 +20,7 @@ from payments_core.db.engine import (
     transaction,
 )
 from payments_core.db.sessions import DatabaseReadOnly, prove_writable
+from testkit.waiting import until
 
 POOL_SIZE = 4
 # read_only_sql_transaction, admin_shutdown, crash_shutdown, cannot_connect_now
@@ -30,12 +33,12 @@ async def _in_transaction(engine: AsyncEngine, statement: str) -> None:
         await tx.exec_driver_sql(statement)
 
 
-async def _by_itself(engine: AsyncEngine, statement: str) -> None:
+async def _fail_in_autocommit(engine: AsyncEngine, statement: str) -> None:
     async with single_statement(engine) as connection:
         await connection.exec_driver_sql(statement)
 
 
-async def _by_the_driver(engine: AsyncEngine, statement: str) -> None:
+async def _fail_in_the_driver(engine: AsyncEngine, statement: str) -> None:
     async with driver_connection(engine) as connection:
         await connection.execute(statement)
 
@@ -48,7 +51,7 @@ async def small_pool(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 async def _pids(engine: AsyncEngine) -> set[int]:
-    """The backends of all the pool's sessions."""
+    """Return the backend pids of all the pool's sessions."""
     everyone_has_one = asyncio.Barrier(POOL_SIZE)
 
     async def pid() -> int:
@@ -60,7 +63,7 @@ async def _pids(engine: AsyncEngine) -> set[int]:
 
 
 @pytest.mark.parametrize("sqlstate", [*SESSION_OVER, "P0001"])
-@pytest.mark.parametrize("run", [_in_transaction, _by_itself, _by_the_driver])
+@pytest.mark.parametrize("run", [_in_transaction, _fail_in_autocommit, _fail_in_the_driver])
 async def test_an_error_that_ends_a_session_replaces_the_whole_pool(
     small_pool: AsyncEngine, sqlstate: str, run: Callable[..., Awaitable[None]]
 ) -> None:
@@ -74,7 +77,7 @@ async def test_an_error_that_ends_a_session_replaces_the_whole_pool(
     assert (not after & before) if over else after == before
 
 
-async def test_sessions_that_the_server_closed_are_replaced_unseen(
+async def test_sessions_closed_by_the_server_are_replaced_silently(
     small_pool: AsyncEngine, sql: "asyncpg.Connection[Any]"
 ) -> None:
     before = await _pids(small_pool)
@@ -84,7 +87,7 @@ async def test_sessions_that_the_server_closed_are_replaced_unseen(
     assert not await _pids(small_pool) & before
 
 
-async def test_a_pooler_whose_server_was_demoted_is_found_by_readiness(
+async def test_readiness_detects_a_pooler_with_a_demoted_server(
     small_pool: AsyncEngine,
 ) -> None:
     before = await _pids(small_pool)
@@ -96,7 +99,7 @@ async def test_a_pooler_whose_server_was_demoted_is_found_by_readiness(
 
     await prove("SELECT 1")
     with pytest.raises(DatabaseReadOnly):
-        # Of this transaction alone, so that nothing is reported, as behind a pooler.
+        # Set only in this transaction, so that the server reports no change, as behind a pooler.
         await prove("SET TRANSACTION READ ONLY")
     assert not await _pids(small_pool) & before
 
@@ -112,16 +115,16 @@ async def test_a_session_whose_role_changes_while_it_is_idle_is_replaced(
     assert after & before == before - {changed}
 
 
-async def test_a_server_that_takes_no_writes_is_not_connected_to(database_url: str) -> None:
+async def test_a_read_only_server_is_rejected_on_connect(database_url: str) -> None:
     url = f"{database_url}?options=-c%20default_transaction_read_only%3Don"
     engine = create_engine(url, application_name="sessions", pool_size=1)
     with pytest.raises(DatabaseReadOnly) as caught:
-        await _by_itself(engine, "SELECT 1")
+        await _fail_in_autocommit(engine, "SELECT 1")
     assert is_unavailable(caught.value)
     await engine.dispose()
 
 
-async def test_a_commit_is_durable_whatever_the_role_has_set(database_url: str) -> None:
+async def test_a_commit_is_durable_despite_the_roles_settings(database_url: str) -> None:
     url = database_url.replace("postgres@", "payments_worker@")
     role = await asyncpg.connect(url)
     try:
@@ -134,3 +137,31 @@ async def test_a_commit_is_durable_whatever_the_role_has_set(database_url: str) 
     finally:
         await role.execute("ALTER ROLE CURRENT_USER RESET ALL")
         await role.close()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_connection_that_the_server_closes_at_once_is_a_lost_connection(
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    connect_of_asyncpg = asyncpg.connect
+
+    async def connect_and_lose(*arguments: Any, **options: Any) -> "asyncpg.Connection[Any]":
+        connection: asyncpg.Connection[Any] = await connect_of_asyncpg(*arguments, **options)
+        by = await connect_of_asyncpg(*arguments, **options)
+        await by.execute(f"SELECT pg_terminate_backend({connection.get_server_pid()})")
+        await by.close()
+
+        async def closed() -> bool:
+            return bool(connection.is_closed())
+
+        await until(closed)
+        return connection
+
+    monkeypatch.setattr(asyncpg, "connect", connect_and_lose)
+    with (
+        pytest.raises(asyncpg.ConnectionDoesNotExistError),
+        asyncio.Runner(loop_factory=loop) as on,
+    ):
+        on.run(connect(database_url))

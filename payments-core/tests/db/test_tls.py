@@ -62,58 +62,58 @@ async def test_a_verified_connection_serves_statements_and_notices(
 async def _refusal(url: str) -> str:
     with pytest.raises(DatabaseTlsError) as refused:
         await connect(url, timeout=10)
-    said = str(refused.value)
-    assert "\n" not in said
-    return said
+    message = str(refused.value)
+    assert "\n" not in message
+    return message
 
 
-async def test_another_authority_is_refused(
+async def test_another_authority_is_rejected(
     database_url: str, good: Signed, tmp_path: Path
 ) -> None:
     other = Authority(tmp_path / "other")
     async with tls_front(database_url, server_context(good)) as port:
-        said = await _refusal(
+        message = await _refusal(
             _url(database_url, port, sslmode="verify-full", sslrootcert=other.certificate)
         )
-    assert "unknown authority" in said
-    assert "sslrootcert must name" in said
-    assert said.startswith(f"127.0.0.1:{port}: ")
+    assert "unknown authority" in message
+    assert "sslrootcert must name" in message
+    assert message.startswith(f"127.0.0.1:{port}: ")
 
 
-async def test_another_hosts_certificate_is_refused(
+async def test_another_hosts_certificate_is_rejected(
     database_url: str, authority: Authority
 ) -> None:
     elsewhere = authority.sign("elsewhere", "DNS:elsewhere.example", "IP:192.0.2.1")
     async with tls_front(database_url, server_context(elsewhere)) as port:
         trusting = {"sslrootcert": authority.certificate}
-        said = await _refusal(_url(database_url, port, sslmode="verify-full", **trusting))
-        assert "not for this host" in said
-        # What verify-ca is for: the authority counts, the name does not.
+        message = await _refusal(_url(database_url, port, sslmode="verify-full", **trusting))
+        assert "not for this host" in message
+        # verify-ca checks the authority, but not the name.
         await (await connect(_url(database_url, port, sslmode="verify-ca", **trusting))).close()
 
 
-async def test_an_expired_certificate_is_refused(database_url: str, authority: Authority) -> None:
+async def test_an_expired_certificate_is_rejected(database_url: str, authority: Authority) -> None:
     expired = authority.sign("expired", "IP:127.0.0.1", expired=True)
     async with tls_front(database_url, server_context(expired)) as port:
-        said = await _refusal(
+        message = await _refusal(
             _url(database_url, port, sslmode="verify-full", sslrootcert=authority.certificate)
         )
-    assert "has expired" in said
-    assert "renew it" in said
+    assert "has expired" in message
+    assert "renew it" in message
 
 
-async def test_a_server_without_tls_is_refused(database_url: str, authority: Authority) -> None:
+async def test_a_server_without_tls_is_rejected(database_url: str, authority: Authority) -> None:
     port = make_url(database_url).port
     assert port is not None
     for mode in ("require", "verify-full"):
-        said = await _refusal(
+        message = await _refusal(
             _url(database_url, port, sslmode=mode, sslrootcert=authority.certificate)
         )
-        assert "speaks no TLS" in said
-        assert "ssl=on" in said
+        assert "speaks no TLS" in message
+        assert "ssl=on" in message
 
 
-async def test_a_client_shows_its_certificate_where_the_server_asks_for_one(
+async def test_a_client_sends_its_certificate_on_request(
     database_url: str, authority: Authority, good: Signed
 ) -> None:
     mine = authority.sign("payments_api")
@@ -130,7 +130,7 @@ async def test_a_client_shows_its_certificate_where_the_server_asks_for_one(
 
 
 WRONG = [
-    # query, the environment, what is said
+    # query, environment, message
     ("sslmode=yes", {}, "sslmode must be one of disable, allow"),
     ("sslmode=verify-full", {"HOME": "/nowhere"}, "sslmode=verify-full needs sslrootcert=FILE"),
     ("sslmode=verify-full&sslrootcert=/nowhere/ca.crt", {}, "sslrootcert names /nowhere/ca.crt"),
@@ -139,19 +139,19 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("query", "environ", "said"), WRONG)
-def test_what_tls_needs_is_looked_for_at_the_start(
-    query: str, environ: dict[str, str], said: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("query", "environ", "message"), WRONG)
+def test_tls_files_and_modes_are_checked_at_start(
+    query: str, environ: dict[str, str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("PGSSLMODE", "PGSSLROOTCERT", "PGSSLCERT", "PGSSLKEY"):
         monkeypatch.delenv(name, raising=False)
     for name, value in {"HOME": "/nowhere", **environ}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         checked_tls(f"postgresql://u:hidden@db/d?{query}")
 
 
-def test_the_mode_is_the_urls_or_the_environments_or_prefer(
+def test_the_mode_comes_from_the_url_the_environment_or_is_prefer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PGSSLMODE", "verify-ca")
@@ -163,7 +163,7 @@ def test_the_mode_is_the_urls_or_the_environments_or_prefer(
 
 @pytest.fixture
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing on this machine sets TLS."""
+    """Remove this machine's TLS settings."""
     monkeypatch.delenv("PGSSLMODE", raising=False)
 
 
@@ -181,7 +181,7 @@ def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
         ("postgresql://localhost:1,db.example:2/d", True),
     ],
 )
-def test_a_database_elsewhere_that_is_not_verified_is_warned_of(
+def test_an_unverified_remote_database_causes_a_warning(
     url: str, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
@@ -190,7 +190,7 @@ def test_a_database_elsewhere_that_is_not_verified_is_warned_of(
     assert "hidden" not in str([vars(record) for record in caplog.records])
 
 
-async def test_a_silent_peer_is_noticed_by_the_kernel(database_url: str) -> None:
+async def test_the_kernel_detects_a_silent_peer(database_url: str) -> None:
     connection: Any = await connect(database_url)
     opened = connection._transport.get_extra_info("socket")
     assert opened.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -26,7 +26,7 @@ CURRENCIES = st.sampled_from(currencies())
 
 @st.composite
 def amounts(draw: st.DrawFn) -> tuple[str, Decimal]:
-    """A currency, and an amount that it can express."""
+    """Return a currency and an amount that it can express."""
     currency = draw(CURRENCIES)
     unit = Decimal(1).scaleb(-decimals_of(currency))
     most = int((AMOUNT_LIMIT - unit) / unit)
@@ -34,7 +34,7 @@ def amounts(draw: st.DrawFn) -> tuple[str, Decimal]:
 
 
 ACCEPTED = [
-    # currency, as JSON gives it, stored and shown
+    # currency, JSON value, stored and shown text
     ("USD", 100, "100.00"),
     ("USD", Decimal("100.0"), "100.00"),
     ("USD", Decimal("1e2"), "100.00"),
@@ -56,7 +56,7 @@ ACCEPTED = [
 ]
 
 REFUSED = [
-    # currency, as JSON gives it, a word of the reason
+    # currency, JSON value, part of the reason
     ("USD", Decimal("0.001"), "2 decimals"),
     ("USD", Decimal("0.005"), "2 decimals"),
     ("USD", "7.131", "2 decimals"),
@@ -104,14 +104,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("currency", "raw", "text"), ACCEPTED)
-def test_an_amount_is_read_exactly(currency: str, raw: object, text: str) -> None:
+def test_an_amount_is_parsed_exactly(currency: str, raw: object, text: str) -> None:
     assert amount_text(parse_amount(raw, currency)) == text
 
 
 @pytest.mark.parametrize(
     ("currency", "raw", "reason"), REFUSED, ids=[repr(raw)[:30] for _, raw, _ in REFUSED]
 )
-def test_what_is_no_exact_amount_is_refused_with_a_reason(
+def test_an_inexact_amount_is_rejected_with_a_reason(
     currency: str, raw: object, reason: str
 ) -> None:
     with pytest.raises(MoneyError, match=reason):
@@ -119,13 +119,13 @@ def test_what_is_no_exact_amount_is_refused_with_a_reason(
 
 
 @pytest.mark.parametrize("code", ["usd", "USDT", "XAU", "XXX", "", "US", None, 7, [], {}])
-def test_what_is_no_currency_is_refused(code: Any) -> None:
+def test_an_unknown_currency_is_rejected(code: Any) -> None:
     with pytest.raises(UnknownCurrency, match="ISO 4217"):
         decimals_of(code)
 
 
 @given(amounts())
-def test_every_amount_survives_its_own_text(money: tuple[str, Decimal]) -> None:
+def test_every_amount_round_trips_through_text(money: tuple[str, Decimal]) -> None:
     currency, amount = money
     text = amount_text(amount)
     assert parse_amount(text, currency) == amount
@@ -140,23 +140,23 @@ def test_spelling_does_not_change_an_amount(money: tuple[str, Decimal], zeros: i
     longer = (plain if "." in plain else f"{plain}.") + "0" * max(zeros, 1)
     for spelling in (f"{amount:e}", longer):
         read = parse_amount(json.loads(spelling, parse_float=Decimal), currency)
-        # The same digits too, so that it is stored and shown the same.
+        # The same digits too, so that both are stored and shown equally.
         assert read.as_tuple() == exact.as_tuple()
 
 
 @given(CURRENCIES, st.decimals(allow_nan=True, allow_infinity=True))
-def test_an_amount_is_kept_exactly_or_refused_never_rounded(currency: str, raw: Decimal) -> None:
+def test_an_amount_is_exact_or_rejected_never_rounded(currency: str, raw: Decimal) -> None:
     try:
         amount = parse_amount(raw, currency)
     except MoneyError:
         return
     assert amount == raw
-    assert -amount.as_tuple().exponent == decimals_of(currency)  # type: ignore[operator]
+    assert -amount.as_tuple().exponent == decimals_of(currency)  # type: ignore[operator]  # An int: finite.
     assert abs(amount) < AMOUNT_LIMIT
 
 
 @given(st.text(max_size=80))
-def test_no_text_makes_anything_but_an_amount_or_a_refusal(text: str) -> None:
+def test_any_text_gives_an_amount_or_a_rejection(text: str) -> None:
     try:
         amount = parse_amount(text, "USD")
     except MoneyError:
@@ -164,7 +164,7 @@ def test_no_text_makes_anything_but_an_amount_or_a_refusal(text: str) -> None:
     assert amount.is_finite()
 
 
-async def test_every_amount_survives_postgres(sql: "asyncpg.Connection[Any]") -> None:
+async def test_every_amount_round_trips_through_postgres(sql: "asyncpg.Connection[Any]") -> None:
     loop = asyncio.get_running_loop()
 
     def through_postgres(amount: Decimal) -> Decimal:

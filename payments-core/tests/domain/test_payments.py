@@ -31,7 +31,7 @@ ACCOUNT_IDS = [
     ("7", True),
     ("_", True),
     ("user+tag@example.org", True),
-    ("sys:clearing:usd", True),  # It is one; orders.py refuses to pay into it.
+    ("sys:clearing:usd", True),  # A valid account id; orders.py rejects payments into it.
     ("a" * 128, True),
     ("a" * 129, False),
     ("", False),
@@ -92,7 +92,7 @@ def test_an_account_id_is_plain_ascii(text: str, expected: bool) -> None:
 
 
 @pytest.mark.parametrize(("text", "expected"), REFERENCES)
-def test_a_reference_is_what_every_bank_accepts(text: str, expected: bool) -> None:
+def test_a_reference_has_only_characters_that_banks_accept(text: str, expected: bool) -> None:
     assert is_reference(text) is expected
 
 
@@ -107,23 +107,23 @@ def test_a_source_is_a_short_name(text: str, expected: bool) -> None:
     assert is_source(text) is expected
 
 
-def test_a_request_as_earlier_releases_knew_it_keeps_its_fingerprint() -> None:
+def test_a_request_of_earlier_releases_keeps_its_fingerprint() -> None:
     earlier = hashlib.sha256(b"acc_1\x1f100.00\x1fUSD\x1fInvoice 7").digest()
     assert ORDER.fingerprint() == earlier
 
 
 @pytest.mark.parametrize("account_id", ["sys:clearing:00", "SYS:x", "Sys:", "sYs:a"])
-def test_the_system_accounts_are_known_in_any_case(account_id: str) -> None:
+def test_system_accounts_are_recognised_in_any_case(account_id: str) -> None:
     assert is_system_account(account_id)
     assert not is_system_account(account_id[1:])
 
 
-def test_the_key_is_no_part_of_the_fingerprint() -> None:
+def test_the_fingerprint_excludes_the_key() -> None:
     assert replace(ORDER, idempotency_key="other").fingerprint() == ORDER.fingerprint()
 
 
 @pytest.mark.parametrize("amount", ["100", "1e2", "100.0", "100.00"])
-def test_spellings_of_an_amount_have_one_fingerprint(amount: str) -> None:
+def test_spellings_of_an_amount_have_the_same_fingerprint(amount: str) -> None:
     assert replace(ORDER, amount=parse_amount(amount, "USD")).fingerprint() == ORDER.fingerprint()
 
 
@@ -145,7 +145,7 @@ def test_spellings_of_an_amount_have_one_fingerprint(amount: str) -> None:
         replace(ORDER, account_id="", description="acc_1"),
     ],
 )
-def test_any_other_field_makes_another_fingerprint(other: NewPayment) -> None:
+def test_a_changed_field_changes_the_fingerprint(other: NewPayment) -> None:
     assert other.fingerprint() != ORDER.fingerprint()
 
 
@@ -157,7 +157,7 @@ def test_two_orders_share_a_fingerprint_only_if_they_are_equal(
 
 
 @given(orders)
-def test_composed_and_decomposed_letters_are_two_descriptions(order: NewPayment) -> None:
+def test_composed_and_decomposed_letters_are_different_descriptions(order: NewPayment) -> None:
     composed, decomposed = replace(order, description="é"), replace(order, description="e\u0301")
     assert composed.fingerprint() != decomposed.fingerprint()
 
@@ -174,7 +174,7 @@ def test_an_answer_is_always_the_pending_payment() -> None:
 
 
 @given(st.text())
-def test_an_answer_written_by_hand_is_what_an_encoder_writes(description: str) -> None:
+def test_a_formatted_answer_equals_the_encoders(description: str) -> None:
     payment = CreatedPayment(
         UUID(int=7), "acc_1", Decimal(1), "JPY", description, datetime.now(UTC)
     )
@@ -183,18 +183,18 @@ def test_an_answer_written_by_hand_is_what_an_encoder_writes(description: str) -
     assert json.loads(text)["description"] == description
 
 
-def test_one_moment_is_told_alike_whatever_its_zone() -> None:
+def test_a_time_is_formatted_equally_for_every_zone() -> None:
     at = datetime(2026, 1, 31, 12, tzinfo=UTC)
     there = at.astimezone(timezone(timedelta(hours=2)))
     assert utc_text(there) == utc_text(at) == "2026-01-31T12:00:00.000000Z"
 
 
-# As asyncpg reads infinities: without a zone.
+# asyncpg returns infinite times without a zone.
 @pytest.mark.parametrize("end", [datetime.min, datetime.max])  # noqa: DTZ901
-def test_a_time_at_no_moment_is_told_as_the_nearest(end: datetime) -> None:
+def test_an_infinite_time_is_formatted_as_the_nearest(end: datetime) -> None:
     assert utc_text(end) == end.isoformat(timespec="microseconds") + "Z"
 
 
 @given(st.datetimes(timezones=st.just(UTC)))
-def test_times_are_told_to_the_microsecond(at: datetime) -> None:
+def test_times_are_formatted_to_the_microsecond(at: datetime) -> None:
     assert datetime.fromisoformat(utc_text(at)) == at

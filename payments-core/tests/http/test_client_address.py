@@ -16,12 +16,13 @@ def _scope(peer: str, **headers: str) -> dict[str, Any]:
 
 
 CASES = [
-    # peer, X-Forwarded-For, the client
+    # peer, X-Forwarded-For, client
     ("192.0.2.1", None, "192.0.2.1"),
-    ("192.0.2.1", "198.51.100.7", "192.0.2.1"),  # No proxy of ours: what it says is made up.
+    ("192.0.2.1", "198.51.100.7", "192.0.2.1"),  # The peer is not a trusted proxy.
     ("10.0.0.1", None, "10.0.0.1"),
     ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
-    ("10.0.0.1", "203.0.113.9, 198.51.100.7", "198.51.100.7"),  # The left one is hearsay.
+    # The left address does not come from a trusted proxy.
+    ("10.0.0.1", "203.0.113.9, 198.51.100.7", "198.51.100.7"),
     ("10.0.0.1", "198.51.100.7, 10.0.0.2", "198.51.100.7"),
     ("10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
     ("10.0.0.1", "198.51.100.7:5555", "198.51.100.7"),
@@ -31,12 +32,13 @@ CASES = [
     ("10.0.0.1", "", "10.0.0.1"),
     ("::ffff:10.0.0.1", "198.51.100.7", "198.51.100.7"),
     ("fd00::1", "2001:db8::7", "2001:db8::7"),
-    ("10.0.0.1", "198.51.100.7" + ", 10.0.0.2" * 500, "10.0.0.2"),  # Bounded.
+    # The number of addresses is limited.
+    ("10.0.0.1", "198.51.100.7" + ", 10.0.0.2" * 500, "10.0.0.2"),
 ]
 
 
 @pytest.mark.parametrize(("peer", "forwarded", "client"), CASES)
-def test_the_client_is_the_rightmost_address_that_is_no_trusted_proxy(
+def test_the_client_is_the_rightmost_untrusted_address(
     peer: str, forwarded: str | None, client: str
 ) -> None:
     headers = {} if forwarded is None else {"x_forwarded_for": forwarded}
@@ -44,7 +46,7 @@ def test_the_client_is_the_rightmost_address_that_is_no_trusted_proxy(
     assert addresses.of(_scope(peer, **headers)) == client
 
 
-def test_several_lines_of_the_header_are_one_list() -> None:
+def test_repeated_headers_are_one_list() -> None:
     scope = _scope("10.0.0.1")
     scope["headers"] = [(b"x-forwarded-for", b"203.0.113.9"), (b"x-forwarded-for", b"198.51.100.7")]
     assert ClientAddresses(PROXIES, "x-forwarded-for").of(scope) == "198.51.100.7"
@@ -56,7 +58,7 @@ def test_only_the_header_that_the_proxies_set_is_read() -> None:
     assert ClientAddresses(PROXIES, "forwarded").of(scope) == "198.51.100.7"
 
 
-def test_forwarded_is_read_as_rfc_7239_writes_it() -> None:
+def test_forwarded_is_parsed_as_in_rfc_7239() -> None:
     addresses = ClientAddresses(PROXIES, "forwarded")
     for text, client in {
         'for="[2001:db8::7]:80";proto=https': "2001:db8::7",
@@ -67,7 +69,7 @@ def test_forwarded_is_read_as_rfc_7239_writes_it() -> None:
         assert addresses.of(_scope("10.0.0.1", forwarded=text)) == client, text
 
 
-def test_without_trusted_proxies_no_header_counts() -> None:
+def test_without_trusted_proxies_headers_are_ignored() -> None:
     addresses = ClientAddresses((), "x-forwarded-for")
     assert addresses.of(_scope("10.0.0.1", x_forwarded_for="198.51.100.7")) == "10.0.0.1"
     assert addresses.of({"client": None, "headers": []}) == "unknown"
@@ -81,7 +83,7 @@ def test_ipv6_is_counted_by_network_and_ipv4_by_address() -> None:
     assert limited_as("unknown") == "unknown"
 
 
-def test_networks_are_read_or_refused() -> None:
+def test_networks_are_parsed_or_rejected() -> None:
     assert networks_of(" 10.0.0.0/8 ,::1") == (ip_network("10.0.0.0/8"), ip_network("::1/128"))
     assert networks_of("") == ()
     with pytest.raises(ValueError, match=r"10\.0\.0\.1/8"):

@@ -9,10 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.audit_log import Operator, list_actions
 from payments_core.db.engine import single_statement, transaction
+from payments_core.db.keyset import Walk
 from payments_core.queue import dead_letters, jobs
 from payments_core.queue.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
 from testkit.database.backlog import Sql, add_payments, add_simple, job_rows, status_counts
-from testkit.database.ledger_model import assert_audit_is_clean
+from testkit.model.ledger import assert_audit_is_clean
 
 EVERY_DEAD_LETTER = DeadLetterFilter()
 HOUR = timedelta(hours=1)
@@ -48,7 +49,7 @@ async def _actions(engine: AsyncEngine) -> list[tuple[str, str, str, list[int]]]
     return [(row.action, row.actor, row.reason, row.job_ids) for row in rows]
 
 
-async def test_a_replayed_job_has_all_its_attempts_again_and_the_replay_is_on_record(
+async def test_a_replay_restores_all_attempts_and_is_recorded(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 2)
@@ -75,12 +76,12 @@ async def test_only_a_dead_letter_can_be_replayed_or_discarded(
     )
     for decide in (dead_letters.replay, dead_letters.discard):
         with pytest.raises(JobNotDead, match=status):
-            await _in_transaction(engine, lambda tx, decide=decide: decide(tx, 1, ANN, "why"))  # type: ignore[misc]
+            await _in_transaction(engine, lambda tx, decide=decide: decide(tx, 1, ANN, "why"))  # type: ignore[misc]  # mypy cannot infer a lambda with a default.
     assert await _actions(engine) == []
     assert await status_counts(sql) == {status: 1}
 
 
-async def test_a_job_that_is_not_there_cannot_be_shown_replayed_or_discarded(
+async def test_an_unknown_job_cannot_be_shown_replayed_or_discarded(
     engine: AsyncEngine,
 ) -> None:
     with pytest.raises(JobNotFound):
@@ -91,7 +92,7 @@ async def test_a_job_that_is_not_there_cannot_be_shown_replayed_or_discarded(
         await _in_transaction(engine, lambda tx: dead_letters.discard(tx, 7, ANN, "why"))
 
 
-async def test_discarding_fails_the_payment_says_who_and_why_and_leaves_the_books_in_order(
+async def test_a_discard_fails_the_payment_with_actor_and_reason_on_record(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     [payment] = await add_simple(sql, 1)
@@ -123,7 +124,7 @@ async def test_discarding_a_job_whose_payment_is_settled_changes_no_history(
     assert await status_counts(sql) == {"completed": 1}
 
 
-async def test_a_filter_narrows_by_error_account_and_time(sql: Sql, engine: AsyncEngine) -> None:
+async def test_a_filter_selects_by_error_account_and_time(sql: Sql, engine: AsyncEngine) -> None:
     await add_payments(sql, [("a", "1", "USD"), ("b", "1", "USD"), ("a", "1", "USD")])
     await _bury(sql, "id = 1", "100% wrong")
     await _bury(sql, "id = 2", "100 times wrong")
@@ -134,15 +135,15 @@ async def test_a_filter_narrows_by_error_account_and_time(sql: Sql, engine: Asyn
     async def matched(**terms: Any) -> list[int]:
         which = DeadLetterFilter(**terms)
         async with transaction(engine) as tx:
-            count = await dead_letters.count_dead(tx, which, 100)
+            listed = await dead_letters.matching_ids(tx, which, 100)
             ids = await dead_letters.replay_matching(tx, which, 100, ANN, "")
             await tx.rollback()
-        assert count == len(ids)
+        assert listed == ids
         return ids
 
     assert await matched() == [1, 2, 3]
     assert await matched(error_contains="wrong") == [1, 2]
-    # The text is meant as it stands: % and _ are no wildcards.
+    # The text is literal: % and _ are not wildcards.
     assert await matched(error_contains="100%") == [1]
     assert await matched(error_contains="d_o") == [3]
     assert await matched(account_id="a") == [1, 3]
@@ -151,7 +152,7 @@ async def test_a_filter_narrows_by_error_account_and_time(sql: Sql, engine: Asyn
     assert await matched(account_id="b", error_contains="timed") == []
 
 
-async def test_replaying_many_takes_the_oldest_up_to_the_limit_in_one_record(
+async def test_a_bulk_replay_takes_the_oldest_up_to_the_limit_in_one_record(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 5)
@@ -163,7 +164,7 @@ async def test_replaying_many_takes_the_oldest_up_to_the_limit_in_one_record(
     assert {job["status"] for job in await job_rows(sql)} == {"pending"}
 
 
-async def test_one_replay_never_takes_more_than_its_maximum(
+async def test_a_bulk_replay_never_exceeds_its_maximum(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dead_letters, "REPLAY_JOBS_MAX", 2)
@@ -172,7 +173,7 @@ async def test_one_replay_never_takes_more_than_its_maximum(
     assert await _replay_matching(engine, EVERY_DEAD_LETTER, limit=10**6) == [1, 2]
 
 
-async def test_replaying_many_skips_what_somebody_else_is_deciding_on(
+async def test_a_bulk_replay_skips_dead_letters_locked_by_another_decision(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 2)
@@ -189,19 +190,53 @@ async def test_jobs_and_actions_are_listed_newest_first_page_by_page(
     await _bury(sql, "id <> 3")
     async with transaction(engine) as tx:
         first = await dead_letters.list_jobs(tx, "failed", 2)
-        second = await dead_letters.list_jobs(tx, "failed", 2, before_id=first[-1].id)
+        back = await dead_letters.list_jobs(tx, "failed", 9, Walk(first[-1].id, backward=True))
+        second = await dead_letters.list_jobs(tx, "failed", 2, Walk(first[-1].id))
         for job_id in (1, 2):
             await dead_letters.replay(tx, job_id, ANN, str(job_id))
         newest = await list_actions(tx, 1)
-        older = await list_actions(tx, 9, before_id=newest[0].id)
+        older = await list_actions(tx, 9, Walk(newest[0].id))
     assert [job.id for job in (*first, *second)] == [5, 4, 2, 1]
+    assert [job.id for job in back] == [4, 5]
     assert [action.reason for action in (*newest, *older)] == ["2", "1"]
 
 
-async def test_what_operators_did_is_never_changed(sql: Sql, engine: AsyncEngine) -> None:
+async def test_operator_actions_are_never_changed(sql: Sql, engine: AsyncEngine) -> None:
     await add_simple(sql, 1)
     await _bury(sql)
     await _in_transaction(engine, lambda tx: dead_letters.replay(tx, 1, ANN, ""))
     for change in ("UPDATE operator_actions SET actor = 'bob'", "DELETE FROM operator_actions"):
         with pytest.raises(Exception, match="what is recorded there is never changed"):
             await sql.execute(change)
+
+
+async def test_discarding_several_fails_their_payments_in_a_valid_ledger(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    made = await add_simple(sql, 4)
+    await _bury(sql, "id < 4")
+    which = DeadLetterFilter(job_ids=[1, 2, 4, 9])
+    ids, failed = await _in_transaction(
+        engine, lambda tx: dead_letters.discard_matching(tx, which, 100, ANN, "a test")
+    )
+    assert ids == [1, 2]
+    assert sorted(failed) == sorted(payment.id for payment in made[:2])
+    assert await status_counts(sql) == {"completed": 2, "failed": 1, "pending": 1}
+    assert await _actions(engine) == [("discard", "ann", "a test", [1, 2])]
+    await assert_audit_is_clean(engine)
+
+
+async def test_a_dead_letter_that_another_operator_holds_is_left_to_them(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_simple(sql, 2)
+    await _bury(sql)
+    async with transaction(engine) as tx:
+        await dead_letters.replay(tx, 1, ANN, "first")
+        ids, _ = await _in_transaction(
+            engine,
+            lambda other: dead_letters.discard_matching(
+                other, DeadLetterFilter(job_ids=[1, 2]), 100, ANN, "second"
+            ),
+        )
+    assert ids == [2]

@@ -24,7 +24,7 @@ async def _prune(engine: AsyncEngine, retention_seconds: float) -> int:
         return await maintenance.prune_finished(connection, retention_seconds)
 
 
-async def test_an_expired_job_is_freed_and_says_whose_lease_it_was(
+async def test_an_expired_job_is_freed_and_its_error_names_the_holder(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 2)
@@ -65,7 +65,7 @@ async def test_a_job_that_kills_its_worker_each_time_ends_as_a_dead_letter(
     assert await status_counts(sql) == {"failed": 1}
 
 
-async def test_one_sweep_frees_no_more_than_its_bound(
+async def test_one_sweep_frees_at_most_its_limit(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_simple(sql, 5)
@@ -107,7 +107,7 @@ async def test_replayed_dead_letters_do_not_keep_younger_jobs_from_being_pruned(
 
 
 @pytest.mark.parametrize("ids", [[1], [40], [1, 2], [1, 19, 40], [7, 8, 9, 30], [*range(1, 41)]])
-async def test_pruning_finds_where_the_young_jobs_begin_across_any_gap(
+async def test_pruning_finds_the_oldest_kept_job_across_any_gap(
     sql: Sql, engine: AsyncEngine, ids: list[int]
 ) -> None:
     await add_simple(sql, 40)
@@ -123,7 +123,7 @@ async def test_pruning_finds_where_the_young_jobs_begin_across_any_gap(
         assert [job["id"] for job in await job_rows(sql)] == [n for n in ids if n > last_old]
 
 
-async def test_pruning_in_two_places_at_once_never_waits(sql: Sql, engine: AsyncEngine) -> None:
+async def test_concurrent_pruning_never_waits(sql: Sql, engine: AsyncEngine) -> None:
     await add_simple(sql, 3)
     await sql.execute(
         "UPDATE recon_jobs SET status = 'completed', created_at = now() - interval '3 h',"

@@ -18,7 +18,7 @@ Heard = list[tuple[str, str]]
 
 @pytest.fixture
 async def heard(sql: Sql) -> Heard:
-    """What arrives on both channels, as (channel, payload)."""
+    """Collect the notifications on both channels as (channel, payload)."""
     heard: Heard = []
     for channel in (PAYMENTS_CHANNEL, JOBS_CHANNEL):
         await sql.add_listener(channel, lambda _c, _p, name, text: heard.append((name, str(text))))
@@ -48,7 +48,7 @@ def _ids(count: int) -> list[UUID]:
     return [UUID(int=n) for n in range(count)]
 
 
-async def test_a_notice_names_the_payments_and_wakes_workers_only_for_new_jobs(
+async def test_a_notice_names_payments_and_wakes_workers_only_for_new_jobs(
     notifier: Notifier, heard: Heard
 ) -> None:
     first, second = _ids(2)
@@ -60,7 +60,7 @@ async def test_a_notice_names_the_payments_and_wakes_workers_only_for_new_jobs(
     assert set(heard[1:]) == {(PAYMENTS_CHANNEL, str(second)), (JOBS_CHANNEL, "")}
 
 
-async def test_what_changes_meanwhile_goes_together_into_the_next_notice(
+async def test_changes_during_a_send_are_combined_in_the_next_notice(
     notifier: Notifier, heard: Heard
 ) -> None:
     for payment_id in _ids(IDS_PER_NOTICE_MAX):
@@ -79,20 +79,20 @@ async def test_too_many_payments_are_not_named(notifier: Notifier, heard: Heard)
     assert [text for _, text in heard] == [TOO_MANY, str(UUID(int=0))]
 
 
-async def test_nothing_is_sent_when_nothing_changed(notifier: Notifier, heard: Heard) -> None:
+async def test_without_a_change_nothing_is_sent(notifier: Notifier, heard: Heard) -> None:
     notifier.payments_changed([])
     await notifier.flush()
     await _until_heard(heard, 0)
 
 
-async def test_what_waits_can_be_sent_at_once(engine: AsyncEngine, heard: Heard) -> None:
-    notifier = Notifier(engine)  # Its loop does not run: the process is stopping.
+async def test_waiting_changes_can_be_sent_at_once(engine: AsyncEngine, heard: Heard) -> None:
+    notifier = Notifier(engine)  # The notifier's loop does not run, as in a stopping process.
     notifier.payments_changed(_ids(1))
     await notifier.flush()
     await _until_heard(heard, 1)
 
 
-async def test_a_notice_that_cannot_be_sent_does_not_stop_the_next(
+async def test_a_failed_notice_does_not_stop_the_next(
     notifier: Notifier, sql: Sql, heard: Heard
 ) -> None:
     notifier.payments_changed(_ids(1))

@@ -1,4 +1,4 @@
-"""Answers as a client receives them from the server."""
+"""Hypercorn: answers as clients receive them."""
 
 import asyncio
 import socket
@@ -37,7 +37,7 @@ async def _served(app: Any) -> AsyncIterator[socket.socket]:
 
 
 @pytest.mark.parametrize("chunks", [[b"later"], [b"la", b"ter"], [b""]])
-async def test_the_head_of_an_answer_does_not_wait_for_its_body(chunks: list[bytes]) -> None:
+async def test_an_answers_headers_are_sent_before_its_body_exists(chunks: list[bytes]) -> None:
     body_due = asyncio.Event()
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""A listening socket is opened, or an error is reported in one line."""
+"""Listening: a socket is opened, or the error is reported in one line."""
 
 import socket
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from payments_core.server.run import listening_socket
 
 @pytest.fixture
 def taken() -> Iterator[socket.socket]:
-    """A socket that shares its port with processes that set reuse_port too."""
+    """Open a socket that shares its port with processes that also set reuse_port."""
     with listening_socket(ServeOptions("127.0.0.1", 0, 1, reuse_port=True)) as listener:
         listener.listen()
         yield listener
@@ -26,7 +26,7 @@ def test_a_port_is_shared_only_if_both_processes_allow_it(taken: socket.socket) 
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no.such.host.invalid"])
-def test_an_address_that_is_not_ours_is_refused_by_name(host: str) -> None:
+def test_an_address_of_another_machine_is_rejected_by_name(host: str) -> None:
     with pytest.raises(CannotListen) as refused:
         listening_socket(ServeOptions(host, 1, 1))
     shown = f"[{host}]" if ":" in host else host

@@ -71,7 +71,11 @@ async def connect(url: str, **options: Any) -> "asyncpg.Connection[Any]":
         if problem is None:
             raise
         raise problem from error
-    _notice_a_dead_peer(connection, to.tcp_options)
+    try:
+        _notice_a_dead_peer(connection, to.tcp_options)
+    except BaseException:
+        connection.terminate()
+        raise
     return connection
 
 
@@ -124,6 +128,8 @@ def _notice_a_dead_peer(
     opened = transport.get_extra_info("socket")
     if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
         return
+    if opened.fileno() < 0:  # The server closed it meanwhile; each event loop raises its own error.
+        raise asyncpg.ConnectionDoesNotExistError("the server closed the connection")
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in tcp_options.items():
         if hasattr(socket, name):  # Not every system has each.

@@ -98,6 +98,15 @@ def parse_earlier_amount(raw: object) -> Decimal:
         raise MoneyError(f"must not have more than {DECIMALS_MAX} decimals") from None
 
 
+def parse_amount_as(raw: object, stored: Decimal) -> Decimal:
+    """Parse an amount with the decimals of a stored one of its currency. Raises MoneyError."""
+    decimals = max(0, -int(stored.as_tuple().exponent))
+    try:
+        return _exact(_number(raw), decimals)
+    except DecimalException:
+        raise MoneyError(f"must not have more than {decimals} decimals") from None
+
+
 def _number(raw: object) -> Decimal:
     if isinstance(raw, bool) or not isinstance(raw, (Decimal, int, str)):
         raise MoneyError('must be a JSON number or a string such as "100.00"')

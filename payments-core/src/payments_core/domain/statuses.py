@@ -27,7 +27,33 @@ RESULT_STATUSES: tuple[ResultStatus, ...] = get_args(ResultStatus)
 JobAction = Literal["replay", "discard"]
 JOB_ACTIONS: tuple[JobAction, ...] = get_args(JobAction)
 
-OperatorAction = Literal["create", "replay", "discard", "create_key", "rotate_key", "revoke_key"]
+OperatorAction = Literal[
+    "create",
+    "reverse",
+    "replay",
+    "discard",
+    "create_key",
+    "rotate_key",
+    "revoke_key",
+    "add_source",
+    "receive_statement",
+    "accept_statement",
+    "reject_statement",
+    "match",
+    "undo_match",
+    "undo_run",
+    "explain",
+    "ignore",
+    "reopen",
+    "annotate",
+    "create_webhook",
+    "change_webhook",
+    "rotate_webhook",
+    "delete_webhook",
+    "disable_webhook",
+    "test_webhook",
+    "resend_webhook",
+]
 OPERATOR_ACTIONS: tuple[OperatorAction, ...] = get_args(OperatorAction)
 
 OPERATOR_MAX_CHARS = 200

@@ -1,4 +1,7 @@
-"""The outermost layer of every service: which addresses exist on which port, for which hosts."""
+"""The outermost layer of every service: which addresses exist on which port, for which hosts.
+
+It also sets the header that every answer has.
+"""
 
 from typing import Any, cast
 
@@ -10,6 +13,8 @@ from payments_core.http.telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS
 
 # Clients may ask for it too, on the service's own port.
 HEALTH = "/health"
+# A browser takes no answer for another type, such as an error that quotes its input for a script.
+NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 
 class MisdirectedRequest(Problem):
@@ -45,6 +50,7 @@ class Edge:
         if path.endswith("/") and path != "/":
             # One address, one path: every layer below compares it.
             path = scope["path"] = path[:-1]
+        send = _never_sniffed(send)
         problem = self._problem_of(scope, path)
         if problem is not None:
             await _answer(problem, scope, send)
@@ -87,6 +93,15 @@ async def _answer(problem: Problem, scope: HTTPScope, send: ASGISendCallable) ->
     start = {"type": "http.response.start", "status": problem.status, "headers": headers}
     await send(cast(Any, start))
     await send(cast(Any, {"type": "http.response.body", "body": body, "more_body": False}))
+
+
+def _never_sniffed(send: ASGISendCallable) -> ASGISendCallable:
+    async def send_with_header(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], NO_SNIFF]
+        await send(message)
+
+    return send_with_header
 
 
 def _ending_after_headers(send: ASGISendCallable) -> ASGISendCallable:

@@ -28,6 +28,7 @@ LAST_ERROR_MAX_CHARS = 2000
 
 # Part of the caller's statement, which names a source of (id, traceparent) rows.
 ENQUEUE = "INSERT INTO recon_jobs (payment_id, traceparent) SELECT id, traceparent FROM {source}"
+ENQUEUE_REVERSALS = ENQUEUE.replace("payment_id", "reversal_id")
 
 # The ids pass through an array: for a join, the planner may choose to read whole tables, because
 # it cannot know how few rows a batch has. FOR UPDATE is in its own CTE, because a LIMIT in a
@@ -48,13 +49,18 @@ WITH ready AS MATERIALIZED (
     SET status = 'processing', attempts = attempts + 1, lease_token = $1, locked_by = $2,
         locked_at = now(), locked_until = now() + make_interval(secs => $3), updated_at = now()
     WHERE id = ANY (ARRAY(SELECT id FROM ready))
-    RETURNING id, payment_id, attempts, max_attempts, traceparent, priority, run_at
+    RETURNING id, payment_id, reversal_id, attempts, max_attempts, traceparent, priority, run_at
 )
 SELECT claimed.id, payment_id, attempts, max_attempts, claimed.traceparent,
-       amount, payments.status, payments.created_at, priority, run_at
+       amount, payments.status, payments.created_at, priority, run_at, reversal_id
 FROM claimed JOIN payments ON payments.id = payment_id
 WHERE payments.id = ANY (ARRAY(SELECT payment_id FROM claimed))
-ORDER BY claimed.id"""
+UNION ALL
+SELECT claimed.id, reversals.payment_id, attempts, max_attempts, claimed.traceparent,
+       amount, reversals.status, reversals.created_at, priority, run_at, reversal_id
+FROM claimed JOIN reversals ON reversals.id = reversal_id
+WHERE reversals.id = ANY (ARRAY(SELECT reversal_id FROM claimed WHERE reversal_id IS NOT NULL))
+ORDER BY 1"""
 
 # A CHECK guarantees that only a processing job has a lease. Adding the status to the condition
 # would let the planner walk all leased jobs and compare each with every id of the batch.
@@ -86,15 +92,26 @@ HAND_BACK = f"{_HANDED_BACK} WHERE {_HELD}"
 HAND_BACK_LEASES = f"""{_HANDED_BACK}
 WHERE status = 'processing' AND lease_token = ANY ($1::uuid[])"""
 
+# The event of each job that a statement buried. The statement names the CTE of its updated jobs.
+RECORD_DEATHS = """
+    INSERT INTO job_deaths (job_id, payment_id, reversal_id, attempts)
+    SELECT id, coalesce(dead.payment_id, (
+               SELECT payment_id FROM reversals WHERE reversals.id = dead.reversal_id)),
+           reversal_id, attempts
+    FROM {updated} AS dead WHERE status = 'failed'"""
+
 # Full jitter, so that jobs that failed together do not return together.
 RETRY_OR_BURY = f"""
-UPDATE recon_jobs
-SET status = CASE WHEN attempts < max_attempts THEN 'pending' ELSE 'failed' END,
-    run_at = CASE WHEN attempts < max_attempts
-             THEN now() + make_interval(secs => $4) ELSE run_at END,
-    lease_token = NULL, locked_until = NULL, last_error = $3, updated_at = now()
-WHERE {_HELD}
-RETURNING status"""
+WITH updated AS (
+    UPDATE recon_jobs
+    SET status = CASE WHEN attempts < max_attempts THEN 'pending' ELSE 'failed' END,
+        run_at = CASE WHEN attempts < max_attempts
+                 THEN now() + make_interval(secs => $4) ELSE run_at END,
+        lease_token = NULL, locked_until = NULL, last_error = $3, updated_at = now()
+    WHERE {_HELD}
+    RETURNING id, payment_id, reversal_id, attempts, status
+), deaths AS ({RECORD_DEATHS.format(updated="updated")})
+SELECT status FROM updated"""
 
 
 class LeaseLost(Exception):
@@ -112,7 +129,10 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
-    """A claimed job with the columns of its payment that the rules need."""
+    """A claimed job with the columns of its payment that the rules need.
+
+    A reversal's job has the id of the reversed payment, and the reversal's other columns.
+    """
 
     id: int
     payment_id: UUID
@@ -124,6 +144,7 @@ class ClaimedJob:
     payment_created_at: datetime
     priority: int
     run_at: datetime
+    reversal_id: UUID | None = None
 
     @property
     def cursor(self) -> "ClaimCursor":

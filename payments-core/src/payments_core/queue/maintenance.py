@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_core.queue.jobs import BACKOFF_SECONDS_BASE, BACKOFF_SECONDS_MAX
+from payments_core.queue.jobs import (
+    BACKOFF_SECONDS_BASE,
+    BACKOFF_SECONDS_MAX,
+    RECORD_DEATHS,
+)
 
 RESCUE_JOBS_MAX = 5_000  # For one sweep; the next follows within seconds.
 PRUNE_JOBS_MAX = 5_000
@@ -19,15 +23,17 @@ WITH expired AS MATERIALIZED (
     ORDER BY locked_until
     LIMIT {RESCUE_JOBS_MAX}
     FOR UPDATE SKIP LOCKED
-)
-UPDATE recon_jobs
-SET status = CASE WHEN attempts < max_attempts THEN 'pending' ELSE 'failed' END,
-    run_at = now() + make_interval(secs => random() * least(
-        {BACKOFF_SECONDS_MAX}, {BACKOFF_SECONDS_BASE} * power(2, least(attempts - 1, 30)))),
-    last_error = 'lease of worker ' || locked_by || ' expired',
-    lease_token = NULL, locked_until = NULL, updated_at = now()
-WHERE id = ANY (ARRAY(SELECT id FROM expired))
-RETURNING status"""
+), updated AS (
+    UPDATE recon_jobs
+    SET status = CASE WHEN attempts < max_attempts THEN 'pending' ELSE 'failed' END,
+        run_at = now() + make_interval(secs => random() * least(
+            {BACKOFF_SECONDS_MAX}, {BACKOFF_SECONDS_BASE} * power(2, least(attempts - 1, 30)))),
+        last_error = 'lease of worker ' || locked_by || ' expired',
+        lease_token = NULL, locked_until = NULL, updated_at = now()
+    WHERE id = ANY (ARRAY(SELECT id FROM expired))
+    RETURNING id, payment_id, reversal_id, attempts, status
+), deaths AS ({RECORD_DEATHS.format(updated="updated")})
+SELECT status FROM updated"""
 
 # Ids follow the time of creation, and a job finishes after its creation: bisection finds the last
 # job that can be old enough in about thirty look-ups. Younger jobs therefore cost nothing, and
@@ -51,6 +57,12 @@ WITH RECURSIVE halved (lo, hi) AS (
     FOR UPDATE SKIP LOCKED
 )
 DELETE FROM recon_jobs WHERE id = ANY (ARRAY(SELECT id FROM old))"""
+
+DEATHS_KEPT_DAYS = 30
+PRUNE_DEATHS = f"""
+DELETE FROM job_deaths WHERE id = ANY (ARRAY(
+    SELECT id FROM job_deaths WHERE created_at < now() - interval '{DEATHS_KEPT_DAYS} days'
+    ORDER BY id LIMIT {PRUNE_JOBS_MAX}))"""
 
 # Each count reads one partial index, up to the cap.
 DEPTH = f"""
@@ -90,6 +102,11 @@ async def prune_finished(connection: AsyncConnection, retention_seconds: float) 
     """
     result = await connection.exec_driver_sql(PRUNE, (retention_seconds,))
     return result.rowcount
+
+
+async def prune_deaths(connection: AsyncConnection) -> int:
+    """Delete some events of jobs that died DEATHS_KEPT_DAYS ago; return their number."""
+    return (await connection.exec_driver_sql(PRUNE_DEATHS)).rowcount
 
 
 async def read_depth(connection: AsyncConnection) -> QueueDepth:

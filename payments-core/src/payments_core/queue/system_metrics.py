@@ -48,6 +48,12 @@ SELECT
         SELECT relname, n_live_tup, n_dead_tup, pg_total_relation_size(relid) AS bytes
         FROM pg_stat_user_tables
         WHERE schemaname = 'public' AND relname IN {HOT_TABLES}) AS hot)::text AS tables,
+    extract(epoch FROM now() - coalesce(
+        (SELECT taken_at FROM last_backup),
+        (SELECT created_at FROM payments ORDER BY id LIMIT 1)))::float8 AS backup_age,
+    (SELECT datcollversion IS NULL
+            OR datcollversion IS NOT DISTINCT FROM pg_database_collation_actual_version(oid)
+     FROM pg_database WHERE datname = current_database()) AS collation_matches,
     xact_commit, xact_rollback, blks_hit, blks_read, deadlocks, numbackends,
     extract(epoch FROM clock_timestamp())::float8 AS database_time
 FROM pg_stat_database, ({DEPTH}) AS depth, (
@@ -99,7 +105,9 @@ class Observer(Collector):
             return
         yield from _queue_families(seen)
         yield from _ledger_families(seen)
-        yield from _postgres_families(seen)
+        yield from _postgres_gauges(seen)
+        yield from _table_families(seen)
+        yield from _postgres_counters(seen)
 
 
 async def observe_system(engine: AsyncEngine) -> None:
@@ -200,7 +208,7 @@ def _ledger_families(seen: Observation) -> Iterable[Metric]:
         )
 
 
-def _postgres_families(seen: Observation) -> Iterable[Metric]:
+def _postgres_gauges(seen: Observation) -> Iterable[Metric]:
     state = seen.state
     yield _gauge(
         "payments_postgres_oldest_transaction_age_seconds",
@@ -212,7 +220,20 @@ def _postgres_families(seen: Observation) -> Iterable[Metric]:
         "Time by which this process's clock is ahead of the database's; negative if behind.",
         seen.clock_offset_seconds,
     )
+    yield _gauge(
+        "payments_backup_age_seconds",
+        "Age of the last backup; before the first one, of the oldest payment; 0 without payments.",
+        max(0.0, state.backup_age or 0.0),
+    )
+    yield _gauge(
+        "payments_postgres_collation_matches",
+        "1 if the database's collation has the server's version; 0: indexes may be out of order.",
+        state.collation_matches,
+    )
     yield _gauge("payments_postgres_backends", "Connections to the database.", state.numbackends)
+
+
+def _table_families(seen: Observation) -> Iterable[Metric]:
     for name, documentation, column in (
         ("payments_postgres_table_live_rows", "Live rows, estimated.", "n_live_tup"),
         ("payments_postgres_table_dead_rows", "Dead rows, estimated.", "n_dead_tup"),
@@ -220,6 +241,10 @@ def _postgres_families(seen: Observation) -> Iterable[Metric]:
     ):
         rows = [(table["relname"], float(table[column])) for table in seen.tables]
         yield _labelled(name, documentation, "table", rows)
+
+
+def _postgres_counters(seen: Observation) -> Iterable[Metric]:
+    state = seen.state
     for name, documentation, label, values in (
         (
             "payments_postgres_transactions",

@@ -36,8 +36,9 @@ log = logging.getLogger(__name__)
 class BoundedConfig(Config):
     """Hypercorn's settings, the bound sockets, and by port the connections open on each."""
 
-    def __init__(self, listeners: Mapping[socket.socket, int]) -> None:
+    def __init__(self, listeners: Mapping[socket.socket, int], streamed: frozenset[str]) -> None:
         super().__init__()
+        self.streamed = streamed
         self._listeners = list(listeners)
         self.connections = {
             listener.getsockname()[1]: Connections(most) for listener, most in listeners.items()
@@ -58,7 +59,7 @@ async def serve_with_hypercorn(
 
     `listeners` are bound sockets, and how many connections each may have open.
     """
-    config = BoundedConfig(listeners)
+    config = BoundedConfig(listeners, options.streamed)
     config.backlog = limits.BACKLOG_CONNECTIONS
     config.keep_alive_timeout = limits.KEEP_ALIVE_SECONDS
     config.keep_alive_max_requests = 1_000_000
@@ -136,7 +137,21 @@ class BoundedConnection(TCPServer):
                 deadline = self.loop.time() + limits.HEADERS_SECONDS_MAX
             body_bytes = body_bytes + len(data) if self._http.their_state is h11.SEND_BODY else 0
             if body_bytes > limits.BODY_BYTES_MAX:
-                await self._answered.wait()
+                await self._until_answered_or_taken()
+                body_bytes = 0
+
+    async def _until_answered_or_taken(self) -> None:
+        """Wait for the answer, or, on a streamed path, until the app has taken the body so far."""
+        http1 = cast(Any, self.protocol.protocol)
+        stream = http1.stream
+        if stream is None or stream.scope["path"] not in self.config.streamed:
+            await self._answered.wait()
+            return
+        taken: asyncio.Queue[Any] = stream.app_put.__self__
+        while not (self._answered.is_set() or taken.empty()):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limits.LOOK_SECONDS):
+                    await self._answered.wait()
 
     async def _read(self, deadline: float | None) -> bytes:
         if deadline is None:  # Usual: spares every request a timer.

@@ -12,6 +12,8 @@ HEADERS_SECONDS_MAX = 10  # From a request's first byte to the end of its header
 READ_BYTES_MAX = 16 * 1024  # Parsed in one turn of the event loop.
 # Body bytes that may arrive before the answer: twice the longest body a service accepts.
 BODY_BYTES_MAX = 2 * 1024 * 1024
+# Between two looks at whether the app has taken more of a streamed body.
+LOOK_SECONDS = 0.01
 # After its last answer a connection is read, and the bytes discarded, until the client closes it:
 # closing a socket that holds unread bytes resets it, and the reset can overtake the answer.
 LINGER_SECONDS_MAX = 2

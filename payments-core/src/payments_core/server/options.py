@@ -37,7 +37,8 @@ class ServeOptions:
     `connections_max`: beyond it the longest idle connection is closed, or the new one is refused.
     `reuse_port`: whether other processes that set it may listen on the same port.
     `control_port`: a second port to listen on, whose few connections are counted apart: a service
-    that is full still answers probes.
+    that is full still answers probes. `streamed`: the paths whose bodies, of any length, are read
+    only as fast as the app takes them.
     """
 
     host: str
@@ -47,6 +48,7 @@ class ServeOptions:
     connections_max: int = CONNECTIONS_MAX
     reuse_port: bool = False
     control_port: int | None = None
+    streamed: frozenset[str] = frozenset()
 
 
 class CannotServe(Exception):

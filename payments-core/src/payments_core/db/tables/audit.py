@@ -15,7 +15,7 @@ from sqlalchemy import (
     Uuid,
     text,
 )
-from sqlalchemy.dialects.postgresql import INT8MULTIRANGE
+from sqlalchemy.dialects.postgresql import INT8MULTIRANGE, JSONB
 
 from payments_core.db.tables.schema import metadata, timestamp
 
@@ -33,6 +33,7 @@ audit_progress = Table(
         server_default="00000000-0000-0000-0000-000000000000",
     ),
     timestamp("updated_at", default_now=True),
+    Column("matches_verified_to", BigInteger, nullable=False, server_default="0"),
     CheckConstraint("only_row", name="progress_is_one_row"),
 )
 audit_findings = Table(
@@ -40,6 +41,8 @@ audit_findings = Table(
     metadata,
     Column("invariant", Text, primary_key=True),
     Column("offending", BigInteger, nullable=False),
+    # The first offending rows, by the payment, account or job that each names.
+    Column("offenders", JSONB, nullable=False, server_default=text("'[]'")),
     Column("mode", Text, nullable=False),
     timestamp("checked_at", default_now=True),
     CheckConstraint("mode IN ('incremental', 'full')", name="audit_mode_known"),

@@ -24,7 +24,7 @@ reconciliation_results = Table(
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
     # A trigger checks the payments of all new rows at once; a foreign key would check each.
-    Column("payment_id", Uuid, nullable=False),
+    Column("payment_id", Uuid),  # NULL for a reversal's result.
     # No foreign key: finished jobs are pruned, results are kept.
     Column("recon_job_id", BigInteger, nullable=False),
     Column("status", Text, nullable=False),
@@ -34,13 +34,21 @@ reconciliation_results = Table(
     # 0 is an operator's decision; from 1 on, the rules of recon_worker/reconciliation/rules.py.
     Column("rule_version", Integer, nullable=False),
     timestamp("created_at", default_now=True),
+    Column("reversal_id", Uuid),
     UniqueConstraint("payment_id"),
+    CheckConstraint("num_nonnulls(payment_id, reversal_id) = 1", name="result_is_of_one"),
     CheckConstraint(one_of("status", RESULT_STATUSES), name="result_status_known"),
     CheckConstraint("matched = (status = 'completed')", name="matched_means_completed"),
     CheckConstraint(
         "(status = 'completed_with_discrepancy') = (discrepancy_amount IS NOT NULL)",
         name="discrepancy_has_an_amount",
     ),
+)
+Index(
+    "reconciliation_results_reversal",
+    reconciliation_results.c.reversal_id,
+    unique=True,
+    postgresql_where=text("reversal_id IS NOT NULL"),
 )
 Index(
     "reconciliation_results_unmatched",
@@ -87,12 +95,27 @@ ledger_entries = Table(
     Column("balance_after", Numeric, nullable=False),
     timestamp("created_at", default_now=True),
     UniqueConstraint("account_id", "currency", "account_seq"),
-    UniqueConstraint("payment_id", "entry_type"),
+    # Of a reversal's legs the payment is the reversed one.
+    Column("reversal_id", Uuid),
+    Column("posting_kind", Text, nullable=False, server_default="payment"),
     CheckConstraint("amount > 0 AND amount < 1e15", name="entry_amount_is_positive"),
     CheckConstraint("account_seq > 0", name="account_seq_starts_at_1"),
     CheckConstraint(
+        "posting_kind = 'payment' AND reversal_id IS NULL AND ("
         "entry_type = 'payment' AND direction = 'credit' AND account_id NOT LIKE 'sys:%'"
-        " OR entry_type = 'clearing' AND direction = 'debit' AND account_id LIKE 'sys:clearing:%'",
-        name="payment_credits_and_clearing_debits",
+        " OR entry_type = 'clearing' AND direction = 'debit' AND account_id LIKE 'sys:clearing:%')"
+        " OR posting_kind = 'reversal' AND reversal_id IS NOT NULL AND ("
+        "entry_type = 'reversal' AND direction = 'debit' AND account_id NOT LIKE 'sys:%'"
+        " OR entry_type = 'clearing' AND direction = 'credit'"
+        " AND account_id LIKE 'sys:clearing:%')",
+        name="legs_are_of_their_kind",
     ),
+)
+Index(
+    "ledger_entries_of_a_posting",
+    ledger_entries.c.payment_id,
+    ledger_entries.c.entry_type,
+    ledger_entries.c.reversal_id,
+    unique=True,
+    postgresql_nulls_not_distinct=True,
 )

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -11,9 +12,11 @@ from sqlalchemy import (
     Text,
     Uuid,
     func,
+    text,
 )
 
-from payments_core.db.tables.schema import metadata, timestamp
+from payments_core.db.tables.schema import metadata, one_of, timestamp
+from payments_core.domain.statuses import OPERATOR_ACTIONS
 
 # Operators' actions: append-only, like the ledger. No foreign keys: jobs are pruned, and an action
 # need not lock its payment's row.
@@ -35,8 +38,9 @@ operator_actions = Table(
     Column("key_name", Text),
     Column("trace_id", Text),
     Column("payment_id", Uuid),
+    Column("subject", Text),  # What else the action is about, such as "source bank-eur".
     CheckConstraint(
-        "action IN ('create', 'replay', 'discard', 'create_key', 'rotate_key', 'revoke_key')",
+        one_of("action", OPERATOR_ACTIONS),
         name="action_known",
     ),
     CheckConstraint("length(actor) BETWEEN 1 AND 200", name="actor_is_named"),
@@ -65,4 +69,13 @@ worker_throughput = Table(
     Column("failed", BigInteger, nullable=False),
     Column("discrepancy", BigInteger, nullable=False),
     postgresql_with={"fillfactor": 50},
+)
+
+# When the last backup began (one row).
+last_backup = Table(
+    "last_backup",
+    metadata,
+    Column("only_row", Boolean, primary_key=True, server_default=text("true")),
+    timestamp("taken_at"),
+    CheckConstraint("only_row", name="last_backup_is_one_row"),
 )

@@ -1,4 +1,4 @@
-"""The queue's jobs."""
+"""The queue's jobs, and the event of each that died."""
 
 from sqlalchemy import (
     BigInteger,
@@ -8,6 +8,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    Sequence,
     SmallInteger,
     Table,
     Text,
@@ -23,7 +24,7 @@ recon_jobs = Table(
     "recon_jobs",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("payment_id", Uuid, ForeignKey("payments.id"), nullable=False),
+    Column("payment_id", Uuid, ForeignKey("payments.id")),  # NULL for a reversal's job.
     Column("status", Text, nullable=False, server_default="pending"),
     Column("priority", SmallInteger, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False, server_default="0"),
@@ -37,7 +38,9 @@ recon_jobs = Table(
     Column("traceparent", Text),
     timestamp("created_at", default_now=True),
     timestamp("updated_at", default_now=True),
+    Column("reversal_id", Uuid, ForeignKey("reversals.id")),
     UniqueConstraint("payment_id"),
+    CheckConstraint("num_nonnulls(payment_id, reversal_id) = 1", name="job_is_of_one"),
     CheckConstraint(one_of("status", JOB_STATUSES), name="job_status_known"),
     CheckConstraint(
         "(status = 'processing') = (lease_token IS NOT NULL)"
@@ -57,6 +60,12 @@ recon_jobs = Table(
 )
 _jobs = recon_jobs.c
 Index(
+    "recon_jobs_reversal",
+    _jobs.reversal_id,
+    unique=True,
+    postgresql_where=text("reversal_id IS NOT NULL"),
+)
+Index(
     "recon_jobs_claimable",
     _jobs.priority,
     _jobs.run_at,
@@ -66,3 +75,22 @@ Index(
 Index("recon_jobs_leased", _jobs.locked_until, postgresql_where=text("status = 'processing'"))
 Index("recon_jobs_dead", _jobs.id, postgresql_where=text("status = 'failed'"))
 Index("recon_jobs_unfinished", _jobs.payment_id, postgresql_where=text("status <> 'completed'"))
+
+# A job that dies has no result. Its event has an id from the results' sequence: the event log
+# lists both in one order.
+job_deaths = Table(
+    "job_deaths",
+    metadata,
+    Column(
+        "id",
+        BigInteger,
+        Sequence("reconciliation_results_id_seq"),
+        primary_key=True,
+    ),
+    Column("event_id", Uuid, nullable=False, server_default=text("gen_random_uuid()")),
+    Column("job_id", BigInteger, nullable=False),  # No foreign key: finished jobs are pruned.
+    Column("payment_id", Uuid, nullable=False),  # Of a reversal's job, the reversed payment.
+    Column("attempts", Integer, nullable=False),
+    timestamp("created_at", default_now=True),
+    Column("reversal_id", Uuid),
+)

@@ -1,0 +1,53 @@
+"""Open writers of append-only tables: transactions that may still commit a row with a smaller id.
+
+Ids are handed out before the commit, so a reader that remembers the largest id it saw would skip
+the rows of a transaction that commits later. Read the largest id first, then the open writers:
+once they have ended, every row up to that id is visible, or never will be. The order matters: a
+writer with a smaller id took it before the first statement, so the second one finds the writer, or
+the writer has ended.
+"""
+
+import asyncio
+from collections.abc import Collection
+from time import monotonic
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+LOOK_SECONDS = 0.02  # A batch's transaction takes a tenth of a second.
+
+# A statement that writes holds this lock from before its first id until its transaction ends. A
+# prepared transaction has no process, and PREPARE may have changed its virtual transaction id.
+_WRITERS = """
+SELECT virtualtransaction AS writer, pid IS NULL AS prepared FROM pg_locks
+WHERE locktype = 'relation' AND relation = ANY ($1::text[]::regclass[])
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND mode = 'RowExclusiveLock' AND granted"""
+
+
+async def open_writers(connection: AsyncConnection, tables: Collection[str]) -> frozenset[str]:
+    """Return the transactions that write one of these tables now."""
+    rows = await connection.exec_driver_sql(_WRITERS, ([f"public.{name}" for name in tables],))
+    return frozenset(row.writer for row in rows)
+
+
+async def have_ended(
+    connection: AsyncConnection,
+    tables: Collection[str],
+    writers: frozenset[str],
+    wait_seconds: float = 0.0,
+) -> bool:
+    """Return whether all these writers have ended, now or within the wait.
+
+    False while any prepared transaction is open. Each statement must see the latest locks, as it
+    does in autocommit mode.
+    """
+    if not writers:
+        return True
+    give_up_at = monotonic() + wait_seconds
+    while True:
+        rows = await connection.exec_driver_sql(_WRITERS, ([f"public.{name}" for name in tables],))
+        if not any(row.prepared or row.writer in writers for row in rows):
+            return True
+        if monotonic() >= give_up_at:
+            return False
+        await asyncio.sleep(LOOK_SECONDS)

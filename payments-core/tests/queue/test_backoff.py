@@ -1,0 +1,119 @@
+"""Failed jobs: their error, their backoff, and their last attempt."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.db.engine import single_statement
+from payments_core.queue import jobs as queue
+from payments_core.queue.jobs import ClaimedJob, Lease
+from testkit.database.backlog import Sql, add_simple, job_rows, status_counts
+
+
+async def _claim(engine: AsyncEngine, limit: int = 100, seconds: float = 60) -> Any:
+    lease = queue.new_lease("worker", seconds)
+    async with single_statement(engine) as connection:
+        return lease, await queue.claim(connection, lease, limit)
+
+
+async def _retry_or_bury(
+    engine: AsyncEngine, lease: Lease, job: ClaimedJob, error: str = "broken"
+) -> str | None:
+    async with single_statement(engine) as connection:
+        return await queue.retry_or_bury(connection, lease, job, error)
+
+
+async def _expire_and_free(sql: Sql) -> None:
+    """Expire and free all held jobs, like the rescue but without jitter."""
+    await sql.execute(
+        "UPDATE recon_jobs SET status = 'pending', lease_token = NULL, locked_until = NULL,"
+        " run_at = now() WHERE status = 'processing'"
+    )
+
+
+async def test_a_failed_job_waits_for_its_backoff_with_its_error(
+    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_simple(sql, 1)
+    lease, [job] = await _claim(engine)
+    monkeypatch.setattr(queue, "backoff_seconds", lambda attempts: 60.0 * attempts)
+
+    assert await _retry_or_bury(engine, lease, job, "no luck") == "pending"
+
+    [row] = await job_rows(sql)
+    assert row["last_error"] == "no luck"
+    assert (row["run_at"] - row["updated_at"]).total_seconds() == 60
+    assert (await _claim(engine))[1] == []
+
+
+async def test_a_job_is_dead_after_its_last_attempt_and_keeps_its_error(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_simple(sql, 1)
+    await sql.execute("UPDATE recon_jobs SET max_attempts = 3")
+    ends = []
+    for attempt in range(1, 4):
+        await sql.execute("UPDATE recon_jobs SET run_at = now()")
+        lease, [job] = await _claim(engine)
+        ends.append(await _retry_or_bury(engine, lease, job, f"attempt {attempt}"))
+
+    assert ends == ["pending", "pending", "failed"]
+    [row] = await job_rows(sql)
+    assert (row["status"], row["last_error"], row["attempts"]) == ("failed", "attempt 3", 3)
+    assert (await _claim(engine))[1] == []
+
+
+async def test_a_failure_reported_after_the_lease_was_lost_changes_nothing(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    await add_simple(sql, 1)
+    late, [job] = await _claim(engine)
+    await _expire_and_free(sql)
+    await _claim(engine)
+    assert await _retry_or_bury(engine, late, job) is None
+    assert await status_counts(sql) == {"processing": 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "stored"),
+    [
+        ("a\0b", "ab"),
+        ("\0", "failed without a message"),
+        ("", "failed without a message"),
+        ("x" * 100_000, "x" * queue.LAST_ERROR_MAX_CHARS),
+        ("half a pair: \ud800", "half a pair: ?"),
+        ("‘quoted’; DROP TABLE 💥", "‘quoted’; DROP TABLE 💥"),
+    ],
+    ids=["nul", "only nul", "empty", "huge", "surrogate", "unicode"],
+)
+async def test_any_error_text_can_be_recorded(
+    sql: Sql, engine: AsyncEngine, error: str, stored: str
+) -> None:
+    await add_simple(sql, 1)
+    lease, [job] = await _claim(engine)
+    assert await _retry_or_bury(engine, lease, job, error) == "pending"
+    assert (await job_rows(sql))[0]["last_error"] == stored
+
+
+@given(attempts=st.integers(-5, 10**9), fraction=st.floats(0, 1, exclude_max=True))
+def test_backoff_lies_between_nothing_and_its_limit(attempts: int, fraction: float) -> None:
+    seconds = queue.backoff_seconds(attempts, random_fraction=fraction)
+    assert 0 <= seconds <= queue.BACKOFF_SECONDS_MAX
+
+
+@pytest.mark.parametrize(
+    ("attempts", "seconds"), [(0, 1), (1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (10**9, 300)]
+)
+def test_backoff_doubles_up_to_five_minutes(attempts: int, seconds: float) -> None:
+    assert queue.backoff_seconds(attempts, random_fraction=1.0) == seconds
+    assert queue.backoff_seconds(attempts, random_fraction=0.0) == 0
+
+
+def test_backoff_is_spread_over_its_whole_range() -> None:
+    drawn = [queue.backoff_seconds(9) for _ in range(2000)]
+    assert min(drawn) < 256 * 0.05
+    assert max(drawn) > 256 * 0.95
+    assert 256 * 0.4 < sum(drawn) / len(drawn) < 256 * 0.6
