@@ -36,7 +36,7 @@ class Served:
         return f"http://127.0.0.1:{self.port}"
 
     async def send_raw(self, request: bytes, *, then_eof: bool = False) -> "RawAnswer":
-        """Send these bytes on a connection of their own; the first answer, or status 0."""
+        """Send the bytes on a new connection; return the first answer, or one with status 0."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
@@ -94,9 +94,9 @@ ServeApi = Callable[..., Awaitable[Served]]
 
 @pytest.fixture
 async def serve_api(api_url_of_database: str) -> AsyncIterator[ServeApi]:
-    """Serves APIs over HTTP; `await serve_api(pool_size=4)` returns once it answers.
+    """Return a function that serves an API: `await serve_api(pool_size=4)` returns once it answers.
 
-    Its keywords are ApiSettings' fields. All are stopped at the end.
+    Its keywords are fields of ApiSettings. All APIs are stopped at the test's end.
     """
     started: list[Served] = []
 
@@ -136,7 +136,7 @@ async def served(serve_api: ServeApi) -> Served:
 
 @pytest.fixture
 async def kept(api_url_of_database: str) -> AsyncIterator[Quart]:
-    """The API, asking for keys."""
+    """Run the API with keys required."""
     app = create_app(
         ApiSettings.model_validate(
             {"DATABASE_URL": api_url_of_database, "latency_target_seconds": 10}

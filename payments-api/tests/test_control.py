@@ -27,7 +27,7 @@ async def test_a_running_api_is_healthy_alive_and_ready(client: TestClientProtoc
         assert await answer.get_json() == {"status": status}
 
 
-async def test_without_its_database_it_is_alive_and_not_ready() -> None:
+async def test_without_its_database_the_api_is_alive_and_not_ready() -> None:
     client = create_app(NOWHERE).test_client()
     for address in ("/health", "/livez", "/metrics", "/openapi.json"):
         assert (await client.get(address)).status_code == 200
@@ -79,7 +79,7 @@ async def test_a_stopping_api_is_alive_and_not_ready(api_url_of_database: str) -
         lifecycle.stopping.set()
         assert (await client.get("/readyz")).status_code == 503
         assert (await client.get("/livez")).status_code == 200
-        # Requests that still come here are still answered.
+        # Requests that still arrive are answered.
         assert (await client.get("/payments")).status_code == 200
 
 
@@ -91,7 +91,7 @@ async def test_a_stopping_api_is_alive_and_not_ready(api_url_of_database: str) -
         ("application/openmetrics-text; version=1.0.0", "application/openmetrics-text"),
     ],
 )
-async def test_metrics_come_in_the_format_asked_for(
+async def test_metrics_have_the_requested_format(
     client: TestClientProtocol, accept: str, content_type: str
 ) -> None:
     answer = await client.get("/metrics", headers={"Accept": accept})

@@ -7,7 +7,7 @@ from typing import Any
 from quart.typing import TestClientProtocol
 
 
-async def test_a_payment_ends_up_in_a_balanced_ledger(
+async def test_a_payment_is_posted_to_a_balanced_ledger(
     client: TestClientProtocol, start_worker: Callable[..., Any]
 ) -> None:
     await start_worker()
@@ -28,4 +28,10 @@ async def test_a_payment_ends_up_in_a_balanced_ledger(
     assert detail["status"] == "completed"
     assert [entry["direction"] for entry in detail["ledgerEntries"]] == ["credit", "debit"]
     balance = await (await client.get("/accounts/acc_1/balance")).get_json()
-    assert balance == {"accountId": "acc_1", "balance": "12.34", "currency": "USD"}
+    assert balance == {
+        "accountId": "acc_1",
+        "balance": "12.34",
+        "currency": "USD",
+        "sequence": 1,
+        "pending": "0.00",
+    }

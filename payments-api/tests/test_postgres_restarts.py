@@ -25,10 +25,11 @@ MANIFEST = Path(__file__).parents[2] / "deploy/k8s/base/payments-api.yaml"
     for item in yaml.safe_load_all(MANIFEST.read_text())
     if item["kind"] == "Deployment"
 )
-# As Kubernetes asks: probe → path.
+# Kubernetes' probe → path. The startup probe's command asks until it is answered, or 50 s.
+HEALTHCHECK = ["python", "-m", "payments_core.http.healthcheck", "PAYMENTS_API", "50"]
 PROBES = {
-    name: CONTAINER[name]["httpGet"]["path"]
-    for name in ("startupProbe", "livenessProbe", "readinessProbe")
+    "startupProbe": "/readyz",
+    **{name: CONTAINER[name]["httpGet"]["path"] for name in ("livenessProbe", "readinessProbe")},
 }
 
 
@@ -81,7 +82,7 @@ async def _connected(server: EmbeddedPostgres) -> "AsyncIterator[asyncpg.Connect
 
 
 async def _until_waiting(sql: "asyncpg.Connection[Any]") -> int:
-    """The backend that waits for a lock of ours."""
+    """Return the pid of the backend that waits for the test's lock."""
     async with asyncio.timeout(5):
         while True:
             pid: int | None = await sql.fetchval(
@@ -94,7 +95,7 @@ async def _until_waiting(sql: "asyncpg.Connection[Any]") -> int:
 
 
 @pytest.mark.parametrize("what", ["read", "create", "create by an operator"])
-async def test_a_session_lost_in_the_middle_costs_no_503(
+async def test_a_session_lost_during_a_request_causes_no_503(
     own_postgres: EmbeddedPostgres, own_app: Quart, what: str
 ) -> None:
     client = own_app.test_client()
@@ -107,7 +108,7 @@ async def test_a_session_lost_in_the_middle_costs_no_503(
         stored = await sql.fetchval("SELECT count(*) FROM payments")
         async with locker.transaction():
             await locker.execute("LOCK TABLE payments IN ACCESS EXCLUSIVE MODE")
-            asking = asyncio.create_task(ask())  # type: ignore[no-untyped-call]
+            asking = asyncio.create_task(ask())  # type: ignore[no-untyped-call]  # A lambda.
             await sql.execute("SELECT pg_terminate_backend($1, 1000)", await _until_waiting(sql))
             await _until_waiting(sql)
         answer = await asking
@@ -117,9 +118,7 @@ async def test_a_session_lost_in_the_middle_costs_no_503(
         assert made == (0 if what == "read" else 1)
 
 
-async def test_a_database_that_stays_away_is_still_a_503(
-    own_postgres: EmbeddedPostgres, own_app: Quart
-) -> None:
+async def test_a_lasting_outage_gives_503(own_postgres: EmbeddedPostgres, own_app: Quart) -> None:
     client = own_app.test_client()
     await _use_all_sessions(client)
     own_postgres.stop()
@@ -128,8 +127,9 @@ async def test_a_database_that_stays_away_is_still_a_503(
         answers.append(await _create(client, **OPERATOR))
         assert [answer.status_code for answer in answers] == [503, 503, 503]
         assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
-        # Kubernetes keeps sending it requests, which is what makes these answers arrive.
+        # Kubernetes keeps sending requests to it, so these answers matter.
         probes = {name: (await client.get(path)).status_code for name, path in PROBES.items()}
+        assert CONTAINER["startupProbe"]["exec"]["command"] == HEALTHCHECK
         assert probes == {"startupProbe": 503, "livenessProbe": 200, "readinessProbe": 200}
     finally:
         own_postgres.start()

@@ -70,7 +70,7 @@ async def test_a_taken_port_is_one_line_and_status_1(api_url_of_database: str) -
     assert said.decode().startswith(f"cannot listen on 127.0.0.1:{port}: ")
 
 
-async def test_the_healthcheck_tells_ready_from_not(api_url_of_database: str) -> None:
+async def test_the_healthcheck_distinguishes_ready_from_not_ready(api_url_of_database: str) -> None:
     port = free_port()
     async with _running(api_url_of_database, port):
         process = await _launch("healthcheck", PAYMENTS_API_PORT=str(port))
@@ -82,8 +82,29 @@ async def test_the_healthcheck_tells_ready_from_not(api_url_of_database: str) ->
     assert said.decode().count("\n") == 1
 
 
+async def test_the_startup_probe_waits_until_the_service_is_ready(api_url_of_database: str) -> None:
+    """Its module alone, as the cluster runs it: a failed probe would be a Warning event."""
+    port = free_port()
+
+    async def probe(seconds: float) -> asyncio.subprocess.Process:
+        environ = {"PAYMENTS_API_HOST": "0.0.0.0", "PAYMENTS_API_CONTROL_PORT": str(port)}
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "payments_core.http.healthcheck", "PAYMENTS_API", str(seconds)),
+            env={**os.environ, **environ},
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    late = await probe(0.6)
+    _, said = await late.communicate()
+    assert late.returncode == 1
+    assert said.decode().startswith(f"no answer from 127.0.0.1:{port}: ")
+    early = await probe(30)
+    async with _running(api_url_of_database, port):
+        assert await asyncio.wait_for(early.wait(), 20) == 0
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-async def test_a_stop_drops_no_request_of_those_who_mind_readiness(
+async def test_a_stop_drops_no_request_of_clients_that_follow_readiness(
     api_url_of_database: str,
     sql: "asyncpg.Connection[Any]",
     signum: signal.Signals,
@@ -121,7 +142,7 @@ async def test_a_stop_drops_no_request_of_those_who_mind_readiness(
     assert created
 
 
-async def test_readiness_fails_first_and_requests_are_taken_for_a_while(
+async def test_readiness_fails_first_while_requests_are_still_accepted(
     api_url_of_database: str,
 ) -> None:
     port = free_port()
@@ -138,7 +159,7 @@ async def test_readiness_fails_first_and_requests_are_taken_for_a_while(
     assert process.returncode == 0
 
 
-async def test_a_request_that_does_not_end_does_not_stop_the_stop(
+async def test_an_endless_request_does_not_prevent_the_stop(
     api_url_of_database: str,
     database_url: str,
     sql: "asyncpg.Connection[Any]",
@@ -160,12 +181,12 @@ async def test_a_request_that_does_not_end_does_not_stop_the_stop(
     assert process.returncode == 0
 
 
-async def test_processes_that_ask_for_it_share_a_port(api_url_of_database: str) -> None:
+async def test_processes_with_reuse_port_share_a_port(api_url_of_database: str) -> None:
     port = free_port()
     shared = {"PAYMENTS_API_REUSE_PORT": "true"}
 
     async def starts_at() -> str:
-        # A connection for each request: the kernel spreads connections.
+        # One connection per request, because the kernel distributes connections.
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
             lines = (await http.get("/metrics")).text.splitlines()
         return next(line for line in lines if line.startswith("process_start_time_seconds "))

@@ -1,4 +1,4 @@
-"""Settings: an invalid one stops the start with its name; docs/settings.md lists all of them."""
+"""An invalid setting ends the start and is named; docs/settings.md lists all settings."""
 
 import os
 import re
@@ -55,7 +55,7 @@ def test_a_wrong_value_is_one_line_that_names_the_variable(
     assert end.value.code == 2
     assert said.startswith(f"{variable}: ")
     assert said.count("\n") == 1
-    # Nobody's password is printed to a log.
+    # The error must not print the password.
     assert "hidden" not in said
     assert "too-short" not in said
 
@@ -71,7 +71,7 @@ def test_every_wrong_variable_is_named_at_once(
     assert named == {"PAYMENTS_API_PORT", "LOG_LEVEL"}
 
 
-def test_each_variable_is_read_under_the_name_that_is_told(
+def test_each_variable_is_read_under_its_documented_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     password = tmp_path / "password"
@@ -101,7 +101,7 @@ def test_each_variable_is_read_under_the_name_that_is_told(
         assert str(value) in (values.get(name, "7"), "7.0"), name
 
 
-def test_inserts_leave_connections_of_the_pool_to_others(
+def test_inserts_leave_connections_to_other_statements(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PAYMENTS_API_POOL_SIZE", "7")
@@ -122,7 +122,7 @@ ELSEWHERE = ["0.0.0.0", "::", "10.0.0.7", "payments.example", ""]
 @pytest.mark.parametrize("host", [*LOOPBACK, *ELSEWHERE])
 @pytest.mark.parametrize("auth", ["on", "off"])
 @pytest.mark.parametrize("twice", [None, "true", "false"])
-def test_off_has_to_be_said_twice_where_other_machines_may_come_in(
+def test_auth_off_needs_a_second_setting_on_a_network(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     host: str,
@@ -144,12 +144,12 @@ def test_off_has_to_be_said_twice_where_other_machines_may_come_in(
     assert said.count("\n") == 1
 
 
-def test_keys_are_asked_for_unless_somebody_says_no(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_keys_are_required_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PAYMENTS_API_AUTH", raising=False)
     assert read_settings(ApiSettings).auth == "on"
 
 
-def test_what_is_meant_for_others_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_variable_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PAYMENTS_API_NO_SUCH", "1")
     read_settings(ApiSettings)
 
@@ -172,7 +172,7 @@ def test_help_explains_each_command(
             assert variable.description
 
 
-def test_the_page_of_settings_is_in_step_with_the_classes(tmp_path: Path) -> None:
+def test_the_settings_page_equals_the_generated_one(tmp_path: Path) -> None:
     copy = tmp_path / "generate_settings.py"
     copy.write_text((ROOT / "docs" / "generate_settings.py").read_text())
     subprocess.run([sys.executable, str(copy)], check=True, env={**os.environ, "PORT": ""})

@@ -16,6 +16,7 @@ from payments_api.accounts.routes import accounts
 from payments_api.auth.key_cache import KeyRing
 from payments_api.auth.middleware import AccessControl, control_access
 from payments_api.events.feed import EventFeed
+from payments_api.events.horizon import Horizon
 from payments_api.events.reader import ReaderLimits
 from payments_api.events.routes import events
 from payments_api.http.converters import IdentifierConverter
@@ -25,14 +26,20 @@ from payments_api.http.pagination import CursorSigner
 from payments_api.http.read_again import retry_reads
 from payments_api.limits.admission import Admission
 from payments_api.limits.client_limits import ClientLimits
+from payments_api.matching.acts import matching_acts
+from payments_api.matching.routes import matching
 from payments_api.openapi.routes import documents
 from payments_api.operations.operator_actions import operator_actions
 from payments_api.operations.routes import jobs
 from payments_api.payments.fast_path import FastPath
 from payments_api.payments.routes import payments
 from payments_api.payments.writer import PaymentWriter
+from payments_api.reversals.routes import reversals
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
+from payments_api.statements.routes import BYTES_MAX, statements
+from payments_api.statements.upload import UPLOAD_PATH
+from payments_api.webhooks.routes import webhooks
 from payments_core.cli.database import check_sign_in
 from payments_core.config import warn_of_unknown_variables
 from payments_core.db.engine import (
@@ -50,6 +57,7 @@ from payments_core.http.edge import Edge
 from payments_core.http.hosts import AllowedHosts
 from payments_core.http.problems import InternalError, install_problem_handlers
 from payments_core.http.telemetry import HttpTelemetry, note_routes
+from payments_core.http.uploads import PacedUploads, StreamingRequest
 from payments_core.observability.logs import configure_logs
 from payments_core.observability.metrics import show_build
 from payments_core.observability.tracing import tracing
@@ -69,10 +77,15 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
     app.url_map.converters["id"] = IdentifierConverter
     # Answers keep the order in which the OpenAPI document names their fields.
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.sort_keys = False  # type: ignore[attr-defined]  # Of the default provider.
     app.config["MAX_CONTENT_LENGTH"] = BATCH_BODY_MAX_BYTES
+    app.config[BYTES_MAX] = settings.statement_bytes_max
+    app.request_class = StreamingRequest
     services = app.extensions[EXTENSION] = _make_services(settings, lifecycle or Lifecycle())
-    for blueprint in (payments, events, accounts, jobs, operator_actions, documents):
+    for blueprint in (
+        *(payments, reversals, events, accounts, jobs),
+        *(operator_actions, statements, matching, matching_acts, webhooks, documents),
+    ):
         app.register_blueprint(blueprint)
     app.register_blueprint(control_blueprint(services.lifecycle, _readiness(services)))
     retry_reads(app)
@@ -88,6 +101,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
         partial(Admission, settings=settings, limits=services.limits),
         HttpTelemetry,
         partial(FastPath, access=access, writer=services.writer),
+        partial(PacedUploads, path=UPLOAD_PATH),
     ]
     for layer in reversed(middleware):
         cast(Any, app).asgi_app = layer(app.asgi_app)
@@ -118,6 +132,7 @@ def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
                 settings.event_readers_per_key_max,
             ),
         ),
+        horizon=Horizon(engine),
         cursors=CursorSigner(settings.cursor_key or hashlib.sha256(dsn.encode()).hexdigest()),
         lifecycle=lifecycle,
         limits=ClientLimits(settings),
@@ -192,6 +207,7 @@ def serve_options(settings: ApiSettings) -> ServeOptions:
         connections_max=settings.connections_max,
         reuse_port=settings.reuse_port,
         control_port=settings.control_port,
+        streamed=frozenset({UPLOAD_PATH}),
     )
 
 

@@ -13,6 +13,13 @@ REPLAYED = Counter("payments_replayed", "Answers repeated for a known idempotenc
 REJECTED = Counter(
     "payments_rejected", "Creations of payments rejected, by problem code.", ["reason"]
 )
+REVERSALS_CREATED = Counter("reversals_created", "Reversals created.")
+REVERSALS_REPLAYED = Counter(
+    "reversals_replayed", "Answers repeated for a known idempotency key of a reversal."
+)
+REVERSALS_REJECTED = Counter(
+    "reversals_rejected", "Creations of reversals rejected, by problem code.", ["reason"]
+)
 AUTH_REFUSALS = Counter(
     "payments_api_auth_refusals",
     "Requests refused for their API key: missing, malformed, unknown, revoked, expired, scope;"
@@ -56,12 +63,12 @@ def count_rejected(problem: Problem) -> None:
 
 
 @contextmanager
-def rejections_counted() -> Iterator[None]:
+def rejections_counted(rejected: Counter = REJECTED) -> Iterator[None]:
     """Count the Problem that ends the block."""
     try:
         yield
     except Problem as problem:
-        count_rejected(problem)
+        rejected.labels(problem.code).inc()
         raise
 
 

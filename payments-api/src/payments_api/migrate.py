@@ -46,6 +46,7 @@ def offline_sql() -> None:
     """Print the SQL of every revision, for sites whose administrators apply it by hand."""
     command.upgrade(_config(), "head", sql=True)
     print(f"{_record_bound(head_revision())};")
+    print(f"{BACKUP_READS_ALL.strip()};")
     print(f"{VALIDATE_CONSTRAINTS.strip()};")
 
 
@@ -103,6 +104,7 @@ def _to_revision(connection: Connection, revision: str) -> None:
         command.upgrade(_config(connection), revision)
     if target is not None:
         connection.exec_driver_sql(_record_bound(target.revision))
+        connection.exec_driver_sql(BACKUP_READS_ALL)
 
 
 def _accept_newer(at: str, bound: str | None, revision: str) -> None:
@@ -142,6 +144,15 @@ BEGIN
     LOOP
         EXECUTE format('ALTER TABLE %s VALIDATE CONSTRAINT %I', pending.on_table, pending.conname);
     END LOOP;
+END $$"""
+# Every revision's tables, so that none can be missing in a backup. Not default privileges: they
+# would stand in the dump under the name of the role that migrated.
+BACKUP_READS_ALL = """
+DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'payments_backup') THEN
+        GRANT SELECT ON ALL TABLES IN SCHEMA public TO payments_backup;
+        GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO payments_backup;
+    END IF;
 END $$"""
 # unique_violation, duplicate_table: another migration created it at the same moment.
 _MADE_BY_ANOTHER = ("23505", "42P07")

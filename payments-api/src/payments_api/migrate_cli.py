@@ -19,6 +19,7 @@ ROLE_PASSWORDS = {
     "payments_api": "PAYMENTS_DB_API_PASSWORD",
     "payments_worker": "PAYMENTS_DB_WORKER_PASSWORD",
     "payments_readonly": "PAYMENTS_DB_READONLY_PASSWORD",
+    "payments_backup": "PAYMENTS_DB_BACKUP_PASSWORD",
 }
 # The variable that holds the page's key, which `migrate` registers.
 PAGE_KEY = "PAYMENTS_UI_API_KEY"

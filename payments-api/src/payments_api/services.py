@@ -20,6 +20,7 @@ from payments_core.db.engine import POOL_WAIT_SECONDS, single_statement, transac
 if TYPE_CHECKING:
     from payments_api.auth.key_cache import KeyRing
     from payments_api.events.feed import EventFeed
+    from payments_api.events.horizon import Horizon
     from payments_api.http.pagination import CursorSigner
     from payments_api.limits.client_limits import ClientLimits
     from payments_api.payments.writer import PaymentWriter
@@ -37,10 +38,11 @@ class Services:
     notifier: Notifier
     writer: PaymentWriter
     events: EventFeed
+    horizon: Horizon
     cursors: CursorSigner
     lifecycle: Lifecycle
     limits: ClientLimits
-    # Bounds the connections that clients' reads hold together: see `load_read`.
+    # Bounds the connections that clients' requests hold together: see `load_read`.
     reading: asyncio.Semaphore
     keys: KeyRing | None
 
@@ -52,7 +54,7 @@ class Services:
 
     @asynccontextmanager
     async def load_read(self) -> AsyncIterator[AsyncConnection]:
-        """Open one for a client's read, leaving some connections to writers and operators.
+        """Open one for a client's request, leaving some connections to the writer and operators.
 
         Raises Overloaded.
         """
@@ -75,7 +77,7 @@ class Services:
             async with asyncio.timeout(POOL_WAIT_SECONDS):
                 await self.reading.acquire()
         except TimeoutError:
-            raise Overloaded("Too many reads are waiting for the database.") from None
+            raise Overloaded("Too many requests are waiting for the database.") from None
         try:
             yield
         finally:

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 from payments_api.limits.settings import LimitSettings
 from payments_core.config import LogSettings, Port, Seconds, is_loopback
 from payments_core.db.settings import DatabaseSettings
+from payments_core.domain.statements import FILE_BYTES_MAX
 from payments_core.http.hosts import HostNames
 
 # Connections of the pool beyond those that insert: one for notices, one for the event feed and the
@@ -62,6 +63,9 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
         default=None,
         description="secret that signs paging cursors; replicas must share it (default: derived"
         " from DATABASE_URL and its password)",
+    )
+    statement_bytes_max: Annotated[int, Field(ge=1, le=64 * 1024**3)] = Field(
+        default=FILE_BYTES_MAX, description="size of the largest statement file that is received"
     )
     shutdown_delay_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0.0, description="how long to keep serving after readiness fails"

@@ -70,37 +70,47 @@ async def _get(client: TestClientProtocol, address: str, **query: Any) -> Any:
 
 
 @pytest.mark.parametrize("query", [{}, {"at": "2026-01-01T00:00:00Z"}, {"currency": "JPY"}])
-async def test_an_account_never_paid_into_holds_nothing(
+async def test_an_account_without_payments_has_balance_zero(
     client: TestClientProtocol, query: dict[str, str]
 ) -> None:
     found = await _get(client, "/accounts/nobody/balance", **query)
     assert found["balance"] == ("0" if "currency" in query else "0.00")
-    assert await _get(client, "/accounts/nobody/entries") == {"entries": [], "nextCursor": None}
+    assert await _get(client, "/accounts/nobody/entries") == {
+        "entries": [],
+        "nextCursor": None,
+        "previousCursor": None,
+    }
     assert await _get(client, "/accounts/nobody/currencies") == {"currencies": []}
 
 
-async def test_a_payment_that_waits_is_not_in_the_balance(client: TestClientProtocol) -> None:
+async def test_a_pending_payment_is_not_in_the_balance(client: TestClientProtocol) -> None:
     body = {"accountId": "acc_1", "amount": 1}
     await client.post("/payments", json=body, headers={"Idempotency-Key": "k"})
     assert (await _get(client, "/accounts/acc_1/balance"))["balance"] == "0.00"
 
 
-async def test_a_balance_beyond_what_floats_can_hold_is_exact(
+async def test_a_balance_beyond_float_precision_is_exact(
     client: TestClientProtocol, sql: Sql
 ) -> None:
     most = Decimal("999999999999999.99")
     await _post_entries(sql, "acc_1", [(START, most)] * 20)
     found = await _get(client, "/accounts/acc_1/balance")
-    assert found == {"accountId": "acc_1", "balance": "19999999999999999.80", "currency": "USD"}
+    assert found == {
+        "accountId": "acc_1",
+        "balance": "19999999999999999.80",
+        "currency": "USD",
+        "sequence": 20,
+        "pending": "0.00",
+    }
 
 
 BOUNDARIES = [
-    # microseconds after the entries' first moment, what was held
+    # microseconds after the first entry, expected balance
     (-1, "0.00"),
     (0, "1.00"),
     (1, "1.00"),
     (999_999, "1.00"),
-    (1_000_000, "7.00"),  # Two entries of one moment count together.
+    (1_000_000, "7.00"),  # Two entries of the same time count together.
     (1_000_001, "7.00"),
     (5_000_000, "15.00"),
     (10**12, "15.00"),
@@ -108,7 +118,7 @@ BOUNDARIES = [
 
 
 @pytest.mark.parametrize(("after", "held"), BOUNDARIES)
-async def test_an_entry_counts_from_its_own_moment_on(
+async def test_a_balance_at_a_time_includes_entries_of_that_time(
     client: TestClientProtocol, sql: Sql, after: int, held: str
 ) -> None:
     seconds = (0, 1, 1, 5)
@@ -123,7 +133,7 @@ async def test_an_entry_counts_from_its_own_moment_on(
     assert datetime.fromisoformat(found["at"]) == datetime.fromisoformat(at)
 
 
-async def test_a_moment_to_come_has_the_balance_of_the_present_and_says_so(
+async def test_a_future_time_has_the_current_balance_and_time(
     client: TestClientProtocol, sql: Sql
 ) -> None:
     await _post_entries(sql, "acc_1", [(START, Decimal("1.00"))])
@@ -145,7 +155,7 @@ async def posting(database_url: str, sql: Sql) -> AsyncIterator[Sql]:
     await connection.close()
 
 
-async def test_a_balance_at_a_moment_waits_for_the_postings_of_that_moment(
+async def test_a_balance_at_a_time_waits_for_open_postings(
     client: TestClientProtocol, posting: Sql
 ) -> None:
     moment = datetime.now(UTC).isoformat()
@@ -162,7 +172,7 @@ async def test_a_balance_at_a_moment_waits_for_the_postings_of_that_moment(
 
 
 @pytest.mark.usefixtures("posting")
-async def test_a_balance_that_is_not_final_in_time_is_refused(
+async def test_a_balance_that_is_not_final_in_time_gets_503(
     client: TestClientProtocol, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "FINAL_WAIT_SECONDS", 0.1)
@@ -173,7 +183,7 @@ async def test_a_balance_that_is_not_final_in_time_is_refused(
     assert answer.headers["Retry-After"] == "1"
 
 
-async def test_every_moment_has_the_balance_of_a_naive_sum(engine: AsyncEngine, sql: Sql) -> None:
+async def test_the_balance_at_any_time_equals_a_naive_sum(engine: AsyncEngine, sql: Sql) -> None:
     loop = asyncio.get_running_loop()
     number = 0
 
@@ -190,8 +200,10 @@ async def test_every_moment_has_the_balance_of_a_naive_sum(engine: AsyncEngine, 
             for look in looks:
                 when = START + look * MICROSECOND
                 naive = sum((amount for at, amount in entries if at <= when), Decimal(0))
-                assert await balance_at(tx, account, "USD", when) == (naive, when)
-            assert await balance_of(tx, account, "USD") == sum(a for _, a in entries)
+                balance, _, at = await balance_at(tx, account, "USD", when)
+                assert (balance, at) == (naive, when)
+            total = sum(a for _, a in entries)
+            assert await balance_of(tx, account, "USD") == (total, len(entries))
 
     @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
@@ -205,7 +217,7 @@ async def test_every_moment_has_the_balance_of_a_naive_sum(engine: AsyncEngine, 
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 9, 10, 11])
-async def test_a_statement_tells_every_entry_once_newest_first(
+async def test_a_statement_lists_every_entry_once_newest_first(
     client: TestClientProtocol, sql: Sql, limit: int
 ) -> None:
     await _post_entries(sql, "acc_1", [(START, Decimal(n)) for n in range(1, 11)])
@@ -221,7 +233,7 @@ async def test_a_statement_tells_every_entry_once_newest_first(
     assert seqs == list(range(10, 0, -1))
 
 
-async def test_a_statement_stays_whole_while_payments_arrive(
+async def test_a_statement_is_complete_while_payments_arrive(
     client: TestClientProtocol, start_worker: Callable[..., Any]
 ) -> None:
     await start_worker()
@@ -259,7 +271,7 @@ async def test_a_statement_stays_whole_while_payments_arrive(
     assert balances == [Decimal(seq) for seq in seqs]
 
 
-async def test_each_currency_is_an_account_of_its_own(
+async def test_each_currency_is_a_separate_account(
     client: TestClientProtocol, start_worker: Callable[..., Any], sql: Any
 ) -> None:
     for currency, amount in (("USD", "1.50"), ("JPY", "7"), ("BHD", "0.125"), ("USD", "2")):
@@ -296,7 +308,7 @@ BAD_QUERIES = [
 
 
 @pytest.mark.parametrize(("address", "named"), BAD_QUERIES)
-async def test_each_bad_query_is_refused_by_name(
+async def test_each_bad_query_is_rejected_by_name(
     client: TestClientProtocol, address: str, named: str
 ) -> None:
     answer = await client.get(address)
@@ -305,9 +317,7 @@ async def test_each_bad_query_is_refused_by_name(
 
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
-async def test_the_first_and_the_last_year_are_moments_too(
-    client: TestClientProtocol, at: str
-) -> None:
+async def test_the_first_and_last_year_are_valid_times(client: TestClientProtocol, at: str) -> None:
     assert (await _get(client, "/accounts/acc_1/balance", at=at))["balance"] == "0.00"
 
 

@@ -6,6 +6,8 @@ import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
+from payments_api.accounts import queries
+
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 NAMES = ["A", "Zed", "_x", "a", "a-b", "a.b", "ab", "acme~a", "b", "sys:clearing:00"]
@@ -17,7 +19,7 @@ FROM unnest($1::text[]) AS name, unnest('{USD,EUR}'::text[]) AS currency"""
 
 @pytest.fixture
 async def accounts(sql: Sql) -> list[tuple[str, str]]:
-    """Two currencies of each account, in the order of the list."""
+    """Return the accounts, each in two currencies, in the order of the list."""
     await sql.execute(ADD, NAMES)
     return [(name, currency) for name in NAMES for currency in ("EUR", "USD")]
 
@@ -55,6 +57,47 @@ async def test_pages_show_each_account_once(
     assert found == accounts
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 3, 7])
+async def test_paging_back_shows_the_same_accounts(
+    client: TestClientProtocol, accounts: list[tuple[str, str]], limit: int, order: str
+) -> None:
+    forward, cursor = [], ""
+    while True:
+        page = await _page(client, f"limit={limit}&order={order}{cursor}")
+        forward.append(_names(page))
+        if page["nextCursor"] is None:
+            break
+        cursor = f"&cursor={page['nextCursor']}"
+    assert [name for names in forward for name in names] == (
+        accounts if order == "asc" else accounts[::-1]
+    )
+    for expected in forward[-2::-1]:
+        page = await _page(client, f"limit={limit}&order={order}&cursor={page['previousCursor']}")
+        assert _names(page) == expected
+    assert page["previousCursor"] is None
+
+
+@pytest.mark.parametrize(("prefix", "number"), [("", 9), ("a", 5), ("sys:", 1), ("zz", 0)])
+async def test_totals_exclude_the_ledgers_own_accounts_unless_named(
+    client: TestClientProtocol, accounts: list[tuple[str, str]], prefix: str, number: int
+) -> None:
+    answer = await client.get(f"/accounts/totals?prefix={prefix}")
+    each = {"accounts": number, "balance": f"{-1.5 * number:.1f}"}
+    totals = [{"currency": currency, **each} for currency in ("EUR", "USD")] if number else []
+    expected = {"totals": totals, "examinedMax": queries.ACCOUNTS_SUMMED_MAX, "complete": True}
+    assert await answer.get_json() == expected
+
+
+async def test_too_many_accounts_have_no_totals(
+    client: TestClientProtocol, accounts: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for most, complete in ((18, True), (17, False)):
+        monkeypatch.setattr(queries, "ACCOUNTS_SUMMED_MAX", most)
+        told = await (await client.get("/accounts/totals")).get_json()
+        assert (told["complete"], bool(told["totals"])) == (complete, complete)
+
+
 @pytest.mark.parametrize("prefix", ["a", "a-", "ab", "acme~", "sys:", "A", "c", "_", "Zed"])
 async def test_a_prefix_narrows_the_list(
     client: TestClientProtocol, accounts: list[tuple[str, str]], prefix: str
@@ -64,14 +107,12 @@ async def test_a_prefix_narrows_the_list(
 
 
 @pytest.mark.parametrize("query", ["prefix=%20", "prefix=a%2Fb", "prefix=-", "prefix=~", "after=a"])
-async def test_what_begins_no_account_id_is_rejected(
-    client: TestClientProtocol, query: str
-) -> None:
+async def test_an_invalid_prefix_is_rejected(client: TestClientProtocol, query: str) -> None:
     answer = await client.get(f"/accounts?{query}")
     assert (answer.status_code, (await answer.get_json())["code"]) == (422, "validation_error")
 
 
-async def test_a_cursor_belongs_to_its_prefix(
+async def test_a_cursor_is_valid_only_for_its_prefix(
     client: TestClientProtocol, accounts: list[tuple[str, str]]
 ) -> None:
     cursor = (await _page(client, "prefix=a&limit=1"))["nextCursor"]
@@ -79,7 +120,7 @@ async def test_a_cursor_belongs_to_its_prefix(
     assert (answer.status_code, (await answer.get_json())["code"]) == (400, "invalid_cursor")
 
 
-async def test_a_page_of_many_accounts_reads_one_range_of_the_index(sql: Sql) -> None:
+async def test_a_page_reads_one_range_of_the_index(sql: Sql) -> None:
     await sql.execute(ADD, [f"acc_{n}" for n in range(5000)])
     await sql.execute("ANALYZE accounts")
     plan = await sql.fetch(

@@ -1,4 +1,4 @@
-"""Tenants share the system and see no payment, account, entry or event of another."""
+"""A tenant sees no payment, account, entry or event of another tenant."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def make_key(database_url: str) -> AsyncIterator[Keys]:
-    """`await make_key(tenant, *scopes)`: a fresh key."""
+    """Return `await make_key(tenant, *scopes)`: a new key."""
     engine = create_engine(database_url, application_name="test", pool_size=1)
 
     async def make(tenant: str | None, *scopes: str) -> str:
@@ -64,16 +64,16 @@ class Party:
     key: str
     tenant: str | None
     made: dict[str, dict[str, Any]] = field(default_factory=dict)  # By idempotency key.
-    foreign: set[str] = field(default_factory=set)  # Ids that others made.
+    foreign: set[str] = field(default_factory=set)  # Ids created by other tenants.
     heard: str = ""
 
     async def ask(self, address: str, **more: Any) -> tuple[int, Any]:
-        """Return status and JSON of an answer, which must not name another tenant."""
+        """Send a request; return status and JSON, which must not name another tenant."""
         headers = {"Authorization": f"Bearer {self.key}", **more.pop("headers", {})}
         method = "POST" if "json" in more else "GET"
         answer = await self.client.open(address, method=method, headers=headers, **more)
         text = await answer.get_data(as_text=True)
-        # What it asked for itself is no news to it.
+        # The answer may repeat the request's own values.
         self.check(text.replace(unquote(address.partition("?")[0]), "ASKED"))
         return answer.status_code, json.loads(text)
 
@@ -99,7 +99,7 @@ class Party:
             assert (status, told["code"]) == (422, "idempotency_key_reused")
 
     async def pages(self, address: str, rows: str) -> list[dict[str, Any]]:
-        """All rows of a list, in pages of three."""
+        """Return all rows of a list, read in pages of three."""
         found: list[dict[str, Any]] = []
         cursor = ""
         while True:
@@ -110,7 +110,7 @@ class Party:
             cursor = f"&cursor={page['nextCursor']}"
 
     def ids(self, account: str | None = None) -> list[str]:
-        """Return the ids that the list must show, newest first."""
+        """Return the ids that the list must contain, newest first."""
         mine = [m["id"] for m in self.made.values() if account in (None, m["accountId"])]
         return sorted(mine, reverse=True)
 
@@ -137,13 +137,13 @@ async def _settle(sql: Sql, start_worker: Any) -> None:
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-async def test_each_tenant_sees_exactly_its_own_whatever_the_others_do(
+async def test_each_tenant_sees_exactly_its_own_data(
     kept: Quart, make_key: Keys, sql: Sql, start_worker: Any, seed: int
 ) -> None:
     chance = random.Random(seed)
     blue, green, house = [
         Party(kept.test_client(), await make_key(tenant), tenant)
-        for tenant in ("blue", "blue-green", None)  # One name begins with the other.
+        for tenant in ("blue", "blue-green", None)  # One tenant's name is a prefix of the other's.
     ]
     parties = [blue, green, house]
     listening = [asyncio.create_task(_listen(kept, party)) for party in parties]
@@ -155,8 +155,8 @@ async def test_each_tenant_sees_exactly_its_own_whatever_the_others_do(
         party.foreign = {i for other in parties if other is not party for i in other.ids()}
     await _settle(sql, start_worker)
     for tenant in (blue, green):
-        await _sees_its_own(tenant)
-        await _sees_nothing_of(tenant, blue if tenant is green else green)
+        await _assert_sees_own_data(tenant)
+        await _assert_sees_nothing_of(tenant, blue if tenant is green else green)
     everything = {i for party in parties for i in party.ids()}
     assert {p["id"] for p in await house.pages("/payments?", "payments")} == everything
     stored = await house.pages("/payments?accountId=blue~acc_1&", "payments")
@@ -166,14 +166,14 @@ async def test_each_tenant_sees_exactly_its_own_whatever_the_others_do(
         async with asyncio.timeout(SECONDS_MAX):
             while not all(i in party.heard for i in party.ids()):
                 if "resync" in party.heard:
-                    break  # Too much at once to tell one by one.
+                    break  # Too many changes to report one by one.
                 await asyncio.sleep(0.05)
     for task in listening:
         task.cancel()
     await asyncio.gather(*listening, return_exceptions=True)
 
 
-async def _sees_its_own(party: Party) -> None:
+async def _assert_sees_own_data(party: Party) -> None:
     listed = await party.pages("/payments?", "payments")
     assert [p["id"] for p in listed] == party.ids()
     assert all(p["accountId"] in ACCOUNTS for p in listed)
@@ -197,6 +197,8 @@ async def _sees_its_own(party: Party) -> None:
         assert {e["paymentId"] for e in entries} == {m["id"] for m in posted}
         assert [e["accountSeq"] for e in entries] == list(range(len(posted), 0, -1))
         assert {e["id"] for e in entries} <= {None}
+        _, history = await party.ask(f"/accounts/{account}/balance-history")
+        assert [p["accountSeq"] for p in history["points"]] == list(range(1, len(posted) + 1))
         _, currencies = await party.ask(f"/accounts/{account}/currencies")
         assert currencies == {"currencies": ["USD"] if posted else []}
     held = {m["accountId"] for m in party.made.values() if Decimal(m["amount"]) > 0}
@@ -204,6 +206,15 @@ async def _sees_its_own(party: Party) -> None:
     assert [account["accountId"] for account in listed] == sorted(held)
     listed = await party.pages("/accounts?prefix=acme&", "accounts")
     assert [account["accountId"] for account in listed] == sorted(held & {"acme-corp"})
+    _, told = await party.ask("/accounts/totals")
+    assert sum(each["accounts"] for each in told["totals"]) == len(held)
+    for filters in ("", "?description=", "?idPrefix=")[: 3 if party.made else 1]:
+        value = "" if not filters else "x" if "desc" in filters else party.ids()[0][:13]
+        _, told = await party.ask(f"/payments/totals{filters}{value}")
+        found = await party.pages(f"/payments{filters or '?'}{value}&", "payments")
+        assert sum(each["payments"] for each in told["totals"]) == len(found)
+        assert {p["id"] for p in found} <= set(party.ids())
+    assert (await party.ask("/payments?deadLetter=true"))[0] == 403
     for key, made in party.made.items():
         status, detail = await party.ask(f"/payments/{made['id']}")
         assert (status, detail["idempotencyKey"]) == (200, key)
@@ -220,7 +231,7 @@ async def _sees_its_own(party: Party) -> None:
             assert (leg["accountSeq"] is not None) == own
 
 
-async def _sees_nothing_of(party: Party, other: Party) -> None:
+async def _assert_sees_nothing_of(party: Party, other: Party) -> None:
     for payment_id in party.foreign:
         assert (await party.ask(f"/payments/{payment_id}"))[0] == 404
     for name in (f"{other.tenant}~acc_1", f"{party.tenant}~acc_1", "sys%3Aclearing~x"):
@@ -231,7 +242,7 @@ async def _sees_nothing_of(party: Party, other: Party) -> None:
         body = {"accountId": name, "amount": "1.00"}
         answer = await party.ask("/payments", json=body, headers={"Idempotency-Key": "new"})
         assert answer[0] == 422
-    # A page of another's list leads nowhere, whatever the list.
+    # Another tenant's cursor is rejected by every list.
     _, page = await other.ask("/payments?limit=1")
     assert (await party.ask(f"/payments?limit=1&cursor={page['nextCursor']}"))[0] == 400
     _, page = await other.ask("/accounts/acc_1/entries?limit=1")
@@ -245,7 +256,7 @@ async def _sees_nothing_of(party: Party, other: Party) -> None:
         assert (await party.ask(address))[0] == 403
 
 
-async def test_a_batch_is_the_tenants_too(kept: Quart, make_key: Keys, sql: Sql) -> None:
+async def test_a_batch_belongs_to_the_tenant(kept: Quart, make_key: Keys, sql: Sql) -> None:
     items = [
         {"idempotencyKey": key, "accountId": "acc_1", "amount": "1.00"} for key in ("k", "k", "j")
     ]
@@ -266,7 +277,7 @@ async def test_a_batch_is_the_tenants_too(kept: Quart, make_key: Keys, sql: Sql)
     }
 
 
-async def test_nobody_without_a_tenant_can_write_into_one(kept: Quart, make_key: Keys) -> None:
+async def test_a_key_without_a_tenant_cannot_write_into_one(kept: Quart, make_key: Keys) -> None:
     house = Party(kept.test_client(), await make_key(None), None)
     body = {"accountId": "blue~acc_1", "amount": "1.00"}
     assert (await house.ask("/payments", json=body, headers={"Idempotency-Key": "k"}))[0] == 422
@@ -276,7 +287,7 @@ async def test_nobody_without_a_tenant_can_write_into_one(kept: Quart, make_key:
         assert answer[0] == 400
 
 
-async def test_the_longest_names_fit_and_longer_ones_say_how_long(
+async def test_the_longest_names_fit_and_longer_ones_are_rejected(
     kept: Quart, make_key: Keys
 ) -> None:
     tenant = "t" * 32
@@ -294,9 +305,7 @@ async def test_the_longest_names_fit_and_longer_ones_say_how_long(
     assert "222 characters" in told["detail"]
 
 
-async def test_entries_need_the_ledgers_scope_within_a_payment_too(
-    kept: Quart, make_key: Keys
-) -> None:
+async def test_entries_within_a_payment_need_the_ledgers_scope(kept: Quart, make_key: Keys) -> None:
     party = Party(kept.test_client(), await make_key(None), None)
     await party.pay("k", "acc_1", "1.00")
     (payment_id,) = party.ids()
@@ -320,7 +329,7 @@ async def test_a_payments_job_needs_the_operators_scope(
         assert shown == [JOBS_ADMIN in scopes] * 2, scopes
 
 
-async def test_a_tenant_that_comes_back_is_told_what_it_missed_and_no_count_of_others() -> None:
+async def test_a_returning_tenant_learns_nothing_of_other_tenants_events() -> None:
     feed = EventFeed(cast("Any", None), "", ReaderLimits(10, 10, 10))
 
     def publish(*accounts: str) -> None:
@@ -347,14 +356,14 @@ async def test_a_tenant_that_comes_back_is_told_what_it_missed_and_no_count_of_o
     ]
     assert await missed(first["id"]) == [second]
     assert [told["event"] for told in await missed(f"{feed._epoch}-1")] == ["resync"]
-    # Others' events fill no place in a tenant's queue.
+    # Other tenants' events do not use a tenant's queue.
     publish(*["green~acc_1"] * 300)
     assert await missed(first["id"]) == [second]
     publish(*["blue~acc_1"] * 300)
     assert [told["event"] for told in await missed(first["id"])] == ["resync"]
 
 
-async def test_a_tenants_open_stream_tells_of_its_own_payments_alone(
+async def test_a_tenants_stream_reports_only_its_own_payments(
     serve_api: Any, make_key: Keys
 ) -> None:
     served = await serve_api(auth="on")
@@ -368,7 +377,7 @@ async def test_a_tenants_open_stream_tells_of_its_own_payments_alone(
         asyncio.timeout(SECONDS_MAX),
     ):
         lines = stream.aiter_lines()
-        while await anext(lines):  # The first words: the reader is registered.
+        while await anext(lines):  # After the first bytes the reader is registered.
             pass
         made = {}
         for tenant in ("green", "blue"):
@@ -380,13 +389,13 @@ async def test_a_tenants_open_stream_tells_of_its_own_payments_alone(
             made[tenant] = answer.json()["id"]
         async for line in lines:
             name, _, told = line.partition(": ")
-            if name == "data" and told != "{}":  # A resync names nothing.
+            if name == "data" and told != "{}":  # A resync carries no data.
                 break
         payment = json.loads(told)
         assert (payment["id"], payment["accountId"]) == (made["blue"], "acc_1")
 
 
-async def test_a_tenants_pages_are_found_by_the_index_of_tenants(sql: Sql) -> None:
+async def test_a_tenants_pages_use_the_tenants_index(sql: Sql) -> None:
     await sql.execute("SET plan_cache_mode = force_generic_plan")
     await sql.execute(
         """INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,
@@ -410,4 +419,4 @@ async def test_a_tenants_pages_are_found_by_the_index_of_tenants(sql: Sql) -> No
     entries = await sql.fetchval(
         "SELECT reltuples FROM pg_class WHERE relname = 'payments_by_tenant'"
     )
-    assert entries == 1000  # Payments without a tenant are not in it.
+    assert entries == 1000  # The index excludes payments without a tenant.

@@ -1,4 +1,4 @@
-"""Addresses, hosts and ports at the outermost layer, over a real socket."""
+"""Paths, Host headers and ports at the outermost layer, over a real socket."""
 
 import asyncio
 from typing import Any
@@ -69,7 +69,7 @@ NOT_ALLOWED = [
 
 
 @pytest.mark.parametrize("host", [*ALLOWED, *ADDRESSES, *NOT_ALLOWED])
-async def test_remote_use_without_authentication_is_for_listed_names_and_addresses(
+async def test_without_authentication_remote_names_must_be_listed(
     serve_api: Any, host: str
 ) -> None:
     served = await serve_api(
@@ -105,7 +105,7 @@ async def test_an_empty_segment_is_a_problem_without_a_redirect(served: Any, pat
 
 
 @pytest.mark.parametrize("path", ["/payments/events", "/payments/events/"])
-async def test_a_head_of_a_stream_frees_its_connection_and_its_place(
+async def test_a_head_request_to_a_stream_frees_its_connection_and_slot(
     serve_api: Any, path: str
 ) -> None:
     served = await serve_api(event_readers_max=1)
@@ -159,7 +159,7 @@ async def test_a_control_port_takes_the_probes_from_the_service_port(
         assert (await http.post(f"{control}/payments", json={})).status_code == 404
 
 
-async def test_a_full_service_still_answers_on_its_control_port(
+async def test_the_control_port_answers_when_the_service_is_full(
     serve_api: Any, unused_tcp_port: int
 ) -> None:
     served = await serve_api(control_port=unused_tcp_port, connections_max=1)

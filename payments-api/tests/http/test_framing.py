@@ -1,4 +1,4 @@
-"""Framing tricks over a raw socket: N requests get at most N answers, and none gets another's.
+"""Request smuggling over a raw socket: N requests get at most N answers, each its own.
 
 Each trick makes a lenient parser see another number of requests than a strict one. A proxy that
 pools connections would hand the surplus answer to another client.
@@ -38,7 +38,7 @@ CHUNKED = b"Transfer-Encoding: chunked"
 ONE_CHUNK = b"%x\r\n%s\r\n" % (len(JSON), JSON)
 LINE_10 = b"POST /payments HTTP/1.0"
 
-# What is sent, and the answers to it. Where the last is an error of framing the connection ends.
+# bytes sent, statuses answered; after a framing error the connection ends
 TRICKS: dict[str, tuple[bytes, list[int]]] = {
     "length and chunked": (_post(LENGTH, CHUNKED, body=_chunks(ONE_CHUNK)), [400]),
     "chunked and length": (
@@ -144,7 +144,7 @@ ENDS_WITH_201 = ("bytes after the last", "bytes after HTTP/1.0", "garbage after"
 
 
 async def _exchange(port: int, *parts: bytes) -> list[int]:
-    """The statuses of all answers until the connection ends."""
+    """Return the statuses of all answers until the connection ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         for part in parts:
@@ -160,7 +160,7 @@ async def _exchange(port: int, *parts: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("name", TRICKS)
-async def test_a_framing_trick_gets_no_answer_too_many(
+async def test_a_framing_trick_gets_no_extra_answer(
     served: Any, sql: "asyncpg.Connection[Any]", name: str
 ) -> None:
     sent, statuses = TRICKS[name]
@@ -170,7 +170,7 @@ async def test_a_framing_trick_gets_no_answer_too_many(
 
 
 @pytest.mark.parametrize("name", TRICKS)
-async def test_a_framing_trick_in_single_bytes_is_the_same(served: Any, name: str) -> None:
+async def test_a_framing_trick_in_single_bytes_has_the_same_answers(served: Any, name: str) -> None:
     sent, statuses = TRICKS[name]
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     received = b""
@@ -189,7 +189,7 @@ async def test_a_framing_trick_in_single_bytes_is_the_same(served: Any, name: st
 async def test_bytes_after_the_last_request_do_not_replace_its_answer(
     served: Any, sql: "asyncpg.Connection[Any]"
 ) -> None:
-    # They arrive while the payment is being stored.
+    # The bytes arrive while the payment is being stored.
     last = _post(LENGTH, b"Connection: close")
     for n in range(20):
         sent = last.replace(b"Key: k", b"Key: k%d" % n)
@@ -198,11 +198,11 @@ async def test_bytes_after_the_last_request_do_not_replace_its_answer(
 
 
 @pytest.mark.parametrize("megabytes", [1, 4, 12])
-async def test_a_client_that_sends_all_of_a_long_body_reads_its_refusal(
+async def test_a_client_that_sends_a_whole_long_body_reads_its_rejection(
     served: Any, megabytes: int
 ) -> None:
     for _ in range(5):
-        # It writes all before it reads, as most clients do.
+        # Like most clients, it writes the whole body before it reads.
         size = megabytes * 1024 * 1024
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(_post(b"Content-Length: %d" % size, body=b""))
@@ -214,7 +214,7 @@ async def test_a_client_that_sends_all_of_a_long_body_reads_its_refusal(
         writer.close()
 
 
-async def test_a_body_is_not_read_without_end_after_its_answer(
+async def test_reading_a_body_after_its_answer_is_bounded(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "LINGER_BYTES_MAX", 1_000_000)
@@ -230,7 +230,7 @@ async def test_a_body_is_not_read_without_end_after_its_answer(
     writer.close()
 
 
-async def test_many_small_chunks_do_not_hold_a_refused_request(serve_api: Any) -> None:
+async def test_many_small_chunks_do_not_keep_a_rejected_request_open(serve_api: Any) -> None:
     served = await serve_api(rate_limit_per_address="1/hour")
     assert await _exchange(served.port, PING.replace(b"livez", b"payments") + LAST) == [200, 200]
     body = b"1\r\n \r\n" * 2_000

@@ -35,8 +35,8 @@ def _chunked(body: bytes, size: int = 1000) -> bytes:
 CHUNKED = "Transfer-Encoding: chunked"
 LENGTH = f"Content-Length: {len(GOOD)}"
 
-# What is sent, the status, and the problem's code; None where the answer is no problem of the
-# application's: what is no HTTP at all gets a bare 400 from the server in front of it.
+# bytes sent, status, the problem's code; None if the answer is not the application's: bytes that
+# are not HTTP get a bare 400 from the server
 RAW: dict[str, tuple[bytes, int, str | None]] = {
     "a good one": (_request(LENGTH, body=GOOD), 201, None),
     "chunked": (_request(CHUNKED, body=_chunked(GOOD, 5)), 201, None),
@@ -117,7 +117,7 @@ async def test_each_raw_request_has_its_answer(
     assert (await served.send_raw(_request(LENGTH, body=GOOD))).status == 201
 
 
-async def test_a_body_that_never_comes_is_given_up(
+async def test_a_body_that_never_arrives_times_out(
     served: Any, sql: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_body, "BODY_SECONDS_MAX", 0.2)
@@ -126,7 +126,7 @@ async def test_a_body_that_never_comes_is_given_up(
     assert await sql.fetchval("SELECT count(*) FROM payments") == 0
 
 
-async def test_a_client_that_leaves_before_its_body_ends_stores_nothing(
+async def test_an_incomplete_body_stores_nothing(
     served: Any, sql: "asyncpg.Connection[Any]"
 ) -> None:
     answer = await served.send_raw(_request("Content-Length: 500", body=GOOD), then_eof=True)
@@ -135,7 +135,7 @@ async def test_a_client_that_leaves_before_its_body_ends_stores_nothing(
     assert (await served.send_raw(_request(LENGTH, body=GOOD))).status == 201
 
 
-async def test_requests_sent_in_one_go_are_answered_in_order(served: Any) -> None:
+async def test_pipelined_requests_are_answered_in_order(served: Any) -> None:
     requests = b"".join(_request(LENGTH, body=GOOD, key=f"k{n}") for n in range(3))
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(requests)
@@ -146,7 +146,7 @@ async def test_requests_sent_in_one_go_are_answered_in_order(served: Any) -> Non
     assert answers.count(b"HTTP/1.1 200") == 1
 
 
-async def test_a_refusal_keeps_the_connection(served: Any) -> None:
+async def test_a_rejection_keeps_the_connection(served: Any) -> None:
     refused = _request(LENGTH, "Idempotency-Key: another", body=GOOD)
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(refused + _request(LENGTH, "Connection: close", body=GOOD, key="after"))
@@ -156,7 +156,7 @@ async def test_a_refusal_keeps_the_connection(served: Any) -> None:
     assert answers.count(b"HTTP/1.1 201") == 1
 
 
-async def test_what_is_broken_is_answered_after_what_came_before_it(served: Any) -> None:
+async def test_a_broken_request_is_answered_after_earlier_ones(served: Any) -> None:
     for broken in (b"nonsense\r\n\r\n", _request(CHUNKED, body=b"zz\r\n", key="broken")):
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(_request(LENGTH, body=GOOD) + broken)
@@ -165,7 +165,7 @@ async def test_what_is_broken_is_answered_after_what_came_before_it(served: Any)
         assert 0 < answers.index(b"HTTP/1.1 201") + 1 < answers.index(b"HTTP/1.1 400")
 
 
-async def test_a_trailer_is_no_header(served: Any, sql: "asyncpg.Connection[Any]") -> None:
+async def test_a_trailer_is_not_a_header(served: Any, sql: "asyncpg.Connection[Any]") -> None:
     body = _chunked(GOOD)[:-2] + b"Idempotency-Key: late\r\n\r\n"
     request = _request(CHUNKED, body=body).replace(b"Idempotency-Key: k\r\n", b"")
     answer = await served.send_raw(request)
@@ -173,10 +173,10 @@ async def test_a_trailer_is_no_header(served: Any, sql: "asyncpg.Connection[Any]
 
 
 METHODS = [
-    # method, address, status, what Allow says
+    # method, path, status, Allow header
     ("GET", "/payments/batch", 405, "OPTIONS, POST"),
     ("GET", "/jobs/replay", 405, "OPTIONS, POST"),
-    ("GET", "/payments/batches", 404, None),  # As a payment's id, which it is not.
+    ("GET", "/payments/batches", 404, None),  # Read as a payment's id, which it is not.
     ("PUT", "/payments", 405, "GET, HEAD, OPTIONS, POST"),
     ("DELETE", "/payments", 405, "GET, HEAD, OPTIONS, POST"),
     ("PATCH", "/payments/01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f", 405, "GET, HEAD, OPTIONS"),
@@ -184,6 +184,20 @@ METHODS = [
     ("POST", "/payments/events", 405, "GET, HEAD, OPTIONS"),
     ("GET", "/jobs/1/replay", 405, "OPTIONS, POST"),
     ("POST", "/health", 405, "GET, HEAD, OPTIONS"),
+    ("PUT", "/webhooks", 405, "GET, HEAD, OPTIONS, POST"),
+    (
+        "POST",
+        "/webhooks/01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50",
+        405,
+        "DELETE, GET, HEAD, OPTIONS, PATCH",
+    ),
+    ("GET", "/webhooks/01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50/test", 405, "OPTIONS, POST"),
+    (
+        "DELETE",
+        "/webhook-deliveries/01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e60",
+        405,
+        "GET, HEAD, OPTIONS",
+    ),
     ("TRACE", "/payments", 405, "GET, HEAD, OPTIONS, POST"),
     ("OPTIONS", "/payments", 200, "GET, HEAD, OPTIONS, POST"),
     ("OPTIONS", "/accounts/acc_1/balance", 200, "GET, HEAD, OPTIONS"),
@@ -208,10 +222,10 @@ async def test_each_method_has_its_answer(
 
 
 ADDRESSES = [
-    # address, status, code
+    # path, status, code
     ("/", 404, "not_found"),
     ("/nowhere", 404, "not_found"),
-    ("/payments/", 200, None),  # A slash at the end makes no difference.
+    ("/payments/", 200, None),  # A trailing slash makes no difference.
     ("/health/", 200, None),
     ("/accounts/acc_1/balance/", 200, None),
     ("//payments", 404, "not_found"),
@@ -261,3 +275,10 @@ async def test_money_is_never_cached(client: TestClientProtocol) -> None:
     for address in ("/accounts/acc_1/balance", "/accounts/acc_1/entries", "/payments", "/nowhere"):
         answer = await client.get(address)
         assert answer.headers["Cache-Control"] == "no-store", address
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT"])
+@pytest.mark.parametrize("path", ["/payments", "/nowhere", "//", "/docs", "/metrics", "/livez"])
+async def test_browsers_must_not_guess_an_answers_type(served: Any, method: str, path: str) -> None:
+    answer = await served.send_raw(f"{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+    assert answer.headers["x-content-type-options"] == "nosniff"

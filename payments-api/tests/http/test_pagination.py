@@ -6,7 +6,7 @@ import pytest
 
 from payments_api.http.errors import InvalidCursor
 from payments_api.http.pagination import CursorSigner
-from payments_api.payments.queries import PaymentFilter
+from payments_api.payments.filters import PaymentFilter
 
 SIGNER = CursorSigner("a key of sixteen characters")
 FILTER = PaymentFilter(
@@ -30,12 +30,12 @@ NAMED_VALUES = {
 CURSOR = "oaQvKANgmGwtG0Jg8c-Jwjc"
 
 
-def test_a_filter_has_the_names_and_texts_of_earlier_releases() -> None:
+def test_filters_keep_the_names_and_values_of_earlier_releases() -> None:
     narrowing = {name: value for name, value in FILTER.named_values().items() if value is not None}
     assert narrowing == {name: value for name, value in NAMED_VALUES.items() if value is not None}
 
 
-def test_a_cursor_of_an_earlier_release_is_read() -> None:
+def test_a_cursor_of_an_earlier_release_is_valid() -> None:
     scope = {"list": "payments", **NAMED_VALUES}
     assert SIGNER.sign(scope, "7") == CURSOR
     assert SIGNER.read(scope, CURSOR) == "7"

@@ -1,4 +1,4 @@
-"""Slow and hostile clients over raw sockets: each is bounded, and others are not affected."""
+"""Slow and hostile clients over raw sockets: each is bounded and does not affect others."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ async def _connection(served: Any) -> AsyncIterator[Streams]:
 
 
 async def _dribble(streams: Streams, data: bytes, pause: float = 0.05) -> bytes:
-    """Send a byte at a time until the peer ends the connection; return its answer."""
+    """Send one byte at a time until the server ends the connection; return its answer."""
     reader, writer = streams
 
     async def send() -> None:
@@ -61,14 +61,12 @@ async def _status(streams: Streams) -> int:
     return int(line.split()[1]) if line else 0
 
 
-async def test_headers_that_come_byte_by_byte_are_given_up(
-    served: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_slow_headers_time_out(served: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HEADERS_SECONDS_MAX", 0.3)
     async with _connection(served) as streams:
         assert await _dribble(streams, PING[:-2] + b"X: y\r\n" * 1000) == b""
     async with _connection(served) as streams:
-        # A whole request first: the next one has the same time.
+        # The next request has the same time limit as the first, complete one.
         streams[1].write(PING)
         assert await _status(streams) == 200
         answer = await _dribble(streams, PING[:-2] + b"X: y\r\n" * 1000)
@@ -89,7 +87,7 @@ async def test_a_slow_but_honest_client_is_served(served: Any) -> None:
         assert await _status((reader, writer)) == 200
 
 
-async def test_a_body_that_comes_byte_by_byte_is_given_up(
+async def test_a_slow_body_times_out(
     served: Any, sql: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_body, "BODY_SECONDS_MAX", 0.3)
@@ -134,7 +132,7 @@ async def test_trailers_are_bounded_too(served: Any) -> None:
     assert await _is_served(served)
 
 
-async def test_trailers_that_come_with_their_headers_end_with_the_time_of_a_body(
+async def test_trailers_share_the_time_limit_of_the_body(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_body, "BODY_SECONDS_MAX", 0.3)
@@ -144,7 +142,7 @@ async def test_trailers_that_come_with_their_headers_end_with_the_time_of_a_body
         assert await _status(streams) in (408, 431)
 
 
-async def test_what_is_left_of_a_body_after_its_answer_is_not_read_for_long(
+async def test_the_rest_of_a_body_after_its_answer_is_read_briefly(
     served: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "LINGER_SECONDS_MAX", 0.3)
@@ -164,7 +162,7 @@ async def test_a_websocket_is_not_opened(served: Any) -> None:
     assert await _is_served(served)
 
 
-async def test_the_longest_idle_connection_makes_way_for_a_new_one(serve_api: Any) -> None:
+async def test_a_new_connection_replaces_the_longest_idle_one(serve_api: Any) -> None:
     served = await serve_api(connections_max=5)
     opened = []
     for _ in range(8):
@@ -183,7 +181,7 @@ async def test_the_longest_idle_connection_makes_way_for_a_new_one(serve_api: An
         writer.close()
 
 
-async def test_when_all_connections_are_at_work_a_new_one_is_refused_at_once(
+async def test_a_new_connection_is_rejected_when_all_are_active(
     serve_api: Any,
 ) -> None:
     served = await serve_api(connections_max=3)
@@ -218,13 +216,13 @@ async def test_when_all_connections_are_at_work_a_new_one_is_refused_at_once(
     ],
     ids=["knowing", "upgrading", "unheard of"],
 )
-async def test_nothing_but_http_1_is_spoken(served: Any, request_: bytes, status: int) -> None:
+async def test_only_http_1_is_accepted(served: Any, request_: bytes, status: int) -> None:
     async with _connection(served) as streams:
         streams[1].write(request_)
         assert await _status(streams) == status
 
 
-async def test_a_connection_goes_on_in_http_1_after_an_upgrade_that_was_not_taken(
+async def test_a_connection_stays_http_1_after_an_ignored_upgrade(
     served: Any,
 ) -> None:
     asking = PING[:-2] + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
@@ -236,27 +234,27 @@ async def test_a_connection_goes_on_in_http_1_after_an_upgrade_that_was_not_take
     assert answers.count(b"HTTP/1.1 200") == 4
 
 
-async def test_many_requests_in_one_go_are_answered_in_turn(served: Any) -> None:
+async def test_many_pipelined_requests_are_answered_in_turn(served: Any) -> None:
     async with _connection(served) as (reader, writer):
         writer.write(PING * 200 + PING[:-2] + b"Connection: close\r\n\r\n")
         answers = await asyncio.wait_for(reader.read(), 30)
     assert answers.count(b"HTTP/1.1 200") == 201
 
 
-async def test_a_connection_whose_client_left_is_let_go(served: Any) -> None:
+async def test_a_connection_closed_by_its_client_is_released(served: Any) -> None:
     for request_ in (b"", PING, PING[:20]):
         reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
         writer.write(request_)
         writer.write_eof()
         try:
-            # Its own side ends too, long before it would for having been idle.
+            # The server's side closes too, long before the idle timeout.
             await asyncio.wait_for(reader.read(), SECONDS_MAX)
         finally:
             writer.close()
     assert await _is_served(served)
 
 
-async def test_what_a_client_asked_for_before_it_left_is_not_all_worked_on(served: Any) -> None:
+async def test_pipelined_requests_stop_when_their_client_disconnects(served: Any) -> None:
     async def answered() -> float:
         async with httpx.AsyncClient(base_url=served.url) as http:
             lines = (await http.get("/metrics")).text.splitlines()

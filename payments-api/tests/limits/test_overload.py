@@ -11,71 +11,19 @@ import asyncpg
 import httpx
 import pytest
 
-from payments_api.limits import concurrency
 from payments_api.limits.admission import Admission
 from payments_api.limits.concurrency import ConcurrencyLimit
 from payments_core.server import limits as bounds
 from payments_core.server import options, run
-from testkit.clock import Clock
 from testkit.waiting import until
 
 SECONDS_MAX = 15.0
+
+
 WAITS_FOR_A_LOCK = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
+
+
 BODY = {"accountId": "acc_1", "amount": 1}
-
-
-def _serve(limit: ConcurrencyLimit, clock: Clock, seconds: float, count: int = 1) -> int:
-    """Let as many in at once as may, which takes so long; how many were let in."""
-    began = [at for at in (limit.admit() for _ in range(count)) if at is not None]
-    clock.now += seconds
-    for at in began:
-        limit.answered(at)
-    return len(began)
-
-
-def test_the_limit_shrinks_while_nobody_is_quick_and_grows_when_somebody_is_again() -> None:
-    clock = Clock()
-    limit = ConcurrencyLimit(0.2, 10, 100, clock)
-    assert _serve(limit, clock, 0.5, 200) == 100
-    for _ in range(30):
-        _serve(limit, clock, 0.5, 200)
-    assert limit.limit == 10
-    for _ in range(30):
-        assert _serve(limit, clock, 0.15, 200) <= 100
-    assert limit.limit == 100
-
-
-def test_one_slow_request_among_quick_ones_is_no_overload() -> None:
-    clock = Clock()
-    limit = ConcurrencyLimit(0.2, 10, 100, clock)
-    for _ in range(50):
-        slow = limit.admit()
-        assert slow is not None
-        _serve(limit, clock, 0.05, 5)
-        clock.now += 1
-        _serve(limit, clock, 0.05, 5)
-        limit.answered(slow)
-    assert limit.limit == 100
-
-
-def test_when_nothing_is_answered_only_a_few_may_wait() -> None:
-    clock = Clock()
-    limit = ConcurrencyLimit(0.2, 10, 100, clock)
-    waiting = [limit.admit() for _ in range(20)]
-    clock.now += concurrency.STALLED_SECONDS + 0.1
-    assert limit.admit() is None
-    for began in waiting:
-        assert began is not None
-        limit.answered(began)
-    assert limit.admit() is not None
-
-
-def test_a_silent_night_is_no_stall() -> None:
-    clock = Clock()
-    limit = ConcurrencyLimit(0.2, 2, 100, clock)
-    _serve(limit, clock, 0.01)
-    clock.now += 86_400
-    assert [limit.admit() is not None for _ in range(5)] == [True] * 5
 
 
 def _writes(served: Any) -> ConcurrencyLimit:
@@ -99,7 +47,7 @@ async def overloaded(serve_api: Any, database_url: str) -> Any:
     await blocker.close()
 
 
-async def test_what_is_too_much_gets_503_and_what_was_accepted_exists(
+async def test_excess_requests_get_503_and_accepted_payments_exist(
     overloaded: Any, sql: "asyncpg.Connection[Any]"
 ) -> None:
     served, blocker = overloaded
@@ -111,7 +59,7 @@ async def test_what_is_too_much_gets_503_and_what_was_accepted_exists(
             _, waiting = await asyncio.wait(
                 waiting, timeout=30, return_when=asyncio.FIRST_COMPLETED
             )
-        # Those who look after it get in, also now.
+        # Operators' requests are admitted even now.
         for path in (
             "/livez",
             "/readyz",
@@ -139,7 +87,7 @@ async def test_what_is_too_much_gets_503_and_what_was_accepted_exists(
     assert 'payments_rejected_total{reason="overloaded"}' in metrics
 
 
-async def test_reads_that_hang_leave_connections_for_writers_and_operators(
+async def test_hanging_reads_leave_connections_for_writers_and_operators(
     serve_api: Any, database_url: str
 ) -> None:
     served = await serve_api(pool_size=5)
@@ -163,21 +111,29 @@ POST = (
     b"POST /payments HTTP/1.1\r\nHost: localhost\r\nIdempotency-Key: k\r\n"
     b"Content-Type: application/json\r\n%s\r\n\r\n%s"
 )
+
+
 JSON = b'{"accountId": "acc_1", "amount": 1}'
 
 
 WHOLE = POST % (b"Content-Length: %d" % len(JSON), JSON)
+
+
 CHUNKED = POST % (b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (len(JSON), JSON))
+
+
 BOTH = POST % (
     b"Transfer-Encoding: chunked\r\nContent-Length: %d" % (len(JSON) + 15),
     b"%02x\r\n%s\r\n0\r\n\r\n    " % (len(JSON), JSON),
 )
+
+
 CLOSING = POST % (b"Connection: close\r\nContent-Length: %d" % len(JSON), JSON)
 
 
 @pytest.fixture
 async def full(overloaded: Any) -> Any:
-    """The same with 20 requests under way; whoever asks for their answers lets them go on."""
+    """The same with 20 requests in progress; awaiting their answers unblocks them."""
     served, blocker = overloaded
     async with httpx.AsyncClient(base_url=served.url, timeout=30) as http:
         posting = [asyncio.create_task(_post(http)) for _ in range(20)]
@@ -193,7 +149,7 @@ async def full(overloaded: Any) -> Any:
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
-    """The next answer's head and body."""
+    """Return the head and body of the next answer."""
     head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS_MAX)
     length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
     return head, await asyncio.wait_for(reader.readexactly(length), SECONDS_MAX)
@@ -206,10 +162,10 @@ async def _refused(reader: asyncio.StreamReader) -> None:
     assert b'"overloaded"' in body
 
 
-async def test_a_refusal_leaves_the_connection_as_it_was(full: Any, sql: Any) -> None:
+async def test_a_rejection_leaves_the_connection_usable(full: Any, sql: Any) -> None:
     served, let_go = full
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    # In one piece, in two, two at once, chunked, and whole again: one answer for each.
+    # In one segment, in two, two requests in one, chunked, and whole again: one answer each.
     for parts, answers in (
         ((WHOLE,), 1),
         ((WHOLE[:90], WHOLE[90:]), 1),
@@ -229,7 +185,7 @@ async def test_a_refusal_leaves_the_connection_as_it_was(full: Any, sql: Any) ->
     assert await sql.fetchval("SELECT count(*) FROM payments") == 21
 
 
-async def test_a_refusal_never_overtakes_the_answer_before_it(full: Any, sql: Any) -> None:
+async def test_a_rejection_never_overtakes_an_earlier_answer(full: Any, sql: Any) -> None:
     served, let_go = full
     writes = _writes(served)
     writes.limit += 1
@@ -247,17 +203,17 @@ async def test_a_refusal_never_overtakes_the_answer_before_it(full: Any, sql: An
 
 
 @pytest.mark.parametrize("request_", [BOTH, CLOSING], ids=["both lengths", "closing"])
-async def test_what_is_no_plain_request_is_left_to_the_server(full: Any, request_: bytes) -> None:
+async def test_unusual_requests_are_left_to_the_server(full: Any, request_: bytes) -> None:
     served, _ = full
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(request_)
-    answer = await asyncio.wait_for(reader.read(), SECONDS_MAX)  # To the connection's end.
+    answer = await asyncio.wait_for(reader.read(), SECONDS_MAX)  # Read to the connection's end.
     assert answer.startswith((b"HTTP/1.1 503 ", b"HTTP/1.1 400 "))
     assert answer.count(b"HTTP/1.1 ") <= 2
     writer.close()
 
 
-async def test_a_client_that_takes_no_refusals_is_not_sent_ever_more(
+async def test_rejections_to_a_client_that_reads_nothing_are_bounded(
     serve_api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def with_small_buffers(options: options.ServeOptions) -> socket.socket:
@@ -277,7 +233,7 @@ async def test_a_client_that_takes_no_refusals_is_not_sent_ever_more(
         for _ in range(1_200):
             with suppress(BlockingIOError):
                 client.send(WHOLE)
-            await asyncio.sleep(0.001)  # Or several would arrive as one.
+            await asyncio.sleep(0.001)  # Otherwise several would arrive as one.
         assert 100 < await _refusals(served) - before < 600
 
 
@@ -288,7 +244,7 @@ async def _refusals(served: Any) -> float:
     return sum(float(line.removeprefix(counted)) for line in lines if line.startswith(counted))
 
 
-async def test_to_be_refused_is_not_to_be_silent(
+async def test_a_rejected_connection_does_not_count_as_idle(
     serve_api: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "KEEP_ALIVE_SECONDS", 1)
@@ -309,7 +265,7 @@ async def test_to_be_refused_is_not_to_be_silent(
     other.close()
 
 
-async def test_of_idle_connections_one_that_was_just_refused_does_not_make_way(
+async def test_a_just_rejected_connection_is_not_the_first_to_be_replaced(
     serve_api: Any,
 ) -> None:
     served = await serve_api(connections_max=3)

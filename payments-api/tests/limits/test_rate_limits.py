@@ -18,7 +18,7 @@ BODY = {"accountId": "acc_1", "amount": 1}
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The one by which the library counts."""
+    """Return the clock that the library reads."""
     clock = Clock()
     monkeypatch.setattr("throttled.utils.now_mono_f", clock)
     return clock
@@ -28,7 +28,7 @@ def _limit(text: str) -> RateLimit:
     return RateLimit("address", Quota.parse(text))
 
 
-def test_a_quota_is_let_in_at_once_and_then_refilled_evenly(clock: Clock) -> None:
+def test_a_quota_is_available_at_once_and_then_refilled_evenly(clock: Clock) -> None:
     limit = _limit("10/second")
     assert [limit.take("a").remaining for _ in range(10)] == list(range(9, -1, -1))
     assert limit.take("a").retry_after == 1
@@ -39,7 +39,7 @@ def test_a_quota_is_let_in_at_once_and_then_refilled_evenly(clock: Clock) -> Non
     assert [limit.take("a").retry_after for _ in range(11)] == [None] * 10 + [1]
 
 
-def test_over_a_long_time_no_more_than_the_quota_is_let_in(clock: Clock) -> None:
+def test_over_a_long_time_the_quota_is_not_exceeded(clock: Clock) -> None:
     limit = _limit("7/second")
     let_in = 0
     for _ in range(10_000):
@@ -49,7 +49,7 @@ def test_over_a_long_time_no_more_than_the_quota_is_let_in(clock: Clock) -> None
     assert 7 * seconds - 1 <= let_in <= 7 * seconds + 7
 
 
-def test_a_refused_request_costs_nothing_and_the_wait_it_names_is_enough(clock: Clock) -> None:
+def test_a_rejected_request_costs_nothing_and_its_retry_time_suffices(clock: Clock) -> None:
     limit = _limit("6/minute")
     for _ in range(6):
         limit.take("a")
@@ -66,11 +66,11 @@ def test_clients_do_not_share_a_quota() -> None:
     assert limit.take("a").retry_after == 3600
 
 
-def test_what_is_owed_is_paid_back_before_the_next_request(clock: Clock) -> None:
+def test_an_overdrawn_quota_is_refilled_before_the_next_request(clock: Clock) -> None:
     limit = _limit("10/second")
     limit.take("a")
     limit.charge("a", 29)
-    assert limit.take("a").retry_after == 3  # 30 items, 2.1 s, in whole seconds.
+    assert limit.take("a").retry_after == 3  # 30 items need 2.1 s, rounded up to whole seconds.
     clock.now += 2.1
     assert limit.take("a").retry_after is None
 
@@ -80,7 +80,7 @@ def test_what_is_owed_is_paid_back_before_the_next_request(clock: Clock) -> None
     period=st.sampled_from(["second", "minute", "hour"]),
     now=st.floats(0, 1e8),
 )
-def test_exactly_the_quota_is_let_in_whatever_the_clock_says(
+def test_exactly_the_quota_is_admitted_at_any_clock_time(
     requests: int, period: str, now: float
 ) -> None:
     clock = Clock()
@@ -92,7 +92,7 @@ def test_exactly_the_quota_is_let_in_whatever_the_clock_says(
     assert let_in == [True] * requests + [False] * 2
 
 
-def test_no_number_of_clients_takes_more_memory_than_is_set_aside(
+def test_any_number_of_clients_uses_bounded_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rate_limit, "CLIENTS_MAX", 100)
@@ -106,7 +106,7 @@ def test_no_number_of_clients_takes_more_memory_than_is_set_aside(
 
 
 @pytest.mark.parametrize("text", ["", "10", "10/day", "0/second", "-1/second", "1.5/second", "x/y"])
-def test_a_quota_that_says_nothing_is_refused(text: str) -> None:
+def test_an_invalid_quota_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="write it as 200/second"):
         Quota.parse(text)
 
@@ -115,7 +115,7 @@ def _key() -> dict[str, str]:
     return {"Idempotency-Key": str(uuid4())}
 
 
-async def test_a_client_over_its_quota_is_told_when_to_come_back(serve_api: Any, sql: Any) -> None:
+async def test_a_client_over_its_quota_gets_a_retry_time(serve_api: Any, sql: Any) -> None:
     served = await serve_api(rate_limit_per_address="3/hour")
     async with httpx.AsyncClient(base_url=served.url) as http:
         answers = [await http.post("/payments", json=BODY, headers=_key()) for _ in range(5)]
@@ -134,7 +134,7 @@ async def test_a_client_over_its_quota_is_told_when_to_come_back(serve_api: Any,
     assert await sql.fetchval("SELECT count(*) FROM payments") == 3
 
 
-async def test_a_batch_costs_as_many_as_it_has_items(serve_api: Any) -> None:
+async def test_a_batch_costs_one_request_per_item(serve_api: Any) -> None:
     served = await serve_api(rate_limit_per_address="10/hour")
     items = [{"idempotencyKey": str(uuid4()), **BODY} for _ in range(12)]
     async with httpx.AsyncClient(base_url=served.url) as http:
@@ -142,10 +142,10 @@ async def test_a_batch_costs_as_many_as_it_has_items(serve_api: Any) -> None:
         assert {item["status"] for item in batch.json()["payments"]} == {201}
         refused = await http.get("/payments")
     assert refused.status_code == 429
-    assert 700 <= int(refused.headers["Retry-After"]) <= 1080  # Three of 360 s each.
+    assert 700 <= int(refused.headers["Retry-After"]) <= 1080  # Three requests at 360 s each.
 
 
-async def test_exempt_networks_are_not_limited_and_others_are_told_apart(serve_api: Any) -> None:
+async def test_exempt_networks_are_unlimited_and_others_are_separate(serve_api: Any) -> None:
     served = await serve_api(
         rate_limit_per_address="1/hour",
         trusted_proxies="127.0.0.0/8",
@@ -162,13 +162,13 @@ async def test_exempt_networks_are_not_limited_and_others_are_told_apart(serve_a
         assert [await status_for(f"2001:db8::{n}") for n in range(2)] == [200, 429]
 
 
-async def test_no_limit_is_the_default(served: Any) -> None:
+async def test_the_default_has_no_limit(served: Any) -> None:
     async with httpx.AsyncClient(base_url=served.url) as http:
         answer = await http.get("/payments")
     assert "RateLimit" not in answer.headers
 
 
-async def test_one_address_may_not_take_all_event_streams(serve_api: Any) -> None:
+async def test_one_address_cannot_take_all_event_streams(serve_api: Any) -> None:
     served = await serve_api(event_readers_per_address_max=2, trusted_proxies="127.0.0.1")
     async with httpx.AsyncClient(base_url=served.url) as http:
 

@@ -15,7 +15,7 @@ from testkit.database.backlog import Sql
 
 @pytest.fixture
 async def server(postgres: EmbeddedPostgres) -> AsyncIterator[Sql]:
-    """A superuser's connection, which drops the test's database in the end."""
+    """Yield a superuser's connection; drop the test's database afterwards."""
     sql = await asyncpg.connect(postgres.url)
     yield sql
     await sql.execute("DROP DATABASE IF EXISTS other WITH (FORCE)")
@@ -28,7 +28,7 @@ def other_url(postgres: EmbeddedPostgres) -> str:
 
 
 @pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-async def test_another_encoding_is_refused(server: Sql, other_url: str, encoding: str) -> None:
+async def test_another_encoding_is_rejected(server: Sql, other_url: str, encoding: str) -> None:
     await server.execute(
         f"CREATE DATABASE other ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C'"
         " TEMPLATE template0"
@@ -38,7 +38,7 @@ async def test_another_encoding_is_refused(server: Sql, other_url: str, encoding
     assert "\n" not in str(refusal.value)
 
 
-async def test_another_version_of_the_collation_is_refused(server: Sql, other_url: str) -> None:
+async def test_another_version_of_the_collation_is_rejected(server: Sql, other_url: str) -> None:
     await server.execute("CREATE DATABASE other")
     await server.execute("UPDATE pg_database SET datcollversion = '0' WHERE datname = 'other'")
     with pytest.raises(CommandError, match=r"version 0 of its collation.* REINDEX") as refusal:
@@ -46,9 +46,7 @@ async def test_another_version_of_the_collation_is_refused(server: Sql, other_ur
     assert "\n" not in str(refusal.value)
 
 
-async def test_once_its_indexes_are_rebuilt_the_database_is_accepted(
-    server: Sql, other_url: str
-) -> None:
+async def test_a_database_with_rebuilt_indexes_is_accepted(server: Sql, other_url: str) -> None:
     await server.execute("CREATE DATABASE other")
     await migrate(other_url)
     await server.execute("UPDATE pg_database SET datcollversion = '0' WHERE datname = 'other'")
@@ -62,7 +60,7 @@ async def test_once_its_indexes_are_rebuilt_the_database_is_accepted(
 
 
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
-async def test_other_defaults_do_not_reach_our_sessions(
+async def test_our_sessions_override_the_databases_defaults(
     server: Sql, other_url: str, isolation: str
 ) -> None:
     await server.execute("CREATE DATABASE other")

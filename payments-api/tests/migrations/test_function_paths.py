@@ -1,4 +1,4 @@
-"""Functions of the schema resolve every name in it, for any search path of the session."""
+"""The schema's functions resolve names in the schema, for any search path of the session."""
 
 from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
@@ -10,7 +10,7 @@ Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 LOGIN_ROLES = ("payments_api", "payments_worker", "payments_readonly")
 SAFE_PATH = "search_path=pg_catalog, public, pg_temp"
-# SECURITY DEFINER lends the owner's rights: only a role with no right worth taking may own one.
+# SECURITY DEFINER grants the owner's rights to callers: the owner must be a role with few rights.
 DEFINERS = {"payments_observer"}
 
 FUNCTIONS = """
@@ -45,7 +45,7 @@ VALUES ('{NO_PAYMENT}', 1, 'completed', true, '', 1)"""
 
 
 async def _complaints(sql: Sql) -> list[str]:
-    """Return what is unsafe about the schema's functions, one line each."""
+    """Return one line for each unsafe function of the schema."""
     found = []
     for row in await sql.fetch(FUNCTIONS):
         if SAFE_PATH not in row["settings"]:
@@ -60,7 +60,7 @@ async def test_every_function_searches_temporary_objects_last(sql: Sql) -> None:
     assert await _complaints(sql) == []
 
 
-async def test_a_function_that_is_added_without_care_is_found(sql: Sql) -> None:
+async def test_an_unsafe_new_function_is_found(sql: Sql) -> None:
     transaction = sql.transaction()
     await transaction.start()
     await sql.execute("CREATE FUNCTION careless() RETURNS int SECURITY DEFINER RETURN 1")
@@ -90,16 +90,16 @@ async def test_the_observer_can_read_statistics_and_nothing_else(sql: Sql) -> No
 
 @pytest.fixture(params=LOGIN_ROLES)
 async def role(request: pytest.FixtureRequest, database_url: str) -> AsyncIterator[Sql]:
-    """A connection of each role that can log in."""
+    """Return a connection of each role that can log in."""
     connection = await asyncpg.connect(database_url.replace("postgres@", f"{request.param}@"))
-    await connection.execute("SET default_transaction_read_only = off")  # No attacker leaves it on.
+    await connection.execute("SET default_transaction_read_only = off")  # As an attacker would.
     yield connection
     await connection.close()
 
 
 @pytest.fixture
 async def temporary_allowed(sql: Sql) -> AsyncIterator[None]:
-    """The database lets everybody create temporary objects, as it does by default."""
+    """Let all roles create temporary objects, as PostgreSQL does by default."""
     await sql.execute("GRANT TEMPORARY ON DATABASE payments TO PUBLIC")
     yield
     await sql.execute("REVOKE TEMPORARY ON DATABASE payments FROM PUBLIC")
@@ -121,7 +121,7 @@ async def test_no_role_can_create_an_object(role: Sql, statement: str) -> None:
 
 
 @pytest.mark.usefixtures("temporary_allowed")
-async def test_a_view_in_front_of_the_statistics_is_not_read(role: Sql, sql: Sql) -> None:
+async def test_a_view_that_shadows_the_statistics_is_not_read(role: Sql, sql: Sql) -> None:
     try:
         await role.execute(SHADOWED_VIEW)
         taken = "SELECT rolname FROM pg_roles WHERE rolsuper AND rolname LIKE 'payments%'"
@@ -133,7 +133,7 @@ async def test_a_view_in_front_of_the_statistics_is_not_read(role: Sql, sql: Sql
 
 @pytest.mark.usefixtures("temporary_allowed")
 @pytest.mark.parametrize("stray", [STRAY_POSTING, STRAY_RESULT], ids=["posting", "result"])
-async def test_a_table_in_front_of_the_payments_does_not_pass_the_guards(
+async def test_a_table_that_shadows_payments_does_not_deceive_the_guards(
     worker_url_of_database: str, stray: str
 ) -> None:
     worker = await asyncpg.connect(worker_url_of_database)
@@ -146,7 +146,7 @@ async def test_a_table_in_front_of_the_payments_does_not_pass_the_guards(
 
 
 @pytest.mark.usefixtures("temporary_allowed")
-async def test_a_table_in_front_of_the_posted_rows_does_not_pass_the_guard(
+async def test_a_table_that_shadows_posted_rows_does_not_deceive_the_guard(
     worker_url_of_database: str,
 ) -> None:
     worker = await asyncpg.connect(worker_url_of_database)

@@ -8,7 +8,7 @@ import pytest
 from payments_api import migrate
 
 
-def test_a_percent_sign_in_the_checkouts_path_is_a_character_as_any_other(
+def test_a_percent_sign_in_the_checkouts_path_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = migrate.head_revision()

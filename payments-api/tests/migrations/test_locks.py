@@ -1,4 +1,4 @@
-"""The tables that a role can lock as a whole."""
+"""Which roles can lock which tables."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,15 +12,19 @@ from testkit.waiting import until
 
 # Postgres lets a role lock a table that it may delete from.
 DELETES_FROM = {
+    "payments_api": {"statement_uploads", "open_entries", "webhook_secrets"},
     "payments_worker": {
-        *("recon_jobs", "workers", "worker_throughput"),
+        *("recon_jobs", "job_deaths", "workers", "worker_throughput"),
         *("audit_progress", "seal_verification"),
-    }
+        *("statement_uploads", "statement_staging", "open_entries"),
+        *("webhook_endpoints", "webhook_secrets", "webhook_deliveries", "webhook_attempts"),
+        "webhook_disablings",
+    },
 }
 
 
 @pytest.mark.parametrize("role", ["payments_api", "payments_worker", "payments_readonly"])
-async def test_a_role_locks_no_table_that_it_does_not_delete_from(
+async def test_a_role_locks_only_tables_that_it_deletes_from(
     sql: Sql, database_url: str, role: str
 ) -> None:
     tables = await sql.fetch(

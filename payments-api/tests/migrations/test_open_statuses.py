@@ -1,4 +1,4 @@
-"""A payment is open until it settles: its status may change, and nothing is decided yet."""
+"""A payment is open until it settles: its status may change, and it has no result."""
 
 from collections.abc import AsyncIterator
 
@@ -17,7 +17,7 @@ SELECT id, 1, 'completed', true, '', 1 FROM payments"""
 
 @pytest.fixture
 async def in_review(sql: Sql) -> AsyncIterator[Sql]:
-    """One payment, open in another status than the one that it was created with."""
+    """Create a payment whose open status differs from its initial one."""
     async with another_open_status(sql):
         await add_simple(sql, 1)
         await sql.execute(REVIEW)
@@ -34,7 +34,7 @@ async def test_an_open_payment_changes_its_status_and_settles(in_review: Sql, ro
     assert await in_review.fetchval("SELECT status FROM payments") == "failed"
 
 
-async def test_a_settled_payment_takes_no_open_status(in_review: Sql) -> None:
+async def test_a_settled_payment_cannot_be_reopened(in_review: Sql) -> None:
     await in_review.execute(COMPLETE)
     with pytest.raises(asyncpg.RestrictViolationError, match="never changed"):
         await in_review.execute(f"{REVIEW}, settled_at = NULL")

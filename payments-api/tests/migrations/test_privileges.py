@@ -9,7 +9,7 @@ Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 API, WORKER, READONLY = "payments_api", "payments_worker", "payments_readonly"
 
-# Rights on whole relations and on some of their columns. The owner's own are left out.
+# Rights on relations and on their columns, without the owner's.
 RELATIONS = """
 SELECT relname, grantee, privilege_type, ARRAY['*'] AS columns
 FROM pg_class, LATERAL aclexplode(relacl) AS acl
@@ -29,10 +29,31 @@ WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 
 
 Rights: TypeAlias = dict[str, dict[str, str]]  # Role → privilege → columns, * for all.
 
+BACKUP = "payments_backup"
+NOTED = "assignee note resolved_at resolved_by"
 READ: Rights = {role: {"SELECT": "*"} for role in (API, WORKER, READONLY)}
-ACTION = "action actor job_ids key_name payment_id reason trace_id"
-RESULT = "matched notes payment_id recon_job_id rule_version status"
+ACTION = "action actor job_ids key_name payment_id reason subject trace_id"
+RESULT = "matched notes payment_id recon_job_id reversal_id rule_version status"
 SETTLING = "settled_at status updated_at"
+SOURCE = "account_identifier channel currency format grace_days name profile tenant time_zone"
+SIZE = "size_bytes"
+FILE = f"actor chunks_sha256 file_name id sha256 {SIZE} source_id"
+DECISION = "accept_reason accepted_by decided_at problem problem_at problem_code status"
+STATEMENT = (
+    "accepted_by bank_id closing entry_count file_id from_on kind known_count known_net line_count"
+    " net number opening previous_id sequence source_id to_on"
+)
+LINE = (
+    "amount bank_ref batch_ref booked_on booking charges code counterparty currency end_to_end"
+    " line_no original_amount original_currency part_no remittance return_reason reversal valued_on"
+)
+NEW_LINE = " ".join(
+    sorted(f"{LINE} fingerprint occurrence source_id statement_id status status_reason".split())
+)
+STAGED = " ".join(sorted(f"{LINE} file_id number row_no".split()))
+NO_SECRET = "created_at endpoint_id expires_at id"
+SECRET = {"INSERT": "endpoint_id secret", "UPDATE": "expires_at", "DELETE": "*"}
+RESEND = "earlier_attempts finished_at give_up_at lease_token next_attempt_at status"
 
 DECIDED: dict[str, Rights] = {
     "payments": {
@@ -40,15 +61,33 @@ DECIDED: dict[str, Rights] = {
             "SELECT": "*",
             "INSERT": "account_id amount currency description id idempotency_key metadata"
             " reference request_fingerprint source traceparent",
-            "UPDATE": SETTLING,  # Of a discarded payment; a trigger refuses all but a failure now.
+            "UPDATE": SETTLING,  # For a discarded payment; a trigger allows only a failure now.
         },
         WORKER: {"SELECT": "*", "UPDATE": SETTLING},
         READONLY: {"SELECT": "*"},
     },
+    "reversals": {
+        API: {
+            "SELECT": "*",
+            "INSERT": "account_id amount currency id idempotency_key metadata payment_id reason"
+            " reference request_fingerprint source traceparent",
+            "UPDATE": SETTLING,  # For a discarded reversal; a trigger allows only a failure now.
+        },
+        WORKER: {
+            "SELECT": "*",
+            "UPDATE": SETTLING,
+        },  # A trigger allows only a completion now.
+        READONLY: {"SELECT": "*"},
+    },
+    # A trigger rejects every statement except those of the triggers on reversals.
+    "reversal_totals": READ
+    | {
+        API: {"SELECT": "*", "INSERT": "amount payment_id reserved", "UPDATE": "reserved"},
+    },
     "recon_jobs": {
         API: {
             "SELECT": "*",
-            "INSERT": "payment_id traceparent",
+            "INSERT": "payment_id reversal_id traceparent",
             "UPDATE": "attempts run_at status updated_at",
         },
         WORKER: {
@@ -57,6 +96,11 @@ DECIDED: dict[str, Rights] = {
             " status updated_at",
             "DELETE": "*",
         },
+        READONLY: {"SELECT": "*"},
+    },
+    "job_deaths": {
+        API: {"SELECT": "*"},
+        WORKER: {"SELECT": "*", "INSERT": "attempts job_id payment_id reversal_id", "DELETE": "*"},
         READONLY: {"SELECT": "*"},
     },
     "reconciliation_results": {
@@ -74,7 +118,7 @@ DECIDED: dict[str, Rights] = {
         WORKER: {
             "SELECT": "*",
             "INSERT": "account_id account_seq amount balance_after created_at currency direction"
-            " entry_type payment_id",
+            " entry_type payment_id posting_kind reversal_id",
         },
         READONLY: {"SELECT": "*"},
     },
@@ -103,14 +147,14 @@ DECIDED: dict[str, Rights] = {
         },
         READONLY: {"SELECT": "*"},
     },
-    # UPDATE of the whole table is also the right to lock it for an audit.
+    # UPDATE of the whole table includes the right to lock it for an audit.
     "audit_progress": READ | {WORKER: {"SELECT": "*", "UPDATE": "*"}},
     "audit_findings": {
         API: {"SELECT": "*"},
         WORKER: {
             "SELECT": "*",
-            "INSERT": "invariant mode offending",
-            "UPDATE": "checked_at mode offending",
+            "INSERT": "invariant mode offenders offending",
+            "UPDATE": "checked_at mode offenders offending",
         },
         READONLY: {"SELECT": "*"},
     },
@@ -122,30 +166,150 @@ DECIDED: dict[str, Rights] = {
             "SELECT": "created_at expires_at id last_used_at name replaces revoked_at scopes tenant"
         },
     },
+    "recon_sources": READ
+    | {
+        API: {"SELECT": "*", "INSERT": SOURCE},
+        WORKER: {"SELECT": "*", "INSERT": SOURCE, "UPDATE": "rule_set"},
+    },
+    "recon_rule_sets": READ | {WORKER: {"SELECT": "*", "INSERT": "rules sha256 version"}},
+    "recon_cuts": READ | {WORKER: {"SELECT": "*", "INSERT": "*", "UPDATE": "entry_id updated_at"}},
+    "recon_days": READ | {WORKER: {"SELECT": "*", "INSERT": "*", "UPDATE": "amount entries"}},
+    "open_entries": READ
+    | {role: {"SELECT": "*", "INSERT": "*", "DELETE": "*"} for role in (API, WORKER)},
+    "recon_runs": READ
+    | {
+        WORKER: {
+            "SELECT": "*",
+            "INSERT": "as_of cut_entry_id cut_line_id input_hash rule_set source_id",
+            "UPDATE": "counts finished_at output_hash residual undone_at undone_by undone_reason"
+            " verdict verdict_on",
+        }
+    },
+    "recon_matches": READ
+    | {
+        role: {
+            "SELECT": "*",
+            "INSERT": "actor first_on id last_on rule run_id score source_id why",
+            "UPDATE": "undone_at undone_by undone_reason",
+        }
+        for role in (API, WORKER)
+    },
+    "match_legs": READ
+    | {
+        role: {
+            "SELECT": "*",
+            "INSERT": "amount booked_on former_reason former_status item_id match_id side",
+            "UPDATE": "active",
+        }
+        for role in (API, WORKER)
+    },
+    "recon_breaks": READ
+    | {
+        API: {"SELECT": "*", "UPDATE": NOTED},
+        WORKER: {
+            "SELECT": "*",
+            "INSERT": "amount break_on class id item_id opened_on side source_id",
+            "UPDATE": NOTED,
+        },
+    },
+    "recon_matches_id_seq": {role: {"USAGE": "*"} for role in (API, WORKER)},
+    "recon_runs_id_seq": {},
+    "statement_files": READ
+    | {
+        API: {"SELECT": "*", "INSERT": FILE, "UPDATE": DECISION},
+        WORKER: {
+            "SELECT": "*",
+            "INSERT": FILE,
+            "UPDATE": " ".join(sorted(f"{DECISION} encoding format".split())),
+        },
+    },
+    "statement_file_chunks": READ
+    | {role: {"SELECT": "*", "INSERT": f"chunk_no data file_id {SIZE}"} for role in (API, WORKER)},
+    # No other role has a right on chunks of an unfinished file.
+    "statement_uploads": {
+        role: {"SELECT": "*", "INSERT": f"chunk_no data {SIZE} upload_id", "DELETE": "*"}
+        for role in (API, WORKER)
+    },
+    "statements": READ | {WORKER: {"SELECT": "*", "INSERT": STATEMENT}},
+    "statement_lines": READ
+    | {
+        API: {"SELECT": "*", "UPDATE": "status status_reason"},
+        WORKER: {"SELECT": "*", "INSERT": NEW_LINE, "UPDATE": "status status_reason"},
+    },
+    "statement_staging": {WORKER: {"SELECT": "*", "INSERT": STAGED, "DELETE": "*"}},
+    "webhook_endpoints": READ
+    | {
+        role: {
+            "SELECT": "*",
+            "INSERT": "after_position description id tenant types url",
+            "UPDATE": "after_position deleted_at description disabled_reason enabled_at"
+            " failing_since paused_until types url",
+            **({"DELETE": "*"} if role == WORKER else {}),
+        }
+        for role in (API, WORKER)
+    },
+    # The API writes secrets and cannot read them; the worker signs with them.
+    "webhook_secrets": {
+        API: {"SELECT": NO_SECRET, **SECRET},
+        WORKER: {"SELECT": "*", **SECRET},
+        READONLY: {"SELECT": NO_SECRET},
+    },
+    "webhook_deliveries": READ
+    | {
+        # Only test events: a constraint rejects other events without a position.
+        API: {"SELECT": "*", "INSERT": "body endpoint_id event_id id type", "UPDATE": RESEND},
+        WORKER: {
+            "SELECT": "*",
+            "INSERT": "body endpoint_id event_id id payment_id position type",
+            "UPDATE": f"attempts {RESEND}",
+            "DELETE": "*",
+        },
+    },
+    "webhook_attempts": READ
+    | {
+        WORKER: {
+            "SELECT": "*",
+            "INSERT": "answer delivery_id duration_seconds error number started_at status_code",
+            "DELETE": "*",
+        }
+    },
+    "webhook_disablings": READ
+    | {WORKER: {"SELECT": "*", "INSERT": "endpoint_id failing_since reason", "DELETE": "*"}},
+    "webhook_cursor": READ | {WORKER: {"SELECT": "*", "UPDATE": "position updated_at"}},
+    "last_backup": READ | {BACKUP: {"UPDATE": "taken_at"}},
     "alembic_version": READ,
     "ledger_entries_id_seq": READ,
-    "reconciliation_results_id_seq": READ,
-    # Identity columns draw from these with the table's own rights.
+    # Events of dead jobs take their ids from the results' sequence.
+    "reconciliation_results_id_seq": READ | {WORKER: {"SELECT": "*", "USAGE": "*"}},
+    # Identity columns use these with the rights of the table.
     "operator_actions_id_seq": {},
     "recon_jobs_id_seq": {},
+    "recon_sources_id_seq": {},
+    "statements_id_seq": {},
+    "statement_lines_id_seq": {},
 }
 
 
 async def _found(sql: Sql) -> dict[str, Rights]:
-    """Return the rights that the catalog holds, an empty entry for an object without any."""
+    """Return the rights in the catalog, with an empty entry for an object without rights."""
     found: dict[str, Rights] = {row["relname"]: {} for row in await sql.fetch(OBJECTS)}
     for row in await sql.fetch(RIGHTS):
         rights = found[row["relname"]].setdefault(row["role"], {})
-        if rights.get(row["privilege_type"]) != "*":  # The table's right holds for each column.
+        if rights.get(row["privilege_type"]) != "*":  # A right on the table includes every column.
             rights[row["privilege_type"]] = " ".join(row["columns"])
     return found
 
 
-async def test_each_right_on_each_object_is_decided(sql: Sql) -> None:
-    assert await _found(sql) == DECIDED
+def _with_backup(rights: Rights) -> Rights:
+    """Add the backup's role, which reads every relation for a dump and may do little else."""
+    return rights | {BACKUP: {"SELECT": "*", **rights.get(BACKUP, {})}}
 
 
-async def test_an_object_without_a_decision_is_found(sql: Sql) -> None:
+async def test_each_privilege_on_each_object_is_listed(sql: Sql) -> None:
+    assert await _found(sql) == {name: _with_backup(rights) for name, rights in DECIDED.items()}
+
+
+async def test_an_unlisted_object_is_found(sql: Sql) -> None:
     transaction = sql.transaction()
     await transaction.start()
     await sql.execute("CREATE TABLE refunds (id int); GRANT INSERT (id) ON refunds TO PUBLIC")
@@ -153,7 +317,7 @@ async def test_an_object_without_a_decision_is_found(sql: Sql) -> None:
     await transaction.rollback()
 
 
-async def test_each_right_beyond_tables_is_decided(sql: Sql) -> None:
+async def test_each_other_privilege_is_listed(sql: Sql) -> None:
     rights = await sql.fetch(
         """
         SELECT kind, name, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(grantee) END,
@@ -181,7 +345,7 @@ async def test_each_right_beyond_tables_is_decided(sql: Sql) -> None:
     }
 
 
-@pytest.mark.parametrize("role", [API, WORKER, READONLY, "payments_owner"])
+@pytest.mark.parametrize("role", [API, WORKER, READONLY, BACKUP, "payments_owner"])
 async def test_no_role_is_a_member_of_another(sql: Sql, role: str) -> None:
     member_of = await sql.fetch(
         "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = $1::regrole", role

@@ -1,4 +1,4 @@
-"""Constraints that a revision adds NOT VALID: `migrate` validates them beside running payments."""
+"""`migrate` validates constraints that a revision adds NOT VALID while payments are written."""
 
 from typing import Any, TypeAlias
 
@@ -31,18 +31,18 @@ async def test_every_constraint_is_valid_after_a_migration(database: Sql) -> Non
     assert await database.fetch(NOT_VALID) == []
 
 
-async def test_validation_waits_for_no_payment_and_stops_none(
+async def test_validation_neither_waits_for_payments_nor_blocks_them(
     database: Sql, empty_url: str
 ) -> None:
     await database.execute(UNVALIDATED.format(forbidden="nothing has it"))
-    async with database.transaction():  # A payment is being written, and is written on.
+    async with database.transaction():  # A payment's transaction stays open.
         await database.execute("UPDATE payments SET updated_at = now()")
         await migrate(empty_url)
         assert await database.fetch(NOT_VALID) == []
         await database.execute("UPDATE payments SET updated_at = now()")
 
 
-async def test_a_row_that_breaks_a_constraint_is_an_error_that_names_it(
+async def test_a_row_that_violates_a_constraint_is_an_error_that_names_it(
     database: Sql, empty_url: str
 ) -> None:
     await database.execute(UNVALIDATED.format(forbidden="default"))

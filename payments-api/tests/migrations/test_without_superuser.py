@@ -21,7 +21,7 @@ PREPARE = re.findall(r"## Without a superuser.*?```sql\n(.*?)```", PAGE.read_tex
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[EmbeddedPostgres]:
-    """A server of its own: roles belong to the whole server."""
+    """Run a separate server, because roles belong to the whole server."""
     with running_postgres() as running:
         yield running
 
@@ -37,7 +37,7 @@ async def superuser(server: EmbeddedPostgres) -> AsyncIterator[Sql]:
     await connection.close()
     await administration.execute("DROP DATABASE owned WITH (FORCE)")
     await administration.execute("DROP ROLE app")
-    for role in ("owner", "api", "worker", "readonly", "observer"):
+    for role in ("owner", "api", "worker", "readonly", "backup", "observer"):
         await administration.execute(f"DROP ROLE IF EXISTS payments_{role}")
     await administration.close()
 
@@ -77,7 +77,7 @@ async def test_a_prepared_owner_migrates_up_and_down(superuser: Sql, url_of_app:
     assert not await superuser.fetchval(may_create)
 
 
-async def test_the_oldest_transaction_of_another_role_is_seen(
+async def test_the_oldest_transaction_of_another_role_is_visible(
     superuser: Sql, url_of_app: str
 ) -> None:
     await superuser.execute(PREPARE)
@@ -116,7 +116,9 @@ async def test_no_role_creates_temporary_objects(superuser: Sql, url_of_app: str
         await connection.close()
 
 
-async def test_a_password_that_may_not_be_set_is_refused(superuser: Sql, url_of_app: str) -> None:
+async def test_a_password_without_the_privilege_to_set_it_is_rejected(
+    superuser: Sql, url_of_app: str
+) -> None:
     await superuser.execute(PREPARE)
     with pytest.raises(DBAPIError, match="permission denied to alter role"):
         await migrate(url_of_app, passwords={"payments_api": "secret"})

@@ -63,12 +63,12 @@ def test_every_route_is_described_and_every_description_has_a_route() -> None:
     }
 
 
-def test_every_reference_leads_to_a_schema_and_every_schema_is_used() -> None:
+def test_every_reference_has_a_schema_and_every_schema_is_used() -> None:
     defined = {f"#/components/schemas/{name}" for name in DOCUMENT["components"]["schemas"]}
     assert _references(DOCUMENT) == defined
 
 
-def test_every_operation_has_a_name_of_its_own_and_a_summary() -> None:
+def test_every_operation_has_a_unique_name_and_a_summary() -> None:
     operations = [DOCUMENT["paths"][path][method] for method, path in ROUTES]
     assert len({operation["operationId"] for operation in operations}) == len(operations)
     assert all(operation["summary"].endswith(".") for operation in operations)
@@ -105,13 +105,13 @@ def test_each_example_is_accepted_by_its_own_schema(method: str, path: str) -> N
             _accepts(parameter["schema"], parameter["example"])
 
 
-def test_each_schemas_examples_are_its_own() -> None:
+def test_each_schema_accepts_its_own_examples() -> None:
     for schema in DOCUMENT["components"]["schemas"].values():
         for example in schema.get("examples", ()):
             _accepts(schema, example)
 
 
-def test_each_problem_a_client_may_see_is_an_example_somewhere() -> None:
+def test_each_problem_has_an_example() -> None:
     told = set(re.findall(r'"code": "(\w+)"', json.dumps(DOCUMENT)))
 
     def codes(problem: type[Problem]) -> set[str]:
@@ -120,7 +120,7 @@ def test_each_problem_a_client_may_see_is_an_example_somewhere() -> None:
     assert codes(Problem) <= told
 
 
-async def test_each_example_of_a_payment_is_taken(client: TestClientProtocol, sql: Sql) -> None:
+async def test_each_example_of_a_payment_is_accepted(client: TestClientProtocol, sql: Sql) -> None:
     for path, wrap in (("/payments", None), ("/payments/batch", "payments")):
         content = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]
         for example in _examples(content):
@@ -137,7 +137,7 @@ async def test_the_document_is_served(client: TestClientProtocol) -> None:
     assert await answer.get_json() == DOCUMENT
 
 
-async def test_the_document_has_a_page_that_loads_nothing_from_elsewhere(
+async def test_the_documents_page_loads_nothing_from_other_hosts(
     client: TestClientProtocol,
 ) -> None:
     answer = await client.get("/docs")
@@ -149,13 +149,13 @@ async def test_the_document_has_a_page_that_loads_nothing_from_elsewhere(
     assert not re.search(r'(src|href)="(https?:)?//', page)
 
 
-def test_problems_are_problem_documents_everywhere() -> None:
+def test_every_error_is_a_problem_document() -> None:
     for method, path in ROUTES:
         for status, answer in DOCUMENT["paths"][path][method]["responses"].items():
             if status >= "400":
                 assert list(answer["content"]) == [PROBLEM_TYPE], (path, status)
 
 
-def test_the_document_of_an_app_is_made_once() -> None:
+def test_the_document_is_generated_once_per_app() -> None:
     app: Quart = create_app(ApiSettings())
     assert document(app) is document(app)

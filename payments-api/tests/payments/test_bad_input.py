@@ -1,4 +1,4 @@
-"""The API's answers to odd and invalid input. The tables are the documentation.
+"""The API's answers to unusual and invalid input, documented by the tables.
 
 Each row: the input, the status, and the problem's code, or None if it is accepted. Rejected input
 stores nothing, and no input causes a 500.
@@ -25,7 +25,7 @@ WRONG_KEY = (400, "idempotency_key_invalid")
 CREATED = (201, None)
 
 AMOUNTS = [
-    # as it stands in the JSON text, the answer, what is stored
+    # JSON text, answer, stored amount
     ("100", CREATED, "100.00"),
     ("100.0", CREATED, "100.00"),
     ("1e2", CREATED, "100.00"),
@@ -33,19 +33,23 @@ AMOUNTS = [
     ("0.13", CREATED, "0.13"),
     ("1000000.13", CREATED, "1000000.13"),
     ("7.130", CREATED, "7.13"),
-    ("-5.13", CREATED, "-5.13"),  # Accepted here: failing it is the worker's rule.
+    ("-5.13", CREATED, "-5.13"),  # Accepted: the worker's rule fails it later.
     ("0", CREATED, "0.00"),
     ("0.00", CREATED, "0.00"),
     ("-0.00", CREATED, "0.00"),
     ("0.30", CREATED, "0.30"),
-    ("9007199254740993", INVALID, None),  # 2^53 + 1 is over the limit, and not 2^53.
+    (
+        "9007199254740993",
+        INVALID,
+        None,
+    ),  # 2^53 + 1 is over the limit, and must not be read as 2^53.
     ("900719925474993.01", CREATED, "900719925474993.01"),
     ("999999999999999.99", CREATED, "999999999999999.99"),
     ("1000000000000000.00", INVALID, None),
     ("7.131", INVALID, None),
     ("0.001", INVALID, None),
     ("0.005", INVALID, None),
-    ("0.30000000000000004", INVALID, None),  # What 0.1 + 0.2 is in floats.
+    ("0.30000000000000004", INVALID, None),  # 0.1 + 0.2 in floating point.
     ("1e400", INVALID, None),
     ("1e-400", INVALID, None),
     ("1e999999999", INVALID, None),
@@ -152,7 +156,7 @@ EMOJI = {str(n): "\U0001f600" * 110 for n in range(10)}
 
 REST: Any = {"accountId": "acc_1", "amount": 1}
 FIELDS: list[tuple[str, dict[str, Any], tuple[int, str | None], str | None]] = [
-    # what it is, the fields, the answer, the field that is named
+    # description, fields, answer, field in the error
     ("a description of 500 characters", {"description": "d" * 500}, CREATED, None),
     ("a description of 501 characters", {"description": "d" * 501}, INVALID, "description"),
     ("500 characters of 4 bytes", {"description": "\U0001f600" * 500}, CREATED, None),
@@ -282,14 +286,22 @@ KEYS: list[tuple[str, list[str], tuple[int, str | None]]] = [
     ("a bare quote within quotes", ['"a"b"'], WRONG_KEY),
     ("an unknown escape", [r'"a\b"'], WRONG_KEY),
     ("an escape of nothing", ['"a\\"'], WRONG_KEY),
-    ("one quote", ['"'], CREATED),  # Bare: a quote is a visible character.
+    ("one quote", ['"'], WRONG_KEY),
+    ("an opening quote only", ['"a'], WRONG_KEY),
+    ("more after the closing quote", ['"a"b'], WRONG_KEY),
+    ("a parameter after the closing quote", ['"a";p=1'], WRONG_KEY),
+    (
+        "a closing quote only",
+        ['a"'],
+        CREATED,
+    ),  # Unquoted: a single quote mark is an ordinary visible character.
 ]
 
 
 async def _checked(
     answer: Any, expected: tuple[int, str | None], sql: "asyncpg.Connection[Any]"
 ) -> Any:
-    """The answer's body: as expected, a problem document, and stored or not accordingly."""
+    """Check status, problem document and stored payments; return the answer's body."""
     status, code = expected
     body = await answer.get_json()
     assert (answer.status_code, body.get("code")) == (status, code), body
@@ -342,7 +354,7 @@ async def test_each_body_has_its_answer(
 
 
 @pytest.mark.parametrize("depth", range(100, 1000, 60))
-async def test_no_depth_of_nesting_is_an_accident(
+async def test_any_depth_of_nesting_is_accepted_or_rejected(
     client: TestClientProtocol, sql: "asyncpg.Connection[Any]", depth: int
 ) -> None:
     answer = await _post(client, _nested(depth))
@@ -353,7 +365,7 @@ async def test_no_depth_of_nesting_is_an_accident(
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip", "x"])
-async def test_an_encoded_body_is_refused(
+async def test_an_encoded_body_is_rejected(
     client: TestClientProtocol, sql: "asyncpg.Connection[Any]", encoding: str
 ) -> None:
     answer = await _post(client, gzip.compress(GOOD), **{"Content-Encoding": encoding})
@@ -372,7 +384,7 @@ async def test_each_text_has_its_answer(
 ) -> None:
     body = await _checked(await _post(client, json.dumps(REST | fields).encode()), expected, sql)
     if named is None:
-        # What is accepted is kept to the letter, and read back the same.
+        # Accepted text is stored and returned unchanged.
         detail = await (await client.get(f"/payments/{body['id']}")).get_json()
         for name, value in fields.items():
             assert body[name] == detail[name] == value
@@ -403,7 +415,7 @@ async def test_each_idempotency_key_has_its_answer(
     await _checked(answer, expected, sql)
 
 
-async def test_a_key_that_was_refused_is_still_free(
+async def test_a_key_of_a_rejected_request_can_be_reused(
     client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
 ) -> None:
     for refused in (b"{", b'{"accountId": "acc_1", "amount": "NaN"}'):
@@ -431,7 +443,7 @@ async def test_a_key_that_was_refused_is_still_free(
         (b'{"accountId": "acc_1", "amount": 1, "source": "bank"}', 422),
     ],
 )
-async def test_what_counts_as_the_same_body_is_its_meaning(
+async def test_bodies_with_the_same_meaning_are_equal(
     client: TestClientProtocol, sql: "asyncpg.Connection[Any]", again: bytes, status: int
 ) -> None:
     first = await _post(client, GOOD, **{"Idempotency-Key": "k"})

@@ -1,4 +1,4 @@
-"""POST /payments/batch: each item succeeds or fails on its own, and is answered in order."""
+"""POST /payments/batch: each item succeeds or fails on its own; results keep the order."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ async def _count(sql: "asyncpg.Connection[Any]") -> Any:
 
 
 ITEMS: list[tuple[str, Any, int, str | None]] = [
-    # what it is, the item, its status, its code
+    # description, item, status, code
     ("a good one", _item("k"), 201, None),
     ("a negative amount", _item("k", amount=-1), 201, None),
     ("no key", {"accountId": "acc_1", "amount": 1}, 400, "idempotency_key_missing"),
@@ -52,7 +52,7 @@ ITEMS: list[tuple[str, Any, int, str | None]] = [
 @pytest.mark.parametrize(
     ("item", "status", "code"), [row[1:] for row in ITEMS], ids=[row[0] for row in ITEMS]
 )
-async def test_each_item_has_its_answer_and_touches_no_other(
+async def test_each_item_has_its_own_answer(
     client: TestClientProtocol,
     sql: "asyncpg.Connection[Any]",
     item: Any,
@@ -78,7 +78,7 @@ BODIES: list[tuple[Any, int]] = [
 
 
 @pytest.mark.parametrize(("body", "status"), BODIES)
-async def test_what_is_no_batch_stores_nothing(
+async def test_an_invalid_batch_stores_nothing(
     client: TestClientProtocol, sql: "asyncpg.Connection[Any]", body: Any, status: int
 ) -> None:
     answer = await client.post("/payments/batch", json=body)
@@ -111,13 +111,13 @@ async def test_a_key_twice_in_a_batch_is_one_payment(
 
 
 @pytest.mark.parametrize("lanes", [1, 4])
-async def test_of_a_key_with_two_bodies_the_first_counts_and_the_others_are_refused(
+async def test_of_several_bodies_with_one_key_the_first_is_created(
     api_url_of_database: str, sql: "asyncpg.Connection[Any]", lanes: int
 ) -> None:
     settings = ApiSettings.model_validate(
         {"auth": "off", "DATABASE_URL": api_url_of_database, "insert_concurrency": lanes}
     )
-    # Many of them: Postgres sorts a few equal keys in the order they came in, by chance.
+    # Many, because Postgres happens to keep the order of only a few equal keys.
     items = [_item(f"k{n % 300}", amount=n // 300) for n in range(1000)]
     async with create_app(settings).test_app() as app:
         answers = await _answers(app.test_client(), *items)
@@ -127,7 +127,7 @@ async def test_of_a_key_with_two_bodies_the_first_counts_and_the_others_are_refu
     assert await _count(sql) == 300
 
 
-async def test_in_a_batch_a_key_of_before_is_a_replay_or_a_refusal_wherever_it_stands(
+async def test_an_earlier_key_in_a_batch_is_replayed_or_rejected(
     client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
 ) -> None:
     (before,) = await _answers(client, _item("k", amount=2))
@@ -139,7 +139,7 @@ async def test_in_a_batch_a_key_of_before_is_a_replay_or_a_refusal_wherever_it_s
     assert await _count(sql) == 1
 
 
-async def test_the_two_ways_to_create_share_their_keys(
+async def test_single_and_batch_creation_share_keys(
     client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
 ) -> None:
     single = await client.post(
@@ -163,7 +163,7 @@ async def test_a_batch_needs_no_header_and_may_be_a_mebibyte(
     assert await _count(sql) == 1000
 
 
-async def test_a_batch_for_which_there_is_no_room_is_refused_whole(
+async def test_a_batch_beyond_the_queues_capacity_is_rejected_whole(
     api_url_of_database: str, sql: "asyncpg.Connection[Any]"
 ) -> None:
     settings = ApiSettings.model_validate(

@@ -50,7 +50,7 @@ async def _stored(sql: Sql) -> tuple[int, int]:
 
 @asynccontextmanager
 async def _blocked_key(database_url: str, key: str) -> AsyncIterator[Sql]:
-    """A transaction elsewhere that has inserted the key, and has not committed yet."""
+    """Hold an open transaction on another connection that has inserted the key."""
     other: Sql = await asyncpg.connect(database_url)
     try:
         await other.execute("BEGIN")
@@ -75,7 +75,7 @@ async def _until(done: Callable[[], Any]) -> None:
 
 
 def _watch_statements(app: Quart) -> list[str]:
-    """A list that fills with what the app sends, as its driver sends it: no BEGIN can hide."""
+    """Return a list that collects every statement the driver sends, BEGIN included."""
     sent: list[str] = []
     watched: set[object] = set()
 
@@ -95,7 +95,7 @@ async def _backends(sql: Sql, extra: str = "") -> list[int]:
     return [row[0] for row in rows]
 
 
-async def test_a_hundred_requests_with_one_key_make_one_payment_and_one_answer(
+async def test_a_hundred_requests_with_one_key_make_one_payment(
     client: TestClientProtocol, sql: Sql
 ) -> None:
     answers = await asyncio.gather(*(_post(client) for _ in range(100)))
@@ -107,7 +107,7 @@ async def test_a_hundred_requests_with_one_key_make_one_payment_and_one_answer(
     assert await _stored(sql) == (1, 1)
 
 
-async def test_a_hundred_requests_to_two_instances_make_one_payment_and_one_answer(
+async def test_a_hundred_requests_to_two_instances_make_one_payment(
     client: TestClientProtocol, api_url_of_database: str, sql: Sql
 ) -> None:
     settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": api_url_of_database})
@@ -124,7 +124,7 @@ async def test_a_hundred_requests_to_two_instances_make_one_payment_and_one_answ
     assert await _stored(sql) == (5, 5)
 
 
-async def test_of_two_bodies_with_one_key_one_wins_and_the_other_is_told(
+async def test_of_two_bodies_with_one_key_one_is_rejected(
     client: TestClientProtocol, sql: Sql
 ) -> None:
     answers = await asyncio.gather(*(_post(client, amount=n % 2 + 1) for n in range(40)))
@@ -136,7 +136,7 @@ async def test_of_two_bodies_with_one_key_one_wins_and_the_other_is_told(
     assert await _stored(sql) == (1, 1)
 
 
-async def test_a_repeat_waits_for_the_first_that_is_still_in_flight(
+async def test_a_repeat_waits_for_the_first_request_in_flight(
     client: TestClientProtocol, sql: Sql, database_url: str
 ) -> None:
     async with _blocked_key(database_url, "k") as other:
@@ -150,7 +150,7 @@ async def test_a_repeat_waits_for_the_first_that_is_still_in_flight(
     assert (await _stored(sql))[0] == 1
 
 
-async def test_a_repeat_makes_the_payment_if_the_first_was_rolled_back(
+async def test_a_repeat_creates_the_payment_if_the_first_rolled_back(
     client: TestClientProtocol, sql: Sql, database_url: str
 ) -> None:
     async with _blocked_key(database_url, "k") as other:
@@ -166,13 +166,13 @@ async def test_a_repeat_makes_the_payment_if_the_first_was_rolled_back(
 async def test_keys_are_inserted_in_one_order(
     client: TestClientProtocol, sql: Sql, database_url: str
 ) -> None:
-    """Two statements that share keys would deadlock; the retry hides that: look at the locks."""
+    """Statements that share keys would deadlock. A retry hides that, so check the locks."""
     keys = ["k9", "k5", "k1"]
     items = [BODY | {"idempotencyKey": key} for key in keys]
     async with _blocked_key(database_url, "k5") as other:
         answering = asyncio.create_task(client.post("/payments/batch", json={"payments": items}))
         await _until(lambda: sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
-        # The statement has inserted k1, waits for k5, and has not come to k9.
+        # The statement has inserted k1, waits for k5, and has not reached k9.
         async with asyncio.timeout(3), _blocked_key(database_url, "k9"):
             pass
         await other.execute("ROLLBACK")
@@ -198,7 +198,7 @@ async def test_a_replay_of_a_settled_payment_is_the_first_answer_byte_for_byte(
 @pytest.mark.parametrize(
     ("first", "again"), [("k", '"k"'), ('"k"', "k"), (r'"a\"b"', 'a"b'), (" k", "k ")]
 )
-async def test_a_bare_key_and_a_quoted_one_are_one_key(
+async def test_bare_and_quoted_keys_are_equal(
     client: TestClientProtocol, sql: Sql, first: str, again: str
 ) -> None:
     await _post(client, first)
@@ -207,26 +207,26 @@ async def test_a_bare_key_and_a_quoted_one_are_one_key(
     assert await _stored(sql) == (1, 1)
 
 
-async def test_keys_that_differ_in_case_are_two_keys(client: TestClientProtocol, sql: Sql) -> None:
+async def test_keys_are_case_sensitive(client: TestClientProtocol, sql: Sql) -> None:
     await _post(client, "key")
     await _post(client, "KEY")
     assert await _stored(sql) == (2, 2)
 
 
-async def test_a_payment_and_its_job_are_one_round_trip(
+async def test_creating_a_payment_and_its_job_takes_one_round_trip(
     app: Quart, client: TestClientProtocol
 ) -> None:
-    await _post(client, "warm")  # Connects, and prepares the statement.
+    await _post(client, "warm")  # Connects and prepares the statement.
     sent = _watch_statements(app)
     await _post(client)
-    await asyncio.sleep(0.1)  # The notice is sent afterwards, off the payment's path.
+    await asyncio.sleep(0.1)  # The notification is sent later, outside the payment's transaction.
     creating = [statement for statement in sent if "pg_notify" not in statement]
     assert len(creating) == 1
     assert "INSERT INTO payments" in creating[0]
     assert "INSERT INTO recon_jobs" in creating[0]
 
 
-async def test_requests_at_once_share_statements(app: Quart, client: TestClientProtocol) -> None:
+async def test_concurrent_requests_share_statements(app: Quart, client: TestClientProtocol) -> None:
     await _post(client, "warm")
     sent = _watch_statements(app)
     answers = await asyncio.gather(*(_post(client, f"k{n}") for n in range(100)))
@@ -234,9 +234,7 @@ async def test_requests_at_once_share_statements(app: Quart, client: TestClientP
     assert len([statement for statement in sent if "INSERT INTO payments" in statement]) <= 10
 
 
-async def test_idle_connections_that_died_cost_no_answer(
-    client: TestClientProtocol, sql: Sql
-) -> None:
+async def test_dead_idle_connections_cause_no_error(client: TestClientProtocol, sql: Sql) -> None:
     await asyncio.gather(*(_post(client, f"warm{n}") for n in range(5)))
     for n in range(3):
         for pid in await _backends(sql):
@@ -244,7 +242,7 @@ async def test_idle_connections_that_died_cost_no_answer(
         assert (await _post(client, f"k{n}")).status_code == 201
 
 
-async def test_a_connection_cut_in_the_middle_loses_and_doubles_nothing(
+async def test_a_cut_connection_loses_and_duplicates_nothing(
     client: TestClientProtocol, sql: Sql, database_url: str
 ) -> None:
     async with _blocked_key(database_url, "blocked"):
@@ -261,11 +259,11 @@ async def test_a_connection_cut_in_the_middle_loses_and_doubles_nothing(
     assert await _stored(sql) == (2, 2)
 
 
-async def test_payments_survive_connections_that_are_cut_again_and_again(
+async def test_payments_survive_repeatedly_cut_connections(
     client: TestClientProtocol, sql: Sql
 ) -> None:
     async def cut() -> None:
-        for _ in range(40):  # It ends, so that a slow machine gets through too.
+        for _ in range(40):  # Bounded, so that the test also ends on a slow machine.
             await sql.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE application_name = 'payments-api' AND random() < 0.5"
@@ -289,7 +287,7 @@ async def test_payments_survive_connections_that_are_cut_again_and_again(
     assert {row[0] for row in found} == set(ids)
 
 
-async def test_a_statement_whose_answer_was_lost_is_found_to_be_ours(
+async def test_a_commit_with_a_lost_answer_is_recognised(
     app: Quart, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from payments_api.payments import store
@@ -307,14 +305,16 @@ async def test_a_statement_whose_answer_was_lost_is_found_to_be_ours(
     monkeypatch.setattr(store, "insert_batch", committed_but_unheard)
     creation = await _here(app).writer.create(ORDER, None)
     assert calls == 2
-    assert not creation.replayed  # This caller never had an answer before.
+    assert not creation.replayed  # This caller has not received an answer before.
     assert await sql.fetchval("SELECT id FROM payments") == creation.payment.id
     assert await _stored(sql) == (1, 1)
 
 
-async def test_one_poisoned_order_in_a_shared_statement_fails_alone(app: Quart, sql: Sql) -> None:
+async def test_one_invalid_row_in_a_shared_statement_fails_alone(app: Quart, sql: Sql) -> None:
     orders = [replace(ORDER, idempotency_key=f"k{n}") for n in range(20)]
-    orders[7] = replace(orders[7], account_id="sys:clearing:00")  # As if parsing had a hole.
+    orders[7] = replace(
+        orders[7], account_id="sys:clearing:00"
+    )  # Simulates invalid input that parsing lets through.
     orders[13] = replace(orders[13], description="d" * 501)
     answers = await _here(app).writer.create_each(orders, None)
     failed = [n for n, answer in enumerate(answers) if not isinstance(answer, Creation)]
@@ -353,7 +353,7 @@ async def test_a_bad_row_whose_client_left_does_not_fail_its_neighbour(
     assert await _stored(sql) == (1, 1)
 
 
-async def test_a_client_that_leaves_does_not_take_its_neighbours_with_it(
+async def test_a_cancelled_request_does_not_affect_its_neighbours(
     client: TestClientProtocol, sql: Sql, database_url: str
 ) -> None:
     async with _blocked_key(database_url, "blocked"):
@@ -363,12 +363,12 @@ async def test_a_client_that_leaves_does_not_take_its_neighbours_with_it(
         leaving.cancel()
         await asyncio.sleep(0.05)
     assert (await staying).status_code == 201
-    # What it asked for may be made all the same: its key tells, whenever it comes back.
+    # Its payment may be created nevertheless; a retry with the key tells.
     assert (await _post(client, "blocked")).status_code == 201
     assert await _stored(sql) == (2, 2)
 
 
-async def test_more_than_may_wait_is_refused_at_once_and_taken_later(
+async def test_requests_beyond_the_queue_are_rejected_and_accepted_later(
     api_url_of_database: str, sql: Sql, database_url: str
 ) -> None:
     settings = ApiSettings.model_validate(
@@ -390,7 +390,7 @@ async def test_more_than_may_wait_is_refused_at_once_and_taken_later(
     assert await _stored(sql) == (5, 5)
 
 
-async def test_a_database_that_is_away_is_a_503_soon_and_needs_no_restart(
+async def test_an_unreachable_database_gives_503_and_needs_no_restart(
     database_proxy: TcpProxy, proxied_url: str, sql: Sql
 ) -> None:
     settings = ApiSettings.model_validate({"auth": "off", "DATABASE_URL": proxied_url})
@@ -414,7 +414,7 @@ async def test_a_database_that_is_away_is_a_503_soon_and_needs_no_restart(
     assert await _stored(sql) == (2, 2)
 
 
-async def test_a_silent_network_is_a_503_and_does_not_hold_what_comes_later(
+async def test_a_silent_network_gives_503_and_does_not_block_later_requests(
     database_proxy: TcpProxy, proxied_url: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("payments_api.payments.store.STATEMENT_SECONDS_MAX", 0.3)
@@ -439,7 +439,7 @@ async def test_a_key_never_expires_and_spans_restarts(api_url_of_database: str, 
     assert bodies[0] == bodies[1]
 
 
-async def test_the_callers_trace_goes_with_the_payment_and_its_job(
+async def test_the_callers_trace_is_stored_with_the_payment(
     client: TestClientProtocol, sql: Sql
 ) -> None:
     traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -457,7 +457,7 @@ async def test_the_callers_trace_goes_with_the_payment_and_its_job(
         assert rows[0][1].split("-")[1] == traceparent.split("-")[1]
 
 
-async def test_a_request_under_way_is_answered_before_the_server_stops(
+async def test_a_running_request_is_answered_before_the_server_stops(
     serve_api: Any, database_url: str, sql: Sql
 ) -> None:
     served = await serve_api(drain_seconds=5.0)
@@ -498,6 +498,6 @@ async def test_a_writer_without_its_app_gives_the_same_answers(
     await engine.dispose()
 
 
-def test_refusals_that_pass_say_when_to_come_back() -> None:
+def test_temporary_rejections_have_a_retry_time() -> None:
     assert Overloaded().headers["Retry-After"] == "1"
     assert DatabaseUnavailable().headers["Retry-After"] == "2"

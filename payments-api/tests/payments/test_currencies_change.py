@@ -14,7 +14,7 @@ from testkit.database.backlog import Sql, until_completed
 from testkit.waiting import until
 
 BEFORE = {"HRK": 2, "JPY": 0, "BHD": 3, "USD": 2}
-# HRK has left; JPY has got decimals, BHD has lost some.
+# HRK is withdrawn, JPY gains decimals, BHD loses some.
 TODAY = {"JPY": 2, "BHD": 2, "USD": 2}
 AMOUNTS = {"HRK": "1.13", "JPY": "100", "BHD": "1.130", "USD": "5.00"}
 
@@ -36,7 +36,7 @@ async def _create(client: TestClientProtocol, currency: str, **headers: str) -> 
 async def first_answers(
     client: TestClientProtocol, sql: Sql, start_worker: Any, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, bytes]:
-    """The answers to payments of yesterday's currencies, all settled by now."""
+    """Return the answers to payments in the old currencies; all are settled."""
     _decimals(monkeypatch, BEFORE)
     answers = {currency: await (await _create(client, currency)).get_data() for currency in BEFORE}
     await start_worker()
@@ -46,7 +46,7 @@ async def first_answers(
 
 
 @pytest.mark.usefixtures("first_answers")
-async def test_stored_money_is_shown_with_the_decimals_it_was_stored_with(
+async def test_stored_money_keeps_its_decimals(
     client: TestClientProtocol,
 ) -> None:
     listed = (await (await client.get("/payments")).get_json())["payments"]
@@ -89,9 +89,9 @@ async def test_a_batch_replays_its_payments(
 
 
 @pytest.mark.usefixtures("first_answers")
-async def test_a_new_payment_follows_todays_list(client: TestClientProtocol, sql: Sql) -> None:
+async def test_a_new_payment_uses_the_current_list(client: TestClientProtocol, sql: Sql) -> None:
     for body in (_body("HRK"), _body("BHD") | {"amount": "1.234"}):
-        # A fresh key, and a known one for another amount.
+        # A new key, and a known key with another amount.
         for key in ("fresh", f"key-{body['currency']}"):
             changed = {**body, "amount": "9.999"}
             answer = await client.post("/payments", json=changed, headers={"Idempotency-Key": key})
@@ -107,14 +107,14 @@ async def test_a_new_payment_follows_todays_list(client: TestClientProtocol, sql
 
 
 @pytest.mark.usefixtures("first_answers")
-async def test_the_feed_tells_of_a_currency_that_has_left(app: Quart, sql: Sql) -> None:
+async def test_the_feed_reports_payments_in_a_withdrawn_currency(app: Quart, sql: Sql) -> None:
     feed = app.extensions["payments_api"].events
     reader = Reader(None, "test")
     async with feed.registered(reader, None):
         payment_id = await sql.fetchval("SELECT id::text FROM payments WHERE currency = 'HRK'")
 
         async def told() -> bool:
-            feed._notice(payment_id)  # Again and again: the first resync takes others with it.
+            feed._notice(payment_id)  # Repeated, because the first resync may replace other events.
             return any(event.name == "payment" for event in reader.waiting)
 
         await until(told)
@@ -122,7 +122,7 @@ async def test_the_feed_tells_of_a_currency_that_has_left(app: Quart, sql: Sql) 
         assert "1.13" in amounts
 
 
-async def test_an_account_never_paid_into_has_todays_zero(client: TestClientProtocol) -> None:
+async def test_an_empty_account_has_zero_with_current_decimals(client: TestClientProtocol) -> None:
     for currency, zero in (("USD", "0.00"), ("JPY", "0"), ("BHD", "0.000"), ("ZZZ", "0")):
         answer = await client.get(f"/accounts/nobody/balance?currency={currency}")
         assert (await answer.get_json())["balance"] == zero

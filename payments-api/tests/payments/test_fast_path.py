@@ -63,7 +63,7 @@ async def _answer(
     )
     body = json.loads(await response.get_data())
     told = {name.lower(): value for name, value in response.headers.items()}
-    # What differs from one payment to the next.
+    # Values that differ between payments.
     for own in ("id", "createdAt"):
         if own in body:
             body[own] = "..."
@@ -92,7 +92,7 @@ SAME = [
 
 
 @pytest.mark.parametrize(("body", "headers", "status"), SAME)
-async def test_both_ways_answer_alike(
+async def test_both_paths_give_the_same_answer(
     client: TestClientProtocol, route_paths: RoutePaths, body: object, headers: Any, status: int
 ) -> None:
     data = json.dumps(body).encode()
@@ -105,7 +105,7 @@ async def test_both_ways_answer_alike(
     assert fast[0] == status
 
 
-async def test_without_a_key_or_with_broken_json_both_ways_answer_alike(
+async def test_a_missing_key_or_broken_json_has_the_same_answer_on_both_paths(
     client: TestClientProtocol, route_paths: RoutePaths
 ) -> None:
     for data in (json.dumps(BODY).encode(), b'{"a": 1, "a": 1}', b"\xff", b""):
@@ -116,7 +116,7 @@ async def test_without_a_key_or_with_broken_json_both_ways_answer_alike(
         route_paths.clear()
 
 
-async def test_a_replay_and_a_reused_key_are_the_same_both_ways(
+async def test_replays_and_reused_keys_have_the_same_answer_on_both_paths(
     client: TestClientProtocol, route_paths: RoutePaths
 ) -> None:
     first = await client.post("/payments", json=BODY, headers={"Idempotency-Key": "k"})
@@ -134,7 +134,7 @@ async def test_a_replay_and_a_reused_key_are_the_same_both_ways(
 
 
 @pytest.mark.parametrize("error", [Overloaded("Full."), DatabaseUnavailable()])
-async def test_a_refusal_by_the_writer_is_the_same_both_ways(
+async def test_a_rejection_by_the_writer_is_the_same_on_both_paths(
     app: Quart,
     client: TestClientProtocol,
     route_paths: RoutePaths,
@@ -158,7 +158,7 @@ def _raising(*errors: Exception) -> Callable[..., Any]:
     return create
 
 
-async def test_an_error_that_is_no_refusal_is_quarts_to_answer(
+async def test_an_unexpected_error_is_answered_by_quart(
     app: Quart, client: TestClientProtocol, route_paths: RoutePaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app.extensions[EXTENSION].writer, "create", _raising(ValueError("secret")))
@@ -170,7 +170,7 @@ async def test_an_error_that_is_no_refusal_is_quarts_to_answer(
 async def _send(
     app: Quart, messages: Sequence[dict[str, Any]], *headers: tuple[bytes, bytes]
 ) -> list[dict[str, Any]]:
-    """What the app sends to a client that says just this, and then nothing."""
+    """Return the app's messages to a client that sends only this."""
     queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     for message in messages:
         queue.put_nowait(message)
@@ -188,7 +188,7 @@ async def _send(
         "query_string": b"",
         "headers": [(b"host", b"localhost"), (b"content-type", b"application/json"), *headers],
     }
-    answered: Any = app.asgi_app(scope, queue.get, send)  # type: ignore[arg-type]
+    answered: Any = app.asgi_app(scope, queue.get, send)  # type: ignore[arg-type]  # Plain dicts.
     await asyncio.wait_for(answered, SECONDS_MAX)
     return sent
 
@@ -197,7 +197,7 @@ def _part(data: bytes, *, more: bool = True) -> dict[str, Any]:
     return {"type": "http.request", "body": data, "more_body": more}
 
 
-async def test_a_key_that_is_sent_twice_is_refused(app: Quart, route_paths: RoutePaths) -> None:
+async def test_a_repeated_key_header_is_rejected(app: Quart, route_paths: RoutePaths) -> None:
     keys = [(b"idempotency-key", b"k")] * 2
     sent = await _send(app, [_part(json.dumps(BODY).encode(), more=False)], *keys)
     assert sent[0]["status"] == 400
@@ -211,7 +211,9 @@ async def test_a_body_in_parts_is_read_as_one(app: Quart, route_paths: RoutePath
     assert not route_paths
 
 
-async def test_a_client_that_leaves_within_the_body_gets_no_answer(app: Quart, sql: Any) -> None:
+async def test_a_client_that_disconnects_within_the_body_gets_no_answer(
+    app: Quart, sql: Any
+) -> None:
     sent = await _send(
         app, [_part(b'{"acc'), {"type": "http.disconnect"}], (b"idempotency-key", b"k")
     )
@@ -257,7 +259,7 @@ async def _add_key(database_url: str, scope: str) -> str:
 
 @pytest.fixture
 async def key(database_url: str) -> str:
-    """A key that may create, and nothing else."""
+    """Return a key that may only create payments."""
     return await _add_key(database_url, PAYMENTS_WRITE)
 
 
@@ -280,7 +282,7 @@ async def test_a_known_key_takes_the_fast_path_and_is_charged_once(
     assert lefts == ["r=2", "r=1", "r=0", "r=0"]
     assert answers[0][2]["accountId"] == "acc_1"
     assert await sql.fetchval("SELECT DISTINCT account_id FROM payments") == "acme~acc_1"
-    # The first asks the database who that is, unless the keys are there by then.
+    # The first request looks the key up in the database, unless the keys are already loaded.
     assert route_paths in (["/payments"], ["/payments", "/payments"])
     assert unknown[0] == 401
 

@@ -1,23 +1,31 @@
-"""A page of a list reads about a page's worth of rows, however many others there are."""
+"""A page of a list reads a bounded number of blocks, for any number of other rows."""
 
+from decimal import Decimal
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import asyncpg
 import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_api.payments.queries import PaymentFilter, list_payments
+from payments_api.accounts.queries import pending_of
+from payments_api.payments import queries
+from payments_api.payments.filters import PaymentFilter
+from payments_api.payments.queries import list_payments
+from payments_core.db import event_log as log
 from payments_core.db.engine import create_engine, single_statement
+from payments_core.db.event_log import read_events
+from payments_core.db.keyset import Walk
 from payments_core.queue.dead_letters import list_jobs
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 LIMIT = 51
 PAYMENTS = 20_000
-# Of the newest 51 payments, or of none: their rows, their results and the ways through indexes.
-BLOCKS_MAX = 400
-# Each payment has a result and a finished job; the oldest ten failed, and the oldest ten jobs.
+# For up to 51 payments: their rows, their results and the path through each index.
+BLOCKS_MAX = 450
+# Each payment has a result and a finished job; the oldest ten payments and jobs failed.
 FILL = f"""
 SET session_replication_role = replica;
 INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount, currency,
@@ -25,7 +33,7 @@ INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amou
 SELECT ('01900000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, 'k' || n, sha256('k'),
        'acc_' || n % 100, 1, CASE WHEN n <= 10 THEN 'EUR' ELSE 'USD' END, '',
        CASE WHEN n <= 10 THEN 'failed' ELSE 'completed' END, now(), now(),
-       CASE WHEN n <= 10 THEN 'rare' WHEN n % 2 = 0 THEN 'frequent' END
+       CASE WHEN n <= 10 THEN 'rare' WHEN n % 2 = 0 THEN 'frequent' ELSE 'r' || n END
 FROM generate_series(1, {PAYMENTS}) AS n;
 INSERT INTO reconciliation_results (payment_id, recon_job_id, status, matched, notes, rule_version)
 SELECT id, 1, status, status = 'completed', '', 1 FROM payments ORDER BY id;
@@ -42,10 +50,11 @@ async def many(sql: Sql) -> None:
 
 
 async def _blocks_read(url: str, read: Any) -> tuple[int, int]:
-    """How many rows `await read(connection)` gives, and how many blocks its statement read.
+    """Return the number of rows of `await read(connection)`, and of blocks its statements read.
 
-    It is run once more by its text, in a session with the settings of our own.
+    Each statement is run again as text, in a session with the services' settings.
     """
+    blocks = 0
     engine = create_engine(url, application_name="test", pool_size=1)
     ran: list[tuple[str, tuple[Any, ...]]] = []
 
@@ -56,15 +65,34 @@ async def _blocks_read(url: str, read: Any) -> tuple[int, int]:
     try:
         async with single_statement(engine) as connection:
             rows = await read(connection)
-            text, values = ran[-1]
-            await connection.exec_driver_sql(f"PREPARE page AS {text}")
-            given = ", ".join(f"'{value}'" for value in values)
-            execute = f"EXECUTE page({given})" if values else "EXECUTE page"
-            explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {execute}"
-            (plan,) = (await connection.exec_driver_sql(explain)).scalar_one()
+            for number, (text, values) in enumerate(list(ran)):
+                await connection.exec_driver_sql(f"PREPARE page_{number} AS {text}")
+                given = ", ".join(_literal(value) for value in values)
+                execute = f"EXECUTE page_{number}" + (f"({given})" if values else "")
+                explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {execute}"
+                (plan,) = (await connection.exec_driver_sql(explain)).scalar_one()
+                blocks += plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
     finally:
         await engine.dispose()
-    return len(rows), plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+    return len(rows), blocks
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    return f"ARRAY{value}" if isinstance(value, list) else f"'{value}'"
+
+
+# One request examines at most this many payments here: few of the 20,000.
+EXAMINED = 1_000
+MIDDLE = UUID(f"01900000-0000-7000-8000-{PAYMENTS // 2:012}")
+WALKS: dict[str, Walk[UUID]] = {
+    "newest first": Walk(),
+    "older": Walk(MIDDLE),
+    "newer": Walk(MIDDLE, backward=True),
+    "oldest first": Walk(list_descends=False),
+    "after": Walk(MIDDLE, list_descends=False),
+}
 
 
 @pytest.mark.parametrize(
@@ -75,10 +103,22 @@ async def _blocks_read(url: str, read: Any) -> tuple[int, int]:
         (PaymentFilter(status="failed"), 10),
         (PaymentFilter(status="pending"), 0),
         (PaymentFilter(discrepancy=True), 0),
+        (PaymentFilter(dead_letter=True), 10),
         (PaymentFilter(currency="USD"), LIMIT),
+        (PaymentFilter(currency="EUR"), 10),
+        (PaymentFilter(amount=Decimal(1)), LIMIT),
+        (PaymentFilter(amount=Decimal(2)), 0),
+        (PaymentFilter(description="no such text"), 0),
+        (PaymentFilter(description="a%"), 0),
+        (PaymentFilter(id_prefix="01900000"), LIMIT),
+        (PaymentFilter(id_prefix="01900000-0000-7000-8000-00000001"), LIMIT),
+        (PaymentFilter(id_prefix="01900000-0000-7000-8000-00000000000"), 9),
+        (PaymentFilter(id_prefix="01900000-0000", id_suffix="0004"), 2),
         (PaymentFilter(account_id="acc_5"), LIMIT),
         (PaymentFilter(account_id="acc_5", status="failed"), 1),
+        (PaymentFilter(account_id="acc_5", description="x"), 0),
         (PaymentFilter(reference="frequent"), LIMIT),
+        (PaymentFilter(reference="frequent", account_id="acc_5"), 0),
         (PaymentFilter(reference="rare"), 10),
         (PaymentFilter(reference="none"), 0),
         (PaymentFilter(reference="rare", account_id="acc_5"), 1),
@@ -90,24 +130,131 @@ async def _blocks_read(url: str, read: Any) -> tuple[int, int]:
     ],
     ids=str,
 )
-async def test_a_page_of_payments_reads_about_a_page(
-    many: None, api_url_of_database: str, which: PaymentFilter, found: int
+async def test_a_page_of_payments_reads_few_blocks(
+    many: None,
+    api_url_of_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    which: PaymentFilter,
+    found: int,
 ) -> None:
+    monkeypatch.setattr(queries, "EXAMINED_MAX", EXAMINED)
+    stops: list[UUID | None] = []
+    for name, walk in WALKS.items():
+
+        async def read(connection: AsyncConnection, walk: Walk[UUID] = walk) -> Any:
+            page = await list_payments(connection, which, LIMIT, walk)
+            stops.append(page.stopped_at)
+            return page.rows
+
+        rows, blocks = await _blocks_read(api_url_of_database, read)
+        if walk.start is None and stops[-1] is None:
+            assert rows == found, name
+        assert blocks < BLOCKS_MAX, name
+
+
+async def test_dead_letters_behind_a_backlog_are_listed_at_once(
+    many: None, sql: Sql, api_url_of_database: str
+) -> None:
+    """The queue has ten dead letters and ten thousand waiting jobs."""
+    await sql.execute(
+        "UPDATE recon_jobs SET status = 'pending' WHERE id % 2 = 0 AND status = 'completed'"
+    )
+    await sql.execute("VACUUM ANALYZE recon_jobs")
+
     async def read(connection: AsyncConnection) -> Any:
-        return await list_payments(connection, which, LIMIT, None)
+        page = await list_payments(connection, PaymentFilter(dead_letter=True), LIMIT, Walk())
+        return page.rows
 
     rows, blocks = await _blocks_read(api_url_of_database, read)
-    assert rows == found
+    assert rows == 10
     assert blocks < BLOCKS_MAX
 
 
+@pytest.mark.parametrize(
+    "which",
+    [
+        PaymentFilter(),
+        PaymentFilter(currency="EUR"),
+        PaymentFilter(description="x"),
+        PaymentFilter(status="failed"),
+        PaymentFilter(account_id="acc_5", amount=Decimal(1)),
+    ],
+    ids=str,
+)
+async def test_totals_read_a_bounded_number_of_payments(
+    many: None,
+    api_url_of_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    which: PaymentFilter,
+) -> None:
+    monkeypatch.setattr(queries, "EXAMINED_MAX", EXAMINED)
+
+    async def read(connection: AsyncConnection) -> Any:
+        return await queries.totals_of(connection, which)
+
+    _, blocks = await _blocks_read(api_url_of_database, read)
+    assert blocks < BLOCKS_MAX
+
+
+@pytest.mark.parametrize("walk", [Walk(), Walk(1), Walk(1, backward=True)], ids=str)
 @pytest.mark.parametrize(("status", "found"), [("failed", 10), ("pending", 0), ("processing", 0)])
-async def test_a_page_of_jobs_reads_about_a_page(
-    many: None, api_url_of_database: str, status: str, found: int
+async def test_a_page_of_jobs_reads_few_blocks(
+    many: None, api_url_of_database: str, status: str, found: int, walk: Walk[int]
 ) -> None:
     async def read(connection: AsyncConnection) -> Any:
-        return await list_jobs(connection, status, LIMIT)
+        return await list_jobs(connection, status, LIMIT, walk)
+
+    rows, blocks = await _blocks_read(api_url_of_database, read)
+    assert rows == (0 if walk.start and not walk.backward else found)
+    assert blocks < BLOCKS_MAX
+
+
+@pytest.mark.parametrize("known", ["nothing is known", "known while small"])
+async def test_a_balance_reads_only_the_unfinished_jobs(
+    many: None, sql: Sql, api_url_of_database: str, known: str
+) -> None:
+    """Ten of 20,000 jobs are unfinished; all 20,000 reversals are settled."""
+    await sql.execute(
+        "SET session_replication_role = replica;"
+        " INSERT INTO reversals (id, idempotency_key, request_fingerprint, payment_id, account_id,"
+        "     currency, source, amount, reason, status, settled_at)"
+        " SELECT id, id::text, sha256('k'), id, account_id, currency, source, 1, 'r', status, now()"
+        " FROM payments; SET session_replication_role = DEFAULT"
+    )
+    await sql.execute("VACUUM recon_jobs")
+    if known == "nothing is known":
+        await sql.execute("DELETE FROM pg_statistic")
+
+    async def read(connection: AsyncConnection) -> Any:
+        return [await pending_of(connection, "acc_5", "EUR")]
+
+    _, blocks = await _blocks_read(api_url_of_database, read)
+    assert blocks < 100
+
+
+@pytest.mark.parametrize(
+    ("types", "tenant", "found"),
+    [
+        (["payment.completed"], None, LIMIT),
+        (["payment.failed"], None, 0),
+        (["payment.completed"], "acme", 0),
+    ],
+)
+async def test_a_page_of_events_reads_few_blocks(
+    many: None,
+    api_url_of_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    types: list[str],
+    tenant: str | None,
+    found: int,
+) -> None:
+    """The page is in the middle of the log. Each event also reads its payment: 3 to 4 blocks."""
+    monkeypatch.setattr(log, "SCANNED_EVENTS_MAX", 200)
+
+    async def read(connection: AsyncConnection) -> Any:
+        page = await read_events(connection, 10_000, PAYMENTS, LIMIT, types, tenant)
+        return page.rows
 
     rows, blocks = await _blocks_read(api_url_of_database, read)
     assert rows == found
-    assert blocks < BLOCKS_MAX
+    assert blocks < 4 * 200 + BLOCKS_MAX

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.domain.money import parse_amount
 from payments_core.domain.payments import NewPayment, metadata_text
-from testkit.database.ledger_model import assert_audit_is_clean
+from testkit.model.ledger import assert_audit_is_clean
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -35,7 +35,9 @@ async def _ids(client: TestClientProtocol, query: str) -> list[str]:
     return [payment["id"] for payment in (await answer.get_json())["payments"]]
 
 
-async def test_they_are_in_every_answer(client: TestClientProtocol) -> None:
+async def test_every_answer_has_reference_metadata_and_source(
+    client: TestClientProtocol,
+) -> None:
     made = await (await _post(client, "k", **ATTACHED)).get_json()
     detail = await (await client.get(f"/payments/{made['id']}")).get_json()
     listed = (await (await client.get("/payments")).get_json())["payments"][0]
@@ -103,9 +105,7 @@ async def test_payments_are_found_by_reference_and_by_key(client: TestClientProt
         f"idempotencyKey={'k' * 256}",
     ],
 )
-async def test_a_filter_that_no_payment_can_pass_is_rejected(
-    client: TestClientProtocol, query: str
-) -> None:
+async def test_an_impossible_filter_is_rejected(client: TestClientProtocol, query: str) -> None:
     answer = await client.get(f"/payments?{query}")
     assert (answer.status_code, (await answer.get_json())["code"]) == (422, "validation_error")
 
@@ -114,13 +114,13 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 
 
 @given(st.dictionaries(texts, texts, max_size=5))
-def test_the_text_of_metadata_is_json_and_one_for_equal_metadata(metadata: dict[str, str]) -> None:
+def test_equal_metadata_has_one_canonical_json_text(metadata: dict[str, str]) -> None:
     text = metadata_text(metadata)
     assert json.loads(text) == metadata
     assert metadata_text(dict(reversed(metadata.items()))) == text
 
 
-async def test_the_text_of_metadata_is_what_postgres_writes(sql: Sql) -> None:
+async def test_the_text_of_metadata_equals_that_of_postgres(sql: Sql) -> None:
     characters = "".join(map(chr, [*range(1, 0xD800), 0xE000, 0xFFFF, 0x1F600, 0x10FFFF]))
     keys = ["", "b", "a", "B", "aa", "é", "\u0101", "\uffff", "\U0001f600", "zzz", "éé", "\x7f"]
     metadata = dict.fromkeys(keys, "v") | {"all": characters}

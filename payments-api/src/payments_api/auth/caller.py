@@ -4,13 +4,25 @@ from dataclasses import dataclass
 
 PAYMENTS_WRITE = "payments:write"
 PAYMENTS_READ = "payments:read"
+PAYMENTS_REVERSE = "payments:reverse"
 LEDGER_READ = "ledger:read"
+EVENTS_READ = "events:read"
+RECON_READ = "recon:read"
+RECON_WRITE = "recon:write"
+WEBHOOKS_READ = "webhooks:read"
+WEBHOOKS_WRITE = "webhooks:write"
 JOBS_ADMIN = "jobs:admin"
 # What each scope allows, in the order in which scopes are listed.
 SCOPES = {
     PAYMENTS_WRITE: "Create payments.",
+    PAYMENTS_REVERSE: "Reverse payments.",
     PAYMENTS_READ: "Read payments and stream their events.",
     LEDGER_READ: "Read balances, statements and ledger entries.",
+    EVENTS_READ: "Read the event log.",
+    RECON_READ: "Read sources of bank statements, their files, lines, matches, breaks and reports.",
+    RECON_WRITE: "Add sources, upload statement files and decide about them; match and undo.",
+    WEBHOOKS_READ: "Read webhook endpoints, their deliveries and the events in them.",
+    WEBHOOKS_WRITE: "Manage webhook endpoints, which receive events; resend deliveries.",
     JOBS_ADMIN: "Operate: inspect queue, workers and audit; replay and discard dead letters.",
 }
 

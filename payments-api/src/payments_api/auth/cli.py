@@ -164,7 +164,8 @@ def rotate(key_id: str, grace: timedelta, actor: str, json_too: bool) -> int:
 
     def say(rotated: tuple[str, str], database: str) -> None:
         old, key = rotated
-        note = f"Key {old} in {database} ends in {grace}. Its successor, shown only once:"
+        until = output.shown_time(datetime.now(UTC) + grace)
+        note = f"Key {old} in {database} is valid until {until}. Its successor, shown only once:"
         print(note, file=sys.stderr)
         found = {"id": id_of(key), "key": key, "replaces": old}
         print(json.dumps(found) if json_too else key)

@@ -108,7 +108,7 @@ def control_access(app: Quart, access: AccessControl) -> None:
 
     async def check_key() -> None:
         # The request itself: each access through the proxy costs as much as the rest.
-        current: Request = request._get_current_object()  # type: ignore[attr-defined]
+        current: Request = request._get_current_object()  # type: ignore[attr-defined]  # Of the proxy.
         asgi = cast(dict[str, Any], current.scope)
         if CALLER in asgi:
             return  # The fast path has checked and charged it.

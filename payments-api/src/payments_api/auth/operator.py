@@ -47,5 +47,13 @@ def acting_operator(fields: HeaderFields, caller: Caller, actor: str | None) -> 
     return _operator(actor or caller.name, caller)
 
 
+def acting_sender(fields: HeaderFields, caller: Caller) -> Operator:
+    """Return the operator named by the header, else by the key. Raises Forbidden, ValidationFailed.
+
+    With authentication off, a request without the header is on record as anonymous.
+    """
+    return named_operator(fields, caller) or _operator(caller.name, caller)
+
+
 def _operator(name: str, caller: Caller) -> Operator:
     return Operator(name, caller.name if caller.key_id else None, current_trace_id())

@@ -13,40 +13,13 @@ from payments_api.http.query_params import Query
 from payments_core.domain.payments import (
     ACCOUNT_ID_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,
-    TENANT_SEPARATOR,
     NewPayment,
     is_account_id,
     is_stored_account_id,
 )
-
-KEY_SEPARATOR = " "
+from payments_core.domain.tenants import KEY_SEPARATOR, stored_account, stored_key
 
 _VISIBLE = re.compile(r"[!-~]+\Z")
-
-
-def stored_account(account_id: str, tenant: str | None) -> str:
-    """Return the account's id in the database."""
-    return account_id if tenant is None else f"{tenant}{TENANT_SEPARATOR}{account_id}"
-
-
-def shown_account(stored: str, tenant: str | None) -> str:
-    """Return the account's id as the tenant knows it; system accounts have one name for all."""
-    return stored if tenant is None else stored.removeprefix(f"{tenant}{TENANT_SEPARATOR}")
-
-
-def stored_key(key: str, tenant: str | None) -> str:
-    """Return the idempotency key in the database."""
-    return key if tenant is None else f"{tenant}{KEY_SEPARATOR}{key}"
-
-
-def shown_key(stored: str, tenant: str | None) -> str:
-    """Return the idempotency key as the tenant sent it."""
-    return stored if tenant is None else stored.removeprefix(f"{tenant}{KEY_SEPARATOR}")
-
-
-def is_of_tenant(stored: str, tenant: str | None) -> bool:
-    """Return whether the tenant may see the account; a key without a tenant sees all."""
-    return tenant is None or stored.startswith(f"{tenant}{TENANT_SEPARATOR}")
 
 
 def stored_payment(payment: NewPayment, tenant: str | None) -> NewPayment:
@@ -57,13 +30,10 @@ def stored_payment(payment: NewPayment, tenant: str | None) -> NewPayment:
     if tenant is None:
         return payment
     account_id = stored_account(payment.account_id, tenant)
-    key = stored_key(payment.idempotency_key, tenant)
     if len(account_id) > ACCOUNT_ID_MAX_CHARS:
         longest = ACCOUNT_ID_MAX_CHARS - len(tenant) - 1
         raise ValidationFailed.of("accountId", f"must have at most {longest} characters")
-    if len(key) > IDEMPOTENCY_KEY_MAX_CHARS:
-        longest = IDEMPOTENCY_KEY_MAX_CHARS - len(tenant) - 1
-        raise IdempotencyKeyInvalid(f"Send 1 to {longest} characters.")
+    key = stored_idempotency_key(payment.idempotency_key, tenant)
     return replace(payment, account_id=account_id, idempotency_key=key)
 
 
@@ -82,6 +52,15 @@ def stored_prefix(prefix: str, tenant: str | None) -> str:
     if prefix and not valid(f"{prefix}a"[:ACCOUNT_ID_MAX_CHARS]):
         raise ValidationFailed.of("prefix", "is not the beginning of an account id")
     return stored_account(prefix, tenant)
+
+
+def stored_idempotency_key(key: str, tenant: str | None) -> str:
+    """Return a checked key's stored form. Raises IdempotencyKeyInvalid if that is too long."""
+    stored = stored_key(key, tenant)
+    if len(stored) > IDEMPOTENCY_KEY_MAX_CHARS:
+        longest = IDEMPOTENCY_KEY_MAX_CHARS - (len(stored) - len(key))
+        raise IdempotencyKeyInvalid(f"Send 1 to {longest} characters.")
+    return stored
 
 
 def idempotency_key_in(query: Query, tenant: str | None) -> str | None:

@@ -10,5 +10,5 @@ class IdentifierConverter(BaseConverter):
     matched, and answered 404.
     """
 
-    regex = "(?!(?:actions|batch|events|replay|stats)$)[^/]+"
+    regex = "(?!(?:actions|batch|discard|events|groups|replay|stats|totals)$)[^/]+"
     part_isolating = True

@@ -55,7 +55,7 @@ class ValidationFailed(Problem):
 
 
 class IdempotencyKeyMissing(Problem):
-    """A payment needs an idempotency key."""
+    """The request needs an idempotency key."""
 
     status, code = 400, "idempotency_key_missing"
 
@@ -84,6 +84,24 @@ class PaymentNotFound(Problem):
     status, code = 404, "payment_not_found"
 
 
+class PaymentNotCompleted(Problem):
+    """Only a completed payment can be reversed."""
+
+    status, code = 409, "payment_not_completed"
+
+
+class ReversalExceedsPayment(Problem):
+    """The reversals of a payment must not exceed its amount."""
+
+    status, code = 409, "reversal_exceeds_payment"
+
+
+class ReversalNotFound(Problem):
+    """No reversal has this id."""
+
+    status, code = 404, "reversal_not_found"
+
+
 class JobNotFound(Problem):
     """No job has this id; finished jobs are pruned after a retention period."""
 
@@ -94,6 +112,84 @@ class JobNotDead(Problem):
     """Only a dead letter can be replayed or discarded."""
 
     status, code = 409, "job_not_dead"
+
+
+class SourceNotFound(Problem):
+    """No source of statements has this name."""
+
+    status, code = 404, "source_not_found"
+
+
+class SourceExists(Problem):
+    """A source of statements with this name exists: choose another name."""
+
+    status, code = 409, "source_exists"
+
+
+class StatementNotFound(Problem):
+    """No statement file has this id."""
+
+    status, code = 404, "statement_not_found"
+
+
+class StatementNotQuarantined(Problem):
+    """Only a quarantined statement file can be accepted or rejected."""
+
+    status, code = 409, "statement_not_quarantined"
+
+
+class StatementNotAcceptable(Problem):
+    """The problem of this statement file cannot be accepted: correct the file or the source."""
+
+    status, code = 409, "statement_not_acceptable"
+
+
+class LineNotFound(Problem):
+    """No line of this source has this id."""
+
+    status, code = 404, "line_not_found"
+
+
+class MatchNotFound(Problem):
+    """No match of this source has this id."""
+
+    status, code = 404, "match_not_found"
+
+
+class BreakNotFound(Problem):
+    """No break of this source has this id."""
+
+    status, code = 404, "break_not_found"
+
+
+class MatchRefused(Problem):
+    """The state of these lines and entries does not allow this."""
+
+    status, code = 409, "match_refused"
+
+
+class WebhookNotFound(Problem):
+    """No webhook endpoint has this id."""
+
+    status, code = 404, "webhook_not_found"
+
+
+class DeliveryNotFound(Problem):
+    """No webhook delivery has this id; finished deliveries are deleted after 30 days."""
+
+    status, code = 404, "delivery_not_found"
+
+
+class WebhookDisabled(Problem):
+    """The webhook endpoint is disabled: enable it first."""
+
+    status, code = 409, "webhook_disabled"
+
+
+class TooManyWebhooks(Problem):
+    """There are too many webhook endpoints: delete unused ones."""
+
+    status, code = 409, "too_many_webhooks"
 
 
 class Overloaded(Problem):
@@ -112,6 +208,15 @@ class DatabaseUnavailable(Problem):
 
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail, headers={"Retry-After": "2"})
+
+
+class EventsNotFinal(Problem):
+    """A transaction in progress may still add an earlier event; retry shortly."""
+
+    status, code = 503, "events_not_final"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "1"})
 
 
 class BalanceNotFinal(Problem):

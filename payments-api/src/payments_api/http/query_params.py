@@ -1,7 +1,8 @@
 """Strict query parameters: unknown, repeated or malformed ones are rejected."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from typing import TypeVar
 from uuid import UUID
 
 from werkzeug.datastructures import MultiDict
@@ -12,9 +13,14 @@ from payments_core.domain.money import is_currency_code
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
 MOMENT_EXPECTED = "must be a time with its offset, such as 2026-01-31T12:00:00Z"
+DAY_PATTERN = "^(19|20)[0-9]{2}-[0-9]{2}-[0-9]{2}$"
+_DAY = re.compile(DAY_PATTERN.replace("$", r"\Z"))
 _RFC3339 = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})\Z", re.ASCII
 )
+
+
+ChoiceT = TypeVar("ChoiceT", bound=str)
 
 
 class Query:
@@ -36,12 +42,15 @@ class Query:
             raise ValidationFailed.of(name, "must have at most 1000 characters, none of them NUL")
         return value
 
-    def choice(self, name: str, choices: tuple[str, ...]) -> str | None:
+    def choice(self, name: str, choices: tuple[ChoiceT, ...]) -> ChoiceT | None:
         """Return one of the choices, or None."""
         value = self.text(name)
-        if value is not None and value not in choices:
-            raise ValidationFailed.of(name, f"must be one of {', '.join(choices)}")
-        return value
+        if value is None:
+            return None
+        for choice in choices:
+            if value == choice:
+                return choice
+        raise ValidationFailed.of(name, f"must be one of {', '.join(choices)}")
 
     def flag(self, name: str) -> bool:
         """Return a boolean; absent means false."""
@@ -59,6 +68,18 @@ class Query:
     def limit(self) -> int:
         """Return the number of rows of a page."""
         return self.integer("limit", LIMIT_DEFAULT, 1, LIMIT_MAX)
+
+    def day(self, name: str) -> date | None:
+        """Return a calendar day."""
+        value = self.text(name)
+        try:
+            if value is None:
+                return None
+            if not _DAY.match(value):
+                raise ValueError
+            return date.fromisoformat(value)
+        except ValueError:
+            raise ValidationFailed.of(name, "must be a day such as 2026-01-31") from None
 
     def time(self, name: str) -> datetime | None:
         """Return an RFC 3339 time with its offset."""

@@ -7,10 +7,12 @@ routing, no body, no log line for each. It counts refusals, and logs a summary o
 import asyncio
 import json
 import logging
+import re
 from time import monotonic
 from typing import Any, cast
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
+from prometheus_client import Counter
 
 from payments_api import metrics
 from payments_api.http.errors import Overloaded
@@ -23,9 +25,16 @@ from payments_core.http.telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS
 
 # The routes that admission control limits. Probes, documents and operators' routes are exempt:
 # an operator who investigates an overload must get in.
-LIMITED = ("/payments", "/accounts")
+LIMITED = (
+    *("/payments", "/accounts", "/reversals", "/events", "/sources", "/statements"),
+    *("/webhooks", "/webhook-deliveries"),
+)
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 STREAM = "/payments/events"  # Open for hours: bounded by a separate limit.
+# Takes as long as its sender, which says nothing about a queue: bounded by a separate limit.
+UPLOAD = ("POST", "/statements")
 CREATING = frozenset({"/payments", "/payments/batch"})
+REVERSING = re.compile("/payments/[^/]+/reversals")
 WRITES_LEAST, READS_LEAST = 64, 32
 # Of a refused request's body; a longer one costs its client the connection.
 BODY_PARTS_MAX = 4
@@ -75,9 +84,18 @@ class Admission:
 
     def _limit_of(self, scope: HTTPScope) -> ConcurrencyLimit | None:
         path = scope["path"]
-        if not path.startswith(LIMITED) or path == STREAM:
+        if not path.startswith(LIMITED) or path == STREAM or (scope["method"], path) == UPLOAD:
             return None
-        return self.writes if scope["method"] == "POST" else self.reads
+        return self.reads if scope["method"] in READING else self.writes
+
+
+def _creations_rejected(method: str, path: str) -> Counter | None:
+    """Return the counter of rejected creations to which the request belongs, if it creates."""
+    if method != "POST":
+        return None
+    if path in CREATING:
+        return metrics.REJECTED
+    return metrics.REVERSALS_REJECTED if REVERSING.fullmatch(path) else None
 
 
 def _with_limit_headers(scope: HTTPScope, send: ASGISendCallable) -> ASGISendCallable:
@@ -130,7 +148,7 @@ class _Refusals:
     """Cheap refusals: counted like every answer, logged as a summary once a second."""
 
     def __init__(self) -> None:
-        self._counters: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self._counters: dict[tuple[Counter | None, str, str], tuple[Counter, ...]] = {}
         self._logged_at = 0.0
         self._unlogged = 0
 
@@ -144,7 +162,7 @@ class _Refusals:
         """Send the problem, and count it."""
         start, body = OVERLOADED_ENCODED if problem is OVERLOADED else _encoded(problem)
         self._count(problem, scope)
-        if scope["method"] == "POST":
+        if scope["method"] not in READING:
             await _discard_body(receive)
         # The headers are copied: an outer layer may add some.
         await send(cast(Any, {**start, "headers": list(start["headers"])}))
@@ -152,12 +170,13 @@ class _Refusals:
 
     def _count(self, problem: Problem, scope: HTTPScope) -> None:
         method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
-        creates = method == "POST" and scope["path"] in CREATING
-        key = ("create" if creates else method, problem.code)
+        rejected = _creations_rejected(method, scope["path"])
+        key = (rejected, method, problem.code)
         counters = self._counters.get(key)
         if counters is None:
-            requests = REQUESTS.labels("unmatched", method, problem.status)
-            counters = (requests, metrics.REJECTED.labels(problem.code)) if creates else (requests,)
+            counters = (REQUESTS.labels("unmatched", method, problem.status),)
+            if rejected is not None:
+                counters = (*counters, rejected.labels(problem.code))
             self._counters[key] = counters
         for counter in counters:
             counter.inc()

@@ -36,7 +36,7 @@ class LimitSettings(BaseSettings):
     )
     requests_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=512,
-        description="requests for payments and accounts in progress; further ones are answered 503",
+        description="requests of clients in progress; further ones are answered 503",
     )
     latency_target_seconds: Seconds = Field(
         default=0.2,

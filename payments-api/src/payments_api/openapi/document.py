@@ -14,18 +14,23 @@ from quart import Quart
 from payments_api.auth.caller import SCOPES
 from payments_api.auth.keys import KEY_PATTERN
 from payments_api.auth.middleware import PUBLIC, required_scopes
-from payments_api.openapi import schemas
-from payments_api.openapi.route_specs import ANYWHERE, OPERATIONS, PROTECTED, Operation
+from payments_api.openapi import parameters, schemas
+from payments_api.openapi.operation import ANYWHERE, PROTECTED, Operation
+from payments_api.openapi.route_specs import OPERATIONS
 from payments_core.http.problems import PROBLEM_TYPE, Problem
 
 _PLACEHOLDER = re.compile(r"<(?:\w+:)?(\w+)>")  # Of a path, as Quart writes it.
 
+_TAGS = (
+    *("payments", "accounts", "events", "webhooks", "statements", "matching"),
+    *("operations", "control"),
+)
 API_KEY = "apiKey"  # The security scheme's name.
 _IDEMPOTENCY_REPLAYED = {
     "description": "true if the answer repeats that of an earlier request with the key.",
     "schema": {"type": "string", "enum": ["true"]},
 }
-_LOCATION = {"description": "The path of the payment.", "schema": {"type": "string"}}
+_LOCATION = {"description": "The path of what was created.", "schema": {"type": "string"}}
 _DESCRIPTION = """\
 Create payments, follow their reconciliation, and read a double-entry ledger.
 
@@ -58,7 +63,7 @@ def document(app: Quart) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "/"}],
-        "tags": [{"name": name} for name in ("payments", "accounts", "operations", "control")],
+        "tags": [{"name": name} for name in _TAGS],
         "paths": paths,
         "components": {
             "schemas": _component_schemas(),
@@ -78,9 +83,15 @@ def _operation(operation: Operation, scope: str | None, text: str, path: str) ->
     if operation.parameters:
         described["parameters"] = list(operation.parameters)
     if operation.takes:
-        content = {"application/json": _content(operation.takes)}
+        content = _body(operation.takes)
         described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _body(takes: type[BaseModel] | str) -> dict[str, Any]:
+    if isinstance(takes, str):
+        return {takes: {"schema": {"type": "string", "format": "binary"}}}
+    return {"application/json": _content(takes)}
 
 
 def _security_scheme() -> dict[str, str]:
@@ -95,21 +106,27 @@ def _security_scheme() -> dict[str, str]:
 
 def _responses(operation: Operation, *, public: bool) -> dict[str, Any]:
     answer = operation.answer
-    if isinstance(answer, str):
+    if answer is None:
+        success: dict[str, Any] = {"description": "No content."}
+    elif isinstance(answer, str):
         schema = {} if answer == "application/json" else {"type": "string"}
-        success: dict[str, Any] = {"description": answer, "content": {answer: {"schema": schema}}}
+        success = {"description": answer, "content": {answer: {"schema": schema}}}
     else:
         text = (getdoc(answer) or "").split("\n", 1)[0]
         success = {"description": text, "content": {"application/json": _content(answer)}}
-    if operation.status == 201:
+    if parameters.KEY in operation.parameters:
         success["headers"] = {
             "Idempotency-Replayed": _IDEMPOTENCY_REPLAYED,
             "Location": _LOCATION,
         }
+    elif operation.located:
+        success["headers"] = {"Location": _LOCATION}
     links = _links(operation)
     if links:
         success["links"] = links
     responses: dict[str, Any] = {str(operation.status): success}
+    if operation.also:
+        responses[str(operation.also)] = success
     by_status: dict[int, list[type[Problem]]] = {}
     protected = () if public else PROTECTED
     for problem in (*operation.problems, *protected, *ANYWHERE):
@@ -170,8 +187,9 @@ def _content(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _component_schemas() -> dict[str, Any]:
-    models = {o.answer for o in OPERATIONS if not isinstance(o.answer, str)}
-    models |= {o.takes for o in OPERATIONS if o.takes} | {schemas.Problem}
+    models = {o.answer for o in OPERATIONS if o.answer and not isinstance(o.answer, str)}
+    models |= {o.takes for o in OPERATIONS if o.takes and not isinstance(o.takes, str)}
+    models |= {schemas.Problem}
     ordered = sorted(models, key=lambda model: model.__name__)
     _, generated = models_json_schema(
         [(model, "validation") for model in ordered],

@@ -21,7 +21,7 @@ operator_actions = Blueprint("operator_actions", __name__)
 @operator_actions.get("/operator-actions")
 @requires(JOBS_ADMIN)
 async def get_operator_actions() -> ResponseReturnValue:
-    """List what operators did to payments, dead letters and API keys, newest first."""
+    """List what operators did to payments, dead letters, API keys and webhooks, newest first."""
     query = Query(request.args, "action", "actor", "limit", "cursor")
     action, actor = query.choice("action", OPERATOR_ACTIONS), query.text("actor")
     actions = (action,) if action else OPERATOR_ACTIONS
@@ -29,7 +29,7 @@ async def get_operator_actions() -> ResponseReturnValue:
         services().cursors, query, "operator-actions", int, {"action": action, "actor": actor}
     )
     async with services().read() as tx:
-        rows = await list_actions(tx, page.fetch_limit, page.before, actions, actor)
+        rows = await list_actions(tx, page.fetch_limit, page.walk, actions, actor)
     return page.as_json("actions", rows, _action_json)
 
 
@@ -42,6 +42,7 @@ def _action_json(action: AnyRow) -> dict[str, Any]:
         "reason": action.reason,
         "jobIds": action.job_ids,
         "paymentId": None if action.payment_id is None else str(action.payment_id),
+        "subject": action.subject,
         "traceId": action.trace_id,
         "createdAt": utc_text(action.created_at),
     }

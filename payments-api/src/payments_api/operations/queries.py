@@ -1,4 +1,4 @@
-"""Queries for operators: workers, throughput, the auditor's findings."""
+"""Queries for operators: workers, throughput, the auditor's findings, the seals."""
 
 from typing import Any
 
@@ -6,7 +6,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.tables import THROUGHPUT_BUCKET_SECONDS
-from payments_core.domain.payments import utc_text
+from payments_core.domain.invariants import INVARIANT_TITLES
+from payments_core.domain.payments import time_or_none, utc_text
 from payments_core.domain.statuses import WORKER_ALIVE_SECONDS
 
 WORKERS_SHOWN_MAX = 500
@@ -21,22 +22,43 @@ FROM workers w LEFT JOIN (
 ) AS held ON held.locked_by = w.id
 ORDER BY w.seen_at DESC, w.id LIMIT {WORKERS_SHOWN_MAX}""")
 
+# Intervals of a throughput chart. A day has 8,640 of the shortest, and 96 of the longest.
+THROUGHPUT_BUCKETS_SECONDS = (THROUGHPUT_BUCKET_SECONDS, 60, 300, 900)
+
 # Without the current bucket, which is incomplete and would always look like a drop.
-THROUGHPUT = text(f"""
-SELECT start, coalesce(sum(completed), 0)::bigint AS completed,
-       coalesce(sum(failed), 0)::bigint AS failed,
-       coalesce(sum(discrepancy), 0)::bigint AS discrepancy
-FROM generate_series(
-    date_bin('{THROUGHPUT_BUCKET_SECONDS} s', now() - make_interval(mins => :minutes), 'epoch'),
-    date_bin('{THROUGHPUT_BUCKET_SECONDS} s', now(), 'epoch')
-        - interval '{THROUGHPUT_BUCKET_SECONDS} s',
-    interval '{THROUGHPUT_BUCKET_SECONDS} s') AS start
-LEFT JOIN worker_throughput ON bucket_start = start
-GROUP BY start ORDER BY start""")
+THROUGHPUT = text("""
+WITH span AS (
+    SELECT make_interval(secs => :seconds) AS width,
+           date_bin(make_interval(secs => :seconds), now(), 'epoch') AS end_at
+), settled AS (
+    SELECT date_bin(width, bucket_start, 'epoch') AS start, sum(completed) AS completed,
+           sum(failed) AS failed, sum(discrepancy) AS discrepancy
+    FROM worker_throughput, span
+    WHERE bucket_start >= end_at - make_interval(mins => :minutes) - width
+    GROUP BY 1
+)
+SELECT start, coalesce(completed, 0)::bigint AS completed, coalesce(failed, 0)::bigint AS failed,
+       coalesce(discrepancy, 0)::bigint AS discrepancy
+FROM span, generate_series(date_bin(width, now() - make_interval(mins => :minutes), 'epoch'),
+                           end_at - width, width) AS start
+LEFT JOIN settled USING (start)
+ORDER BY start""")
 
 INVARIANTS = text(
-    "SELECT invariant, offending, mode, checked_at FROM audit_findings ORDER BY invariant"
+    "SELECT invariant, offending, offenders, mode, checked_at FROM audit_findings"
+    " ORDER BY invariant"
 )
+
+SEAL = text("""
+SELECT last.seq, encode(last.seal_hash, 'hex') AS head_hash, last.sealed_at,
+       last.mac IS NOT NULL AS signed, coalesce(last.to_entry_id, 0) AS to_entry_id,
+       (SELECT coalesce(max(id), 0) FROM ledger_entries) - coalesce(last.to_entry_id, 0) AS behind,
+       extract(epoch FROM now() - (SELECT created_at FROM ledger_entries
+           WHERE id > coalesce(last.to_entry_id, 0) ORDER BY id LIMIT 1))::float8 AS behind_seconds,
+       verified_seq, verified_at, pass_completed_at, problem, problem_seq, problem_at
+FROM seal_verification LEFT JOIN LATERAL (
+    SELECT seq, seal_hash, sealed_at, mac, to_entry_id FROM ledger_seals
+    ORDER BY seq DESC LIMIT 1) AS last ON true""")
 
 
 async def list_workers(tx: AsyncConnection) -> dict[str, Any]:
@@ -59,10 +81,11 @@ async def list_workers(tx: AsyncConnection) -> dict[str, Any]:
     }
 
 
-async def get_throughput_buckets(tx: AsyncConnection, minutes: int) -> dict[str, Any]:
-    """Return the payments settled in each ten seconds, oldest first, gaps as zeros."""
+async def get_throughput_buckets(tx: AsyncConnection, minutes: int, seconds: int) -> dict[str, Any]:
+    """Return the payments settled in each interval, oldest first, gaps as zeros."""
+    rows = await tx.execute(THROUGHPUT, {"minutes": minutes, "seconds": float(seconds)})
     return {
-        "bucketSeconds": THROUGHPUT_BUCKET_SECONDS,
+        "bucketSeconds": seconds,
         "buckets": [
             {
                 "start": utc_text(row.start),
@@ -70,7 +93,7 @@ async def get_throughput_buckets(tx: AsyncConnection, minutes: int) -> dict[str,
                 "failed": row.failed,
                 "discrepancy": row.discrepancy,
             }
-            for row in await tx.execute(THROUGHPUT, {"minutes": minutes})
+            for row in rows
         ],
     }
 
@@ -86,9 +109,31 @@ async def get_audit_findings(tx: AsyncConnection) -> dict[str, Any]:
             {
                 "name": row.invariant,
                 "title": row.invariant.replace("_", " "),
+                # A worker of another release may check an invariant that this one does not know.
+                "description": INVARIANT_TITLES.get(row.invariant, ""),
                 "ok": row.offending == 0,
                 "offending": row.offending,
+                "offenders": row.offenders,
             }
             for row in rows
         ],
+    }
+
+
+async def get_seal(tx: AsyncConnection) -> dict[str, Any]:
+    """Return the chain's head, the entries behind it, and the progress of its verification."""
+    row = (await tx.execute(SEAL)).one()
+    return {
+        "headSeq": row.seq or 0,
+        "headHash": row.head_hash,
+        "signed": bool(row.signed),
+        "sealedAt": time_or_none(row.sealed_at),
+        "unsealedEntries": max(0, row.behind),
+        "unsealedAgeSeconds": row.behind_seconds,
+        "verifiedSeq": row.verified_seq,
+        "verifiedAt": time_or_none(row.verified_at),
+        "passCompletedAt": time_or_none(row.pass_completed_at),
+        "problem": row.problem,
+        "problemSeq": row.problem_seq,
+        "problemAt": time_or_none(row.problem_at),
     }

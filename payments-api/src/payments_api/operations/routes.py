@@ -1,7 +1,6 @@
 """/jobs, /workers, /throughput, /audit: the operators' view of the queue and dead letters."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
@@ -10,33 +9,35 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from payments_api.auth.caller import JOBS_ADMIN
 from payments_api.auth.middleware import caller, requires
 from payments_api.auth.operator import acting_operator
-from payments_api.auth.tenants import checked_account_id
-from payments_api.http.errors import JobNotDead, JobNotFound
+from payments_api.http.errors import JobNotDead, JobNotFound, ValidationFailed
 from payments_api.http.json_body import read_json_object
 from payments_api.http.messages import header_fields
 from payments_api.http.pagination import Page
 from payments_api.http.query_params import Query
+from payments_api.operations.job_json import action_json, bulk_json, group_json, job_json
 from payments_api.operations.queries import (
+    THROUGHPUT_BUCKETS_SECONDS,
     get_audit_findings,
+    get_seal,
     get_throughput_buckets,
     list_workers,
 )
 from payments_api.operations.requests import (
+    JOB_ID_MAX,
     ActionRequest,
+    DiscardMatchingRequest,
     DiscardRequest,
     ReplayRequest,
+    Selection,
     parse_model,
 )
-from payments_api.payments.queries import time_or_none
 from payments_api.services import services
 from payments_core.audit_log import Operator, list_actions
 from payments_core.db.engine import AnyRow
-from payments_core.domain.payments import utc_text
 from payments_core.domain.statuses import FAILED, JOB_ACTIONS, JOB_STATUSES
 from payments_core.queue import dead_letters, maintenance
+from payments_core.queue.dead_letter_groups import group_dead_letters
 from payments_core.queue.dead_letters import DeadLetterFilter
-
-JOB_ID_MAX = 2**63 - 1
 
 Act = Callable[[AsyncConnection, int, Operator, str], Awaitable[AnyRow]]
 
@@ -47,12 +48,23 @@ jobs = Blueprint("jobs", __name__)
 @requires(JOBS_ADMIN)
 async def get_jobs() -> ResponseReturnValue:
     """List the jobs in a status, newest first; by default dead letters."""
-    query = Query(request.args, "status", "limit", "cursor")
+    query = Query(request.args, "status", "errorGroup", "limit", "cursor")
     status = query.choice("status", JOB_STATUSES) or FAILED
-    page = Page(services().cursors, query, "jobs", int, {"status": status})
+    group = query.text("errorGroup")
+    page = Page(services().cursors, query, "jobs", int, {"status": status, "errorGroup": group})
     async with services().read() as tx:
-        rows = await dead_letters.list_jobs(tx, status, page.fetch_limit, page.before)
-    return page.as_json("jobs", rows, _job_json)
+        rows = await dead_letters.list_jobs(tx, status, page.fetch_limit, page.walk, group)
+    return page.as_json("jobs", rows, job_json)
+
+
+@jobs.get("/jobs/groups")
+@requires(JOBS_ADMIN)
+async def get_groups() -> ResponseReturnValue:
+    """List dead letters by error, the latest failure first."""
+    Query(request.args)
+    async with services().read() as tx:
+        groups, incomplete = await group_dead_letters(tx)
+    return {"groups": [group_json(group) for group in groups], "incomplete": incomplete}
 
 
 @jobs.get("/jobs/actions")
@@ -62,8 +74,8 @@ async def get_actions() -> ResponseReturnValue:
     query = Query(request.args, "limit", "cursor")
     page = Page(services().cursors, query, "job-actions", int)
     async with services().read() as tx:
-        rows = await list_actions(tx, page.fetch_limit, page.before, JOB_ACTIONS)
-    return page.as_json("actions", rows, _action_json)
+        rows = await list_actions(tx, page.fetch_limit, page.walk, JOB_ACTIONS)
+    return page.as_json("actions", rows, action_json)
 
 
 @jobs.get("/jobs/stats")
@@ -86,7 +98,7 @@ async def get_job(job_id: str) -> ResponseReturnValue:
     number = _checked_id(job_id)
     async with services().read() as tx:
         try:
-            return _job_json(await dead_letters.get_job(tx, number))
+            return job_json(await dead_letters.get_job(tx, number))
         except dead_letters.JobNotFound:
             raise JobNotFound from None
 
@@ -117,7 +129,7 @@ async def _decide(job_id: str, act: Act, decision: ActionRequest) -> ResponseRet
     except dead_letters.JobNotDead as error:
         raise JobNotDead(str(error)) from None
     services().notifier.payments_changed([job.payment_id], jobs_added=act is dead_letters.replay)
-    return _job_json(job)
+    return job_json(job)
 
 
 @jobs.post("/jobs/replay")
@@ -125,21 +137,39 @@ async def _decide(job_id: str, act: Act, decision: ActionRequest) -> ResponseRet
 async def post_replay_matching() -> ResponseReturnValue:
     """Replay all matching dead letters, oldest first, or only count them."""
     replay = parse_model(ReplayRequest, await read_json_object(request))
-    account_id = replay.account_id
-    which = DeadLetterFilter(
-        error_contains=replay.error_contains,
-        account_id=None if account_id is None else checked_account_id(account_id, None),
-        created_from=replay.created_from,
-        created_to=replay.created_to,
-    )
+    which = replay.as_filter
+    if replay.dry_run:
+        return await _dry_run(which, replay, "replayed")
     operator = _operator(replay.actor)
     async with services().write() as tx:
-        if replay.dry_run:
-            matched = await dead_letters.count_dead(tx, which, replay.limit)
-            return {"matched": matched, "replayed": 0}
         ids = await dead_letters.replay_matching(tx, which, replay.limit, operator, replay.reason)
     services().notifier.payments_changed([], jobs_added=bool(ids))
-    return {"matched": len(ids), "replayed": len(ids)}
+    return bulk_json(replay, "replayed", ids, len(ids))
+
+
+@jobs.post("/jobs/discard")
+@requires(JOBS_ADMIN)
+async def post_discard_matching() -> ResponseReturnValue:
+    """Discard all matching dead letters, oldest first, or only count them: payments fail."""
+    discard = parse_model(DiscardMatchingRequest, await read_json_object(request))
+    which = discard.as_filter
+    if which == DeadLetterFilter():
+        raise ValidationFailed.of("jobIds", "is required unless a filter is present")
+    if discard.dry_run:
+        return await _dry_run(which, discard, "discarded")
+    operator = _operator(discard.actor)
+    async with services().write() as tx:
+        ids, failed = await dead_letters.discard_matching(
+            tx, which, discard.limit, operator, discard.reason
+        )
+    services().notifier.payments_changed(failed)
+    return bulk_json(discard, "discarded", ids, len(ids))
+
+
+async def _dry_run(which: DeadLetterFilter, selection: Selection, done: str) -> ResponseReturnValue:
+    async with services().read() as tx:
+        ids = await dead_letters.matching_ids(tx, which, selection.limit)
+    return bulk_json(selection, done, ids, 0)
 
 
 @jobs.get("/workers")
@@ -154,10 +184,14 @@ async def get_workers() -> ResponseReturnValue:
 @jobs.get("/throughput")
 @requires(JOBS_ADMIN)
 async def get_throughput() -> ResponseReturnValue:
-    """Retrieve how many payments were settled in each ten seconds of the last minutes."""
-    minutes = Query(request.args, "minutes").integer("minutes", 15, 1, 24 * 60)
+    """Retrieve how many payments were settled in each interval of the last minutes."""
+    query = Query(request.args, "minutes", "bucketSeconds")
+    minutes = query.integer("minutes", 15, 1, 24 * 60)
+    seconds = query.choice("bucketSeconds", tuple(map(str, THROUGHPUT_BUCKETS_SECONDS)))
     async with services().read() as tx:
-        return await get_throughput_buckets(tx, minutes)
+        return await get_throughput_buckets(
+            tx, minutes, int(seconds or THROUGHPUT_BUCKETS_SECONDS[0])
+        )
 
 
 @jobs.get("/audit")
@@ -169,6 +203,15 @@ async def get_audit() -> ResponseReturnValue:
         return await get_audit_findings(tx)
 
 
+@jobs.get("/seal")
+@requires(JOBS_ADMIN)
+async def get_seal_state() -> ResponseReturnValue:
+    """Retrieve the head of the chain of seals, its lag and the state of its verification."""
+    Query(request.args)
+    async with services().read() as tx:
+        return await get_seal(tx)
+
+
 def _operator(actor: str | None) -> Operator:
     return acting_operator(header_fields(request.scope["headers"]), caller(), actor)
 
@@ -177,32 +220,3 @@ def _checked_id(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > JOB_ID_MAX:
         raise JobNotFound
     return int(text)
-
-
-def _job_json(job: AnyRow) -> dict[str, Any]:
-    return {
-        "id": job.id,
-        "paymentId": str(job.payment_id),
-        "status": job.status,
-        "priority": job.priority,
-        "attempts": job.attempts,
-        "maxAttempts": job.max_attempts,
-        "runAt": utc_text(job.run_at),
-        "lockedBy": job.locked_by,
-        "lockedAt": time_or_none(job.locked_at),
-        "lockedUntil": time_or_none(job.locked_until),
-        "lastError": job.last_error,
-        "createdAt": utc_text(job.created_at),
-        "updatedAt": utc_text(job.updated_at),
-    }
-
-
-def _action_json(action: AnyRow) -> dict[str, Any]:
-    return {
-        "id": action.id,
-        "action": action.action,
-        "actor": action.actor,
-        "reason": action.reason,
-        "jobIds": action.job_ids,
-        "createdAt": utc_text(action.created_at),
-    }

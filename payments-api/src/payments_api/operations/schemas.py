@@ -4,15 +4,19 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from payments_api.payments.schemas import Cursor, JobOfPayment, Shape
+from payments_api.payments.schemas import Cursor, JobOfPayment, PreviousCursor, Shape
 from payments_core.domain import statuses
 from payments_core.domain.statuses import JobAction
 
 
 class Job(JobOfPayment):
-    """A job of the queue; a failed job is a dead letter."""
+    """A job of the queue; a failed job is a dead letter. A reversal's job has a `reversalId`."""
 
     payment_id: UUID
+    reversal_id: UUID | None
+    account_id: str | None
+    amount: str | None
+    currency: str | None
     priority: int
     locked_until: datetime | None
 
@@ -22,6 +26,7 @@ class JobPage(Shape):
 
     jobs: list[Job]
     next_cursor: Cursor
+    previous_cursor: PreviousCursor
 
 
 class QueueStats(Shape):
@@ -36,11 +41,48 @@ class QueueStats(Shape):
     oldest_ready_age_seconds: float | None
 
 
-class Replayed(Shape):
-    """The number of dead letters that matched, and of those that were replayed."""
+class DeadLetterGroup(Shape):
+    """The dead letters whose errors differ in numbers and UUIDs only, with the newest five."""
+
+    error: str
+    count: int
+    first_failed_at: datetime
+    last_failed_at: datetime
+    newest: list[Job]
+
+
+class DeadLetterGroups(Shape):
+    """Dead letters by error, the latest failure first.
+
+    `incomplete`: there are more than 20 groups, or more dead letters than were counted.
+    """
+
+    groups: list[DeadLetterGroup]
+    incomplete: bool
+
+
+class Matched(Shape):
+    """The dead letters that matched, oldest first.
+
+    `skipped` counts the requested `jobIds` that are no dead letters, such as a job that another
+    operator has replayed.
+    """
 
     matched: int
+    skipped: int
+    job_ids: list[int]
+
+
+class Replayed(Matched):
+    """The dead letters that matched, and the number of those that were replayed."""
+
     replayed: int
+
+
+class Discarded(Matched):
+    """The dead letters that matched, and the number of those that were discarded."""
+
+    discarded: int
 
 
 class OperatorAction(Shape):
@@ -57,7 +99,8 @@ class OperatorAction(Shape):
 class OperatorRecord(Shape):
     """An operator's action. `jobIds` are the dead letters, `paymentId` the payment concerned.
 
-    For an action on an API key, `reason` names the key.
+    `subject` names what else it concerns: "source bank-eur", "webhook" and its id. For an action on
+    an API key, `reason` names the key.
     """
 
     id: int
@@ -67,6 +110,7 @@ class OperatorRecord(Shape):
     reason: str
     job_ids: list[int]
     payment_id: UUID | None
+    subject: str | None
     trace_id: str | None
     created_at: datetime
 
@@ -76,6 +120,7 @@ class OperatorRecordPage(Shape):
 
     actions: list[OperatorRecord]
     next_cursor: Cursor
+    previous_cursor: PreviousCursor
 
 
 class ActionPage(Shape):
@@ -83,6 +128,7 @@ class ActionPage(Shape):
 
     actions: list[OperatorAction]
     next_cursor: Cursor
+    previous_cursor: PreviousCursor
 
 
 class Worker(Shape):
@@ -121,13 +167,27 @@ class Throughput(Shape):
     buckets: list[ThroughputBucket]
 
 
+class Offender(Shape):
+    """A row that breaks an invariant, by what it names; the other fields are null."""
+
+    payment_id: UUID | None
+    account_id: str | None
+    currency: str | None
+    job_id: int | None
+
+
 class Invariant(Shape):
-    """A promise that the auditor checks; `offending` counts the rows that break it."""
+    """A promise that the auditor checks; `offending` counts the rows that break it.
+
+    `offenders` holds the first of them, at most 20.
+    """
 
     name: str
     title: str
+    description: str
     ok: bool
     offending: int
+    offenders: list[Offender]
 
 
 class Audit(Shape):
@@ -136,6 +196,27 @@ class Audit(Shape):
     checked_at: datetime | None
     mode: Literal["incremental", "full"] | None
     invariants: list[Invariant]
+
+
+class Seal(Shape):
+    """The head of the chain of seals and the state of its verification.
+
+    `unsealedEntries` includes gaps in the ids of entries. `problem` is the first difference
+    between rows and seals that the workers have found.
+    """
+
+    head_seq: int
+    head_hash: str | None
+    signed: bool
+    sealed_at: datetime | None
+    unsealed_entries: int
+    unsealed_age_seconds: float | None
+    verified_seq: int
+    verified_at: datetime | None
+    pass_completed_at: datetime | None
+    problem: str | None
+    problem_seq: int | None
+    problem_at: datetime | None
 
 
 class Status(Shape):

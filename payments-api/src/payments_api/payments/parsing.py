@@ -129,7 +129,9 @@ def parse_idempotency_key(value: str | None) -> str:
     if value is None:
         raise IdempotencyKeyMissing("Send the header Idempotency-Key with a fresh UUID.")
     key = value.strip(" \t")
-    if len(key) >= 2 and key[0] == key[-1] == '"':
+    if key.startswith('"'):
+        if len(key) < 2 or not key.endswith('"'):
+            raise IdempotencyKeyInvalid("A key that starts with a quote must end with one.")
         key = _unquoted(key[1:-1])
     return checked_key(key)
 

@@ -1,33 +1,50 @@
-"""Queries of payments: one in full, or a page of them, newest first."""
+"""Queries of payments: one in full, a page of them, or their totals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, Table, and_, exists, func, select
+from sqlalchemy import (
+    FromClause,
+    Label,
+    Select,
+    and_,
+    case,
+    exists,
+    false,
+    func,
+    literal_column,
+    select,
+    true,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.auth.caller import JOBS_ADMIN, LEDGER_READ, Caller
-from payments_api.auth.tenants import is_of_tenant, shown_account, shown_key, stored_account
+from payments_api.auth.item_ids import ItemIds
+from payments_api.payments.filters import HAS_DISCREPANCY, PaymentFilter
 from payments_core.db.engine import AnyRow
+from payments_core.db.keyset import Walk
 from payments_core.db.tables import (
     constant,
-    has_tenant,
     ledger_entries,
     payments,
     recon_jobs,
     reconciliation_results,
-    tenant_of,
+    reversals,
 )
 from payments_core.domain.money import amount_text
-from payments_core.domain.payments import first_id_at, utc_text
-from payments_core.domain.statuses import FAILED, OPEN_STATUSES
+from payments_core.domain.payment_json import discrepancy_text, lasting_payment_json
+from payments_core.domain.payments import time_or_none, utc_text
+from payments_core.domain.tenants import is_of_tenant, shown_account, shown_key
+from payments_core.matching.settlement import SETTLEMENT
+from payments_core.statements.sources import stored_source_name
 
-# A payment's id holds the API's time, its row the database's: how far the two may differ.
-ID_SKEW = timedelta(minutes=10)
+# Payments that one request reads for a filter without an index: some ten milliseconds' work.
+EXAMINED_MAX = 10_000
 
 _LISTED = (
     payments.c.id,
@@ -41,155 +58,112 @@ _LISTED = (
     payments.c.status,
     payments.c.created_at,
     payments.c.settled_at,
-    reconciliation_results.c.discrepancy_amount,
 )
+_results = reconciliation_results.c
 
 
 @dataclass(frozen=True, slots=True)
-class PaymentFilter:
-    """The filters of a list of payments; None does not narrow.
+class Found:
+    """The rows of a page, and the id at which the search for a full one stopped, if it did."""
 
-    `created_from` is inclusive, `created_to` exclusive. `account_id` is the stored id.
-    """
-
-    tenant: str | None = None
-    account_id: str | None = None
-    status: str | None = None
-    currency: str | None = None
-    discrepancy: bool = False
-    created_from: datetime | None = None
-    created_to: datetime | None = None
-    reference: str | None = None
-    idempotency_key: str | None = None  # As stored.
-
-    def named_values(self) -> dict[str, str | None]:
-        """Return what narrows the list, by the names that cursors are bound to.
-
-        Names and texts must stay the same from one release to the next.
-        """
-        return {
-            "tenant": self.tenant,
-            "accountId": self.account_id,
-            "status": self.status,
-            "currency": self.currency,
-            "discrepancy": "true" if self.discrepancy else None,
-            "createdFrom": time_or_none(self.created_from),
-            "createdTo": time_or_none(self.created_to),
-            "reference": self.reference,
-            "idempotencyKey": self.idempotency_key,
-        }
-
-    def conditions(self, before: UUID | None = None) -> list[ColumnElement[bool]]:
-        """Return the WHERE terms over payments below `before`, each served by an index."""
-        columns = payments.c
-        terms = self._bounds(columns.id, before)
-        if self.reference is not None or self.idempotency_key is not None:
-            terms.extend(self._named())
-        elif self.account_id is not None:
-            terms.append(columns.account_id == self.account_id)
-        elif self.tenant is not None:
-            terms.extend((has_tenant, tenant_of == self.tenant))
-        if self.status is not None:
-            terms.append(columns.status == constant(self.status))
-        rare = _RARE_STATUSES.get(self.status or "")
-        if rare is not None and self.reference is None and self.idempotency_key is None:
-            terms.append(self._is_among(*rare, before))
-        if self.discrepancy:
-            terms.append(self._is_among(reconciliation_results, _HAS_DISCREPANCY, before))
-        if self.currency is not None:
-            terms.append(columns.currency == self.currency)
-        if self.created_from is not None:
-            terms.append(columns.created_at >= self.created_from)
-        if self.created_to is not None:
-            terms.append(columns.created_at < self.created_to)
-        return terms
-
-    def _named(self) -> list[ColumnElement[bool]]:
-        """Return the terms of a filter that few payments pass; the others only check these.
-
-        No other index serves an expression, so no account or tenant is walked for it.
-        """
-        columns = payments.c
-        terms = []
-        if self.reference is not None:
-            terms.append(columns.reference == self.reference)
-        if self.idempotency_key is not None:
-            terms.append(columns.idempotency_key == self.idempotency_key)
-        if self.account_id is not None:
-            terms.append(columns.account_id.concat("") == self.account_id)
-        elif self.tenant is not None:
-            terms.append(func.starts_with(columns.account_id, stored_account("", self.tenant)))
-        return terms
-
-    def _bounds(
-        self, payment_id: ColumnElement[UUID], before: UUID | None
-    ) -> list[ColumnElement[bool]]:
-        """Return the bounds of the payments' ids, for a column that holds them."""
-        terms = [] if before is None else [payment_id < before]
-        if self.created_from is not None:
-            terms.append(payment_id >= first_id_at(self.created_from, -ID_SKEW))
-        if self.created_to is not None:
-            terms.append(payment_id < first_id_at(self.created_to, ID_SKEW))
-        return terms
-
-    def _is_among(
-        self, table: Table, condition: ColumnElement[bool], before: UUID | None
-    ) -> ColumnElement[bool]:
-        """Return a term for the few payments in a partial index of another table.
-
-        The planner walks that index only with the bounds repeated: it does not carry them over an
-        equality.
-        """
-        ids = table.c.payment_id
-        listed = exists().where(ids == payments.c.id, condition, *self._bounds(ids, before))
-        # The list joins the results too: without this the term would refer to that row.
-        return listed.correlate(payments)
+    rows: Sequence[AnyRow]
+    stopped_at: UUID | None = None
 
 
-_results = reconciliation_results.c
-_HAS_DISCREPANCY = _results.status == constant("completed_with_discrepancy")
-_UNFINISHED = recon_jobs.c.status != constant("completed")
-# Served by a partial index of an insert-only or small table: an index over payments.status
-# would deny every settling payment its HOT update.
-_RARE_STATUSES: dict[str, tuple[Table, ColumnElement[bool]]] = {
-    **dict.fromkeys(OPEN_STATUSES, (recon_jobs, _UNFINISHED)),
-    FAILED: (reconciliation_results, _results.status == constant(FAILED)),
-}
+def _reversed_of(listed: FromClause) -> Label[Any]:
+    """Return the sum of a payment's completed reversals: one look-up for each payment."""
+    reversed_ = select(func.sum(reversals.c.amount)).where(
+        reversals.c.payment_id == listed.c.id, reversals.c.status == constant("completed")
+    )
+    return reversed_.scalar_subquery().label("reversed_amount")
 
 
-def _select_listed() -> Select[Any]:
+def _is_dead_letter(listed: FromClause) -> Label[Any]:
+    """Return whether an open payment's job is a dead letter: a look-up in the unfinished jobs."""
+    jobs = recon_jobs.c
+    dead = exists().where(jobs.payment_id == listed.c.id, jobs.status == constant("failed"))
+    of_open = case((listed.c.settled_at.is_(None), dead.correlate(listed)), else_=false())
+    return of_open.label("dead_letter")
+
+
+def _select_listed(listed: FromClause) -> Select[Any]:
     # Only a discrepancy has an amount, so a small index serves the join.
-    of_payment = and_(_results.payment_id == payments.c.id, _HAS_DISCREPANCY)
-    return select(*_LISTED).join(reconciliation_results, of_payment, isouter=True)
+    of_payment = and_(_results.payment_id == listed.c.id, HAS_DISCREPANCY)
+    columns = [listed.c[column.name] for column in _LISTED]
+    more = (_results.discrepancy_amount, _reversed_of(listed), _is_dead_letter(listed))
+    return select(*columns, *more).join(reconciliation_results, of_payment, isouter=True)
 
 
 async def list_payments(
-    tx: AsyncConnection, which: PaymentFilter, limit: int, before: UUID | None
-) -> Sequence[AnyRow]:
-    """Return payments newest first (by id, a UUIDv7), from below `before`."""
-    query = _select_listed().where(*which.conditions(before))
-    rows: Sequence[AnyRow] = (
-        await tx.execute(query.order_by(payments.c.id.desc()).limit(constant(limit)))
+    tx: AsyncConnection, which: PaymentFilter, limit: int, walk: Walk[UUID]
+) -> Found:
+    """Return payments along the walk, by id, a UUIDv7.
+
+    A filter that no index serves is applied to the next EXAMINED_MAX payments alone: a page may
+    then have fewer rows than the limit and still be followed by others. Needs one snapshot.
+    """
+    indexed = select(payments).where(*which.indexed(walk)).order_by(*walk.order(payments.c.id))
+    if not which.examines:
+        query = _select_listed(payments).where(*which.indexed(walk))
+        query = query.order_by(*walk.order(payments.c.id)).limit(constant(limit))
+        return Found((await tx.execute(query)).all())
+    examined = indexed.limit(constant(EXAMINED_MAX)).subquery()
+    query = _select_listed(examined).where(*which.examined(examined))
+    rows = (
+        await tx.execute(query.order_by(*walk.order(examined.c.id)).limit(constant(limit)))
     ).all()
-    return rows
+    if len(rows) == limit:
+        return Found(rows)
+    # A forward page leaves its start out, a backward one includes it.
+    beyond = indexed.with_only_columns(payments.c.id).offset(
+        constant(EXAMINED_MAX if walk.backward else EXAMINED_MAX - 1)
+    )
+    return Found(rows, (await tx.execute(beyond.limit(constant(1)))).scalar_one_or_none())
+
+
+async def totals_of(tx: AsyncConnection, which: PaymentFilter) -> dict[str, Any]:
+    """Return number and sum of the payments by currency, or that they are more than EXAMINED_MAX.
+
+    With a filter that no index serves, "more" are the payments to examine.
+    """
+    walk: Walk[UUID] = Walk()
+    indexed = select(payments).where(*which.indexed(walk)).order_by(*walk.order(payments.c.id))
+    examined = indexed.limit(constant(EXAMINED_MAX + 1)).subquery()
+    matches = and_(true(), *which.examined(examined))
+    query = select(
+        examined.c.currency,
+        func.count().filter(matches).label("payments"),
+        func.sum(examined.c.amount).filter(matches).label("amount"),
+        func.count().label("examined"),
+    ).group_by(examined.c.currency)
+    rows = (await tx.execute(query.order_by(examined.c.currency))).all()
+    whole = sum(row.examined for row in rows) <= EXAMINED_MAX
+    totals = [
+        {"currency": row.currency, "payments": row.payments, "amount": amount_text(row.amount)}
+        for row in rows
+        if row.payments and whole
+    ]
+    return {"totals": totals, "examinedMax": EXAMINED_MAX, "complete": whole}
 
 
 async def payments_by_id(tx: AsyncConnection, ids: Sequence[UUID]) -> Sequence[AnyRow]:
     """Return these payments, oldest first, as the list shows them."""
-    query = _select_listed().where(payments.c.id.in_(ids)).order_by(payments.c.id)
+    query = _select_listed(payments).where(payments.c.id.in_(ids)).order_by(payments.c.id)
     rows: Sequence[AnyRow] = (await tx.execute(query)).all()
     return rows
 
 
 async def get_payment(
-    tx: AsyncConnection, payment_id: UUID, caller: Caller
+    tx: AsyncConnection, payment_id: UUID, caller: Caller, ids: ItemIds
 ) -> dict[str, Any] | None:
     """Return a payment as GET /payments/{id} shows it, or None if the caller may see none.
 
     Ledger entries and the job need their own scopes. Jobs are numbered across all tenants, so a
     tenant's key sees none.
     """
-    query = select(payments).where(payments.c.id == payment_id)
+    settlement = literal_column(SETTLEMENT, JSONB).label("settlement")
+    listed = select(payments, _reversed_of(payments), _is_dead_letter(payments), settlement)
+    query = listed.where(payments.c.id == payment_id)
     payment = (await tx.execute(query)).one_or_none()
     tenant = caller.tenant
     if payment is None or not is_of_tenant(payment.account_id, tenant):
@@ -201,7 +175,9 @@ async def get_payment(
     job = (await tx.execute(select(jobs).where(jobs.c.payment_id == payment_id))).one_or_none()
     shows_job = JOBS_ADMIN in caller.scopes and tenant is None
     legs = await tx.execute(
-        select(entries).where(entries.c.payment_id == payment_id).order_by(entries.c.id)
+        select(entries)
+        .where(entries.c.payment_id == payment_id, entries.c.reversal_id.is_(None))
+        .order_by(entries.c.id)
     )
     discrepancy = result.discrepancy_amount if result else None
     return {
@@ -214,24 +190,33 @@ async def get_payment(
         "ledgerEntries": [entry_json(leg, tenant) for leg in legs]
         if LEDGER_READ in caller.scopes
         else None,
+        "settlement": _settlement_json(payment.settlement, ids) if payment.settlement else None,
+    }
+
+
+def _settlement_json(found: Mapping[str, Any], ids: ItemIds) -> dict[str, Any]:
+    """Return the line by which the bank confirms a payment; a tenant sees its own source alone."""
+    own = ids.tenant in (None, found["tenant"])
+    return {
+        "bookedOn": found["on"],
+        "matchedAt": utc_text(datetime.fromisoformat(found["at"])),
+        "rule": found["rule"],
+        "source": stored_source_name(found["source"], None if ids.tenant else found["tenant"])
+        if own
+        else None,
+        "statementFileId": found["file"] if own else None,
+        "lineId": ids.shown("line", found["line"]) if own else None,
+        "matchId": ids.shown("match", found["match"]) if own else None,
     }
 
 
 def payment_json(payment: Mapping[str, Any], tenant: str | None = None) -> dict[str, Any]:
-    """Return a payment as lists and events show it to the tenant."""
+    """Return a payment as lists and the stream show it to the tenant."""
+    reversed_amount = (payment["reversed_amount"] or 0) + payment["amount"] * 0  # Its decimals.
     return {
-        "id": str(payment["id"]),
-        "accountId": shown_account(payment["account_id"], tenant),
-        "amount": amount_text(payment["amount"]),
-        "currency": payment["currency"],
-        "description": payment["description"],
-        "reference": payment["reference"],
-        "metadata": payment["metadata"] or {},
-        "source": payment["source"],
-        "status": payment["status"],
-        "createdAt": utc_text(payment["created_at"]),
-        "settledAt": time_or_none(payment["settled_at"]),
-        "discrepancyAmount": _discrepancy_text(payment["discrepancy_amount"], payment["amount"]),
+        **lasting_payment_json(payment, tenant),
+        "reversedAmount": amount_text(reversed_amount),
+        "deadLetter": payment["dead_letter"],
     }
 
 
@@ -245,6 +230,7 @@ def entry_json(entry: AnyRow, tenant: str | None = None) -> dict[str, Any]:
         "id": entry.id if tenant is None else None,
         "accountId": shown_account(entry.account_id, tenant),
         "currency": entry.currency,
+        "postingKind": entry.posting_kind,
         "entryType": entry.entry_type,
         "direction": entry.direction,
         "amount": amount_text(entry.amount),
@@ -254,22 +240,11 @@ def entry_json(entry: AnyRow, tenant: str | None = None) -> dict[str, Any]:
     }
 
 
-def time_or_none(at: datetime | None) -> str | None:
-    """Return the time as the API writes it, or None."""
-    return None if at is None else utc_text(at)
-
-
-def _discrepancy_text(discrepancy: Decimal | None, amount: Decimal) -> str | None:
-    """Return the discrepancy with the decimals of the payment's amount."""
-    # The rule's discrepancy is one number for all currencies; a sum has the wider scale.
-    return None if discrepancy is None else amount_text(discrepancy + amount * 0)
-
-
 def _reconciliation_json(result: AnyRow, amount: Decimal) -> dict[str, Any]:
     return {
         "status": result.status,
         "matched": result.matched,
-        "discrepancyAmount": _discrepancy_text(result.discrepancy_amount, amount),
+        "discrepancyAmount": discrepancy_text(result.discrepancy_amount, amount),
         "notes": result.notes,
         "ruleVersion": result.rule_version,
         "createdAt": utc_text(result.created_at),

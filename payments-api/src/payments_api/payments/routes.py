@@ -1,6 +1,7 @@
 """/payments: create one or many, read one, list."""
 
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from quart import Blueprint, request
@@ -8,18 +9,19 @@ from quart.typing import ResponseReturnValue
 
 from payments_api import metrics
 from payments_api.auth.caller import PAYMENTS_READ
+from payments_api.auth.item_ids import item_ids
 from payments_api.auth.middleware import caller, requires
-from payments_api.auth.tenants import account_id_in, idempotency_key_in
-from payments_api.http.errors import PaymentNotFound, ValidationFailed
+from payments_api.http.errors import PaymentNotFound
 from payments_api.http.json_body import BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES, read_body
 from payments_api.http.messages import header_fields
 from payments_api.http.pagination import Page
 from payments_api.http.query_params import Query, uuid_or_none
 from payments_api.payments.create import REQUIRED_SCOPE, create_batch, create_payment
-from payments_api.payments.queries import PaymentFilter, get_payment, list_payments, payment_json
+from payments_api.payments.filter_params import FILTERS, filter_in
+from payments_api.payments.queries import get_payment, list_payments, payment_json, totals_of
 from payments_api.services import services
-from payments_core.domain.payments import is_reference
-from payments_core.domain.statuses import PAYMENT_STATUSES
+from payments_core.db.engine import AnyRow
+from payments_core.domain.payments import moment_of_id, utc_text
 
 payments = Blueprint("payments", __name__)
 
@@ -56,35 +58,31 @@ async def post_batch() -> ResponseReturnValue:
 @payments.get("/payments")
 @requires(PAYMENTS_READ)
 async def get_payments() -> ResponseReturnValue:
-    """List payments, newest first."""
-    query = Query(
-        request.args,
-        *("accountId", "status", "currency", "discrepancy", "createdFrom", "createdTo"),
-        *("reference", "idempotencyKey", "limit", "cursor"),
-    )
-    tenant = caller().tenant
-    which = PaymentFilter(
-        tenant=tenant,
-        account_id=account_id_in(query, tenant),
-        status=query.choice("status", PAYMENT_STATUSES),
-        currency=query.currency(),
-        discrepancy=query.flag("discrepancy"),
-        created_from=query.time("createdFrom"),
-        created_to=query.time("createdTo"),
-        reference=_reference_in(query),
-        idempotency_key=idempotency_key_in(query, tenant),
-    )
+    """List payments, newest first or, with `order=asc`, oldest first."""
+    query = Query(request.args, *FILTERS, "order", "limit", "cursor")
+    which = filter_in(query, caller())
     page = Page(services().cursors, query, "payments", UUID, which.named_values())
+    read = services().load_snapshot if which.examines else services().load_read
+    async with read() as tx:
+        found = await list_payments(tx, which, page.fetch_limit, page.walk)
+    stop = found.stopped_at
+
+    def shown(row: AnyRow) -> dict[str, Any]:
+        return payment_json(row._asdict(), which.tenant)
+
+    return {
+        **page.as_json("payments", found.rows, shown, None if stop is None else str(stop)),
+        "searchedUntil": None if stop is None else utc_text(moment_of_id(stop)),
+    }
+
+
+@payments.get("/payments/totals")
+@requires(PAYMENTS_READ)
+async def get_totals() -> ResponseReturnValue:
+    """Count and sum the payments of a list, by currency, if they are not too many."""
+    which = filter_in(Query(request.args, *FILTERS), caller())
     async with services().load_read() as tx:
-        rows = await list_payments(tx, which, page.fetch_limit, page.before)
-    return page.as_json("payments", rows, lambda row: payment_json(row._asdict(), tenant))
-
-
-def _reference_in(query: Query) -> str | None:
-    value = query.text("reference")
-    if value is not None and not is_reference(value):
-        raise ValidationFailed.of("reference", "is not a reference")
-    return value
+        return await totals_of(tx, which)
 
 
 @payments.get("/payments/<id:payment_id>")
@@ -96,7 +94,7 @@ async def get_one_payment(payment_id: str) -> ResponseReturnValue:
     if uuid is None:
         raise PaymentNotFound
     async with services().load_snapshot() as tx:
-        payment = await get_payment(tx, uuid, caller())
+        payment = await get_payment(tx, uuid, caller(), item_ids())
     if payment is None:
         raise PaymentNotFound
     return payment

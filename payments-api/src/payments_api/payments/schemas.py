@@ -1,12 +1,13 @@
 """Schemas of payments: requests and answers."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
+from payments_core.domain.matching import Rule
 from payments_core.domain.money import (
     AMOUNT_LIMIT,
     AMOUNT_TEXT_MAX_CHARS,
@@ -99,10 +100,22 @@ Cursor = Annotated[
 ]
 
 
+PreviousCursor = Annotated[
+    str | None, Field(description="The cursor of the page before; null on the first page.")
+]
+
+
 class Shape(BaseModel):
     """A schema: camel case on the wire, with an example where types do not suffice."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+PositiveAmount = Annotated[
+    Annotated[float, Field(gt=0, lt=AMOUNT_FLOAT)]
+    | Annotated[str, Field(pattern=AMOUNT_TEXT_PATTERN, max_length=AMOUNT_TEXT_MAX_CHARS)],
+    Field(description="Positive, with at most the payment's decimals.", examples=["30.00"]),
+]
 
 
 class PaymentRequest(Shape):
@@ -129,7 +142,7 @@ class PaymentRequest(Shape):
     currency: KnownCurrency = "USD"
     description: Annotated[str, Field(max_length=DESCRIPTION_MAX_CHARS)] = ""
     # Optional, but not null: pydantic alone would make it either.
-    reference: Reference = Field(default=None)  # type: ignore[assignment]
+    reference: Reference = Field(default=None)  # type: ignore[assignment]  # Never None if given.
     metadata: Metadata = {}
     source: Source = DEFAULT_SOURCE
 
@@ -218,7 +231,14 @@ class Payment(CreatedPayment):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
-                {**CREATED, "status": "completed", "settledAt": LATER, "discrepancyAmount": None}
+                {
+                    **CREATED,
+                    "status": "completed",
+                    "settledAt": LATER,
+                    "discrepancyAmount": None,
+                    "reversedAmount": "0.00",
+                    "deadLetter": False,
+                }
             ]
         }
     )
@@ -226,13 +246,44 @@ class Payment(CreatedPayment):
     status: PaymentStatus  # type: ignore[assignment]  # A wider promise than at creation.
     settled_at: datetime | None
     discrepancy_amount: Amount | None
+    reversed_amount: Amount  # Of completed reversals.
+    dead_letter: Annotated[
+        bool, Field(description="true: its job used up its attempts; an operator decides about it.")
+    ]
 
 
 class PaymentPage(Shape):
-    """A page of payments, newest first."""
+    """A page of payments.
+
+    With a filter that no index serves, one request examines a bounded number of payments: a page
+    may have fewer payments than `limit`, or none, and still a `nextCursor`. `searchedUntil` is then
+    the time of the last payment examined.
+    """
 
     payments: list[Payment]
     next_cursor: Cursor
+    previous_cursor: PreviousCursor
+    searched_until: datetime | None
+
+
+class Total(Shape):
+    """Number and sum of the payments in one currency, whatever their status."""
+
+    currency: CurrencyCode
+    payments: int
+    amount: Amount
+
+
+class PaymentTotals(Shape):
+    """Number and sum of a list's payments by currency.
+
+    Not `complete`, and without totals, if the list has more payments than `examinedMax`, or if more
+    would have to be examined.
+    """
+
+    totals: list[Total]
+    examined_max: int
+    complete: bool
 
 
 class LedgerEntry(Shape):
@@ -245,7 +296,8 @@ class LedgerEntry(Shape):
     id: int | None
     account_id: str
     currency: CurrencyCode
-    entry_type: Literal["payment", "clearing"]
+    posting_kind: Literal["payment", "reversal"]
+    entry_type: Literal["payment", "reversal", "clearing"]
     direction: Literal["credit", "debit"]
     amount: Amount
     account_seq: int | None
@@ -279,6 +331,21 @@ class JobOfPayment(Shape):
     updated_at: datetime
 
 
+class Settlement(Shape):
+    """The statement line by which the bank confirms a payment.
+
+    Only the day, the time and the rule are shown to a tenant if the source is not its own.
+    """
+
+    booked_on: date
+    matched_at: datetime
+    rule: Rule
+    source: str | None
+    statement_file_id: UUID | None
+    line_id: str | None
+    match_id: str | None
+
+
 class PaymentDetail(Payment):
     """A payment with its job, reconciliation and ledger entries.
 
@@ -294,3 +361,4 @@ class PaymentDetail(Payment):
     job: JobOfPayment | None
     reconciliation: Reconciliation | None
     ledger_entries: list[LedgerEntry] | None
+    settlement: Settlement | None

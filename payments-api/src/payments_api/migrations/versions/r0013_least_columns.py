@@ -109,7 +109,7 @@ WHEN (current_user IN ('{API}', '{WORKER}')
 EXECUTE FUNCTION public.refuse_forged_settlement()""",
 )
 
-_BACK_DATED = f"""
+BACK_DATED = f"""
     IF current_user = '{WORKER}' AND EXISTS (SELECT FROM posted WHERE created_at < now()) THEN
         RAISE EXCEPTION 'a posting is dated before its transaction'
             USING ERRCODE = 'check_violation', CONSTRAINT = 'postings_are_not_back_dated',
@@ -131,7 +131,7 @@ def _guard(function: str, also: str = "") -> str:
 
 def upgrade() -> None:
     """Replace table privileges by column privileges, in one transaction."""
-    op.execute(_guard(REFUSE_STRAY_POSTING, _BACK_DATED))
+    op.execute(_guard(REFUSE_STRAY_POSTING, BACK_DATED))
     op.execute(_guard(REFUSE_STRAY_RESULT, _DECIDED_BY_API))
     op.execute(REFUSE_BROKEN_CHAIN)
     op.execute(REFUSE_FORGED_SETTLEMENT)

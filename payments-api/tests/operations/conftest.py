@@ -1,0 +1,29 @@
+"""Dead letters for operators' requests."""
+
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+from quart.typing import TestClientProtocol
+
+Sql: TypeAlias = "asyncpg.Connection[Any]"
+
+
+@pytest.fixture
+async def dead(client: TestClientProtocol, sql: Sql) -> list[int]:
+    """Return the job ids of four dead letters, of accounts a, a, b, b; the last one timed out."""
+    items = [
+        {"idempotencyKey": f"k{n}", "accountId": account, "amount": n}
+        for n, account in enumerate("aabb", start=1)
+    ]
+    await client.post("/payments/batch", json={"payments": items})
+    await sql.execute(
+        "UPDATE recon_jobs SET status = 'failed', attempts = 10, last_error = CASE"
+        " (SELECT idempotency_key FROM payments WHERE payments.id = payment_id)"
+        " WHEN 'k4' THEN 'timed out at 100%' ELSE 'division by zero' END"
+    )
+    rows = await sql.fetch(
+        "SELECT j.id FROM recon_jobs j JOIN payments p ON p.id = payment_id"
+        " ORDER BY idempotency_key"
+    )
+    return [row[0] for row in rows]
