@@ -1,7 +1,12 @@
 """Fixtures that several tests of the worker share."""
 
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
 import pytest
 
+from payments_core.db.engine import server_settings
 from recon_worker.audit import auditor
 from testkit.database.backlog import Sql
 from testkit.database.settled_ledger import settle_four
@@ -9,6 +14,18 @@ from testkit.database.settled_ledger import settle_four
 
 @pytest.fixture
 async def settled(sql: Sql, worker_url_of_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Four payments, settled in order; the auditor looks at the youngest payments too."""
+    """Settle four payments in order; the auditor checks the youngest payments too."""
     monkeypatch.setattr(auditor, "PAYMENT_SETTLES_IN_SECONDS", -60)
     await settle_four(sql, worker_url_of_database)
+
+
+@pytest.fixture
+async def worker_connection(
+    worker_url_of_database: str,
+) -> AsyncIterator["asyncpg.Connection[Any]"]:
+    """Open a connection with the role and the settings of the worker's connections."""
+    connection = await asyncpg.connect(
+        worker_url_of_database, server_settings=server_settings("test")
+    )
+    yield connection
+    await connection.close()

@@ -14,7 +14,7 @@ from recon_worker.failpoints import POINTS, VARIABLE, FaultPoint
 
 ROOT = Path(__file__).parents[2]
 SOURCE = Path(recon_worker.__file__).parent
-# Where the variable may be named: here, where it is read, and where the fault suite tells of it.
+# Files that may name the variable: this one, the module that reads it, and the fault suite.
 MAY_NAME_IT = (
     "recon-worker/src/recon_worker/failpoints.py",
     "tests/",
@@ -25,7 +25,7 @@ NOT_OURS = {".git", ".venv", ".cache", ".data", "node_modules", *CACHES}
 
 
 def reach_all_twice(armed: str | None) -> int:
-    """The exit status of a process that reaches every point two times; negative is a signal."""
+    """Return the exit status of a process that reaches every point twice; negative is a signal."""
     script = (
         "from recon_worker.failpoints import POINTS, reach\n"
         "for point in (*POINTS, *POINTS): reach(point)"
@@ -48,17 +48,17 @@ def test_an_armed_point_ends_the_process_at_the_given_time_and_not_before() -> N
 @pytest.mark.parametrize(
     "text", ["", "kill", "kill after_commit", "maim after_claim 1", "kill nowhere 1", "kill x y z"]
 )
-def test_what_names_no_point_is_refused(text: str) -> None:
+def test_an_unknown_point_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="such as 'kill after_claim 1'"):
         FaultPoint(text)
 
 
-def test_a_time_that_never_comes_is_refused() -> None:
+def test_an_unreachable_count_is_rejected() -> None:
     with pytest.raises(ValueError, match=VARIABLE):
         FaultPoint("kill after_claim 0")
 
 
-def test_every_point_stands_at_exactly_one_place() -> None:
+def test_every_point_is_used_exactly_once() -> None:
     reached = [
         point
         for path in SOURCE.rglob("*.py")
@@ -67,7 +67,7 @@ def test_every_point_stands_at_exactly_one_place() -> None:
     assert sorted(reached) == sorted(POINTS)
 
 
-def test_no_image_manifest_or_setting_knows_the_variable() -> None:
+def test_no_image_manifest_or_setting_names_the_variable() -> None:
     named = []
     for folder, folders, files in os.walk(ROOT):
         folders[:] = [name for name in folders if name not in NOT_OURS]

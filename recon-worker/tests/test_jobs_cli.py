@@ -6,12 +6,15 @@ import json
 import os
 import pty
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from recon_worker.__main__ import main
 from testkit.command_line import CommandLine
-from testkit.database.backlog import Sql, add_payments, add_simple, status_counts
+from testkit.database.backlog import Sql, add_payments, add_simple, status_counts, until_completed
+from testkit.database.reversals import add_reversal
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def jobs(
 
 @pytest.fixture
 def where(worker_url_of_database: str) -> str:
-    """The database as commands name it."""
+    """Return the database's name in messages."""
     address = worker_url_of_database.partition("@")[2]
     host, _, database = address.partition("/")
     return f"{database} at {host}"
@@ -68,7 +71,7 @@ async def test_a_list_continues_at_its_cursor(sql: Sql, jobs: CommandLine) -> No
     assert seen == [5, 4, 3, 2, 1]
 
 
-async def test_show_prints_a_job_whole(sql: Sql, jobs: CommandLine) -> None:
+async def test_show_prints_every_field_of_a_job(sql: Sql, jobs: CommandLine) -> None:
     [payment] = await add_simple(sql, 1)
     status, text, _ = await jobs("show", "1")
     assert status == 0
@@ -84,9 +87,7 @@ async def test_replay_of_one_dead_letter(sql: Sql, jobs: CommandLine, where: str
     assert await sql.fetchval("SELECT actor FROM operator_actions") == "ann"
 
 
-async def test_replay_of_all_that_match_and_how_many_that_would_be(
-    sql: Sql, jobs: CommandLine, where: str
-) -> None:
+async def test_a_bulk_replay_and_its_dry_run(sql: Sql, jobs: CommandLine, where: str) -> None:
     await add_payments(sql, [("a", "1", "USD"), ("b", "1", "USD"), ("a", "1", "USD")])
     await _bury(sql)
     of_a = ("replay", "--all", "--account", "a")
@@ -109,7 +110,7 @@ async def test_a_bulk_replay_without_a_terminal_needs_yes(sql: Sql, jobs: Comman
 
 
 @pytest.mark.parametrize(("answer", "left"), [("y\n", {"pending": 2}), ("n\n", {"failed": 2})])
-async def test_a_bulk_replay_asks_with_the_number_and_the_database(
+async def test_a_bulk_replay_asks_for_confirmation_with_count_and_database(
     sql: Sql, worker_url_of_database: str, where: str, answer: str, left: dict[str, int]
 ) -> None:
     await add_simple(sql, 2)
@@ -141,6 +142,21 @@ async def test_discard_fails_the_payment(sql: Sql, jobs: CommandLine, where: str
     assert notes == "Discarded by ann: a duplicate"
 
 
+async def test_a_reversal_is_discarded_by_the_api_alone(
+    sql: Sql, jobs: CommandLine, start_worker: Callable[..., Any], where: str
+) -> None:
+    (payment,) = await add_simple(sql, 1)
+    await start_worker()
+    await until_completed(sql, 1)
+    await add_reversal(sql, payment, "1")
+    await _bury(sql, "reversal_id IS NOT NULL")
+    status, text, problem = await jobs("discard", "2", "--reason", "x", "--actor", "ann")
+    assert (status, text) == (1, "")
+    assert "Only the API's role fails a reversal" in problem
+    assert problem.endswith(f"POST /jobs/{{id}}/discard, in {where}\n")
+    assert await status_counts(sql) == {"completed": 1, "failed": 1}
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -151,7 +167,7 @@ async def test_discard_fails_the_payment(sql: Sql, jobs: CommandLine, where: str
         (("discard", "1", "--reason", "x"), "it is pending"),
     ],
 )
-async def test_what_cannot_be_done_is_one_line_and_status_1(
+async def test_a_rejected_command_prints_one_line_and_exits_with_1(
     sql: Sql, jobs: CommandLine, words: tuple[str, ...], says: str
 ) -> None:
     await add_simple(sql, 1)
@@ -194,7 +210,7 @@ async def test_bad_arguments_never_reach_the_database(
     assert "the database" not in error
 
 
-async def test_a_user_without_a_name_can_run_every_command(
+async def test_a_user_without_a_passwd_entry_can_run_every_command(
     sql: Sql, jobs: CommandLine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nobody() -> str:
@@ -207,7 +223,7 @@ async def test_a_user_without_a_name_can_run_every_command(
     assert str(await sql.fetchval("SELECT actor FROM operator_actions")).startswith("uid ")
 
 
-async def test_a_database_that_does_not_answer_is_one_line_and_status_2() -> None:
+async def test_an_unreachable_database_is_one_line_and_status_2() -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "recon_worker", "jobs", "list"),
         env={"DATABASE_URL": "postgresql://nobody@127.0.0.1:1/nowhere"},

@@ -1,27 +1,35 @@
 """No statement of the worker reads a whole table, for any of the planner's estimates."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from payments_core.db.engine import server_settings
 from payments_core.queue import jobs, maintenance
 from recon_worker.reconciliation.post import POST
 from testkit.database.backlog import Sql
+from testkit.database.plans import whole_table_scans
 
 ROWS = 50_000
+TABLES = ("recon_jobs", "payments", "reversals", "ledger_entries", "accounts")
 SEED = f"""
 INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount, currency,
                       description)
 SELECT gen_random_uuid(), 'key-' || n, sha256(n::text::bytea), 'acc_' || n % 1000, 1.00, 'USD', ''
 FROM generate_series(1, {ROWS}) AS n;
 INSERT INTO recon_jobs (payment_id) SELECT id FROM payments;
+SET session_replication_role = replica;
+INSERT INTO reversals (id, idempotency_key, request_fingerprint, payment_id, account_id, currency,
+                       source, amount, reason)
+SELECT gen_random_uuid(), id::text, sha256(''), id, account_id, currency, source, 1, 'r'
+FROM payments LIMIT {ROWS // 3};
+SET session_replication_role = DEFAULT;
+INSERT INTO recon_jobs (reversal_id) SELECT id FROM reversals;
 -- Nothing is known of the tables yet, whatever earlier tests left behind.
-DELETE FROM pg_statistic WHERE starelid IN ('payments'::regclass, 'recon_jobs'::regclass)"""
+DELETE FROM pg_statistic
+WHERE starelid IN ('payments'::regclass, 'recon_jobs'::regclass, 'reversals'::regclass)"""
 
 MOSTLY_DONE = "UPDATE recon_jobs SET status = 'completed' WHERE id % 100 <> 0"
 
@@ -40,48 +48,34 @@ STATEMENTS = {
     "post": (
         POST,
         f"{PAYMENT_IDS}, {IDS}, {OUTCOMES},"
-        " '{completed}', '{completed}', '{true}', '{NULL}', '{Reconciled}', 'sys:clearing:00'",
+        " '{completed}', '{completed}', '{true}', '{NULL}', '{Reconciled}', '00',"
+        f" {PAYMENT_IDS}, {IDS}, {IDS}",
     ),
 }
 
 
 @pytest.fixture
-async def ours(sql: Sql, worker_url_of_database: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
-    """A connection with the settings that every connection of ours has."""
+async def ours(sql: Sql, worker_connection: "asyncpg.Connection[Any]") -> "asyncpg.Connection[Any]":
+    """Return a connection of the worker to a database with many rows."""
     await sql.execute(SEED)
-    connection = await asyncpg.connect(
-        worker_url_of_database, server_settings=server_settings("test")
-    )
-    yield connection
-    await connection.close()
-
-
-async def _whole_table_scans(connection: Any) -> dict[str, str]:
-    found = {}
-    for name, (statement, arguments) in STATEMENTS.items():
-        await connection.execute(f"PREPARE statement AS {statement}")
-        execute = f"EXECUTE statement({arguments})" if arguments else "EXECUTE statement"
-        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {execute}"))
-        await connection.execute("DEALLOCATE statement")
-        tables = ("recon_jobs", "payments", "ledger_entries", "accounts")
-        if any(f"Seq Scan on {table}" in plan for table in tables):
-            found[name] = plan
-    return found
+    return worker_connection
 
 
 async def test_no_statement_reads_a_whole_table_with_or_without_statistics(
     sql: Sql, ours: "asyncpg.Connection[Any]"
 ) -> None:
-    assert await _whole_table_scans(ours) == {}, "a backlog, nothing analysed"
-    await sql.execute("ANALYZE payments, recon_jobs")
-    assert await _whole_table_scans(ours) == {}, "a backlog, analysed"
+    assert await whole_table_scans(ours, STATEMENTS, TABLES) == {}, "a backlog, nothing analysed"
+    await sql.execute("ANALYZE payments, recon_jobs, reversals")
+    assert await whole_table_scans(ours, STATEMENTS, TABLES) == {}, "a backlog, analysed"
     await sql.execute(MOSTLY_DONE)
-    assert await _whole_table_scans(ours) == {}, "mostly done, statistics of before"
-    await sql.execute("ANALYZE payments, recon_jobs")
-    assert await _whole_table_scans(ours) == {}, "mostly done, analysed"
+    assert await whole_table_scans(ours, STATEMENTS, TABLES) == {}, (
+        "mostly completed, outdated statistics"
+    )
+    await sql.execute("ANALYZE payments, recon_jobs, reversals")
+    assert await whole_table_scans(ours, STATEMENTS, TABLES) == {}, "mostly completed, analysed"
 
 
-async def test_pruning_looks_at_no_more_jobs_than_it_may_delete(
+async def test_pruning_reads_at_most_as_many_jobs_as_it_may_delete(
     sql: Sql, ours: "asyncpg.Connection[Any]"
 ) -> None:
     await sql.execute(MOSTLY_DONE)

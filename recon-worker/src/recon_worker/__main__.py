@@ -1,10 +1,14 @@
-"""The command line `recon-worker`: run, healthcheck, audit, jobs."""
+"""The command line `recon-worker`, from running to auditing, reconciling and webhooks."""
 
 import click
 
 from payments_core.cli.program import Program, version
 from recon_worker.audit_cli import audit
 from recon_worker.jobs_cli import jobs
+from recon_worker.statements.cli import statements
+from recon_worker.statements.matching.cli import reconcile
+from recon_worker.statements.sources_cli import sources
+from recon_worker.webhooks.cli import webhooks
 
 NAME = "recon-worker"
 
@@ -47,6 +51,10 @@ def healthcheck() -> int:
 
 program.add_command(audit)
 program.add_command(jobs)
+program.add_command(sources)
+program.add_command(statements)
+program.add_command(reconcile)
+program.add_command(webhooks)
 
 
 def main() -> None:

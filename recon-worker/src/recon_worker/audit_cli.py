@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from recon_worker.audit.auditor import Finding
-    from recon_worker.audit.invariants import Window
+    from recon_worker.audit.invariant import Window
 
 FULL_AUDIT_STATEMENT_SECONDS = 3600  # Some statements read the whole ledger.
 SEAL_MAX = 10**18 - 1
@@ -147,9 +147,10 @@ def _as_table(findings: "Sequence[Finding]", width: int | None = None) -> str:
     Titles are cut to the width, rows never.
     """
     lines = []
+    names = max(len(finding.invariant.name) for finding in findings)
     for finding in findings:
         mark = "ok    " if not finding.offending else "BROKEN"
-        line = f"{mark}  {finding.invariant.name:<32} {finding.invariant.title}"
+        line = f"{mark}  {finding.invariant.name:<{names}} {finding.invariant.title}"
         lines.append(line if width is None or len(line) <= width else f"{line[: width - 1]}…")
         lines.extend(
             " " * 10 + "  ".join(f"{key}={value}" for key, value in row.items())

@@ -13,7 +13,7 @@ import signal
 
 VARIABLE = "RECON_WORKER_FAULT_POINT"
 # In the order of a batch's life; from after_failure on, off the usual path.
-POINTS = (
+BATCH_POINTS = (
     "before_claim",
     "after_claim",
     "after_fence",
@@ -25,7 +25,19 @@ POINTS = (
     "after_retry",
     "after_renewal",
     "after_rescue",
+    # Of matching statements.
+    "after_cut_chunk",
+    "after_run_start",
+    "in_match_chunk",
+    "after_match_chunk",
+    "before_run_finish",
+    "after_undo_chunk",
 )
+# In the order of an import of a statement file.
+IMPORT_POINTS = ("after_staging", "before_import_commit")
+# In the order of a webhook's life: its deliveries are written, sent, recorded.
+WEBHOOK_POINTS = ("before_fan_out_commit", "after_webhook_sent", "before_webhook_commit")
+POINTS = (*BATCH_POINTS, *IMPORT_POINTS, *WEBHOOK_POINTS)
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 log = logging.getLogger(__name__)

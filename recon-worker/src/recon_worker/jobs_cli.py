@@ -47,6 +47,7 @@ def jobs() -> None:
 @as_json("Print one JSON object per line.")
 def list_(status: str, limit: int, before: int | None, json_too: bool) -> int:
     """List jobs in a status, newest first."""
+    from payments_core.db.keyset import Walk
     from payments_core.queue import dead_letters
 
     def say(found: "Sequence[AnyRow]", database: str) -> None:
@@ -54,7 +55,7 @@ def list_(status: str, limit: int, before: int | None, json_too: bool) -> int:
         if len(found) > limit:
             print(f"There are more: add --before {found[limit - 1].id}", file=sys.stderr)
 
-    return _run(lambda tx: dead_letters.list_jobs(tx, status, limit + 1, before), say)
+    return _run(lambda tx: dead_letters.list_jobs(tx, status, limit + 1, Walk(before)), say)
 
 
 @jobs.command(example="recon-worker jobs show 7", statuses=STATUSES)
@@ -127,7 +128,8 @@ def _replay_all(
 
     which = dead_letters.DeadLetterFilter(error_contains=error_contains, account_id=account)
 
-    def say_count(count: int, database: str) -> None:
+    def say_count(matching: list[int], database: str) -> None:
+        count = len(matching)
         text = f"would replay {count} in {database}"
         if dry_run:
             print(json.dumps({"would_replay": count}) if json_too else text)
@@ -139,7 +141,7 @@ def _replay_all(
         print(json.dumps({"replayed": ids}) if json_too else text)
 
     if dry_run or not yes:
-        status = _run(lambda tx: dead_letters.count_dead(tx, which, limit), say_count)
+        status = _run(lambda tx: dead_letters.matching_ids(tx, which, limit), say_count)
         if dry_run or status:
             return status
     return _run(
@@ -158,7 +160,11 @@ def _replay_all(
 @arguments.actor()
 @as_json()
 def discard(job_id: int, reason: str, actor: str, json_too: bool) -> int:
-    """Give up the dead letter with this ID: its payment fails."""
+    """Give up the dead letter with this ID: its payment fails.
+
+    A reversal is discarded on the page, or with POST /jobs/{id}/discard: the worker's role must
+    not release its amount.
+    """
     from payments_core.audit_log import Operator
     from payments_core.queue import dead_letters
 
@@ -176,7 +182,7 @@ def _run(
     from payments_core.cli.database import name_of, run_on_database
     from payments_core.config import read_settings
     from payments_core.db.engine import transaction
-    from payments_core.queue.dead_letters import JobNotDead, JobNotFound
+    from payments_core.queue.dead_letters import JobNotDead, JobNotFound, ReversalNotReleased
     from recon_worker.settings import WorkerSettings
 
     settings = read_settings(WorkerSettings)
@@ -186,7 +192,7 @@ def _run(
         try:
             async with transaction(engine) as tx:
                 result = await work(tx)
-        except (JobNotFound, JobNotDead) as error:
+        except (JobNotFound, JobNotDead, ReversalNotReleased) as error:
             print(f"{str(error).rstrip('.')}, in {database}", file=sys.stderr)
             return 1
         say(result, database)

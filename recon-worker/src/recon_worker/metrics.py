@@ -23,6 +23,7 @@ JOBS_FINISHED = Counter(
 PAYMENTS_RECONCILED = Counter(
     "recon_payments_reconciled", "Settled payments, by reconciliation result.", ["outcome"]
 )
+REVERSALS_POSTED = Counter("recon_reversals_posted", "Posted reversals.")
 LEASES_EXPIRED = Counter(
     "recon_leases_expired", "Jobs freed from workers that stopped renewing their lease.", ["end"]
 )
@@ -81,16 +82,24 @@ def batch(jobs: int) -> Iterator[None]:
 
 def count(result: BatchResult) -> None:
     """Count the ends of a batch's attempts, and observe how long its payments waited."""
-    numbers = (len(result.settled), result.retried, result.dead, result.lost, result.handed_back)
+    numbers = (
+        len(result.settled),
+        result.retried,
+        len(result.dead),
+        result.lost,
+        result.handed_back,
+    )
     for end, number in zip(ENDS, numbers, strict=True):
         if number:
             JOBS_FINISHED.labels(end).inc(number)
     outcomes: dict[str, int] = {}
-    for _, outcome in result.settled:
+    payments = result.settled_payments()
+    REVERSALS_POSTED.inc(len(result.settled) - len(payments))
+    for _, outcome in payments:
         outcomes[outcome.result_status] = outcomes.get(outcome.result_status, 0) + 1
     for result_status, number in outcomes.items():
         PAYMENTS_RECONCILED.labels(result_status).inc(number)
-    _observe_settled(result.settled)
+    _observe_settled(payments)
 
 
 def _observe_settled(settled: Sequence[tuple[ClaimedJob, Outcome]]) -> None:

@@ -8,6 +8,7 @@ from pydantic_settings import SettingsConfigDict
 
 from payments_core.config import ExistingFile, LogSettings, Port, Seconds
 from payments_core.db.settings import DatabaseSettings
+from payments_core.domain.statements import FILE_BYTES_MAX
 from recon_worker.sealing.format import read_keys
 
 
@@ -17,11 +18,19 @@ def _with_keys(path: Path) -> Path:
     return path
 
 
+_ROLE = "(jobs|webhooks)"
+
+
 class WorkerSettings(DatabaseSettings, LogSettings):
     """The RECON_WORKER_* variables, and those that all services share."""
 
     model_config = SettingsConfigDict(env_prefix="RECON_WORKER_", frozen=True, extra="ignore")
 
+    roles: Annotated[str, Field(pattern=f"^{_ROLE}(,{_ROLE})*$")] = Field(
+        default="jobs,webhooks",
+        description="what this process does, comma-separated: jobs settles payments, audits, seals"
+        " and imports; webhooks sends events",
+    )
     host: str = Field(default="127.0.0.1", description="where the control server listens")
     port: Port = Field(default=3002, description="the control server's port")
     batch_size: Annotated[int, Field(ge=1, le=2000)] = Field(
@@ -60,6 +69,13 @@ class WorkerSettings(DatabaseSettings, LogSettings):
     retention_days: Annotated[float, Field(gt=0, le=3650)] = Field(
         default=7.0, description="how long finished jobs are kept"
     )
+    statement_poll_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
+        default=2.0,
+        description="time between two looks for received statement files; 0 is never",
+    )
+    statement_bytes_max: Annotated[int, Field(ge=1, le=64 * 1024**3)] = Field(
+        default=FILE_BYTES_MAX, description="size of the largest statement file that is received"
+    )
     audit_interval_seconds: Annotated[float, Field(ge=0, le=86400)] = Field(
         default=60.0, description="time between two audits of new rows; 0 is never"
     )
@@ -73,3 +89,15 @@ class WorkerSettings(DatabaseSettings, LogSettings):
         default=None,
         description="file with the secret keys that sign seals, one per line, newest first",
     )
+    webhook_concurrency: Annotated[int, Field(ge=1, le=1000)] = Field(
+        default=200, description="webhooks under way at the same time, to all endpoints together"
+    )
+    webhook_loopback: bool = Field(
+        default=False,
+        description="send webhooks to http:// URLs of this machine too: for development, beside"
+        " PAYMENTS_API_AUTH=off",
+    )
+
+    def does(self, role: str) -> bool:
+        """Return whether this process has the role: jobs or webhooks."""
+        return role in self.roles.split(",")

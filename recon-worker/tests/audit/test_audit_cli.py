@@ -43,7 +43,7 @@ async def test_the_json_report_names_each_invariant_and_its_offenders(
 
 @pytest.mark.usefixtures("settled")
 @pytest.mark.parametrize(("words", "unit"), [(("--full",), "rows/s"), (("--seal",), "seals/s")])
-async def test_a_terminal_sees_how_far_a_long_audit_is(
+async def test_a_terminal_shows_the_progress_of_an_audit(
     worker_url_of_database: str, words: tuple[str, ...], unit: str
 ) -> None:
     ours, theirs = pty.openpty()

@@ -1,6 +1,7 @@
-"""The auditor: cheap beside a busy worker, and it never skips a row."""
+"""The auditor: it skips no row and hardly affects a busy worker."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -20,13 +21,13 @@ from recon_worker.audit.exclusion import alone
 from recon_worker.audit.invariants import INVARIANTS
 from testkit.database.audit_command import audit_command
 from testkit.database.backlog import Sql, add_payments
-from testkit.database.ledger_model import assert_audit_is_clean
 from testkit.database.settled_ledger import FAST, break_ledger, findings_of, until_all_settled
+from testkit.model.ledger import assert_audit_is_clean
 from testkit.worker.own_system import running_worker
 
 
 @pytest.mark.usefixtures("settled")
-async def test_the_command_says_that_all_is_well_or_what_is_not(
+async def test_the_command_reports_success_or_each_finding(
     sql: Sql, worker_url_of_database: str
 ) -> None:
     status, text = await audit_command(worker_url_of_database)
@@ -42,7 +43,7 @@ async def test_the_command_says_that_all_is_well_or_what_is_not(
 
 
 @pytest.mark.usefixtures("settled")
-async def test_a_broken_invariant_shows_in_its_gauge_until_a_full_audit_clears_it(
+async def test_the_gauge_shows_a_violation_until_a_full_audit_clears_it(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     def gauge() -> float | None:
@@ -56,14 +57,14 @@ async def test_a_broken_invariant_shows_in_its_gauge_until_a_full_audit_clears_i
     repair = f"UPDATE accounts SET balance = {balance}, credits = {balance}"
     await break_ledger(sql, f"{repair} WHERE account_id = 'b'")
     await scheduler._audit_if_due(engine, 0)
-    assert gauge() == 0, "an incremental audit does not look at that row again"
+    assert gauge() == 0, "an incremental audit does not check that row again"
     await findings_of(engine, "full")
     await scheduler._audit_if_due(engine, 3600)
     assert gauge() == 1
 
 
 @pytest.mark.usefixtures("settled")
-async def test_an_incremental_audit_looks_only_at_what_is_new(
+async def test_an_incremental_audit_checks_only_new_rows(
     sql: Sql, engine: AsyncEngine, worker_url_of_database: str
 ) -> None:
     await findings_of(engine, "incremental")
@@ -83,7 +84,7 @@ async def test_an_incremental_audit_looks_only_at_what_is_new(
 
 
 async def _add_late(sql: Sql, fingerprint: str = "request_fingerprint") -> None:
-    """Two payments as an API stores them whose clock is an hour behind."""
+    """Store two payments like an API whose clock is an hour behind."""
     for made in await add_payments(sql, [("late", "1", "USD"), ("late", "2", "USD")]):
         first = first_id_at(datetime.now(UTC), -timedelta(hours=1))
         late = UUID(int=first.int | made.id.int % 2**80)
@@ -96,9 +97,7 @@ async def _add_late(sql: Sql, fingerprint: str = "request_fingerprint") -> None:
 
 
 @pytest.mark.usefixtures("settled")
-async def test_payments_that_a_slow_clock_named_are_looked_at_too(
-    sql: Sql, engine: AsyncEngine
-) -> None:
+async def test_payments_with_ids_of_a_slow_clock_are_audited(sql: Sql, engine: AsyncEngine) -> None:
     await findings_of(engine, "incremental")
     await _add_late(sql)
     findings = await findings_of(engine, "incremental")
@@ -110,12 +109,12 @@ async def test_payments_that_a_slow_clock_named_are_looked_at_too(
 
 
 @pytest.mark.usefixtures("settled")
-async def test_a_payment_that_settles_behind_the_bookmark_is_looked_at_again(
+async def test_a_payment_settled_behind_the_bookmark_is_audited_again(
     sql: Sql, engine: AsyncEngine, worker_url_of_database: str
 ) -> None:
     await _add_late(sql)
     await findings_of(engine, "incremental")
-    # Its job was seen long ago, and is gone before the audit that sees its result.
+    # Its job is behind the bookmark, and pruned before the audit that reads its result.
     await sql.execute(
         "UPDATE recon_jobs SET created_at = now() - interval '1 h' WHERE status = 'pending';"
         " UPDATE audit_progress SET updated_at = now() + interval '1 h'"
@@ -131,7 +130,7 @@ async def test_a_payment_that_settles_behind_the_bookmark_is_looked_at_again(
 
 
 @pytest.mark.usefixtures("settled")
-async def test_a_late_payment_is_found_after_an_audit_that_could_not_wait(
+async def test_a_late_payment_is_audited_after_an_audit_that_did_not_wait(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await findings_of(engine, "incremental")
@@ -148,7 +147,7 @@ async def test_a_late_payment_is_found_after_an_audit_that_could_not_wait(
 
 
 async def _windows_of(engine: AsyncEngine) -> dict[str, list[tuple[Any, Any]]]:
-    """The (lo, hi] windows that one incremental audit looked at."""
+    """Return the (lo, hi] windows of one incremental audit."""
     chunks = audit_module._chunks
     windows: dict[str, list[tuple[Any, Any]]] = {}
 
@@ -165,7 +164,7 @@ async def _windows_of(engine: AsyncEngine) -> dict[str, list[tuple[Any, Any]]]:
 
 
 @pytest.mark.usefixtures("settled")
-async def test_a_large_ledger_is_walked_in_chunks_that_leave_nothing_out(
+async def test_a_large_ledger_is_audited_in_contiguous_chunks(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_module, "CHUNK_ROWS", 2)
@@ -175,7 +174,7 @@ async def test_a_large_ledger_is_walked_in_chunks_that_leave_nothing_out(
     assert {1, 6} <= {offender["id"] for offender in finding.offenders}
 
 
-async def test_two_audits_at_once_are_one(sql: Sql, engine: AsyncEngine) -> None:
+async def test_of_two_concurrent_audits_only_one_runs(sql: Sql, engine: AsyncEngine) -> None:
     async with alone(engine) as locked:
         assert locked
         assert await audit(engine, "incremental") is None
@@ -203,9 +202,7 @@ async def test_no_other_role_can_stop_the_auditor(
         await squatter.close()
 
 
-async def test_the_lock_holds_back_neither_vacuum_nor_writers(
-    engine: AsyncEngine, sql: Sql
-) -> None:
+async def test_the_lock_blocks_neither_vacuum_nor_writers(engine: AsyncEngine, sql: Sql) -> None:
     async with alone(engine) as locked:
         assert locked
         held = await sql.fetch(
@@ -220,17 +217,17 @@ async def test_the_lock_outlasts_the_timeout_of_idle_transactions(
     worker_url_of_database: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(db_engine, "IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", 1)
-    impatient = create_engine(worker_url_of_database, application_name="test", pool_size=1)
+    not_waiting = create_engine(worker_url_of_database, application_name="test", pool_size=1)
     locks = "SELECT count(*) FROM pg_locks WHERE relation = 'audit_progress'::regclass"
-    async with alone(impatient):
+    async with alone(not_waiting):
         await asyncio.sleep(1.5)
         assert await sql.fetchval(locks) == 1
     assert await sql.fetchval(locks) == 0
-    await impatient.dispose()
+    await not_waiting.dispose()
 
 
 @pytest.mark.usefixtures("settled")
-async def test_an_audit_that_fails_frees_its_lock_and_keeps_what_it_found(
+async def test_a_failed_audit_frees_its_lock_and_keeps_its_findings(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await break_ledger(sql, "UPDATE ledger_entries SET balance_after = 999 WHERE id = 1")
@@ -254,10 +251,10 @@ async def test_an_audit_that_fails_frees_its_lock_and_keeps_what_it_found(
 
 
 @pytest.mark.usefixtures("settled")
-async def test_an_open_transaction_with_lower_ids_is_waited_for(
+async def test_an_audit_waits_for_open_transactions_with_lower_ids(
     sql: Sql, engine: AsyncEngine
 ) -> None:
-    # The youngest transaction of all, so that no later one has finished.
+    # The youngest transaction, so that no later one has finished.
     transaction = sql.transaction()
     await transaction.start()
     await sql.execute("UPDATE accounts SET updated_at = updated_at")
@@ -271,7 +268,7 @@ async def test_an_open_transaction_with_lower_ids_is_waited_for(
 
 
 @pytest.mark.usefixtures("settled")
-async def test_a_transaction_that_does_not_end_is_not_waited_for_for_ever(
+async def test_an_audit_stops_waiting_for_a_transaction_that_does_not_end(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(audit_module, "HORIZON_WAIT_SECONDS", 0.3)
@@ -281,7 +278,7 @@ async def test_a_transaction_that_does_not_end_is_not_waited_for_for_ever(
     assert await sql.fetchval("SELECT entries_verified_to FROM audit_progress") == 0
 
 
-async def test_audits_beside_busy_workers_raise_no_false_alarm(
+async def test_audits_beside_busy_workers_report_no_false_finding(
     sql: Sql, engine: AsyncEngine, worker_url_of_database: str
 ) -> None:
     wanted = [(f"acc_{n % 7}", f"{n % 5}.13" if n % 3 else "2", "USD") for n in range(1500)]
@@ -293,7 +290,7 @@ async def test_audits_beside_busy_workers_raise_no_false_alarm(
             assert {n: f.offenders for n, f in findings.items() if f.offending} == {}
 
 
-async def test_an_audit_leaves_the_pools_connections_as_they_were(engine: AsyncEngine) -> None:
+async def test_an_audit_leaves_the_pools_connections_unchanged(engine: AsyncEngine) -> None:
     await assert_audit_is_clean(engine)
     async with single_statement(engine) as connection:
         mode = (await connection.exec_driver_sql("SHOW plan_cache_mode")).scalar()
@@ -302,3 +299,22 @@ async def test_an_audit_leaves_the_pools_connections_as_they_were(engine: AsyncE
             "SELECT count(*) FROM pg_locks WHERE relation = 'audit_progress'::regclass"
         )
         assert (mode, idle.scalar(), locks.scalar()) == ("force_generic_plan", "15s", 0)
+
+
+@pytest.mark.usefixtures("settled")
+async def test_offending_rows_are_stored_until_a_full_audit_finds_none(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    stored = "SELECT offenders::text FROM audit_findings WHERE invariant = 'settled_once'"
+    paid = await sql.fetchval("SELECT id::text FROM payments ORDER BY id LIMIT 1")
+    await break_ledger(
+        sql, f"UPDATE payments SET updated_at = now() + interval '1 h' WHERE id = '{paid}'"
+    )
+    await audit(engine, "full")
+    nothing = {"accountId": None, "currency": None, "jobId": None}
+    assert json.loads(await sql.fetchval(stored)) == [{"paymentId": paid, **nothing}]
+    await audit(engine, "incremental")
+    assert paid in await sql.fetchval(stored)
+    await break_ledger(sql, f"UPDATE payments SET updated_at = settled_at WHERE id = '{paid}'")
+    await audit(engine, "full")
+    assert json.loads(await sql.fetchval(stored)) == []

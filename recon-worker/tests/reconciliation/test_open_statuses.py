@@ -1,6 +1,6 @@
-"""Worker and operators treat an unsettled payment as open, whether they know its status or not.
+"""Worker and operators treat an unsettled payment as open, even in an unknown status.
 
-An older release does not know a status that a newer one adds, and runs beside it.
+An older release runs beside a newer one and does not know a status that the newer one adds.
 """
 
 from collections.abc import AsyncIterator
@@ -13,9 +13,9 @@ from payments_core.audit_log import Operator
 from payments_core.db.engine import create_engine, transaction
 from payments_core.queue.dead_letters import discard
 from testkit.database.backlog import Sql, Stored, add_payments, until_completed
-from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
 from testkit.database.open_status import another_open_status
 from testkit.database.settled_ledger import findings_of
+from testkit.model.ledger import assert_audit_is_clean, assert_ledger_is_of
 from testkit.worker.own_system import running_worker
 
 REVIEW = "UPDATE payments SET status = 'in_review', updated_at = clock_timestamp()"
@@ -23,14 +23,14 @@ REVIEW = "UPDATE payments SET status = 'in_review', updated_at = clock_timestamp
 
 @pytest.fixture
 async def in_review(sql: Sql) -> AsyncIterator[list[Stored]]:
-    """Payments that are open in a status of a newer release, their jobs in the queue."""
+    """Store payments that are open in a status of a newer release, with their jobs."""
     async with another_open_status(sql):
         stored = await add_payments(sql, [("a", "5", "USD"), ("a", "-1", "USD")])
         await sql.execute(REVIEW)
         yield stored
 
 
-async def test_a_worker_settles_a_payment_in_an_open_status_that_it_does_not_know(
+async def test_a_worker_settles_a_payment_in_an_unknown_open_status(
     sql: Sql, engine: AsyncEngine, worker_url_of_database: str, in_review: list[Stored]
 ) -> None:
     observed = _settle_times_observed()
@@ -38,7 +38,7 @@ async def test_a_worker_settles_a_payment_in_an_open_status_that_it_does_not_kno
         await until_completed(sql, 2)
     await assert_ledger_is_of(sql, in_review)
     await assert_audit_is_clean(engine)
-    # A payment that waited on purpose says nothing about the objective on freshness.
+    # A deliberately held payment does not count in the freshness objective.
     assert _settle_times_observed() == observed
 
 
@@ -60,7 +60,7 @@ async def test_a_discard_fails_a_payment_in_any_open_status(
     await assert_audit_is_clean(engine)
 
 
-async def test_the_auditor_names_a_payment_in_a_status_that_it_does_not_know(
+async def test_the_auditor_reports_a_payment_in_an_unknown_status(
     engine: AsyncEngine, in_review: list[Stored]
 ) -> None:
     broken = {name: f.offenders for name, f in (await findings_of(engine, "full")).items()}

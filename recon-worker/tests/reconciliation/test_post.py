@@ -15,12 +15,13 @@ from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.reconciliation.post import DecidedJob, clearing_shard, post_batch
 from recon_worker.reconciliation.rules import decide
 from testkit.database.backlog import Sql, add_payments, add_simple, set_source
-from testkit.database.head_rows import until_somebody_waits
-from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
+from testkit.database.head_rows import until_a_transaction_waits
+from testkit.model.ledger import assert_audit_is_clean, assert_ledger_is_of
 
 EMPTY = """
 SET session_replication_role = replica;
-TRUNCATE payments, recon_jobs, reconciliation_results, accounts, ledger_entries, ledger_seals
+TRUNCATE payments, reversals, reversal_totals, recon_jobs, job_deaths,
+    reconciliation_results, accounts, ledger_entries, ledger_seals
     RESTART IDENTITY;
 SET session_replication_role = DEFAULT"""
 
@@ -48,7 +49,7 @@ def _decided(jobs: Sequence[ClaimedJob]) -> list[DecidedJob]:
 
 
 async def _post_until_done(engine: AsyncEngine, name: str, sizes: Sequence[int]) -> int:
-    """Claim and post batches of these sizes, again and again, until nothing is left."""
+    """Claim and post batches of these sizes repeatedly until no job is left."""
     posted = 0
     while True:
         for size in sizes:
@@ -68,7 +69,7 @@ async def _post_until_done(engine: AsyncEngine, name: str, sizes: Sequence[int])
     wanted=WANTED,
     sizes=st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=3), min_size=1, max_size=4),
 )
-async def test_any_payments_in_any_batches_by_any_workers_give_the_models_ledger(
+async def test_any_batches_by_any_workers_give_the_models_ledger(
     sql: Sql,
     engine: AsyncEngine,
     wanted: list[tuple[str, str, str]],
@@ -95,25 +96,23 @@ async def test_many_workers_on_one_account_keep_its_balance_exact(
     assert tuple(head) == (sum(payment.amount for payment in stored), 600)
 
 
-async def test_batches_that_name_the_same_accounts_in_opposite_orders_never_deadlock(
+async def test_batches_with_accounts_in_opposite_orders_never_deadlock(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     accounts = [f"acc_{n:02d}" for n in range(20)]
     rounds = [accounts, accounts[::-1]] * 15
     stored = await add_payments(sql, [(a, "1", "USD") for order in rounds for a in order])
     await asyncio.gather(*(_post_until_done(engine, f"w{n}", [20]) for n in range(6)))
-    # A deadlock would have been one worker's error.
+    # A deadlock would have caused an error in one worker.
     await assert_ledger_is_of(sql, stored)
 
 
-async def test_head_rows_are_locked_in_the_order_of_their_accounts(
-    sql: Sql, engine: AsyncEngine
-) -> None:
-    """A deadlock would be retried and so leave no trace: look at the locks themselves."""
+async def test_head_rows_are_locked_in_account_order(sql: Sql, engine: AsyncEngine) -> None:
+    """Checks the locks themselves, because a deadlock would be retried without a trace."""
     accounts = [f"acc_{n:02d}" for n in range(20)]
     await add_payments(sql, [(account, "1", "USD") for account in accounts])
     await _post_until_done(engine, "w", [20])
-    # Enough of each that the groups are hashed, as in any batch of some size.
+    # Enough of each that the planner hashes the groups, as in larger batches.
     await add_payments(sql, [(account, "1", "USD") for account in accounts * 10])
     lease, jobs = await _claim(engine, 200)
 
@@ -124,7 +123,7 @@ async def test_head_rows_are_locked_in_the_order_of_their_accounts(
     async with sql.transaction():
         await sql.execute("SELECT FROM accounts WHERE account_id = 'acc_10' FOR UPDATE")
         posting = asyncio.create_task(post())
-        await until_somebody_waits(sql)
+        await until_a_transaction_waits(sql)
         free = (
             "SELECT account_id FROM accounts WHERE account_id LIKE 'acc%' ORDER BY account_id"
             " FOR UPDATE SKIP LOCKED"
@@ -139,12 +138,10 @@ async def test_a_batch_with_a_lost_job_posts_nothing(sql: Sql, engine: AsyncEngi
     await add_simple(sql, 3)
     lease, jobs = await _claim(engine, 3)
     await sql.execute("UPDATE recon_jobs SET lease_token = gen_random_uuid() WHERE id = 3")
-    await _assert_refused(sql, engine, lease, _decided(jobs))
+    await _assert_rejected(sql, engine, lease, _decided(jobs))
 
 
-async def test_a_payment_that_is_settled_already_posts_nothing(
-    sql: Sql, engine: AsyncEngine
-) -> None:
+async def test_a_settled_payment_posts_nothing(sql: Sql, engine: AsyncEngine) -> None:
     [payment, _] = await add_simple(sql, 2)
     lease, jobs = await _claim(engine, 2)
     await sql.execute(
@@ -152,10 +149,10 @@ async def test_a_payment_that_is_settled_already_posts_nothing(
         " WHERE id = $1",
         payment.id,
     )
-    await _assert_refused(sql, engine, lease, _decided(jobs))
+    await _assert_rejected(sql, engine, lease, _decided(jobs))
 
 
-async def _assert_refused(
+async def _assert_rejected(
     sql: Sql, engine: AsyncEngine, lease: Lease, decided: list[DecidedJob]
 ) -> None:
     async def post() -> None:
@@ -169,7 +166,7 @@ async def _assert_refused(
     assert await sql.fetchval("SELECT count(*) FROM recon_jobs WHERE status = 'completed'") == 0
 
 
-async def test_a_posted_batch_settles_its_payments_at_one_moment_and_says_by_which_rules(
+async def test_a_posted_batch_has_one_settlement_time_and_its_rules_version(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     stored = await add_payments(sql, [("a", "5", "USD"), ("a", "5.13", "USD"), ("a", "-5", "USD")])
@@ -191,12 +188,12 @@ async def test_the_payment_leg_has_the_lower_id(sql: Sql, engine: AsyncEngine) -
     assert [leg["entry_type"] for leg in legs] == ["payment", "clearing"] * 3
 
 
-async def test_time_never_goes_back_along_an_account_even_if_the_clock_does(
+async def test_an_accounts_entry_times_never_decrease_even_if_the_clock_does(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_payments(sql, [("a", "1", "USD"), ("a", "1", "USD")])
     await _post_until_done(engine, "w", [1])
-    # The clock has since been set back by an hour.
+    # Simulates a clock that was set back by an hour.
     before = await sql.fetchval(
         "UPDATE accounts SET updated_at = now() + interval '1 h' WHERE account_id = 'a'"
         " RETURNING updated_at"
@@ -210,7 +207,7 @@ async def test_time_never_goes_back_along_an_account_even_if_the_clock_does(
     assert [row[0] for row in times[2:]] == [before]
 
 
-async def test_a_clearing_account_is_named_from_the_source(sql: Sql, engine: AsyncEngine) -> None:
+async def test_a_clearing_accounts_name_contains_the_source(sql: Sql, engine: AsyncEngine) -> None:
     for payment, source in zip(await add_simple(sql, 3), ("default", "bank-1", "00"), strict=True):
         await set_source(sql, payment, source)
     await _post_until_done(engine, "w", [3])
@@ -225,7 +222,7 @@ async def test_a_clearing_account_is_named_from_the_source(sql: Sql, engine: Asy
 
 
 @pytest.mark.parametrize("shards", [1, 16, 100])
-def test_a_clearing_account_is_one_of_its_shards_and_the_same_for_the_same_lane(
+def test_a_lane_always_uses_the_same_shard_of_a_clearing_account(
     shards: int,
 ) -> None:
     names = {clearing_shard(f"worker-{n}/0", shards) for n in range(2000)}
@@ -233,7 +230,7 @@ def test_a_clearing_account_is_one_of_its_shards_and_the_same_for_the_same_lane(
     assert clearing_shard("worker-1/0", shards) == clearing_shard("worker-1/0", shards)
 
 
-async def test_a_ledger_entry_is_never_changed_removed_or_left_without_its_other_leg(
+async def test_a_ledger_entry_is_immutable_and_never_without_its_other_leg(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 1)

@@ -24,7 +24,7 @@ WHOLE = st.integers(0, 10**15 - 1)
 
 
 @given(amount=AMOUNTS)
-def test_every_amount_has_one_outcome(amount: Decimal) -> None:
+def test_every_amount_has_exactly_one_outcome(amount: Decimal) -> None:
     outcome = decide(amount)
     assert outcome in (NEGATIVE, ZERO, DISCREPANCY, MATCHED)
     assert (outcome.payment_status == "completed") == (amount > 0)
@@ -33,7 +33,7 @@ def test_every_amount_has_one_outcome(amount: Decimal) -> None:
 
 
 @given(amount=AMOUNTS)
-def test_an_amount_is_decided_the_same_way_however_it_is_written(amount: Decimal) -> None:
+def test_spellings_of_an_amount_have_the_same_outcome(amount: Decimal) -> None:
     assert decide(amount) == decide(amount.normalize()) == decide(Decimal(str(amount)))
 
 
@@ -50,7 +50,7 @@ def test_no_other_fraction_is_a_discrepancy(whole: int, fraction: int) -> None:
 
 
 @given(whole=WHOLE)
-def test_negative_wins_over_thirteen_hundredths(whole: int) -> None:
+def test_a_negative_amount_fails_despite_thirteen_hundredths(whole: int) -> None:
     assert decide(Decimal(f"-{whole}.13")) == NEGATIVE
 
 
@@ -81,7 +81,7 @@ def test_the_fraction_is_of_the_amount_not_of_its_minor_units(
     assert decide(exact_amount(Decimal(amount), currency)) == outcome
 
 
-def test_the_notes_are_those_people_search_for() -> None:
+def test_the_notes_have_the_specified_text() -> None:
     assert RULE_VERSION == 1
     assert NEGATIVE.notes == "Negative amount not allowed"
     assert ZERO.notes == "Zero amount not allowed"

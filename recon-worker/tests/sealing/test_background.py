@@ -33,7 +33,7 @@ async def problem(sql: Sql) -> tuple[object, ...]:
     return tuple(await sql.fetchrow(PROBLEM) or ())
 
 
-async def test_a_round_seals_what_is_new_and_shows_it(sql: Sql, engine: AsyncEngine) -> None:
+async def test_a_round_seals_new_rows_and_reports_it(sql: Sql, engine: AsyncEngine) -> None:
     await add_entries(sql, 10)
     before = shown("entries_total") or 0
     await sealer(engine).round()
@@ -43,10 +43,10 @@ async def test_a_round_seals_what_is_new_and_shows_it(sql: Sql, engine: AsyncEng
     assert await verify_all(engine) == []
 
 
-async def test_a_backlog_shows_until_it_is_sealed(
+async def test_a_backlog_is_reported_until_it_is_sealed(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(background, "HORIZON_LOOKS_MAX", 2)
+    monkeypatch.setattr(background, "HORIZON_WAIT_SECONDS", 0.1)
     rounds = sealer(engine)
     await add_entries(sql, 10)
     async with sql.transaction():
@@ -58,7 +58,7 @@ async def test_a_backlog_shows_until_it_is_sealed(
     assert shown("backlog_entries") == 0
 
 
-async def test_each_seal_leaves_its_head_in_the_log(
+async def test_the_head_of_each_seal_is_logged(
     sql: Sql, engine: AsyncEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -83,7 +83,7 @@ async def test_each_seal_leaves_its_head_in_the_log(
         assert await check_heads(connection, heads) == []
 
 
-async def test_seals_that_a_worker_saw_are_missed_when_they_go(
+async def test_the_removal_of_seals_that_a_worker_saw_is_reported(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     rounds = sealer(engine)
@@ -94,10 +94,10 @@ async def test_seals_that_a_worker_saw_are_missed_when_they_go(
     await rounds.round()
     assert await problem(sql) == ("head_missing", 2, None)
     assert shown("chain_holds") == 0
-    assert await verify_all(engine) == [], "sealing goes on, and by itself the chain looks right"
+    assert await verify_all(engine) == [], "sealing continues, and the chain is valid in itself"
 
 
-async def test_a_chain_rewritten_under_a_worker_is_noticed(sql: Sql, engine: AsyncEngine) -> None:
+async def test_a_chain_rewritten_under_a_worker_is_reported(sql: Sql, engine: AsyncEngine) -> None:
     rounds = sealer(engine)
     await add_entries(sql, 2)
     await rounds.round()
@@ -107,7 +107,7 @@ async def test_a_chain_rewritten_under_a_worker_is_noticed(sql: Sql, engine: Asy
     assert await problem(sql) == ("head_rewritten", 1, None)
 
 
-async def test_a_chain_that_the_key_has_not_signed_is_not_built_upon(
+async def test_a_chain_without_the_keys_signature_is_not_extended(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_entries(sql, 2)
@@ -119,7 +119,7 @@ async def test_a_chain_that_the_key_has_not_signed_is_not_built_upon(
     assert shown("backlog_entries") == 2
 
 
-async def test_old_seals_are_verified_again_a_few_at_a_time(sql: Sql, engine: AsyncEngine) -> None:
+async def test_old_seals_are_verified_again_in_small_steps(sql: Sql, engine: AsyncEngine) -> None:
     rounds = sealer(engine, rate=5)
     for _ in range(4):
         await add_entries(sql, 4)
@@ -128,7 +128,7 @@ async def test_old_seals_are_verified_again_a_few_at_a_time(sql: Sql, engine: As
     for _ in range(3):
         await rounds.round()
         places.append(shown("verified_seq"))
-    assert places == [2, 4, 0], "five entries a round: two seals of four"
+    assert places == [2, 4, 0], "five entries per round: two seals of four"
     completed = shown("verified_timestamp_seconds")
     assert completed is not None
     await rounds.round()
@@ -146,11 +146,11 @@ async def test_two_workers_do_not_verify_the_same_seals(sql: Sql, engine: AsyncE
     await seal_all(engine)
     async with sql.transaction():
         await sql.execute("SELECT * FROM seal_verification FOR UPDATE")
-        await sealer(engine, rate=5).round()  # It does not wait for the other one either.
+        await sealer(engine, rate=5).round()  # It does not wait for the other worker either.
     assert await sql.fetchval("SELECT verified_at FROM seal_verification") is None
 
 
-async def test_a_sealer_killed_halfway_leaves_no_half_seal_and_no_lock(
+async def test_a_killed_sealer_leaves_no_partial_seal_and_no_lock(
     sql: Sql, engine: AsyncEngine, worker_url_of_database: str, tmp_path: Path
 ) -> None:
     async def halfway() -> bool:

@@ -24,6 +24,7 @@ from testkit.database.sealed_ledger import (
     ADD_ENTRIES,
     add_entries,
     add_failed,
+    add_reversed,
     leave_gap,
     seal_all,
     verify_all,
@@ -35,21 +36,19 @@ SEALS = "SELECT * FROM ledger_seals ORDER BY seq"
 THREE_ENTRIES = Horizon(3, 0, frozenset())
 
 
-RESULTS_BETWEEN = """
-SELECT {}.* FROM reconciliation_results AS r JOIN payments AS p ON p.id = r.payment_id
-WHERE r.id BETWEEN $1 AND $2 ORDER BY r.id"""
+RESULTS_BETWEEN = "SELECT * FROM reconciliation_results WHERE id BETWEEN $1 AND $2 ORDER BY id"
 
 
 @pytest.fixture
 async def other(database_url: str, sql: Sql) -> AsyncIterator[Sql]:
-    """A second connection, for what is posted meanwhile."""
+    """Open a second connection, for concurrent postings."""
     connection = await asyncpg.connect(database_url)
     await connection.execute("SET session_replication_role = replica")
     yield connection
     await connection.close()
 
 
-async def test_seals_are_what_their_description_says(sql: Sql, engine: AsyncEngine) -> None:
+async def test_seals_match_their_documented_format(sql: Sql, engine: AsyncEngine) -> None:
     await add_entries(sql, 5)
     await seal_all(engine)
     await leave_gap(sql, 3)
@@ -57,16 +56,22 @@ async def test_seals_are_what_their_description_says(sql: Sql, engine: AsyncEngi
     await sql.execute(
         "SET session_replication_role = replica;"
         " INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction,"
-        " amount, account_seq, balance_after, created_at)"
+        " amount, account_seq, balance_after, created_at, reversal_id, posting_kind)"
         " VALUES (gen_random_uuid(), 'Zoë 3:x,', 'EUR', 'payment', 'credit', 1.5000, 1, -0.100,"
-        " '1969-12-31T23:59:59.999999Z'), (gen_random_uuid(), 'm', 'JPY', 'payment', 'credit',"
-        " 100, 1, 0, '9999-12-31T23:59:59.999999+14');"
+        " '1969-12-31T23:59:59.999999Z', NULL, 'payment'), (gen_random_uuid(), 'm', 'JPY',"
+        " 'reversal', 'debit', 100, 1, 0, '9999-12-31T23:59:59.999999+14', gen_random_uuid(),"
+        " 'reversal');"
         " SET session_replication_role = DEFAULT"
     )
     await seal_all(engine)
     await add_failed(sql, 3)
+    await add_reversed(sql, 2)
     await seal_all(engine)
 
+    of_id = {
+        table: {row["id"]: row for row in await sql.fetch(f"SELECT * FROM {table}")}
+        for table in ("payments", "reversals")
+    }
     previous, covered, settled = bytes(32), 0, 0
     for row in await sql.fetch(SEALS):
         entries = await sql.fetch(
@@ -74,20 +79,25 @@ async def test_seals_are_what_their_description_says(sql: Sql, engine: AsyncEngi
             row["from_entry_id"],
             row["to_entry_id"],
         )
-        bounds = (row["from_result_id"], row["to_result_id"])
-        results = await sql.fetch(RESULTS_BETWEEN.format("r"), *bounds)
-        payments = await sql.fetch(RESULTS_BETWEEN.format("p"), *bounds)
+        results = await sql.fetch(RESULTS_BETWEEN, row["from_result_id"], row["to_result_id"])
         assert (row["previous_hash"], row["from_entry_id"]) == (previous, covered + 1)
         assert row["from_result_id"] == settled + 1
         assert (row["entry_count"], row["result_count"]) == (len(entries), len(results))
-        together = list(zip(results, payments, strict=True))
+        together = [
+            (
+                result,
+                of_id["payments"].get(result["payment_id"]),
+                of_id["reversals"].get(result["reversal_id"]),
+            )
+            for result in results
+        ]
         assert row["seal_hash"] == seal_hash(row, entries, together)
         previous, covered, settled = row["seal_hash"], row["to_entry_id"], row["to_result_id"]
-    assert (covered, settled) == (12, 3)
+    assert (covered, settled) == (12, 5)
     assert await verify_all(engine) == []
 
 
-async def test_rows_are_the_same_to_a_seal_however_a_session_shows_them(
+async def test_seals_do_not_depend_on_a_sessions_output_settings(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_entries(sql, 3)
@@ -120,11 +130,11 @@ async def test_a_backlog_is_sealed_in_bounded_seals(sql: Sql, engine: AsyncEngin
     rows = await sql.fetch(SEALS)
     assert [row["entry_count"] for row in rows] == [SEAL_ROWS_MAX, 500, 0]
     assert [row["result_count"] for row in rows] == [SEAL_ROWS_MAX, SEAL_ROWS_MAX, 300]
-    assert await seal_all(engine) == 0, "idle when there is nothing new"
+    assert await seal_all(engine) == 0, "nothing new to seal"
     assert await verify_all(engine) == []
 
 
-async def test_one_seals_at_a_time(sql: Sql, engine: AsyncEngine) -> None:
+async def test_only_one_sealer_runs_at_a_time(sql: Sql, engine: AsyncEngine) -> None:
     await add_entries(sql, 3)
     async with transaction(engine) as tx:
         await tx.exec_driver_sql("SELECT FROM seal_verification FOR UPDATE")
@@ -166,19 +176,19 @@ async def test_a_sealer_of_an_earlier_release_may_seal_at_the_same_time(
         await chain._append(earlier, GENESIS, entries, results, ())
         ours = asyncio.create_task(seal_next(engine, THREE_ENTRIES))
         await asyncio.sleep(0.3)
-        assert not ours.done(), "it waits for the number that is being taken"
+        assert not ours.done(), "it waits for the seal number that the other sealer is taking"
     with pytest.raises(IntegrityError, match="ledger_seals"):
         await ours
     assert await seal_next(engine, THREE_ENTRIES) is None
     assert await verify_all(engine) == []
 
 
-async def test_a_posting_that_commits_late_is_waited_for(
+async def test_sealing_waits_for_a_posting_that_commits_late(
     sql: Sql, other: Sql, engine: AsyncEngine
 ) -> None:
     posting = other.transaction()
     await posting.start()
-    await other.execute(ADD_ENTRIES, 2, 100)  # Ids 1 and 2, not to be seen yet.
+    await other.execute(ADD_ENTRIES, 2, 100)  # Ids 1 and 2, not visible yet.
     await add_entries(sql, 3)
     async with single_statement(engine) as connection:
         horizon = await read_horizon(connection)
@@ -191,7 +201,7 @@ async def test_a_posting_that_commits_late_is_waited_for(
     assert await verify_all(engine) == []
 
 
-async def test_a_posting_that_has_an_id_and_no_transaction_number_yet_is_waited_for(
+async def test_sealing_waits_for_a_posting_without_a_transaction_id(
     sql: Sql, other: Sql, engine: AsyncEngine
 ) -> None:
     await sql.execute(
@@ -205,12 +215,12 @@ async def test_a_posting_that_has_an_id_and_no_transaction_number_yet_is_waited_
         await sql.execute("SELECT pg_advisory_lock(77)")
         posting = asyncio.create_task(other.execute(ADD_ENTRIES, 1, 500))
         waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        while not await sql.fetchval(waiting):  # noqa: ASYNC110 - Postgres tells nobody
+        while not await sql.fetchval(waiting):  # noqa: ASYNC110 - Postgres has no event for it
             await asyncio.sleep(0.01)
         await add_entries(sql, 1)
         async with single_statement(engine) as connection:
             horizon = await read_horizon(connection)
-            assert horizon.entry_id == 2, "1 was handed out, and nobody sees it"
+            assert horizon.entry_id == 2, "id 1 was assigned, and is not visible"
             assert not await is_final(connection, horizon)
             await sql.execute("SELECT pg_advisory_unlock(77)")
             await posting
@@ -222,7 +232,7 @@ async def test_a_posting_that_has_an_id_and_no_transaction_number_yet_is_waited_
         await sql.execute("DROP FUNCTION dawdle CASCADE")
 
 
-async def test_a_result_that_commits_late_is_waited_for(
+async def test_sealing_waits_for_a_result_that_commits_late(
     sql: Sql, other: Sql, engine: AsyncEngine
 ) -> None:
     discarding = other.transaction()
@@ -255,7 +265,7 @@ async def test_a_posting_that_rolls_back_is_sealed_as_a_gap(
     assert await verify_all(engine) == []
 
 
-async def test_a_seal_that_fails_halfway_leaves_nothing_and_frees_its_lock(
+async def test_a_failing_seal_leaves_nothing_and_frees_its_lock(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_entries(sql, 3)
@@ -281,7 +291,7 @@ async def test_a_chain_never_forks(sql: Sql, engine: AsyncEngine) -> None:
         await sql.execute("INSERT INTO ledger_seals SELECT * FROM fork")
 
 
-async def test_sealing_beside_busy_workers_accuses_nobody(
+async def test_sealing_beside_busy_workers_reports_no_false_finding(
     sql: Sql, engine: AsyncEngine, worker_url_of_database: str
 ) -> None:
     await add_payments(sql, [(f"acc_{n % 7}", f"{n % 5}.13", "USD") for n in range(3000)])

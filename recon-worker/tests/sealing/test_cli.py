@@ -41,14 +41,14 @@ def audit(
 
 @pytest.fixture
 async def sealed(sql: Sql, engine: AsyncEngine) -> None:
-    """Three seals of four entries."""
+    """Create three seals of four entries."""
     for _ in range(3):
         await add_entries(sql, 4)
         await seal_all(engine)
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_the_command_itself_ends_with_0_or_1(sql: Sql, worker_url_of_database: str) -> None:
+async def test_the_command_exits_with_0_or_1(sql: Sql, worker_url_of_database: str) -> None:
     status, text = await audit_command(worker_url_of_database, "--seal")
     assert (status, text.splitlines()) == (
         0,
@@ -67,7 +67,7 @@ async def test_the_command_itself_ends_with_0_or_1(sql: Sql, worker_url_of_datab
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_findings_come_as_json_too(sql: Sql, audit: Audit) -> None:
+async def test_findings_are_available_as_json(sql: Sql, audit: Audit) -> None:
     await break_ledger(sql, "DELETE FROM ledger_entries WHERE id IN (11, 6)")
     await add_entries(sql, 2)
     status, text, _ = await audit("--seal", "--json")
@@ -96,19 +96,19 @@ async def test_a_part_of_the_chain_can_be_verified(sql: Sql, audit: Audit) -> No
 
 
 async def head_line(audit: Audit, folder: Path) -> str:
-    """The chain's head as a line to keep."""
+    """Return the chain's head as a line."""
     assert (await audit("--export-head", str(folder / "head")))[0] == 0
     return (folder / "head").read_text()
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_a_kept_head_is_held_by_the_chain_or_missed(
+async def test_a_kept_head_is_verified_or_reported_missing(
     sql: Sql, engine: AsyncEngine, audit: Audit, tmp_path: Path
 ) -> None:
     kept = tmp_path / "heads.jsonl"
     assert (await audit("--export-head", str(kept)))[0] == 0
     head = json.loads(kept.read_text())
-    assert (head["seq"], head["entry_id"], head["format_version"]) == (3, 12, 3)
+    assert (head["seq"], head["entry_id"], head["format_version"]) == (3, 12, 4)
     assert (await audit("--export-head", "-"))[1] == kept.read_text()
 
     (tmp_path / "report").write_text((await audit("--seal", "--json"))[1])
@@ -116,7 +116,7 @@ async def test_a_kept_head_is_held_by_the_chain_or_missed(
 
     await add_entries(sql, 2)
     await seal_all(engine)
-    # As a collector of logs has it: other lines, and what is in front of the JSON.
+    # As a log collector stores it: with other lines, and a prefix before the JSON.
     log = f'recon-worker-1 | {{"event": "ledger_sealed", {json.dumps(head)[1:]}\n{{"a": 1}}\nbye\n'
     kept.write_text(log)
     status, text, _ = await audit("--check-head", str(kept))
@@ -130,7 +130,7 @@ async def test_a_kept_head_is_held_by_the_chain_or_missed(
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_a_log_that_goes_on_after_the_chain_was_rewritten_is_proof_of_it(
+async def test_a_log_of_heads_reveals_a_later_rewrite(
     sql: Sql, engine: AsyncEngine, audit: Audit, tmp_path: Path
 ) -> None:
     exported = [await head_line(audit, tmp_path)]
@@ -152,7 +152,7 @@ async def test_a_log_that_goes_on_after_the_chain_was_rewritten_is_proof_of_it(
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_a_file_without_a_head_is_no_proof(audit: Audit, tmp_path: Path) -> None:
+async def test_a_file_without_a_head_proves_nothing(audit: Audit, tmp_path: Path) -> None:
     file = tmp_path / "heads"
     for content, why in {
         "": "no line is a head",
@@ -170,8 +170,8 @@ async def test_a_file_without_a_head_is_no_proof(audit: Audit, tmp_path: Path) -
     assert (await audit("--export-head", str(tmp_path)))[0] == 2
 
 
-async def test_nothing_sealed_is_no_proof(sql: Sql, audit: Audit) -> None:
-    assert (await audit("--seal"))[0] == 0, "nothing is posted either"
+async def test_an_empty_chain_proves_nothing(sql: Sql, audit: Audit) -> None:
+    assert (await audit("--seal"))[0] == 0, "nothing is posted"
     assert (await audit("--export-head", "-"))[0] == 2
     await add_entries(sql, 2)
     status, _, complaint = await audit("--seal")
@@ -182,7 +182,7 @@ async def test_nothing_sealed_is_no_proof(sql: Sql, audit: Audit) -> None:
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_a_finding_stays_on_record_until_all_of_it_is_found_right(
+async def test_a_finding_is_recorded_until_it_is_fully_verified_again(
     sql: Sql, audit: Audit, tmp_path: Path
 ) -> None:
     async def recorded() -> str | None:
@@ -194,13 +194,13 @@ async def test_a_finding_stays_on_record_until_all_of_it_is_found_right(
     assert await recorded() == "altered"
     await break_ledger(sql, "UPDATE ledger_entries SET amount = amount - 1 WHERE id = 1")
     await audit("--seal", "--from", "2")
-    assert await recorded() == "altered", "that one did not look there"
+    assert await recorded() == "altered", "that verification did not cover the finding"
     await audit("--seal")
     assert await recorded() is None
 
     await sql.execute("UPDATE seal_verification SET problem = 'head_missing', problem_at = now()")
     await audit("--seal")
-    assert await recorded() == "head_missing", "a chain cut short looks right by itself"
+    assert await recorded() == "head_missing", "a truncated chain is valid in itself"
     await audit("--export-head", str(tmp_path / "head"))
     await audit("--seal", "--check-head", str(tmp_path / "head"))
     assert await recorded() is None
@@ -228,13 +228,13 @@ async def test_a_head_is_signed_with_the_key_and_only_with_it(audit: Audit) -> N
         ["--full", "--check-head", "x"],
     ],
 )
-async def test_options_that_make_no_sense_are_refused(audit: Audit, words: list[str]) -> None:
+async def test_conflicting_options_are_rejected(audit: Audit, words: list[str]) -> None:
     status, text, error = await audit(*words)
     assert (status, text) == (2, "")
     assert "Error: " in error
 
 
-def test_a_key_file_that_is_none_stops_the_start(
+def test_an_invalid_key_file_prevents_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "keys"

@@ -28,7 +28,7 @@ from testkit.database.settled_ledger import break_ledger
 
 KEY, OLD_KEY = b"k" * 32, b"o" * 32
 
-# A column of the ledger → another value for it.
+# Another value for each column of the ledger.
 CHANGES = {
     "payment_id": "gen_random_uuid()",
     "account_id": "account_id || ' '",
@@ -39,6 +39,10 @@ CHANGES = {
     "account_seq": "account_seq + 1000000",
     "balance_after": "balance_after - 0.0001",
     "created_at": "created_at + interval '1 microsecond'",
+    "reversal_id": "gen_random_uuid(), posting_kind = 'reversal', entry_type = 'reversal',"
+    " direction = 'debit'",
+    "posting_kind": "'reversal', reversal_id = gen_random_uuid(), entry_type = 'clearing',"
+    " account_id = 'sys:clearing:1'",
 }
 
 
@@ -48,7 +52,7 @@ def named(findings: list[SealFinding]) -> list[tuple[str, int, int | None]]:
 
 @pytest.fixture
 async def sealed(sql: Sql, engine: AsyncEngine) -> None:
-    """Twelve entries in four seals of three; ids 4 to 6 and 16 to 20 were never used."""
+    """Create twelve entries in four seals of three; ids 4 to 6 and 16 to 20 are unused."""
     for number in range(4):
         await add_entries(sql, 3)
         await seal_all(engine)
@@ -60,14 +64,14 @@ async def sealed(sql: Sql, engine: AsyncEngine) -> None:
 COLUMNS = "SELECT column_name FROM information_schema.columns WHERE table_name = $1"
 
 
-async def test_every_column_is_tried_below(sql: Sql) -> None:
+async def test_every_column_is_altered_below(sql: Sql) -> None:
     columns = {row[0] for row in await sql.fetch(COLUMNS, "ledger_entries")}
     assert columns == {"id", *CHANGES}
 
 
 @pytest.mark.usefixtures("sealed")
 @pytest.mark.parametrize("column", CHANGES)
-async def test_an_altered_entry_is_named(sql: Sql, engine: AsyncEngine, column: str) -> None:
+async def test_an_altered_entry_is_reported(sql: Sql, engine: AsyncEngine, column: str) -> None:
     where = "WHERE id = 8"
     await break_ledger(sql, f"UPDATE ledger_entries SET {column} = {CHANGES[column]} {where}")
     assert named(await verify_all(engine)) == [("altered", 2, 8)]
@@ -89,7 +93,7 @@ async def test_the_decimals_of_an_amount_are_sealed_too(sql: Sql, engine: AsyncE
         ("TRUNCATE ledger_entries", [("missing", 1, 1), ("missing", 1, 2)]),
     ],
 )
-async def test_a_deleted_entry_is_named(
+async def test_a_deleted_entry_is_reported(
     sql: Sql, engine: AsyncEngine, statement: str, finding: list[Any]
 ) -> None:
     await break_ledger(sql, statement)
@@ -105,19 +109,19 @@ COPY = (
 
 @pytest.mark.usefixtures("sealed")
 @pytest.mark.parametrize(("entry_id", "seq"), [(5, 2), (-3, 4), (1_000_000, 4)])
-async def test_an_entry_put_where_none_was_is_named(
+async def test_an_inserted_entry_is_reported(
     sql: Sql, engine: AsyncEngine, entry_id: int, seq: int
 ) -> None:
     await break_ledger(sql, COPY.format(id=entry_id))
     assert named(await verify_all(engine)) == [("inserted", seq, entry_id)]
     await seal_all(engine)
-    assert named(await verify_all(engine)) == [("inserted", seq, entry_id)], "sealing it is no way"
+    assert named(await verify_all(engine)) == [("inserted", seq, entry_id)], (
+        "sealing does not hide the inserted entry"
+    )
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_two_entries_that_changed_places_are_both_named(
-    sql: Sql, engine: AsyncEngine
-) -> None:
+async def test_two_swapped_entries_are_both_reported(sql: Sql, engine: AsyncEngine) -> None:
     await break_ledger(
         sql,
         "CREATE TEMP TABLE two ON COMMIT DROP AS SELECT * FROM ledger_entries WHERE id IN (2, 14);"
@@ -139,7 +143,8 @@ NO_RESULTS = (
     "change",
     [
         f"format_version = 1, {NO_RESULTS}",
-        "format_version = 4",
+        "format_version = 3",
+        "format_version = 5",
         "from_entry_id = from_entry_id + 1",
         "to_entry_id = to_entry_id + 1",
         "entry_count = 2, entry_digests = substr(entry_digests, 1, 16)",
@@ -158,7 +163,7 @@ NO_RESULTS = (
         f"format_version = 1, {NO_RESULTS}, seal_hash = sha256('')",
     ],
 )
-async def test_an_altered_seal_is_named(sql: Sql, engine: AsyncEngine, change: str) -> None:
+async def test_an_altered_seal_is_reported(sql: Sql, engine: AsyncEngine, change: str) -> None:
     await break_ledger(sql, f"UPDATE ledger_seals SET {change} WHERE seq = 2")
     findings = await verify_all(engine)
     assert named(findings)[0] == ("seal_altered", 2, None)
@@ -166,10 +171,10 @@ async def test_an_altered_seal_is_named(sql: Sql, engine: AsyncEngine, change: s
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_an_altered_seal_with_a_right_hash_of_its_own_is_named(
+async def test_an_altered_seal_with_a_recomputed_hash_is_reported(
     sql: Sql, engine: AsyncEngine
 ) -> None:
-    """Entry and seal changed in step: the seals behind them hold what was there before."""
+    """Entry and seal are changed consistently; the later seals still contain the original hash."""
     rows = await sql.fetch("SELECT * FROM ledger_seals WHERE seq > 2 ORDER BY seq")
     await break_ledger(
         sql,
@@ -187,26 +192,22 @@ async def test_an_altered_seal_with_a_right_hash_of_its_own_is_named(
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_a_seal_taken_from_the_middle_is_missed(sql: Sql, engine: AsyncEngine) -> None:
+async def test_a_seal_removed_from_the_middle_is_reported(sql: Sql, engine: AsyncEngine) -> None:
     await break_ledger(sql, "DELETE FROM ledger_seals WHERE seq = 2")
     assert named(await verify_all(engine)) == [("seal_missing", 2, None)]
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_seals_cut_off_at_the_end_are_missed_by_a_kept_head(
-    sql: Sql, engine: AsyncEngine
-) -> None:
+async def test_a_kept_head_reveals_seals_removed_at_the_end(sql: Sql, engine: AsyncEngine) -> None:
     head = await last_head(engine)
     await break_ledger(sql, "DELETE FROM ledger_seals WHERE seq > 2")
-    assert await verify_all(engine) == [], "nothing in the chain itself can tell"
+    assert await verify_all(engine) == [], "the chain itself is valid"
     async with single_statement(engine) as connection:
         assert named(await check_heads(connection, [head])) == [("head_missing", 4, None)]
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_a_chain_rewritten_whole_is_found_by_a_kept_head(
-    sql: Sql, engine: AsyncEngine
-) -> None:
+async def test_a_kept_head_reveals_a_rewritten_chain(sql: Sql, engine: AsyncEngine) -> None:
     head = await last_head(engine)
     await break_ledger(sql, "UPDATE ledger_entries SET amount = 1000000 WHERE id = 8")
     await rewrite_chain(sql, engine)
@@ -218,19 +219,19 @@ async def test_a_chain_rewritten_whole_is_found_by_a_kept_head(
         assert named(await check_heads(connection, [head])) == [("head_rewritten", 4, None)]
 
 
-async def test_a_chain_rewritten_whole_is_found_by_the_key(sql: Sql, engine: AsyncEngine) -> None:
+async def test_the_key_reveals_a_rewritten_chain(sql: Sql, engine: AsyncEngine) -> None:
     for keys in ([OLD_KEY], [KEY, OLD_KEY], [KEY, OLD_KEY]):
         await add_entries(sql, 3)
         await seal_all(engine, keys)
     assert await verify_all(engine, [KEY, OLD_KEY]) == []
-    assert await verify_all(engine, [KEY]) == [], "signed from the second seal on"
+    assert await verify_all(engine, [KEY]) == [], "the signature covers the second seal on"
 
     await break_ledger(
         sql,
         "UPDATE ledger_entries SET amount = 1000000 WHERE id = 8;"
         " DELETE FROM ledger_seals WHERE seq > 2",
     )
-    await seal_all(engine)  # As good as it can be done without the key.
+    await seal_all(engine)  # The best forgery without the key.
     assert await verify_all(engine) == []
     assert named(await verify_all(engine, [KEY, OLD_KEY])) == [("seal_unsigned", 3, None)]
     await add_entries(sql, 1)
@@ -238,7 +239,7 @@ async def test_a_chain_rewritten_whole_is_found_by_the_key(sql: Sql, engine: Asy
         await seal_all(engine, [KEY])
 
 
-async def test_a_mac_of_another_key_is_no_signature(sql: Sql, engine: AsyncEngine) -> None:
+async def test_a_mac_of_another_key_is_invalid(sql: Sql, engine: AsyncEngine) -> None:
     for _ in range(2):
         await add_entries(sql, 3)
         await seal_all(engine, [KEY])
@@ -246,9 +247,7 @@ async def test_a_mac_of_another_key_is_no_signature(sql: Sql, engine: AsyncEngin
     assert named(await verify_all(engine, [KEY])) == [("seal_unsigned", 2, None)]
 
 
-async def test_a_key_that_comes_later_signs_the_chain_when_it_is_told_to(
-    sql: Sql, engine: AsyncEngine
-) -> None:
+async def test_a_later_key_signs_the_chain_on_request(sql: Sql, engine: AsyncEngine) -> None:
     await add_entries(sql, 3)
     await seal_all(engine)
     await add_entries(sql, 3)
@@ -256,7 +255,9 @@ async def test_a_key_that_comes_later_signs_the_chain_when_it_is_told_to(
         await seal_all(engine, [KEY])
     assert await sign_head(engine, [KEY]) is not None
     await seal_all(engine, [KEY])
-    counts = [row[0] for row in await sql.fetch("SELECT entry_count FROM ledger_seals")]
+    counts = [
+        row[0] for row in await sql.fetch("SELECT entry_count FROM ledger_seals ORDER BY seq")
+    ]
     assert counts == [3, 0, 3]
     assert await verify_all(engine, [KEY]) == []
 
@@ -265,7 +266,7 @@ async def test_a_key_that_comes_later_signs_the_chain_when_it_is_told_to(
 async def test_a_forged_digest_does_not_hide_an_alteration(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if an entry had been found with the same first eight bytes of its hash."""
+    """Simulates an entry whose hash has the same first eight bytes."""
     await break_ledger(sql, "UPDATE ledger_entries SET amount = 1000000 WHERE id = 8")
     same = "SELECT id, payment_id, substr(entry_digests, (id - 7)::int * 8 + 1, 8) AS digest"
     tables = "FROM ledger_entries, ledger_seals WHERE seq = 2 AND id BETWEEN $1 AND $2"
@@ -274,7 +275,7 @@ async def test_a_forged_digest_does_not_hide_an_alteration(
 
 
 @pytest.mark.usefixtures("sealed")
-async def test_a_walk_may_begin_anywhere_and_takes_bounded_steps(
+async def test_verification_can_begin_anywhere_in_bounded_steps(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await break_ledger(sql, "UPDATE ledger_entries SET amount = 99 WHERE id IN (1, 15)")
@@ -299,8 +300,8 @@ ROWS = st.lists(
         st.decimals("0.0001", "99999999999999", places=4),
         st.decimals("-99999999999999999999", "99999999999999999999", places=4),
         st.datetimes(),
-        st.integers(0, 2),  # Ids left out before it.
-        st.booleans(),  # Sealed after it.
+        st.integers(0, 2),  # Unused ids before the entry.
+        st.booleans(),  # Entries sealed after it.
     ),
     min_size=1,
     max_size=8,
@@ -313,10 +314,10 @@ SELECT gen_random_uuid(), $1, $2, 'payment', 'credit', $3,
 
 
 @pytest.mark.usefixtures("sql")
-async def test_any_ledger_holds_until_any_column_of_any_entry_changes(
+async def test_any_ledger_verifies_until_any_column_of_any_entry_changes(
     sql: Sql, engine: AsyncEngine
 ) -> None:
-    """Random ledgers, gaps and seals; then one random thing is done to one random entry."""
+    """Random ledgers, gaps and seals; then one random change of one random entry."""
 
     async def example(rows: list[Any], chance: random.Random) -> None:
         await break_ledger(
@@ -335,21 +336,23 @@ async def test_any_ledger_holds_until_any_column_of_any_entry_changes(
         await seal_all(engine)
         assert await verify_all(engine) == []
 
-        victim, gaps = chance.choice(ids), sorted(set(range(1, ids[-1])) - set(ids))
+        changed_entry, gaps = chance.choice(ids), sorted(set(range(1, ids[-1])) - set(ids))
         kind = chance.choice(["alter", "delete", *(["insert"] if gaps else [])])
         if kind == "alter":
             column = chance.choice(list(CHANGES))
-            change = f"UPDATE ledger_entries SET {column} = {CHANGES[column]} WHERE id = {victim}"
+            change = (
+                f"UPDATE ledger_entries SET {column} = {CHANGES[column]} WHERE id = {changed_entry}"
+            )
             await break_ledger(sql, change)
-            expected = ("altered", victim)
+            expected = ("altered", changed_entry)
         elif kind == "delete":
-            await break_ledger(sql, f"DELETE FROM ledger_entries WHERE id = {victim}")
-            expected = ("missing", victim)
+            await break_ledger(sql, f"DELETE FROM ledger_entries WHERE id = {changed_entry}")
+            expected = ("missing", changed_entry)
         else:
-            victim = chance.choice(gaps)
-            copy = COPY.format(id=victim).replace("WHERE id = 1", f"WHERE id = {ids[0]}")
+            changed_entry = chance.choice(gaps)
+            copy = COPY.format(id=changed_entry).replace("WHERE id = 1", f"WHERE id = {ids[0]}")
             await break_ledger(sql, copy)
-            expected = ("inserted", victim)
+            expected = ("inserted", changed_entry)
         assert [(f.kind, f.entry_id) for f in await verify_all(engine)] == [expected]
 
     loop = asyncio.get_running_loop()

@@ -27,7 +27,7 @@ def _jobs(*seconds: int) -> list[ClaimedJob]:
     ]  # fmt: skip
 
 
-def test_a_lane_without_a_backlog_always_looks_from_the_front() -> None:
+def test_a_lane_without_a_backlog_always_claims_from_the_front() -> None:
     clock = Clock()
     order = ClaimOrder(clock)
     for _ in range(3):
@@ -36,7 +36,7 @@ def test_a_lane_without_a_backlog_always_looks_from_the_front() -> None:
         assert order.seconds_to_front() == 0
 
 
-def test_with_a_backlog_it_goes_on_where_it_was_and_looks_again_after_a_while() -> None:
+def test_with_a_backlog_a_lane_continues_at_its_cursor_and_rescans_later() -> None:
     clock = Clock()
     order = ClaimOrder(clock)
     jobs = _jobs(3, 1, 2)
@@ -50,7 +50,7 @@ def test_with_a_backlog_it_goes_on_where_it_was_and_looks_again_after_a_while() 
     assert order.next_cursor() == QUEUE_FRONT
 
 
-def test_a_slow_look_that_found_little_is_not_repeated_at_once_either() -> None:
+def test_a_slow_scan_that_found_little_is_not_repeated_at_once() -> None:
     order = ClaimOrder(Clock())
     order.claimed(QUEUE_FRONT, _jobs(1), 1000, 2 * SLOW_SECONDS)
     assert order.next_cursor() != QUEUE_FRONT
@@ -61,7 +61,7 @@ def test_a_slow_look_that_found_little_is_not_repeated_at_once_either() -> None:
     )
 
 
-def test_batches_grow_while_jobs_are_dear_and_shrink_when_they_are_cheap_again() -> None:
+def test_batches_grow_while_jobs_are_slow_and_shrink_afterwards() -> None:
     size = BatchSize(100)
     size.settled(100, 1.0)
     assert size.jobs == 100
@@ -74,7 +74,7 @@ def test_batches_grow_while_jobs_are_dear_and_shrink_when_they_are_cheap_again()
     assert size.jobs <= GROWTH_MAX * 100
 
 
-def test_without_a_backlog_batches_are_as_set() -> None:
+def test_without_a_backlog_batches_have_the_configured_size() -> None:
     size = BatchSize(100)
     size.settled(100, 1.0)
     size.settled(100, 9.0)

@@ -1,7 +1,6 @@
-"""The worker: woken, idle, interrupted and draining."""
+"""The worker's loop: woken, polling, idle, and after errors."""
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -15,12 +14,13 @@ from recon_worker.app import create_control_app
 from recon_worker.reconciliation.reconcile import Reconciler
 from recon_worker.worker import loop as worker_module
 from testkit.database.backlog import Sql, add_simple, job_rows, status_counts, until_completed
-from testkit.database.head_rows import held_head_row, until_somebody_waits
-from testkit.database.ledger_model import assert_audit_is_clean, assert_ledger_is_of
+from testkit.model.ledger import assert_ledger_is_of
 from testkit.waiting import until
-from testkit.worker.own_system import running_worker, until_listening
+from testkit.worker.own_system import until_listening
 
 StartWorker = Callable[..., Any]
+
+
 FAST = {"poll_seconds_min": 0.02, "poll_seconds_max": 0.1}
 
 
@@ -37,7 +37,7 @@ async def test_a_notification_wakes_an_idle_worker_at_once(
     await until_completed(sql, 3, seconds=2)
 
 
-async def test_what_comes_in_behind_a_busy_worker_does_not_wait_for_the_backlogs_end(
+async def test_new_jobs_do_not_wait_for_the_end_of_a_backlog(
     sql: Sql, start_worker: StartWorker
 ) -> None:
     await add_simple(sql, 3000)
@@ -50,8 +50,9 @@ async def test_what_comes_in_behind_a_busy_worker_does_not_wait_for_the_backlogs
         return (await status_counts(sql)).get("completed", 0) > 50
 
     await until(begun)
-    await add_simple(sql, 3000)  # However fast the worker is: a backlog that both overtake.
-    # As one whose transaction began long ago and commits only now, and as an urgent one.
+    # A backlog that even a fast worker does not finish before both new jobs.
+    await add_simple(sql, 3000)
+    # One job of a transaction that began long ago and commits only now, and one urgent job.
     await sql.execute("UPDATE recon_jobs SET run_at = now() - interval '1 h' WHERE id = 2999")
     await sql.execute("UPDATE recon_jobs SET run_at = now(), priority = -1 WHERE id = 3000")
 
@@ -78,7 +79,7 @@ async def test_a_worker_that_only_polls_needs_no_notification(
     assert await sql.fetchval(listeners) == 0
 
 
-async def test_the_poll_slows_down_to_its_bound_and_at_once_with_listen_at_work(
+async def test_polling_slows_to_its_limit_and_at_once_while_listening(
     sql: Sql, start_worker: StartWorker
 ) -> None:
     del sql
@@ -91,7 +92,7 @@ async def test_the_poll_slows_down_to_its_bound_and_at_once_with_listen_at_work(
     assert worker.polling.next_interval(0.05) == worker.settings.poll_fallback_seconds == 5
 
 
-async def test_jobs_that_were_put_back_are_found_when_due_though_no_notice_tells(
+async def test_retried_jobs_are_claimed_when_due_without_a_notice(
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     worker = await start_worker(poll_fallback_seconds=60)
@@ -128,7 +129,7 @@ async def test_a_lost_listen_makes_the_worker_poll_again(
     await until_completed(sql, 1, seconds=2)
 
 
-async def test_an_idle_worker_asks_for_little(start_worker: StartWorker) -> None:
+async def test_an_idle_worker_sends_few_queries(start_worker: StartWorker) -> None:
     worker = await start_worker()
     await until_listening(worker)
     await asyncio.sleep(1)
@@ -139,74 +140,11 @@ async def test_an_idle_worker_asks_for_little(start_worker: StartWorker) -> None
 
     event.listen(worker.engine.sync_engine, "before_cursor_execute", count)
     await asyncio.sleep(5)
-    # For work twice at the most, for expired leases three times, and a sign of life.
+    # At most two claims, three rescues and one heartbeat.
     assert 0 < len(statements) <= 7, statements
 
 
-async def test_a_stop_finishes_the_batch_and_leaves_nothing_held(
-    sql: Sql, engine: AsyncEngine, worker_url_of_database: str
-) -> None:
-    stored = await add_simple(sql, 3000)
-    async with running_worker(worker_url_of_database, batch_size=50, concurrency=3):
-
-        async def begun() -> bool:
-            return (await status_counts(sql)).get("completed", 0) > 0
-
-        await until(begun)
-    counts = await status_counts(sql)
-    assert counts.keys() == {"completed", "pending"}, counts
-    attempts = "SELECT DISTINCT attempts FROM recon_jobs WHERE status = 'pending'"
-    assert [row[0] for row in await sql.fetch(attempts)] == [0]
-    assert await sql.fetchval("SELECT count(*) FROM workers") == 0
-
-    async with running_worker(worker_url_of_database):
-        await until_completed(sql, 3000)
-    await assert_ledger_is_of(sql, stored)
-    await assert_audit_is_clean(engine)
-
-
-async def test_an_idle_worker_stops_at_once_however_long_its_poll(
-    worker_url_of_database: str,
-) -> None:
-    began = time.monotonic()
-    async with running_worker(
-        worker_url_of_database, concurrency=4, poll_seconds_min=60, poll_fallback_seconds=60
-    ) as worker:
-        await until_listening(worker)
-    assert time.monotonic() - began < 3
-
-
-async def test_a_drain_that_takes_too_long_hands_its_jobs_back_unburnt(
-    sql: Sql, worker_url_of_database: str
-) -> None:
-    stored = await add_simple(sql, 5)
-    async with held_head_row(sql, stored[0]):
-        async with running_worker(worker_url_of_database, drain_seconds=0.2):
-            await until_somebody_waits(sql)
-            began = time.monotonic()
-        assert time.monotonic() - began < 3
-    assert {(job["status"], job["attempts"]) for job in await job_rows(sql)} == {("pending", 0)}
-
-
-async def test_the_last_batch_is_told_to_readers_before_the_worker_ends(
-    sql: Sql, worker_url_of_database: str
-) -> None:
-    told: set[str] = set()
-    await sql.add_listener(
-        "payment_changes", lambda *arguments: told.update(str(arguments[3]).split())
-    )
-    stored = await add_simple(sql, 1)
-    async with running_worker(worker_url_of_database) as worker, held_head_row(sql, stored[0]):
-        await until_somebody_waits(sql)
-        worker.lifecycle.stopping.set()
-
-    async def heard() -> bool:
-        return told == {str(stored[0].id)}
-
-    await until(heard, 2)
-
-
-async def test_a_long_batch_keeps_its_lease_while_others_look_for_expired_ones(
+async def test_a_long_batch_keeps_its_lease_while_others_rescue(
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reconcile = Reconciler.reconcile
@@ -235,7 +173,7 @@ async def test_the_jobs_of_a_dead_worker_are_settled_by_another_within_seconds(
     await assert_ledger_is_of(sql, stored)
 
 
-async def test_a_claim_whose_answer_was_lost_waits_for_no_lease_to_run_out(
+async def test_a_lost_claim_answer_does_not_delay_its_jobs_until_expiry(
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim, losses = queue.claim, iter([True])
@@ -254,7 +192,7 @@ async def test_a_claim_whose_answer_was_lost_waits_for_no_lease_to_run_out(
     assert {job["attempts"] for job in await job_rows(sql)} == {1}
 
 
-async def test_an_error_nobody_expected_does_not_end_the_worker(
+async def test_an_unexpected_error_does_not_end_the_worker(
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim, failures = queue.claim, iter([True, True])
@@ -270,7 +208,7 @@ async def test_an_error_nobody_expected_does_not_end_the_worker(
     await until_completed(sql, 2, seconds=3)
 
 
-async def test_old_jobs_go_soon_after_a_short_retention_and_a_long_one_asks_for_little(
+async def test_pruning_is_prompt_for_a_short_and_rare_for_a_long_retention(
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     day = 86_400.0
@@ -292,7 +230,7 @@ async def test_old_jobs_go_soon_after_a_short_retention_and_a_long_one_asks_for_
     await until(settled_and_gone, 5)
 
 
-async def test_a_worker_shows_that_it_lives_and_what_it_settled(
+async def test_metrics_show_a_workers_liveness_and_settlements(
     sql: Sql, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "HEARTBEAT_SECONDS", 0.05)

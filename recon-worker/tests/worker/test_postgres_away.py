@@ -10,7 +10,7 @@ import pytest
 
 from payments_local.postgres import EmbeddedPostgres
 from testkit.database.backlog import Sql, add_simple, status_counts, until_completed
-from testkit.database.ledger_model import assert_audit_is_clean
+from testkit.model.ledger import assert_audit_is_clean
 from testkit.waiting import until
 from testkit.worker.own_system import migrated_postgres, running_worker, until_listening, worker_url
 
@@ -52,7 +52,7 @@ async def test_a_restart_of_postgres_needs_no_restart_of_the_worker(
         await until(noticed)
         own_postgres.start()
         async with _connected(own_postgres) as sql:
-            # Well before a lease could run out, all of it is done.
+            # All jobs are settled long before a lease expires.
             await until_completed(sql, before + 2000)
             await until_listening(worker)
             await assert_audit_is_clean(worker.engine)
@@ -69,7 +69,7 @@ async def test_a_worker_may_start_before_its_database(own_postgres: EmbeddedPost
         await until_listening(worker)
 
 
-async def test_a_worker_whose_database_is_away_still_stops_in_time(
+async def test_a_worker_without_its_database_still_stops_in_time(
     own_postgres: EmbeddedPostgres,
 ) -> None:
     began = time.monotonic()

@@ -1,6 +1,8 @@
 """The auditor: checks the invariants, incrementally at short intervals or in full on demand."""
 
 import asyncio
+import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,12 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_core.db.engine import single_statement
 from payments_core.domain.payments import first_id_at
 from recon_worker.audit.exclusion import alone
-from recon_worker.audit.invariants import INVARIANTS, OFFENDERS_SHOWN_MAX, Invariant, Window
+from recon_worker.audit.invariant import OFFENDERS_SHOWN_MAX, Invariant, Window
+from recon_worker.audit.invariants import INVARIANTS
 
 Mode = Literal["incremental", "full"]
 # Called with a table and the number of its rows that were read, None for all.
 Advance = Callable[[Window, int | None], None]
 
+BOOKMARKED = (Window.ENTRIES, Window.RESULTS, Window.MATCHES, Window.PAYMENTS)
 CHUNK_ROWS = 20_000  # For each statement, so that none runs long.
 HORIZON_WAIT_SECONDS = 20.0  # Our own transactions end sooner: db/engine.py bounds them.
 # A payment's id is made before its row. A payment that takes longer, or whose id comes from a slow
@@ -27,6 +31,14 @@ PAYMENT_SETTLES_IN_SECONDS = 60
 TRANSACTION_SECONDS_MAX = 60  # From its begin to its job's row; db/engine.py bounds it.
 
 _NIL = UUID(int=0)
+
+# A column of an offending row, and its name in the API.
+REFERENCES = {
+    "payment_id": "paymentId",
+    "account_id": "accountId",
+    "currency": "currency",
+    "job_id": "jobId",
+}
 
 
 @dataclass(slots=True)
@@ -42,6 +54,16 @@ class Finding:
         self.offending += len(rows)
         self.offenders.extend(rows[: OFFENDERS_SHOWN_MAX - len(self.offenders)])
 
+    @property
+    def references(self) -> list[dict[str, Any]]:
+        """Return the payments, accounts and jobs that the offenders name, for links."""
+        id_is_of = {Window.PAYMENTS: "payment_id", Window.NONE: "job_id"}.get(self.invariant.window)
+        found = []
+        for row in self.offenders:
+            named = dict(row) | ({id_is_of: row["id"]} if id_is_of and "id" in row else {})
+            found.append({field: named.get(column) for column, field in REFERENCES.items()})
+        return [each for each in found if any(each.values())]
+
 
 async def rows_by_window(engine: AsyncEngine) -> tuple[dict[Window, int], int]:
     """Return each table's rows and the rows that a full audit reads, both as estimated."""
@@ -53,9 +75,8 @@ async def rows_by_window(engine: AsyncEngine) -> tuple[dict[Window, int], int]:
     async with single_statement(engine) as connection:
         found = (await connection.execute(query, {"names": names})).all()
     sizes = {Window(row.relname): row.rows for row in found}
-    chunked = (Window.ENTRIES, Window.RESULTS, Window.PAYMENTS)
     whole = (invariant.window for invariant in INVARIANTS if invariant.full_query)
-    return sizes, sum(sizes[window] for window in (*chunked, *whole))
+    return sizes, sum(sizes[window] for window in (*BOOKMARKED, *whole))
 
 
 async def audit(
@@ -101,10 +122,10 @@ async def audit_on(
     if mode == "incremental":
         # Before any bookmark moves, so that an interrupted audit checks them again.
         await _audit_late_payments(connection, progress, ends, findings)
-    for window in (Window.ENTRIES, Window.RESULTS, Window.PAYMENTS):
+    for window in BOOKMARKED:
         await _audit_window(connection, mode, window, progress, ends, findings, advance)
     for invariant in INVARIANTS:
-        if invariant.window is Window.NONE:
+        if invariant.window not in BOOKMARKED:
             findings[invariant.name].add(await _rows(connection, invariant.query))
         if mode == "full" and invariant.full_query:
             findings[invariant.name].add(await _rows(connection, invariant.full_query))
@@ -127,7 +148,7 @@ async def _audit_window(
     advance: Advance,
 ) -> None:
     """Check the invariants of one window, chunk by chunk."""
-    column = f"{window.removeprefix('ledger_').removeprefix('reconciliation_')}_verified_to"
+    column = f"{re.sub('^(ledger|reconciliation|recon)_', '', window)}_verified_to"
     start = progress[column] if mode == "incremental" else _NIL if window == "payments" else 0
     of_window = [invariant for invariant in INVARIANTS if invariant.window is window]
     async for lo, hi in _chunks(connection, window, start, ends.ids[window]):
@@ -183,11 +204,13 @@ async def _all(connection: AsyncConnection) -> _Ends:
     query = """
         SELECT coalesce((SELECT max(id) FROM ledger_entries), 0) AS ledger_entries,
                coalesce((SELECT max(id) FROM reconciliation_results), 0)
-                   AS reconciliation_results"""
+                   AS reconciliation_results,
+               coalesce((SELECT max(id) FROM recon_matches), 0) AS recon_matches"""
     last = (await connection.execute(text(query))).one()
     ends = {
         Window.ENTRIES: last.ledger_entries,
         Window.RESULTS: last.reconciliation_results,
+        Window.MATCHES: last.recon_matches,
         Window.PAYMENTS: UUID(int=2**128 - 1),
     }
     return _Ends(ends, None)
@@ -207,6 +230,7 @@ async def _safe_ends(connection: AsyncConnection) -> _Ends:
         SELECT (SELECT max(id) FROM ledger_entries) AS ledger_entries,
                (SELECT max(id) FROM reconciliation_results) AS reconciliation_results,
                (SELECT max(id) FROM recon_jobs) AS recon_jobs,
+               (SELECT max(id) FROM recon_matches) AS recon_matches,
                pg_current_xact_id()::text::bigint AS our_xid,
                now() AS now"""
     last = (await connection.execute(text(query))).one()
@@ -214,6 +238,7 @@ async def _safe_ends(connection: AsyncConnection) -> _Ends:
         Window.ENTRIES: last.ledger_entries or 0,
         Window.RESULTS: last.reconciliation_results or 0,
         Window.JOBS: last.recon_jobs or 0,
+        Window.MATCHES: last.recon_matches or 0,
         Window.PAYMENTS: first_id_at(last.now, -timedelta(seconds=PAYMENT_SETTLES_IN_SECONDS)),
     }
     oldest = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
@@ -221,7 +246,8 @@ async def _safe_ends(connection: AsyncConnection) -> _Ends:
         if (await connection.execute(oldest)).scalar_one() > last.our_xid:
             return _Ends(ends, last.now)
         await asyncio.sleep(0.1)
-    return _Ends({**ends, Window.ENTRIES: 0, Window.RESULTS: 0, Window.JOBS: 0}, None)
+    unknown = dict.fromkeys((Window.ENTRIES, Window.RESULTS, Window.JOBS, Window.MATCHES), 0)
+    return _Ends({**ends, **unknown}, None)
 
 
 async def _chunks(connection: AsyncConnection, window: Window, start: Any, end: Any) -> Any:
@@ -240,13 +266,16 @@ async def _chunks(connection: AsyncConnection, window: Window, start: Any, end: 
         lo = hi
 
 
-STORE = """
-INSERT INTO audit_findings AS last (invariant, offending, mode)
-SELECT invariant, offending, $4
-FROM unnest($1::text[], $2::bigint[]) AS found (invariant, offending)
+_FINAL = "excluded.mode = 'full' OR excluded.invariant = ANY ($3::text[])"
+STORE = f"""
+INSERT INTO audit_findings AS last (invariant, offending, offenders, mode)
+SELECT invariant, offending, offenders, $4
+FROM unnest($1::text[], $2::bigint[], $5::jsonb[]) AS found (invariant, offending, offenders)
 ON CONFLICT (invariant) DO UPDATE SET mode = excluded.mode, checked_at = now(),
-    offending = CASE WHEN excluded.mode = 'full' OR excluded.invariant = ANY ($3::text[])
-                THEN excluded.offending ELSE greatest(last.offending, excluded.offending) END"""
+    offending = CASE WHEN {_FINAL}
+                THEN excluded.offending ELSE greatest(last.offending, excluded.offending) END,
+    offenders = CASE WHEN {_FINAL} OR excluded.offending > 0
+                THEN excluded.offenders ELSE last.offenders END"""
 
 
 async def _store(connection: AsyncConnection, mode: Mode, findings: Collection[Finding]) -> None:
@@ -256,7 +285,8 @@ async def _store(connection: AsyncConnection, mode: Mode, findings: Collection[F
     names = [finding.invariant.name for finding in findings]
     offending = [finding.offending for finding in findings]
     checked_whole = [i.name for i in INVARIANTS if i.window is Window.NONE]
-    await connection.exec_driver_sql(STORE, (names, offending, checked_whole, mode))
+    offenders = [json.dumps(finding.references, default=str) for finding in findings]
+    await connection.exec_driver_sql(STORE, (names, offending, checked_whole, mode, offenders))
 
 
 async def last_findings(connection: AsyncConnection) -> tuple[dict[str, int], float | None]:

@@ -2,48 +2,23 @@
 
 A posting commits as a whole and a query sees one snapshot, so the queries may run beside a busy
 worker. `:lo` and `:hi` bound a query's window of ids: of ledger_entries, of
-reconciliation_results, or of payments. Between two tables a query finds missing rows as well as
-wrong ones: an inner join would miss a posting or a result whose payment is gone. The rules are
-applied again in SQL, on purpose by other code than the worker's.
+reconciliation_results, of recon_matches, or of payments. Between two tables a query finds missing
+rows as well as wrong ones: an inner join would miss a posting or a result whose payment is gone.
+The rules are applied again in SQL, on purpose by other code than the worker's.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
-
-from payments_core.db.tables import one_of
-from payments_core.domain.statuses import SETTLED_STATUSES
-
-OFFENDERS_SHOWN_MAX = 20  # A badly broken ledger must not be printed in full.
-READY_JOB_AGE_SECONDS_MAX = 300
-
-
-class Window(StrEnum):
-    """The table whose ids bound an invariant's query; NONE is for small tables, checked whole."""
-
-    ENTRIES = "ledger_entries"
-    RESULTS = "reconciliation_results"
-    PAYMENTS = "payments"
-    JOBS = "recon_jobs"  # No invariant's window: it leads the auditor to late payments.
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Invariant:
-    """A check; `name` is the metric's label, `full_query` runs in a full audit only."""
-
-    name: str
-    title: str
-    window: Window
-    query: str
-    full_query: str | None = None
-
-    @property
-    def query_of_ids(self) -> str:
-        """Return the query over the payments in `:ids`, if the window is payments."""
-        return self.query.replace(_PAYMENTS_BETWEEN, "p.id = ANY (CAST(:ids AS uuid[]))")
-
-
-_PAYMENTS_BETWEEN = "p.id > :lo AND p.id <= :hi"
+from payments_core.domain.invariants import READY_JOB_AGE_SECONDS_MAX
+from recon_worker.audit.invariant import (
+    OFFENDERS_SHOWN_MAX,
+    PAYMENTS_BETWEEN,
+    SETTLED,
+    SOURCE_OF_CLEARING,
+    Invariant,
+    Window,
+)
+from recon_worker.audit.matching import MATCHING_INVARIANTS
+from recon_worker.audit.reversal_invariants import REVERSAL_INVARIANTS
+from recon_worker.audit.statements import STATEMENT_INVARIANTS
 
 # An entry's predecessor is usually in the window too. Where it is not, about once for each account,
 # far_seq is the sequence number to look up.
@@ -69,10 +44,6 @@ _WITH_PREVIOUS = """
     ) AS before
     WHERE"""
 
-# sys:clearing:SHARD is of the default source, sys:clearing:SOURCE:SHARD of another one.
-_SOURCE_OF_CLEARING = """CASE split_part(e.account_id, ':', 4) WHEN '' THEN 'default'
-    ELSE split_part(e.account_id, ':', 3) END"""
-
 _TOUCHED_PAYMENTS = "SELECT payment_id FROM ledger_entries WHERE id > :lo AND id <= :hi"
 
 # Whether a result follows from its payment under its rule_version. A version is never changed, and
@@ -92,33 +63,34 @@ _BY_VERSION = """
             AND r.notes = 'Reconciled'
         END"""
 
-_SETTLED = one_of("status", SETTLED_STATUSES)
 # When a payment changed last, by its status. A status that is not here breaks the invariant.
 _CHANGED_AT = f"""
     WHEN status = 'pending' THEN created_at
-    WHEN {_SETTLED} THEN settled_at"""
+    WHEN {SETTLED} THEN settled_at"""
+
+# The only rule for reversals is of version 1.
+_OF_REVERSAL = """r.rule_version = 1 AND r.status = 'completed' AND r.notes = 'Reversed'
+                    AND r.discrepancy_amount IS NULL"""
 
 INVARIANTS = (
     Invariant(
         "posting_balances",
-        "A posting is of a completed payment: two legs with its amount, currency, account, source",
         Window.ENTRIES,
         f"""
         SELECT e.payment_id, count(*) AS legs
         FROM ledger_entries e LEFT JOIN payments p
             ON p.id = e.payment_id AND p.status = 'completed'
-        WHERE e.payment_id IN ({_TOUCHED_PAYMENTS})
+        WHERE e.payment_id IN ({_TOUCHED_PAYMENTS}) AND e.reversal_id IS NULL
         GROUP BY e.payment_id
         HAVING count(*) <> 2 OR count(p.id) <> 2
             OR count(*) FILTER (WHERE e.direction = 'credit' AND e.entry_type = 'payment'
                                 AND e.account_id = p.account_id) <> 1
             OR count(*) FILTER (WHERE e.direction = 'debit' AND e.entry_type = 'clearing'
-                                AND {_SOURCE_OF_CLEARING} = p.source) <> 1
+                                AND {SOURCE_OF_CLEARING} = p.source) <> 1
             OR bool_or(e.amount <> p.amount) OR bool_or(e.currency <> p.currency)""",
     ),
     Invariant(
         "currencies_sum_to_zero",
-        "All balances of a currency sum to zero",
         Window.ENTRIES,
         f"""
         SELECT currency, sum(CASE direction WHEN 'credit' THEN amount ELSE -amount END) AS excess
@@ -131,7 +103,6 @@ INVARIANTS = (
     ),
     Invariant(
         "running_balance_adds_up",
-        "Every balance_after is the previous balance plus or minus the entry's amount",
         Window.ENTRIES,
         f"""
         SELECT e.id, e.account_id, e.currency, e.account_seq, e.balance_after
@@ -140,7 +111,6 @@ INVARIANTS = (
     ),
     Invariant(
         "sequence_has_no_gap",
-        "Every account's entries are numbered from 1 without a gap",
         Window.ENTRIES,
         f"""
         SELECT e.id, e.account_id, e.currency, e.account_seq
@@ -152,7 +122,6 @@ INVARIANTS = (
     ),
     Invariant(
         "head_row_is_the_last_entry",
-        "Every account's head row matches its last entry and the sums of its entries",
         Window.ENTRIES,
         """
         SELECT touched.account_id, touched.currency, a.seq, a.balance
@@ -179,7 +148,6 @@ INVARIANTS = (
     ),
     Invariant(
         "time_runs_forward",
-        "Times never decrease along an account's entries",
         Window.ENTRIES,
         f"""
         SELECT e.id, e.account_id, e.currency, e.account_seq, e.created_at
@@ -187,71 +155,71 @@ INVARIANTS = (
     ),
     Invariant(
         "status_result_and_ledger_agree",
-        "Completed: a result and two entries; failed: a result and none; open: neither",
         Window.RESULTS,
         f"""
         SELECT r.payment_id, p.status, r.status AS result, entries.n AS entries
         FROM reconciliation_results r LEFT JOIN payments p ON p.id = r.payment_id
         CROSS JOIN LATERAL (
-            SELECT count(*) AS n FROM ledger_entries e WHERE e.payment_id = p.id) AS entries
-        WHERE r.id > :lo AND r.id <= :hi
-          AND (p.id IS NULL OR NOT p.{_SETTLED}
+            SELECT count(*) AS n FROM ledger_entries e
+            WHERE e.payment_id = p.id AND e.reversal_id IS NULL) AS entries
+        WHERE r.id > :lo AND r.id <= :hi AND r.reversal_id IS NULL
+          AND (p.id IS NULL OR NOT p.{SETTLED}
                OR (p.status = 'failed') <> (r.status = 'failed')
                OR entries.n <> CASE p.status WHEN 'completed' THEN 2 ELSE 0 END)""",
         f"""
         SELECT coalesce(p.id, r.payment_id, e.payment_id) AS payment_id, p.status,
                r.status AS result, coalesce(e.n, 0) AS entries
         FROM payments p
-        FULL JOIN reconciliation_results r ON r.payment_id = p.id
-        FULL JOIN (SELECT payment_id, count(*) AS n FROM ledger_entries GROUP BY 1) AS e
+        FULL JOIN (SELECT * FROM reconciliation_results WHERE reversal_id IS NULL) AS r
+            ON r.payment_id = p.id
+        FULL JOIN (SELECT payment_id, count(*) AS n FROM ledger_entries
+                   WHERE reversal_id IS NULL GROUP BY 1) AS e
             ON e.payment_id = coalesce(p.id, r.payment_id)
-        WHERE p.id IS NULL OR (p.{_SETTLED}) <> (r.id IS NOT NULL)
+        WHERE p.id IS NULL OR (p.{SETTLED}) <> (r.id IS NOT NULL)
            OR coalesce(e.n, 0) <> CASE p.status WHEN 'completed' THEN 2 ELSE 0 END""",
     ),
     Invariant(
         "outcome_follows_the_rules",
-        "Every result follows from its payment by its version of the rules, or by an operator",
         Window.RESULTS,
         f"""
-        SELECT r.payment_id, p.amount, r.status AS result, r.discrepancy_amount, r.notes,
-               r.rule_version
+        SELECT r.payment_id, r.reversal_id, p.amount, r.status AS result, r.discrepancy_amount,
+               r.notes, r.rule_version
         FROM reconciliation_results r LEFT JOIN payments p ON p.id = r.payment_id
         WHERE r.id > :lo AND r.id <= :hi
           AND (r.matched = (r.status = 'completed')
-               AND CASE r.rule_version {_BY_VERSION} END) IS NOT TRUE""",
+               AND CASE WHEN r.reversal_id IS NOT NULL AND r.rule_version <> 0
+               THEN {_OF_REVERSAL} ELSE CASE r.rule_version {_BY_VERSION} END END)
+              IS NOT TRUE""",
     ),
     Invariant(
         "pending_has_one_live_job",
-        "An open payment has one unfinished job, a settled one none; every job has a payment",
         Window.PAYMENTS,
         f"""
         SELECT p.id, p.status, j.id AS job_id, j.status AS job_status
         FROM payments p LEFT JOIN recon_jobs j ON j.payment_id = p.id
-        WHERE {_PAYMENTS_BETWEEN}
-          AND (p.{_SETTLED}) = coalesce(j.status <> 'completed', false)""",
+        WHERE {PAYMENTS_BETWEEN}
+          AND (p.{SETTLED}) = coalesce(j.status <> 'completed', false)""",
         """
         SELECT j.payment_id, p.status, j.id AS job_id, r.recon_job_id AS job_id_of_result
         FROM recon_jobs j LEFT JOIN payments p ON p.id = j.payment_id
         LEFT JOIN reconciliation_results r ON r.payment_id = j.payment_id
-        WHERE p.id IS NULL OR r.recon_job_id <> j.id""",
+        WHERE j.reversal_id IS NULL AND (p.id IS NULL OR r.recon_job_id <> j.id)""",
     ),
     Invariant(
         "settled_once",
-        "A payment settles once and never changes again; its status says when it changed last",
         Window.PAYMENTS,
         f"""
         SELECT id, status, created_at, settled_at, updated_at FROM payments p
-        WHERE {_PAYMENTS_BETWEEN}
-          AND ((p.{_SETTLED}) <> (settled_at IS NOT NULL)
+        WHERE {PAYMENTS_BETWEEN}
+          AND ((p.{SETTLED}) <> (settled_at IS NOT NULL)
                OR updated_at IS DISTINCT FROM CASE {_CHANGED_AT} END)""",
     ),
     Invariant(
         "key_names_one_request",
-        "Every idempotency key has one payment, and it matches the request's fingerprint",
         Window.PAYMENTS,
         f"""
         SELECT id, idempotency_key FROM payments p
-        WHERE {_PAYMENTS_BETWEEN}
+        WHERE {PAYMENTS_BETWEEN}
           AND request_fingerprint <> sha256(convert_to(
               CASE WHEN reference IS NULL AND metadata IS NULL AND source = 'default'
               THEN concat_ws(chr(31), account_id, amount::text, currency, description)
@@ -262,13 +230,15 @@ INVARIANTS = (
         SELECT idempotency_key, count(*) AS payments FROM payments
         GROUP BY idempotency_key HAVING count(*) > 1""",
     ),
+    *REVERSAL_INVARIANTS,
     Invariant(
         "no_job_is_forgotten",
-        f"No job has been ready for more than {READY_JOB_AGE_SECONDS_MAX} seconds",
         Window.NONE,
         f"""
         SELECT id, payment_id, run_at FROM recon_jobs
         WHERE status = 'pending' AND run_at < now() - interval '{READY_JOB_AGE_SECONDS_MAX} s'
         ORDER BY priority, run_at, id LIMIT {OFFENDERS_SHOWN_MAX + 1}""",
     ),
+    *STATEMENT_INVARIANTS,
+    *MATCHING_INVARIANTS,
 )

@@ -15,10 +15,11 @@ from payments_core.domain.payments import CLEARING_ACCOUNT_PREFIX, DEFAULT_SOURC
 from payments_core.queue import jobs
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.failpoints import reach
-from recon_worker.reconciliation.rules import RULE_VERSION, Outcome
+from recon_worker.reconciliation.rules import REVERSED, RULE_VERSION, Outcome
 
 # $1 payment ids, $2 job ids, $3 each payment's outcome, counted from 1. The outcomes: $4 payment
 # status, $5 result status, $6 matched, $7 discrepancy, $8 notes. $9 the clearing shard.
+# The reversals of the batch: $10 ids, $11 job ids, $12 places, after the payments'.
 #
 # heads: all batches lock head rows in the same order, so two batches never wait for each other. ON
 # CONFLICT DO UPDATE waits for the row and adds to its latest version; the returned row cannot
@@ -28,6 +29,8 @@ from recon_worker.reconciliation.rules import RULE_VERSION, Outcome
 # the account's numbers and balances without a gap or an overlap.
 #
 # The ledger's ORDER BY gives the payment leg its id before the clearing leg.
+_CLEARING = f"""'{CLEARING_ACCOUNT_PREFIX}' || CASE source WHEN '{DEFAULT_SOURCE}' THEN ''
+           ELSE source || ':' END || $9::text"""
 POST = f"""
 WITH decided AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[])
@@ -37,21 +40,34 @@ WITH decided AS MATERIALIZED (
     FROM decided WHERE payments.id = decided.payment_id AND payments.settled_at IS NULL
     RETURNING payments.id, account_id, currency, amount, payments.status, source, job_id,
               outcome, place
+), reversed AS (
+    UPDATE reversals SET status = 'completed', settled_at = now(), updated_at = now()
+    FROM unnest($10::uuid[], $11::bigint[], $12::bigint[]) AS decided (id, job_id, place)
+    WHERE reversals.id = decided.id AND reversals.settled_at IS NULL
+    RETURNING reversals.id, payment_id, account_id, currency, amount, source, job_id, place
 ), resulted AS (
-    INSERT INTO reconciliation_results (payment_id, recon_job_id, status, matched,
+    INSERT INTO reconciliation_results (payment_id, reversal_id, recon_job_id, status, matched,
                                         discrepancy_amount, notes, rule_version)
-    SELECT id, job_id, ($5::text[])[outcome], ($6::boolean[])[outcome],
+    SELECT id, NULL::uuid, job_id, ($5::text[])[outcome], ($6::boolean[])[outcome],
            ($7::numeric[])[outcome], ($8::text[])[outcome], {RULE_VERSION}
     FROM settled
+    UNION ALL
+    SELECT NULL, id, job_id, '{REVERSED.result_status}', {REVERSED.matched}, NULL,
+           '{REVERSED.notes}', {RULE_VERSION}
+    FROM reversed
 ), legs AS MATERIALIZED (
-    SELECT id AS payment_id, account_id, currency, 'payment' AS entry_type,
-           'credit' AS direction, amount, amount AS delta, place
+    SELECT id AS payment_id, NULL::uuid AS reversal_id, account_id, currency,
+           'payment' AS entry_type, 'credit' AS direction, amount, amount AS delta, place
     FROM settled WHERE status = 'completed'
     UNION ALL
-    SELECT id, '{CLEARING_ACCOUNT_PREFIX}' || CASE source WHEN '{DEFAULT_SOURCE}' THEN ''
-                   ELSE source || ':' END || $9::text,
-           currency, 'clearing', 'debit', amount, -amount, place
+    SELECT id, NULL, {_CLEARING}, currency, 'clearing', 'debit', amount, -amount, place
     FROM settled WHERE status = 'completed'
+    UNION ALL
+    SELECT payment_id, id, account_id, currency, 'reversal', 'debit', amount, -amount, place
+    FROM reversed
+    UNION ALL
+    SELECT payment_id, id, {_CLEARING}, currency, 'clearing', 'credit', amount, amount, place
+    FROM reversed
 ), moved AS (
     SELECT account_id, currency, sum(delta) AS delta, count(*) AS entries,
            coalesce(sum(amount) FILTER (WHERE direction = 'debit'), 0) AS debits,
@@ -70,29 +86,31 @@ WITH decided AS MATERIALIZED (
         updated_at = greatest(head.updated_at, clock_timestamp())
     RETURNING account_id, currency, balance, seq, updated_at
 ), numbered AS (
-    SELECT payment_id, account_id, currency, entry_type, direction, amount, place,
+    SELECT payment_id, reversal_id, account_id, currency, entry_type, direction, amount, place,
            max(seq) OVER account + 2 - row_number() OVER account AS account_seq,
            sum(later) OVER account + delta AS balance_after,
            max(moved_at) OVER account AS moved_at
     FROM (
-        SELECT payment_id, account_id, currency, entry_type, direction, amount, place,
+        SELECT payment_id, reversal_id, account_id, currency, entry_type, direction, amount, place,
                delta, -delta AS later, NULL::bigint AS seq, NULL::timestamptz AS moved_at
         FROM legs
         UNION ALL
-        SELECT NULL, account_id, currency, NULL, NULL, NULL, NULL,
+        SELECT NULL, NULL, account_id, currency, NULL, NULL, NULL, NULL,
                0, balance, seq, updated_at
         FROM heads
     ) AS step
     WINDOW account AS (PARTITION BY account_id, currency ORDER BY place DESC NULLS FIRST
                        ROWS UNBOUNDED PRECEDING)
 ), posted AS (
-    INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction,
-                                amount, account_seq, balance_after, created_at)
-    SELECT payment_id, account_id, currency, entry_type, direction,
-           amount, account_seq, balance_after, moved_at
+    INSERT INTO ledger_entries (payment_id, reversal_id, posting_kind, account_id, currency,
+                                entry_type, direction, amount, account_seq, balance_after,
+                                created_at)
+    SELECT payment_id, reversal_id,
+           CASE WHEN reversal_id IS NULL THEN 'payment' ELSE 'reversal' END,
+           account_id, currency, entry_type, direction, amount, account_seq, balance_after, moved_at
     FROM numbered WHERE payment_id IS NOT NULL ORDER BY place, entry_type DESC
 )
-SELECT count(*) FROM settled"""
+SELECT (SELECT count(*) FROM settled) + (SELECT count(*) FROM reversed)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,20 +142,25 @@ async def post_batch(
     # The fence comes first, to detect a lost lease before any other work.
     await jobs.complete(tx, lease, job_ids)
     reach("after_fence")
-    outcomes = list({decided.outcome: None for decided in batch})
+    payments = [decided for decided in batch if decided.job.reversal_id is None]
+    reversals = [decided.job for decided in batch if decided.job.reversal_id is not None]
+    outcomes = list({decided.outcome: None for decided in payments})
     place_of = {outcome: place for place, outcome in enumerate(outcomes, start=1)}
     result = await tx.exec_driver_sql(
         POST,
         (
-            [decided.job.payment_id for decided in batch],
-            job_ids,
-            [place_of[decided.outcome] for decided in batch],
+            [decided.job.payment_id for decided in payments],
+            [decided.job.id for decided in payments],
+            [place_of[decided.outcome] for decided in payments],
             [outcome.payment_status for outcome in outcomes],
             [outcome.result_status for outcome in outcomes],
             [outcome.matched for outcome in outcomes],
             [outcome.discrepancy_amount for outcome in outcomes],
             [outcome.notes for outcome in outcomes],
             shard,
+            [job.reversal_id for job in reversals],
+            [job.id for job in reversals],
+            list(range(len(payments) + 1, len(batch) + 1)),
         ),
     )
     if result.scalar() != len(batch):

@@ -34,6 +34,8 @@ DISCREPANCY = Outcome(
     "Discrepancy of 0.13 detected",
 )
 MATCHED = Outcome("completed", "completed", True, None, "Reconciled")
+# Of a reversal: the database has reserved its amount when it was created.
+REVERSED = Outcome("completed", "completed", True, None, "Reversed")
 
 
 def decide(amount: Decimal) -> Outcome:

@@ -22,8 +22,7 @@ from recon_worker.sealing.format import GENESIS, Head, Seal
 from recon_worker.sealing.heads import KeptHead, check_heads, head_fields
 from recon_worker.sealing.verify import verify_step, walk_before
 
-HORIZON_LOOK_SECONDS = 0.05
-HORIZON_LOOKS_MAX = 20  # For each round; the next round continues with the same horizon.
+HORIZON_WAIT_SECONDS = 1.0  # For each round; the next round continues with the same horizon.
 PASS_SECONDS_MIN = 3600.0  # A small ledger need not be verified continuously.
 
 _BOOKMARK_COLUMNS = """
@@ -137,11 +136,7 @@ class Sealer:
                 if not horizon.is_beyond(self._head):
                     return False  # The ids above it are not from the sequence.
                 self._horizon = horizon
-            for _ in range(HORIZON_LOOKS_MAX):
-                if await is_final(connection, self._horizon):
-                    break
-                await asyncio.sleep(HORIZON_LOOK_SECONDS)
-            else:
+            if not await is_final(connection, self._horizon, HORIZON_WAIT_SECONDS):
                 return True
         final, self._horizon = self._horizon, None
         try:

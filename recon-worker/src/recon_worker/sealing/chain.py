@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.db.engine import AnyRow, transaction
+from payments_core.db.engine import transaction
+from payments_core.db.writers import have_ended, open_writers
 from recon_worker.sealing.format import (
     ENTRIES,
     FORMAT_VERSION,
@@ -49,14 +50,7 @@ SELECT (SELECT coalesce(max(id), 0) FROM ledger_entries
        (SELECT coalesce(max(id), 0) FROM reconciliation_results
         WHERE id <= (SELECT last_value FROM reconciliation_results_id_seq)) AS result_id"""
 
-# An INSERT holds this lock from before its first id until the end of its transaction. A prepared
-# transaction has no process, and PREPARE may have changed its virtual transaction id.
-WRITERS = """
-SELECT virtualtransaction AS writer, pid IS NULL AS prepared FROM pg_locks
-WHERE locktype = 'relation'
-  AND relation IN ('ledger_entries'::regclass, 'reconciliation_results'::regclass)
-  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND mode = 'RowExclusiveLock' AND granted"""
+WRITTEN = ("ledger_entries", "reconciliation_results")
 
 GATHER_ENTRIES, GATHER_RESULTS = (
     f"SELECT {SUMMARY} FROM ({rows[FORMAT_VERSION]} BETWEEN $1 AND $2"
@@ -102,19 +96,18 @@ async def read_head(connection: AsyncConnection) -> Head:
 async def read_horizon(connection: AsyncConnection) -> Horizon:
     """Return the last visible ids, and every writer that may hold a smaller one.
 
-    The order of the two statements matters: a writer with a smaller id took it before the first
-    statement, so the second one finds the writer, or the writer has ended.
+    In this order: see payments_core.db.writers.
     """
     last = (await connection.exec_driver_sql(LAST_IDS)).one()
-    writers = frozenset(row.writer for row in await _writers(connection))
+    writers = await open_writers(connection, WRITTEN)
     return Horizon(last.entry_id, last.result_id, writers)
 
 
-async def is_final(connection: AsyncConnection, horizon: Horizon) -> bool:
+async def is_final(
+    connection: AsyncConnection, horizon: Horizon, wait_seconds: float = 0.0
+) -> bool:
     """Return whether all writers have ended: their rows are visible, or never will be."""
-    return not horizon.writers or not any(
-        row.prepared or row.writer in horizon.writers for row in await _writers(connection)
-    )
+    return await have_ended(connection, WRITTEN, horizon.writers, wait_seconds)
 
 
 async def seal_next(engine: AsyncEngine, final: Horizon, keys: Sequence[bytes] = ()) -> Seal | None:
@@ -221,7 +214,3 @@ async def _append(
 
 async def _lock(tx: AsyncConnection) -> bool:
     return bool((await tx.exec_driver_sql(LOCK)).scalar())
-
-
-async def _writers(connection: AsyncConnection) -> Sequence[AnyRow]:
-    return (await connection.exec_driver_sql(WRITERS)).all()

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.cli.output import progress
 from payments_core.db.engine import single_statement
-from recon_worker.audit.invariants import OFFENDERS_SHOWN_MAX
+from recon_worker.audit.invariant import OFFENDERS_SHOWN_MAX
 from recon_worker.sealing.background import record_problem
 from recon_worker.sealing.chain import LAST_IDS, read_head, sign_head
 from recon_worker.sealing.compare import SealFinding, never_handed_out

@@ -98,7 +98,7 @@ TABLES = {
             Table(ENTRIES[version], "entry", "entries"),
             Table(RESULTS[version], "result", "results"),
         )
-        for version in (2, 3)
+        for version in (2, 3, 4)
     },
 }
 

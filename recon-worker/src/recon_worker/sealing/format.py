@@ -17,13 +17,13 @@ from pathlib import Path
 
 import asyncpg
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 KEY_BYTES_MIN = 32
 DIGEST_BYTES = 8  # Of each row's hash, stored to identify the row; the whole hash is sealed.
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-ENTRY_COLUMNS = (
+_ENTRY_COLUMNS_2 = (
     "id",
     "payment_id",
     "account_id",
@@ -35,7 +35,8 @@ ENTRY_COLUMNS = (
     "balance_after",
     "created_at",
 )
-RESULT_COLUMNS = (
+ENTRY_COLUMNS = (*_ENTRY_COLUMNS_2, "reversal_id", "posting_kind")
+_RESULT_COLUMNS_2 = (
     "id",
     "payment_id",
     "recon_job_id",
@@ -46,6 +47,7 @@ RESULT_COLUMNS = (
     "rule_version",
     "created_at",
 )
+RESULT_COLUMNS = (*_RESULT_COLUMNS_2, "reversal_id")
 # A settled payment never changes, so every column is sealed. Format 2 knows no more than these.
 _PAYMENT_COLUMNS_2 = (
     "id",
@@ -62,6 +64,24 @@ _PAYMENT_COLUMNS_2 = (
     "settled_at",
 )
 PAYMENT_COLUMNS = (*_PAYMENT_COLUMNS_2, "reference", "metadata", "source")
+REVERSAL_COLUMNS = (
+    "id",
+    "idempotency_key",
+    "request_fingerprint",
+    "payment_id",
+    "account_id",
+    "currency",
+    "source",
+    "amount",
+    "reason",
+    "reference",
+    "metadata",
+    "status",
+    "traceparent",
+    "created_at",
+    "updated_at",
+    "settled_at",
+)
 
 
 def _sql_field(value: str) -> str:
@@ -98,7 +118,7 @@ _ENTRY_TEXTS = (
 def _results(version: int, payment_columns: Sequence[str]) -> str:
     """Return the query for the results, each hashed with its payment."""
     fields = (
-        *(f"result.{column}" for column in RESULT_COLUMNS),
+        *(f"result.{column}" for column in _RESULT_COLUMNS_2),
         *(f"payment.{column}" for column in payment_columns),
     )
     return f"""
@@ -116,11 +136,31 @@ ENTRIES = {
     version: f"SELECT id, payment_id, {hashed} AS hash FROM ledger_entries WHERE id"
     for version, hashed in (
         (1, _text_hash("entry", _ENTRY_TEXTS)),
-        (2, _row_hash(2, "entry", ENTRY_COLUMNS)),
-        (3, _row_hash(3, "entry", ENTRY_COLUMNS)),
+        (2, _row_hash(2, "entry", _ENTRY_COLUMNS_2)),
+        (3, _row_hash(3, "entry", _ENTRY_COLUMNS_2)),
+        (4, _row_hash(4, "entry", ENTRY_COLUMNS)),
     )
 }
-RESULTS = {2: _results(2, _PAYMENT_COLUMNS_2), 3: _results(3, PAYMENT_COLUMNS)}
+_RESULT_FIELDS_4 = (
+    *(f"result.{column}" for column in RESULT_COLUMNS),
+    *(f"payment.{column}" for column in PAYMENT_COLUMNS),
+    *(f"reversal.{column}" for column in REVERSAL_COLUMNS),
+)
+# Each result is of a payment or of a reversal; the other one's fields are NULL.
+_RESULTS_4 = f"""
+    SELECT result.id, coalesce(result.payment_id, reversal.payment_id) AS payment_id,
+           {_row_hash(4, "result", _RESULT_FIELDS_4)} AS hash
+    FROM reconciliation_results AS result LEFT JOIN LATERAL (
+        SELECT * FROM payments WHERE payments.id = result.payment_id OFFSET 0
+    ) AS payment ON true LEFT JOIN LATERAL (
+        SELECT * FROM reversals WHERE reversals.id = result.reversal_id OFFSET 0
+    ) AS reversal ON true
+    WHERE result.id"""
+RESULTS = {
+    2: _results(2, _PAYMENT_COLUMNS_2),
+    3: _results(3, PAYMENT_COLUMNS),
+    4: _RESULTS_4,
+}
 
 # What a seal stores of its rows, selected from (id, hash).
 SUMMARY = f"""

@@ -40,7 +40,7 @@ class Settled:
 
     def add(self, result: BatchResult) -> None:
         """Count the payments that a batch settled."""
-        for _, outcome in result.settled:
+        for _, outcome in result.settled_payments():
             if outcome.payment_status == "failed":
                 self.failed += 1
             elif outcome.matched:

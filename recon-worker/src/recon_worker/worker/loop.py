@@ -86,6 +86,8 @@ class Worker:
         """Work until the lifecycle stops, then drain. Outages of Postgres interrupt the work."""
         log.info("worker_started", extra={"worker_id": self.id})
         await self._wait_for_schema()
+        if not self.settings.does("jobs"):
+            await self.lifecycle.stopping.wait()
         if self.lifecycle.draining:
             return
         self._start_maintenance()
@@ -221,6 +223,7 @@ class Worker:
                 if not await maintenance.prune_finished(connection, self._retention_seconds):
                     break
                 await asyncio.sleep(PRUNE_PAUSE_SECONDS)
+            await maintenance.prune_deaths(connection)
             await heartbeat.delete_stale(connection)
 
     async def _report_heartbeat(self) -> None:
