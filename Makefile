@@ -68,8 +68,10 @@ fmt: $(INSTALLED) ## Format, and apply lint's fixes
 .PHONY: help
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } \
-		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+		/^##@ / { group = substr($$0, 5); if (!(group in texts)) groups[++count] = group } \
+		/^[a-z0-9-]+:.*## / { texts[group] = texts[group] sprintf("  make %-18s  %s\n", $$1, $$2) } \
+		END { for (i = 1; i <= count; i++) printf "\n%s\n%s", groups[i], texts[groups[i]] }' \
+		$(MAKEFILE_LIST)
 
 # --- the parts of `make check`, run in parallel; a failure is reported under the part's name ------
 .PHONY: check-format check-lint check-types check-boundaries check-lock check-lock-versions \
