@@ -28,10 +28,26 @@ class _Leaks(logging.Handler):
             self.lines.append(f"{said} {error!r}")
 
 
-def pytest_collection_finish() -> None:
-    """Exclude imported objects from every later collection, which makes it fast."""
+def _freeze_what_lives() -> None:
+    """Exclude today's live objects from every later collection, which makes it fast."""
     gc.collect()
     gc.freeze()
+
+
+def pytest_collection_finish() -> None:
+    """Freeze what was imported, and pytest's items."""
+    _freeze_what_lives()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Freeze what a file leaves behind on purpose: caches, reports, the session's fixtures.
+
+    Not earlier, since a leak of the file's own fixtures would no longer be found.
+    """
+    yield
+    if nextitem is None or nextitem.path != item.path:
+        _freeze_what_lives()
 
 
 @pytest.fixture(autouse=True)
