@@ -15,7 +15,9 @@ from testkit.browser.actions import (
 from testkit.browser.chromium import PHONE, Visitor
 from testkit.browser.whole_system import WholeSystem
 from testkit.camt_files import Day, Entry, camt053
+from testkit.waiting import LOW_PRIORITY_SECONDS_MAX
 
+IMPORT_MS_MAX = 1000 * LOW_PRIORITY_SECONDS_MAX
 PAST = (datetime.now(UTC) - timedelta(days=5)).date().isoformat()
 
 
@@ -43,6 +45,12 @@ def _confirm(page: Page, button: str, reason: str) -> None:
     dialog.get_by_role("button", name=button, exact=True).click()
 
 
+def _expect_accepted(page: Page) -> None:
+    """Wait for the end of the import, which the page shows without a reload."""
+    badge = page.locator("#file .badge").first
+    expect(badge).to_have_text("Accepted", timeout=IMPORT_MS_MAX)
+
+
 @pytest.mark.parametrize(
     ("name", "device"),
     [("bank-wide", {}), ("bank-phone", {"viewport": PHONE, "has_touch": True, "is_mobile": True})],
@@ -61,7 +69,7 @@ def test_a_statement_is_dropped_and_its_breaks_are_worked_off(
     expect(page.get_by_text("No breaks")).to_be_visible()
     page.get_by_role("link", name="Files").click()
     _upload(page, _statement(account, bank_id=name))
-    expect(page.locator("#file .badge").first).to_have_text("Accepted")
+    _expect_accepted(page)
     expect(page.locator(".lines-table tbody tr")).to_have_count(3)
     expect(page.locator("#file")).to_contain_text("125.80")
     page.get_by_role("link", name="Breaks").click()
@@ -99,7 +107,8 @@ def test_a_file_that_does_not_add_up_is_decided_on_the_page(
     add_bank(system, "bank-broken", "DE00BROKEN")
     page = visitor.open("/statements/bank-broken/files")
     _upload(page, _statement("DE00BROKEN", closing="1.00"), "broken.xml")
-    expect(page.locator("#file .notice")).to_contain_text("24.80 is not explained")
+    notice = page.locator("#file .notice")
+    expect(notice).to_contain_text("24.80 is not explained", timeout=IMPORT_MS_MAX)
     page.get_by_role("link", name="Accept…").click()
     dialog = page.locator("#confirm")
     dialog.get_by_role("button", name="Accept", exact=True).click()
@@ -120,7 +129,7 @@ def test_a_break_is_assigned_with_the_keyboard_alone(visitor: Visitor, system: W
     add_bank(system, "bank-keys", "DE00KEYS")
     page = visitor.open("/statements/bank-keys/files")
     _upload(page, _statement("DE00KEYS", bank_id="keys"))
-    expect(page.locator("#file .badge").first).to_have_text("Accepted")
+    _expect_accepted(page)
     wait_until_matched(system, "bank-keys")
     page = visitor.open("/statements/bank-keys?sort=amount")
     page.get_by_role("link", name="keys-1").focus()

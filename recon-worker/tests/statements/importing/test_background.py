@@ -18,7 +18,7 @@ from recon_worker.statements.background import import_received
 from recon_worker.statements.received_cli import NICENESS
 from testkit.camt_files import Day, Entry, camt053
 from testkit.database.backlog import Sql
-from testkit.waiting import until
+from testkit.waiting import LOW_PRIORITY_SECONDS_MAX, until
 
 DATA = camt053(Day([Entry("20.00"), Entry("-3.50"), Entry("-3.50")]))
 
@@ -73,7 +73,7 @@ async def test_a_received_file_is_imported_and_abandoned_uploads_are_removed(
         return bool(await sql.fetchval("SELECT status = 'accepted' FROM statement_files"))
 
     async with importing(engine):
-        await until(is_imported)
+        await until(is_imported, LOW_PRIORITY_SECONDS_MAX)
     assert await sql.fetchval("SELECT count(*) FROM statement_uploads") == 1
     async with transaction(engine) as tx:
         assert await remove_abandoned(tx) == 0
@@ -97,10 +97,10 @@ async def test_a_killed_process_leaves_the_file_for_the_next(
         return bool(await sql.fetchval("SELECT status = 'accepted' FROM statement_files"))
 
     async with importing(engine):
-        await until(was_killed)
+        await until(was_killed, LOW_PRIORITY_SECONDS_MAX)
         assert not await is_imported()
         monkeypatch.delenv(VARIABLE)
-        await until(is_imported)
+        await until(is_imported, LOW_PRIORITY_SECONDS_MAX)
     assert await sql.fetchval("SELECT count(*) FROM statement_lines") == 3
 
 
@@ -113,7 +113,7 @@ async def test_the_process_yields_to_payments_and_ends_with_its_worker(
         return any(child.status() == psutil.STATUS_STOPPED for child in _children())
 
     async with importing(engine):
-        await until(is_stopped)
+        await until(is_stopped, LOW_PRIORITY_SECONDS_MAX)
         (child,) = _children()
         assert child.nice() == min(19, os.nice(0) + NICENESS)
     assert not child.is_running()

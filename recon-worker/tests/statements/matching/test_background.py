@@ -18,7 +18,7 @@ from testkit.camt_files import Entry as CamtEntry
 from testkit.command_line import Answer
 from testkit.database.backlog import Sql
 from testkit.database.matching_books import Entry, active_matches, add_entries
-from testkit.waiting import until
+from testkit.waiting import LOW_PRIORITY_SECONDS_MAX, until
 
 Run = Callable[..., Awaitable[Answer]]
 
@@ -50,7 +50,7 @@ async def test_a_received_statement_is_imported_and_matched_by_the_task(
         await receive_file(
             engine, row, bytes_of(), file_name=None, operator=Operator("ann"), bytes_max=10**6
         )
-        await until(lambda: matched(1))
+        await until(lambda: matched(1), LOW_PRIORITY_SECONDS_MAX)
     finally:
         task.cancel()
         with suppress(asyncio.CancelledError):

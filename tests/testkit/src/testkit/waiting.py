@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 WAIT_SECONDS_MAX = 20.0
+# A process of low priority, such as a statement's import, gets a tenth of a busy machine.
+LOW_PRIORITY_SECONDS_MAX = 120.0
 LOOK_SECONDS = 0.02
 
 

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from testkit.browser.whole_system import WholeSystem
 from testkit.camt_files import ACCOUNT
-from testkit.waiting import LOOK_SECONDS, WAIT_SECONDS_MAX
+from testkit.waiting import LOOK_SECONDS, LOW_PRIORITY_SECONDS_MAX, WAIT_SECONDS_MAX
 
 HOSTILE = "<script>window.evil = 1</script><img src=x onerror='window.evil = 2'>"
 
@@ -79,7 +79,7 @@ def posting_fails(
 def make_dead_letters(
     system: WholeSystem, account: str, count: int, error: str = "the vault is shut"
 ) -> list[str]:
-    """Create payments whose jobs become dead letters; return the job ids."""
+    """Create payments whose jobs become dead letters; return the job ids, the oldest first."""
     with posting_fails(system, account, error):
         system.worker.stop()
         try:
@@ -88,7 +88,10 @@ def make_dead_letters(
             system.sql(f"UPDATE recon_jobs SET max_attempts = 1 WHERE payment_id IN ({listed})")
         finally:
             system.worker.start()
-        query = f"SELECT id FROM recon_jobs WHERE status = 'failed' AND payment_id IN ({listed})"
+        query = (
+            "SELECT id FROM recon_jobs"
+            f" WHERE status = 'failed' AND payment_id IN ({listed}) ORDER BY id"
+        )
         for _ in range(100):
             found = system.sql(query).split()
             if len(found) == count:
@@ -110,11 +113,13 @@ def wait_until_matched(system: WholeSystem, source: str) -> None:
         f" WHERE name = '{source}' AND finished_at IS NOT NULL AND cut_line_id >= ("
         "SELECT max(id) FROM statement_lines WHERE source_id = recon_sources.id)"
     )
-    _wait_for(system, f"SELECT least(1, ({query}))", "1")
+    _wait_for(system, f"SELECT least(1, ({query}))", "1", LOW_PRIORITY_SECONDS_MAX)
 
 
-def _wait_for(system: WholeSystem, query: str, answer: str) -> None:
-    deadline = monotonic() + WAIT_SECONDS_MAX
+def _wait_for(
+    system: WholeSystem, query: str, answer: str, seconds_max: float = WAIT_SECONDS_MAX
+) -> None:
+    deadline = monotonic() + seconds_max
     while system.sql(query) != answer:
         if monotonic() > deadline:
             raise TimeoutError(f"still not {answer}: {query}")
