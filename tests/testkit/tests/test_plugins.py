@@ -32,17 +32,45 @@ CULPRITS = {
 }
 
 
-@pytest.mark.parametrize("culprit", CULPRITS.values(), ids=CULPRITS.keys())
-def test_a_leaking_test_fails_by_its_own_name(culprit: str, tmp_path: Path) -> None:
-    file = tmp_path / "test_leaks.py"
-    file.write_text(PREAMBLE.format(culprit=culprit))
+FIXTURE_OF_A_FILE = """
+import asyncio, pytest
+
+@pytest.fixture(scope="module")
+def holder():
+    yield
+    loop = asyncio.new_event_loop()
+    loop.create_future().set_exception(ConnectionError("lost"))
+    loop.close()
+
+def test_first(holder):
+    pass
+
+def test_culprit(holder):
+    pass
+"""
+
+
+def _failing(folder: Path) -> set[str]:
+    """Run the folder's tests, and return the names of those that fail."""
     command = [
         *(sys.executable, "-m", "pytest", "-q", "-p", "testkit.plugins.leaks"),
-        *("-c", str(REPOSITORY / "pyproject.toml"), "--rootdir", str(tmp_path), str(file)),
+        *("-c", str(REPOSITORY / "pyproject.toml"), "--rootdir", str(folder), str(folder)),
     ]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    named = re.findall(r"^(?:ERROR|FAILED) test_leaks.py::(\w+)", done.stdout, re.MULTILINE)
-    assert set(named) == {"test_culprit"}, done.stdout + done.stderr
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert "passed" in done.stdout, done.stdout + done.stderr
+    return set(re.findall(r"^(?:ERROR|FAILED) test_\w+.py::(\w+)", done.stdout, re.MULTILINE))
+
+
+@pytest.mark.parametrize("culprit", CULPRITS.values(), ids=CULPRITS.keys())
+def test_a_leaking_test_fails_by_its_own_name(culprit: str, tmp_path: Path) -> None:
+    (tmp_path / "test_leaks.py").write_text(PREAMBLE.format(culprit=culprit))
+    assert _failing(tmp_path) == {"test_culprit"}
+
+
+def test_a_leaking_fixture_of_a_file_fails_the_files_last_test(tmp_path: Path) -> None:
+    (tmp_path / "test_leaks.py").write_text(FIXTURE_OF_A_FILE)
+    (tmp_path / "test_next.py").write_text("def test_innocent():\n    pass\n")
+    assert _failing(tmp_path) == {"test_culprit"}
 
 
 @pytest.mark.parametrize(

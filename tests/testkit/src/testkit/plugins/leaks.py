@@ -8,6 +8,7 @@ connections) are errors by pytest's settings; asyncio's log is read here.
 import gc
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -28,31 +29,9 @@ class _Leaks(logging.Handler):
             self.lines.append(f"{said} {error!r}")
 
 
-def _freeze_what_lives() -> None:
-    """Exclude today's live objects from every later collection, which makes it fast."""
-    gc.collect()
-    gc.freeze()
-
-
-def pytest_collection_finish() -> None:
-    """Freeze what was imported, and pytest's items."""
-    _freeze_what_lives()
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
-    """Freeze what a file leaves behind on purpose: caches, reports, the session's fixtures.
-
-    Not earlier, since a leak of the file's own fixtures would no longer be found.
-    """
-    yield
-    if nextitem is None or nextitem.path != item.path:
-        _freeze_what_lives()
-
-
-@pytest.fixture(autouse=True)
-def _fail_on_leaks() -> Iterator[None]:
-    """Collect garbage after the test and its fixtures, and fail on asyncio's reports."""
+@contextmanager
+def _collected() -> Iterator[None]:
+    """Collect garbage after the block, and fail on asyncio's reports since its beginning."""
     logger, leaks = logging.getLogger("asyncio"), _Leaks()
     logger.addHandler(leaks)
     try:
@@ -62,3 +41,30 @@ def _fail_on_leaks() -> Iterator[None]:
         logger.removeHandler(leaks)
     if leaks.lines:
         pytest.fail("\n".join(["the test leaked:", *leaks.lines]), pytrace=False)
+
+
+def pytest_collection_finish() -> None:
+    """Exclude imported objects and pytest's items from every later collection, for speed."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """At the end of a file, check its fixtures, then exclude what it leaves: caches, reports.
+
+    Not earlier, since a leak of the file's own fixtures would no longer be found.
+    """
+    if nextitem is not None and nextitem.path == item.path:
+        yield
+        return
+    with _collected():
+        yield
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _fail_on_leaks() -> Iterator[None]:
+    """Check each test and its own fixtures."""
+    with _collected():
+        yield
