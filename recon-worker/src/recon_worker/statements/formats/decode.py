@@ -17,6 +17,8 @@ UTF8_CHARACTER_BYTES = 4
 _NON_ASCII = re.compile(rb"[\x80-\xff]")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WITHOUT_ENCODING = "ascii"
+# ASCII, and in it what codecs of escapes and of host names read as other characters.
+_ASCII = bytes(range(0x5C)) + bytes(range(0x5D, 0x80)) + rb" \u0041.xn--mnchen-3ya"
 
 
 class ProfileError(ValueError):
@@ -30,7 +32,7 @@ def declared_encoding(profile: Mapping[str, object] | None) -> str | None:
         return None
     try:
         name = codecs.lookup(value).name if isinstance(value, str) else ""
-        if b"a".decode(name) != "a":  # utf-16, and codecs that are no text encodings.
+        if _ASCII.decode(name) != _ASCII.decode("ascii"):  # Also codecs of no text encoding.
             name = ""
     except (LookupError, ValueError, TypeError):
         name = ""

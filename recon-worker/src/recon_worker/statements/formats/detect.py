@@ -5,6 +5,7 @@ import re
 from recon_worker.statements.formats.model import Format, MalformedStatement
 
 _CHOICES = "declare the source's format: camt, mt940, csv (with a profile), stripe or adyen"
+_PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"%PDF": "PDF", b"BZh": "bzip2"}
 _BOM = b"\xef\xbb\xbf"
 _CAMT = re.compile(
     rb"<(?:[A-Za-z_][\w.-]*:)?(BkToCstmrStmt|BkToCstmrAcctRpt|BkToCstmrDbtCdtNtfctn)[\s>/]"
@@ -31,6 +32,15 @@ def detect_format(first_bytes: bytes) -> Format:
     if text.startswith(b"{1:") or {b"20", b"25"} <= found:
         return "mt940"
     return _columns(text)
+
+
+def refuse_packed(first_bytes: bytes) -> None:
+    """Refuse a file that holds a statement within another format. Raises MalformedStatement."""
+    for mark, name in _PACKED.items():
+        if first_bytes.startswith(mark):
+            raise MalformedStatement(
+                f"the file is {name}: unpack it, or export a statement as text", "start of file"
+            )
 
 
 def _xml(text: bytes) -> Format:

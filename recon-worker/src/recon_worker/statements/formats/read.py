@@ -5,7 +5,7 @@ from typing import BinaryIO, Literal
 
 from recon_worker.statements.formats.camt.reader import read_camt
 from recon_worker.statements.formats.decode import ProfileError, declared_encoding
-from recon_worker.statements.formats.detect import detect_format
+from recon_worker.statements.formats.detect import detect_format, refuse_packed
 from recon_worker.statements.formats.model import Event, Format, MalformedStatement
 from recon_worker.statements.formats.mt940.reader import read_mt940
 from recon_worker.statements.formats.source import DETECTION_BYTES, Source
@@ -38,7 +38,9 @@ def read_statements(
     so store a file in one transaction.
     """
     source = Source(stream)
-    chosen = detect_format(source.peek(DETECTION_BYTES)) if format == "auto" else format
+    head = source.peek(DETECTION_BYTES)
+    refuse_packed(head)
+    chosen = detect_format(head) if format == "auto" else format
     try:
         check_profile(chosen, profile)
     except ProfileError as error:

@@ -16,6 +16,7 @@ from recon_worker.statements.formats.model import (
 )
 
 ROWS_MAX = 5_000  # Copied at once.
+ROWS_TEXT_MAX_CHARS = 4 * 1024 * 1024
 
 # The columns of statement_staging, in the order of a row.
 COLUMNS = (
@@ -64,6 +65,7 @@ class FileReader:
     def next_rows(self) -> Sequence[Row]:
         """Return the next rows, up to ROWS_MAX of them; none at the end of the file."""
         rows: list[Row] = []
+        chars = 0
         for event in self.events:
             if isinstance(event, StatementHeader):
                 self._begin(event)
@@ -73,7 +75,8 @@ class FileReader:
                 self._end(event, self._header)
             else:
                 rows.append(self._row(event, self._header))
-                if len(rows) == ROWS_MAX:
+                chars += len(event.remittance or "")
+                if len(rows) == ROWS_MAX or chars > ROWS_TEXT_MAX_CHARS:
                     break
         if not rows and not self.statements and self._left_out is not None:
             raise self._of_another_account(self._left_out)

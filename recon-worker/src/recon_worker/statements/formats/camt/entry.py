@@ -26,7 +26,9 @@ from recon_worker.statements.formats.model import (
 )
 from recon_worker.statements.formats.values import Notes, free_text, reference
 
-DETAILS_MAX = 20_000  # A longer batch stays one line, so memory stays bounded.
+# A longer batch stays one line, so memory stays bounded.
+DETAILS_MAX = 20_000
+DETAILS_TEXT_MAX_CHARS = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def lines_of(
     whole = _whole(entry, total, charges, context, notes)
     if context.details_left_out:
         count = len(details) + context.details_left_out
-        notes.add(f"{at} has {count} transactions, more than {DETAILS_MAX}: kept as one line")
+        notes.add(f"{at} has {count} transactions, too many or too long: kept as one line")
         return [whole.line()]
     if not details:
         return [whole.line()]

@@ -8,7 +8,12 @@ from xml.etree.ElementTree import Element  # nosec B405 - the class: expat parse
 
 from recon_worker.statements.formats.camt import elements
 from recon_worker.statements.formats.camt.details import Details, details_of
-from recon_worker.statements.formats.camt.entry import DETAILS_MAX, EntryContext, lines_of
+from recon_worker.statements.formats.camt.entry import (
+    DETAILS_MAX,
+    DETAILS_TEXT_MAX_CHARS,
+    EntryContext,
+    lines_of,
+)
 from recon_worker.statements.formats.model import (
     Event,
     Kind,
@@ -62,6 +67,7 @@ class CamtStatement:
         self._entries = 0
         self._counted: int | None = None
         self._details: list[Details] = []
+        self._details_chars = 0
         self._details_left_out = 0
 
     def child(self, element: Element) -> Iterator[Event]:
@@ -72,6 +78,11 @@ class CamtStatement:
             case "Bal":
                 self._balance(element)
             case "Acct":
+                if self._header or "account" in self._heading:
+                    raise MalformedStatement(
+                        "a second Acct, or one after an entry: ask the bank for a correct file",
+                        self.position,
+                    )
                 identifier = element.find("Id")
                 self._heading["account"] = elements.text_of(identifier, "IBAN") or elements.text_of(
                     identifier, "Othr", "Id"
@@ -90,13 +101,15 @@ class CamtStatement:
 
     def transaction(self, entry: Element, element: Element) -> None:
         """Take a TxDtls of the entry that is still open."""
-        if len(self._details) == DETAILS_MAX:
+        if len(self._details) == DETAILS_MAX or self._details_chars > DETAILS_TEXT_MAX_CHARS:
             self._details_left_out += 1
             return
         at = f"TxDtls {len(self._details) + 1} of Ntry {self._entries + 1} of {self.position}"
         amount = entry.find("Amt")
         currency = "" if amount is None else amount.get("Ccy", "")
-        self._details.append(details_of(element, elements.sign(entry, at), currency, at))
+        details = details_of(element, elements.sign(entry, at), currency, at)
+        self._details.append(details)
+        self._details_chars += len(details.remittance or "")
 
     def end(self, encoding: str) -> Iterator[Event]:
         """Yield the end of the statement, and before it the header if no entry came."""
@@ -137,6 +150,10 @@ class CamtStatement:
             self._balance_currency() or (None if amount is None else amount.get("Ccy"))
         )
         account = account_identifier(self._heading.get("account"))
+        if account is None:
+            raise MalformedStatement(
+                "the account (Acct) is missing: ask the bank for a correct file", self.position
+            )
         sequence = self._heading.get("ElctrncSeqNb") or self._heading.get("LglSeqNb")
         return StatementHeader(
             number=self._number,
@@ -163,7 +180,7 @@ class CamtStatement:
             details_left_out=self._details_left_out,
         )
         lines = lines_of(entry, self._details, context, self._notes)
-        self._details, self._details_left_out = [], 0
+        self._details, self._details_chars, self._details_left_out = [], 0, 0
         for line in lines:
             if line.currency != self._header.currency:
                 raise MalformedStatement(

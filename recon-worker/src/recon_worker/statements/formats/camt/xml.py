@@ -14,6 +14,7 @@ DEPTH_MAX = 40
 NAMES_MAX = 2_000  # Expat keeps every distinct name; all versions of camt together have below 700.
 ELEMENTS_PENDING_MAX = 20_000  # In memory at once; one entry or transaction has below 200.
 ELEMENT_TEXT_MAX_CHARS = 64 * 1024
+TEXT_PENDING_MAX_CHARS = 2 * 1024 * 1024  # Of the texts and attributes in memory at once.
 BYTES_WITHOUT_ELEMENT_MAX = 1024 * 1024  # Bounds tags and comments before they are whole.
 
 _DECLARATION = re.compile(rb"\A<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
@@ -50,8 +51,10 @@ class SafeXml:
         self._receiver = receiver
         self._names = LocalNames()
         self._open: list[Element] = []
-        self._counts: list[int] = []  # Elements in memory before each open one that is shown.
+        # Elements and characters in memory before each open element that is shown.
+        self._counts: list[tuple[int, int]] = []
         self._in_memory = 0
+        self._chars_in_memory = 0
         self._silent = True  # No element has started in the block.
         self._text = ""
         self._completed: list[Event] = []
@@ -112,14 +115,16 @@ class SafeXml:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         local = self._names[name]
         above = self._open
+        before = self._in_memory, self._chars_in_memory
         if attributes:
-            for key in attributes:
+            for key, value in attributes.items():
                 self._names[key]
+                self._keep(len(value))
         element = SubElement(above[-1], local, attributes) if above else Element(local, attributes)
         above.append(element)
         self._text = ""
         self._silent = False
-        in_memory = self._in_memory = self._in_memory + 1
+        in_memory = self._in_memory = before[0] + 1
         depth = len(above)
         if depth > DEPTH_MAX or in_memory > ELEMENTS_PENDING_MAX:
             raise MalformedStatement(
@@ -129,24 +134,34 @@ class SafeXml:
             )
         receiver = self._receiver
         if depth < receiver.kept_from:
-            self._counts.append(in_memory - 1)
+            self._counts.append(before)
             receiver.opened(above)
         elif local == receiver.shown_within:
-            self._counts.append(in_memory - 1)
+            self._counts.append(before)
 
     def _end(self, _name: str) -> None:
         above = self._open
         element = above.pop()
         if not len(element):
             element.text = self._text
+            self._keep(len(self._text))
         self._text = ""
         receiver = self._receiver
         if len(above) + 1 >= receiver.kept_from and element.tag != receiver.shown_within:
             return
         self._completed.extend(receiver.closed(element, above))
-        self._in_memory = self._counts.pop()
+        self._in_memory, self._chars_in_memory = self._counts.pop()
         if above:
             del above[-1][-1]
+
+    def _keep(self, chars: int) -> None:
+        self._chars_in_memory += chars
+        if self._chars_in_memory > TEXT_PENDING_MAX_CHARS:
+            raise MalformedStatement(
+                f"one entry or transaction holds more than {TEXT_PENDING_MAX_CHARS} characters: "
+                "this is no bank statement",
+                self._receiver.position,
+            )
 
     def _characters(self, text: str) -> None:
         self._text += text

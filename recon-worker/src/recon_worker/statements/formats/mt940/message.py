@@ -13,7 +13,7 @@ from recon_worker.statements.formats.model import (
     StatementLine,
 )
 from recon_worker.statements.formats.mt940 import details, values
-from recon_worker.statements.formats.mt940.records import Field
+from recon_worker.statements.formats.mt940.records import FIELD_LINES_MAX, Field
 from recon_worker.statements.formats.totals import Totals
 from recon_worker.statements.formats.values import (
     Notes,
@@ -58,6 +58,10 @@ class Message:
             )
         if field.tag == "86":  # Without a line it describes the statement.
             self._description += field.lines
+            if len(self._description) > FIELD_LINES_MAX:
+                raise MalformedStatement(
+                    f"more than {FIELD_LINES_MAX} lines of :86: in a row", field.position
+                )
             return
         yield from self._complete_line()
         self._description = []

@@ -66,7 +66,7 @@ class CsvProfile(BaseModel):
 
     delimiter: Mark
     decimal_mark: Literal[".", ","]
-    date_format: str
+    date_format: Annotated[str, Field(max_length=40)]
     sign: Literal["signed", "inverted", "columns", "indicator"]
     columns: Columns
     thousands_mark: Mark | None = None
@@ -126,8 +126,10 @@ class CsvProfile(BaseModel):
             or (self.thousands_mark or "").isdigit()
         ):
             raise ValueError("thousands_mark must not be the decimal mark, a sign or a digit")
-        if self.delimiter in ("\n", "\r", self.quote):
-            raise ValueError("delimiter must not be a line break or the quote")
+        if not {"\n", "\r", "\0"}.isdisjoint((self.delimiter, self.quote)):
+            raise ValueError("delimiter and quote must not be a line break or NUL")
+        if self.delimiter == self.quote:
+            raise ValueError("delimiter must not be the quote")
         date_pattern(self.date_format)
         return self
 
@@ -146,13 +148,15 @@ def date_pattern(date_format: str) -> re.Pattern[str]:
     )
     parts = [part for part in re.split(r"(%.)", date_format) if part.startswith("%")]
     years = parts.count("%Y") + parts.count("%y")
-    if not set(parts) <= set(_DATE_PARTS) or (parts.count("%d"), parts.count("%m"), years) != (
-        1,
-        1,
-        1,
+    days_and_months = parts.count("%d"), parts.count("%m")
+    if (
+        not set(parts) <= set(_DATE_PARTS)
+        or (*days_and_months, years) != (1, 1, 1)
+        or len(parts) != len(set(parts))  # A text could match repeated parts in many ways.
     ):
         raise ValueError(
-            "date_format needs %d, %m and %Y or %y, and knows %H, %M and %S, as in %d.%m.%Y"
+            "date_format needs %d, %m and %Y or %y, and knows %H, %M and %S, each once, as in"
+            " %d.%m.%Y"
         )
     return re.compile(pattern, re.ASCII)
 

@@ -1,13 +1,15 @@
 """The rows of a CSV file: one header row, then rows of the same width."""
 
 import csv
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from recon_worker.statements.formats.decode import Lines
 from recon_worker.statements.formats.model import MalformedStatement
 
+COLUMNS_MAX = 1_000
+ROW_LINES_MAX = 200  # A cell in quotes may have several.
 NO_ROWS = "the file has a header and no rows: it may be cut off"
 _INCOMPLETE = (
     "the last row has no line break, so the file may be cut off: fetch it again, or declare "
@@ -71,14 +73,26 @@ def _records(lines: Lines, dialect: Dialect) -> Iterator[tuple[str, list[str]]]:
     texts = iter(lines)
     for _ in range(dialect.skip_rows):
         next(texts, None)
+    begun_at = lines.number
+
+    def bounded() -> Iterator[str]:
+        for text in texts:
+            if lines.number - begun_at > ROW_LINES_MAX:
+                raise MalformedStatement(
+                    f"the row has more than {ROW_LINES_MAX} lines: check the quotes",
+                    f"line {begun_at + 1}",
+                )
+            yield f"{text}\n"
+
     reader = csv.reader(
-        (f"{text}\n" for text in texts),
+        bounded(),
         delimiter=dialect.delimiter,
         quotechar=dialect.quote,
         strict=True,
     )
     while True:
-        position = f"line {lines.number + 1}"
+        begun_at = lines.number
+        position = f"line {begun_at + 1}"
         try:
             cells = next(reader, None)
         except csv.Error as error:
@@ -95,13 +109,16 @@ def _columns(header: tuple[str, list[str]] | None, needed: Sequence[str]) -> dic
     if header is None:
         raise MalformedStatement("the file has no header row: choose another file", "line 1")
     position, cells = header
+    if len(cells) > COLUMNS_MAX:
+        raise MalformedStatement(f"the header has more than {COLUMNS_MAX} columns", position)
     names = [cell.strip() for cell in cells]
+    times = Counter(names)
     for name in needed:
-        if names.count(name) != 1:
+        if times[name] != 1:
             raise MalformedStatement(
-                f"the header has {names.count(name)} columns {name!r}, not one: it has "
+                f"the header has {times[name]} columns {name!r}, not one: it has "
                 f"{', '.join(names):.500}",
                 position,
             )
     # A name that occurs twice is no name: no column of the profile may be it.
-    return {f"{name}#{at}" if names.count(name) > 1 else name: at for at, name in enumerate(names)}
+    return {f"{name}#{at}" if times[name] > 1 else name: at for at, name in enumerate(names)}
