@@ -12,11 +12,12 @@ from quart.typing import ResponseTypes
 from sqlalchemy.exc import SQLAlchemyError
 
 from payments_api import metrics
+from payments_api.accounts.queries import open_postings_end
 from payments_api.accounts.routes import accounts
 from payments_api.auth.key_cache import KeyRing
 from payments_api.auth.middleware import AccessControl, control_access
 from payments_api.events.feed import EventFeed
-from payments_api.events.horizon import Horizon
+from payments_api.events.horizon import Horizon, last_final_event
 from payments_api.events.reader import ReaderLimits
 from payments_api.events.routes import events
 from payments_api.http.converters import IdentifierConverter
@@ -132,7 +133,8 @@ def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
                 settings.event_readers_per_key_max,
             ),
         ),
-        horizon=Horizon(engine),
+        last_event=Horizon(engine, last_final_event),
+        postings=Horizon(engine, open_postings_end),
         cursors=CursorSigner(settings.cursor_key or hashlib.sha256(dsn.encode()).hexdigest()),
         lifecycle=lifecycle,
         limits=ClientLimits(settings),

@@ -38,7 +38,8 @@ class Services:
     notifier: Notifier
     writer: PaymentWriter
     events: EventFeed
-    horizon: Horizon
+    last_event: Horizon[int]
+    postings: Horizon[bool]
     cursors: CursorSigner
     lifecycle: Lifecycle
     limits: ClientLimits

@@ -8,7 +8,6 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, not_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_api.http.errors import BalanceNotFinal
 from payments_core.db.engine import AnyRow
 from payments_core.db.keyset import Walk
 from payments_core.db.tables import accounts, constant, ledger_entries, payments
@@ -87,29 +86,32 @@ async def balance_of(tx: AsyncConnection, account_id: str, currency: str) -> tup
     return (zero_in(currency), 0) if row is None else (row.balance, row.seq)
 
 
-async def balance_at(
-    tx: AsyncConnection, account_id: str, currency: str, at: datetime
-) -> tuple[Decimal, int, datetime]:
-    """Return the balance at a point in time, its last entry, and the point: at most the present.
+async def moment_of(tx: AsyncConnection, at: datetime) -> tuple[datetime, bool]:
+    """Return the point in time, at most the present, and whether its balances are final.
 
-    The balance never changes afterwards. Raises BalanceNotFinal while an open posting may still
-    change it. Each statement must see the latest data: no snapshot.
+    If they are not, they are once every posting has ended that is open afterwards.
     """
     now: datetime = (await tx.execute(text("SELECT clock_timestamp()"))).scalar_one()
     at = min(at, now)
-    if now - at < timedelta(seconds=POSTING_SECONDS_MAX):
-        await _until_final(tx)
+    return at, now - at >= timedelta(seconds=POSTING_SECONDS_MAX)
+
+
+async def open_postings_end(connection: AsyncConnection) -> bool:
+    """Wait for the postings that are open now; return whether all ended in FINAL_WAIT_SECONDS.
+
+    Each statement must see the latest data: no snapshot.
+    """
+    writers = await open_writers(connection, POSTINGS)
+    return await have_ended(connection, POSTINGS, writers, FINAL_WAIT_SECONDS)
+
+
+async def balance_at(
+    tx: AsyncConnection, account_id: str, currency: str, at: datetime
+) -> tuple[Decimal, int]:
+    """Return the balance at a point in time whose balances are final, and its last entry."""
     bounds = {"account_id": account_id, "currency": currency, "at": at}
     row = (await tx.execute(BALANCE_AT, bounds)).one_or_none()
-    balance, sequence = (zero_in(currency), 0) if row is None else (row[0], row[1])
-    return balance, sequence, at
-
-
-async def _until_final(tx: AsyncConnection) -> None:
-    """Wait until every posting that is open now has ended. Raises BalanceNotFinal."""
-    writers = await open_writers(tx, POSTINGS)
-    if not await have_ended(tx, POSTINGS, writers, FINAL_WAIT_SECONDS):
-        raise BalanceNotFinal
+    return (zero_in(currency), 0) if row is None else (row[0], row[1])
 
 
 async def currencies_of(tx: AsyncConnection, account_id: str) -> list[str]:

@@ -1,5 +1,7 @@
 """/accounts: the list; of one account its balance, statement and currencies."""
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from quart import Blueprint, request
@@ -13,12 +15,14 @@ from payments_api.accounts.queries import (
     balance_of,
     currencies_of,
     entries_of,
+    moment_of,
     pending_of,
     totals_of,
 )
 from payments_api.auth.caller import LEDGER_READ
 from payments_api.auth.middleware import caller, requires
 from payments_api.auth.tenants import checked_account_id, stored_prefix
+from payments_api.http.errors import BalanceNotFinal
 from payments_api.http.pagination import ASCENDING, Page
 from payments_api.http.query_params import Query
 from payments_api.payments.queries import entry_json
@@ -83,8 +87,7 @@ async def get_balance(account_id: str) -> ResponseReturnValue:
             balance, sequence = await balance_of(tx, stored, currency)
             pending = await pending_of(tx, stored, currency)
     else:
-        async with services().load_read() as tx:
-            balance, sequence, at = await balance_at(tx, stored, currency, at)
+        balance, sequence, at = await _balance_at(stored, currency, at)
     answer: dict[str, Any] = {
         "accountId": account_id,
         "balance": amount_text(balance),
@@ -97,6 +100,23 @@ async def get_balance(account_id: str) -> ResponseReturnValue:
     else:
         answer["at"] = utc_text(at)
     return answer
+
+
+async def _balance_at(
+    account_id: str, currency: str, at: datetime
+) -> tuple[Decimal, int, datetime]:
+    """Return a balance that never changes, its last entry, and its time: at most the present.
+
+    Raises BalanceNotFinal while an open posting may still change it.
+    """
+    async with services().load_read() as tx:
+        at, final = await moment_of(tx, at)
+        if final:
+            return *(await balance_at(tx, account_id, currency, at)), at
+    if not await services().postings.found():  # No connection is held meanwhile.
+        raise BalanceNotFinal
+    async with services().load_read() as tx:
+        return *(await balance_at(tx, account_id, currency, at)), at
 
 
 @accounts.get("/<account_id>/balance-history")

@@ -37,7 +37,7 @@ async def get_event_log() -> ResponseReturnValue:
     position = 0
     if after not in (None, LATEST):
         position = cursors.read_unlinkable(scope, after)
-    last = await services().horizon.last_final()
+    last = await services().last_event.found()
     if after == LATEST:
         if last == BEFORE_ALL:
             raise EventsNotFinal

@@ -115,11 +115,10 @@ class Sender:
             await asyncio.wait_for(self._wake.wait(), seconds)
 
     async def _attempt(self, one: Claimed) -> None:
-        if monotonic() > self._claimed[one] + START_SECONDS_MAX:
-            del self._claimed[one]  # Its lease expires, and it is due again.
-            return
-        with metrics.IN_FLIGHT.track_inprogress(), metrics.ATTEMPT_SECONDS.time():
-            attempt = await self._send(one)
+        attempt: Attempt | None = None
+        if monotonic() <= self._claimed[one] + START_SECONDS_MAX:
+            with metrics.IN_FLIGHT.track_inprogress(), metrics.ATTEMPT_SECONDS.time():
+                attempt = await self._send(one)
         if attempt is None:
             del self._claimed[one]  # Its lease expires, and it is due again.
             return
@@ -130,15 +129,14 @@ class Sender:
     async def _send(self, one: Claimed) -> Attempt | None:
         """Return the attempt, or None if it could not begin."""
         started_at, began = datetime.now(UTC), monotonic()
-        headers = [
-            *signed_headers(one.event_id, int(started_at.timestamp()), one.body, one.secrets),
-            ("content-type", "application/json"),
-            ("user-agent", USER_AGENT),
-        ]
-        answer: Answer | None = None
-        error: str | None = None
         try:
+            headers = [
+                *signed_headers(one.event_id, int(started_at.timestamp()), one.body, one.secrets),
+                ("content-type", "application/json"),
+                ("user-agent", USER_AGENT),
+            ]
             answer = await self._client.post(one.url, headers, one.body, one.endpoint_id)
+            return _judged(one, started_at, monotonic() - began, answer)
         except ResolverBusy as busy:
             # No fault of its own may count against the endpoint.
             log.warning("webhook_not_sent", extra={"delivery": str(one.id), "reason": str(busy)})
@@ -148,7 +146,7 @@ class Sender:
         except Exception as unexpected:  # Whatever a receiver provokes is its own failure.
             log.exception("webhook_attempt_failed", extra={"delivery": str(one.id)})
             error = f"{type(unexpected).__name__} in the sender"
-        return _judged(one, started_at, monotonic() - began, answer, error)
+        return _unanswered(one, started_at, monotonic() - began, error)
 
     async def _record_all(self) -> None:
         while True:
@@ -197,16 +195,7 @@ class Sender:
             log.info("webhooks_handed_back", extra={"deliveries": len(self._claimed)})
 
 
-def _judged(
-    one: Claimed,
-    started_at: datetime,
-    seconds: float,
-    answer: Answer | None,
-    error: str | None,
-) -> Attempt:
-    if answer is None:
-        delay = delay_seconds(one.attempts - one.earlier_attempts)
-        return Attempt(one, started_at, seconds, None, None, error, "retry", delay)
+def _judged(one: Claimed, started_at: datetime, seconds: float, answer: Answer) -> Attempt:
     status, text = answer.status, answer.text
     if 200 <= status < 300:
         return Attempt(one, started_at, seconds, status, text, None, "delivered")
@@ -215,6 +204,11 @@ def _judged(
     wait = retry_after_seconds(status, answer.retry_after)
     delay = max(wait, delay_seconds(one.attempts - one.earlier_attempts))
     return Attempt(one, started_at, seconds, status, text, None, "retry", delay, wait)
+
+
+def _unanswered(one: Claimed, started_at: datetime, seconds: float, error: str) -> Attempt:
+    delay = delay_seconds(one.attempts - one.earlier_attempts)
+    return Attempt(one, started_at, seconds, None, None, error, "retry", delay)
 
 
 def _log_failure(event: str, error: Exception) -> None:
