@@ -31,6 +31,12 @@ curl -s 'localhost:3001/events?after=NEXT_AFTER&types=payment.completed,payment.
 - A page scans a bounded number of events. With a filter it may be empty while `hasMore` is true.
 - A payment's events are in the order in which they happened. `createdAt` is the time at which the
   transaction began, so it may go back a little from one event to the next.
+- `accountSeq` is the sequence number of a settlement: of the account's ledger entry, counted from 1
+  in each currency, as in `GET /accounts/{{accountId}}/entries` and as `sequence` of its balance. Of
+  one payment, and of one account, the event with the larger number happened later, in whatever
+  order they reach you. It is null if nothing was posted: a `payment.failed` is the last event of
+  its payment, a `reversal.failed` of its reversal. A `job.dead` is out of date once its payment or
+  reversal is settled.
 - Settlements are kept as long as the ledger, the others for {DEATHS_KEPT_DAYS} days.
 - Later releases add types and fields. Ignore those that you do not know.
 
@@ -38,6 +44,20 @@ curl -s 'localhost:3001/events?after=NEXT_AFTER&types=payment.completed,payment.
 and may skip: use the event log where each event counts.
 
 To have events sent to you as they happen, [receive webhooks](how-to/receive-webhooks.md).
+
+## After a restore
+
+If the operators restore the database to an earlier time, payments and events after that time are
+gone from it, although you have received them. Jobs that were open then are settled again: an event
+may come a second time with the same `id`, and with other data, or even as another type.
+
+- Unless the operators [continue the numbers](operations/backup.md#events-and-webhooks), positions
+  are given out again: a `nextAfter` of the later time skips every new event until the log has
+  passed it. Use one that you stored before the time of the backup, or start without `after`.
+- Read the log from there and compare each event with yours by `id` and `createdAt`. Where they
+  differ, the restored one is true. A payment or reversal that you have and `GET` answers with 404
+  is lost: create it again, with the same idempotency key.
+- `accountSeq` continues from the restored balance: forget later numbers.
 
 `make events-docs` writes this page from the code: change that, not it.
 """

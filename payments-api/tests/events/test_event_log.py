@@ -26,6 +26,7 @@ from testkit.database.settled_ledger import FAST, settle_four, until_all_settled
 from testkit.worker.own_system import running_worker
 
 ROOT = Path(__file__).parents[3]
+ENTRY = "SELECT account_seq FROM ledger_entries WHERE"
 
 
 async def _events(client: TestClientProtocol, status: int = 200, **query: Any) -> Any:
@@ -77,6 +78,9 @@ async def test_every_settlement_is_an_event_in_its_order(
         assert event["id"] == "evt_" + payment["id"].replace("-", "")
         data = dict(event["data"])
         outcome = data.pop("reconciliation")
+        assert data.pop("accountSeq") == await sql.fetchval(
+            f"{ENTRY} entry_type = 'payment' AND payment_id = $1", payment["id"]
+        )
         assert data == {name: payment[name] for name in data}
         assert outcome == {name: payment["reconciliation"][name] for name in outcome}
         assert event["createdAt"] == payment["reconciliation"]["createdAt"]
@@ -108,6 +112,9 @@ async def test_reversals_are_events_of_the_same_log(
         assert event["id"] == f"evt_{reversal_id.hex}"
         data = dict(event["data"])
         outcome = data.pop("reconciliation")
+        assert data.pop("accountSeq") == await sql.fetchval(
+            f"{ENTRY} entry_type = 'reversal' AND reversal_id = $1", reversal_id
+        )
         assert data == {name: reversal[name] for name in data}
         assert outcome["notes"] == reversal["notes"]
     for event in events:

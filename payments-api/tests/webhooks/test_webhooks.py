@@ -12,7 +12,7 @@ from quart.typing import TestClientProtocol
 from payments_api.auth.caller import SCOPES, WEBHOOKS_READ, WEBHOOKS_WRITE
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_core.db.engine import create_engine, transaction
-from payments_core.domain.webhooks import ENDPOINTS_MAX, SUBSCRIBABLE_TYPES
+from payments_core.domain.webhooks import ENDPOINTS_MAX, SUBSCRIBABLE_TYPES, TESTS_PER_HOUR_MAX
 from testkit.database.backlog import Sql
 from testkit.paging import read_both_ways
 
@@ -447,6 +447,16 @@ async def test_a_tenant_has_a_bounded_number_of_endpoints(
     status, problem = await acme("POST", "/webhooks", {"url": URL})
     assert (status, problem["code"]) == (409, "too_many_webhooks")
     await created(blue)
+
+
+async def test_an_endpoint_has_a_bounded_number_of_tests(client: TestClientProtocol) -> None:
+    answer = await client.post("/webhooks", json={"url": URL})
+    address = f"{answer.headers['Location']}/test"
+    for _ in range(TESTS_PER_HOUR_MAX):
+        assert (await client.post(address, json={})).status_code == 202
+    answer = await client.post(address, json={})
+    assert (answer.status_code, (await answer.get_json())["code"]) == (429, "too_many_tests")
+    assert 3500 <= int(answer.headers["Retry-After"]) <= 3600
 
 
 async def test_concurrent_changes_of_different_fields_both_stay(call: Client) -> None:

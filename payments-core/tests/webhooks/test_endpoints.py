@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_core.audit_log import Operator
 from payments_core.db.engine import AnyRow, create_engine, transaction
 from payments_core.db.keyset import Walk
-from payments_core.domain.webhooks import ENDPOINTS_MAX
+from payments_core.domain.webhooks import ENDPOINTS_MAX, TESTS_PER_HOUR_MAX
 from payments_core.webhooks import deliveries, endpoints
 from payments_core.webhooks.endpoints import EndpointFields, EndpointRefused
 from payments_core.webhooks.shapes import attempt_json, delivery_json, endpoint_json
@@ -196,6 +196,27 @@ async def test_creations_at_the_same_time_do_not_pass_the_limit(api: AsyncEngine
     results = await asyncio.gather(*(create() for _ in range(3)), return_exceptions=True)
     refused = [one for one in results if isinstance(one, endpoints.TooManyEndpoints)]
     assert (len(refused), results.count(None)) == (2, 1)
+
+
+async def test_an_hour_has_so_many_test_events_of_an_endpoint(api: AsyncEngine, sql: Sql) -> None:
+    async with transaction(api) as tx:
+        row, other = await new(tx), await new(tx)
+        for _ in range(TESTS_PER_HOUR_MAX - 1):
+            await deliveries.send_test(tx, row.id, None, ANN)
+
+    async def send() -> None:
+        async with transaction(api) as tx:
+            await deliveries.send_test(tx, row.id, None, ANN)
+            await asyncio.sleep(0.2)
+
+    results = await asyncio.gather(*(send() for _ in range(3)), return_exceptions=True)
+    refused = [one for one in results if isinstance(one, deliveries.TooManyTests)]
+    assert (len(refused), results.count(None)) == (2, 1)
+    assert all(3590 <= one.seconds <= 3600 for one in refused)
+    async with transaction(api) as tx:
+        await deliveries.send_test(tx, other.id, None, ANN)
+    await sql.execute("UPDATE webhook_deliveries SET created_at = now() - interval '61 minutes'")
+    await send()
 
 
 async def test_a_test_event_is_a_delivery_of_its_own_type(tx: AsyncConnection) -> None:

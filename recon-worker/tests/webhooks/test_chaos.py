@@ -142,12 +142,16 @@ def _check(
 ) -> None:
     assert set(accepted) == {event_id for _, event_id in expected}
     first_at = {event_id: number for number, event_id in reversed(list(enumerate(accepted)))}
+    number_of = {
+        one.event_id: json.loads(one.body)["data"]["accountSeq"] for one in receiver.received
+    }
     of_payment: dict[object, list[str]] = {}
     for payment_id, event_id in expected:
         of_payment.setdefault(payment_id, []).append(event_id)
     for events in of_payment.values():
         assert len(events) == 2
         assert first_at[events[0]] < first_at[events[1]]
+        assert number_of[events[0]] < number_of[events[1]]
     bodies: dict[str, set[bytes]] = {}
     for request in receiver.received:
         assert_signed(request, secret)

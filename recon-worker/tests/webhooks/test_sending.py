@@ -314,6 +314,10 @@ async def test_a_payments_events_arrive_in_their_order(
         wanted = [row["event_id"] for row in expected if row["payment_id"] == payment.id]
         arrived = [one.event_id for one in receiver.received if one.event_id in wanted]
         assert arrived == [event_id for event_id in wanted for _ in range(2)]
+        bodies = [json.loads(one.body) for one in receiver.received if one.event_id in wanted]
+        numbers = [body["data"]["accountSeq"] for body in bodies]
+        assert numbers == sorted(numbers)
+        assert len(set(numbers)) == len(wanted)
 
 
 async def test_a_delivery_that_failed_for_good_holds_its_payment_no_longer(

@@ -13,7 +13,12 @@ from payments_core.domain.events import JOB_DEAD, WEBHOOK_DISABLED, EventType
 from payments_core.domain.statuses import ResultStatus, SettledStatus
 
 _ID = "evt_01936f5e3c7a7d5e9a510b6c8f1d2e3f"  # Of the payment of CREATED.
-_SETTLED: dict[str, JsonValue] = {**CREATED, "settledAt": LATER, "discrepancyAmount": None}
+_SETTLED: dict[str, JsonValue] = {
+    **CREATED,
+    "settledAt": LATER,
+    "discrepancyAmount": None,
+    "accountSeq": 17,
+}
 _COMPLETED: dict[str, JsonValue] = {
     "status": "completed",
     "matched": True,
@@ -46,7 +51,13 @@ EXAMPLES: dict[EventType, dict[str, JsonValue]] = {
         "id": _ID,
         "type": "payment.failed",
         "createdAt": LATER,
-        "data": {**_SETTLED, "amount": "-1.00", "status": "failed", "reconciliation": _FAILED},
+        "data": {
+            **_SETTLED,
+            "amount": "-1.00",
+            "status": "failed",
+            "accountSeq": None,
+            "reconciliation": _FAILED,
+        },
     },
     "reversal.completed": {
         "id": _ID_OF_REVERSAL,
@@ -56,6 +67,7 @@ EXAMPLES: dict[EventType, dict[str, JsonValue]] = {
             **REVERSAL,
             "settledAt": LATER,
             "status": "completed",
+            "accountSeq": 18,
             "reconciliation": _REVERSED,
         },
     },
@@ -63,7 +75,13 @@ EXAMPLES: dict[EventType, dict[str, JsonValue]] = {
         "id": _ID_OF_REVERSAL,
         "type": "reversal.failed",
         "createdAt": LATER,
-        "data": {**REVERSAL, "settledAt": LATER, "status": "failed", "reconciliation": _DISCARDED},
+        "data": {
+            **REVERSAL,
+            "settledAt": LATER,
+            "status": "failed",
+            "accountSeq": None,
+            "reconciliation": _DISCARDED,
+        },
     },
     JOB_DEAD: {
         "id": "evt_6b0e3c5f8a2d4d0f9c1e7a5b3d2f4e61",
@@ -100,23 +118,31 @@ class Outcome(Shape):
 
 
 class SettledPayment(CreatedPayment):
-    """The data of payment.completed and payment.failed."""
+    """The data of payment.completed and payment.failed.
+
+    `accountSeq` numbers the account's ledger entries in its currency; null without an entry.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": []})
 
     status: SettledStatus  # type: ignore[assignment]  # Another promise than at creation.
     settled_at: datetime
     discrepancy_amount: Amount | None
+    account_seq: int | None
     reconciliation: Outcome
 
 
 class SettledReversal(CreatedReversal):
-    """The data of reversal.completed and reversal.failed."""
+    """The data of reversal.completed and reversal.failed.
+
+    `accountSeq` continues the payment's; null without a ledger entry.
+    """
 
     model_config = ConfigDict(json_schema_extra={"examples": []})
 
     status: SettledStatus  # type: ignore[assignment]  # Another promise than at creation.
     settled_at: datetime
+    account_seq: int | None
     reconciliation: Outcome
 
 

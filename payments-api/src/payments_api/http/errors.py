@@ -192,6 +192,15 @@ class TooManyWebhooks(Problem):
     status, code = 409, "too_many_webhooks"
 
 
+class TooManyTests(Problem):
+    """The webhook endpoint was sent as many test events as an hour allows."""
+
+    status, code = 429, "too_many_tests"
+
+    def __init__(self, seconds: int = 60) -> None:
+        super().__init__("", headers={"Retry-After": str(seconds)})
+
+
 class Overloaded(Problem):
     """The API is overloaded; retry shortly with the same idempotency key."""
 

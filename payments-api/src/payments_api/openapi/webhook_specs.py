@@ -80,7 +80,7 @@ WEBHOOK_OPERATIONS = (
         202,
         schemas.ActRequest,
         _WEBHOOK,
-        (*_ONE, errors.WebhookDisabled, *BODY),
+        (*_ONE, errors.WebhookDisabled, errors.TooManyTests, *BODY),
         located=True,
     ),
     Operation(

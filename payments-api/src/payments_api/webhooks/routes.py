@@ -14,6 +14,7 @@ from payments_api.auth.middleware import caller, requires
 from payments_api.auth.operator import acting_sender
 from payments_api.http.errors import (
     DeliveryNotFound,
+    TooManyTests,
     TooManyWebhooks,
     ValidationFailed,
     WebhookDisabled,
@@ -216,6 +217,8 @@ def _problems() -> Iterator[None]:
         raise WebhookDisabled from None
     except endpoints.TooManyEndpoints:
         raise TooManyWebhooks from None
+    except deliveries.TooManyTests as error:
+        raise TooManyTests(error.seconds) from None
     except deliveries.DeliveryNotFound:
         raise DeliveryNotFound from None
 

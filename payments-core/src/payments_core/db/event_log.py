@@ -60,7 +60,14 @@ WITH scanned AS MATERIALIZED (
            r.id AS reversal_id, r.amount AS reversal_amount, r.reason,
            r.reference AS reversal_reference, r.metadata AS reversal_metadata,
            r.status AS reversal_status, r.created_at AS reversal_created_at,
-           r.settled_at AS reversal_settled_at
+           r.settled_at AS reversal_settled_at,
+           CASE WHEN scanned.status IS NULL THEN NULL  -- No settlement.
+                WHEN scanned.reversal_id IS NULL THEN
+                    (SELECT account_seq FROM ledger_entries
+                     WHERE payment_id = p.id AND entry_type = 'payment')
+                ELSE (SELECT account_seq FROM ledger_entries
+                      WHERE payment_id = p.id AND entry_type = 'reversal' AND reversal_id = r.id)
+           END AS account_seq
     FROM scanned LEFT JOIN LATERAL (
         SELECT * FROM reversals WHERE reversals.id = scanned.reversal_id OFFSET 0) AS r ON true
     LEFT JOIN LATERAL (
@@ -148,12 +155,13 @@ def event_json(row: AnyRow, tenant: str | None) -> dict[str, Any]:
 
 def _outcome(row: AnyRow) -> dict[str, Any]:
     return {
+        "accountSeq": row.account_seq,
         "reconciliation": {
             "status": row.result_status,
             "matched": row.matched,
             "notes": row.notes,
             "ruleVersion": row.rule_version,
-        }
+        },
     }
 
 

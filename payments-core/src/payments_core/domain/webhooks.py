@@ -25,6 +25,7 @@ ROTATION_HOURS_MAX = 168.0
 RETRIED_DAYS = 3  # After a delivery is due for the first time, or sent again by an operator.
 FAILING_DAYS_MAX = 5  # An endpoint without one success in this time is disabled.
 KEPT_DAYS = 30
+TESTS_PER_HOUR_MAX = 20  # Of one endpoint: each is stored for KEPT_DAYS and sent to a stranger.
 RESENT_MAX = 1_000  # In one transaction.
 ATTEMPTS_SHOWN_MAX = 100  # Of one delivery, which can be resent without end.
 ANSWER_KEPT_CHARS = 1024

@@ -32,6 +32,7 @@ from payments_core.domain.webhooks import (
     RESENT_MAX,
     RETRIED_DAYS,
     TEST_EVENT,
+    TESTS_PER_HOUR_MAX,
     DeliveryStatus,
 )
 from payments_core.webhooks.endpoints import EndpointDisabled, find_endpoint
@@ -58,8 +59,23 @@ SET status = 'pending', next_attempt_at = now(),
 WHERE id = ANY (ARRAY(SELECT id FROM failed))""")
 
 
+# The unique key on endpoint and position holds test events together: they have no position.
+SECONDS_TO_NEXT_TEST = text(f"""
+SELECT ceil(extract(epoch FROM created_at + interval '1 hour' - now()))::integer
+FROM webhook_deliveries WHERE endpoint_id = :endpoint AND position IS NULL
+ORDER BY created_at DESC OFFSET {TESTS_PER_HOUR_MAX - 1} LIMIT 1""")
+
+
 class DeliveryNotFound(LookupError):
     """No webhook delivery has that id."""
+
+
+class TooManyTests(ValueError):
+    """The webhook endpoint was sent as many test events as an hour allows: wait."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(self.__doc__)
+        self.seconds = seconds  # Until the next one is possible.
 
 
 def body_of(event: Mapping[str, Any]) -> str:
@@ -154,9 +170,12 @@ async def send_test(
 ) -> AnyRow:
     """Queue an event of the type webhook.test, on record; return its delivery.
 
-    Raises EndpointNotFound, EndpointDisabled.
+    Raises EndpointNotFound, EndpointDisabled, TooManyTests.
     """
-    await _find_enabled(tx, endpoint_id, tenant)
+    await _find_enabled(tx, endpoint_id, tenant, lock=True)  # Tests at once count each other.
+    waits = (await tx.execute(SECONDS_TO_NEXT_TEST, {"endpoint": endpoint_id})).scalar_one_or_none()
+    if waits is not None and waits > 0:
+        raise TooManyTests(waits)
     event = {
         "id": f"{EVENT_ID_PREFIX}{uuid4().hex}",
         "type": TEST_EVENT,
@@ -217,8 +236,10 @@ async def resend_failed(
     return resent.rowcount
 
 
-async def _find_enabled(tx: AsyncConnection, endpoint_id: UUID, tenant: str | None) -> AnyRow:
-    endpoint = await find_endpoint(tx, endpoint_id, tenant)
+async def _find_enabled(
+    tx: AsyncConnection, endpoint_id: UUID, tenant: str | None, *, lock: bool = False
+) -> AnyRow:
+    endpoint = await find_endpoint(tx, endpoint_id, tenant, lock=lock)
     if endpoint.enabled_at is None:
         raise EndpointDisabled(EndpointDisabled.__doc__)
     return endpoint

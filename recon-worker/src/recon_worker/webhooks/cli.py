@@ -257,7 +257,7 @@ def _run(work: Work, say: Callable[[Any], None]) -> int:
     from payments_core.cli.database import name_of, run_on_database
     from payments_core.config import read_settings
     from payments_core.db.engine import transaction
-    from payments_core.webhooks.deliveries import DeliveryNotFound
+    from payments_core.webhooks.deliveries import DeliveryNotFound, TooManyTests
     from payments_core.webhooks.endpoints import (
         EndpointDisabled,
         EndpointNotFound,
@@ -269,7 +269,7 @@ def _run(work: Work, say: Callable[[Any], None]) -> int:
     settings = read_settings(WorkerSettings)
     refusals = (
         *(EndpointNotFound, EndpointRefused, EndpointDisabled, TooManyEndpoints),
-        DeliveryNotFound,
+        *(DeliveryNotFound, TooManyTests),
     )
 
     async def on_engine(engine: "AsyncEngine") -> int:
