@@ -4,9 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 import asyncpg
 import pytest
@@ -20,81 +19,37 @@ from payments_api.accounts.queries import balance_at, balance_of
 from payments_core.db.engine import single_statement
 from testkit.database.settled_ledger import until_all_settled
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from .conftest import START, Sql, get_ok, post_entries
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
-
-
-async def _post_entries(sql: Sql, account: str, entries: list[tuple[datetime, Decimal]]) -> None:
-    """Post payments with these moments and amounts, as a worker does."""
-    clearing = f"sys:clearing:{account}"
-    rows = []
-    balance = Decimal("0.00")
-    for seq, (at, amount) in enumerate(entries, start=1):
-        balance += amount
-        rows.append(
-            (UUID(int=int.from_bytes(f"{account}{seq}".encode())), seq, amount, balance, at)
-        )
-    async with sql.transaction():
-        await sql.executemany(
-            "INSERT INTO payments (id, idempotency_key, request_fingerprint, account_id, amount,"
-            " currency, description, status, created_at, updated_at, settled_at)"
-            " VALUES ($1, $2, $3, $4, $5, 'USD', '', 'completed', $6, $6, $6)",
-            [(r[0], f"{account}-{r[1]}", bytes(32), account, r[2], r[4]) for r in rows],
-        )
-        await sql.executemany(
-            "WITH legs AS (VALUES ('payment', 'credit', $2, $5::numeric),"
-            " ('clearing', 'debit', $3, -$5::numeric))"
-            " INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction,"
-            " amount, account_seq, balance_after, created_at)"
-            " SELECT $1, column3, 'USD', column1, column2, $4, $6, column4, $7 FROM legs",
-            [(r[0], account, clearing, r[2], r[3], r[1], r[4]) for r in rows],
-        )
-        for name, debited, credited in ((account, 0, balance), (clearing, balance, 0)):
-            await sql.execute(
-                "INSERT INTO accounts (account_id, currency, balance, seq, debits, credits)"
-                " VALUES ($1, 'USD', $2, $3, $4, $5)",
-                name,
-                credited - debited,
-                len(rows),
-                debited,
-                credited,
-            )
-
-
-async def _get(client: TestClientProtocol, address: str, **query: Any) -> Any:
-    answer = await client.get(f"{address}?{urlencode(query)}" if query else address)
-    assert answer.status_code == 200
-    return await answer.get_json()
 
 
 @pytest.mark.parametrize("query", [{}, {"at": "2026-01-01T00:00:00Z"}, {"currency": "JPY"}])
 async def test_an_account_without_payments_has_balance_zero(
     client: TestClientProtocol, query: dict[str, str]
 ) -> None:
-    found = await _get(client, "/accounts/nobody/balance", **query)
+    found = await get_ok(client, "/accounts/nobody/balance", **query)
     assert found["balance"] == ("0" if "currency" in query else "0.00")
-    assert await _get(client, "/accounts/nobody/entries") == {
+    assert await get_ok(client, "/accounts/nobody/entries") == {
         "entries": [],
         "nextCursor": None,
         "previousCursor": None,
     }
-    assert await _get(client, "/accounts/nobody/currencies") == {"currencies": []}
+    assert await get_ok(client, "/accounts/nobody/currencies") == {"currencies": []}
 
 
 async def test_a_pending_payment_is_not_in_the_balance(client: TestClientProtocol) -> None:
     body = {"accountId": "acc_1", "amount": 1}
     await client.post("/payments", json=body, headers={"Idempotency-Key": "k"})
-    assert (await _get(client, "/accounts/acc_1/balance"))["balance"] == "0.00"
+    assert (await get_ok(client, "/accounts/acc_1/balance"))["balance"] == "0.00"
 
 
 async def test_a_balance_beyond_float_precision_is_exact(
     client: TestClientProtocol, sql: Sql
 ) -> None:
     most = Decimal("999999999999999.99")
-    await _post_entries(sql, "acc_1", [(START, most)] * 20)
-    found = await _get(client, "/accounts/acc_1/balance")
+    await post_entries(sql, "acc_1", [(START, most)] * 20)
+    found = await get_ok(client, "/accounts/acc_1/balance")
     assert found == {
         "accountId": "acc_1",
         "balance": "19999999999999999.80",
@@ -126,9 +81,9 @@ async def test_a_balance_at_a_time_includes_entries_of_that_time(
     entries = [
         (START + timedelta(seconds=s), amount) for s, amount in zip(seconds, amounts, strict=True)
     ]
-    await _post_entries(sql, "acc_1", entries)
+    await post_entries(sql, "acc_1", entries)
     at = (START + after * MICROSECOND).isoformat()
-    found = await _get(client, "/accounts/acc_1/balance", at=at)
+    found = await get_ok(client, "/accounts/acc_1/balance", at=at)
     assert found["balance"] == held
     assert datetime.fromisoformat(found["at"]) == datetime.fromisoformat(at)
 
@@ -136,9 +91,9 @@ async def test_a_balance_at_a_time_includes_entries_of_that_time(
 async def test_a_future_time_has_the_current_balance_and_time(
     client: TestClientProtocol, sql: Sql
 ) -> None:
-    await _post_entries(sql, "acc_1", [(START, Decimal("1.00"))])
+    await post_entries(sql, "acc_1", [(START, Decimal("1.00"))])
     began = datetime.now(UTC)
-    found = await _get(client, "/accounts/acc_1/balance", at="9999-12-31T23:59:59Z")
+    found = await get_ok(client, "/accounts/acc_1/balance", at="9999-12-31T23:59:59Z")
     assert found["balance"] == "1.00"
     assert began <= datetime.fromisoformat(found["at"]) <= datetime.now(UTC)
 
@@ -150,7 +105,7 @@ async def posting(database_url: str, sql: Sql) -> AsyncIterator[Sql]:
     transaction = connection.transaction()
     await transaction.start()
     now = await connection.fetchval("SELECT clock_timestamp()")
-    await _post_entries(connection, "acc_1", [(now, Decimal("1.00"))])
+    await post_entries(connection, "acc_1", [(now, Decimal("1.00"))])
     yield connection
     await connection.close()
 
@@ -159,15 +114,15 @@ async def test_a_balance_at_a_time_waits_for_open_postings(
     client: TestClientProtocol, posting: Sql
 ) -> None:
     moment = datetime.now(UTC).isoformat()
-    asked = asyncio.create_task(_get(client, "/accounts/acc_1/balance", at=moment))
+    asked = asyncio.create_task(get_ok(client, "/accounts/acc_1/balance", at=moment))
     await asyncio.sleep(0.3)
     assert not asked.done(), "the posting may still commit"
-    assert (await _get(client, "/accounts/acc_1/balance"))["balance"] == "0.00"
-    long_ago = await _get(client, "/accounts/acc_1/balance", at=START.isoformat())
+    assert (await get_ok(client, "/accounts/acc_1/balance"))["balance"] == "0.00"
+    long_ago = await get_ok(client, "/accounts/acc_1/balance", at=START.isoformat())
     assert long_ago["balance"] == "0.00", "final without a wait"
     await posting.execute("COMMIT")
     assert (await asked)["balance"] == "1.00"
-    again = await _get(client, "/accounts/acc_1/balance", at=moment)
+    again = await get_ok(client, "/accounts/acc_1/balance", at=moment)
     assert again == await asked
 
 
@@ -195,7 +150,7 @@ async def test_the_balance_at_any_time_equals_a_naive_sum(engine: AsyncEngine, s
         for gap, cents in steps:
             at += gap * MICROSECOND
             entries.append((at, Decimal(cents) / 100))
-        await _post_entries(sql, account, entries)
+        await post_entries(sql, account, entries)
         async with single_statement(engine) as tx:
             for look in looks:
                 when = START + look * MICROSECOND
@@ -216,61 +171,6 @@ async def test_the_balance_at_any_time_equals_a_naive_sum(engine: AsyncEngine, s
     await asyncio.to_thread(agrees)
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 9, 10, 11])
-async def test_a_statement_lists_every_entry_once_newest_first(
-    client: TestClientProtocol, sql: Sql, limit: int
-) -> None:
-    await _post_entries(sql, "acc_1", [(START, Decimal(n)) for n in range(1, 11)])
-    seqs: list[int] = []
-    cursor: dict[str, str] = {}
-    while True:
-        page = await _get(client, "/accounts/acc_1/entries", limit=limit, **cursor)
-        assert 1 <= len(page["entries"]) <= limit
-        seqs += [entry["accountSeq"] for entry in page["entries"]]
-        if page["nextCursor"] is None:
-            break
-        cursor = {"cursor": page["nextCursor"]}
-    assert seqs == list(range(10, 0, -1))
-
-
-async def test_a_statement_is_complete_while_payments_arrive(
-    client: TestClientProtocol, start_worker: Callable[..., Any]
-) -> None:
-    await start_worker()
-
-    paid = 0
-
-    async def pay(count: int) -> None:
-        nonlocal paid
-        items = [
-            {"idempotencyKey": f"{paid + n}", "accountId": "acc_1", "amount": 1}
-            for n in range(count)
-        ]
-        paid += count
-        await client.post("/payments/batch", json={"payments": items})
-        for _ in range(500):
-            balance = (await _get(client, "/accounts/acc_1/balance"))["balance"]
-            if Decimal(balance) == paid:
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"the balance is {balance} after 5 s, expected {paid}")
-
-    await pay(20)
-    seqs: list[int] = []
-    balances: list[Decimal] = []
-    cursor: dict[str, str] = {}
-    while True:
-        page = await _get(client, "/accounts/acc_1/entries", limit=6, **cursor)
-        seqs += [entry["accountSeq"] for entry in page["entries"]]
-        balances += [Decimal(entry["balanceAfter"]) for entry in page["entries"]]
-        if page["nextCursor"] is None:
-            break
-        cursor = {"cursor": page["nextCursor"]}
-        await pay(3)
-    assert seqs == list(range(20, 0, -1))
-    assert balances == [Decimal(seq) for seq in seqs]
-
-
 async def test_each_currency_is_a_separate_account(
     client: TestClientProtocol, start_worker: Callable[..., Any], sql: Any
 ) -> None:
@@ -281,13 +181,13 @@ async def test_each_currency_is_a_separate_account(
     await start_worker()
     await until_all_settled(sql)
     balances = {
-        currency: (await _get(client, "/accounts/acc_1/balance", currency=currency))["balance"]
+        currency: (await get_ok(client, "/accounts/acc_1/balance", currency=currency))["balance"]
         for currency in ("USD", "JPY", "BHD", "EUR")
     }
     assert balances == {"USD": "3.50", "JPY": "7", "BHD": "0.125", "EUR": "0.00"}
-    found = await _get(client, "/accounts/acc_1/currencies")
+    found = await get_ok(client, "/accounts/acc_1/currencies")
     assert found == {"currencies": ["BHD", "JPY", "USD"]}
-    entries = (await _get(client, "/accounts/acc_1/entries", currency="BHD"))["entries"]
+    entries = (await get_ok(client, "/accounts/acc_1/entries", currency="BHD"))["entries"]
     assert [(e["amount"], e["balanceAfter"]) for e in entries] == [("0.125", "0.125")]
 
 
@@ -318,20 +218,4 @@ async def test_each_bad_query_is_rejected_by_name(
 
 @pytest.mark.parametrize("at", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
 async def test_the_first_and_last_year_are_valid_times(client: TestClientProtocol, at: str) -> None:
-    assert (await _get(client, "/accounts/acc_1/balance", at=at))["balance"] == "0.00"
-
-
-async def test_a_statements_cursor_is_bound_to_its_account_and_currency(
-    client: TestClientProtocol, sql: Sql
-) -> None:
-    for account in ("acc_1", "acc_2"):
-        await _post_entries(sql, account, [(START, Decimal("1.00"))] * 3)
-    cursor = (await _get(client, "/accounts/acc_1/entries", limit=1))["nextCursor"]
-    for address in (
-        f"/accounts/acc_2/entries?cursor={cursor}",
-        f"/accounts/acc_1/entries?currency=EUR&cursor={cursor}",
-        f"/payments?cursor={cursor}",
-    ):
-        answer = await client.get(address)
-        assert answer.status_code == 400
-        assert (await answer.get_json())["code"] == "invalid_cursor"
+    assert (await get_ok(client, "/accounts/acc_1/balance", at=at))["balance"] == "0.00"

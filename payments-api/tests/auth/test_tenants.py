@@ -1,118 +1,24 @@
 """A tenant sees no payment, account, entry or event of another tenant."""
 
 import asyncio
-import json
 import random
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, TypeAlias, cast
-from urllib.parse import quote, unquote
+from typing import Any
+from urllib.parse import quote
 
-import asyncpg
-import httpx
 import pytest
 from quart import Quart
-from quart.typing import TestClientProtocol
 
-from payments_api.auth import key_cache
-from payments_api.auth.caller import JOBS_ADMIN, LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE, SCOPES
-from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_api.events.feed import EventFeed
-from payments_api.events.reader import Reader, ReaderLimits
+from payments_api.events.reader import Reader
 from payments_api.events.stream import event_stream
-from payments_core.db.engine import create_engine, transaction
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
-Keys: TypeAlias = Callable[..., Awaitable[str]]
+from .conftest import SECONDS_MAX, Keys, Party, Sql
 
-SECONDS_MAX = 20.0
-ALL_OF_A_TENANT = (PAYMENTS_WRITE, PAYMENTS_READ, LEDGER_READ)
+pytestmark = pytest.mark.usefixtures("impatient")
 ACCOUNTS = ["acc_1", "acc_2", "acme-corp"]
 STEPS = 40
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reload keys often."""
-    monkeypatch.setattr(key_cache, "LOOK_AGAIN_SECONDS", 0.05)
-
-
-@pytest.fixture
-async def make_key(database_url: str) -> AsyncIterator[Keys]:
-    """Return `await make_key(tenant, *scopes)`: a new key."""
-    engine = create_engine(database_url, application_name="test", pool_size=1)
-
-    async def make(tenant: str | None, *scopes: str) -> str:
-        key = new_key()
-        allowed = scopes or (SCOPES if tenant is None else ALL_OF_A_TENANT)
-        async with transaction(engine) as tx:
-            await add_key(tx, key, KeyGrant("of a test", frozenset(allowed), tenant))
-        return key
-
-    yield make
-    await engine.dispose()
-
-
-@dataclass
-class Party:
-    """A client with a key, and the exact data that the key must show."""
-
-    client: TestClientProtocol
-    key: str
-    tenant: str | None
-    made: dict[str, dict[str, Any]] = field(default_factory=dict)  # By idempotency key.
-    foreign: set[str] = field(default_factory=set)  # Ids created by other tenants.
-    heard: str = ""
-
-    async def ask(self, address: str, **more: Any) -> tuple[int, Any]:
-        """Send a request; return status and JSON, which must not name another tenant."""
-        headers = {"Authorization": f"Bearer {self.key}", **more.pop("headers", {})}
-        method = "POST" if "json" in more else "GET"
-        answer = await self.client.open(address, method=method, headers=headers, **more)
-        text = await answer.get_data(as_text=True)
-        # The answer may repeat the request's own values.
-        self.check(text.replace(unquote(address.partition("?")[0]), "ASKED"))
-        return answer.status_code, json.loads(text)
-
-    def check(self, text: str) -> None:
-        """Assert that the answer contains no separator, tenant's name or foreign id."""
-        if self.tenant is not None:
-            assert "~" not in text, text
-            for other in ("blue", "blue-green", "green"):
-                assert f'"{other} ' not in text, text
-            assert not [found for found in self.foreign if found in text], text
-
-    async def pay(self, key: str, account: str, amount: str) -> None:
-        """Create or replay a payment, or be rejected: any of a client's usual requests."""
-        body = {"accountId": account, "amount": amount}
-        status, told = await self.ask("/payments", json=body, headers={"Idempotency-Key": key})
-        before = self.made.get(key)
-        if before is None:
-            assert (status, told["accountId"]) == (201, account)
-            self.made[key] = told
-        elif (before["accountId"], before["amount"]) == (account, amount):
-            assert (status, told) == (201, before)
-        else:
-            assert (status, told["code"]) == (422, "idempotency_key_reused")
-
-    async def pages(self, address: str, rows: str) -> list[dict[str, Any]]:
-        """Return all rows of a list, read in pages of three."""
-        found: list[dict[str, Any]] = []
-        cursor = ""
-        while True:
-            _, page = await self.ask(f"{address}limit=3{cursor}")
-            found += page[rows]
-            if page["nextCursor"] is None:
-                return found
-            cursor = f"&cursor={page['nextCursor']}"
-
-    def ids(self, account: str | None = None) -> list[str]:
-        """Return the ids that the list must contain, newest first."""
-        mine = [m["id"] for m in self.made.values() if account in (None, m["accountId"])]
-        return sorted(mine, reverse=True)
 
 
 async def _listen(kept: Quart, party: Party) -> None:
@@ -254,145 +160,6 @@ async def _assert_sees_nothing_of(party: Party, other: Party) -> None:
         assert (status, told["balance"]) == (200, "0.00")
     for address in ("/jobs", "/jobs/1", "/jobs/stats", "/jobs/actions", "/workers", "/audit"):
         assert (await party.ask(address))[0] == 403
-
-
-async def test_a_batch_belongs_to_the_tenant(kept: Quart, make_key: Keys, sql: Sql) -> None:
-    items = [
-        {"idempotencyKey": key, "accountId": "acc_1", "amount": "1.00"} for key in ("k", "k", "j")
-    ]
-    answers = []
-    for tenant in ("blue", "green", None):
-        party = Party(kept.test_client(), await make_key(tenant), tenant)
-        status, told = await party.ask("/payments/batch", json={"payments": items})
-        assert status == 200
-        assert [item["replayed"] for item in told["payments"]] == [False, True, False]
-        assert {item["payment"]["accountId"] for item in told["payments"]} == {"acc_1"}
-        answers += [item["payment"]["id"] for item in told["payments"]]
-    assert len(set(answers)) == 6
-    stored = await sql.fetch("SELECT account_id, idempotency_key FROM payments ORDER BY id")
-    assert {tuple(row) for row in stored} == {
-        *(("blue~acc_1", "blue k"), ("blue~acc_1", "blue j")),
-        *(("green~acc_1", "green k"), ("green~acc_1", "green j")),
-        *(("acc_1", "k"), ("acc_1", "j")),
-    }
-
-
-async def test_a_key_without_a_tenant_cannot_write_into_one(kept: Quart, make_key: Keys) -> None:
-    house = Party(kept.test_client(), await make_key(None), None)
-    body = {"accountId": "blue~acc_1", "amount": "1.00"}
-    assert (await house.ask("/payments", json=body, headers={"Idempotency-Key": "k"}))[0] == 422
-    body["accountId"] = "acc_1"
-    for key in ("blue k", '"blue k"'):
-        answer = await house.ask("/payments", json=body, headers={"Idempotency-Key": key})
-        assert answer[0] == 400
-
-
-async def test_the_longest_names_fit_and_longer_ones_are_rejected(
-    kept: Quart, make_key: Keys
-) -> None:
-    tenant = "t" * 32
-    party = Party(kept.test_client(), await make_key(tenant), tenant)
-    account, key = "a" * 95, "k" * 222
-    await party.pay(key, account, "1.00")
-    body = {"accountId": "a" * 96, "amount": "1.00"}
-    status, told = await party.ask("/payments", json=body, headers={"Idempotency-Key": "k"})
-    assert (status, told["code"]) == (422, "validation_error")
-    assert "95 characters" in told["detail"]
-    body["accountId"] = "acc_1"
-    sent = {"Idempotency-Key": "k" * 223}
-    status, told = await party.ask("/payments", json=body, headers=sent)
-    assert (status, told["code"]) == (400, "idempotency_key_invalid")
-    assert "222 characters" in told["detail"]
-
-
-async def test_entries_within_a_payment_need_the_ledgers_scope(kept: Quart, make_key: Keys) -> None:
-    party = Party(kept.test_client(), await make_key(None), None)
-    await party.pay("k", "acc_1", "1.00")
-    (payment_id,) = party.ids()
-    for scopes, wanted in (((PAYMENTS_READ,), None), ((PAYMENTS_READ, LEDGER_READ), [])):
-        reader = Party(kept.test_client(), await make_key(None, *scopes), None)
-        assert (await reader.ask(f"/payments/{payment_id}"))[1]["ledgerEntries"] == wanted
-
-
-async def test_a_payments_job_needs_the_operators_scope(
-    kept: Quart, make_key: Keys, sql: Sql
-) -> None:
-    party = Party(kept.test_client(), await make_key(None), None)
-    await party.pay("k", "acc_1", "1.00")
-    (payment_id,) = party.ids()
-    internal = {"last_error": "relation secret_plan", "locked_by": "worker-of-host-7"}
-    await sql.execute("UPDATE recon_jobs SET last_error = $1, locked_by = $2", *internal.values())
-    for scopes in ((PAYMENTS_READ,), ALL_OF_A_TENANT, (PAYMENTS_READ, JOBS_ADMIN)):
-        reader = Party(kept.test_client(), await make_key(None, *scopes), None)
-        answers = [await reader.ask(path) for path in (f"/payments/{payment_id}", "/payments")]
-        shown = [text in json.dumps(answers) for text in internal.values()]
-        assert shown == [JOBS_ADMIN in scopes] * 2, scopes
-
-
-async def test_a_returning_tenant_learns_nothing_of_other_tenants_events() -> None:
-    feed = EventFeed(cast("Any", None), "", ReaderLimits(10, 10, 10))
-
-    def publish(*accounts: str) -> None:
-        for account in accounts:
-            feed._publish("payment", {"accountId": account}, account)
-
-    async def missed(seen: str, tenant: str = "blue") -> list[dict[str, str]]:
-        reader = Reader(None, "test", tenant)
-        async with feed.registered(reader, seen):
-            texts = [event.as_text(tenant) for event in reader.waiting]
-        fields = [dict(line.split(": ", 1) for line in t.strip().splitlines()) for t in texts]
-        assert all(re.fullmatch("[0-9a-f]{16}", told["id"]) for told in fields)
-        return fields
-
-    publish("green~acc_1")
-    (resync,) = await missed("0123456789abcdef")
-    assert resync["event"] == "resync"
-    assert await missed(resync["id"]) == []
-    publish("blue~acc_1", "green~acc_2", "acc_3", "blue~acc_4")
-    first, second = await missed(resync["id"])
-    assert [json.loads(told["data"]) for told in (first, second)] == [
-        {"accountId": "acc_1"},
-        {"accountId": "acc_4"},
-    ]
-    assert await missed(first["id"]) == [second]
-    assert [told["event"] for told in await missed(f"{feed._epoch}-1")] == ["resync"]
-    # Other tenants' events do not use a tenant's queue.
-    publish(*["green~acc_1"] * 300)
-    assert await missed(first["id"]) == [second]
-    publish(*["blue~acc_1"] * 300)
-    assert [told["event"] for told in await missed(first["id"])] == ["resync"]
-
-
-async def test_a_tenants_stream_reports_only_its_own_payments(
-    serve_api: Any, make_key: Keys
-) -> None:
-    served = await serve_api(auth="on")
-    headers = {
-        tenant: {"Authorization": f"Bearer {await make_key(tenant)}"}
-        for tenant in ("blue", "green")
-    }
-    async with (
-        httpx.AsyncClient(base_url=served.url, timeout=SECONDS_MAX) as http,
-        http.stream("GET", "/payments/events", headers=headers["blue"]) as stream,
-        asyncio.timeout(SECONDS_MAX),
-    ):
-        lines = stream.aiter_lines()
-        while await anext(lines):  # After the first bytes the reader is registered.
-            pass
-        made = {}
-        for tenant in ("green", "blue"):
-            answer = await http.post(
-                "/payments",
-                json={"accountId": "acc_1", "amount": "1.00"},
-                headers={**headers[tenant], "Idempotency-Key": "k"},
-            )
-            made[tenant] = answer.json()["id"]
-        async for line in lines:
-            name, _, told = line.partition(": ")
-            if name == "data" and told != "{}":  # A resync carries no data.
-                break
-        payment = json.loads(told)
-        assert (payment["id"], payment["accountId"]) == (made["blue"], "acc_1")
 
 
 async def test_a_tenants_pages_use_the_tenants_index(sql: Sql) -> None:

@@ -4,7 +4,6 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable
-from time import time
 
 import pytest
 from prometheus_client import REGISTRY
@@ -12,14 +11,11 @@ from quart import Quart
 
 from payments_ui.live import routes as live_routes
 from payments_ui.live.feed import live_feed
-from payments_ui.sign_in import guard, sessions, throttle
 from payments_ui.sign_in.guard import sign_in
 from payments_ui.sign_in.next_page import next_page
 from payments_ui.sign_in.roles import ROUTES, Role
-from payments_ui.sign_in.sessions import Person, SealedCookies, Session, Sessions
-from payments_ui.sign_in.throttle import Throttle
 from testkit.sign_in.oidc_provider import OidcProvider
-from testkit.sign_in.page_browser import PASSWORD, SECRET, Browser, app_with, oidc_app, password_app
+from testkit.sign_in.page_browser import PASSWORD, Browser, app_with, oidc_app
 
 PATHS = {
     "statement_acts.ask": "/statements/bank/lines/1/explain",
@@ -123,56 +119,6 @@ async def test_sign_ins_are_recorded(browser: Browser, caplog: pytest.LogCapture
         assert (REGISTRY.get_sample_value("payments_ui_sign_ins_total", labels) or 0) >= 1
 
 
-async def test_attempts_are_limited_even_for_the_right_password(browser: Browser) -> None:
-    for _ in range(throttle.PER_ADDRESS_ATTEMPTS):
-        assert (await browser.sign_in("wrong wrong wrong")).status_code == 403
-    refused = await browser.sign_in()
-    assert refused.status_code == 429
-    assert 0 < int(refused.headers["Retry-After"]) <= throttle.PER_ADDRESS_SECONDS + 1
-
-
-def test_one_address_cannot_exhaust_the_attempts_of_all() -> None:
-    tries = Throttle()
-    for _ in range(throttle.ALL_ATTEMPTS * 2):
-        tries.take("10.0.0.1")
-    assert tries.take("10.0.0.2") == 0
-    used = sum(
-        tries.take(f"10.1.{n // 250}.{n % 250}") == 0 for n in range(throttle.ALL_ATTEMPTS * 2)
-    )
-    assert used <= throttle.ALL_ATTEMPTS + 2
-
-
-def test_addresses_are_forgotten_before_they_fill_the_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(throttle, "ADDRESSES_MAX", 10)
-    tries = Throttle()
-    for n in range(50):
-        tries.take(f"10.0.0.{n}")
-    assert len(tries._address_store._backend.get_client()) == 10
-
-
-def test_an_address_waits_between_attempts_until_the_right_password() -> None:
-    limit = Throttle()
-    address = "10.0.0.1"
-    attempts = [limit.take(address) for _ in range(throttle.PER_ADDRESS_ATTEMPTS + 1)]
-    assert attempts[:-1] == [0.0] * throttle.PER_ADDRESS_ATTEMPTS
-    assert 0 < attempts[-1] <= throttle.PER_ADDRESS_SECONDS
-    limit.reset(address)
-    again = [limit.take(address) for _ in range(throttle.PER_ADDRESS_ATTEMPTS)]
-    assert again == [0.0] * throttle.PER_ADDRESS_ATTEMPTS
-
-
-async def test_each_address_behind_a_proxy_has_its_own_attempts(
-    browser_of: Callable[[Quart], Browser],
-) -> None:
-    browser = browser_of(password_app(trusted_proxies="127.0.0.0/8"))
-    for _ in range(throttle.PER_ADDRESS_ATTEMPTS + 1):
-        refused = await browser.sign_in("wrong wrong wrong", seen="10.0.0.1")
-    assert refused.status_code == 429
-    assert (await browser.sign_in(seen="10.0.0.2")).status_code == 303
-
-
 async def test_signing_out_ends_the_session_and_resists_cross_site_requests(
     browser: Browser,
 ) -> None:
@@ -181,130 +127,6 @@ async def test_signing_out_ends_the_session_and_resists_cross_site_requests(
     answer = await browser.send("/sign-out", "/operate/replay")
     assert answer.headers["Location"] == "/signed-out"
     assert (await browser.get("/operate")).status_code == 303
-
-
-async def test_each_sign_in_has_a_new_session_and_new_form_tokens(
-    browser: Browser,
-) -> None:
-    before = await (await browser.get("/sign-in")).get_data(as_text=True)
-    await browser.sign_in()
-    token = before.partition('name="csrf" value="')[2].partition('"')[0]
-    answer = await browser.client.post(
-        "/sign-out", form={"csrf": token}, headers={"Origin": "http://localhost"}
-    )
-    assert answer.status_code == 403
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Advances the time by a number of seconds."""
-    now = [time()]
-    for module in (sessions, guard):
-        monkeypatch.setattr(module, "time", lambda: now[0])
-
-    def move(seconds: float) -> None:
-        now[0] += seconds
-
-    return move
-
-
-async def is_in(browser: Browser, **headers: str) -> bool:
-    return (await browser.get("/operate/replay", **headers)).status_code == 200
-
-
-async def test_an_idle_session_ends(browser: Browser, clock: Callable[[float], None]) -> None:
-    await browser.sign_in()
-    for _ in range(3):
-        clock(50 * 60)
-        assert await is_in(browser)
-    for _ in range(2):  # Requests by the page's scripts do not count as clicks.
-        clock(29 * 60)
-        await browser.get("/operate/replay", **{guard.BACKGROUND: "1"})
-    clock(3 * 60)
-    assert not await is_in(browser)
-
-
-async def test_a_session_ends_after_its_maximum_despite_activity(
-    browser: Browser, clock: Callable[[float], None]
-) -> None:
-    await browser.sign_in()
-    for _ in range(23):
-        clock(30 * 60)
-        assert await is_in(browser)
-    clock(31 * 60)
-    assert not await is_in(browser)
-
-
-def session_of(app: Quart) -> str:
-    return sign_in.of(app).sessions.write(
-        Session.begin(Person("ada", "ada", Role.OPERATOR, "password"))
-    )
-
-
-async def opens(app: Quart, cookie: str) -> bool:
-    answer = await app.test_client().get(
-        "/operate/replay", headers={"Cookie": f"payments_ui_session={cookie}"}
-    )
-    return answer.status_code == 200
-
-
-async def test_a_session_is_valid_at_every_replica_and_nowhere_else() -> None:
-    cookie = session_of(password_app())
-    assert await opens(password_app(), cookie)
-    assert not await opens(password_app(secret_key="another secret of ours"), cookie)
-    assert not await opens(password_app(password_user="grace"), cookie)
-    assert not await opens(password_app(password_hash=None, password="another one of ours"), cookie)
-
-
-@pytest.mark.parametrize("content", [None, 7, [], ["x"] * 6, {"a": 1}])
-async def test_an_invalid_session_is_rejected(content: object) -> None:
-    app = password_app()
-    for forged in (
-        "x",
-        session_of(app)[:-4] + "AAA=",
-        sign_in.of(app).sessions._cookies.seal(content),
-        SealedCookies(SECRET, "id token").seal(content),
-    ):
-        assert not await opens(app, forged)
-
-
-def test_a_sessions_content_is_encrypted() -> None:
-    settings = sign_in.of(password_app()).settings
-    written = Sessions(settings, SECRET).write(
-        Session.begin(Person("subject-of-ada", "ada", Role.VIEWER, "oidc"))
-    )
-    assert "ada" not in written
-
-
-@pytest.mark.parametrize("secure", [False, True])
-async def test_the_cookie_is_protected_from_scripts_and_other_sites(
-    browser_of: Callable[[Quart], Browser], secure: bool
-) -> None:
-    browser = browser_of(password_app(public_url="https://page.example" if secure else None))
-    answer = await browser.client.get("/sign-in")
-    token = (await answer.get_data(as_text=True)).partition('name="csrf" value="')[2]
-    cookies = {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
-    answer = await browser.client.post(
-        "/sign-in",
-        form={"csrf": token.partition('"')[0], "user": "ada", "password": PASSWORD},
-        headers={"Origin": "http://localhost", **cookies},
-    )
-    [cookie] = [c for c in answer.headers.getlist("Set-Cookie") if "_session=" in c]
-    assert cookie.startswith("__Host-") == secure
-    assert ("Secure" in cookie) == secure
-    assert all(word in cookie for word in ("HttpOnly", "SameSite=Lax", "Path=/", "Max-Age="))
-    assert "Domain" not in cookie
-
-
-async def test_a_fragment_requested_after_the_session_leads_to_sign_in(
-    browser: Browser,
-) -> None:
-    answer = await browser.get(
-        "/operate",
-        **{"HX-Request": "true", "HX-Current-URL": "http://localhost/operate?cursor=a"},
-    )
-    assert answer.status_code == 401
-    assert answer.headers["HX-Redirect"] == "/sign-in?next=/operate%3Fcursor%3Da"
 
 
 @pytest.mark.parametrize(
@@ -345,24 +167,6 @@ async def test_a_signed_in_user_cannot_enter_another_name(browser: Browser) -> N
     assert "Your name" not in page
     assert "Recorded in the audit log as <b>ada</b>" in page
     assert "somebody else" not in page
-
-
-async def test_a_stream_ends_with_its_session(
-    browser: Browser, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await browser.sign_in()
-    feed = live_feed.of(browser.client.app)
-    frames = feed.frames(None, "of ada", 3600.0)
-    others = feed.frames(None, "of grace", 3600.0)
-    for stream in (frames, others):
-        assert b"state" in await anext(stream)
-        assert b"resync" in await anext(stream)
-    feed.end_session("of ada")
-    with pytest.raises(StopAsyncIteration):
-        await anext(frames)
-    short = feed.frames(None, "of ada", 0.01)
-    assert [name async for name in short][-1:]
-    await others.aclose()
 
 
 async def test_one_users_streams_are_limited(

@@ -6,18 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.db import engine as db_engine
-from payments_core.db.engine import create_engine, single_statement
+from payments_core.db.engine import single_statement
 from payments_core.domain.payments import first_id_at
 from recon_worker.audit import auditor as audit_module
 from recon_worker.audit import scheduler
-from recon_worker.audit.auditor import Mode, audit, last_findings
-from recon_worker.audit.exclusion import alone
+from recon_worker.audit.auditor import Mode, audit
 from recon_worker.audit.invariants import INVARIANTS
 from testkit.database.audit_command import audit_command
 from testkit.database.backlog import Sql, add_payments
@@ -172,82 +169,6 @@ async def test_a_large_ledger_is_audited_in_contiguous_chunks(
     await break_ledger(sql, "UPDATE ledger_entries SET balance_after = 999 WHERE id IN (1, 6)")
     finding = (await findings_of(engine, "full"))["running_balance_adds_up"]
     assert {1, 6} <= {offender["id"] for offender in finding.offenders}
-
-
-async def test_of_two_concurrent_audits_only_one_runs(sql: Sql, engine: AsyncEngine) -> None:
-    async with alone(engine) as locked:
-        assert locked
-        assert await audit(engine, "incremental") is None
-    await assert_audit_is_clean(engine)
-
-
-EARLIER_RELEASES_LOCK_ID = 7_021_781_954
-
-
-@pytest.mark.parametrize("role", ["payments_api", "payments_readonly"])
-async def test_no_other_role_can_stop_the_auditor(
-    engine: AsyncEngine, database_url: str, role: str
-) -> None:
-    squatter = await asyncpg.connect(database_url.replace("postgres@", f"{role}@"))
-    try:
-        await squatter.execute("SET default_transaction_read_only = off")
-        await squatter.execute("BEGIN")
-        await squatter.execute(f"SELECT pg_advisory_lock({EARLIER_RELEASES_LOCK_ID})")
-        await squatter.execute("SELECT * FROM audit_progress")
-        await assert_audit_is_clean(engine)
-        for mode in ("ROW SHARE", "SHARE UPDATE EXCLUSIVE", "ACCESS EXCLUSIVE"):
-            with pytest.raises(asyncpg.InsufficientPrivilegeError):
-                await squatter.execute(f"ROLLBACK; LOCK TABLE audit_progress IN {mode} MODE")
-    finally:
-        await squatter.close()
-
-
-async def test_the_lock_blocks_neither_vacuum_nor_writers(engine: AsyncEngine, sql: Sql) -> None:
-    async with alone(engine) as locked:
-        assert locked
-        held = await sql.fetch(
-            "SELECT mode, backend_xid, backend_xmin FROM pg_locks JOIN pg_stat_activity USING (pid)"
-            " WHERE relation = 'audit_progress'::regclass"
-        )
-        assert [tuple(row) for row in held] == [("ShareUpdateExclusiveLock", None, None)]
-        await sql.execute("UPDATE audit_progress SET updated_at = now()")
-
-
-async def test_the_lock_outlasts_the_timeout_of_idle_transactions(
-    worker_url_of_database: str, sql: Sql, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(db_engine, "IDLE_IN_TRANSACTION_TIMEOUT_SECONDS", 1)
-    not_waiting = create_engine(worker_url_of_database, application_name="test", pool_size=1)
-    locks = "SELECT count(*) FROM pg_locks WHERE relation = 'audit_progress'::regclass"
-    async with alone(not_waiting):
-        await asyncio.sleep(1.5)
-        assert await sql.fetchval(locks) == 1
-    assert await sql.fetchval(locks) == 0
-    await not_waiting.dispose()
-
-
-@pytest.mark.usefixtures("settled")
-async def test_a_failed_audit_frees_its_lock_and_keeps_its_findings(
-    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await break_ledger(sql, "UPDATE ledger_entries SET balance_after = 999 WHERE id = 1")
-    rows = audit_module._rows
-
-    async def fail_at_results(connection: Any, query: str, **among: Any) -> Any:
-        if "FROM reconciliation_results" in query:
-            raise RuntimeError("interrupted")
-        return await rows(connection, query, **among)
-
-    monkeypatch.setattr(audit_module, "_rows", fail_at_results)
-    with pytest.raises(RuntimeError):
-        await audit(engine, "incremental")
-    monkeypatch.setattr(audit_module, "_rows", rows)
-
-    assert (await findings_of(engine, "incremental"))["running_balance_adds_up"].offending == 0
-    async with single_statement(engine) as connection:
-        stored, _ = await last_findings(connection)
-    assert stored["running_balance_adds_up"] > 0
-    assert await sql.fetchval("SELECT entries_verified_to FROM audit_progress") == 6
 
 
 @pytest.mark.usefixtures("settled")

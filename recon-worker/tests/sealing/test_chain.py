@@ -1,7 +1,6 @@
 """Sealing: every entry once, in bounded seals, without disturbing concurrent postings."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import asyncpg
 import pytest
@@ -13,15 +12,12 @@ from recon_worker.sealing import chain
 from recon_worker.sealing.chain import (
     SEAL_ROWS_MAX,
     Horizon,
-    is_final,
-    read_horizon,
     seal_next,
 )
 from recon_worker.sealing.format import GENESIS
 from testkit.database.backlog import Sql, add_payments
 from testkit.database.seal_records import seal_hash
 from testkit.database.sealed_ledger import (
-    ADD_ENTRIES,
     add_entries,
     add_failed,
     add_reversed,
@@ -34,18 +30,7 @@ from testkit.worker.own_system import running_worker
 
 SEALS = "SELECT * FROM ledger_seals ORDER BY seq"
 THREE_ENTRIES = Horizon(3, 0, frozenset())
-
-
 RESULTS_BETWEEN = "SELECT * FROM reconciliation_results WHERE id BETWEEN $1 AND $2 ORDER BY id"
-
-
-@pytest.fixture
-async def other(database_url: str, sql: Sql) -> AsyncIterator[Sql]:
-    """Open a second connection, for concurrent postings."""
-    connection = await asyncpg.connect(database_url)
-    await connection.execute("SET session_replication_role = replica")
-    yield connection
-    await connection.close()
 
 
 async def test_seals_match_their_documented_format(sql: Sql, engine: AsyncEngine) -> None:
@@ -180,88 +165,6 @@ async def test_a_sealer_of_an_earlier_release_may_seal_at_the_same_time(
     with pytest.raises(IntegrityError, match="ledger_seals"):
         await ours
     assert await seal_next(engine, THREE_ENTRIES) is None
-    assert await verify_all(engine) == []
-
-
-async def test_sealing_waits_for_a_posting_that_commits_late(
-    sql: Sql, other: Sql, engine: AsyncEngine
-) -> None:
-    posting = other.transaction()
-    await posting.start()
-    await other.execute(ADD_ENTRIES, 2, 100)  # Ids 1 and 2, not visible yet.
-    await add_entries(sql, 3)
-    async with single_statement(engine) as connection:
-        horizon = await read_horizon(connection)
-        assert horizon.entry_id == 5
-        assert not await is_final(connection, horizon)
-        await posting.commit()
-        assert await is_final(connection, horizon)
-    await seal_all(engine)
-    assert await sql.fetchval("SELECT entry_count FROM ledger_seals") == 5
-    assert await verify_all(engine) == []
-
-
-async def test_sealing_waits_for_a_posting_without_a_transaction_id(
-    sql: Sql, other: Sql, engine: AsyncEngine
-) -> None:
-    await sql.execute(
-        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
-        " $$ BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN NEW; END $$;"
-        " CREATE TRIGGER dawdle BEFORE INSERT ON ledger_entries FOR EACH ROW"
-        " WHEN (NEW.account_seq > 500) EXECUTE FUNCTION dawdle();"
-        " ALTER TABLE ledger_entries ENABLE ALWAYS TRIGGER dawdle"
-    )
-    try:
-        await sql.execute("SELECT pg_advisory_lock(77)")
-        posting = asyncio.create_task(other.execute(ADD_ENTRIES, 1, 500))
-        waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        while not await sql.fetchval(waiting):  # noqa: ASYNC110 - Postgres has no event for it
-            await asyncio.sleep(0.01)
-        await add_entries(sql, 1)
-        async with single_statement(engine) as connection:
-            horizon = await read_horizon(connection)
-            assert horizon.entry_id == 2, "id 1 was assigned, and is not visible"
-            assert not await is_final(connection, horizon)
-            await sql.execute("SELECT pg_advisory_unlock(77)")
-            await posting
-            assert await is_final(connection, horizon)
-        await seal_all(engine)
-        assert await sql.fetchval("SELECT entry_count FROM ledger_seals") == 2
-        assert await verify_all(engine) == []
-    finally:
-        await sql.execute("DROP FUNCTION dawdle CASCADE")
-
-
-async def test_sealing_waits_for_a_result_that_commits_late(
-    sql: Sql, other: Sql, engine: AsyncEngine
-) -> None:
-    discarding = other.transaction()
-    await discarding.start()
-    await add_failed(other, 1)
-    await add_failed(sql, 1)
-    async with single_statement(engine) as connection:
-        horizon = await read_horizon(connection)
-        assert horizon.result_id == 2
-        assert not await is_final(connection, horizon)
-        await discarding.commit()
-        assert await is_final(connection, horizon)
-    await seal_all(engine)
-    assert await sql.fetchval("SELECT result_count FROM ledger_seals") == 2
-    assert await verify_all(engine) == []
-
-
-async def test_a_posting_that_rolls_back_is_sealed_as_a_gap(
-    sql: Sql, other: Sql, engine: AsyncEngine
-) -> None:
-    await add_entries(sql, 1)
-    posting = other.transaction()
-    await posting.start()
-    await other.execute(ADD_ENTRIES, 4, 100)
-    await posting.rollback()
-    await add_entries(sql, 1)
-    await seal_all(engine)
-    ids = await sql.fetchval("SELECT entry_ids::text FROM ledger_seals")
-    assert ids == "{[1,2),[6,7)}"
     assert await verify_all(engine) == []
 
 

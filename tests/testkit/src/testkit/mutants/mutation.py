@@ -49,9 +49,14 @@ class Mutation:
 
 
 def of(file: str, test_file: str) -> Callable[..., Mutation]:
-    """Return a constructor of mutations of one file, each noticed by a function of the tests."""
+    """Return a constructor of mutations of one file, each noticed by a function of the tests.
+
+    A function of another test file in the same folder is written `test_file.py::test_function`.
+    """
+    folder = test_file.rpartition("/")[0]
 
     def mutation(name: str, old: str, new: str, test: str, accepted: str = "") -> Mutation:
-        return Mutation(name, file, old, new, f"{test_file}::{test}", accepted)
+        path = f"{folder}/{test}" if "::" in test else f"{test_file}::{test}"
+        return Mutation(name, file, old, new, path, accepted)
 
     return mutation

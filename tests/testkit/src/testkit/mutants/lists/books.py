@@ -121,7 +121,7 @@ MUTATIONS = (
         "two audits run at once",
         "locked = False",
         "locked = True",
-        "test_of_two_concurrent_audits_only_one_runs",
+        "test_exclusion.py::test_of_two_concurrent_audits_only_one_runs",
     ),
     chain(
         "two sealers seal at once",
@@ -133,7 +133,7 @@ MUTATIONS = (
         "a posting that commits late is not waited for",
         'WRITTEN = ("ledger_entries", "reconciliation_results")',
         'WRITTEN = ("reconciliation_results",)',
-        "test_sealing_waits_for_a_posting_that_commits_late",
+        "test_waiting.py::test_sealing_waits_for_a_posting_that_commits_late",
     ),
     background(
         "an unsigned chain is built upon",
@@ -151,7 +151,7 @@ MUTATIONS = (
         "any MAC is a signature",
         "hmac.compare_digest(mac, mac_of(k, seal_hash))",
         "len(mac) == len(mac_of(k, seal_hash))",
-        "test_a_mac_of_another_key_is_invalid",
+        "test_altered_seals.py::test_a_mac_of_another_key_is_invalid",
     ),
     key_file(
         "a short key signs seals",
@@ -163,25 +163,25 @@ MUTATIONS = (
         "an unsigned seal of a signed chain is not seen",
         "if walk.signed and not signed:",
         "if False:",
-        "test_the_key_reveals_a_rewritten_chain",
+        "test_altered_seals.py::test_the_key_reveals_a_rewritten_chain",
     ),
     verify(
         "a missing seal is not seen",
         "if seal.seq != before.seq + 1:",
         "if False:",
-        "test_a_seal_removed_from_the_middle_is_reported",
+        "test_altered_seals.py::test_a_seal_removed_from_the_middle_is_reported",
     ),
     verify(
         "a seal of another chain is not seen",
         "elif intact and seal.previous_hash != before.seal_hash:",
         "elif False:",
-        "test_an_altered_seal_with_a_recomputed_hash_is_reported",
+        "test_altered_seals.py::test_an_altered_seal_with_a_recomputed_hash_is_reported",
     ),
     verify(
         "an altered seal is not seen",
         "intact = after.seal_hash == row.seal_hash",
         "intact = True",
-        "test_an_altered_seal_is_reported",
+        "test_altered_seals.py::test_an_altered_seal_is_reported",
     ),
     compare(
         "an altered entry is not named",
@@ -199,6 +199,6 @@ MUTATIONS = (
         "a rewritten chain passes a kept head",
         "if hashes[head.seq] != head.seal_hash:",
         "if False:",
-        "test_a_kept_head_reveals_a_rewritten_chain",
+        "test_altered_seals.py::test_a_kept_head_reveals_a_rewritten_chain",
     ),
 )

@@ -55,19 +55,19 @@ MUTATIONS = (
         "a session never ends",
         "return session if time() < self.ends_at(session) else None",
         "return session",
-        "test_an_idle_session_ends",
+        "test_sessions.py::test_an_idle_session_ends",
     ),
     sessions(
         "a session lasts as long as it is used",
         "min(session.seen_at + self.idle_seconds, session.started_at + self.seconds_max)",
         "session.seen_at + self.idle_seconds",
-        "test_a_session_ends_after_its_maximum_despite_activity",
+        "test_sessions.py::test_a_session_ends_after_its_maximum_despite_activity",
     ),
     sessions(
         "a session outlives its password",
         'f"session {json.dumps(credentials)}"',
         '"session"',
-        "test_a_session_is_valid_at_every_replica_and_nowhere_else",
+        "test_sessions.py::test_a_session_is_valid_at_every_replica_and_nowhere_else",
     ),
     guard(
         "a viewer operates",
@@ -85,20 +85,20 @@ MUTATIONS = (
         "a script keeps a session alive",
         "if request.headers.get(BACKGROUND) or request.endpoint",
         "if request.endpoint",
-        "test_an_idle_session_ends",
+        "test_sessions.py::test_an_idle_session_ends",
     ),
     throttle(
         "passwords may be guessed at any rate",
         "if attempt.limited:",
         "if False:",
-        "test_attempts_are_limited_even_for_the_right_password",
+        "test_attempts.py::test_attempts_are_limited_even_for_the_right_password",
     ),
     throttle(
         "one address uses up the attempts of all",
         "return attempt.state.retry_after",
         "self._of_all.limit(ALL_ADDRESSES, cost=ATTEMPT_UNITS)\n"
         "            return attempt.state.retry_after",
-        "test_one_address_cannot_exhaust_the_attempts_of_all",
+        "test_attempts.py::test_one_address_cannot_exhaust_the_attempts_of_all",
     ),
     pages(
         "sign-in leads to another site",
