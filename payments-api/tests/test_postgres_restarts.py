@@ -118,6 +118,25 @@ async def test_a_session_lost_during_a_request_causes_no_503(
         assert made == (0 if what == "read" else 1)
 
 
+async def test_a_database_that_a_restore_renames_gives_503_meanwhile(
+    own_postgres: EmbeddedPostgres, own_app: Quart
+) -> None:
+    client = own_app.test_client()
+    await _use_all_sessions(client)
+    sql = await asyncpg.connect(own_postgres.url.replace("/payments", "/postgres"))
+    await sql.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'payments'"
+    )
+    await sql.execute("ALTER DATABASE payments RENAME TO payments_renamed")
+    try:
+        answers = [await client.get("/payments"), await _create(client)]
+        assert [answer.status_code for answer in answers] == [503, 503]
+    finally:
+        await sql.execute("ALTER DATABASE payments_renamed RENAME TO payments")
+        await sql.close()
+    assert (await _create(client)).status_code == 201
+
+
 async def test_a_lasting_outage_gives_503(own_postgres: EmbeddedPostgres, own_app: Quart) -> None:
     client = own_app.test_client()
     await _use_all_sessions(client)

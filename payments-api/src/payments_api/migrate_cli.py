@@ -43,9 +43,8 @@ def migrate(revision: str, sql: bool, check: bool) -> int:
     from payments_api import migrate as migrations
     from payments_api.auth.keys import KeyRefused
     from payments_api.settings import ApiSettings
-    from payments_core.cli.database import DATABASE_ERRORS, dsn_of
+    from payments_core.cli.database import DATABASE_ERRORS, dsn_of, may_come_back
     from payments_core.config import read_settings
-    from payments_core.db.engine import is_unavailable
 
     if sql:
         migrations.offline_sql()
@@ -63,10 +62,10 @@ def migrate(revision: str, sql: bool, check: bool) -> int:
         raise
     except (CommandError, *DATABASE_ERRORS) as error:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        if is_unavailable(error):
+        if may_come_back(error):
             reason = f"the database does not answer: {reason}"
         _say(settings, "migration_failed", f"migrate: {reason}", failed=True)
-        return 2 if is_unavailable(error) else 1
+        return 2 if may_come_back(error) else 1
     return 0
 
 

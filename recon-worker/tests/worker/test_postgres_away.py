@@ -60,6 +60,37 @@ async def test_a_restart_of_postgres_needs_no_restart_of_the_worker(
             assert attempts <= 2
 
 
+async def test_a_database_that_a_restore_renames_is_no_error(
+    own_postgres: EmbeddedPostgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_worker(worker_url(own_postgres)) as worker:
+        await until_listening(worker)
+        elsewhere = own_postgres.url.replace("/payments", "/postgres")
+        sql = await asyncpg.connect(elsewhere)
+        await _end_sessions_and_rename(sql, "payments", "payments_renamed")
+
+        async def noticed() -> bool:
+            return not worker.reachable
+
+        await until(noticed)
+        await _end_sessions_and_rename(sql, "payments_renamed", "payments")
+        await sql.close()
+        await until_listening(worker)
+    assert [each.getMessage() for each in caplog.records if each.levelname == "ERROR"] == []
+
+
+async def _end_sessions_and_rename(sql: Sql, name: str, to: str) -> None:
+    ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1"
+    for _ in range(50):  # Pools connect again at once.
+        await sql.execute(ended, name)
+        try:
+            await sql.execute(f"ALTER DATABASE {name} RENAME TO {to}")
+        except asyncpg.ObjectInUseError:
+            continue
+        return
+    raise AssertionError(f"{name} is always in use")
+
+
 async def test_a_worker_may_start_before_its_database(own_postgres: EmbeddedPostgres) -> None:
     own_postgres.stop()
     async with running_worker(worker_url(own_postgres)) as worker:

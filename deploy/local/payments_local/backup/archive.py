@@ -52,9 +52,9 @@ def read_manifest(dump: Path) -> Manifest:
     try:
         manifest = Manifest(**json.loads(manifest_of(dump).read_text()))
     except FileNotFoundError:
-        raise BackupFailed(
-            f"{manifest_of(dump)} does not exist: the backup is incomplete"
-        ) from None
+        missing = manifest_of(dump) if dump.exists() else dump
+        because = ": the backup is incomplete" if dump.exists() else ""
+        raise BackupFailed(f"{missing} does not exist{because}") from None
     except (OSError, ValueError, TypeError) as error:
         raise BackupFailed(f"{manifest_of(dump)} cannot be read: {error}") from None
     if manifest.format != FORMAT:

@@ -65,6 +65,10 @@ def run(options: argparse.Namespace, settings: LocalSettings) -> None:
     )
     if old is not None:
         sys.stdout.write(f"the replaced database is kept as {old.name}: drop it when sure\n")
+        sys.stdout.write(
+            "running workers miss the seals that are newer than the backup and report"
+            " ledger_seal_broken: see docs/operations/backup.md, A restore\n"
+        )
 
 
 def _positive(text: str) -> int:

@@ -1,6 +1,7 @@
 """Verify a backup: restore it on a temporary server, audit it, and report figures."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from payments_local.backup import archive
@@ -19,14 +20,26 @@ class Drill:
     restored: Restored
 
     def __str__(self) -> str:
-        held, hours = self.restored, self.manifest.age.total_seconds() / 3600
+        held = self.restored
         seal = "the seal's head is in its chain" if held.sealed else "it had no seal yet"
         return (
             f"{self.dump.name}: {held.payments:,} payments and {held.entries:,} ledger entries"
             f" ({self.manifest.bytes / 1e6:.1f} MB) restored in {held.load_seconds:.1f} s and"
             f" audited in {held.check_seconds:.1f} s: every invariant holds, {seal}. A restore"
-            f" now would lose the last {hours:.1f} h."
+            f" now would lose the last {span_text(self.manifest.age)}."
         )
+
+
+def span_text(span: timedelta) -> str:
+    """Return the span in the largest unit of which it has two: 75 s, 12 min, 8.3 h or 3.5 days."""
+    seconds = max(span.total_seconds(), 0)
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 2 * 3600:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 2 * 86_400:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86_400:.1f} days"
 
 
 def drill(dump: Path, identity: Path | None = None) -> Drill:

@@ -9,11 +9,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import (
+    NO_SUCH_DATABASE,
     STATEMENT_TIMEOUT_SECONDS,
     connect,
     create_engine,
     is_unavailable,
     reason_of,
+    sqlstate_of,
 )
 from payments_core.db.settings import DatabaseSettings
 from payments_core.db.url import dsn_with_password, read_url
@@ -41,7 +43,7 @@ async def check_sign_in(url: str) -> None:
     try:
         connection = await connect(url)
     except DATABASE_ERRORS as error:
-        if is_unavailable(error):
+        if may_come_back(error):
             return
         raise DatabaseRefused(f"the database refuses the connection: {reason_of(error)}") from None
     connection.terminate()
@@ -89,5 +91,10 @@ def run_on_database(
 
 def database_failure(error: Exception) -> str:
     """Return one line that says whether the database is unavailable or refuses, and why."""
-    does_what = "does not answer" if is_unavailable(error) else "refuses"
+    does_what = "does not answer" if may_come_back(error) else "refuses"
     return f"the database {does_what}: {reason_of(error)}"
+
+
+def may_come_back(error: BaseException) -> bool:
+    """Return whether a command may succeed later: not with the name of a missing database."""
+    return is_unavailable(error) and sqlstate_of(error) != NO_SUCH_DATABASE

@@ -31,8 +31,10 @@ STATEMENT_TIMEOUT_SECONDS = 30
 IDLE_IN_TRANSACTION_TIMEOUT_SECONDS = 15  # Frees the locks of a stalled process.
 POOL_WAIT_SECONDS = 5
 CANCEL_GRACE_SECONDS = 0.05  # TCP connects within it, or finds no server.
-# The errors while Postgres restarts, is unreachable, or has no free connection.
-_UNAVAILABLE_SQLSTATES = ("08", "53", "57P", "25006", "55P03", "57014")
+# The errors while Postgres restarts, is unreachable, has no free connection, or while a restore
+# renames the database.
+NO_SUCH_DATABASE = "3D000"
+_UNAVAILABLE_SQLSTATES = ("08", "53", "57P", "25006", "55P03", "57014", NO_SUCH_DATABASE)
 
 
 def server_settings(application_name: str) -> dict[str, str]:
