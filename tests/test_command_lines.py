@@ -97,6 +97,39 @@ def test_every_report_is_available_as_json(path: tuple[str, ...], command: click
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--nope",), "Error: No such option '--nope'. See {name} --help.\n"),
+        (("nope",), "Error: No such command 'nope'. See {name} --help.\n"),
+        (
+            ("healthcheck", "nope"),
+            "Error: Got unexpected extra argument (nope). See {name} healthcheck --help.\n",
+        ),
+    ],
+)
+def test_wrong_arguments_are_told_in_one_line(
+    name: str, words: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        PROGRAMS[name][1](words)
+    printed = capsys.readouterr()
+    assert (end.value.code, printed.out, printed.err) == (2, "", said.format(name=name))
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_lists_of_commands_cut_no_sentence(name: str) -> None:
+    program = PROGRAMS[name][1]
+    groups = [
+        program,
+        *(each for each in program.commands.values() if isinstance(each, click.Group)),
+    ]
+    for group in groups:
+        text = group.get_help(click.Context(group, info_name=name, terminal_width=60))
+        assert "..." not in text.partition("Commands:")[2].partition("Environment variables:")[0]
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
 def test_the_version_is_that_of_the_package(name: str) -> None:
     printed = _run(sys.executable, "-m", PROGRAMS[name][0], "--version")
     assert re.fullmatch(rf"{name} \d+\.\d+\.\d+\n", printed.stdout), printed

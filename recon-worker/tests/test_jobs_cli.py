@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from recon_worker.__main__ import main
-from testkit.command_line import CommandLine
+from testkit.command_line import CommandLine, database_in_messages
 from testkit.database.backlog import Sql, add_payments, add_simple, status_counts, until_completed
 from testkit.database.reversals import add_reversal
 
@@ -30,9 +30,7 @@ def jobs(
 @pytest.fixture
 def where(worker_url_of_database: str) -> str:
     """Return the database's name in messages."""
-    address = worker_url_of_database.partition("@")[2]
-    host, _, database = address.partition("/")
-    return f"{database} at {host}"
+    return database_in_messages(worker_url_of_database)
 
 
 async def _bury(sql: Sql, where: str = "true", error: str = "no luck") -> None:
@@ -42,7 +40,7 @@ async def _bury(sql: Sql, where: str = "true", error: str = "no luck") -> None:
 
 
 async def test_list_shows_dead_letters_newest_first(sql: Sql, jobs: CommandLine) -> None:
-    assert await jobs("list") == (0, "no such jobs\n", "")
+    assert await jobs("list") == (0, "no dead letters\n", "")
     stored = await add_simple(sql, 3)
     await _bury(sql, "id > 1", "two\nlines")
     status, text, _ = await jobs("list")
@@ -91,13 +89,13 @@ async def test_a_bulk_replay_and_its_dry_run(sql: Sql, jobs: CommandLine, where:
     await add_payments(sql, [("a", "1", "USD"), ("b", "1", "USD"), ("a", "1", "USD")])
     await _bury(sql)
     of_a = ("replay", "--all", "--account", "a")
-    assert (await jobs(*of_a, "--dry-run"))[1] == f"would replay 2 in {where}\n"
+    assert (await jobs(*of_a, "--dry-run"))[1] == f"would replay 2 dead letters in {where}\n"
     assert json.loads((await jobs(*of_a, "--dry-run", "--json"))[1]) == {"would_replay": 2}
     assert await status_counts(sql) == {"failed": 3}
-    assert (await jobs(*of_a, "--yes", "--limit", "1"))[1] == f"replayed 1 in {where}\n"
+    assert (await jobs(*of_a, "--yes", "--limit", "1"))[1] == f"replayed 1 dead letter in {where}\n"
     _, text, _ = await jobs("replay", "--all", "--yes", "--error-contains", "luck", "--json")
     assert json.loads(text) == {"replayed": [2, 3]}
-    assert (await jobs("replay", "--all", "--yes"))[1] == f"replayed 0 in {where}\n"
+    assert (await jobs("replay", "--all", "--yes"))[1] == f"replayed 0 dead letters in {where}\n"
 
 
 async def test_a_bulk_replay_without_a_terminal_needs_yes(sql: Sql, jobs: CommandLine) -> None:
@@ -153,7 +151,7 @@ async def test_a_reversal_is_discarded_by_the_api_alone(
     status, text, problem = await jobs("discard", "2", "--reason", "x", "--actor", "ann")
     assert (status, text) == (1, "")
     assert "Only the API's role fails a reversal" in problem
-    assert problem.endswith(f"POST /jobs/{{id}}/discard, in {where}\n")
+    assert problem.endswith(f"POST /jobs/{{id}}/discard ({where})\n")
     assert await status_counts(sql) == {"completed": 1, "failed": 1}
 
 

@@ -56,7 +56,7 @@ def test_announced_commands_work_and_data_survives_a_restart(tmp_path: Path) -> 
         assert balance(run) == "0.00"
         payment = json.loads(paste(run, f"curl -sS http://127.0.0.1:{run.environ['API_PORT']}/p"))
         assert payment["status"] == "pending"
-        assert jobs_after_its_export_line(run) == "no such jobs\n"
+        assert jobs_after_its_export_line(run) == "no dead letters\n"
         deadline = time.monotonic() + SECONDS_MAX
         while balance(run) != "100.00":
             assert time.monotonic() < deadline

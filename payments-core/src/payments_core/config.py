@@ -103,7 +103,7 @@ def variables_of(settings: type[BaseSettings]) -> list[Variable]:
 
 def settings_help(settings: type[BaseSettings]) -> str:
     """Return the list of variables that ends a command's --help."""
-    lines = ["environment variables:"]
+    lines = ["Environment variables:"]
     for variable in variables_of(settings):
         default = f" (default: {variable.default})" if variable.default else ""
         lines += [f"  {variable.name}", f"      {variable.description}{default}"]

@@ -51,9 +51,9 @@ def list_(status: str, limit: int, before: int | None, json_too: bool) -> int:
     from payments_core.queue import dead_letters
 
     def say(found: "Sequence[AnyRow]", database: str) -> None:
-        _print_jobs(found[:limit], json_too=json_too)
+        _print_jobs(found[:limit], status, json_too=json_too)
         if len(found) > limit:
-            print(f"There are more: add --before {found[limit - 1].id}", file=sys.stderr)
+            output.more("--before", found[limit - 1].id)
 
     return _run(lambda tx: dead_letters.list_jobs(tx, status, limit + 1, Walk(before)), say)
 
@@ -130,14 +130,15 @@ def _replay_all(
 
     def say_count(matching: list[int], database: str) -> None:
         count = len(matching)
-        text = f"would replay {count} in {database}"
+        letters = output.counted(count, "dead letter")
+        text = f"would replay {letters} in {database}"
         if dry_run:
             print(json.dumps({"would_replay": count}) if json_too else text)
         elif count:
-            output.confirm(f"Replay {count} dead letters in {database}?")
+            output.confirm(f"Replay {letters} in {database}?")
 
     def say(ids: list[int], database: str) -> None:
-        text = f"replayed {len(ids)} in {database}"
+        text = f"replayed {output.counted(len(ids), 'dead letter')} in {database}"
         print(json.dumps({"replayed": ids}) if json_too else text)
 
     if dry_run or not yes:
@@ -179,7 +180,7 @@ def _run(
     work: "Callable[[AsyncConnection], Awaitable[Result]]", say: Callable[[Any, str], None]
 ) -> int:
     """Run the work in a transaction; after the commit, say its result and the database's name."""
-    from payments_core.cli.database import name_of, run_on_database
+    from payments_core.cli.database import name_of, refusal, run_on_database
     from payments_core.config import read_settings
     from payments_core.db.engine import transaction
     from payments_core.queue.dead_letters import JobNotDead, JobNotFound, ReversalNotReleased
@@ -193,7 +194,7 @@ def _run(
             async with transaction(engine) as tx:
                 result = await work(tx)
         except (JobNotFound, JobNotDead, ReversalNotReleased) as error:
-            print(f"{str(error).rstrip('.')}, in {database}", file=sys.stderr)
+            print(refusal(error, settings), file=sys.stderr)
             return 1
         say(result, database)
         return 0
@@ -201,13 +202,13 @@ def _run(
     return run_on_database(settings, on_engine, "recon-worker-cli")
 
 
-def _print_jobs(found: "Sequence[AnyRow]", *, json_too: bool) -> None:
+def _print_jobs(found: "Sequence[AnyRow]", status: str, *, json_too: bool) -> None:
     if json_too:
         for job in found:
             _print_json(job)
         return
     if not found:
-        print("no such jobs")
+        print("no dead letters" if status == "failed" else f"no {status} jobs")
         return
     rows = [
         (

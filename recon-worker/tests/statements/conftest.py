@@ -7,7 +7,7 @@ import pytest
 
 from recon_worker.__main__ import main
 from testkit.camt_files import ACCOUNT
-from testkit.command_line import Answer, CommandLine
+from testkit.command_line import Answer, CommandLine, database_in_messages
 from testkit.database.backlog import Sql
 
 Run = Callable[..., Awaitable[Answer]]
@@ -24,10 +24,16 @@ def program(
 
 
 @pytest.fixture
-async def source(sql: Sql, program: CommandLine) -> str:
+def where(worker_url_of_database: str) -> str:
+    """Return the database's name in messages."""
+    return database_in_messages(worker_url_of_database)
+
+
+@pytest.fixture
+async def source(sql: Sql, program: CommandLine, where: str) -> str:
     """A source in EUR of the account that testkit's files name."""
     words = ("sources", "add", "bank-eur", "--account", ACCOUNT, "--currency", "EUR")
-    assert await program(*words) == (0, "added source bank-eur\n", "")
+    assert await program(*words) == (0, f"added source bank-eur in {where}\n", "")
     return "bank-eur"
 
 

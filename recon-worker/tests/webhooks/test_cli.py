@@ -5,7 +5,7 @@ import json
 import pytest
 
 from recon_worker.__main__ import main
-from testkit.command_line import CommandLine
+from testkit.command_line import CommandLine, database_in_messages
 from testkit.database.backlog import Sql
 
 URL = "https://hooks.example.com/in"
@@ -22,8 +22,14 @@ def program(
     return CommandLine(monkeypatch, capsys, main, DATABASE_URL=worker_url_of_database)
 
 
+@pytest.fixture
+def where(worker_url_of_database: str) -> str:
+    """Return the database's name in messages."""
+    return database_in_messages(worker_url_of_database)
+
+
 async def test_an_endpoint_is_added_tested_rotated_and_deleted(
-    program: CommandLine, sql: Sql
+    program: CommandLine, sql: Sql, where: str
 ) -> None:
     assert await program("webhooks", "list") == (0, "no webhooks\n", "")
     words = ("--type", "payment.failed", "--tenant", "acme", "--actor", "ann", "--json")
@@ -43,18 +49,24 @@ async def test_an_endpoint_is_added_tested_rotated_and_deleted(
     ):
         status, out, err = await program("webhooks", "change", made["id"], f"--{action}")
         assert (status, err) == (0, "")
-        assert out.startswith(f"{done} {made['id']}\n")
+        assert out.startswith(f"{done} {made['id']} in {where}\n")
     status, out, _ = await program("webhooks", "deliveries", made["id"], "--json")
     [delivery] = [json.loads(line) for line in out.splitlines()]
     assert (delivery["type"], delivery["status"]) == ("webhook.test", "pending")
     await sql.execute("UPDATE webhook_deliveries SET status = 'failed', finished_at = now()")
     assert await program("webhooks", "resend", delivery["id"]) == (
-        *(0, "1 deliveries are sent again\n", ""),
+        *(0, f"resending 1 delivery in {where}\n", ""),
     )
     await sql.execute("UPDATE webhook_deliveries SET status = 'failed', finished_at = now()")
-    again = ("--failed-of", made["id"], "--since", "1h", "--json")
-    assert await program("webhooks", "resend", *again) == (0, '{"resent": 1}\n', "")
-    assert (await program("webhooks", "change", made["id"], "--delete"))[0] == 0
+    again = ("webhooks", "resend", "--failed-of", made["id"], "--since", "1h", "--json")
+    status, out, err = await program(*again)
+    question = f"Resend 1 failed delivery to {made['id']} in {where}? Add --yes"
+    assert (status, out, question in err) == (2, "", True)
+    assert await program(*again, "--yes") == (0, '{"resent": 1}\n', "")
+    delete = ("webhooks", "change", made["id"], "--delete")
+    status, out, err = await program(*delete)
+    assert (status, out, f"Delete the endpoint {URL} in {where}? Add --yes" in err) == (2, "", True)
+    assert (await program(*delete, "--yes"))[0] == 0
     assert await program("webhooks", "list") == (0, "no webhooks\n", "")
     actors = await sql.fetch("SELECT DISTINCT actor FROM operator_actions WHERE action LIKE 'c%'")
     assert "ann" in {row["actor"] for row in actors}
@@ -84,6 +96,7 @@ async def test_a_refusal_is_one_line_and_status_1(
     "words",
     [
         ("change", UNKNOWN),
+        ("change", UNKNOWN, "--enable", "--disable"),
         ("resend",),
         ("resend", UNKNOWN, "--failed-of", UNKNOWN, "--since", "1h"),
         ("resend", "--failed-of", UNKNOWN),
@@ -96,4 +109,21 @@ async def test_a_wrong_command_line_is_explained(
 ) -> None:
     status, out, err = await program("webhooks", *words)
     assert (status, out) == (2, "")
-    assert err
+    assert err.startswith("Error: ")
+    assert err.count("\n") == 1
+
+
+async def test_a_long_list_of_deliveries_continues_at_its_cursor(
+    program: CommandLine, sql: Sql
+) -> None:
+    made = json.loads((await program("webhooks", "add", URL, "--json"))[1])
+    for _ in range(3):
+        await program("webhooks", "change", made["id"], "--test")
+    list_ = ("webhooks", "deliveries", made["id"], "--limit", "2")
+    _, out, err = await program(*list_)
+    _, *shown = out.splitlines()
+    last = shown[-1].split()[0]
+    assert err == f"There are more: add --before {last}\n"
+    assert all(line.split()[5].endswith("Z") for line in shown), "a time has its zone"
+    _, out, err = await program(*list_, "--before", last)
+    assert (len(out.splitlines()), err) == (2, "")

@@ -130,13 +130,13 @@ def list_(ended_too: bool, limit: int, after: str | None, json_too: bool) -> int
             for row in shown:
                 print(json.dumps(row._asdict(), default=_json_time))
         elif not shown:
-            print("no such keys")
+            print("no keys" if ended_too else "no active keys")
         else:
             texts = ("name", "scopes", "tenant")
             width = output.terminal_width()
             print(output.as_table(_HEADINGS, [_cells(row) for row in shown], texts, width))
         if len(rows) > limit:
-            print(f"There are more: add --after {shown[-1].id}", file=sys.stderr)
+            output.more("--after", shown[-1].id)
 
     return _run(lambda tx: list_keys(tx, ended_too=ended_too, limit=limit + 1, after=after), say)
 
@@ -266,7 +266,8 @@ def _given_key(from_env: str | None, from_file: str | None) -> str | None:
         with Path(from_file).open() as file:
             return file.read(KEY_BYTES_MAX).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise KeyRefused(f"cannot read {from_file}: {error}") from None
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise KeyRefused(f"cannot read {from_file}: {reason}") from None
 
 
 def _json_time(value: object) -> str:

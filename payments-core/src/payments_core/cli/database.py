@@ -60,6 +60,11 @@ def name_of(settings: DatabaseSettings) -> str:
     return f"{url.database or 'the default database'} at {url.where}"
 
 
+def refusal(error: Exception, settings: DatabaseSettings) -> str:
+    """Return one line with the error's text and the database that it is about."""
+    return f"{str(error).rstrip('.')} ({name_of(settings)})"
+
+
 def run_on_database(
     settings: DatabaseSettings,
     work: Callable[[AsyncEngine], Awaitable[int]],

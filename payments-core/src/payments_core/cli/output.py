@@ -58,6 +58,19 @@ def shown_time(at: datetime | None) -> str:
     return "-" if at is None else f"{utc_text(at)[:19].replace('T', ' ')}Z"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return the number with the noun, in the plural unless it is one: 1 match, 2,000 matches."""
+    plural = (
+        f"{noun}es" if noun.endswith("ch") else f"{noun[:-1]}ies" if noun[-1] == "y" else f"{noun}s"
+    )
+    return f"{number:,} {noun if number == 1 else plural}"
+
+
+def more(option: str, value: object) -> None:
+    """Note on standard error that the list continues, and how."""
+    print(f"There are more: add {option} {value}", file=sys.stderr)
+
+
 def confirm(question: str) -> None:
     """Ask on the terminal; end with status 1 on any answer but yes, and 2 without a terminal."""
     if not sys.stdin.isatty():

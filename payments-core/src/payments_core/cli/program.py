@@ -17,6 +17,7 @@ import click
 READER_LEFT = 128 + signal.SIGPIPE  # The shell's exit status of a program that SIGPIPE ended.
 INTERRUPTED = 128 + signal.SIGINT
 WIDTH_MAX = 100
+FIRST_SENTENCE_CHARS_MAX = 200
 DECORATED = TypeVar("DECORATED", bound=Callable[..., Any])
 
 
@@ -31,6 +32,10 @@ class Command(click.Command):
         self.example = example
         self.statuses = statuses
 
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first sentence whole: lists of commands wrap it."""
+        return super().get_short_help_str(FIRST_SENTENCE_CHARS_MAX)
+
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the example and the exit statuses."""
         with formatter.section("Example"):
@@ -44,6 +49,10 @@ class Group(click.Group):
     """A group of such commands, in the order of their definition."""
 
     command_class = Command
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first sentence whole: lists of commands wrap it."""
+        return super().get_short_help_str(FIRST_SENTENCE_CHARS_MAX)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names in the order of their definition."""
@@ -72,15 +81,35 @@ class Program(Group):
         """Run the program under its own name, also as `python -m`."""
         return super().main(*args, **{"prog_name": self.name, **extra})
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Parse the program's own arguments."""
+        with _usage_in_one_line():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> None:
         """Run the command and exit with its status."""
         try:
-            with reader_may_leave():
+            with reader_may_leave(), _usage_in_one_line():
                 status = super().invoke(ctx)
         except KeyboardInterrupt:  # click would end with 1, which means that something is wrong.
             print("interrupted", file=sys.stderr)
             ctx.exit(INTERRUPTED)
         ctx.exit(status or 0)
+
+
+@contextmanager
+def _usage_in_one_line() -> Iterator[None]:
+    """End after wrong arguments with status 2 and one line, as after every other failure."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # Prints the help, not an error.
+    except click.UsageError as error:
+        told = f"Error: {error.format_message().rstrip('.')}."
+        if error.ctx is not None:
+            told += f" See {error.ctx.command_path} --help."
+        print(told, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
 
 
 def version(package: str) -> Callable[[DECORATED], DECORATED]:

@@ -35,7 +35,8 @@ def _problem(host: str, port: int) -> str | None:
             return None
         return f"not ready: {answer.read(500).decode(errors='replace')}"
     except (OSError, HTTPException) as error:
-        return f"no answer from {target}:{port}: {error}"
+        reason = getattr(error, "strerror", None) or error
+        return f"no answer from {target}:{port}: {reason}"
     finally:
         connection.close()
 

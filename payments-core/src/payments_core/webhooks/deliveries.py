@@ -216,6 +216,25 @@ async def resend(
     return await find_delivery(tx, delivery_id, tenant)
 
 
+async def count_failed(
+    tx: AsyncConnection, endpoint_id: UUID, tenant: str | None, since: datetime
+) -> int:
+    """Return how many deliveries `resend_failed` would send again. Raises EndpointNotFound."""
+    await find_endpoint(tx, endpoint_id, tenant)
+    failed = (
+        select(_deliveries.id)
+        .where(
+            _deliveries.endpoint_id == endpoint_id,
+            _deliveries.status == constant("failed"),
+            _deliveries.created_at >= since,
+        )
+        .limit(RESENT_MAX)
+        .subquery()
+    )
+    number: int = (await tx.execute(select(func.count()).select_from(failed))).scalar_one()
+    return number
+
+
 async def resend_failed(
     tx: AsyncConnection,
     endpoint_id: UUID,

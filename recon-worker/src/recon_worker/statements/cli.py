@@ -73,7 +73,7 @@ def import_(file: BinaryIO, source: str, actor: str, json_too: bool) -> int:
             )
         with output.progress("bytes imported", received.size_bytes) as advance:
             decided = await import_file(engine, received.id, advance)
-        return await _say(engine, decided, new=new, json_too=json_too)
+        return await _say(engine, settings, decided, new=new, json_too=json_too)
 
     return run(work)
 
@@ -88,8 +88,16 @@ async def _bytes_of(file: BinaryIO, advance: Callable[[int], None]) -> AsyncIter
         yield data
 
 
-async def _say(engine: "AsyncEngine", file: "AnyRow", *, new: bool, json_too: bool) -> int:
-    """Print what became of the file; return the exit status."""
+async def _say(
+    engine: "AsyncEngine",
+    settings: "WorkerSettings",
+    file: "AnyRow",
+    *,
+    new: bool,
+    json_too: bool,
+) -> int:
+    """Print the file's new state; return the exit status."""
+    from payments_core.cli.database import name_of
     from payments_core.db.engine import transaction
 
     async with transaction(engine) as tx:
@@ -99,14 +107,17 @@ async def _say(engine: "AsyncEngine", file: "AnyRow", *, new: bool, json_too: bo
     elif file.status == "accepted":
         lines = sum(each["line_count"] - each["known_count"] for each in shown["statements"])
         known = sum(each["known_count"] for each in shown["statements"])
-        again = "" if new else ", was known: these bytes were received before"
+        again = "" if new else "; these bytes were received before"
         print(
-            f"file {file.id}: {len(shown['statements'])} statements, {lines} new lines,"
-            f" {known} known lines{again}"
+            f"file {file.id} in {name_of(settings)}:"
+            f" {output.counted(len(shown['statements']), 'statement')},"
+            f" {output.counted(lines, 'new line')}, {output.counted(known, 'known line')}{again}"
         )
     else:
         print(
-            f"file {file.id} is {file.status}: {file.problem_at}: {file.problem}", file=sys.stderr
+            f"file {file.id} is {file.status} in {name_of(settings)}:"
+            f" {file.problem_at}: {file.problem}",
+            file=sys.stderr,
         )
     return 0 if file.status == "accepted" else 1
 
@@ -147,7 +158,7 @@ def list_(
             found = await list_files(tx, limit + 1, source_id=of, status=status, walk=Walk(before))
         _print_files(found[:limit], json_too=json_too)
         if len(found) > limit:
-            print(f"There are more: add --before {found[limit - 1].id}", file=sys.stderr)
+            output.more("--before", found[limit - 1].id)
         return 0
 
     return run(work)
@@ -161,7 +172,7 @@ def _print_files(found: "Sequence[AnyRow]", *, json_too: bool) -> None:
             print_json(as_dict(file))
         return
     if not found:
-        print("no such files")
+        print("no statement files")
         return
     rows = [
         (
@@ -217,12 +228,12 @@ def accept(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
     from payments_core.statements.files import decide
     from recon_worker.statements.importing.load import import_file
 
-    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+    async def work(engine: "AsyncEngine", settings: "WorkerSettings") -> int:
         async with transaction(engine) as tx:
             file = await decide(tx, file_id, Operator(actor), reason, accept=True)
         with output.progress("bytes imported", file.size_bytes) as advance:
             decided = await import_file(engine, file_id, advance)
-        return await _say(engine, decided, new=True, json_too=json_too)
+        return await _say(engine, settings, decided, new=True, json_too=json_too)
 
     return run(work)
 
@@ -239,16 +250,17 @@ def accept(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
 def reject(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
     """Give up the quarantined file with this ID; its bytes stay."""
     from payments_core.audit_log import Operator
+    from payments_core.cli.database import name_of
     from payments_core.db.engine import transaction
     from payments_core.statements.files import decide
 
-    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+    async def work(engine: "AsyncEngine", settings: "WorkerSettings") -> int:
         async with transaction(engine) as tx:
             await decide(tx, file_id, Operator(actor), reason, accept=False)
         if json_too:
             print_json({"rejected": file_id})
         else:
-            print(f"rejected file {file_id}")
+            print(f"rejected file {file_id} in {name_of(settings)}")
         return 0
 
     return run(work)

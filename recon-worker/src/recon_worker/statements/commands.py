@@ -16,7 +16,7 @@ Work = Callable[["AsyncEngine", "WorkerSettings"], Awaitable[int]]
 
 def run(work: Work) -> int:
     """Run the work on the database; return its exit status, or 1 after one line if it refuses."""
-    from payments_core.cli.database import name_of, run_on_database
+    from payments_core.cli.database import refusal, run_on_database
     from payments_core.config import read_settings
     from payments_core.matching.matches import ItemNotFound, MatchRefused
     from payments_core.statements import files, receive, sources
@@ -35,7 +35,7 @@ def run(work: Work) -> int:
         try:
             return await work(engine, settings)
         except refusals as error:
-            print(f"{str(error).rstrip('.')}, in {name_of(settings)}", file=sys.stderr)
+            print(refusal(error, settings), file=sys.stderr)
             return 1
 
     return run_on_database(settings, on_engine, "recon-worker-cli", STATEMENT_SECONDS_MAX)

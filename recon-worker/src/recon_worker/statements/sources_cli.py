@@ -61,6 +61,7 @@ def sources() -> None:
 def add(*, format_: str, profile: Path | None, actor: str, json_too: bool, **fields: Any) -> int:
     """Add a source with this NAME."""
     from payments_core.audit_log import Operator
+    from payments_core.cli.database import name_of
     from payments_core.db.engine import transaction
     from payments_core.statements.sources import NewSource, add_source
     from recon_worker.statements.formats.decode import ProfileError
@@ -75,7 +76,7 @@ def add(*, format_: str, profile: Path | None, actor: str, json_too: bool, **fie
     except ProfileError as error:
         raise click.UsageError(f"the profile cannot be used: {error}") from None
 
-    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+    async def work(engine: "AsyncEngine", settings: "WorkerSettings") -> int:
         source = NewSource(
             name=fields["name"],
             account_identifier=fields["account"],
@@ -92,7 +93,7 @@ def add(*, format_: str, profile: Path | None, actor: str, json_too: bool, **fie
         if json_too:
             print_json(as_dict(row))
         else:
-            print(f"added source {source.stored_name}")
+            print(f"added source {source.stored_name} in {name_of(settings)}")
         return 0
 
     return run(work)

@@ -21,6 +21,7 @@ from payments_core.domain.webhooks import (
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+    from payments_core.db.engine import AnyRow
     from recon_worker.settings import WorkerSettings
 
 LIST_LIMIT_MAX = 1_000
@@ -70,10 +71,11 @@ def add(
         row, secret = await create_endpoint(tx, fields, tenant, Operator(actor))
         return {**endpoint_json(row), "secret": secret}
 
-    def say(made: dict[str, Any]) -> None:
-        print(f"added webhook {made['id']}; its secret, shown this once: {made['secret']}")
+    def say(made: dict[str, Any], database: str) -> None:
+        print(f"added webhook {made['id']} in {database}")
+        print(f"its secret, shown this once: {made['secret']}")
 
-    return _run(work, print_json if json_too else say)
+    return _run(work, _print_json if json_too else say)
 
 
 @webhooks.command("list", example="recon-worker webhooks list", statuses=STATUSES)
@@ -86,7 +88,7 @@ def list_(json_too: bool) -> int:
     async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
         return [endpoint_json(row) for row in await list_endpoints(tx, None)]
 
-    def say(found: list[dict[str, Any]]) -> None:
+    def say(found: list[dict[str, Any]], database: str) -> None:
         rows = [
             (
                 one["id"],
@@ -113,7 +115,9 @@ def _state(endpoint: dict[str, Any]) -> str:
     statuses=STATUSES,
 )
 @click.argument("endpoint_id", metavar="ID", type=click.UUID)
-@click.option("--status", type=click.Choice(DELIVERY_STATUSES), help="Those in this status.")
+@click.option(
+    "--status", type=click.Choice(DELIVERY_STATUSES), help="Only deliveries in this status."
+)
 @click.option(
     "--limit",
     type=arguments.WholeNumber(LIST_LIMIT_MAX),
@@ -121,32 +125,45 @@ def _state(endpoint: dict[str, Any]) -> str:
     show_default=True,
     help=f"Deliveries to list, up to {LIST_LIMIT_MAX}.",
 )
-@as_json("Print one JSON object per line, with the answer's begin.")
-def deliveries(endpoint_id: UUID, status: Any, limit: int, json_too: bool) -> int:
+@click.option("--before", type=click.UUID, help="Continue a list: deliveries older than this one.")
+@as_json("Print one JSON object per line, with the first bytes of the answer.")
+def deliveries(
+    endpoint_id: UUID, status: Any, limit: int, before: UUID | None, json_too: bool
+) -> int:
     """List the deliveries to the endpoint with this ID, newest first."""
+    from payments_core.db.keyset import Walk
     from payments_core.webhooks.deliveries import list_deliveries
     from payments_core.webhooks.shapes import delivery_json
 
     async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
-        found = await list_deliveries(tx, endpoint_id, None, limit, status=status)
-        return [delivery_json(row) for row in found]
+        return await list_deliveries(tx, endpoint_id, None, limit + 1, Walk(before), status)
 
-    def say(found: list[dict[str, Any]]) -> None:
-        rows = [
-            (
-                one["id"],
-                one["type"],
-                one["status"],
-                str(one["attempts"]),
-                one["createdAt"],
-                one["error"] or str(one["statusCode"] or "-"),
-            )
-            for one in found
-        ]
-        headings = ("ID", "TYPE", "STATUS", "ATTEMPTS", "CREATED", "LAST")
-        _print_table(headings, rows, ("LAST",), "no such deliveries")
+    def say(found: "Sequence[AnyRow]", database: str) -> None:
+        listed = [delivery_json(row) for row in found[:limit]]
+        if json_too:
+            _print_lines(listed, database)
+        else:
+            _print_deliveries(listed, [row.created_at for row in found])
+        if len(found) > limit:
+            output.more("--before", listed[-1]["id"])
 
-    return _run(work, _print_lines if json_too else say)
+    return _run(work, say)
+
+
+def _print_deliveries(listed: list[dict[str, Any]], created: list[datetime]) -> None:
+    rows = [
+        (
+            one["id"],
+            one["type"],
+            one["status"],
+            str(one["attempts"]),
+            output.shown_time(at),
+            one["error"] or str(one["statusCode"] or "-"),
+        )
+        for one, at in zip(listed, created, strict=False)
+    ]
+    headings = ("ID", "TYPE", "STATUS", "ATTEMPTS", "CREATED", "LAST")
+    _print_table(headings, rows, ("LAST",), "no deliveries")
 
 
 @webhooks.command(
@@ -156,40 +173,62 @@ def deliveries(endpoint_id: UUID, status: Any, limit: int, json_too: bool) -> in
     statuses=STATUSES,
 )
 @click.argument("delivery_id", metavar="[DELIVERY]", type=click.UUID, required=False)
-@click.option("--failed-of", type=click.UUID, metavar="ID", help="All failed ones to an endpoint.")
-@click.option("--since", type=arguments.Span(), help="With --failed-of: those of the last 12h.")
+@click.option(
+    "--failed-of", type=click.UUID, metavar="ID", help="Resend all failed ones of this endpoint."
+)
+@click.option(
+    "--since",
+    type=arguments.Span(),
+    help="With --failed-of: those created within this time, such as 12h.",
+)
 @arguments.actor()
+@arguments.yes()
 @as_json()
 def resend(
     delivery_id: UUID | None,
     failed_of: UUID | None,
     since: timedelta | None,
     actor: str,
+    yes: bool,
     json_too: bool,
 ) -> int:
-    """Send the DELIVERY again, or all that failed, with the same id and body."""
+    """Send the DELIVERY again, or all that failed, with the same id and body.
+
+    With --failed-of it states their number and asks for confirmation.
+    """
     from payments_core.audit_log import Operator
     from payments_core.webhooks import deliveries as stored
 
     if (delivery_id is None) == (failed_of is None) or (failed_of is None) != (since is None):
         raise click.UsageError("Name one delivery, or --failed-of an endpoint with --since.")
 
+    begin = datetime.now(UTC) - (since or timedelta())
+
+    async def count(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
+        assert failed_of is not None
+        return await stored.count_failed(tx, failed_of, None, begin)
+
+    def ask(failed: int, database: str) -> None:
+        if failed:
+            deliveries = output.counted(failed, "failed delivery")
+            output.confirm(f"Resend {deliveries} to {failed_of} in {database}?")
+
     async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
         if delivery_id is not None:
             await stored.resend(tx, delivery_id, None, Operator(actor))
             return {"resent": 1}
         assert failed_of is not None
-        assert since is not None
-        begin = datetime.now(UTC) - since
         resent = await stored.resend_failed(tx, failed_of, None, begin, Operator(actor))
         return {"resent": resent}
 
-    def say(done: dict[str, Any]) -> None:
-        print(f"{done['resent']} deliveries are sent again")
+    def say(done: dict[str, Any], database: str) -> None:
+        print(f"resending {output.counted(done['resent'], 'delivery')} in {database}")
         if done["resent"] == RESENT_MAX:
             print("There may be more: run it again.", file=sys.stderr)
 
-    return _run(work, print_json if json_too else say)
+    if failed_of is not None and not yes and (status := _run(count, ask)):
+        return status
+    return _run(work, _print_json if json_too else say)
 
 
 @webhooks.command(
@@ -198,11 +237,11 @@ def resend(
     statuses=STATUSES,
 )
 @click.argument("endpoint_id", metavar="ID", type=click.UUID)
-@click.option("--enable", "action", flag_value="enable", help="Send it events from now on.")
-@click.option("--disable", "action", flag_value="disable", help="Send it nothing more.")
-@click.option("--rotate", "action", flag_value="rotate", help="Print a new secret, once.")
-@click.option("--test", "action", flag_value="test", help="Send it an event webhook.test.")
-@click.option("--delete", "action", flag_value="delete", help="Delete it with its secrets.")
+@click.option("--enable", is_flag=True, help="Send it events from now on.")
+@click.option("--disable", is_flag=True, help="Send it nothing more.")
+@click.option("--rotate", is_flag=True, help="Print a new secret, once.")
+@click.option("--test", is_flag=True, help="Send it an event webhook.test.")
+@click.option("--delete", is_flag=True, help="Delete it with its secrets, after a confirmation.")
 @click.option(
     "--grace",
     type=arguments.Span(),
@@ -211,23 +250,36 @@ def resend(
     help=f"With --rotate: how long the former secret signs too, up to {ROTATION_HOURS_MAX:.0f}h.",
 )
 @arguments.actor()
+@arguments.yes()
 @as_json()
 def change(
-    endpoint_id: UUID, action: str | None, grace: timedelta, actor: str, json_too: bool
+    endpoint_id: UUID, grace: timedelta, actor: str, yes: bool, json_too: bool, **actions: bool
 ) -> int:
     """Enable, disable, test or delete the endpoint with this ID, or rotate its secret."""
-    if action is None:
-        raise click.UsageError("Choose --enable, --disable, --rotate, --test or --delete.")
+    chosen = [action for action, given in actions.items() if given]
+    if len(chosen) != 1:
+        raise click.UsageError("Choose one of --enable, --disable, --rotate, --test and --delete.")
+    [action] = chosen
+
+    async def find(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
+        from payments_core.webhooks.endpoints import find_endpoint
+
+        return await find_endpoint(tx, endpoint_id, None)
+
+    def ask(found: "AnyRow", database: str) -> None:
+        output.confirm(f"Delete the endpoint {found.url} in {database}?")
 
     async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
         return {"id": str(endpoint_id), **await _changed(tx, endpoint_id, action, grace, actor)}
 
-    def say(done: dict[str, Any]) -> None:
-        print(f"{done['done']} {done['id']}")
+    def say(done: dict[str, Any], database: str) -> None:
+        print(f"{done['done']} {done['id']} in {database}")
         if "secret" in done:
             print(f"its secret, shown this once: {done['secret']}")
 
-    return _run(work, print_json if json_too else say)
+    if action == "delete" and not yes and (status := _run(find, ask)):
+        return status
+    return _run(work, _print_json if json_too else say)
 
 
 async def _changed(
@@ -252,9 +304,9 @@ async def _changed(
     return {"done": f"{action}d"}
 
 
-def _run(work: Work, say: Callable[[Any], None]) -> int:
+def _run(work: Work, say: Callable[[Any, str], None]) -> int:
     """Run the work in a transaction; say its result after the commit."""
-    from payments_core.cli.database import name_of, run_on_database
+    from payments_core.cli.database import name_of, refusal, run_on_database
     from payments_core.config import read_settings
     from payments_core.db.engine import transaction
     from payments_core.webhooks.deliveries import DeliveryNotFound, TooManyTests
@@ -277,22 +329,21 @@ def _run(work: Work, say: Callable[[Any], None]) -> int:
             async with transaction(engine) as tx:
                 result = await work(tx, settings)
         except refusals as error:
-            print(f"{str(error).rstrip('.')}, in {name_of(settings)}", file=sys.stderr)
+            print(refusal(error, settings), file=sys.stderr)
             return 1
-        say(result)
+        say(result, name_of(settings))
         return 0
 
     return run_on_database(settings, on_engine, "recon-worker-cli")
 
 
-def print_json(value: Any) -> None:
-    """Print one JSON object."""
+def _print_json(value: Any, _: str) -> None:
     print(json.dumps(value))
 
 
-def _print_lines(values: list[dict[str, Any]]) -> None:
+def _print_lines(values: list[dict[str, Any]], database: str) -> None:
     for value in values:
-        print_json(value)
+        _print_json(value, database)
 
 
 def _print_table(

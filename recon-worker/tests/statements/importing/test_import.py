@@ -28,7 +28,7 @@ async def test_a_statement_is_stored_with_its_lines(sql: Sql, import_bytes: Run)
     day = Day([Entry("20.00", end_to_end="INV-1"), Entry("-5.50")])
     status, out, err = await import_bytes(camt053(day))
     assert (status, err) == (0, "")
-    assert "1 statements, 2 new lines, 0 known lines" in out
+    assert "1 statement, 2 new lines, 0 known lines" in out
     stored = dict(await sql.fetchrow("SELECT * FROM statements") or {})
     assert (str(stored["opening"]), str(stored["closing"])) == ("100.00", "114.50")
     assert (stored["line_count"], stored["known_count"], str(stored["net"])) == (2, 0, "14.50")
@@ -46,7 +46,7 @@ async def test_the_same_bytes_change_nothing_under_any_name(sql: Sql, import_byt
     assert (await import_bytes(data))[0] == 0
     status, out, _ = await import_bytes(data, "renamed.xml")
     assert status == 0
-    assert "was known" in out
+    assert "these bytes were received before" in out
     assert await _amounts(sql) == ["20.00"]
     assert await _file_statuses(sql) == ["accepted"]
 
@@ -182,12 +182,12 @@ async def test_a_file_of_several_accounts_is_imported_for_each(
     assert (await program(*words))[0] == 0
     status, out, err = await import_bytes(data)
     assert status == 0, err
-    assert "1 statements, 1 new lines" in out
+    assert "1 statement, 1 new line" in out
     assert await _amounts(sql) == ["20.00"]
     path = tmp_path / "statement.xml"
     status, out, err = await program("statements", "import", str(path), "--source", "bank-gb")
     assert status == 0, err
-    assert "1 statements, 2 new lines" in out
+    assert "1 statement, 2 new lines" in out
     assert await _amounts(sql) == ["20.00", "7.00", "7.00"]
 
 

@@ -31,7 +31,7 @@ def reconcile(
 
 
 async def test_a_day_is_worked_off_by_commands(
-    sql: Sql, reconcile: CommandLine, tmp_path: Path
+    sql: Sql, reconcile: CommandLine, where: str
 ) -> None:
     source = await add_source(sql)
     entries = await add_entries(
@@ -58,7 +58,7 @@ async def test_a_day_is_worked_off_by_commands(
 
     by_hand = ("--reason", "a typo", "--actor", "ann")
     said = await reconcile("match", "bank", f"--line={lines[1]}", f"--entry={entries[1]}", *by_hand)
-    assert said == (0, "match 2: 1 lines, 1 entries\n", "")
+    assert said == (0, f"match 2: 1 line with 1 entry, in {where}\n", "")
     wrong = await reconcile(
         "match", "bank", f"--line={lines[2]}", f"--entry={entries[2]}", *by_hand
     )
@@ -66,27 +66,29 @@ async def test_a_day_is_worked_off_by_commands(
     both = (f"--entry={entries[2]}", f"--entry={entries[3]}")
     assert (await reconcile("match", "bank", f"--line={lines[2]}", *both, *by_hand))[0] == 0
     said = await reconcile("explain", "bank", str(lines[3]), "--reason", "fee")
-    assert said == (0, f"line {lines[3]} is explained\n", "")
+    assert said == (0, f"line {lines[3]} is explained in {where}\n", "")
     assert (await reconcile("ignore", "bank", str(lines[3]), "--reason", "fee"))[0] == 1
 
     status, text, _ = await reconcile("report", "bank", *DAYS)
     assert status == 0
-    assert [line.split()[-1] for line in text.splitlines() if "our balance" in line] == ["28"]
+    assert [line.split()[-1] for line in text.splitlines() if "our balance" in line] == ["28.00"]
     assert text.splitlines()[-1] == "verdict: reconciled"
     assert (await reconcile("breaks", "bank", *DAYS))[1] == "no breaks\n"
     again = await reconcile("run", "bank", *DAYS)
     assert "nothing new" in again[1] or "no new match" in again[1]
 
 
-async def test_undo_restores_and_reopen_opens(sql: Sql, reconcile: CommandLine) -> None:
+async def test_undo_restores_and_reopen_opens(sql: Sql, reconcile: CommandLine, where: str) -> None:
     source = await add_source(sql)
     await add_entries(sql, [Entry("10", "A")])
     lines = await add_statement(sql, source, [Line("10", "A"), Line("-1")])
     await reconcile("run", "bank", "--as-of", "2026-03-03")
     await reconcile("explain", "bank", str(lines[1]), "--reason", "fee")
     await reconcile("reopen", "bank", str(lines[1]), "--reason", "not this fee")
-    said = await reconcile("undo", "bank", "--run", "1", "--reason", "a test")
-    assert said == (0, "undid 1 matches\n", "")
+    undo = ("undo", "bank", "--run", "1", "--reason", "a test")
+    status, _, error = await reconcile(*undo)
+    assert (status, f"Undo 1 match of run 1 in {where}? Add --yes" in error) == (2, True)
+    assert await reconcile(*undo, "--yes") == (0, f"undid 1 match in {where}\n", "")
     state = await state_of(sql)
     assert [row[1:] for row in state["lines"]] == [("unmatched", None), ("unmatched", None)]
     assert len(state["entries"]) == 1
@@ -102,8 +104,12 @@ async def test_a_break_has_an_assignee_and_a_note(sql: Sql, reconcile: CommandLi
     await add_source(sql)
     await add_entries(sql, [Entry("10", "A"), Entry("10", "A")])
     await reconcile("run", "bank", *DAYS)
-    _, text, _ = await reconcile("breaks", "bank", "--limit", "1", "--json", *DAYS)
+    _, text, more = await reconcile("breaks", "bank", "--limit", "1", "--json", *DAYS)
     found = json.loads(text)
+    assert more == f"There are more: add --after {found['id']}\n"
+    after = ("--after", found["id"], "--limit", "1", "--json")
+    _, text, more = await reconcile("breaks", "bank", *after, *DAYS)
+    assert (json.loads(text)["id"] == found["id"], more) == (False, "")
     said = await reconcile("annotate", "bank", found["id"], "--assign", "ann", "--note", "asked")
     assert said[0] == 0
     _, text, _ = await reconcile("breaks", "bank", "--assignee", "ann", "--json", *DAYS)

@@ -9,6 +9,12 @@ import pytest
 Answer = tuple[int, str, str]
 
 
+def database_in_messages(url: str) -> str:
+    """Return how a command names the database of the URL: `payments at localhost:5432`."""
+    host, _, database = url.partition("@")[2].partition("/")
+    return f"{database} at {host}"
+
+
 class CommandLine:
     """Runs a command: `await run("list", PG_PORT="1")` returns its status, output and errors."""
 

@@ -50,18 +50,22 @@ def match(
 ) -> int:
     """Match one line of SOURCE with entries, or lines with one entry, of equal sums."""
     from payments_core.audit_log import Operator
+    from payments_core.cli.database import name_of
     from payments_core.db.engine import transaction
     from payments_core.matching.matches import match_by_hand
     from payments_core.statements.sources import find_source
 
-    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+    async def work(engine: "AsyncEngine", settings: "WorkerSettings") -> int:
         async with transaction(engine) as tx:
             row = await find_source(tx, source, None)
             made = await match_by_hand(tx, row.id, lines, entries, Operator(actor), reason)
         if json_too:
             print_json({"match": made})
         else:
-            print(f"match {made}: {len(lines)} lines, {len(entries)} entries")
+            both = (
+                f"{output.counted(len(lines), 'line')} with {output.counted(len(entries), 'entry')}"
+            )
+            print(f"match {made}: {both}, in {name_of(settings)}")
         return 0
 
     return run(work)
@@ -84,18 +88,19 @@ def _set_aside(act: Act, done: str, summary: str) -> click.Command:
     @as_json()
     def command(source: str, line: int, reason: str, actor: str, json_too: bool) -> int:
         from payments_core.audit_log import Operator
+        from payments_core.cli.database import name_of
         from payments_core.db.engine import transaction
         from payments_core.matching.lines import set_aside
         from payments_core.statements.sources import find_source
 
-        async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+        async def work(engine: "AsyncEngine", settings: "WorkerSettings") -> int:
             async with transaction(engine) as tx:
                 row = await find_source(tx, source, None)
                 await set_aside(tx, row.id, line, act, Operator(actor), reason)
             if json_too:
                 print_json({"line": line, "act": act})
             else:
-                print(f"line {line} is {done}")
+                print(f"line {line} is {done} in {name_of(settings)}")
             return 0
 
         return run(work)
@@ -103,8 +108,10 @@ def _set_aside(act: Act, done: str, summary: str) -> click.Command:
     return command
 
 
-explain = _set_aside("explain", "explained", "Set a LINE of SOURCE aside: it is known.")
-ignore = _set_aside("ignore", "ignored", "Set a LINE of SOURCE aside: it is not ours.")
+explain = _set_aside(
+    "explain", "explained", "Set a LINE of SOURCE aside as explained, such as a fee."
+)
+ignore = _set_aside("ignore", "ignored", "Set a LINE of SOURCE aside as not ours.")
 reopen = _set_aside("reopen", "open again", "Open a LINE of SOURCE that was set aside.")
 
 
@@ -114,9 +121,11 @@ reopen = _set_aside("reopen", "open again", "Open a LINE of SOURCE that was set 
     statuses=STATUSES,
 )
 @SOURCE
-@click.option("--class", "break_class", type=click.Choice(BREAK_CLASSES), help="Of this class.")
-@click.option("--age", type=click.Choice(AGE_NAMES), help="Of this age, in days.")
-@click.option("--assignee", help="Assigned to this person.")
+@click.option(
+    "--class", "break_class", type=click.Choice(BREAK_CLASSES), help="Only breaks of this class."
+)
+@click.option("--age", type=click.Choice(AGE_NAMES), help="Only breaks of this age, in days.")
+@click.option("--assignee", help="Only breaks assigned to this person.")
 @click.option(
     "--limit",
     type=arguments.WholeNumber(LIST_LIMIT_MAX),
@@ -124,6 +133,7 @@ reopen = _set_aside("reopen", "open again", "Open a LINE of SOURCE that was set 
     show_default=True,
     help=f"Breaks to list, up to {LIST_LIMIT_MAX}.",
 )
+@click.option("--after", type=BREAK_ID, help="Continue a list: breaks after this one.")
 @AS_OF
 @as_json("Print one JSON object per line.")
 def breaks(
@@ -132,25 +142,34 @@ def breaks(
     age: str | None,
     assignee: str | None,
     limit: int,
+    after: str | None,
     as_of: date,
     json_too: bool,
 ) -> int:
     """List the open breaks of SOURCE, the oldest first, each with why no rule matched it."""
     from payments_core.db.engine import transaction
-    from payments_core.matching.breaks import BreakFilter, list_breaks
+    from payments_core.db.keyset import Walk
+    from payments_core.matching.breaks import BreakFilter, find_break, list_breaks
     from payments_core.statements.sources import find_source
 
     async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
         which = BreakFilter(break_class, assignee, *days_of_age(age, as_of))
         async with transaction(engine) as tx:
             row = await find_source(tx, source, None)
-            found = await list_breaks(tx, row.id, which, limit)
-        shown = [each.as_json(as_of) for each in found if each.open]
+            start = None
+            if after is not None:
+                last = (await find_break(tx, row.id, after, None, None)).row
+                start = (last.side, last.item_id)
+            walk = Walk(start, list_descends=False)
+            found = await list_breaks(tx, row.id, which, limit + 1, walk=walk)
+        shown = [each.as_json(as_of) for each in found[:limit] if each.open]
         if json_too:
             for each in shown:
                 print_json(each)
         else:
             _print_breaks(shown)
+        if len(found) > limit:
+            output.more("--after", found[limit - 1].row.id)
         return 0
 
     return run(work)
@@ -183,8 +202,10 @@ def _print_breaks(shown: list[dict[str, Any]]) -> None:
 )
 @SOURCE
 @click.argument("break_id", metavar="BREAK", type=BREAK_ID)
-@click.option("--assign", type=arguments.Text(1, OPERATOR_MAX_CHARS), help="Who looks into it.")
-@click.option("--note", type=arguments.Text(1, NOTE_MAX_CHARS), help="What is known about it.")
+@click.option(
+    "--assign", type=arguments.Text(1, OPERATOR_MAX_CHARS), help="The person who investigates it."
+)
+@click.option("--note", type=arguments.Text(1, NOTE_MAX_CHARS), help="A note to the break.")
 @arguments.actor()
 @as_json()
 def annotate(
@@ -192,6 +213,7 @@ def annotate(
 ) -> int:
     """Assign a BREAK of SOURCE to a person, or write its note."""
     from payments_core.audit_log import Operator
+    from payments_core.cli.database import name_of
     from payments_core.db.engine import transaction
     from payments_core.matching import breaks as of_source
     from payments_core.statements.sources import find_source
@@ -199,14 +221,14 @@ def annotate(
     if assign is None and note is None:
         raise click.UsageError("Add --assign or --note.")
 
-    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+    async def work(engine: "AsyncEngine", settings: "WorkerSettings") -> int:
         async with transaction(engine) as tx:
             row = await find_source(tx, source, None)
             await of_source.annotate(tx, row.id, break_id, Operator(actor), assign, note)
         if json_too:
             print_json({"break": break_id})
         else:
-            print(f"noted on break {break_id[:12]}")
+            print(f"noted on break {break_id[:12]} in {name_of(settings)}")
         return 0
 
     return run(work)

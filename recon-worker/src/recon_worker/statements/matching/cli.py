@@ -2,14 +2,16 @@
 
 import sys
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from payments_core.cli import arguments
+from payments_core.cli import arguments, output
 from payments_core.cli.program import Group, as_json
 from payments_core.domain.matching import BRIDGE_LINES
+from payments_core.domain.money import amount_text, zero_in
 from recon_worker.statements.commands import print_json, run
 from recon_worker.statements.matching import acts_cli
 from recon_worker.statements.matching.arguments import AS_OF, ID, REASON, SOURCE, STATUSES, Day
@@ -39,18 +41,20 @@ def run_(source: str, as_of: date, json_too: bool) -> int:
     from recon_worker.statements.matching.run import run_matching
 
     matched = 0
+    shows_progress = False
 
     def advance(step: str, matches: int) -> None:
-        nonlocal matched
+        nonlocal matched, shows_progress
         matched += matches if step != "suggest" else 0
         if sys.stderr.isatty():
-            print(f"\r{step}: {matched:,} matches", end="", file=sys.stderr)
+            shows_progress = True
+            print(f"\r{step}: {output.counted(matched, 'match')}", end="", file=sys.stderr)
 
     async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
         async with transaction(engine) as tx:
             row = await find_source(tx, source, None)
         outcome = await run_matching(engine, row, as_of, advance)
-        if sys.stderr.isatty():
+        if shows_progress:
             print(file=sys.stderr)
         shown = outcome.as_json()
         if json_too:
@@ -110,10 +114,14 @@ def report(source: str, on: date | None, as_of: date, json_too: bool) -> int:
 
 def _say_bridge(source: str, currency: str, shown: dict[str, Any]) -> None:
     print(f"{source} on {shown['on']}, as of {shown['asOf']}, in {currency}")
-    width = max(len(amount) for amount in shown["bridge"].values())
+    amounts = {
+        name: amount_text(Decimal(amount) + zero_in(currency))
+        for name, amount in shown["bridge"].items()
+    }
+    width = max(map(len, amounts.values()))
     for name, label, count in BRIDGE_LINES:
-        number = f"  {shown['counts'][count]:,}" if count else ""
-        print(f"  {label:<36}{shown['bridge'][name]:>{width}}{number}")
+        number = f"  ({output.counted(shown['counts'][count], 'item')})" if count else ""
+        print(f"  {label:<36}{amounts[name]:>{width}}{number}")
     because = shown["incompleteBecause"]
     print(f"verdict: {shown['verdict']}{f': {because}' if because else ''}")
 
@@ -128,6 +136,7 @@ def _say_bridge(source: str, currency: str, shown: dict[str, Any]) -> None:
 @click.option("--match", "match_id", type=ID, help="Undo this match; no run makes it again.")
 @REASON
 @arguments.actor()
+@arguments.yes()
 @as_json()
 def undo(
     source: str,
@@ -135,30 +144,40 @@ def undo(
     match_id: int | None,
     reason: str,
     actor: str,
+    yes: bool,
     json_too: bool,
 ) -> int:
-    """Undo a run or a match of SOURCE: its lines and entries are open as before."""
+    """Undo a run or a match of SOURCE: its lines and entries are open as before.
+
+    With --run it states the number of matches and asks for confirmation.
+    """
     from payments_core.audit_log import Operator
+    from payments_core.cli.database import name_of
     from payments_core.db.engine import transaction
     from payments_core.matching.matches import undo_match
     from payments_core.statements.sources import find_source
-    from recon_worker.statements.matching.undo import undo_run
+    from recon_worker.statements.matching.undo import count_active, undo_run
 
     if (run_id is None) == (match_id is None):
         raise click.UsageError("Name one --run or one --match.")
 
-    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+    async def work(engine: "AsyncEngine", settings: "WorkerSettings") -> int:
+        active = 1
         async with transaction(engine) as tx:
             row = await find_source(tx, source, None)
             if match_id is not None:
                 await undo_match(tx, row.id, match_id, Operator(actor), reason)
-        undone = 1
+            elif run_id is not None:
+                active = await count_active(tx, row.id, run_id)
         if run_id is not None:
-            undone = await undo_run(engine, row.id, run_id, Operator(actor), reason)
+            if active and not yes:
+                matches = output.counted(active, "match")
+                output.confirm(f"Undo {matches} of run {run_id} in {name_of(settings)}?")
+            active = await undo_run(engine, row.id, run_id, Operator(actor), reason)
         if json_too:
-            print_json({"undone": undone})
+            print_json({"undone": active})
         else:
-            print(f"undid {undone:,} matches")
+            print(f"undid {output.counted(active, 'match')} in {name_of(settings)}")
         return 0
 
     return run(work)
@@ -177,7 +196,7 @@ def undo(
 )
 @as_json("Print JSON; this command always does.")
 def rules(source: str, take: Path | None, json_too: bool) -> int:
-    """Print the rules of SOURCE with their version and hash, or take others."""
+    """Print the rules of SOURCE with their version and hash, or replace them."""
     from payments_core.db.engine import transaction
     from payments_core.statements.sources import find_source
     from recon_worker.statements.matching.rule_sets import describe, take_rules

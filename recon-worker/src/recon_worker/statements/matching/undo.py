@@ -4,7 +4,7 @@ The first transaction records who and why; an interrupted undo is finished by th
 The cut and the breaks that the run opened stay: they are facts of what is open.
 """
 
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.audit_log import Operator, record_action
 from payments_core.db.engine import transaction
@@ -19,10 +19,19 @@ FIND = "SELECT id, finished_at, undone_at FROM recon_runs WHERE id = $2 AND sour
 MARK = """
 UPDATE recon_runs SET undone_at = clock_timestamp(), undone_by = $2, undone_reason = $3
 WHERE id = $1"""
+ACTIVE = "SELECT count(*) FROM recon_matches WHERE run_id = $1 AND undone_at IS NULL"
 NEXT = f"""
 SELECT coalesce(array_agg(id), '{{}}') FROM (
     SELECT id FROM recon_matches WHERE run_id = $1 AND undone_at IS NULL
     ORDER BY id DESC LIMIT {CHUNK_MATCHES} FOR UPDATE) AS chunk"""
+
+
+async def count_active(tx: AsyncConnection, source_id: int, run_id: int) -> int:
+    """Return the number of the run's matches that are not undone. Raises ItemNotFound."""
+    if (await tx.exec_driver_sql(FIND, (source_id, run_id))).one_or_none() is None:
+        raise ItemNotFound(f"no run {run_id} of this source")
+    number: int = (await tx.exec_driver_sql(ACTIVE, (run_id,))).scalar_one()
+    return number
 
 
 async def undo_run(
