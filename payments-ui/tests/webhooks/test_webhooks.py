@@ -9,108 +9,12 @@ import pytest
 from quart import Quart
 
 from payments_core.domain.webhooks import DISABLED_REASONS
-from payments_ui.webhooks.forms import ActForm, WebhookForm
-from payments_ui.webhooks.view import ACTS, payment_of
+from payments_ui.webhooks.forms import WebhookForm
+from payments_ui.webhooks.view import payment_of
 from testkit.sign_in.oidc_provider import OidcProvider
-from testkit.sign_in.page_browser import Browser, app_with, oidc_app, password_app
+from testkit.sign_in.page_browser import Browser, oidc_app, password_app
 
-ID = "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50"
-DELIVERY_ID = "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e60"
-NOW = "2026-11-22T20:00:00Z"
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-EVIL = "</pre><script>alert(1)</script>\"'><img src=x onerror=alert(2)>"
-WEBHOOK: dict[str, Any] = {
-    "id": ID,
-    "tenant": None,
-    "url": "https://hooks.example.com/in?x=" + "%22%3E",
-    "types": [],
-    "description": EVIL,
-    "enabled": True,
-    "disabledReason": None,
-    "failingSince": None,
-    "previousSecretExpiresAt": None,
-    "createdAt": NOW,
-}
-ATTEMPT = {
-    "number": 1,
-    "startedAt": NOW,
-    "durationSeconds": 0.042,
-    "statusCode": 500,
-    "answer": EVIL,
-    "error": EVIL,
-}
-DELIVERY: dict[str, Any] = {
-    "id": DELIVERY_ID,
-    "endpointId": ID,
-    "eventId": "evt_1",
-    "type": "payment.completed",
-    "status": "failed",
-    "attempts": 1,
-    "nextAttemptAt": None,
-    "createdAt": NOW,
-    "finishedAt": NOW,
-    "lastAttemptAt": NOW,
-    "durationSeconds": 0.042,
-    "statusCode": 500,
-    "answer": EVIL,
-    "error": EVIL,
-    "body": json.dumps({"data": {"id": EVIL}}),
-    "attemptLog": [ATTEMPT],
-}
-
-
-class Api:
-    """An API that answers for one endpoint and one delivery, and keeps what it was sent."""
-
-    def __init__(self, webhook: dict[str, Any] | None = None, status: int = 200) -> None:
-        self.webhook, self.status = webhook or WEBHOOK, status
-        self.sent: list[tuple[str, str, Any, str | None]] = []
-
-    def __call__(self, request: httpx2.Request) -> httpx2.Response:
-        path, body = request.url.path, json.loads(request.content or b"null")
-        if request.method != "GET":
-            operator = request.headers.get("Payments-Operator")
-            self.sent.append((request.method, path, body, operator))
-            if self.status >= 400:
-                problem = {"code": "validation_error", "title": "T.", "detail": "url is wrong."}
-                errors = [{"field": "url", "detail": "must use port 443"}]
-                return httpx2.Response(self.status, json={**problem, "errors": errors})
-        paging = {"nextCursor": None, "previousCursor": None}
-        secret = {"secret": SECRET} if path.endswith(("/secret", "/webhooks")) else {}
-        answers: dict[str, Any] = {
-            "/webhooks": {"webhooks": [self.webhook], **paging},
-            f"/webhooks/{ID}": self.webhook,
-            f"/webhooks/{ID}/deliveries": {"deliveries": [DELIVERY], **paging},
-            f"/webhook-deliveries/{DELIVERY_ID}": DELIVERY,
-            f"/webhooks/{ID}/resend": {"resent": 3},
-        }
-        if request.method == "DELETE":
-            return httpx2.Response(204)
-        if request.method == "GET":
-            known = answers.get(path)
-            return (
-                httpx2.Response(404, json={"code": "webhook_not_found"})
-                if known is None
-                else (httpx2.Response(200, json=known))
-            )
-        return httpx2.Response(
-            200,
-            json=answers.get(path, self.webhook)
-            | self.webhook
-            | secret
-            | ({"resent": 3} if path.endswith("/resend") else {}),
-        )
-
-
-def page_of(api: Api) -> Browser:
-    return Browser(app_with(transport=httpx2.MockTransport(api)).test_client())
-
-
-async def text_of(browser: Browser, path: str) -> str:
-    response = await browser.get(path)
-    assert response.status_code == 200, path
-    return str(await response.get_data(as_text=True))
-
+from .conftest import DELIVERY, DELIVERY_ID, EVIL, ID, NOW, SECRET, WEBHOOK, Api, page_of, text_of
 
 PAGES = [
     "/webhooks",
@@ -179,65 +83,6 @@ async def test_a_replaced_secret_is_shown_once() -> None:
     assert api.sent == [("POST", f"/webhooks/{ID}/secret", {"graceHours": 2}, None)]
 
 
-@pytest.mark.parametrize(
-    ("act", "sent"),
-    [
-        ("test", ("POST", f"/webhooks/{ID}/test", {})),
-        ("disable", ("PATCH", f"/webhooks/{ID}", {"enabled": False})),
-        ("enable", ("PATCH", f"/webhooks/{ID}", {"enabled": True})),
-        ("delete", ("DELETE", f"/webhooks/{ID}", None)),
-        ("resend", ("POST", f"/webhooks/{ID}/resend", {"since": "2026-11-22T20:00:00Z"})),
-    ],
-)
-async def test_each_act_is_confirmed_and_sent_once(act: str, sent: tuple[Any, ...]) -> None:
-    api = Api()
-    browser, path = page_of(api), f"/webhooks/{ID}/{act}"
-    assert "<form" in await text_of(browser, path)
-    assert api.sent == [], "asking changes nothing"
-    response = await browser.send(path, path, since="2026-11-22T20:00")
-    assert response.status_code == 303
-    assert response.headers["Location"] == ("/webhooks" if act == "delete" else f"/webhooks/{ID}")
-    assert [each[:3] for each in api.sent] == [sent]
-
-
-async def test_every_act_of_the_page_has_its_question() -> None:
-    for act in ACTS.values():
-        assert act.question.endswith("?")
-
-
-async def test_the_apis_refusal_stands_beside_the_field_with_the_input_kept() -> None:
-    api = Api(status=422)
-    response = await page_of(api).send(
-        "/webhooks/new", "/webhooks/new", url="https://a.example.com:8443/", description="Mine"
-    )
-    page = await response.get_data(as_text=True)
-    assert response.status_code == 422
-    assert "The URL must use port 443." in page
-    assert 'value="https://a.example.com:8443/"' in page
-    assert 'value="Mine"' in page
-
-
-async def test_an_unanswered_creation_does_not_claim_that_nothing_happened() -> None:
-    response = await page_of(Api(status=503)).send(
-        "/webhooks/new", "/webhooks/new", url="https://a.example.com"
-    )
-    assert response.status_code == 503
-    assert "outcome is unknown" in await response.get_data(as_text=True)
-
-
-@pytest.mark.parametrize(
-    "path", ["/webhooks/new", f"/webhooks/{ID}/edit", f"/webhooks/{ID}/delete"]
-)
-async def test_an_expired_form_changes_nothing_and_keeps_its_input(path: str) -> None:
-    api = Api()
-    response = await page_of(api).client.post(
-        path, form={"csrf": "wrong", "url": "https://typed.example.com"}
-    )
-    assert response.status_code == 403
-    assert "This form has expired." in await response.get_data(as_text=True)
-    assert api.sent == []
-
-
 async def test_an_unknown_endpoint_is_a_page_of_its_own() -> None:
     response = await page_of(Api()).get("/webhooks/01936f5e-3c7a-7d5e-9a51-0b6c8f1d2eff")
     assert response.status_code == 404
@@ -267,17 +112,6 @@ async def test_signed_out_nothing_is_shown() -> None:
     browser = Browser(password_app(transport=httpx2.MockTransport(Api())).test_client())
     for path in PAGES:
         assert (await browser.get(path)).status_code in (303, 401)
-
-
-@pytest.mark.parametrize("hours", ["", "-1", "169", "1.5", "x", "\u0661", "9999"])
-def test_wrong_hours_are_refused(hours: str) -> None:
-    assert "graceHours" in ActForm.read({"hours": hours}, "rotate").errors
-
-
-def test_a_time_is_needed_to_resend() -> None:
-    assert "since" in ActForm.read({"since": "soon"}, "resend").errors
-    proposed = ActForm.of({**WEBHOOK, "failingSince": NOW})  # type: ignore[typeddict-item]
-    assert proposed.since == "2026-11-22T20:00"
 
 
 def test_a_form_of_an_endpoint_holds_its_fields() -> None:

@@ -13,12 +13,18 @@ from payments_core.audit_log import Operator
 from payments_core.db.engine import create_engine, transaction
 from payments_core.server.options import Lifecycle
 from payments_core.webhooks.endpoints import EndpointFields, create_endpoint
+from recon_worker.webhooks import client as http
 from recon_worker.webhooks.background import fan_out_events
 from recon_worker.webhooks.client import WebhookClient
+from recon_worker.webhooks.connection import Answer
 from recon_worker.webhooks.sender import Sender
-from testkit.network.receiver import Receiver, running_receiver
+from testkit.network.receiver import (
+    Receiver,
+    running_receiver,
+)
 
 OPERATOR = Operator("ann")
+ENDPOINT = UUID(int=1)
 NewEndpoint = Callable[..., Awaitable["Endpoint"]]
 Sending = Callable[..., AbstractAsyncContextManager[Sender]]
 
@@ -80,3 +86,21 @@ def sending(worker_url_of_database: str) -> Sending:
             await engine.dispose()
 
     return run
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[WebhookClient]:
+    client = WebhookClient(loopback_allowed=True)
+    yield client
+    await client.close()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "ATTEMPT_SECONDS_MAX", 0.5)
+
+
+async def post(client: WebhookClient, receiver: Receiver, path: str = "/") -> Answer:
+    return await client.post(
+        receiver.url(path), [("content-type", "application/json")], b"{}", ENDPOINT
+    )

@@ -1,4 +1,4 @@
-"""MT940 and MT942: marks, dates, balances, texts, several accounts, truncation."""
+"""MT940: marks, dates, balances, texts, several accounts, truncation."""
 
 from datetime import date
 from decimal import Decimal
@@ -12,7 +12,8 @@ from recon_worker.statements.formats.model import (
 )
 from testkit.statements import ends_of, lines_of, read
 
-HEAD = ":20:T1\n:25:50880050/0194774600888\n:28C:00004/00001\n:60F:C260302EUR100,\n"
+from .mt94x import HEAD, MT942
+
 TAIL = ":62F:C260303EUR{}\n-\n"
 
 
@@ -201,29 +202,6 @@ def test_a_statement_that_does_not_close_names_the_gap() -> None:
     (end,) = ends_of(read(mt940(":61:260303C1,NTRFNONREF", closing="103,")))
     assert end.problem
     assert "2.00 is not explained" in end.problem
-
-
-MT942 = (
-    ":20:T2\n:25:DE89370400440532013000 EUR\n:28C:1/1\n:34F:EURD0,\n:34F:EURC0,\n"
-    ":13D:2603031200+0100\n:61:260303D10,NTRFNONREF\n:86:text\n:61:260303C4,NTRFNONREF\n"
-    ":90D:1EUR10,\n:90C:1EUR4,\n-\n"
-)
-
-
-def test_an_mt942_is_a_report_without_balances() -> None:
-    header, *_, end = read(MT942.encode())
-    assert isinstance(header, StatementHeader)
-    assert (header.kind, header.message) == ("report", "MT942")
-    assert (header.account, header.currency) == ("DE89370400440532013000", "EUR")
-    (end,) = ends_of([end])
-    assert (str(end.net), end.opening, end.problem) == ("-6.00", None, None)
-    assert end.to_on == date(2026, 3, 3)
-
-
-def test_the_counts_of_an_mt942_must_hold() -> None:
-    (end,) = ends_of(read(MT942.replace(":90C:1EUR4,", ":90C:2EUR5,").encode()))
-    assert end.problem
-    assert "state 3 lines of -5.00, but there are 2 of -6.00" in end.problem
 
 
 UMLAUT = mt940(":61:260303C1,NTRFNONREF", ":86:Jürgen Müller", closing="101,").decode()

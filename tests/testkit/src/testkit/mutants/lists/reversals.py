@@ -28,7 +28,7 @@ MUTATIONS = (
         "a reversal's key is answered for any request",
         "if fingerprint != new.fingerprint():",
         "if False:",
-        "test_a_key_names_one_reversal",
+        "test_rejections.py::test_a_key_names_one_reversal",
     ),
     create(
         "a remainder is the whole amount",

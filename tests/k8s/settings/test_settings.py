@@ -1,20 +1,15 @@
-"""Manifests and compose.yaml set exactly the variables that the services read."""
+"""Manifests set exactly the variables that the services read."""
 
 import re
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import click
 import pytest
-import yaml
-from pydantic_settings import BaseSettings
 
 from payments_api import __main__ as api_cli
 from payments_api.app import create_app
-from payments_api.migrate_cli import PAGE_KEY, ROLE_PASSWORDS
 from payments_api.settings import ApiSettings
-from payments_core.config import LogSettings, variables_of
-from payments_core.observability.tracing import TelemetrySettings
 from payments_core.server.options import Lifecycle
 from payments_local.settings import REPOSITORY
 from payments_ui.app import create_app as create_page
@@ -24,22 +19,12 @@ from recon_worker.app import create_control_app
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
 from testkit.deployments.k8s_manifests import (
-    OBSERVING,
     OVERLAYS,
     Workload,
-    all_workloads,
-    one,
-    overlay,
 )
 
-ALL = [w for w in all_workloads() if w.name not in ("postgres", "backup", *OBSERVING)]
-READS: dict[str, tuple[type[BaseSettings], ...]] = {
-    "payments-api": (ApiSettings, LogSettings, TelemetrySettings),
-    "recon-worker": (WorkerSettings, LogSettings, TelemetrySettings),
-    "payments-ui": (PageSettings, LogSettings, TelemetrySettings),
-}
-# Variables that OpenTelemetry and asyncpg read.
-READ_BY_LIBRARIES = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "PGSSLMODE", "PGSSLROOTCERT"}
+from .conftest import ALL, PORTS, READS, check_values, environment, image_of, read_by, variables
+
 # Settings that no manifest sets, because their defaults are right on a cluster too. A new setting
 # belongs either here or in a manifest.
 DEFAULT_IS_RIGHT = {
@@ -108,57 +93,9 @@ DEFAULT_IS_RIGHT = {
     "PAYMENTS_UI_LIVE_INTERVAL_SECONDS": "the same everywhere",
     "PAYMENTS_UI_LIVE_PAGES_MAX": "a process's own bound",
 }
-
-
-def variables(settings: type[BaseSettings]) -> set[str]:
-    """Return the environment variables that the class reads."""
-    return {variable.name for variable in variables_of(settings)}
-
-
-def read_by(image: str, command: str) -> set[str]:
-    """Return the variables that a command of an image reads."""
-    found = set().union(*(variables(settings) for settings in READS[image]))
-    if (image, command) == ("payments-api", "migrate"):
-        given = (*ROLE_PASSWORDS.values(), PAGE_KEY)
-        found |= {f"{name}{suffix}" for name in given for suffix in ("", "_FILE")}
-    return found | READ_BY_LIBRARIES
-
-
-def image_of(workload: Workload) -> str:
-    return str(workload.container["image"].rsplit("/", 1)[-1].partition(":")[0])
-
-
-def environment(workload: Workload) -> dict[str, str]:
-    """Return the process's environment, with placeholders for secrets."""
-    own = {
-        item["name"]: item.get("value", "a secret of more than 16 characters")
-        for item in workload.container.get("env", [])
-    }
-    if workload.container.get("envFrom"):
-        (source,) = workload.container["envFrom"]
-        objects = overlay(workload.overlay) if workload.overlay in OVERLAYS else None
-        if objects:
-            settings = one(objects, "ConfigMap", source["configMapRef"]["name"])
-            return {**settings["data"], **own}
-    return own
-
-
 with_settings = pytest.mark.parametrize(
     "workload", [workload for workload in ALL if workload.name != "make-secrets"], ids=str
 )
-
-
-def check_values(
-    image: str, values: dict[str, str], monkeypatch: pytest.MonkeyPatch, folder: Path
-) -> list[BaseSettings]:
-    """Parse the values with the image's settings; files are created in the folder."""
-    (folder / "password").write_text("of a role")
-    for name in set().union(*(variables(settings) for settings in READS[image])):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in values.items():
-        is_file = name.endswith("_FILE") or name == "PGSSLROOTCERT"
-        monkeypatch.setenv(name, str(folder / "password") if is_file else value)
-    return [settings() for settings in READS[image]]
 
 
 @with_settings
@@ -235,13 +172,6 @@ def routes(service: str) -> set[str]:
     return {rule.rule for rule in app.url_map.iter_rules()}
 
 
-PORTS = {
-    "payments-api": ApiSettings().port,
-    "recon-worker": WorkerSettings().port,
-    "payments-ui": PageSettings().port,
-}
-
-
 @pytest.mark.parametrize("service", sorted(PORTS))
 def test_probes_use_existing_paths_and_ports(service: str) -> None:
     paths = routes(service)
@@ -267,69 +197,3 @@ def test_an_image_listens_on_the_manifests_ports(service: str) -> None:
     assert re.search(rf"\b{prefix}_HOST=0\.0\.0\.0\b", dockerfile)
     assert re.search(rf"^EXPOSE {PORTS[service]}$", dockerfile, re.M)
     assert re.search(r"^USER 10001:10001$", dockerfile, re.M)
-
-
-# --- compose --------------------------------------------------------------------------------------
-
-
-def compose() -> dict[str, Any]:
-    """Return deploy/compose/compose.yaml, with each ${NAME:-default} replaced by the default."""
-    text = (REPOSITORY / "deploy" / "compose" / "compose.yaml").read_text()
-    text = re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text).replace("$$", "$")
-    services: dict[str, Any] = yaml.safe_load(text)["services"]
-    return services
-
-
-COMPOSE = compose()
-OURS_IN_COMPOSE = ["payments-api", "recon-worker", "payments-ui", "migrate"]
-
-
-@pytest.mark.parametrize("name", OURS_IN_COMPOSE)
-def test_compose_sets_only_variables_that_the_services_read(
-    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    image = COMPOSE[name]["image"].partition(":")[0]
-    given = COMPOSE[name]["environment"]
-    # Without a value, compose passes a variable on if it is set, and none otherwise.
-    values = {key: str(value) for key, value in given.items() if value is not None}
-    command = (COMPOSE[name].get("command") or ["serve"])[0]
-    unknown = given.keys() - read_by(image, command)
-    assert not unknown, f"compose's {name} sets what nobody reads: {unknown}"
-    check_values(image, values, monkeypatch, tmp_path)
-
-
-def test_images_exist_in_the_compose_build() -> None:
-    built = {
-        str(service["image"].partition(":")[0])
-        for service in COMPOSE.values()
-        if "build" in service
-    }
-    for workload in ALL:
-        assert image_of(workload) in built, workload
-
-
-def test_compose_and_the_cluster_run_the_same_postgres() -> None:
-    container = one(overlay("local"), "StatefulSet", "postgres")["spec"]["template"]["spec"]
-    assert container["containers"][0]["image"] == COMPOSE["postgres"]["image"]
-    (container,) = container["containers"]
-    backup = next(w for w in all_workloads() if (w.overlay, w.name) == ("local", "backup"))
-    assert backup.container["image"] == container["image"]
-    assert container["args"] == [str(part) for part in COMPOSE["postgres"]["command"]]
-
-
-@pytest.mark.parametrize("service", sorted(PORTS))
-def test_compose_probes_and_publishes_existing_ports(service: str) -> None:
-    published = [str(p) for p in COMPOSE[service].get("ports", [])]
-    published += [str(p) for p in COMPOSE["recon-worker-port"]["ports"]]
-    assert any(port.endswith(f":{PORTS[service]}") for port in published)
-    url = COMPOSE["payments-ui"]["environment"]["PAYMENTS_UI_API_URL"]
-    assert url == f"http://payments-api:{PORTS['payments-api']}"
-
-
-@pytest.mark.parametrize("service", sorted(PORTS))
-def test_compose_and_the_cluster_limit_memory_alike(service: str) -> None:
-    in_compose = COMPOSE[service]["deploy"]["resources"]["limits"]["memory"]
-    for workload in ALL:
-        if workload.name == service and workload.overlay == "local":
-            limit = workload.container["resources"]["limits"]["memory"]
-            assert limit.removesuffix("i").lower() == in_compose

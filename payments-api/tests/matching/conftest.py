@@ -1,0 +1,47 @@
+"""Books with matched and unmatched entries and lines."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from quart.typing import TestClientProtocol
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.db.engine import transaction
+from payments_core.statements.sources import find_source
+from recon_worker.statements.matching.run import run_matching
+from testkit.database.backlog import Sql
+from testkit.database.matching_books import (
+    DAY,
+    Entry,
+    Line,
+    add_entries,
+    add_source,
+    add_statement,
+)
+
+AS_OF = (DAY + timedelta(days=10)).isoformat()
+REASON = {"reason": "one customer, two invoices", "actor": "ada"}
+
+
+async def run_match(engine: AsyncEngine, name: str = "bank", tenant: str | None = None) -> None:
+    async with transaction(engine) as tx:
+        source = await find_source(tx, name, tenant)
+    await run_matching(engine, source, DAY + timedelta(days=10))
+
+
+async def get_ok(client: TestClientProtocol, path: str, **options: Any) -> Any:
+    answer = await client.get(path, **options)
+    assert answer.status_code == 200, await answer.get_data()
+    return await answer.get_json()
+
+
+@pytest.fixture
+async def books(sql: Sql, engine: AsyncEngine) -> tuple[list[int], list[int]]:
+    """Entries and lines of a run: one matched, one of two invoices, one with a typo, one fee."""
+    source = await add_source(sql)
+    entries = [Entry("10", "A"), Entry("7", "B"), Entry("5", "C"), Entry("6", "C2")]
+    lines = [Line("10", "A"), Line("7", "typo"), Line("11", "both"), Line("-1.20")]
+    ids = await add_entries(sql, entries), await add_statement(sql, source, lines)
+    await run_match(engine)
+    return ids
