@@ -23,6 +23,8 @@ CLUSTER = one(OBJECTS, "Cluster", "payments-db")["spec"]
 POOLER = one(OBJECTS, "Pooler", "payments-db-pooler")["spec"]
 # Reserved for the migration, the auditor, KEDA, operators and replication.
 CONNECTIONS_KEPT = 25
+# Beside one for each lane, in the pools of recon_worker.app: the worker's, imports, webhooks.
+WORKER_EXTRA = 9 + 1 + 4
 
 
 async def backlog_by_keda(url: str) -> int:
@@ -89,7 +91,7 @@ def test_at_full_scale_postgres_has_enough_connections() -> None:
 
 
 def test_the_pooler_accepts_every_worker() -> None:
-    each = WorkerSettings().concurrency + 8  # recon_worker.app creates a pool of this size.
+    each = WorkerSettings().concurrency + WORKER_EXTRA
     clients = (SCALED["maxReplicaCount"] + 1) * each
     assert clients <= int(POOLER["pgbouncer"]["parameters"]["max_client_conn"])
 
@@ -100,7 +102,9 @@ def test_the_local_overlays_postgres_has_enough_connections() -> None:
     (most,) = (a for a in container["args"] if a.startswith("max_connections="))
     api = one(objects, "Deployment", "payments-api")["spec"]["replicas"] + 1
     worker = one(objects, "Deployment", "recon-worker")["spec"]["replicas"] + 1
-    used = api * (ApiSettings().pool_size + 1) + worker * (WorkerSettings().concurrency + 8)
+    used = api * (ApiSettings().pool_size + 1) + worker * (
+        WorkerSettings().concurrency + WORKER_EXTRA
+    )
     assert used + CONNECTIONS_KEPT <= int(most.partition("=")[2])
 
 

@@ -12,8 +12,14 @@ import yaml
 
 from payments_local.ports import free_port
 from payments_ui.metrics import SIGN_INS
-from testkit.observability.load import POISON, POISON_SQL, cause_every_outcome, pay
-from testkit.observability.observed_system import Observed
+from testkit.observability.load import (
+    POISON,
+    POISON_SQL,
+    cause_every_outcome,
+    pay,
+    upload_statement,
+)
+from testkit.observability.observed_system import Observed, Process
 from testkit.observability.prometheus_server import (
     OBSERVABILITY,
     Prometheus,
@@ -65,6 +71,11 @@ def prometheus(
         hook = {"url": "https://receiver.invalid/", "types": ["payment.completed"]}
         assert client.post("/webhooks", json=hook).status_code == 201
         pay(client, POISON, "1.00")
+        # The worker observes what is open every half minute.
+        upload_statement(client, days_ago=2)
+        _wait_for(observed.worker, "recon_auto_matched_ratio ")
+        upload_statement(client, days_ago=1)
+        _wait_for(observed.worker, 'recon_matching_runs_total{end="changed"} 2.0')
         # Spread over several scrapes, because a single event between two of them gives no rate.
         for _ in range(5):
             cause_every_outcome(observed.api.url, rounds=4)
@@ -75,6 +86,13 @@ def prometheus(
         server.at = time.time()
         yield server
     observed.system.sql("DROP TRIGGER poison ON payments")
+
+
+def _wait_for(worker: Process, text: str) -> None:
+    deadline = time.monotonic() + 90
+    while text not in worker.metrics():
+        assert time.monotonic() < deadline, text
+        time.sleep(0.5)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The four dashboards: the single source of each panel's queries.
+"""The five dashboards: the single source of each panel's queries.
 
 tests/observability runs every query against a real Prometheus and requires data.
 """
@@ -6,6 +6,7 @@ tests/observability runs every query against a real Prometheus and requires data
 from as_code.boards.api import API
 from as_code.boards.ledger import LEDGER
 from as_code.boards.postgres import POSTGRES
+from as_code.boards.reconciliation import RECONCILIATION
 from as_code.boards.worker import WORKER
 
-DASHBOARDS = (WORKER, API, LEDGER, POSTGRES)
+DASHBOARDS = (WORKER, API, LEDGER, RECONCILIATION, POSTGRES)

@@ -113,24 +113,6 @@ WORKER = board(
             ),
         ),
         (
-            "Statements",
-            (
-                lines(
-                    "Statement files imported per second, by outcome",
-                    "A quarantined file is stored, and none of its lines count.",
-                    "ops",
-                    Query(rate("recon_statement_files_imported_total", "outcome"), "{{outcome}}"),
-                    stacked=True,
-                ),
-                lines(
-                    "Statement files in quarantine",
-                    "Each waits for an operator: docs/runbooks/statements-quarantined.md.",
-                    "short",
-                    Query("max(recon_statement_files_quarantined)", "files"),
-                ),
-            ),
-        ),
-        (
             "Webhooks",
             (
                 lines(

@@ -29,6 +29,7 @@ from recon_worker.sealing.format import read_keys
 from recon_worker.settings import WorkerSettings
 from recon_worker.statements.background import import_received
 from recon_worker.statements.importing.load import STATEMENT_SECONDS_MAX
+from recon_worker.statements.observer import observe_statements
 from recon_worker.webhooks.background import fan_out_events, keep_up
 from recon_worker.webhooks.client import ATTEMPT_SECONDS_MAX, WebhookClient
 from recon_worker.webhooks.sender import Sender
@@ -88,6 +89,7 @@ def _start_background(
             "statement-imports",
             lambda: import_received(importing, settings.statement_poll_seconds),
         )
+        start("statement-observer", lambda: observe_statements(worker.engine))
 
 
 def _create_sender(settings: WorkerSettings, engine: AsyncEngine, lifecycle: Lifecycle) -> Sender:
@@ -135,9 +137,9 @@ async def _run(settings: WorkerSettings, version: str) -> None:
     warn_without_tls(dsn)
     await check_sign_in(dsn)
     keys = read_keys(settings.seal_key_file)
-    # One each for every lane, renewal, rescue, pruning, heartbeat, notifier and sealer; two for the
-    # audit.
-    engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 8)
+    # One each for every lane, renewal, rescue, pruning, heartbeat, notifier, sealer and the metrics
+    # of statements; two for the audit.
+    engine = create_engine(dsn, application_name="recon-worker", pool_size=settings.concurrency + 9)
     register_pool_metrics(engine)
     # A large file is stored by statements that run longer than any of a payment.
     importing = create_engine(

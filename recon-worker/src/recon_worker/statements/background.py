@@ -38,7 +38,6 @@ async def import_received(engine: AsyncEngine, poll_seconds: float) -> None:
                 matched_at = loop.time()
             elif imported:
                 await matching.match_sources(engine, imported)
-            await metrics.observe(engine)
         except Exception as error:
             if not is_unavailable(error):
                 log.exception("statement_import_failed")

@@ -1,26 +1,23 @@
-"""The Prometheus metrics of statements."""
+"""The Prometheus metrics of imports and runs by this worker."""
 
-from prometheus_client import Counter, Gauge
-from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
-
-from payments_core.db.engine import single_statement
-from payments_core.db.tables import statement_files
+from prometheus_client import Counter, Histogram
 
 FILES_IMPORTED = Counter(
     "recon_statement_files_imported",
     "Statement files that this worker imported, by outcome: accepted or quarantined.",
     ["outcome"],
 )
-FILES_QUARANTINED = Gauge(
-    "recon_statement_files_quarantined", "Statement files that wait for an operator's decision."
+RUNS = Counter(
+    "recon_matching_runs",
+    "Runs of the matching by this worker, by end: changed, unchanged or failed.",
+    ["end"],
+)
+RUN_SECONDS = Histogram(
+    "recon_matching_run_duration_seconds",
+    "Duration of a run of the matching, including runs that found nothing new.",
+    buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900),
 )
 for _outcome in ("accepted", "quarantined"):
     FILES_IMPORTED.labels(_outcome)
-
-
-async def observe(engine: AsyncEngine) -> None:
-    """Set the gauges."""
-    waiting = select(func.count()).where(statement_files.c.status == "quarantined")
-    async with single_statement(engine) as connection:
-        FILES_QUARANTINED.set((await connection.execute(waiting)).scalar_one())
+for _end in ("changed", "unchanged", "failed"):
+    RUNS.labels(_end)

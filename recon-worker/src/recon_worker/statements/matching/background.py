@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import is_unavailable, single_statement
 from payments_core.db.tables import recon_sources
+from recon_worker.statements import metrics
 from recon_worker.statements.matching.run import run_matching
 
 INTERVAL_SECONDS = 3600.0
@@ -29,12 +30,15 @@ async def match_sources(engine: AsyncEngine, ids: Collection[int] | None = None)
         sources = (await connection.execute(query)).all()
     for source in sources:
         try:
-            outcome = await run_matching(engine, source, datetime.now(UTC).date())
+            with metrics.RUN_SECONDS.time():
+                outcome = await run_matching(engine, source, datetime.now(UTC).date())
         except Exception as error:
             if is_unavailable(error):
                 raise
+            metrics.RUNS.labels("failed").inc()
             log.exception("matching_failed", extra={"source": source.name})
             continue
+        metrics.RUNS.labels("changed" if outcome.changed else "unchanged").inc()
         if outcome.changed:
             shown = outcome.as_json()
             log.info(

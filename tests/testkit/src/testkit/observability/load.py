@@ -2,9 +2,12 @@
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from itertools import cycle
 
 import httpx
+
+from testkit.camt_files import ACCOUNT, Day, Entry, camt053
 
 AMOUNTS = ("10.00", "25.50", "-5.00", "0.00", "7.13", "99.99")
 POISON = "poisoned"  # Payments to this account cannot be settled: see `poison`.
@@ -54,3 +57,14 @@ def cause_every_outcome(api_url: str, rounds: int = 20) -> None:
                 f"/accounts/{first['accountId']}/balance",
             ):
                 assert client.get(path).status_code == 200
+
+
+def upload_statement(client: httpx.Client, days_ago: int) -> None:
+    """Upload a bank's statement of one line that no entry matches; the first adds the bank."""
+    source = {"name": "bank", "accountIdentifier": ACCOUNT, "currency": "EUR"}
+    assert client.post("/sources", json=source).status_code in (201, 409)
+    on = datetime.now(UTC).date() - timedelta(days=days_ago)
+    day = Day(
+        [Entry("10.00")], from_on=str(on), bank_id=f"S-{days_ago}", opening=str(-10 * days_ago)
+    )
+    assert client.post("/statements?source=bank", content=camt053(day)).status_code == 202
