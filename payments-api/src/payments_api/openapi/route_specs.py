@@ -354,6 +354,7 @@ OPERATIONS = (
             errors.SourceNotFound,
             errors.RequestTooSlow,
             PayloadTooLarge,
+            errors.UnsupportedMediaType,
             errors.ValidationFailed,
             errors.Overloaded,
         ),

@@ -1,6 +1,5 @@
 """/sources and /statements: the accounts, their files, and decisions about quarantined ones."""
 
-import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +11,6 @@ from payments_api.auth.item_ids import item_ids
 from payments_api.auth.middleware import caller, requires
 from payments_api.auth.operator import acting_operator
 from payments_api.http.errors import (
-    Overloaded,
     SourceExists,
     StatementNotAcceptable,
     StatementNotFound,
@@ -38,7 +36,7 @@ from payments_api.statements.statement_json import (
     source_json,
     statement_json,
 )
-from payments_api.statements.upload import UPLOADS_MAX, streamed_body
+from payments_api.statements.upload import check_is_plain, place_for, streamed_body
 from payments_core.domain.statements import FILE_STATUSES
 from payments_core.http.problems import PayloadTooLarge
 from payments_core.statements import files
@@ -95,11 +93,10 @@ async def post_statement() -> ResponseReturnValue:
     if name is None:
         raise ValidationFailed.of("source", "is required: name the source of the file")
     operator = sender_of(request)
+    check_is_plain(request)
     async with services().load_read() as tx:
         source = await source_named(tx, name)
-    if _uploading.locked():
-        raise Overloaded("Too many files are being uploaded.")
-    async with _uploading:
+    with place_for(caller().tenant):
         try:
             file, new = await receive_file(
                 services().engine,
@@ -116,10 +113,6 @@ async def post_statement() -> ResponseReturnValue:
     async with services().load_read() as tx:
         answer = file_json(await files.find_file(tx, file.id))
     return answer, 202 if new else 200, {"Location": f"/statements/{file.id}"}
-
-
-# A slow sender must not keep others, nor payments, from the database's connections.
-_uploading = asyncio.Semaphore(UPLOADS_MAX)
 
 
 @statements.get("/statements")

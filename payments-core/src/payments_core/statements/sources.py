@@ -1,13 +1,12 @@
 """Sources: the accounts at banks and providers whose statements are imported."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -23,6 +22,7 @@ from payments_core.domain.payments import (
     TENANT_SEPARATOR,
     is_source,
 )
+from payments_core.statements.profile import storable_profile
 
 _TENANT = re.compile(TENANT_PATTERN)
 
@@ -83,11 +83,6 @@ class NewSource:
                 (self.format == "csv") <= (self.profile is not None),
                 "is required with the format csv",
             ),
-            (
-                "profile",
-                len(json.dumps(self.profile, default=str)) <= words.PROFILE_MAX_BYTES,
-                f"must have at most {words.PROFILE_MAX_BYTES} bytes",
-            ),
             ("channel", is_source(self.channel), "must be a source of payments, such as default"),
             (
                 "timeZone",
@@ -108,6 +103,11 @@ class NewSource:
         for field, valid, problem in checks:
             if not valid:
                 raise SourceRefused(field, problem)
+        if self.profile is not None:
+            try:
+                object.__setattr__(self, "profile", storable_profile(self.profile))
+            except ValueError as error:
+                raise SourceRefused("profile", str(error)) from None
 
     @property
     def stored_name(self) -> str:
@@ -137,13 +137,21 @@ def stored_source_name(name: str, tenant: str | None) -> str:
 
 
 async def add_source(tx: AsyncConnection, source: NewSource, operator: Operator) -> AnyRow:
-    """Store a source, on record; return its row. Raises SourceExists."""
+    """Store a source, on record; return its row. Raises SourceExists, SourceRefused."""
+    await _check_time_zone(tx, source.time_zone)
     values = {name: getattr(source, name) for name in NewSource.__slots__}
     added = upsert(recon_sources).values(values).on_conflict_do_nothing()
     if (await tx.execute(added)).rowcount == 0:
         raise SourceExists(SourceExists.__doc__)
     await record_action(tx, "add_source", operator, subject=f"source {source.stored_name}")
     return await find_source(tx, source.name, source.tenant)
+
+
+async def _check_time_zone(tx: AsyncConnection, name: str) -> None:
+    """Refuse a zone that Postgres does not know: the days of entries are computed there."""
+    known = text("SELECT EXISTS (SELECT FROM pg_timezone_names WHERE name = :name)")
+    if not (await tx.execute(known, {"name": name})).scalar_one():
+        raise SourceRefused("timeZone", "must be an IANA zone that the database knows")
 
 
 async def find_source(tx: AsyncConnection, name: str, tenant: str | None) -> AnyRow:

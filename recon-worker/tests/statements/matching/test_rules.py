@@ -165,6 +165,31 @@ async def test_a_returned_payment_is_suggested_for_reversal(sql: Sql, match: Mat
     assert reason.endswith("(AC04): reverse the payment")
 
 
+async def test_a_payment_that_the_bank_reversed_is_suggested_for_reversal(
+    sql: Sql, match: Match
+) -> None:
+    source = await add_source(sql)
+    await add_entries(sql, [Entry("10", "A"), Entry("20", "B")])
+    await add_statement(sql, source, [Line("-10", "A", reversal=True), Line("-20", "B")])
+    await match()
+    assert await _statuses(sql) == ["suggested", "unmatched"]
+    reason = await sql.fetchval("SELECT status_reason FROM statement_lines WHERE amount = -10")
+    assert reason.endswith("(reversed by the bank): reverse the payment")
+
+
+async def test_a_line_returns_no_payment_of_another_tenant(sql: Sql, match: Match) -> None:
+    acme = await add_source(sql, "acme-bank", tenant="acme")
+    await add_entries(sql, [Entry("10", "A", account="blue~x")])
+    of_blue = await sql.fetchval("SELECT id FROM payments")
+    lines = [Line("-10", name, return_reason="AC04") for name in ("A", of_blue.hex)]
+    await add_statement(sql, acme, lines)
+    await match("acme-bank", tenant="acme")
+    assert await _statuses(sql) == ["unmatched", "unmatched"]
+    await add_entries(sql, [Entry("10", "A", account="acme~x")])
+    await match("acme-bank", tenant="acme")
+    assert await _statuses(sql) == ["suggested", "unmatched"], "another's reference changes nothing"
+
+
 async def test_sources_see_their_own_channel_tenant_and_currency(sql: Sql, match: Match) -> None:
     whole = await add_source(sql)
     card = await add_source(sql, "card", channel="card")

@@ -46,14 +46,16 @@ ORDER BY id OFFSET {CHUNK_ROWS - 1} LIMIT 1"""
 _TENANT = (
     "CASE WHEN strpos(payment.account_id, '~') > 0 THEN split_part(payment.account_id, '~', 1) END"
 )
-OF_SOURCE = f"""
-    entry.entry_type = 'clearing' AND entry.currency = source.currency
-    AND payment.source = source.channel
-    AND CASE WHEN source.tenant IS NULL THEN NOT EXISTS (
+# Whether a `payment` is of the tenant of a `source`, or of one without a source of its own.
+OF_TENANT = f"""
+    CASE WHEN source.tenant IS NULL THEN NOT EXISTS (
             SELECT FROM recon_sources AS other JOIN recon_cuts AS own ON own.source_id = other.id
             WHERE other.tenant = {_TENANT}
               AND (other.channel, other.currency) = (source.channel, source.currency))
         ELSE {_TENANT} IS NOT DISTINCT FROM source.tenant END"""
+OF_SOURCE = f"""
+    entry.entry_type = 'clearing' AND entry.currency = source.currency
+    AND payment.source = source.channel AND {OF_TENANT}"""
 MOVE = f"""
 WITH moved AS (
     INSERT INTO open_entries ({COLUMNS})

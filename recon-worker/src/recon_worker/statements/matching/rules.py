@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from payments_core.domain.matching import LEGS_MAX, SCORES, Rule
 from payments_core.matching.entries import OPEN_LINE, match_key, open_line
 from payments_core.matching.matches import LINE_DAY, matched_status
+from recon_worker.statements.matching.cut import OF_TENANT
 
 CHUNK_LINES = 20_000
 
@@ -211,7 +212,8 @@ EXACT: Mapping[str, str] = {
 SUGGEST = f"""
 WITH chunk AS MATERIALIZED (
     SELECT id, amount, currency, {match_key("end_to_end")} AS key, end_to_end, booked_on,
-           charges, return_reason, status, status_reason
+           charges, coalesce(return_reason, CASE WHEN reversal THEN 'reversed by the bank' END)
+               AS return_reason, status, status_reason
     FROM statement_lines WHERE source_id = $1 AND id > $2 AND id <= $3 AND {OPEN_LINE}
     ORDER BY id LIMIT {CHUNK_LINES}
 ), looked AS MATERIALIZED (
@@ -221,11 +223,12 @@ WITH chunk AS MATERIALIZED (
          FROM payments AS payment JOIN recon_sources AS source ON source.id = $1
          WHERE line.return_reason IS NOT NULL AND line.amount < 0
            AND payment.id = coalesce(
-                (SELECT min(named.id::text)::uuid FROM payments AS named
-                 WHERE named.reference = line.end_to_end HAVING count(*) = 1),
+                (SELECT min(payment.id::text)::uuid FROM payments AS payment
+                 WHERE payment.reference = line.end_to_end AND {OF_TENANT} HAVING count(*) = 1),
                 CASE WHEN line.key ~ '^[0-9a-f]{{32}}$' THEN line.key::uuid END)
            AND payment.status = 'completed' AND payment.amount = -line.amount
-           AND payment.currency = line.currency AND payment.source = source.channel),
+           AND payment.currency = line.currency AND payment.source = source.channel
+           AND {OF_TENANT}),
         (SELECT 'entry ' || min(entry_id) || ' has this reference; the amounts differ by '
                     || line.amount - min(amount)
          FROM (SELECT entry_id, amount FROM open_entries AS entry

@@ -55,11 +55,11 @@ INSERT INTO statement_lines (statement_id, source_id, line_no, part_no, amount, 
     end_to_end, bank_ref, batch_ref, return_reason, charges, reversal, booking, fingerprint,
     occurrence, status)
 SELECT $1, $2, row_number() OVER (), 0, amount, $3, day, end_to_end, bank_ref, batch_ref,
-       return_reason, charges, false, booking, fingerprint, 1, 'unmatched'
+       return_reason, charges, reversal, booking, fingerprint, 1, 'unmatched'
 FROM unnest($4::numeric[], $5::date[], $6::text[], $7::text[], $8::text[], $9::text[],
-            $10::numeric[], $11::text[], $12::bytea[])
+            $10::numeric[], $11::text[], $12::bytea[], $13::boolean[])
     AS t (amount, day, end_to_end, bank_ref, batch_ref, return_reason, charges, booking,
-          fingerprint)
+          fingerprint, reversal)
 RETURNING id"""
 
 
@@ -85,6 +85,7 @@ class Line:
     return_reason: str | None = None
     charges: str | Decimal | None = None
     booking: str = "booked"
+    reversal: bool = False
 
 
 async def add_source(
@@ -165,6 +166,7 @@ async def add_statement(
             hashlib.sha256(f"{statement_id}|{number}".encode()).digest()
             for number in range(len(lines))
         ],
+        of("reversal"),
     )
     return [row["id"] for row in rows]
 
