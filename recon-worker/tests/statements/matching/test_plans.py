@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator
 from payments_core.matching.matches import UNDO
-from recon_worker.statements.matching import cut, rules
+from recon_worker.statements.matching import batch_details, cut, rules
 from recon_worker.statements.matching.undo import undo_run
 from testkit.database.backlog import Sql
 from testkit.database.matching_books import Entry, Line, add_entries, add_source, add_statement
@@ -22,6 +22,7 @@ STATEMENTS = {
     "reference": (rules.EXACT["reference"], "1, 0, 1000000, 1"),
     "bank_reference": (rules.EXACT["bank_reference"], "1, 0, 1000000, 1"),
     "batch_sum": (rules.EXACT["batch_sum"], "1, '', 1000000, 1"),
+    "batch details": (batch_details.BATCH_DETAILS, "1, 0, 1000000, 1, '2026-03-12'"),
     "amount_and_date": (rules.AMOUNT_AND_DATE, "1, 0, 1000000, 1, 5"),
     "suggest": (rules.SUGGEST, "1, 0, 1000000, 5, 0, true"),
     "cut": (cut.MOVE, "1, 0, 1000000"),
@@ -35,7 +36,9 @@ ALLOWED = {
         "statement_lines_open_by_reference",
         "statement_lines_open_by_bank_reference",
         "statement_lines_open_by_amount",
+        "statement_lines_open_by_batch",
     },
+    "detail": {"statement_lines_set_aside"},
     "entry": {"open_entries_by_reference", "open_entries_by_amount"},
     "was": {"match_legs_undone"},
     "partner": {"match_legs_pkey"},
@@ -47,7 +50,7 @@ async def _plans(ours: Any) -> dict[str, str]:
     for name, (statement, arguments) in STATEMENTS.items():
         transaction = ours.transaction()
         await transaction.start()
-        await ours.execute(rules.PLAN)
+        await ours.execute(batch_details.PLAN if name == "batch details" else rules.PLAN)
         await ours.execute(f"PREPARE rule AS {statement}")
         rows = await ours.fetch(f"EXPLAIN EXECUTE rule({arguments})")
         found[name] = "\n".join(row[0] for row in rows)

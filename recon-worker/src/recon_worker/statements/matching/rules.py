@@ -28,7 +28,7 @@ _LEG = "match_id, side, item_id, amount, booked_on, status, status_reason"
 _STATEMENT_OF_LINE = "JOIN statements AS statement ON statement.id = line.statement_id"
 
 # The counts tell whether every line and entry was still open: an act of a person may be faster.
-_WRITE = f"""
+WRITE = f"""
 , held AS (
     UPDATE statement_lines AS line SET status = {matched_status("line")}, status_reason = NULL
     WHERE line.id = ANY (ARRAY(SELECT item_id FROM legs WHERE side = 'line'))
@@ -60,7 +60,7 @@ SELECT (SELECT {{last}} FROM chunk) AS last,
 
 # A match that a person undid is not made again. Each table is looked up by its own subquery: a join
 # would be planned when few matches have been undone, and that plan would stay.
-_UNDONE_BY_A_PERSON = """
+UNDONE_BY_A_PERSON = """
     (SELECT undone_reason FROM recon_matches WHERE id = was.match_id) IS NOT NULL"""
 _NOT_UNDONE = f"""
     (SELECT count(*) FROM match_legs AS was
@@ -68,7 +68,7 @@ _NOT_UNDONE = f"""
        AND (SELECT count(*) FROM match_legs AS partner
             WHERE partner.match_id = was.match_id AND partner.side = 'entry'
               AND partner.item_id = {{entry}}) > 0
-       AND {_UNDONE_BY_A_PERSON}) = 0"""
+       AND {UNDONE_BY_A_PERSON}) = 0"""
 
 # `pair` has a line and its only candidate.
 _PAIRS = """
@@ -111,7 +111,7 @@ WITH chunk AS MATERIALIZED (
               AND rival.{field} IS NOT NULL AND rival.id <= $3 LIMIT 2) AS two) = 1
       AND {_NOT_UNDONE.format(line="line.id", entry="candidate.entry_id")}
     ORDER BY line.id
-){_PAIRS}{_WRITE.format(rule=rule, score=SCORES[rule], last="max(id)")}"""
+){_PAIRS}{WRITE.format(rule=rule, score=SCORES[rule], last="max(id)")}"""
 
 
 def _by_amount(days: str) -> str:
@@ -154,7 +154,7 @@ WITH chunk AS MATERIALIZED (
     WHERE candidate.candidates = 1 AND other.rivals = 1
       AND {_NOT_UNDONE.format(line="line.id", entry="candidate.entry_id")}
     ORDER BY line.id
-){_PAIRS}{_WRITE.format(rule="amount_and_date", score=SCORES["amount_and_date"], last="max(id)")}"""
+){_PAIRS}{WRITE.format(rule="amount_and_date", score=SCORES["amount_and_date"], last="max(id)")}"""
 
 # Lines of one batch against entries that have the batch as their reference: all lines with one
 # entry, or one line with all entries. $2 is the batch before; batches are in the order of bytes.
@@ -184,7 +184,7 @@ WITH batch AS MATERIALIZED (
           AND lines + entries <= {LEGS_MAX}
           AND (SELECT count(*) FROM match_legs AS was
                WHERE was.item_id = ANY (line_ids) AND was.side = 'line' AND NOT was.active
-                 AND {_UNDONE_BY_A_PERSON}) = 0
+                 AND {UNDONE_BY_A_PERSON}) = 0
         ORDER BY key) AS fit
 ), legs AS MATERIALIZED (
     SELECT whole.match_id, 'line' AS side, line.id AS item_id, line.amount,
@@ -198,7 +198,7 @@ WITH batch AS MATERIALIZED (
     SELECT match_id, min(booked_on) AS first_on, max(booked_on) AS last_on,
            'batch_ref ' || min(key) AS why
     FROM legs GROUP BY match_id
-){_WRITE.format(rule="batch_sum", score=SCORES["batch_sum"], last="max(key)")}"""
+){WRITE.format(rule="batch_sum", score=SCORES["batch_sum"], last="max(key)")}"""
 
 EXACT: Mapping[str, str] = {
     "reference": _by_reference("reference", "end_to_end"),

@@ -19,7 +19,7 @@ from payments_core.db.engine import AnyRow, single_statement, sqlstate_of, trans
 from payments_core.matching.bridge import Bridge, last_covered_day, read_bridge
 from payments_core.matching.entries import OPEN_LINE
 from recon_worker.failpoints import reach
-from recon_worker.statements.matching import rules
+from recon_worker.statements.matching import batch_details, rules
 from recon_worker.statements.matching.cut import advance_cut
 from recon_worker.statements.matching.rule_sets import RuleSet, read_rule_set
 from recon_worker.statements.matching.source_lock import lock_source
@@ -71,6 +71,8 @@ UPDATE recon_runs SET finished_at = clock_timestamp(), counts = $2::text::jsonb,
     verdict = $4, verdict_on = $5, residual = $6
 WHERE id = $1 AND finished_at IS NULL"""
 READ = "SELECT * FROM recon_runs WHERE id = $1"
+
+_PLANS = {batch_details.BATCH_DETAILS: batch_details.PLAN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +157,12 @@ async def _work(engine: AsyncEngine, run: AnyRow, advance: Advance) -> AnyRow:
     async with single_statement(engine) as connection:
         rule_set = await read_rule_set(connection, run.rule_set)
     for rule in rule_set.exact:
-        values = (run.id,)
+        values: tuple[object, ...] = (run.id,)
         first: int | str = "" if rule == "batch_sum" else 0
         await _walk(engine, run, rule, rules.EXACT[rule], first, values, advance)
+        if rule == "batch_sum":
+            statement, values = batch_details.BATCH_DETAILS, (run.id, run.as_of)
+            await _walk(engine, run, rule, statement, 0, values, advance)
     days = rule_set.window_days
     if days is not None and rule_set.window_is_automatic:
         await _walk(
@@ -200,7 +205,7 @@ async def _chunk(
         try:
             async with transaction(engine) as tx:
                 await lock_source(tx, run.source_id)
-                await tx.exec_driver_sql(rules.PLAN)
+                await tx.exec_driver_sql(_PLANS.get(statement, rules.PLAN))
                 chunk = (await tx.exec_driver_sql(statement, values)).one()
                 reach("in_match_chunk")
                 if getattr(chunk, "lines_lost", 0) or getattr(chunk, "entries_lost", 0):

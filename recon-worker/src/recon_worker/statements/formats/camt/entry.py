@@ -127,7 +127,9 @@ class _Whole:
     def part(self, number: int, part: _Part) -> StatementLine:
         """Return a part; charges have no reference of a payment, so none can match them."""
         if part.details:
-            return self._line(number, part.amount, part.details, None, None)
+            line = self._line(number, part.amount, part.details, None, None)
+            # A transaction with a reference of its own still says to which entry it belongs.
+            return line if line.batch_ref else replace(line, batch_ref=self.bank_ref)
         line = self._line(number, part.amount, NO_DETAILS, None, None)
         return replace(line, bank_ref=None, code=CHARGES_CODE)
 
