@@ -84,8 +84,7 @@ def _fill_bank(system: Running) -> None:
 
 
 def _free_ports() -> dict[str, str]:
-    ports = {name: str(free_port()) for name in ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT")}
-    return {**ports, "LOG_LEVEL": "WARNING"}
+    return {name: str(free_port()) for name in ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT")}
 
 
 def _prometheus_port() -> int:
@@ -107,6 +106,12 @@ def _start_prometheus(
 def _work(system: Running, rate: float, seconds: float | None) -> None:
     api = f"http://127.0.0.1:{system.settings.api_port}"
     ui = f"http://127.0.0.1:{system.settings.ui_port}"
+    print(
+        f"\nThe demo creates about {rate:.0f} payments a second in a database of its own and kills"
+        f" workers now and then.\nThe first dead letters appear within a minute: {ui}/operate."
+        " Ctrl-C stops it.\n",
+        flush=True,
+    )
     with suppress(TimeoutError):
         asyncio.run(_for_a_while(run_load(api, ui, rate), seconds))
 

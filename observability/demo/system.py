@@ -39,6 +39,8 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER flaky BEFORE UPDATE ON payments FOR EACH ROW EXECUTE FUNCTION flaky();
 ALTER TABLE recon_jobs ALTER COLUMN max_attempts SET DEFAULT 4;"""
+# Without it, each of them prints the whole statement; workers report it in a line.
+QUIET_SQL = ("ALTER SYSTEM SET log_min_messages = 'fatal'", "SELECT pg_reload_conf()")
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ def running_system(environ: Mapping[str, str]) -> Iterator[Running]:
     DATABASE_URL is ignored: it names a database that is not a demo's. Raises LocalError if a port
     is taken, perhaps by a running system, which must not receive the load.
     """
-    environ = {**os.environ, **environ}
+    # A line for each request would hide the addresses.
+    environ = {"LOG_LEVEL": "WARNING", **os.environ, **environ}
     environ.pop("DATABASE_URL", None)
     settings = LocalSettings.from_environ(environ)
     refuse_taken(settings.ports())
@@ -81,7 +84,6 @@ def running_system(environ: Mapping[str, str]) -> Iterator[Running]:
                 **environ,
                 "DATABASE_URL": settings.url_for("payments_worker"),
                 "RECON_WORKER_PORT": str(port),
-                "LOG_LEVEL": "WARNING",
             }
             thread = threading.Thread(target=_live_and_die, args=(worker_environ, stop))
             thread.start()
@@ -98,7 +100,9 @@ def running_system(environ: Mapping[str, str]) -> Iterator[Running]:
 
 def let_settlements_fail(settings: LocalSettings) -> None:
     """Cause retries and dead letters, which a healthy system does not have."""
-    command = [str(BIN / "psql"), settings.url_for("postgres"), "-qXc", FLAKY_SQL]
+    command = [str(BIN / "psql"), settings.url_for("postgres"), "-qX", "-o", os.devnull]
+    for sql in (FLAKY_SQL, *QUIET_SQL):
+        command += ["-c", sql]
     subprocess.run(command, check=True)  # noqa: S603 - our own
 
 

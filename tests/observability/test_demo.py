@@ -84,6 +84,8 @@ async def test_a_demo_uses_its_own_database(tmp_path: Path) -> None:
     with running_postgres() as server:
         ended = _demo("--data-dir", str(folder), DATABASE_URL=server.url)
         assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert "http_request" not in ended.stdout + ended.stderr, "it would hide the addresses"
+        assert "/operate. Ctrl-C stops it." in ended.stdout
         other = await asyncpg.connect(server.url)
         assert await other.fetchval("SELECT to_regclass('payments')") is None
         await other.close()

@@ -41,7 +41,12 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="payments_local", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m payments_local",
+        description="Run the whole system on this machine, and back its database up.",
+        epilog="Exit status: 0 done; 1 the books in a backup are invalid, or `up` failed; 2 a"
+        " command on backups failed and replaced nothing, or the arguments are wrong.",
+    )
     verbs = parser.add_subparsers(dest="verb", required=True)
     up = verbs.add_parser("up", help="run the whole system until Ctrl-C")
     up.add_argument(

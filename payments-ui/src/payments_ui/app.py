@@ -190,6 +190,7 @@ def _configure(app: Quart, settings: Settings) -> None:
         day=formatting.day_text,
         capitalize_first=formatting.capitalize_first,
         outcome=formatting.outcome,
+        done=formatting.done,
         status_text=formatting.status_text,
     )
     app.jinja_env.globals.update(

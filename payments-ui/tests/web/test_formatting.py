@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from payments_core.domain.statuses import OPERATOR_ACTIONS
 from payments_ui.web.formatting import (
     age,
+    done,
     duration,
     elapsed,
     money,
@@ -109,3 +111,9 @@ def test_an_age_has_one_unit(seconds: int, text: str) -> None:
 
 def test_a_missing_age_is_a_dash() -> None:
     assert age("no time") == "–"
+
+
+def test_every_operator_action_has_a_verb_in_the_past() -> None:
+    assert {done(action).split()[0][-1] for action in OPERATOR_ACTIONS} <= {"d", "e", "t"}
+    assert done("receive_statement") == "Received", "its object is the statement file"
+    assert done("of_a_newer_release") == "Of a newer release"

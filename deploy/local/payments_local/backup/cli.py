@@ -72,10 +72,9 @@ def run(options: argparse.Namespace, settings: LocalSettings) -> None:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
+    return int(text)
 
 
 def _absolute(text: str) -> Path:

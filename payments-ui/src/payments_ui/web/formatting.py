@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, cast
 
 from markupsafe import Markup, escape
 
-from payments_core.domain.statuses import COMPLETED, PENDING
+from payments_core.domain.statuses import COMPLETED, PENDING, OperatorAction
 
 _AMOUNT = re.compile(r"\A(-?)([0-9]{1,40})(\.[0-9]+)?\Z")  # int() rejects 4,301 digits.
 _TRACEPARENT = re.compile(r"\A[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")
@@ -129,3 +129,38 @@ def outcome(payment: Mapping[str, Any]) -> str:
         return ATTENTION
     status = payment.get("status") or PENDING
     return "discrepancy" if status == COMPLETED and payment.get("discrepancyAmount") else status
+
+
+_DONE: Mapping[OperatorAction, str] = {
+    "create": "Created",
+    "reverse": "Reversed",
+    "replay": "Replayed",
+    "discard": "Discarded",
+    "create_key": "Created",
+    "rotate_key": "Rotated",
+    "revoke_key": "Revoked",
+    "add_source": "Added",
+    "receive_statement": "Received",
+    "accept_statement": "Accepted",
+    "reject_statement": "Rejected",
+    "match": "Made",
+    "undo_match": "Undid",
+    "undo_run": "Undid",
+    "explain": "Explained",
+    "ignore": "Ignored",
+    "reopen": "Reopened",
+    "annotate": "Annotated",
+    "create_webhook": "Created",
+    "change_webhook": "Changed",
+    "rotate_webhook": "Rotated the secret of",
+    "delete_webhook": "Deleted",
+    "disable_webhook": "Disabled",
+    "test_webhook": "Tested",
+    "resend_webhook": "Sent again to",
+}
+
+
+def done(action: str) -> str:
+    """Return the verb that precedes the object of an operator's action: Received, Undid."""
+    # An API of a newer release may report an action that this page does not know.
+    return _DONE.get(cast("OperatorAction", action), action.replace("_", " ").capitalize())

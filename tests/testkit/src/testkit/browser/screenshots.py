@@ -15,6 +15,15 @@ from playwright.sync_api import Browser, sync_playwright
 
 from payments_local.settings import REPOSITORY
 from testkit.browser.actions import pay_elsewhere
+from testkit.browser.back_office import (
+    BANK,
+    DELIVERY,
+    WEBHOOK,
+    a_break,
+    make_bank,
+    make_webhooks,
+    quarantined_file,
+)
 from testkit.browser.chromium import PHONE, Visitor, find_chromium, launched_chromium
 from testkit.browser.history import make_history
 from testkit.browser.whole_system import WholeSystem, guarded_page, whole_system
@@ -97,6 +106,7 @@ def take_empty(photographer: Photographer) -> None:
     photographer.take("empty-accounts", "/accounts", full_page=False)
     photographer.take("empty-operate", "/operate")
     photographer.take("empty-statements", "/statements", full_page=False)
+    photographer.take("empty-webhooks", "/webhooks", full_page=False)
 
 
 def take_all(photographer: Photographer, system: WholeSystem) -> None:
@@ -110,10 +120,11 @@ def take_all(photographer: Photographer, system: WholeSystem) -> None:
     job = system.sql("SELECT id FROM recon_jobs WHERE status = 'failed' ORDER BY id LIMIT 1")
     dead = system.sql(f"SELECT payment_id FROM recon_jobs WHERE id = {job}")
     photographer.take("operate", "/operate")
+    photographer.take("payments", "/")
     system.worker.stop()
     for account, amount in (("acme-gmbh", "1250.00"), ("orchid-foods", "89.90")):
         pay_elsewhere(system, account, amount)
-    photographer.take("payments", "/")
+    photographer.take("no-worker", "/", full_page=False)
     system.worker.start()
     photographer.take("payments-filtered", "/?account=acme-gmbh&status=completed&currency=USD")
     photographer.take("payment", f"/payments/{plain}")
@@ -130,6 +141,19 @@ def take_all(photographer: Photographer, system: WholeSystem) -> None:
     photographer.take("empty-list", "/?account=acme-gmbh&status=failed&currency=CHF", False)
     photographer.take("empty-search", "/search?q=no+such+invoice", full_page=False)
     photographer.take("not-found", "/payments/none", full_page=False)
+
+
+def take_back_office(photographer: Photographer, system: WholeSystem) -> None:
+    """Take the statements of a bank, and the webhooks."""
+    photographer.take("statements", "/statements", full_page=False)
+    photographer.take("breaks", f"/statements/{BANK}")
+    photographer.take("break", a_break(system))
+    photographer.take("statement-quarantined", quarantined_file(system))
+    photographer.take("statement-day", f"/statements/{BANK}/day")
+    photographer.take("webhooks", "/webhooks", full_page=False)
+    photographer.take("webhook", WEBHOOK)
+    photographer.take("webhook-delivery", DELIVERY)
+    photographer.take("webhook-new", "/webhooks/new")
 
 
 def take_trouble(photographer: Photographer, system: WholeSystem) -> None:
@@ -221,6 +245,9 @@ def main() -> None:
         make_history(system)
         take_signing_in(browser, system, Path(folder))
         take_all(photographer, system)
+        make_bank(system)
+        make_webhooks(system)
+        take_back_office(photographer, system)
         take_trouble(photographer, system)
         photographer.close()
 
