@@ -166,7 +166,9 @@ async def test_a_file_without_a_head_proves_nothing(audit: Audit, tmp_path: Path
         assert why in complaint
     file.write_bytes(b"\xff\xfe")
     assert (await audit("--check-head", str(file)))[0] == 2
-    assert (await audit("--check-head", str(tmp_path / "absent")))[0] == 2
+    status, _, complaint = await audit("--check-head", str(tmp_path / "absent"))
+    assert (status, "Errno" in complaint) == (2, False)
+    assert complaint.endswith("absent: No such file or directory\n")
     assert (await audit("--export-head", str(tmp_path)))[0] == 2
 
 

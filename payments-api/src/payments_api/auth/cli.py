@@ -266,8 +266,7 @@ def _given_key(from_env: str | None, from_file: str | None) -> str | None:
         with Path(from_file).open() as file:
             return file.read(KEY_BYTES_MAX).strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not text"
-        raise KeyRefused(f"cannot read {from_file}: {reason}") from None
+        raise KeyRefused(f"{from_file}: {output.file_problem(error)}") from None
 
 
 def _json_time(value: object) -> str:

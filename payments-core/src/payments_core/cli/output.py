@@ -66,6 +66,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun if number == 1 else plural}"
 
 
+def file_problem(error: Exception) -> str:
+    """Return why a file cannot be used, without its name and the error's number."""
+    if isinstance(error, UnicodeDecodeError):
+        return "is not a text in UTF-8"
+    return getattr(error, "strerror", None) or str(error)
+
+
 def more(option: str, value: object) -> None:
     """Note on standard error that the list continues, and how."""
     print(f"There are more: add {option} {value}", file=sys.stderr)

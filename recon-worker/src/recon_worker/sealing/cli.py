@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.cli.output import progress
+from payments_core.cli.output import file_problem, progress
 from payments_core.db.engine import single_statement
 from recon_worker.audit.invariant import OFFENDERS_SHOWN_MAX
 from recon_worker.sealing.background import record_problem
@@ -55,7 +55,7 @@ async def run(engine: AsyncEngine, options: SealOptions, keys: Sequence[bytes]) 
         try:
             heads = _heads_in(options.check_head) if options.check_head else []
         except (OSError, UnicodeDecodeError, NoHead) as error:
-            return _fail(f"--check-head {options.check_head}: {error}")
+            return _fail(f"--check-head {options.check_head}: {file_problem(error)}")
         # The ranges differ greatly in size, so a generic plan would be slow for some.
         await connection.exec_driver_sql("SET plan_cache_mode = force_custom_plan")
         walk = Walk()
@@ -105,7 +105,7 @@ def _write(path: Path, text: str) -> int:
     try:
         path.write_text(text)
     except OSError as error:
-        return _fail(f"--export-head: {error}")
+        return _fail(f"--export-head {path}: {file_problem(error)}")
     return 0
 
 

@@ -70,7 +70,8 @@ def add(*, format_: str, profile: Path | None, actor: str, json_too: bool, **fie
     try:
         declared = json.loads(profile.read_text()) if profile else None
     except (ValueError, OSError) as error:
-        raise click.UsageError(f"the profile is no JSON file: {error}") from None
+        problem = output.file_problem(error)
+        raise click.UsageError(f"the profile {profile} is no JSON file: {problem}") from None
     try:
         check_profile(format_, declared)
     except ProfileError as error:

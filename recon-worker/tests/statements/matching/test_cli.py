@@ -141,6 +141,10 @@ async def test_rules_are_shown_taken_and_refused(
         path.write_text(wrong)
         status, _, error = await reconcile("rules", "bank", "--take", str(path))
         assert (status, problem in error) == (1, True), error
+    path.write_bytes(b"\xff")
+    status, _, error = await reconcile("rules", "bank", "--take", str(path))
+    assert (status, error.count("\n")) == (2, 1)
+    assert error.startswith(f"Error: {path}: is not a text in UTF-8. See ")
 
 
 async def test_an_unknown_source_is_one_line_and_status_1(sql: Sql, reconcile: CommandLine) -> None:

@@ -201,7 +201,10 @@ def rules(source: str, take: Path | None, json_too: bool) -> int:
     from payments_core.statements.sources import find_source
     from recon_worker.statements.matching.rule_sets import describe, take_rules
 
-    text = None if take is None else take.read_text()
+    try:
+        text = None if take is None else take.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"{take}: {output.file_problem(error)}") from None
 
     async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
         async with transaction(engine) as tx:
