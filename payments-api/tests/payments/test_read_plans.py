@@ -6,7 +6,6 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.accounts.queries import pending_of
@@ -14,10 +13,10 @@ from payments_api.payments import queries
 from payments_api.payments.filters import PaymentFilter
 from payments_api.payments.queries import list_payments
 from payments_core.db import event_log as log
-from payments_core.db.engine import create_engine, single_statement
 from payments_core.db.event_log import read_events
 from payments_core.db.keyset import Walk
 from payments_core.queue.dead_letters import list_jobs
+from testkit.database.plans import blocks_read
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -47,40 +46,6 @@ ANALYZE payments, reconciliation_results, recon_jobs;
 @pytest.fixture
 async def many(sql: Sql) -> None:
     await sql.execute(FILL)
-
-
-async def _blocks_read(url: str, read: Any) -> tuple[int, int]:
-    """Return the number of rows of `await read(connection)`, and of blocks its statements read.
-
-    Each statement is run again as text, in a session with the services' settings.
-    """
-    blocks = 0
-    engine = create_engine(url, application_name="test", pool_size=1)
-    ran: list[tuple[str, tuple[Any, ...]]] = []
-
-    @event.listens_for(engine.sync_engine, "before_cursor_execute")
-    def remember(_c: Any, _cursor: Any, text: str, values: Any, *_: Any) -> None:
-        ran.append((text, values))
-
-    try:
-        async with single_statement(engine) as connection:
-            rows = await read(connection)
-            for number, (text, values) in enumerate(list(ran)):
-                await connection.exec_driver_sql(f"PREPARE page_{number} AS {text}")
-                given = ", ".join(_literal(value) for value in values)
-                execute = f"EXECUTE page_{number}" + (f"({given})" if values else "")
-                explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {execute}"
-                (plan,) = (await connection.exec_driver_sql(explain)).scalar_one()
-                blocks += plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
-    finally:
-        await engine.dispose()
-    return len(rows), blocks
-
-
-def _literal(value: Any) -> str:
-    if value is None:
-        return "NULL"
-    return f"ARRAY{value}" if isinstance(value, list) else f"'{value}'"
 
 
 # One request examines at most this many payments here: few of the 20,000.
@@ -146,7 +111,7 @@ async def test_a_page_of_payments_reads_few_blocks(
             stops.append(page.stopped_at)
             return page.rows
 
-        rows, blocks = await _blocks_read(api_url_of_database, read)
+        rows, blocks = await blocks_read(api_url_of_database, read)
         if walk.start is None and stops[-1] is None:
             assert rows == found, name
         assert blocks < BLOCKS_MAX, name
@@ -165,7 +130,7 @@ async def test_dead_letters_behind_a_backlog_are_listed_at_once(
         page = await list_payments(connection, PaymentFilter(dead_letter=True), LIMIT, Walk())
         return page.rows
 
-    rows, blocks = await _blocks_read(api_url_of_database, read)
+    rows, blocks = await blocks_read(api_url_of_database, read)
     assert rows == 10
     assert blocks < BLOCKS_MAX
 
@@ -192,7 +157,7 @@ async def test_totals_read_a_bounded_number_of_payments(
     async def read(connection: AsyncConnection) -> Any:
         return await queries.totals_of(connection, which)
 
-    _, blocks = await _blocks_read(api_url_of_database, read)
+    _, blocks = await blocks_read(api_url_of_database, read)
     assert blocks < BLOCKS_MAX
 
 
@@ -204,7 +169,7 @@ async def test_a_page_of_jobs_reads_few_blocks(
     async def read(connection: AsyncConnection) -> Any:
         return await list_jobs(connection, status, LIMIT, walk)
 
-    rows, blocks = await _blocks_read(api_url_of_database, read)
+    rows, blocks = await blocks_read(api_url_of_database, read)
     assert rows == (0 if walk.start and not walk.backward else found)
     assert blocks < BLOCKS_MAX
 
@@ -228,7 +193,7 @@ async def test_a_balance_reads_only_the_unfinished_jobs(
     async def read(connection: AsyncConnection) -> Any:
         return [await pending_of(connection, "acc_5", "EUR")]
 
-    _, blocks = await _blocks_read(api_url_of_database, read)
+    _, blocks = await blocks_read(api_url_of_database, read)
     assert blocks < 100
 
 
@@ -255,6 +220,6 @@ async def test_a_page_of_events_reads_few_blocks(
         page = await read_events(connection, 10_000, PAYMENTS, LIMIT, types, tenant)
         return page.rows
 
-    rows, blocks = await _blocks_read(api_url_of_database, read)
+    rows, blocks = await blocks_read(api_url_of_database, read)
     assert rows == found
     assert blocks < 4 * 200 + BLOCKS_MAX

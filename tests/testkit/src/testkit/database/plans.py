@@ -1,9 +1,15 @@
-"""The planner's choices for prepared statements."""
+"""The planner's choices for prepared statements, and the blocks that reads cost."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sized
 from typing import Any
 
 import asyncpg
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_core.db.engine import create_engine, single_statement
+
+Read = Callable[[AsyncConnection], Awaitable[Sized]]
 
 
 async def whole_table_scans(
@@ -24,3 +30,37 @@ async def whole_table_scans(
         if any(f"Seq Scan on {table}" in plan for table in tables):
             found[name] = plan
     return found
+
+
+async def blocks_read(url: str, read: Read) -> tuple[int, int]:
+    """Return the number of rows of `await read(connection)`, and of blocks its statements read.
+
+    Each statement is run again as text, in a session with the services' settings.
+    """
+    blocks = 0
+    engine = create_engine(url, application_name="test", pool_size=1)
+    ran: list[tuple[str, tuple[Any, ...]]] = []
+
+    @event.listens_for(engine.sync_engine, "before_cursor_execute")
+    def remember(_c: Any, _cursor: Any, text: str, values: Any, *_: Any) -> None:
+        ran.append((text, values))
+
+    try:
+        async with single_statement(engine) as connection:
+            rows = await read(connection)
+            for number, (text, values) in enumerate(list(ran)):
+                await connection.exec_driver_sql(f"PREPARE page_{number} AS {text}")
+                given = ", ".join(_literal(value) for value in values)
+                execute = f"EXECUTE page_{number}" + (f"({given})" if values else "")
+                explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT json) {execute}"
+                (plan,) = (await connection.exec_driver_sql(explain)).scalar_one()
+                blocks += plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+    finally:
+        await engine.dispose()
+    return len(rows), blocks
+
+
+def _literal(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    return f"ARRAY{value}" if isinstance(value, list) else f"'{value}'"
