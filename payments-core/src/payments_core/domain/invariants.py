@@ -76,4 +76,10 @@ INVARIANT_TITLES = {
     "bridge_leaves_nothing_over": (
         "A day's entries of a source have the sum of its open and its matched ones"
     ),
+    "break_is_of_its_item": (
+        "A break has its item's amount and days, and is resolved if the item is not open"
+    ),
+    "run_reported_its_matches": (
+        "A finished run's counts are those of its matches; only an undone one's are undone with it"
+    ),
 }

@@ -7,6 +7,10 @@ of recon_matches.
 from recon_worker.audit.invariant import Invariant, Window
 
 _SIGNED = "CASE entry.direction WHEN 'debit' THEN entry.amount ELSE -entry.amount END"
+_ITEM = f"""
+        SELECT coalesce(line.amount, {_SIGNED}) AS amount,
+               coalesce(least(greatest(line.booked_on, statement.from_on), statement.to_on),
+                        (entry.created_at AT TIME ZONE source.time_zone)::date) AS booked_on"""
 # The matches of the window with what their legs say and what the legs' items say.
 _LEGS = f"""
     FROM recon_matches AS match LEFT JOIN match_legs AS leg ON leg.match_id = match.id
@@ -16,11 +20,7 @@ _LEGS = f"""
         AND entry.entry_type = 'clearing'
     LEFT JOIN recon_sources AS source ON source.id = match.source_id
     LEFT JOIN recon_runs AS run ON run.id = match.run_id
-    CROSS JOIN LATERAL (
-        SELECT coalesce(line.amount, {_SIGNED}) AS amount,
-               coalesce(least(greatest(line.booked_on, statement.from_on), statement.to_on),
-                        (entry.created_at AT TIME ZONE source.time_zone)::date) AS booked_on
-    ) AS item
+    CROSS JOIN LATERAL ({_ITEM}) AS item
     WHERE match.id > :lo AND match.id <= :hi"""
 
 _WRITTEN = (
@@ -60,7 +60,8 @@ MATCHING_INVARIANTS = (
             OR bool_or(line.source_id <> match.source_id)
             OR bool_or(leg.active = (match.undone_at IS NOT NULL))
             OR bool_or((leg.side = 'line') <> (leg.former_status IS NOT NULL))
-            OR bool_or(leg.former_status = 'unmatched' AND leg.former_reason IS NOT NULL)
+            OR bool_or(coalesce(leg.former_status, 'unmatched') = 'unmatched'
+                       AND leg.former_reason IS NOT NULL)
             OR (min(leg.booked_on), max(leg.booked_on))
                IS DISTINCT FROM (match.first_on, match.last_on)
             OR source.id IS NULL OR (match.run_id IS NULL) <> (match.rule = 'manual')
@@ -116,7 +117,13 @@ MATCHING_INVARIANTS = (
         WHERE (open.amount, open.currency, open.reference, open.booked_on, open.payment_id)
               IS DISTINCT FROM
               (entry.amount, entry.currency, entry.reference, entry.booked_on, entry.payment_id)
-           OR open.break_on < open.booked_on""",
+           OR open.break_on IS DISTINCT FROM open.booked_on + (
+                  SELECT grace_days FROM recon_sources WHERE id = open.source_id)
+        UNION ALL
+        SELECT cut.entry_id FROM recon_cuts AS cut
+        LEFT JOIN recon_sources AS source ON source.id = cut.source_id
+        WHERE source.id IS NULL OR cut.entry_id > (
+                  SELECT coalesce(max(id), 0) FROM ledger_entries)""",
     ),
     Invariant(
         "bridge_leaves_nothing_over",
@@ -140,5 +147,65 @@ MATCHING_INVARIANTS = (
         UNION ALL
         SELECT NULL, NULL, version, NULL FROM recon_rule_sets
         WHERE sha256 <> sha256(convert_to(rules, 'UTF8'))""",
+    ),
+    Invariant(
+        "break_is_of_its_item",
+        Window.MATCHES,
+        """
+        SELECT leg.match_id AS id, each.id AS break_id
+        FROM match_legs AS leg
+        JOIN recon_breaks AS each ON (each.side, each.item_id) = (leg.side, leg.item_id)
+        WHERE leg.match_id > :lo AND leg.match_id <= :hi AND leg.active
+          AND each.resolved_at IS NULL""",
+        f"""
+        SELECT each.id AS break_id, each.side, each.item_id
+        FROM recon_breaks AS each
+        LEFT JOIN statement_lines AS line ON each.side = 'line' AND line.id = each.item_id
+        LEFT JOIN statements AS statement ON statement.id = line.statement_id
+        LEFT JOIN ledger_entries AS entry ON each.side = 'entry' AND entry.id = each.item_id
+        LEFT JOIN open_entries AS open ON each.side = 'entry' AND open.entry_id = each.item_id
+        LEFT JOIN recon_sources AS source ON source.id = each.source_id
+        CROSS JOIN LATERAL ({_ITEM}) AS item
+        WHERE each.id <> encode(sha256(convert_to(
+                  concat_ws('|', each.source_id, each.class, each.side, each.item_id),
+                  'UTF8')), 'hex')
+           OR (each.class, each.side)
+              NOT IN (('bank_only', 'line'), ('missing_in_bank', 'entry'))
+           OR coalesce(line.source_id, open.source_id, each.source_id) <> each.source_id
+           OR (each.amount, each.opened_on, each.break_on) IS DISTINCT FROM
+              (item.amount, item.booked_on, item.booked_on + source.grace_days)
+           OR (each.resolved_at IS NULL) IS DISTINCT FROM (
+                  coalesce(line.status, '') IN ('unmatched', 'suggested')
+                  OR open.entry_id IS NOT NULL)
+           OR (each.resolved_at IS NULL) <> (each.resolved_by IS NULL)""",
+    ),
+    Invariant(
+        "run_reported_its_matches",
+        Window.MATCHES,
+        """
+        SELECT match.id, match.run_id
+        FROM recon_matches AS match JOIN recon_runs AS run ON run.id = match.run_id
+        WHERE match.id > :lo AND match.id <= :hi AND match.undone_at IS NOT NULL
+          AND match.undone_reason IS NULL AND run.undone_at IS NULL""",
+        """
+        SELECT run.id AS run_id, run.counts::text AS counts
+        FROM recon_runs AS run LEFT JOIN (
+            SELECT run_id, jsonb_object_agg(rule, matches) AS matches, sum(lines) AS lines,
+                   sum(entries) AS entries
+            FROM (SELECT match.run_id, match.rule, count(DISTINCT match.id) AS matches,
+                         count(*) FILTER (WHERE leg.side = 'line') AS lines,
+                         count(*) FILTER (WHERE leg.side = 'entry') AS entries
+                  FROM recon_matches AS match JOIN match_legs AS leg ON leg.match_id = match.id
+                  WHERE match.run_id IS NOT NULL GROUP BY match.run_id, match.rule) AS of_rule
+            GROUP BY run_id) AS made ON made.run_id = run.id
+        WHERE run.finished_at IS NOT NULL
+          AND (run.counts -> 'matches', (run.counts ->> 'lines')::bigint,
+               (run.counts ->> 'entries')::bigint) IS DISTINCT FROM
+              (coalesce(made.matches, '{}'), coalesce(made.lines, 0), coalesce(made.entries, 0))
+        UNION ALL
+        SELECT taken.id, 'unknown rule set ' || taken.rule_set
+        FROM (SELECT id, rule_set FROM recon_runs
+              UNION ALL SELECT NULL, rule_set FROM recon_sources) AS taken
+        WHERE NOT EXISTS (SELECT FROM recon_rule_sets WHERE version = taken.rule_set)""",
     ),
 )
