@@ -126,6 +126,108 @@ async def test_an_endpoint_has_one_current_and_one_former_secret(webhooks: Sql) 
             await webhooks.execute(_secret(expires_at=expires_at))
 
 
+DELETED = "deleted_at = now(), enabled_at = NULL, disabled_reason = 'operator'"
+AGAIN = (
+    "UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now(), finished_at = NULL,"
+    " lease_token = NULL, earlier_attempts = attempts, give_up_at = now() + interval '3 days'"
+)
+CHANGED = "UPDATE webhook_endpoints SET"
+DEATH = "INSERT INTO job_deaths (job_id, payment_id, attempts) VALUES (1, gen_random_uuid(), 1)"
+# The role, what it does, what was done before, and the trigger that refuses.
+FORGERIES = [
+    ("worker", "DELETE FROM webhook_deliveries", "", "webhook_deliveries_are_kept"),
+    ("worker", "DELETE FROM webhook_attempts", "", "webhook_attempts_are_kept"),
+    ("worker", "DELETE FROM webhook_disablings", "", "webhook_disablings_are_kept"),
+    ("worker", "DELETE FROM job_deaths", DEATH, "job_deaths_are_kept"),
+    ("worker", "DELETE FROM webhook_endpoints", "", "webhook_endpoints_are_kept"),
+    (
+        "worker",
+        "DELETE FROM webhook_endpoints",
+        f"{CHANGED} {DELETED}",
+        "webhook_endpoints_are_kept",
+    ),
+    *(
+        ("api", f"{AGAIN}, {forged}", "", "webhook_deliveries_are_not_forged")
+        for forged in (
+            "status = 'delivered', finished_at = now()",
+            "lease_token = gen_random_uuid()",
+            "earlier_attempts = 0",
+            "next_attempt_at = now() + interval '1 day'",
+            "give_up_at = now()",
+        )
+    ),
+    (
+        *("api", AGAIN, "UPDATE webhook_deliveries SET lease_token = gen_random_uuid()"),
+        "webhook_deliveries_are_not_forged",
+    ),
+    *(
+        ("api", f"{CHANGED} {forged}", "", "webhook_endpoints_are_not_forged")
+        for forged in (
+            "failing_since = now()",
+            "paused_until = now() + interval '1 year'",
+            "enabled_at = NULL, disabled_reason = 'gone'",
+            f"{DELETED}, deleted_at = now() - interval '31 days'",
+        )
+    ),
+    *(
+        (
+            *(role, f"{CHANGED} deleted_at = NULL", f"{CHANGED} {DELETED}"),
+            "webhook_endpoints_are_not_forged",
+        )
+        for role in ("api", "worker")
+    ),
+    ("api", f"{CHANGED} after_position = 2", "", "webhook_endpoints_miss_nothing"),
+    ("api", _endpoint(after_position="2"), "", "webhook_endpoints_miss_nothing"),
+]
+
+
+def _as_given(statement: str) -> str:
+    """Return the statement without an assignment that a later one replaces."""
+    head, _, tail = statement.partition(" SET ")
+    given = dict(one.split(" = ", 1) for one in tail.split(", "))
+    return f"{head} SET {', '.join(f'{name} = {value}' for name, value in given.items())}"
+
+
+@pytest.fixture
+async def sent(webhooks: Sql) -> Sql:
+    """Count the attempt of the delivery, and let the log end at position 1."""
+    await webhooks.execute("UPDATE webhook_deliveries SET attempts = 1")
+    await webhooks.execute("UPDATE webhook_cursor SET position = 1")
+    return webhooks
+
+
+@pytest.mark.parametrize(("role", "statement", "before", "trigger"), FORGERIES)
+async def test_a_role_forges_and_forgets_nothing(
+    sent: Sql, database_url: str, role: str, statement: str, before: str, trigger: str
+) -> None:
+    await sent.execute(_as_given(before) if " SET " in before else before or "SELECT")
+    session = await asyncpg.connect(database_url.replace("postgres@", f"payments_{role}@"))
+    try:
+        with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
+            await session.execute(_as_given(statement) if " SET " in statement else statement)
+    finally:
+        await session.close()
+    assert refused.value.constraint_name == trigger
+
+
+async def test_the_api_sends_again_edits_and_deletes(sent: Sql, database_url: str) -> None:
+    await sent.execute(f"{CHANGED} failing_since = now(), paused_until = now()")
+    session = await asyncpg.connect(database_url.replace("postgres@", "payments_api@"))
+    try:
+        for statement in (
+            AGAIN,
+            f"{CHANGED} url = 'https://other.example.com/'",
+            f"{CHANGED} enabled_at = NULL, disabled_reason = 'operator'",
+            f"{CHANGED} enabled_at = now(), disabled_reason = NULL, failing_since = NULL,"
+            " paused_until = NULL, after_position = 1",
+            _endpoint(after_position="1"),
+            f"{CHANGED} {DELETED}",
+        ):
+            await session.execute(statement)
+    finally:
+        await session.close()
+
+
 async def test_every_constraint_of_the_tables_is_in_the_table_above(sql: Sql) -> None:
     named = await sql.fetch(
         "SELECT conname FROM pg_constraint WHERE contype IN ('c', 'f', 'p', 'u')"

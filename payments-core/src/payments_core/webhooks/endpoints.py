@@ -21,8 +21,9 @@ from payments_core.webhooks.destination import UrlRefused, parse_url
 
 _endpoints = webhook_endpoints.c
 _FANNED_OUT = select(webhook_cursor.c.position).scalar_subquery()
-# One creation at a time: those that run together would count the same endpoints.
-_LOCK_CREATIONS = text("SELECT pg_advisory_xact_lock(22376)")  # The letters Wh.
+# One creation at a time: those that run together would count the same endpoints. The lock needs
+# the right to delete secrets, which no reader has; it permits reads and writes of the rows.
+_LOCK_CREATIONS = text("LOCK TABLE webhook_secrets IN SHARE UPDATE EXCLUSIVE MODE")
 
 
 class EndpointNotFound(LookupError):

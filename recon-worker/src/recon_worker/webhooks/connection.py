@@ -46,7 +46,7 @@ class ReceiverConnection:
     async def open(
         cls, destination: Destination, addresses: Sequence[IPAddress], tls: ssl.SSLContext
     ) -> "ReceiverConnection":
-        """Connect to the first of the addresses that accepts. Raises OSError, TimeoutError."""
+        """Connect to the first of the addresses that accepts. Raises OSError."""
         secure = destination.scheme == "https"
         failed: Exception = OSError("no address")
         for address in addresses:
@@ -59,7 +59,9 @@ class ReceiverConnection:
                         server_hostname=destination.host if secure else None,
                         limit=ANSWER_BYTES_MAX,
                     )
-            except (OSError, TimeoutError) as error:
+            except TimeoutError:
+                failed = ConnectionError(f"no connection within {CONNECT_SECONDS_MAX:g} s")
+            except OSError as error:
                 failed = error
             else:
                 return cls(reader, writer)

@@ -98,8 +98,10 @@ class Receiver:
 
 
 @asynccontextmanager
-async def running_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
-    """Run a receiver on a free port while the block runs."""
+async def running_receiver(
+    tls: ssl.SSLContext | None = None, address: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[Receiver]:
+    """Run a receiver while the block runs, on a free port unless one is given."""
     receiver = Receiver(scheme="http" if tls is None else "https")
     tasks: set[asyncio.Task[None]] = set()
 
@@ -111,7 +113,7 @@ async def running_receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[R
             await receiver._serve(reader, writer)
         tasks.discard(task)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    server = await asyncio.start_server(serve, address, port, ssl=tls)
     receiver.port = server.sockets[0].getsockname()[1]
     try:
         yield receiver
