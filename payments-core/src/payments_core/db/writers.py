@@ -17,11 +17,17 @@ LOOK_SECONDS = 0.02  # A batch's transaction takes a tenth of a second.
 
 # A statement that writes holds this lock from before its first id until its transaction ends. A
 # prepared transaction has no process, and PREPARE may have changed its virtual transaction id.
+# Postgres takes the lock before it checks privileges: any role holds it by PREPARE of an INSERT and
+# could stop the readers. So a session counts only if a role that it may act as can insert.
 _WRITERS = """
-SELECT virtualtransaction AS writer, pid IS NULL AS prepared FROM pg_locks
+SELECT virtualtransaction AS writer, lock.pid IS NULL AS prepared
+FROM pg_locks AS lock LEFT JOIN pg_stat_activity AS session ON session.pid = lock.pid
 WHERE locktype = 'relation' AND relation = ANY ($1::text[]::regclass[])
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-  AND mode = 'RowExclusiveLock' AND granted"""
+  AND mode = 'RowExclusiveLock' AND granted
+  AND (session.usesysid IS NULL OR EXISTS (
+      SELECT FROM pg_roles AS role WHERE pg_has_role(session.usesysid, role.oid, 'MEMBER')
+      AND has_any_column_privilege(role.oid, lock.relation, 'INSERT')))"""
 
 
 async def open_writers(connection: AsyncConnection, tables: Collection[str]) -> frozenset[str]:
