@@ -176,6 +176,8 @@ FORGERIES = [
         )
         for role in ("api", "worker")
     ),
+    ("worker", "UPDATE webhook_cursor SET position = 0", "", "webhook_cursor_advances"),
+    ("worker", f"UPDATE webhook_cursor SET position = {2**62}", "", "webhook_cursor_advances"),
     ("api", f"{CHANGED} after_position = 2", "", "webhook_endpoints_miss_nothing"),
     ("api", _endpoint(after_position="2"), "", "webhook_endpoints_miss_nothing"),
 ]

@@ -127,6 +127,23 @@ async def test_lookups_are_bounded_and_one_that_cannot_begin_is_no_failure(
     await client.close()
 
 
+async def test_an_endpoint_whose_url_changes_has_one_lookup_under_way(quick: None) -> None:
+    release = threading.Event()
+
+    def lookup(host: str, port: int) -> Any:
+        release.wait(20)
+        return looked_up("10.0.0.1")
+
+    client = WebhookClient(loopback_allowed=False, resolver=Resolver(lookup))
+    urls = [f"https://{name}.example.com/" for name in ("a", "b")]
+    results = await asyncio.gather(
+        *(client.post(url, [], b"{}", ENDPOINT) for url in urls), return_exceptions=True
+    )
+    assert [type(result) for result in results] == [AttemptFailed, ResolverBusy]
+    release.set()
+    await client.close()
+
+
 @pytest.fixture
 async def secure(tmp_path: Path) -> AsyncIterator[tuple[Receiver, Path]]:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"

@@ -57,6 +57,19 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$"""
+# Set back, it would have old events sent again; set beyond the log's end, none of the next ones.
+REFUSE_WRONG_CURSOR = f"""
+CREATE FUNCTION public.refuse_wrong_cursor() RETURNS trigger LANGUAGE plpgsql
+SET search_path = {SAFE_PATH} AS $$
+BEGIN
+    IF NEW.position < OLD.position
+        OR NEW.position > (SELECT last_value FROM public.reconciliation_results_id_seq) THEN
+        RAISE EXCEPTION 'the cursor of webhooks may not go from % to %', OLD.position, NEW.position
+            USING ERRCODE = 'check_violation', CONSTRAINT = TG_NAME,
+                  HINT = 'It advances, at most to the last id of the event log.';
+    END IF;
+    RETURN NULL;
+END $$"""
 TRIGGERS = (
     *(
         f"CREATE TRIGGER {table}_are_kept BEFORE DELETE ON {table} FOR EACH ROW"
@@ -88,13 +101,18 @@ WHEN (current_user IN ('{API}', '{WORKER}')
 EXECUTE FUNCTION public.refuse_forged_webhook()""",
     "CREATE TRIGGER webhook_endpoints_miss_nothing AFTER INSERT OR UPDATE OF after_position"
     " ON webhook_endpoints FOR EACH ROW EXECUTE FUNCTION public.refuse_deaf_webhook()",
+    "CREATE TRIGGER webhook_cursor_advances AFTER UPDATE ON webhook_cursor"
+    " FOR EACH ROW EXECUTE FUNCTION public.refuse_wrong_cursor()",
 )
-FUNCTIONS = ("refuse_early_deletion", "refuse_forged_webhook", "refuse_deaf_webhook")
+FUNCTIONS = (
+    *("refuse_early_deletion", "refuse_forged_webhook", "refuse_deaf_webhook"),
+    "refuse_wrong_cursor",
+)
 
 
 def upgrade() -> None:
     """Add the triggers."""
-    for statement in (REFUSE_EARLY, REFUSE_FORGED, REFUSE_DEAF, *TRIGGERS):
+    for statement in (REFUSE_EARLY, REFUSE_FORGED, REFUSE_DEAF, REFUSE_WRONG_CURSOR, *TRIGGERS):
         op.execute(statement)
 
 

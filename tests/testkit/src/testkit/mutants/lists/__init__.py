@@ -10,6 +10,7 @@ from testkit.mutants.lists import (
     reversals,
     settlement,
     sign_in,
+    webhooks,
 )
 
 MUTATIONS = (
@@ -17,6 +18,7 @@ MUTATIONS = (
     *settlement.MUTATIONS,
     *queue.MUTATIONS,
     *reversals.MUTATIONS,
+    *webhooks.MUTATIONS,
     *books.MUTATIONS,
     *keys.MUTATIONS,
     *http.MUTATIONS,
