@@ -1,4 +1,4 @@
-"""Every event arrives, though the receiver fails, hangs, lies and leaves, and Postgres crashes."""
+"""Every event arrives, though the receiver fails, hangs, lies and dies, and Postgres crashes."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from recon_worker.webhooks import health, sender
 from recon_worker.webhooks.background import fan_out_events
 from recon_worker.webhooks.client import WebhookClient
 from recon_worker.webhooks.sender import Sender
-from testkit.database.backlog import add_simple
+from testkit.database.backlog import Sql, add_simple
 from testkit.database.reversals import add_reversal
 from testkit.database.settled_ledger import FAST, until_all_settled
 from testkit.network.receiver import (
@@ -38,6 +38,8 @@ SOON = """
 UPDATE webhook_deliveries SET next_attempt_at = now()
 WHERE status = 'pending' AND lease_token IS NOT NULL
   AND next_attempt_at < now() + interval '29 s'"""
+
+REFUSED = "SELECT count(*) FROM webhook_attempts WHERE error LIKE 'ConnectionRefusedError%'"
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +119,13 @@ async def test_every_committed_event_arrives_in_its_payments_order(
             await asyncio.sleep(0.3)
             own_postgres.start()
             sql = await asyncpg.connect(own_postgres.url)
+            await receiver.die()
+
+            async def refuses(sql: Sql = sql, crash: int = crash) -> bool:
+                return bool(await sql.fetchval(REFUSED) >= crash)
+
+            await until(refuses, 60)
+            await receiver.rise()
 
         async def all_delivered() -> bool:
             await sql.execute(SOON)

@@ -66,6 +66,30 @@ class Receiver:
     by_path: dict[str, Behaviour] = field(default_factory=dict)
     connections: int = 0
     scheme: str = "http"
+    _server: asyncio.Server | None = None
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def rise(self, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1") -> None:
+        """Listen on `port`, or on a free one if it is 0."""
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._tasks.add(task)
+            with suppress(asyncio.CancelledError):  # It dies.
+                await self._serve(reader, writer)
+            self._tasks.discard(task)
+
+        self._server = await asyncio.start_server(serve, address, self.port, ssl=tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def die(self) -> None:
+        """Refuse connections and cut those that are open, until it rises again."""
+        assert self._server is not None
+        self._server.close()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def url(self, path: str = "/") -> str:
         """Return a URL of the receiver."""
@@ -102,26 +126,12 @@ async def running_receiver(
     tls: ssl.SSLContext | None = None, address: str = "127.0.0.1", port: int = 0
 ) -> AsyncIterator[Receiver]:
     """Run a receiver while the block runs, on a free port unless one is given."""
-    receiver = Receiver(scheme="http" if tls is None else "https")
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        with suppress(asyncio.CancelledError):  # The end of the test.
-            await receiver._serve(reader, writer)
-        tasks.discard(task)
-
-    server = await asyncio.start_server(serve, address, port, ssl=tls)
-    receiver.port = server.sockets[0].getsockname()[1]
+    receiver = Receiver(port, scheme="http" if tls is None else "https")
+    await receiver.rise(tls, address)
     try:
         yield receiver
     finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await receiver.die()
 
 
 def assert_signed(request: Received, *secrets: str) -> None:
