@@ -120,6 +120,14 @@ async def test_a_rotation_copies_scopes_and_ends_the_old_key(keys: Command, sql:
     assert (await keys("rotate", old))[0] == 1
 
 
+async def test_a_rotation_prolongs_no_key(keys: Command, sql: Sql) -> None:
+    _, out, _ = await keys(*CREATE, "--scopes", "ledger:read", "--expires-in", "1h")
+    shown = "SELECT to_char(expires_at, 'YYYY-MM-DD HH24:MI:SSZ') FROM api_keys"
+    end = await sql.fetchval(shown)
+    _, _, err = await keys("rotate", id_of(out.strip()) or "", "--grace", "2h")
+    assert f" is valid until {end}." in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "status"),
     [

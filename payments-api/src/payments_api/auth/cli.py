@@ -153,18 +153,18 @@ def list_(ended_too: bool, limit: int, after: str | None, json_too: bool) -> int
 @arguments.actor()
 @as_json()
 def rotate(key_id: str, grace: timedelta, actor: str, json_too: bool) -> int:
-    """Create a successor of the key with this ID, which ends after the grace period."""
+    """Create a successor of the key with this ID. That key ends after the grace period."""
     from payments_api.auth.keys import checked_key_id, id_of, rotate_key
 
-    async def work(tx: "AsyncConnection") -> tuple[str, str]:
+    async def work(tx: "AsyncConnection") -> tuple[str, str, datetime]:
         old = checked_key_id(key_id)
-        key = await rotate_key(tx, old, grace)
+        key, ends = await rotate_key(tx, old, grace)
         await _record(tx, "rotate_key", actor, f"{old}, to {id_of(key)}")
-        return old, key
+        return old, key, ends
 
-    def say(rotated: tuple[str, str], database: str) -> None:
-        old, key = rotated
-        until = output.shown_time(datetime.now(UTC) + grace)
+    def say(rotated: tuple[str, str, datetime], database: str) -> None:
+        old, key, ends = rotated
+        until = output.shown_time(ends)
         note = f"Key {old} in {database} is valid until {until}. Its successor, shown only once:"
         print(note, file=sys.stderr)
         found = {"id": id_of(key), "key": key, "replaces": old}

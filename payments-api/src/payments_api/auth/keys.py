@@ -164,10 +164,11 @@ async def list_keys(
     return (await tx.execute(query)).all()
 
 
-async def rotate_key(tx: AsyncConnection, key_id: str, grace: timedelta) -> str:
-    """Create a successor with the same scopes; the old key ends after the grace period.
+async def rotate_key(tx: AsyncConnection, key_id: str, grace: timedelta) -> tuple[str, datetime]:
+    """Create a successor with the same scopes; return it and the old key's end.
 
-    The successor of a key with an expiry gets the same lifetime, from now on. Raises KeyRefused.
+    The old key ends after the grace period, or at its own expiry if that is earlier. The successor
+    of a key with an expiry gets the same lifetime, from now on. Raises KeyRefused.
     """
     old = await _active(tx, key_id)
     key = new_key()
@@ -176,7 +177,7 @@ async def rotate_key(tx: AsyncConnection, key_id: str, grace: timedelta) -> str:
     await add_key(tx, key, KeyGrant(old.name, frozenset(old.scopes), old.tenant, life), key_id)
     ends = now + grace if old.expires_at is None else min(old.expires_at, now + grace)
     await tx.execute(update(api_keys).where(api_keys.c.id == key_id).values(expires_at=ends))
-    return key
+    return key, ends
 
 
 async def revoke_key(tx: AsyncConnection, key_id: str) -> bool:

@@ -103,7 +103,7 @@ async def test_a_rotated_key_works_during_its_grace_period(
     old, client = await make_key(PAYMENTS_READ), kept.test_client()
     await _status_becomes(client, old, 200)
     async with transaction(keys) as tx:
-        new = await rotate_key(tx, id_of(old) or "", timedelta(seconds=2))
+        new, _ = await rotate_key(tx, id_of(old) or "", timedelta(seconds=2))
     await _status_becomes(client, new, 200)
     assert (await client.get("/payments", headers=_bearer(old))).status_code == 200
     assert (await client.get("/jobs", headers=_bearer(new))).status_code == 403
