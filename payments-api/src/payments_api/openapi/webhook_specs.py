@@ -1,12 +1,12 @@
 """The specification of each route of webhooks."""
 
 from payments_api.http import errors
-from payments_api.openapi import parameters, schemas
+from payments_api.openapi import parameters, schemas, statement_parameters
 from payments_api.openapi.operation import BODY, PAGED, PARAMETERS, Link, Operation
 
 _ONE = (errors.WebhookNotFound, errors.Overloaded)
 _ONE_DELIVERY = (errors.DeliveryNotFound, errors.Overloaded)
-_WEBHOOK = (parameters.WEBHOOK_IN_PATH, parameters.OPERATOR)
+_WEBHOOK = (statement_parameters.WEBHOOK_IN_PATH, parameters.OPERATOR)
 _LINKS = tuple(
     Link(name, f"webhooks.{endpoint}", "webhookId", "webhooks/0/id")
     for name, endpoint in (
@@ -46,7 +46,7 @@ WEBHOOK_OPERATIONS = (
         "webhooks.get_webhook",
         "webhooks",
         schemas.Webhook,
-        parameters=(parameters.WEBHOOK_IN_PATH,),
+        parameters=(statement_parameters.WEBHOOK_IN_PATH,),
         problems=(*_ONE, *PARAMETERS),
     ),
     Operation(
@@ -96,8 +96,8 @@ WEBHOOK_OPERATIONS = (
         "webhooks",
         schemas.DeliveryPage,
         parameters=(
-            parameters.WEBHOOK_IN_PATH,
-            parameters.DELIVERY_STATUS,
+            statement_parameters.WEBHOOK_IN_PATH,
+            statement_parameters.DELIVERY_STATUS,
             *parameters.PAGING,
         ),
         problems=(errors.WebhookNotFound, *PAGED, errors.Overloaded),
@@ -107,7 +107,7 @@ WEBHOOK_OPERATIONS = (
         "webhooks.get_delivery",
         "webhooks",
         schemas.DeliveryDetail,
-        parameters=(parameters.DELIVERY_IN_PATH,),
+        parameters=(statement_parameters.DELIVERY_IN_PATH,),
         problems=(*_ONE_DELIVERY, *PARAMETERS),
     ),
     Operation(
@@ -116,7 +116,7 @@ WEBHOOK_OPERATIONS = (
         schemas.Delivery,
         202,
         schemas.ActRequest,
-        (parameters.DELIVERY_IN_PATH, parameters.OPERATOR),
+        (statement_parameters.DELIVERY_IN_PATH, parameters.OPERATOR),
         (*_ONE_DELIVERY, errors.WebhookDisabled, *BODY),
         located=True,
     ),

@@ -1,0 +1,86 @@
+"""The parameters of routes of statements, matching and webhooks, for the OpenAPI document."""
+
+from payments_api.auth.item_ids import ITEM_ID_PATTERN
+from payments_api.http.query_params import DAY_PATTERN
+from payments_api.openapi.parameters import path, query
+from payments_core.domain.matching import AGE_NAMES, BREAK_CLASSES, BREAK_ORDERS
+from payments_core.domain.money import AMOUNT_TEXT_PATTERN
+from payments_core.domain.payments import (
+    TENANT_PATTERN,
+)
+from payments_core.domain.statements import (
+    FILE_STATUSES,
+    OPEN_LINE_STATUSES,
+    SOURCE_NAME_PATTERN,
+)
+from payments_core.domain.webhooks import DELIVERY_STATUSES
+
+STORED_SOURCE_PATTERN = f"^({TENANT_PATTERN}~)?{SOURCE_NAME_PATTERN[1:]}"
+SOURCE = query(
+    "source",
+    "The source of the file. A key without a tenant names a tenant's source as tenant~name.",
+    type="string",
+    pattern=STORED_SOURCE_PATTERN,
+)
+SOURCE_REQUIRED = {**SOURCE, "required": True}
+FILE_NAME = query("fileName", "The file's name, for people.", type="string", maxLength=1000)
+FILE_STATUS = query(
+    "status", "Only files with this status.", type="string", enum=list(FILE_STATUSES)
+)
+DELIVERY_STATUS = query(
+    "status",
+    "Only deliveries with this status.",
+    type="string",
+    enum=list(DELIVERY_STATUSES),
+)
+WEBHOOK_IN_PATH = path("webhookId", format="uuid")
+DELIVERY_IN_PATH = path("deliveryId", format="uuid")
+STATEMENT_IN_PATH = path("statementId", format="uuid")
+SOURCE_IN_PATH = path("source", pattern=STORED_SOURCE_PATTERN)
+LINE_IN_PATH = path("lineId", pattern=ITEM_ID_PATTERN)
+MATCH_IN_PATH = path("matchId", pattern=ITEM_ID_PATTERN)
+BREAK_IN_PATH = path("breakId", pattern=ITEM_ID_PATTERN)
+ON = query(
+    "on",
+    "The day; by default the last with which a statement ends.",
+    type="string",
+    format="date",
+    pattern=DAY_PATTERN,
+)
+AS_OF = query(
+    "asOf",
+    "The day that tells pending entries from missing ones; by default today in UTC.",
+    type="string",
+    format="date",
+    pattern=DAY_PATTERN,
+)
+BREAK_CLASS = query("class", "Only breaks of this class.", type="string", enum=list(BREAK_CLASSES))
+BREAK_AGE = query(
+    "age",
+    "Only breaks of this age, in days since the booking.",
+    type="string",
+    enum=list(AGE_NAMES),
+)
+ASSIGNEE = query("assignee", "Only breaks assigned to this person.", type="string", maxLength=1000)
+BREAK_SORT = query(
+    "sort",
+    "age: the first due first; amount: the largest first.",
+    type="string",
+    enum=list(BREAK_ORDERS),
+    default=BREAK_ORDERS[0],
+)
+LINE_STATUS = query(
+    "status", "Only lines with this status.", type="string", enum=list(OPEN_LINE_STATUSES)
+)
+ENTRY_REFERENCE = query(
+    "reference",
+    "Only entries with this reference, or of the payment with this id.",
+    type="string",
+    maxLength=1000,
+)
+ENTRY_AMOUNT = query(
+    "amount",
+    "Only entries of this amount; money out is negative.",
+    type="string",
+    pattern=AMOUNT_TEXT_PATTERN,
+)
