@@ -8,7 +8,8 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from payments_ui.api.client import ApiClient, ApiProblem, ApiUnavailable, KeyNotAccepted
+from payments_ui.api.client import ApiClient
+from payments_ui.api.errors import ApiProblem, ApiUnavailable, KeyNotAccepted
 from payments_ui.settings import Settings
 from testkit.network.certificates import Authority, server_context
 

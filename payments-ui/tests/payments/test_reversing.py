@@ -4,7 +4,7 @@ from typing import Any, cast
 
 import pytest
 
-from payments_ui.api.client import ApiProblem, ApiUnavailable
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.api.types import PaymentDetail, Reversal
 from payments_ui.payments.reversing import ReverseForm, left_of
 from payments_ui.payments.view import timeline

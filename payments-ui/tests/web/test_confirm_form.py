@@ -2,7 +2,7 @@
 
 import pytest
 
-from payments_ui.api.client import ApiProblem, ApiUnavailable
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.web.confirm_form import ConfirmForm
 
 

@@ -9,7 +9,8 @@ from quart.typing import ResponseReturnValue
 from payments_core.domain.payments import is_stored_account_id
 from payments_ui.accounts.statement_csv import statement_lines
 from payments_ui.accounts.view import SPANS, AccountPlace, account_views, currencies_of
-from payments_ui.api.client import Params, api_client
+from payments_ui.api.client import api_client
+from payments_ui.api.connection import Params
 from payments_ui.api.types import AccountPage
 from payments_ui.live.feed import live_feed
 from payments_ui.web.csv_download import csv_response

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from payments_core.domain.payments import utc_text
 from payments_core.domain.statuses import FAILED
-from payments_ui.api.client import ApiClient, Params
+from payments_ui.api.client import ApiClient
+from payments_ui.api.connection import Params
 from payments_ui.api.shared_read import SharedReads
 from payments_ui.api.types import BalanceHistory, Payment, Statement
 from payments_ui.per_app import PerApp

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import TypeVar
 
-from payments_ui.api.client import ApiProblem, ApiUnavailable, KeyNotAccepted
+from payments_ui.api.errors import ApiProblem, ApiUnavailable, KeyNotAccepted
 
 T = TypeVar("T")
 

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterable, Mapping, Sequence
 from typing import Any, cast
 
 from payments_ui.api import types as api
-from payments_ui.api.client import ApiClient, Params, segment
+from payments_ui.api.client import ApiClient
+from payments_ui.api.connection import Params, segment
 
 Source = dict[str, Any]  # It has a profile of any content.
 Break = dict[str, Any]  # It has a field named class, which no TypedDict can declare.

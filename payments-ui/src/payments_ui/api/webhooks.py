@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from payments_ui.api import types as api
-from payments_ui.api.client import ApiClient, Params, segment
+from payments_ui.api.client import ApiClient
+from payments_ui.api.connection import Params, segment
 
 
 class Webhooks:

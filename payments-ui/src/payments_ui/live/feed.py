@@ -20,7 +20,7 @@ from time import monotonic
 
 import httpx2
 
-from payments_ui.api.client import STREAM_SILENCE_SECONDS_MAX
+from payments_ui.api.connection import STREAM_SILENCE_SECONDS_MAX
 from payments_ui.api.types import Payment
 from payments_ui.live.sse import Event, EventReader, StreamTooLong, encode_event
 from payments_ui.metrics import (

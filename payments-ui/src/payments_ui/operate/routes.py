@@ -7,7 +7,9 @@ from quart import Blueprint, Response, redirect, request, session
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.statuses import REPLAY_JOBS_MAX
-from payments_ui.api.client import ApiProblem, ApiUnavailable, Params, api_client
+from payments_ui.api.client import api_client
+from payments_ui.api.connection import Params
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.api.or_none import or_none
 from payments_ui.api.types import Discarded, JobPage, Replayed
 from payments_ui.live.feed import live_feed

@@ -10,7 +10,8 @@ from quart.typing import ResponseReturnValue
 
 from payments_core.domain.reversals import REVERSAL_REASON_MAX_CHARS
 from payments_core.domain.statuses import FAILED
-from payments_ui.api.client import ApiProblem, ApiUnavailable, api_client
+from payments_ui.api.client import api_client
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.api.types import PaymentDetail, Reversal
 from payments_ui.payments.amounts import AmbiguousAmount, plain_amount
 from payments_ui.payments.forms import is_uuid

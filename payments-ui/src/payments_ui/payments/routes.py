@@ -10,7 +10,9 @@ from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.statuses import COMPLETED
-from payments_ui.api.client import ApiProblem, ApiUnavailable, Params, api_client
+from payments_ui.api.client import api_client
+from payments_ui.api.connection import Params
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.api.types import (
     LedgerEntry,
     PaymentDetail,

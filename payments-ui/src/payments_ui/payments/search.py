@@ -16,7 +16,8 @@ from payments_core.domain.payments import (
     is_reference,
     is_stored_account_id,
 )
-from payments_ui.api.client import ApiClient, ApiProblem
+from payments_ui.api.client import ApiClient
+from payments_ui.api.errors import ApiProblem
 from payments_ui.api.types import Account, Payment, PaymentPage
 from payments_ui.payments.amounts import AmbiguousAmount
 from payments_ui.payments.filters import Filters

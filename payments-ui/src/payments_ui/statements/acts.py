@@ -10,7 +10,7 @@ from werkzeug.datastructures import MultiDict
 
 from payments_core.domain.matching import HAND_LEGS_MAX
 from payments_core.http.uploads import streamed_body
-from payments_ui.api.client import ApiProblem, ApiUnavailable
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.sign_in.guard import operator_name
 from payments_ui.statements.forms import ACTS, AnnotateForm
 from payments_ui.statements.routes import recon

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from payments_core.domain.matching import NOTE_MAX_CHARS
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS
-from payments_ui.api.client import ApiProblem, ApiUnavailable
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.web.confirm_form import ConfirmForm
 from payments_ui.web.forms import text_of
 

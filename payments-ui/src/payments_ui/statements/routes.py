@@ -11,7 +11,8 @@ from quart.typing import ResponseReturnValue
 
 from payments_core.domain.matching import AGE_NAMES, BREAK_CLASSES, BRIDGE_LINES
 from payments_core.domain.statements import ACCEPTABLE_PROBLEMS
-from payments_ui.api.client import ApiProblem, api_client
+from payments_ui.api.client import api_client
+from payments_ui.api.errors import ApiProblem
 from payments_ui.api.or_none import or_none
 from payments_ui.api.recon import Recon
 from payments_ui.web.forms import text_of

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS, REASON_MAX_CHARS
-from payments_ui.api.client import ApiProblem, ApiUnavailable
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.web.forms import as_sentence
 
 LABELS = {"actor": "Your name", "reason": "Reason"}

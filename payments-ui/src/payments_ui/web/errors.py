@@ -8,7 +8,7 @@ from quart.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from payments_core.http.problems import Problem
-from payments_ui.api.client import ApiProblem, ApiUnavailable, KeyNotAccepted
+from payments_ui.api.errors import ApiProblem, ApiUnavailable, KeyNotAccepted
 from payments_ui.web.csrf import CsrfFailed
 from payments_ui.web.responses import render
 

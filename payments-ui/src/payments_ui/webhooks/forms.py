@@ -9,7 +9,7 @@ from werkzeug.datastructures import MultiDict
 
 from payments_core.domain.events import EVENT_TYPES
 from payments_core.domain.webhooks import RETRIED_DAYS, ROTATION_HOURS, ROTATION_HOURS_MAX
-from payments_ui.api.client import ApiProblem, ApiUnavailable
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.api.types import Webhook
 from payments_ui.web.forms import api_time, as_sentence, text_of, utc_minute
 

@@ -8,7 +8,9 @@ from quart.typing import ResponseReturnValue
 
 from payments_core.domain.events import EVENT_TYPES
 from payments_core.domain.webhooks import DELIVERY_STATUSES
-from payments_ui.api.client import ApiProblem, ApiUnavailable, Params, api_client
+from payments_ui.api.client import api_client
+from payments_ui.api.connection import Params
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.api.types import DeliveryPage, WebhookPage
 from payments_ui.api.webhooks import Webhooks
 from payments_ui.sign_in.guard import operator_name
