@@ -9,6 +9,24 @@ from testkit.browser.actions import add_bank, add_delivery, make_dead_letters, p
 from testkit.browser.chromium import PHONE, Visitor
 from testkit.browser.whole_system import WholeSystem
 
+# Buttons that reach the edge of their card, which clips them.
+CUT_BUTTONS = """
+[...document.querySelectorAll("main .card .button")]
+  .filter((each) => each.checkVisibility())
+  .filter((each) => each.getBoundingClientRect().right
+    > each.closest(".card").getBoundingClientRect().right - 4)
+  .map((each) => each.textContent.trim())"""
+# How far the text of a row's badge is above that of its account, in pixels.
+BADGE_RISE = """
+(row) => {
+  const bottom = (node) => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    return range.getBoundingClientRect().bottom;
+  };
+  return bottom(row.querySelector(".cell-account")) - bottom(row.querySelector(".badge").lastChild);
+}"""
+
 
 @pytest.fixture(scope="module")
 def paths(system: WholeSystem) -> dict[str, str]:
@@ -69,6 +87,22 @@ def test_axe_finds_nothing_on_any_page_in_either_theme(
     assert not {name: found for name, found in findings.items() if found}
 
 
+def test_a_badge_stands_on_the_line_of_its_row(visitor: Visitor, paths: dict[str, str]) -> None:
+    page = visitor.open(paths["payments"])
+    assert abs(page.locator(".payments-table tbody tr").first.evaluate(BADGE_RISE)) <= 1.5
+
+
+def test_an_account_is_one_line_on_a_phone(
+    visit: Callable[..., Visitor], paths: dict[str, str]
+) -> None:
+    page = visit(viewport=PHONE).open(paths["accounts"])
+    row = page.locator(".accounts-table tbody tr").first
+    cells = row.locator("td:visible")
+    expect(cells).to_have_count(2)
+    account, balance = (cell.evaluate("c => c.getBoundingClientRect().y") for cell in cells.all())
+    assert abs(account - balance) < 5, "they stand side by side"
+
+
 def test_no_page_is_wider_than_a_phone(
     visit: Callable[..., Visitor], paths: dict[str, str]
 ) -> None:
@@ -77,6 +111,7 @@ def test_no_page_is_wider_than_a_phone(
         page = visitor.open(path)
         expect(page.locator(".nav-count")).to_be_visible()  # The widest navigation.
         assert page.locator(".nav a").last.evaluate("a => a.getBoundingClientRect().right") <= 360
+        assert page.evaluate(CUT_BUTTONS) == [], name
         overhang = page.evaluate("document.documentElement.scrollWidth - innerWidth")
         assert overhang <= 0, name
         # The layout differs from the desktop's; two pages contain every element of it.
