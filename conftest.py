@@ -50,6 +50,7 @@ DATA_TABLES = (
     "seal_verification",
     "job_deaths",
     "recon_breaks",
+    "recon_adjustments",
     "match_legs",
     "recon_matches",
     "recon_runs",

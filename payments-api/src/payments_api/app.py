@@ -28,6 +28,7 @@ from payments_api.http.read_again import retry_reads
 from payments_api.limits.admission import Admission
 from payments_api.limits.client_limits import ClientLimits
 from payments_api.matching.acts import matching_acts
+from payments_api.matching.adjustments import adjustments
 from payments_api.matching.routes import matching
 from payments_api.openapi.routes import documents
 from payments_api.operations.operator_actions import operator_actions
@@ -85,7 +86,8 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     services = app.extensions[EXTENSION] = _make_services(settings, lifecycle or Lifecycle())
     for blueprint in (
         *(payments, reversals, events, accounts, jobs),
-        *(operator_actions, statements, matching, matching_acts, webhooks, documents),
+        *(operator_actions, statements, matching, matching_acts, adjustments),
+        *(webhooks, documents),
     ):
         app.register_blueprint(blueprint)
     app.register_blueprint(control_blueprint(services.lifecycle, _readiness(services)))

@@ -31,6 +31,8 @@ Rights: TypeAlias = dict[str, dict[str, str]]  # Role → privilege → columns,
 
 BACKUP = "payments_backup"
 NOTED = "assignee note resolved_at resolved_by"
+ADJUSTMENT = "amount entry_ids id kind line_id proposed_by reason source_id"
+DECIDED_BY = "decided_at decided_by decision_reason status"
 READ: Rights = {role: {"SELECT": "*"} for role in (API, WORKER, READONLY)}
 ACTION = "action actor job_ids key_name payment_id reason subject trace_id"
 RESULT = "matched notes payment_id recon_job_id reversal_id rule_version status"
@@ -210,6 +212,16 @@ DECIDED: dict[str, Rights] = {
             "SELECT": "*",
             "INSERT": "amount break_on class id item_id opened_on side source_id",
             "UPDATE": NOTED,
+        },
+    },
+    # The API proposes and decides; a trigger lets the worker alone post.
+    "recon_adjustments": READ
+    | {
+        API: {"SELECT": "*", "INSERT": ADJUSTMENT, "UPDATE": DECIDED_BY},
+        WORKER: {
+            "SELECT": "*",
+            "INSERT": ADJUSTMENT,
+            "UPDATE": " ".join(sorted(f"{DECIDED_BY} failure settled_at".split())),
         },
     },
     "recon_matches_id_seq": {role: {"USAGE": "*"} for role in (API, WORKER)},

@@ -32,6 +32,8 @@ BATCH_POINTS = (
     "after_match_chunk",
     "before_run_finish",
     "after_undo_chunk",
+    "in_adjustment",
+    "after_adjustment",
 )
 # In the order of an import of a statement file.
 IMPORT_POINTS = ("after_staging", "before_import_commit")

@@ -21,6 +21,7 @@ from recon_worker.sealing.chain import read_head
 from recon_worker.sealing.compare import never_handed_out
 from recon_worker.sealing.heads import KeptHead, check_heads
 from recon_worker.sealing.verify import Walk, verify_chain
+from testkit.database.adjustments import adjust_five
 from testkit.database.backlog import Sql, add_payments
 from testkit.database.reversals import add_reversal
 from testkit.database.sealed_ledger import last_head, seal_all
@@ -28,7 +29,14 @@ from testkit.database.settled_ledger import FAST, settle_four, until_all_settled
 from testkit.worker.own_system import running_worker
 
 KEY = b"k" * 32
-KEYS = {"id", "payment_id", "reversal_id", "job_id", "account_id"}  # Of an offending row.
+KEYS = {
+    "id",
+    "payment_id",
+    "reversal_id",
+    "adjustment_id",
+    "job_id",
+    "account_id",
+}  # Of an offending row.
 
 SETTLED_BY = "id = (SELECT payment_id FROM reconciliation_results WHERE {})"
 # The mutated rows of each table, by the payment or seal that they belong to.
@@ -46,6 +54,10 @@ ROWS = {
         "pending": "status = 'pending'",
     },
     "reversal_totals": {"of a payment": "true"},
+    "recon_adjustments": {
+        kind: f"status = '{kind}'"
+        for kind in ("proposed", "approved", "rejected", "posted", "failed")
+    },
     "recon_jobs": {
         "settled": "id = 1001",
         "pending": "status = 'pending' AND payment_id IS NOT NULL",
@@ -65,8 +77,14 @@ ROWS = {
         "clearing": "id = 6",
         "reversal": "entry_type = 'reversal'",
         "clearing of a reversal": "reversal_id IS NOT NULL AND entry_type = 'clearing'",
+        "adjustment": "entry_type = 'adjustment'",
+        "clearing of an adjustment": "posting_kind = 'adjustment' AND entry_type = 'clearing'",
     },
-    "accounts": {"customer": "account_id = 'a'", "clearing": "account_id LIKE 'sys:%'"},
+    "accounts": {
+        "customer": "account_id = 'a'",
+        "clearing": "account_id LIKE 'sys:clearing:%'",
+        "adjustment": "account_id LIKE 'sys:adjustment:%'",
+    },
     "ledger_seals": {"first": "seq = 1", "last": "seq = 2"},
 }
 STATEMENTS = "what banks say of the books: test_statements.py mutates it"
@@ -138,6 +156,16 @@ UNSEEN = {
         ("accounts", kind, "created_at"): "shown by no page and used by no sum"
         for kind in ROWS["accounts"]
     },
+    **{
+        ("recon_adjustments", kind, column): "when it was; the audit log has the time too"
+        for kind, columns in {
+            "proposed": ("proposed_at",),
+            **dict.fromkeys(("approved", "rejected"), ("proposed_at", "decided_at")),
+            **dict.fromkeys(("posted", "failed"), ("proposed_at", "decided_at", "settled_at")),
+        }.items()
+        for column in columns
+    },
+    ("recon_adjustments", "failed", "failure"): "what kept it back; nothing was posted",
     (
         "ledger_seals",
         "first",
@@ -156,12 +184,14 @@ ANOTHER = {
     "bytea": "sha256(coalesce({0}, ''))",
     "timestamp with time zone": "coalesce({0}, now()) + interval '1 microsecond'",
     "jsonb": """coalesce({0}, '{{}}') || '{{"x": "y"}}'""",
+    "_int8": "{0} || 1::bigint",
     "int8multirange": "{0} + '{{[100000,100001)}}'",
 }
 # A forger's value for columns with a fixed set of values.
 PLAUSIBLE = {
     ("payments", "status"): "CASE status WHEN 'failed' THEN 'pending' ELSE 'failed' END",
     ("reversals", "status"): "CASE status WHEN 'failed' THEN 'pending' ELSE 'failed' END",
+    ("recon_adjustments", "status"): "CASE status WHEN 'posted' THEN 'failed' ELSE 'posted' END",
     ("recon_jobs", "status"): "CASE status WHEN 'completed' THEN 'failed' ELSE 'completed' END",
     ("reconciliation_results", "status"): "CASE status WHEN 'failed' THEN 'completed'"
     " ELSE 'failed' END",
@@ -180,6 +210,10 @@ FORGED = {
     "payments": {"id": "gen_random_uuid()", "idempotency_key": "'forged'"},
     "reversals": {"id": "gen_random_uuid()", "idempotency_key": "'forged'"},
     "reversal_totals": {"payment_id": "gen_random_uuid()"},
+    "recon_adjustments": {
+        "id": "gen_random_uuid()",
+        "line_id": "(SELECT line_id FROM recon_adjustments WHERE status = 'rejected')",
+    },
     "recon_jobs": {"id": "9001", **OF_ONE},
     "reconciliation_results": {"id": "2001 - 500", **OF_ONE},
     "ledger_entries": {"id": "9001", "payment_id": "gen_random_uuid()", "account_seq": "900"},
@@ -234,7 +268,7 @@ async def books(sql: Sql, migrated_url: str, worker_url_of_database: str) -> Asy
     """Payments and reversals of them, under two signed seals.
 
     Four payments are settled, one is discarded, one is pending. Three reversals of the first
-    payment are completed, discarded and pending.
+    payment are completed, discarded and pending. There is an adjustment of each status.
     """
     # Ids differ between tables.
     for table, first in (("recon_jobs", 1001), ("reconciliation_results", 2001)):
@@ -244,6 +278,7 @@ async def books(sql: Sql, migrated_url: str, worker_url_of_database: str) -> Asy
     async with running_worker(worker_url_of_database, clearing_shards=1, **FAST):
         await until_all_settled(sql)
     engine = create_engine(migrated_url, application_name="forger", pool_size=2)
+    await adjust_five(sql, engine)
     await seal_all(engine, [KEY])
     await add_payments(sql, [("a", "8", "USD")])
     await add_reversal(sql, reversed_, "2")

@@ -175,9 +175,11 @@ async def get_entries(account_id: str) -> ResponseReturnValue:
         rows = await entries_of(tx, stored, currency, page.fetch_limit, page.walk)
 
     def with_payment(row: AnyRow) -> dict[str, Any]:
+        is_adjustment = row.posting_kind == "adjustment"
         return {
             **entry_json(row, tenant),
-            "paymentId": str(row.payment_id),
+            "paymentId": None if is_adjustment else str(row.payment_id),
+            "adjustmentId": str(row.payment_id) if is_adjustment else None,
             "reversalId": row.reversal_id and str(row.reversal_id),
             "reference": row.reference,
             "metadata": row.metadata or {},

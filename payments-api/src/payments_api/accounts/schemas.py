@@ -16,13 +16,17 @@ from payments_api.payments.schemas import (
 
 
 class StatementEntry(LedgerEntry):
-    """A ledger entry with its payment's id, reference, metadata and source."""
+    """A ledger entry with its payment's id, reference, metadata and source.
 
-    payment_id: UUID
+    An adjustment's entry is of no payment.
+    """
+
+    payment_id: UUID | None
+    adjustment_id: UUID | None
     reversal_id: UUID | None
     reference: str | None
     metadata: dict[str, str]
-    source: str
+    source: str | None
 
 
 class Statement(Shape):

@@ -9,6 +9,7 @@ LEDGER_READ = "ledger:read"
 EVENTS_READ = "events:read"
 RECON_READ = "recon:read"
 RECON_WRITE = "recon:write"
+RECON_APPROVE = "recon:approve"
 WEBHOOKS_READ = "webhooks:read"
 WEBHOOKS_WRITE = "webhooks:write"
 JOBS_ADMIN = "jobs:admin"
@@ -20,7 +21,9 @@ SCOPES = {
     LEDGER_READ: "Read balances, statements and ledger entries.",
     EVENTS_READ: "Read the event log.",
     RECON_READ: "Read sources of bank statements, their files, lines, matches, breaks and reports.",
-    RECON_WRITE: "Add sources, upload statement files and decide about them; match and undo.",
+    RECON_WRITE: "Add sources, upload statement files and decide about them; match and undo;"
+    " propose adjustments.",
+    RECON_APPROVE: "Approve or reject adjustments that another person has proposed.",
     WEBHOOKS_READ: "Read webhook endpoints, their deliveries and the events in them.",
     WEBHOOKS_WRITE: "Manage webhook endpoints, which receive events; resend deliveries.",
     JOBS_ADMIN: "Operate: inspect queue, workers and audit; replay and discard dead letters.",

@@ -47,6 +47,17 @@ def acting_operator(fields: HeaderFields, caller: Caller, actor: str | None) -> 
     return _operator(actor or caller.name, caller)
 
 
+def deciding_person(fields: HeaderFields, caller: Caller, actor: str | None) -> Operator:
+    """Return the person whom a rule of two people counts: named by the header, else the key itself.
+
+    A key cannot name another person in the body, or one key could propose and approve. With
+    authentication off the body names the person. Raises Forbidden, ValidationFailed.
+    """
+    if actor is not None and caller.key_id is not None:
+        raise ValidationFailed.of("actor", "must be absent: the key itself is on record")
+    return acting_operator(fields, caller, actor)
+
+
 def acting_sender(fields: HeaderFields, caller: Caller) -> Operator:
     """Return the operator named by the header, else by the key. Raises Forbidden, ValidationFailed.
 

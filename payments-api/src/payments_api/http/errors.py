@@ -168,6 +168,18 @@ class MatchRefused(Problem):
     status, code = 409, "match_refused"
 
 
+class AdjustmentNotFound(Problem):
+    """No adjustment of this source has this id."""
+
+    status, code = 404, "adjustment_not_found"
+
+
+class ApproverIsProposer(Problem):
+    """The person who proposed the adjustment cannot approve it: another one has to."""
+
+    status, code = 403, "approver_is_proposer"
+
+
 class WebhookNotFound(Problem):
     """No webhook endpoint has this id."""
 

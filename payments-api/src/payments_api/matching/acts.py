@@ -45,7 +45,7 @@ async def post_match(source: str) -> ResponseReturnValue:
     operator, ids = _operator(wanted.actor), item_ids()
     lines = numbers_in(ids, "line", "lines", wanted.lines)
     entries = numbers_in(ids, "entry", "entries", wanted.entries)
-    async with _acting(ids) as tx:
+    async with acting(ids) as tx:
         row = await source_named(tx, source)
         made = await matches.match_by_hand(tx, row.id, lines, entries, operator, wanted.reason)
         answer = await _match_json(tx, row.id, made, ids)
@@ -59,7 +59,7 @@ async def post_undo(source: str, match_id: str) -> ResponseReturnValue:
     decision = parse_model(UndoRequest, await read_json_object(request))
     operator, ids = _operator(decision.actor), item_ids()
     number = match_number(ids, match_id)
-    async with _acting(ids) as tx:
+    async with acting(ids) as tx:
         row = await source_named(tx, source)
         try:
             await matches.undo_match(tx, row.id, number, operator, decision.reason)
@@ -93,7 +93,7 @@ async def _set_aside(source: str, line_id: str, act: Act) -> dict[str, Any]:
     decision = parse_model(LineRequest, await read_json_object(request))
     operator, ids = _operator(decision.actor), item_ids()
     number = line_number(ids, line_id)
-    async with _acting(ids) as tx:
+    async with acting(ids) as tx:
         row = await source_named(tx, source)
         await set_aside(tx, row.id, number, act, operator, decision.reason)
         line = await queries.find_line(tx, row.id, number)
@@ -109,7 +109,7 @@ async def post_annotate(source: str, break_id: str) -> ResponseReturnValue:
     """Assign a break to a person, or write its note; an empty text removes either."""
     wanted = parse_model(AnnotateRequest, await read_json_object(request))
     operator, ids = _operator(wanted.actor), item_ids()
-    async with _acting(ids) as tx:
+    async with acting(ids) as tx:
         row = await source_named(tx, source)
         found = await break_with(tx, row.id, ids, break_id)
         await annotate(tx, row.id, found.row.id, operator, wanted.assignee, wanted.note)
@@ -118,7 +118,7 @@ async def post_annotate(source: str, break_id: str) -> ResponseReturnValue:
 
 
 @asynccontextmanager
-async def _acting(ids: ItemIds) -> AsyncIterator[AsyncConnection]:
+async def acting(ids: ItemIds) -> AsyncIterator[AsyncConnection]:
     """Open a transaction for an act. Raises LineNotFound, MatchRefused."""
     try:
         async with services().write() as tx:

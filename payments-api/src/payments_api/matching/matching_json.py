@@ -97,7 +97,8 @@ def entry_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
 def _leg_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
     return {
         "id": ids.shown("entry", row.id),
-        "paymentId": str(row.payment_id),
+        "paymentId": None if row.adjustment_id else str(row.payment_id),
+        "adjustmentId": row.adjustment_id and str(row.adjustment_id),
         "amount": amount_text(row.amount),
         "currency": row.currency,
         "bookedOn": row.booked_on.isoformat(),

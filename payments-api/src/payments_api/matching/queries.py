@@ -25,7 +25,11 @@ SELECT {_LINE}, (SELECT match_id FROM match_legs WHERE side = 'line' AND item_id
                  AND active) AS match_id
 FROM {_FROM} WHERE line.source_id = $1 AND line.id = $2"""
 
-_ENTRY = "entry_id AS id, payment_id, amount, currency, reference, booked_on, break_on"
+# Of an adjustment's entry, `payment_id` is the adjustment.
+_ADJUSTMENT = "(SELECT id FROM recon_adjustments WHERE id = payment_id) AS adjustment_id"
+_ENTRY = (
+    f"entry_id AS id, payment_id, amount, currency, reference, booked_on, break_on, {_ADJUSTMENT}"
+)
 # $2 and $3: the key of the entry where the page starts. The conditions are those of the indexes.
 OPEN_ENTRIES = f"""
 SELECT {_ENTRY} FROM open_entries
@@ -44,7 +48,8 @@ CROSS JOIN LATERAL (
     SELECT number, file_id FROM statements WHERE id = line.statement_id OFFSET 0) AS statement
 ORDER BY line.id"""
 ENTRIES_OF_MATCH = f"""
-SELECT leg.item_id AS id, leg.amount, leg.booked_on, entry.payment_id, entry.currency
+SELECT leg.item_id AS id, leg.amount, leg.booked_on, entry.payment_id, entry.currency,
+       {_ADJUSTMENT}
 FROM ({_LEGS.format(side="entry")}) AS leg
 CROSS JOIN LATERAL (
     SELECT payment_id, currency FROM ledger_entries WHERE id = leg.item_id OFFSET 0) AS entry

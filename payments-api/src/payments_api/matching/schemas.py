@@ -216,10 +216,11 @@ class LineDetail(SourceLine):
 
 
 class MatchedEntry(Shape):
-    """A clearing entry of a match; money in is positive."""
+    """A clearing entry of a match; money in is positive. It is of a payment or an adjustment."""
 
     id: ItemId
-    payment_id: UUID
+    payment_id: UUID | None
+    adjustment_id: UUID | None
     amount: Amount
     currency: CurrencyCode
     booked_on: date

@@ -1,6 +1,7 @@
 """The specification of each route, for the OpenAPI document."""
 
 from payments_api.openapi import schemas
+from payments_api.openapi.adjustment_specs import ADJUSTMENT_OPERATIONS
 from payments_api.openapi.job_specs import JOB_OPERATIONS
 from payments_api.openapi.matching_specs import MATCHING_OPERATIONS
 from payments_api.openapi.operation import (
@@ -15,6 +16,7 @@ OPERATIONS = (
     *PAYMENT_OPERATIONS,
     *STATEMENT_OPERATIONS,
     *MATCHING_OPERATIONS,
+    *ADJUSTMENT_OPERATIONS,
     *JOB_OPERATIONS,
     *WEBHOOK_OPERATIONS,
     Operation("control.health", "control", schemas.Status),

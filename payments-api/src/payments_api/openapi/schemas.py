@@ -20,6 +20,13 @@ from payments_api.events.schemas import (
     SettledPayment,
     SettledReversal,
 )
+from payments_api.matching.adjustment_schemas import (
+    Adjustment,
+    AdjustmentApproval,
+    AdjustmentPage,
+    AdjustmentRejection,
+    AdjustmentRequest,
+)
 from payments_api.matching.schemas import (
     AnnotateRequest,
     Break,
@@ -125,6 +132,11 @@ __all__ = [
     "AccountTotals",
     "ActRequest",
     "ActionPage",
+    "Adjustment",
+    "AdjustmentApproval",
+    "AdjustmentPage",
+    "AdjustmentRejection",
+    "AdjustmentRequest",
     "AnnotateRequest",
     "Attempt",
     "Audit",

@@ -3,7 +3,12 @@
 from payments_api.auth.item_ids import ITEM_ID_PATTERN
 from payments_api.http.query_params import DAY_PATTERN
 from payments_api.openapi.parameters import path, query
-from payments_core.domain.matching import AGE_NAMES, BREAK_CLASSES, BREAK_ORDERS
+from payments_core.domain.matching import (
+    ADJUSTMENT_STATUSES,
+    AGE_NAMES,
+    BREAK_CLASSES,
+    BREAK_ORDERS,
+)
 from payments_core.domain.money import AMOUNT_TEXT_PATTERN
 from payments_core.domain.payments import (
     TENANT_PATTERN,
@@ -39,6 +44,16 @@ STATEMENT_IN_PATH = path("statementId", format="uuid")
 SOURCE_IN_PATH = path("source", pattern=STORED_SOURCE_PATTERN)
 LINE_IN_PATH = path("lineId", pattern=ITEM_ID_PATTERN)
 MATCH_IN_PATH = path("matchId", pattern=ITEM_ID_PATTERN)
+ADJUSTMENT_IN_PATH = path("adjustmentId", format="uuid")
+ADJUSTMENT_STATUS = query(
+    "status",
+    "Only adjustments with this status.",
+    type="string",
+    enum=list(ADJUSTMENT_STATUSES),
+)
+LINE_OF_ADJUSTMENT = query(
+    "line", "Only adjustments of this line.", type="string", pattern=ITEM_ID_PATTERN
+)
 BREAK_IN_PATH = path("breakId", pattern=ITEM_ID_PATTERN)
 ON = query(
     "on",

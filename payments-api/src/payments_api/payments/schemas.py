@@ -296,8 +296,8 @@ class LedgerEntry(Shape):
     id: int | None
     account_id: str
     currency: CurrencyCode
-    posting_kind: Literal["payment", "reversal"]
-    entry_type: Literal["payment", "reversal", "clearing"]
+    posting_kind: Literal["payment", "reversal", "adjustment"]
+    entry_type: Literal["payment", "reversal", "adjustment", "clearing"]
     direction: Literal["credit", "debit"]
     amount: Amount
     account_seq: int | None

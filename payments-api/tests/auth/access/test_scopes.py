@@ -28,6 +28,7 @@ PLACEHOLDERS = {
     "account_id": "acc_1",
     "payment_id": str(uuid4()),
     "reversal_id": str(uuid4()),
+    "adjustment_id": str(uuid4()),
     "statement_id": str(uuid4()),
     "job_id": "1",
     "source": "bank-eur",

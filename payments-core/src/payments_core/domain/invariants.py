@@ -73,6 +73,14 @@ INVARIANT_TITLES = {
     "entry_matched_once": (
         "Every entry up to its source's cut is either open or in one active match"
     ),
+    "adjustment_posting_balances": (
+        "An adjustment's posting: two legs of its amount, its account and its source's clearing"
+        " account, in its source's currency"
+    ),
+    "adjustment_has_two_people": (
+        "A posted adjustment was approved by another person than its proposer, and makes up what"
+        " its line differs from its entries by"
+    ),
     "bridge_leaves_nothing_over": (
         "A day's entries of a source have the sum of its open and its matched ones"
     ),

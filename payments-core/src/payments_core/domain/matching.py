@@ -30,6 +30,18 @@ Act = Literal["explain", "ignore", "reopen"]
 AGES = (("0-1", 1), ("2-7", 7), ("8-30", 30), (">30", None))
 AGE_NAMES = tuple(name for name, _ in AGES)
 
+# Why money differs. Each kind has an account of its own, sys:adjustment:KIND.
+AdjustmentKind = Literal["fee", "exchange_difference", "rounding", "write_off", "suspense"]
+ADJUSTMENT_KINDS: tuple[AdjustmentKind, ...] = get_args(AdjustmentKind)
+ADJUSTMENT_REASON_MAX_CHARS = 500
+ADJUSTMENT_ACCOUNT_PREFIX = "sys:adjustment:"
+
+# A person proposes, another one approves or rejects, the worker posts what is approved. It fails if
+# the line or an entry was taken meanwhile.
+AdjustmentStatus = Literal["proposed", "approved", "rejected", "posted", "failed"]
+ADJUSTMENT_STATUSES: tuple[AdjustmentStatus, ...] = get_args(AdjustmentStatus)
+OPEN_ADJUSTMENT_STATUSES: tuple[AdjustmentStatus, ...] = ("proposed", "approved")
+
 BreakOrder = Literal["age", "amount"]
 BREAK_ORDERS: tuple[BreakOrder, ...] = get_args(BreakOrder)
 

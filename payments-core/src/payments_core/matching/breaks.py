@@ -77,7 +77,8 @@ SELECT item.id AS item_id, item.amount, item.end_to_end AS reference, item.bank_
           AND item_id = item.id) AS undone
 FROM statement_lines AS item WHERE item.id = ANY ($1::bigint[])"""
 OF_ENTRIES = f"""
-SELECT item.entry_id AS item_id, item.amount, item.reference, item.currency, item.payment_id::text,
+SELECT item.entry_id AS item_id, item.amount, item.reference, item.currency,
+       (SELECT id::text FROM payments WHERE id = item.payment_id) AS payment_id,
        NULL::text AS charges, NULL::text AS status, NULL::text AS status_reason,
        NULL::text AS counterparty,
        NULL::text AS remittance, NULL::text AS bank_ref, NULL::text AS batch_ref,

@@ -29,17 +29,20 @@ def match_key(reference: str) -> str:
 
 COLUMNS = "entry_id, source_id, payment_id, amount, currency, reference, booked_on, break_on"
 
-# A reversal has a reference and an id of its own. OFFSET 0 keeps one look-up for each entry: joined
-# plainly, a table that was small when it was analyzed is read whole for each.
+# A reversal has a reference and an id of its own. An adjustment is of no payment; its reference is
+# its id. OFFSET 0 keeps one look-up for each entry: joined plainly, a table that was small when it
+# was analyzed is read whole for each.
 TABLES = """ledger_entries AS entry
-    CROSS JOIN LATERAL (
+    LEFT JOIN LATERAL (
         SELECT account_id, source, reference, id FROM payments
         WHERE payments.id = entry.payment_id OFFSET 0
-    ) AS payment
+    ) AS payment ON true
     LEFT JOIN LATERAL (
         SELECT reference, id FROM reversals WHERE reversals.id = entry.reversal_id OFFSET 0
     ) AS reversal ON true"""
-_REFERENCE = "coalesce(reversal.reference, reversal.id::text, payment.reference, payment.id::text)"
+_REFERENCE = (
+    "coalesce(reversal.reference, reversal.id::text, payment.reference, entry.payment_id::text)"
+)
 
 # The columns of an entry in TABLES, for the caller's `source`. A clearing debit is money in, a
 # clearing credit money out.

@@ -136,19 +136,54 @@ async def match_by_hand(
     """
     line_ids, entry_ids = sorted(set(line_ids)), sorted(set(entry_ids))
     _check_sides(line_ids, entry_ids)
+    lines = await lock_lines(tx, source_id, line_ids)
+    entries = await take_entries(tx, source_id, entry_ids)
+    _check_sums(lines, entries)
+    match_id = await store_match(tx, source_id, lines, entries, operator, reason)
+    await record_action(tx, "match", operator, reason, subject=f"match {match_id}")
+    return match_id
+
+
+async def lock_lines(
+    tx: AsyncConnection, source_id: int, line_ids: Sequence[int]
+) -> Sequence[AnyRow]:
+    """Lock open lines and return them. Raises ItemNotFound, MatchRefused."""
     lines = (await tx.exec_driver_sql(LOCK_LINES, (source_id, line_ids))).all()
     _check_lines(line_ids, lines)
+    return lines
+
+
+async def take_entries(
+    tx: AsyncConnection, source_id: int, entry_ids: Sequence[int]
+) -> Sequence[AnyRow]:
+    """Take entries from the open ones and return them. Raises MatchRefused if one is not open."""
     entries = (await tx.exec_driver_sql(TAKE_ENTRIES, (source_id, entry_ids))).all()
+    check_open(entry_ids, entries)
+    return entries
+
+
+def check_open(entry_ids: Sequence[int], entries: Sequence[AnyRow]) -> None:
+    """Raise MatchRefused if an entry is not among the open ones that were found."""
     if missing := set(entry_ids) - {entry.id for entry in entries}:
         text = "{} is not open: it is matched, or not of the source"
         raise MatchRefused(text, "entry", min(missing))
-    _check_sums(lines, entries)
+
+
+async def store_match(
+    tx: AsyncConnection,
+    source_id: int,
+    lines: Sequence[AnyRow],
+    entries: Sequence[AnyRow],
+    operator: Operator,
+    why: str,
+) -> int:
+    """Store a match of locked lines with entries that were taken; return its id."""
     match_id: int = (await tx.exec_driver_sql(NEXT_ID)).scalar_one()
     sides = ["line"] * len(lines) + ["entry"] * len(entries)
     items = (*lines, *entries)
     none = [None] * len(entries)
     values = (
-        *(source_id, match_id, operator.name, reason, sides),
+        *(source_id, match_id, operator.name, why, sides),
         [item.id for item in items],
         [item.amount for item in items],
         [item.booked_on for item in items],
@@ -156,7 +191,6 @@ async def match_by_hand(
         [line.status_reason for line in lines] + none,
     )
     await tx.exec_driver_sql(MATCH_BY_HAND, values)
-    await record_action(tx, "match", operator, reason, subject=f"match {match_id}")
     return match_id
 
 

@@ -81,8 +81,8 @@ class LedgerEntry(TypedDict):
     id: int | None
     accountId: str
     currency: str
-    postingKind: Literal["payment", "reversal"]
-    entryType: Literal["payment", "reversal", "clearing"]
+    postingKind: Literal["payment", "reversal", "adjustment"]
+    entryType: Literal["payment", "reversal", "adjustment", "clearing"]
     direction: Literal["credit", "debit"]
     amount: str
     accountSeq: int | None
@@ -151,18 +151,19 @@ class StatementEntry(TypedDict):
     id: int | None
     accountId: str
     currency: str
-    postingKind: Literal["payment", "reversal"]
-    entryType: Literal["payment", "reversal", "clearing"]
+    postingKind: Literal["payment", "reversal", "adjustment"]
+    entryType: Literal["payment", "reversal", "adjustment", "clearing"]
     direction: Literal["credit", "debit"]
     amount: str
     accountSeq: int | None
     balanceAfter: str | None
     createdAt: str
-    paymentId: str
+    paymentId: str | None
+    adjustmentId: str | None
     reversalId: str | None
     reference: str | None
     metadata: dict[str, str]
-    source: str
+    source: str | None
 
 
 class Statement(TypedDict):
@@ -367,6 +368,9 @@ class OperatorRecord(TypedDict):
         "ignore",
         "reopen",
         "annotate",
+        "propose_adjustment",
+        "approve_adjustment",
+        "reject_adjustment",
         "create_webhook",
         "change_webhook",
         "rotate_webhook",
@@ -678,7 +682,8 @@ class OpenEntry(TypedDict):
     """A clearing entry in no match; it is missing in the bank after `breakOn`."""
 
     id: str
-    paymentId: str
+    paymentId: str | None
+    adjustmentId: str | None
     amount: str
     currency: str
     bookedOn: str
@@ -731,10 +736,11 @@ class SourceLinePage(TypedDict):
 
 
 class MatchedEntry(TypedDict):
-    """A clearing entry of a match; money in is positive."""
+    """A clearing entry of a match; money in is positive. It is of a payment or an adjustment."""
 
     id: str
-    paymentId: str
+    paymentId: str | None
+    adjustmentId: str | None
     amount: str
     currency: str
     bookedOn: str

@@ -26,6 +26,7 @@ class Window(StrEnum):
     JOBS = "recon_jobs"  # No invariant's window: it leads the auditor to late payments.
     FILES = "statement_files"  # No bookmark: an incremental audit reads those of the last hour.
     LINES = "statement_lines"
+    ADJUSTMENTS = "recon_adjustments"  # As FILES.
     NONE = "none"
 
 

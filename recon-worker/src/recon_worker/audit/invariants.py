@@ -8,6 +8,7 @@ The rules are applied again in SQL, on purpose by other code than the worker's.
 """
 
 from payments_core.domain.invariants import READY_JOB_AGE_SECONDS_MAX
+from recon_worker.audit.adjustments import ADJUSTMENT_INVARIANTS
 from recon_worker.audit.invariant import (
     OFFENDERS_SHOWN_MAX,
     PAYMENTS_BETWEEN,
@@ -81,6 +82,7 @@ INVARIANTS = (
         FROM ledger_entries e LEFT JOIN payments p
             ON p.id = e.payment_id AND p.status = 'completed'
         WHERE e.payment_id IN ({_TOUCHED_PAYMENTS}) AND e.reversal_id IS NULL
+          AND e.posting_kind <> 'adjustment'
         GROUP BY e.payment_id
         HAVING count(*) <> 2 OR count(p.id) <> 2
             OR count(*) FILTER (WHERE e.direction = 'credit' AND e.entry_type = 'payment'
@@ -161,7 +163,8 @@ INVARIANTS = (
         FROM reconciliation_results r LEFT JOIN payments p ON p.id = r.payment_id
         CROSS JOIN LATERAL (
             SELECT count(*) AS n FROM ledger_entries e
-            WHERE e.payment_id = p.id AND e.reversal_id IS NULL) AS entries
+            WHERE e.payment_id = p.id AND e.reversal_id IS NULL
+              AND e.posting_kind <> 'adjustment') AS entries
         WHERE r.id > :lo AND r.id <= :hi AND r.reversal_id IS NULL
           AND (p.id IS NULL OR NOT p.{SETTLED}
                OR (p.status = 'failed') <> (r.status = 'failed')
@@ -173,7 +176,7 @@ INVARIANTS = (
         FULL JOIN (SELECT * FROM reconciliation_results WHERE reversal_id IS NULL) AS r
             ON r.payment_id = p.id
         FULL JOIN (SELECT payment_id, count(*) AS n FROM ledger_entries
-                   WHERE reversal_id IS NULL GROUP BY 1) AS e
+                   WHERE reversal_id IS NULL AND posting_kind <> 'adjustment' GROUP BY 1) AS e
             ON e.payment_id = coalesce(p.id, r.payment_id)
         WHERE p.id IS NULL OR (p.{SETTLED}) <> (r.id IS NOT NULL)
            OR coalesce(e.n, 0) <> CASE p.status WHEN 'completed' THEN 2 ELSE 0 END""",
@@ -241,4 +244,5 @@ INVARIANTS = (
     ),
     *STATEMENT_INVARIANTS,
     *MATCHING_INVARIANTS,
+    *ADJUSTMENT_INVARIANTS,
 )

@@ -29,7 +29,8 @@ _WRITTEN = (
 _BARE = f"replace({_WRITTEN}, '-', '')"
 _REFERENCE = f"""CASE WHEN {_BARE} ~* '^[0-9a-f]{{32}}$' THEN lower({_BARE})
            ELSE {_WRITTEN} END"""
-# Of every entry that a cut has passed: its source, by the same words as docs/data-model.md.
+# Of every entry that a cut has passed, and of every adjustment's: its source, by the same words as
+# docs/data-model.md.
 _CUT_ENTRIES = f"""
     SELECT entry.id, source.id AS source_id, {_SIGNED} AS amount, entry.currency,
            entry.payment_id, {_REFERENCE} AS reference,
@@ -40,7 +41,15 @@ _CUT_ENTRIES = f"""
         ON (source.channel, source.currency) = (payment.source, entry.currency)
     JOIN recon_cuts AS cut ON cut.source_id = source.id AND entry.id <= cut.entry_id
     WHERE entry.entry_type = 'clearing'
-      AND (source.tenant IS NULL OR payment.account_id LIKE source.tenant || '~%')"""
+      AND (source.tenant IS NULL OR payment.account_id LIKE source.tenant || '~%')
+    UNION ALL
+    SELECT entry.id, source.id, {_SIGNED}, entry.currency, entry.payment_id,
+           replace(adjustment.id::text, '-', ''),
+           (entry.created_at AT TIME ZONE source.time_zone)::date
+    FROM ledger_entries AS entry
+    JOIN recon_adjustments AS adjustment ON adjustment.id = entry.payment_id
+    JOIN recon_sources AS source ON source.id = adjustment.source_id
+    WHERE entry.entry_type = 'clearing' AND entry.posting_kind = 'adjustment'"""
 
 MATCHING_INVARIANTS = (
     Invariant(

@@ -1,4 +1,4 @@
-"""The worker's task: import received files, oldest first, then match the lines of their sources."""
+"""The worker's task: import received files, post approved adjustments, match lines."""
 
 import asyncio
 import json
@@ -13,6 +13,7 @@ from payments_core.db.tables import statement_files
 from payments_core.statements.receive import remove_abandoned
 from recon_worker.statements import metrics
 from recon_worker.statements.matching import background as matching
+from recon_worker.statements.matching.adjustments import post_approved
 
 CLEANING_INTERVAL_SECONDS = 3600.0
 
@@ -33,6 +34,7 @@ async def import_received(engine: AsyncEngine, poll_seconds: float) -> None:
             imported: set[int] = set()
             if await _is_any_received(engine):
                 await _import_in_process(imported)
+            await post_approved(engine)
             if loop.time() >= matched_at + matching.INTERVAL_SECONDS:
                 await matching.match_sources(engine)
                 matched_at = loop.time()

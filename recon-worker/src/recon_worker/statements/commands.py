@@ -18,6 +18,7 @@ def run(work: Work) -> int:
     """Run the work on the database; return its exit status, or 1 after one line if it refuses."""
     from payments_core.cli.database import refusal, run_on_database
     from payments_core.config import read_settings
+    from payments_core.matching.adjustments import ApproverIsProposer
     from payments_core.matching.matches import ItemNotFound, MatchRefused
     from payments_core.statements import files, receive, sources
     from recon_worker.settings import WorkerSettings
@@ -28,7 +29,7 @@ def run(work: Work) -> int:
         *(sources.SourceNotFound, sources.SourceExists, sources.SourceRefused),
         *(files.FileNotFound, files.FileNotQuarantined, files.FileNotAcceptable),
         *(files.FileDamaged, receive.FileEmpty, receive.FileTooLarge),
-        *(ItemNotFound, MatchRefused),
+        *(ItemNotFound, MatchRefused, ApproverIsProposer),
     )
 
     async def on_engine(engine: "AsyncEngine") -> int:

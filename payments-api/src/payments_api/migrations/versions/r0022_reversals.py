@@ -206,7 +206,7 @@ BEGIN
     END IF;{reversals}{back_dated}
     RETURN NULL;
 END $$"""
-_POSTED = """
+POSTED_REVERSALS = """
     SELECT leg.reversal_id INTO broken FROM posted AS leg
     WHERE leg.entry_type = 'reversal' AND leg.amount IS DISTINCT FROM (
         SELECT amount FROM public.reversals
@@ -307,7 +307,9 @@ def upgrade() -> None:
     for name, condition in ENTRY_CHECKS.items():
         _check("ledger_entries", name, condition)
     values = {"path": SAFE_PATH, "back_dated": BACK_DATED}
-    op.execute(STRAY_POSTING.format(**values, and_reversal=", reversal_id", reversals=_POSTED))
+    op.execute(
+        STRAY_POSTING.format(**values, and_reversal=", reversal_id", reversals=POSTED_REVERSALS)
+    )
     op.execute(STRAY_RESULT)
     op.execute(_actions((*ACTIONS, "reverse")))
     for grant in GRANTS:

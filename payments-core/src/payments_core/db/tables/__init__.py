@@ -1,5 +1,6 @@
 """The tables of the schema. The Alembic revisions hold triggers, roles and grants."""
 
+from payments_core.db.tables.adjustments import recon_adjustments
 from payments_core.db.tables.audit import (
     audit_findings,
     audit_progress,
@@ -65,6 +66,7 @@ __all__ = [
     "open_entries",
     "operator_actions",
     "payments",
+    "recon_adjustments",
     "recon_breaks",
     "recon_cuts",
     "recon_days",

@@ -85,7 +85,8 @@ ledger_entries = Table(
     "ledger_entries",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    Column("payment_id", Uuid, nullable=False),  # Checked by a trigger, as above.
+    # Of an adjustment's legs the adjustment. Checked by a trigger, as above.
+    Column("payment_id", Uuid, nullable=False),
     Column("account_id", Text, nullable=False),
     Column("currency", Text, nullable=False),
     Column("entry_type", Text, nullable=False),
@@ -107,7 +108,10 @@ ledger_entries = Table(
         " OR posting_kind = 'reversal' AND reversal_id IS NOT NULL AND ("
         "entry_type = 'reversal' AND direction = 'debit' AND account_id NOT LIKE 'sys:%'"
         " OR entry_type = 'clearing' AND direction = 'credit'"
-        " AND account_id LIKE 'sys:clearing:%')",
+        " AND account_id LIKE 'sys:clearing:%')"
+        " OR posting_kind = 'adjustment' AND reversal_id IS NULL AND ("
+        "entry_type = 'adjustment' AND account_id LIKE 'sys:adjustment:%'"
+        " OR entry_type = 'clearing' AND account_id LIKE 'sys:clearing:%')",
         name="legs_are_of_their_kind",
     ),
 )

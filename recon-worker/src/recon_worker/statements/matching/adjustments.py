@@ -1,0 +1,132 @@
+"""Post approved adjustments: two legs, the line's match and the status, in one transaction each.
+
+The clearing leg is an entry of ours like any other. It completes the match of the line, so the
+bridge counts it in our balance, and an undone match leaves it open.
+"""
+
+import logging
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from payments_core.audit_log import Operator
+from payments_core.db.engine import AnyRow, is_unavailable, single_statement, transaction
+from payments_core.domain.matching import ADJUSTMENT_ACCOUNT_PREFIX
+from payments_core.domain.payments import CLEARING_ACCOUNT_PREFIX, DEFAULT_SOURCE
+from payments_core.matching.adjustments import adjustment_why
+from payments_core.matching.matches import (
+    LOCK_LINES,
+    ItemNotFound,
+    MatchRefused,
+    lock_lines,
+    store_match,
+    take_entries,
+)
+from recon_worker.failpoints import reach
+
+SHARD = "00"  # Of the clearing account: adjustments are few, and every system has this shard.
+
+APPROVED = "SELECT id FROM recon_adjustments WHERE status = 'approved' ORDER BY id"
+READ = "SELECT * FROM recon_adjustments WHERE id = $1"
+LOCK = f"{READ} AND status = 'approved' FOR UPDATE"
+SETTLE = """
+UPDATE recon_adjustments SET status = $2, failure = $3, settled_at = clock_timestamp()
+WHERE id = $1"""
+
+# $1 adjustment, $2 source, $3 kind, $4 amount: money in the bank is positive, which credits the
+# adjustment's account and debits the clearing account. The heads and numbers are made as in
+# recon_worker/reconciliation/post.py; the adjustment's leg gets its id before the clearing leg.
+POST = f"""
+WITH source AS (
+    SELECT currency, channel, time_zone FROM recon_sources WHERE id = $2
+), legs AS MATERIALIZED (
+    SELECT '{ADJUSTMENT_ACCOUNT_PREFIX}' || $3::text AS account_id, currency, time_zone,
+           'adjustment' AS entry_type, $4::numeric AS delta
+    FROM source
+    UNION ALL
+    SELECT '{CLEARING_ACCOUNT_PREFIX}' || CASE channel WHEN '{DEFAULT_SOURCE}' THEN ''
+           ELSE channel || ':' END || '{SHARD}', currency, time_zone, 'clearing', -$4::numeric
+    FROM source
+), heads AS (
+    INSERT INTO accounts AS head
+        (account_id, currency, balance, seq, debits, credits, created_at, updated_at)
+    SELECT account_id, currency, delta, 1, greatest(-delta, 0), greatest(delta, 0), now(),
+           clock_timestamp()
+    FROM legs ORDER BY account_id, currency
+    ON CONFLICT (account_id, currency) DO UPDATE
+    SET balance = head.balance + excluded.balance,
+        seq = head.seq + excluded.seq,
+        debits = head.debits + excluded.debits,
+        credits = head.credits + excluded.credits,
+        updated_at = greatest(head.updated_at, clock_timestamp())
+    RETURNING account_id, balance, seq, updated_at
+), posted AS (
+    INSERT INTO ledger_entries (payment_id, posting_kind, account_id, currency, entry_type,
+                                direction, amount, account_seq, balance_after, created_at)
+    SELECT $1, 'adjustment', account_id, currency, entry_type,
+           CASE WHEN delta > 0 THEN 'credit' ELSE 'debit' END, abs(delta), seq, balance, updated_at
+    FROM legs JOIN heads USING (account_id) ORDER BY entry_type
+    RETURNING id, currency, entry_type, created_at
+), cleared AS (
+    SELECT posted.id, $4::numeric AS amount, posted.currency,
+           (posted.created_at AT TIME ZONE time_zone)::date AS booked_on
+    FROM posted CROSS JOIN source WHERE entry_type = 'clearing'
+), counted AS (
+    INSERT INTO recon_days AS day (source_id, booked_on, amount, entries)
+    SELECT $2, booked_on, amount, 1 FROM cleared
+    ON CONFLICT (source_id, booked_on) DO UPDATE
+    SET amount = day.amount + excluded.amount, entries = day.entries + excluded.entries
+)
+SELECT id, amount, currency, booked_on FROM cleared"""
+
+log = logging.getLogger(__name__)
+
+
+async def post_approved(engine: AsyncEngine) -> None:
+    """Post every approved adjustment; a failure of one keeps no other back."""
+    async with single_statement(engine) as connection:
+        ids = (await connection.exec_driver_sql(APPROVED)).scalars().all()
+    for adjustment_id in ids:
+        try:
+            async with transaction(engine) as tx:
+                row = await post_adjustment(tx, adjustment_id)
+        except Exception as error:
+            if is_unavailable(error):
+                raise
+            log.exception("adjustment_failed", extra={"adjustment": str(adjustment_id)})
+            continue
+        reach("after_adjustment")
+        if row is not None:
+            log.info(
+                "adjustment_settled",
+                extra={"adjustment": str(row.id), "status": row.status, "failure": row.failure},
+            )
+
+
+async def post_adjustment(tx: AsyncConnection, adjustment_id: UUID) -> AnyRow | None:
+    """Post an approved adjustment and match its line; return it, or None if it is not approved.
+
+    It fails, with the reason in `failure`, if its line or an entry was taken since the proposal.
+    """
+    wanted = (await tx.exec_driver_sql(READ, (adjustment_id,))).one()
+    # The line comes before the adjustment and the entries, as wherever they are locked.
+    await tx.exec_driver_sql(LOCK_LINES, (wanted.source_id, [wanted.line_id]))
+    if (await tx.exec_driver_sql(LOCK, (adjustment_id,))).one_or_none() is None:
+        return None
+    failure = None
+    try:
+        async with tx.begin_nested():
+            lines = await lock_lines(tx, wanted.source_id, [wanted.line_id])
+            entries = await take_entries(tx, wanted.source_id, wanted.entry_ids)
+    except (ItemNotFound, MatchRefused) as refused:
+        failure = str(refused)
+    status = "failed" if failure else "posted"
+    await tx.exec_driver_sql(SETTLE, (adjustment_id, status, failure))
+    if failure is None:
+        values = (adjustment_id, wanted.source_id, wanted.kind, wanted.amount)
+        posted = (await tx.exec_driver_sql(POST, values)).one()
+        reach("in_adjustment")
+        approver = Operator(wanted.decided_by)
+        why = adjustment_why(wanted)
+        await store_match(tx, wanted.source_id, lines, [*entries, posted], approver, why)
+    return (await tx.exec_driver_sql(READ, (adjustment_id,))).one()

@@ -1,0 +1,172 @@
+"""`recon-worker reconcile`: adjustments, proposed by one person and decided by another."""
+
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from payments_core.cli import arguments, output
+from payments_core.cli.program import Command, as_json
+from payments_core.domain.matching import (
+    ADJUSTMENT_KINDS,
+    ADJUSTMENT_REASON_MAX_CHARS,
+    ADJUSTMENT_STATUSES,
+    AdjustmentKind,
+    AdjustmentStatus,
+)
+from recon_worker.statements.commands import as_dict, print_json, run
+from recon_worker.statements.matching.arguments import ID, REASON, SOURCE, STATUSES
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+    from payments_core.matching.adjustments import Decision
+    from recon_worker.settings import WorkerSettings
+
+LIST_LIMIT_MAX = 1_000
+
+
+@click.command(
+    cls=Command,
+    example="recon-worker reconcile propose bank-eur --line 9 --kind fee --reason 'monthly fee'\n"
+    "recon-worker reconcile propose bank-eur --line 7 --entry 12 --kind fee --reason 'charges'",
+    statuses=STATUSES,
+)
+@SOURCE
+@click.option("--line", type=ID, required=True, help="The line to explain.")
+@click.option("--entry", "entries", type=ID, multiple=True, help="An entry that it pays for.")
+@click.option("--kind", type=click.Choice(ADJUSTMENT_KINDS), required=True, help="Of this kind.")
+@click.option(
+    "--reason",
+    type=arguments.Text(1, ADJUSTMENT_REASON_MAX_CHARS),
+    required=True,
+    help="Why, on record.",
+)
+@arguments.actor()
+@as_json()
+def propose(
+    source: str,
+    line: int,
+    entries: tuple[int, ...],
+    kind: AdjustmentKind,
+    reason: str,
+    actor: str,
+    json_too: bool,
+) -> int:
+    """Propose to post what a line of SOURCE differs from its entries by, or the whole line."""
+    from payments_core.audit_log import Operator
+    from payments_core.db.engine import transaction
+    from payments_core.domain.money import amount_text
+    from payments_core.matching import adjustments as of_source
+    from payments_core.statements.sources import find_source
+
+    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+        async with transaction(engine) as tx:
+            row = await find_source(tx, source, None)
+            made = await of_source.propose(tx, row.id, line, entries, kind, Operator(actor), reason)
+            stored = await of_source.find_adjustment(tx, row.id, made)
+        if json_too:
+            print_json(as_dict(stored))
+        else:
+            print(f"proposed adjustment {made}: {kind} of {amount_text(stored.amount)}")
+        return 0
+
+    return run(work)
+
+
+def _decide(decision: "Decision", summary: str) -> click.Command:
+    """Return the command that approves or rejects an adjustment."""
+
+    @click.command(
+        decision,
+        cls=Command,
+        help=summary,
+        example=f"recon-worker reconcile {decision} bank-eur ADJUSTMENT --reason 'as agreed'",
+        statuses=STATUSES,
+    )
+    @SOURCE
+    @click.argument("adjustment", type=click.UUID)
+    @REASON
+    @arguments.actor()
+    @as_json()
+    def command(source: str, adjustment: UUID, reason: str, actor: str, json_too: bool) -> int:
+        from payments_core.audit_log import Operator
+        from payments_core.db.engine import transaction
+        from payments_core.matching.adjustments import decide, find_adjustment
+        from payments_core.statements.sources import find_source
+        from recon_worker.statements.matching.adjustments import post_approved
+
+        async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+            async with transaction(engine) as tx:
+                row = await find_source(tx, source, None)
+                await decide(tx, row.id, adjustment, decision, Operator(actor), reason)
+            if decision == "approve":
+                await post_approved(engine)
+            async with transaction(engine) as tx:
+                stored = await find_adjustment(tx, row.id, adjustment)
+            if json_too:
+                print_json(as_dict(stored))
+            else:
+                failure = f": {stored.failure}" if stored.failure else ""
+                print(f"adjustment {adjustment} is {stored.status}{failure}")
+            return int(stored.status == "failed")
+
+        return run(work)
+
+    return command
+
+
+approve = _decide("approve", "Approve an ADJUSTMENT of SOURCE that another person proposed.")
+reject = _decide("reject", "Reject an ADJUSTMENT of SOURCE.")
+
+
+@click.command(
+    cls=Command,
+    example="recon-worker reconcile adjustments bank-eur --status proposed",
+    statuses=STATUSES,
+)
+@SOURCE
+@click.option("--status", type=click.Choice(ADJUSTMENT_STATUSES), help="Of this status.")
+@click.option(
+    "--limit",
+    type=arguments.WholeNumber(LIST_LIMIT_MAX),
+    default=50,
+    show_default=True,
+    help=f"Adjustments to list, up to {LIST_LIMIT_MAX}.",
+)
+@as_json("Print one JSON object per line.")
+def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_too: bool) -> int:
+    """List the adjustments of SOURCE, newest first."""
+    from payments_core.db.engine import transaction
+    from payments_core.domain.money import amount_text
+    from payments_core.matching.adjustments import list_adjustments
+    from payments_core.statements.sources import find_source
+
+    async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
+        async with transaction(engine) as tx:
+            row = await find_source(tx, source, None)
+            found = await list_adjustments(tx, row.id, limit, status=status)
+        if json_too:
+            for each in found:
+                print_json(as_dict(each))
+        elif not found:
+            print("no adjustments")
+        else:
+            rows = [
+                (
+                    *(str(each.id), each.status, each.kind),
+                    f"{amount_text(each.amount)} {row.currency}",
+                    *(f"line {each.line_id}", each.proposed_by, each.decided_by or "-"),
+                    each.reason,
+                )
+                for each in found
+            ]
+            titles = ("ADJUSTMENT", "STATUS", "KIND", "AMOUNT", "LINE", "PROPOSED BY")
+            headings = (*titles, "DECIDED BY", "REASON")
+            print(output.as_table(headings, rows, ("REASON",), output.terminal_width()))
+        return 0
+
+    return run(work)
+
+
+COMMANDS = (propose, approve, reject, adjustments)
