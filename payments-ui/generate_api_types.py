@@ -37,6 +37,7 @@ RESPONSES = (
         "OpenEntryPage",
         "SourceLinePage",
         "Match",
+        "MatchPage",
         "WebhookPage",
         "WebhookWithSecret",
         "DeliveryPage",

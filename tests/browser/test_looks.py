@@ -60,6 +60,8 @@ def paths(system: WholeSystem) -> dict[str, str]:
         "reverse": f"/payments/{odd}/reverse",
         "sources": "/statements",
         "breaks": "/statements/bank-looks",
+        "resolved breaks": "/statements/bank-looks?status=resolved",
+        "matches": "/statements/bank-looks/matches",
         "files": "/statements/bank-looks/files",
         "day": "/statements/bank-looks/day",
         "activity": "/activity",

@@ -131,7 +131,7 @@ async def test_a_tenant_acts_only_on_its_items_and_learns_no_count(
         await run_match(engine, tenant=tenant)
     texts = []
     answers = {}
-    for path in ("report", "runs", "breaks", "lines", "entries"):
+    for path in ("report", "runs", "breaks", "lines", "entries", "matches"):
         answer = await client.get(f"/sources/bank/{path}", headers=acme)
         assert answer.status_code == 200
         texts.append(await answer.get_data(as_text=True))

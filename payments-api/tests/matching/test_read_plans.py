@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_api.matching import queries
 from payments_core.db.engine import transaction
 from payments_core.db.keyset import Walk
-from payments_core.matching import breaks, bridge, lines, matches
+from payments_core.matching import breaks, bridge, history, lines, matches
 from payments_core.matching.breaks import BreakFilter
+from payments_core.matching.history import Found, list_matches, list_resolved_breaks
 from payments_core.matching.settlement import SETTLEMENT
 from payments_core.statements import files, sources
 from recon_worker.statements.matching.run import run_matching
@@ -34,6 +35,7 @@ Reading = Callable[[AsyncConnection, int], Awaitable[Any]]
 DAYS, EACH_DAY = 40, 100
 SOURCES = 4
 LIMIT = 26
+EXAMINED = 1_000  # Rows of the history that one request examines here.
 BLOCKS_MAX = 200  # A page of rows with their look-ups; each table of the history has more blocks.
 LAST_ON = DAY + timedelta(days=DAYS - 1)
 # Statements and files are left out: a day's few are read at once while they fit into few blocks.
@@ -144,6 +146,18 @@ def _files(**filters: Any) -> Reading:
     return lambda tx, source: files.list_files(tx, LIMIT, **filters)
 
 
+def _of_history(read: Callable[..., Awaitable[Found[Any]]], **filters: Any) -> Reading:
+    async def reading(tx: AsyncConnection, source: int) -> Any:
+        return (await read(tx, source, LIMIT, **filters)).rows
+
+    return reading
+
+
+async def _of_run(tx: AsyncConnection, source: int) -> Any:
+    (newest,) = (await list_matches(tx, source, 1)).rows
+    return (await list_matches(tx, source, LIMIT, run_id=newest.run_id)).rows
+
+
 # A read → the rows that it finds.
 READS: dict[str, tuple[Reading, int]] = {
     "breaks by age": (_breaks(), 10),
@@ -158,6 +172,11 @@ READS: dict[str, tuple[Reading, int]] = {
     "open entries of a reference": (_entries(reference="missing-1"), 1),
     "open entries of an amount": (_entries(amount=Decimal("7.77")), 5),
     "runs": (lambda tx, s: queries.list_runs(tx, s, LIMIT, Walk()), LIMIT),
+    "matches": (_of_history(list_matches), LIMIT),
+    "undone matches": (_of_history(list_matches, status="undone"), 0),
+    "matches of a run": (_of_run, LIMIT),
+    "resolved breaks": (_of_history(list_resolved_breaks), LIMIT),
+    "resolved breaks of a person": (_of_history(list_resolved_breaks, assignee="ann"), 0),
     "a line": (_of_line, 2),
     "a break": (_of_break, 2),
     "a match": (_of_match, 4),
@@ -175,8 +194,9 @@ def _of_source(reading: Reading, source: int) -> Read:
 
 
 async def test_each_read_costs_a_bounded_number_of_blocks(
-    sql: Sql, engine: AsyncEngine, api_url_of_database: str
+    sql: Sql, engine: AsyncEngine, api_url_of_database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(history, "EXAMINED_MAX", EXAMINED)
     await _history(sql, engine)
     source = await sql.fetchval("SELECT max(id) FROM recon_sources")
     costs: dict[str, dict[str, int]] = {}

@@ -113,6 +113,17 @@ def match_json(
     """Return a match with its sum and the first of its lines and entries."""
     counted, lines, entries = legs
     return {
+        **listed_match_json(row, counted.amount, ids),
+        "lineCount": counted.lines,
+        "entryCount": counted.entries,
+        "lines": [of_source_json(line, ids) for line in lines],
+        "entries": [_leg_json(entry, ids) for entry in entries],
+    }
+
+
+def listed_match_json(row: AnyRow, amount: Decimal, ids: ItemIds) -> dict[str, Any]:
+    """Return a match as a list shows it."""
+    return {
         "id": ids.shown("match", row.id),
         "runId": None if row.run_id is None else ids.shown("run", row.run_id),
         "rule": row.rule,
@@ -123,17 +134,18 @@ def match_json(
         "undoneAt": time_or_none(row.undone_at),
         "undoneBy": row.undone_by,
         "undoneReason": row.undone_reason,
-        "amount": amount_text(counted.amount),
-        "lineCount": counted.lines,
-        "entryCount": counted.entries,
-        "lines": [of_source_json(line, ids) for line in lines],
-        "entries": [_leg_json(entry, ids) for entry in entries],
+        "amount": amount_text(amount),
     }
 
 
 def break_key(row: AnyRow) -> int:
     """Return a break as a number: that of its item, and its side in the last bit."""
-    return int(row.item_id) * 2 + int(row.side == "entry")
+    return key_of_item(row.side, row.item_id)
+
+
+def key_of_item(side: str, item_id: int) -> int:
+    """Return the number of the break of an item."""
+    return int(item_id) * 2 + int(side == "entry")
 
 
 def item_of_key(key: int) -> tuple[str, int]:

@@ -10,6 +10,7 @@ from payments_api.http.errors import LineNotFound, MatchNotFound, ValidationFail
 from payments_api.http.pagination import ASCENDING, HiddenPage
 from payments_api.http.query_params import Query
 from payments_api.matching import queries
+from payments_api.matching.history import listed_matches, resolved_breaks
 from payments_api.matching.lookups import as_of_in, break_with, line_number, match_number
 from payments_api.matching.matching_json import (
     break_json,
@@ -27,7 +28,13 @@ from payments_api.services import services
 from payments_api.statements.lookups import source_named
 from payments_core.db.engine import AnyRow
 from payments_core.db.keyset import Walk
-from payments_core.domain.matching import AGE_NAMES, BREAK_CLASSES, BREAK_ORDERS, days_of_age
+from payments_core.domain.matching import (
+    AGE_NAMES,
+    BREAK_CLASSES,
+    BREAK_ORDERS,
+    BREAK_STATUSES,
+    days_of_age,
+)
 from payments_core.domain.money import MoneyError, parse_earlier_amount
 from payments_core.domain.statements import OPEN_LINE_STATUSES
 from payments_core.matching.breaks import BreakFilter, describe_line, is_open_line, list_breaks
@@ -83,9 +90,14 @@ async def get_runs(source: str) -> ResponseReturnValue:
 @matching.get("/sources/<source>/breaks")
 @requires(RECON_READ)
 async def get_breaks(source: str) -> ResponseReturnValue:
-    """List the open breaks of a source, the oldest first or, with `sort=amount`, the largest."""
-    names = ("class", "age", "assignee", "asOf", "sort", "limit", "cursor")
+    """List the open breaks of a source, the oldest first or, with `sort=amount`, the largest.
+
+    With `status=resolved`, the resolved ones: of lines, then of entries, the newest item first.
+    """
+    names = ("status", "class", "age", "assignee", "asOf", "sort", "limit", "cursor")
     query = Query(request.args, *names)
+    if query.choice("status", BREAK_STATUSES) == "resolved":
+        return await resolved_breaks(source, query)
     as_of, age = as_of_in(query), query.choice("age", AGE_NAMES)
     break_class, assignee = query.choice("class", BREAK_CLASSES), query.text("assignee")
     sort, ids = query.choice("sort", BREAK_ORDERS) or BREAK_ORDERS[0], item_ids()
@@ -110,6 +122,13 @@ async def get_breaks(source: str) -> ResponseReturnValue:
         row = await source_named(tx, source)
         found = await list_breaks(tx, row.id, which, page.fetch_limit, sort, walk)
     return page.as_json("breaks", found, lambda each: break_json(each, as_of, row.currency, ids))
+
+
+@matching.get("/sources/<source>/matches")
+@requires(RECON_READ)
+async def get_matches(source: str) -> ResponseReturnValue:
+    """List the matches of a source, newest first: the active ones, or the undone ones."""
+    return await listed_matches(source)
 
 
 @matching.get("/sources/<source>/breaks/<break_id>")

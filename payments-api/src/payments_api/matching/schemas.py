@@ -186,7 +186,7 @@ class Break(Shape):
 
 
 class BreakPage(Shape):
-    """A page of a source's open breaks."""
+    """A page of a source's breaks; a short one of resolved breaks may have a next one."""
 
     breaks: list[Break]
     next_cursor: Cursor
@@ -241,8 +241,8 @@ class OpenEntryPage(Shape):
     previous_cursor: PreviousCursor
 
 
-class Match(Shape):
-    """A match by a rule or a person, with the first of its lines and entries."""
+class ListedMatch(Shape):
+    """A match by a rule or a person; its lines and its entries sum to the amount."""
 
     id: ItemId
     run_id: ItemId | None
@@ -255,6 +255,19 @@ class Match(Shape):
     undone_by: str | None
     undone_reason: str | None
     amount: Amount
+
+
+class MatchPage(Shape):
+    """A page of a source's matches, newest first; a short one may have a next one."""
+
+    matches: list[ListedMatch]
+    next_cursor: Cursor
+    previous_cursor: PreviousCursor
+
+
+class Match(ListedMatch):
+    """A match with the first of its lines and entries."""
+
     line_count: int
     entry_count: int
     lines: Annotated[list[SourceLine], Field(max_length=LEGS_SHOWN_MAX)]

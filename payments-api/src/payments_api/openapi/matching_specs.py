@@ -76,6 +76,7 @@ MATCHING_OPERATIONS = (
     _paged_of_source(
         "get_breaks",
         schemas.BreakPage,
+        statement_parameters.BREAK_STATUS,
         statement_parameters.BREAK_CLASS,
         statement_parameters.BREAK_AGE,
         statement_parameters.ASSIGNEE,
@@ -101,6 +102,12 @@ MATCHING_OPERATIONS = (
         schemas.OpenEntryPage,
         statement_parameters.ENTRY_REFERENCE,
         statement_parameters.ENTRY_AMOUNT,
+    ),
+    _paged_of_source(
+        "get_matches",
+        schemas.MatchPage,
+        statement_parameters.MATCH_STATUS,
+        statement_parameters.MATCH_RUN,
     ),
     _of_source(
         "get_match",

@@ -8,6 +8,8 @@ from payments_core.domain.matching import (
     AGE_NAMES,
     BREAK_CLASSES,
     BREAK_ORDERS,
+    BREAK_STATUSES,
+    MATCH_STATUSES,
 )
 from payments_core.domain.money import AMOUNT_TEXT_PATTERN
 from payments_core.domain.payments import (
@@ -70,6 +72,22 @@ AS_OF = query(
     pattern=DAY_PATTERN,
 )
 BREAK_CLASS = query("class", "Only breaks of this class.", type="string", enum=list(BREAK_CLASSES))
+BREAK_STATUS = query(
+    "status",
+    "open, or resolved: of lines, then of entries, the newest first. `age` and `sort` are of open"
+    " breaks alone.",
+    type="string",
+    enum=list(BREAK_STATUSES),
+    default=BREAK_STATUSES[0],
+)
+MATCH_STATUS = query(
+    "status",
+    "Only active matches, or only undone ones.",
+    type="string",
+    enum=list(MATCH_STATUSES),
+    default=MATCH_STATUSES[0],
+)
+MATCH_RUN = query("run", "Only matches of this run.", type="string", pattern=ITEM_ID_PATTERN)
 BREAK_AGE = query(
     "age",
     "Only breaks of this age, in days since the booking.",

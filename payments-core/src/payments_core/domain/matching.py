@@ -23,6 +23,11 @@ VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 BreakClass = Literal["bank_only", "missing_in_bank"]
 BREAK_CLASSES: tuple[BreakClass, ...] = get_args(BreakClass)
 
+BreakStatus = Literal["open", "resolved"]
+BREAK_STATUSES: tuple[BreakStatus, ...] = get_args(BreakStatus)
+MatchStatus = Literal["active", "undone"]
+MATCH_STATUSES: tuple[MatchStatus, ...] = get_args(MatchStatus)
+
 # What a person does with a line beside matching it.
 Act = Literal["explain", "ignore", "reopen"]
 

@@ -100,12 +100,15 @@ FROM open_entries AS item WHERE item.entry_id = ANY ($1::bigint[])"""
 _COLUMNS = "id, source_id, class, side, item_id, amount, opened_on, break_on, assignee, note"
 # What the order goes by before the id.
 _ORDERS: dict[BreakOrder, str] = {"age": "break_on", "amount": "-abs(amount)"}
+SORTED_MAX = 50_000  # Of a source: no index has the amounts, so a page sorts its open breaks.
 # $2 class, $3 assignee, $4 and $5 the first and the last day of the age, $6 limit, $7 and $8 the
 # item of the break where the page starts. That break may be resolved by now, but never deleted.
+# Those that are open are read by one index, in which the first due come first.
 LIST = f"""
-SELECT {_COLUMNS} FROM recon_breaks
-WHERE source_id = $1 AND resolved_at IS NULL
-  AND ($2::text IS NULL OR class = $2) AND ($3::text IS NULL OR assignee = $3)
+SELECT {_COLUMNS} FROM (
+    SELECT * FROM recon_breaks WHERE source_id = $1 AND resolved_at IS NULL
+    {{bound}}) AS one
+WHERE ($2::text IS NULL OR class = $2) AND ($3::text IS NULL OR assignee = $3)
   AND opened_on BETWEEN $4 AND $5 {{beyond}}
 ORDER BY {{key}} {{direction}}, id {{direction}} LIMIT $6"""
 _START = "FROM recon_breaks WHERE source_id = $1 AND side = $7::text AND item_id = $8::bigint"
@@ -201,12 +204,14 @@ async def list_breaks(
 ) -> list[Break]:
     """Return open breaks, the oldest or the largest first, along a walk that starts at an item.
 
-    A break whose item was settled since is among them, without its item.
+    A break whose item was settled since is among them, without its item. The order by amount is
+    of the SORTED_MAX breaks that are due first.
     """
     values = (source_id, which.break_class, which.assignee, which.from_on, which.to_on, limit)
     key = _ORDERS[order]
     beyond = BEYOND.format(key=key, compared=walk.comparison) if walk.start else ""
-    query = LIST.format(key=key, direction=walk.direction, beyond=beyond)
+    bound = f"ORDER BY break_on, id LIMIT {SORTED_MAX}" if order == "amount" else ""
+    query = LIST.format(key=key, direction=walk.direction, beyond=beyond, bound=bound)
     rows = (await tx.exec_driver_sql(query, (*values, *(walk.start or ())))).all()
     return await _described(tx, rows)
 

@@ -54,6 +54,10 @@ class Recon:
         """Return a page of open entries."""
         return cast("api.OpenEntryPage", await self._client.get(_of(name, "entries"), params))
 
+    async def matches(self, name: str, params: Params) -> api.MatchPage:
+        """Return a page of matches, newest first."""
+        return cast("api.MatchPage", await self._client.get(_of(name, "matches"), params))
+
     async def match(self, name: str, match_id: str) -> api.Match:
         """Return a match."""
         return cast("api.Match", await self._client.get(_of(name, "matches", match_id)))

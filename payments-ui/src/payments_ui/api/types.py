@@ -747,7 +747,7 @@ class MatchedEntry(TypedDict):
 
 
 class Match(TypedDict):
-    """A match by a rule or a person, with the first of its lines and entries."""
+    """A match with the first of its lines and entries."""
 
     id: str
     runId: str | None
@@ -764,6 +764,30 @@ class Match(TypedDict):
     entryCount: int
     lines: list[SourceLine]
     entries: list[MatchedEntry]
+
+
+class ListedMatch(TypedDict):
+    """A match by a rule or a person; its lines and its entries sum to the amount."""
+
+    id: str
+    runId: str | None
+    rule: Literal["reference", "bank_reference", "batch_sum", "amount_and_date", "manual"]
+    score: int
+    why: str
+    actor: str | None
+    createdAt: str
+    undoneAt: str | None
+    undoneBy: str | None
+    undoneReason: str | None
+    amount: str
+
+
+class MatchPage(TypedDict):
+    """A page of a source's matches, newest first; a short one may have a next one."""
+
+    matches: list[ListedMatch]
+    nextCursor: str | None
+    previousCursor: str | None
 
 
 class Webhook(TypedDict):

@@ -5,8 +5,9 @@ import re
 from collections.abc import Awaitable
 from datetime import date
 from typing import Any
+from urllib.parse import quote
 
-from quart import Blueprint, Response, request, session
+from quart import Blueprint, Response, redirect, request, session
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.matching import AGE_NAMES, BREAK_CLASSES, BRIDGE_LINES
@@ -22,7 +23,7 @@ from payments_ui.web.responses import from_htmx, render
 SOURCE_ROWS = 20  # Each with a report of its own.
 PAGE_ROWS = 25
 FOUND_ROWS = 20  # Open entries or lines beside an item.
-FILTERS = {"class": BREAK_CLASSES, "age": AGE_NAMES, "sort": ("amount",)}
+FILTERS = {"status": ("resolved",), "class": BREAK_CLASSES, "age": AGE_NAMES, "sort": ("amount",)}
 
 blueprint = Blueprint("statements", __name__, url_prefix="/statements")
 
@@ -52,11 +53,13 @@ async def index() -> ResponseReturnValue:
 
 @blueprint.get("/<source>")
 async def breaks(source: str) -> ResponseReturnValue:
-    """List the open breaks of a source, by age or amount."""
+    """List the breaks of a source: open ones by age or amount, or resolved ones."""
     api = recon()
     shown = {name: request.args.get(name, "") for name in FILTERS}
     shown = {name: value if value in FILTERS[name] else "" for name, value in shown.items()}
     shown["assignee"] = request.args.get("assignee", "").strip()[:200]
+    if shown["status"]:
+        shown["age"] = shown["sort"] = ""  # Of open breaks alone.
 
     def read(cursor: str) -> Awaitable[dict[str, Any]]:
         return api.breaks(source, {**shown, "cursor": cursor, "limit": PAGE_ROWS})
@@ -77,6 +80,29 @@ async def breaks(source: str) -> ResponseReturnValue:
         classes=BREAK_CLASSES,
         flash=_flash(),
     )
+
+
+@blueprint.get("/<source>/matches")
+async def matches(source: str) -> ResponseReturnValue:
+    """List the matches of a source: active ones, or undone ones."""
+    api = recon()
+    undone = request.args.get("status") == "undone"
+
+    def read(cursor: str) -> Awaitable[Any]:
+        status = "undone" if undone else "active"
+        return api.matches(source, {"status": status, "cursor": cursor, "limit": PAGE_ROWS})
+
+    of_source, (page, cursor) = await asyncio.gather(
+        api.source(source), page_at(request.args.get("cursor", ""), read)
+    )
+    return await render("matches.html", source=of_source, page=page, cursor=cursor, undone=undone)
+
+
+@blueprint.get("/<source>/matches/<match_id>")
+async def match(source: str, match_id: str) -> ResponseReturnValue:
+    """Show the first line of a match, which shows the match."""
+    found = await recon().match(source, match_id)
+    return redirect(f"/statements/{quote(source, safe='~')}/lines/{found['lines'][0]['id']}")
 
 
 @blueprint.get("/<source>/files")

@@ -100,6 +100,29 @@ async def test_undo_restores_and_reopen_opens(sql: Sql, reconcile: CommandLine, 
     ]
 
 
+async def test_matches_and_resolved_breaks_are_listed_with_a_way_to_go_on(
+    sql: Sql, reconcile: CommandLine
+) -> None:
+    source = await add_source(sql)
+    await add_entries(sql, [Entry("10", "A"), Entry("11", "B")])
+    lines = await add_statement(sql, source, [Line("10", "A"), Line("11", "B"), Line("-1")])
+    assert (await reconcile("matches", "bank"))[:2] == (0, "no active matches\n")
+    assert (await reconcile("resolved", "bank"))[:2] == (0, "no resolved breaks\n")
+    await reconcile("run", "bank", *DAYS)
+    await reconcile("explain", "bank", str(lines[2]), "--reason", "fee", "--actor", "ann")
+    status, text, more = await reconcile("matches", "bank", "--limit", "1", "--json")
+    (newest,) = map(json.loads, text.splitlines())
+    assert (status, newest["rule"], newest["amount"], newest["runId"]) == (0, "reference", "11", 1)
+    assert f"--after {newest['id']}" in more
+    _, text, more = await reconcile("matches", "bank", "--after", str(newest["id"]))
+    assert ("end_to_end A" in text, "end_to_end B" in text, more) == (True, False, "")
+    _, text, _ = await reconcile("resolved", "bank", "--json")
+    (one,) = map(json.loads, text.splitlines())
+    assert (one["itemId"], one["resolvedBy"], one["class"]) == (lines[2], "ann", "bank_only")
+    _, text, _ = await reconcile("resolved", "bank", "--after", one["id"])
+    assert text == "no resolved breaks\n"
+
+
 async def test_a_break_has_an_assignee_and_a_note(sql: Sql, reconcile: CommandLine) -> None:
     await add_source(sql)
     await add_entries(sql, [Entry("10", "A"), Entry("10", "A")])
