@@ -146,16 +146,16 @@ async def test_readiness_fails_first_while_requests_are_still_accepted(
     api_url_of_database: str,
 ) -> None:
     port = free_port()
-    delay = {"PAYMENTS_API_SHUTDOWN_DELAY_SECONDS": "2"}
+    delay = {"PAYMENTS_API_SHUTDOWN_DELAY_SECONDS": "5"}
     async with _running(api_url_of_database, port, **delay) as process:
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as http:
             process.terminate()
-            deadline = time.monotonic() + 2
+            deadline = time.monotonic() + 5
             while (await http.get("/readyz")).status_code == 200:
                 assert time.monotonic() < deadline
             assert (await _pay(http)).status_code == 201
             assert (await http.get("/livez")).status_code == 200
-        await asyncio.wait_for(process.wait(), 10)
+        await asyncio.wait_for(process.wait(), 20)
     assert process.returncode == 0
 
 
