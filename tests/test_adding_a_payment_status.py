@@ -1,12 +1,12 @@
 """The tutorial on adding a payment status: its patch applies to this tree, and works."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from testkit.checked_command import output_of
 from testkit.working_copy import ROOT, copy_tree, environment_of
 
 TUTORIALS = ROOT / "docs" / "tutorials"
@@ -46,17 +46,7 @@ def _run(tree: Path, *command: str, hint: str = "") -> str:
         "REQUIRE": "",
         "E2E_IMAGES": "0",
     }
-    ended = subprocess.run(
-        command,
-        cwd=tree,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS_MAX,
-        check=False,
-    )
-    assert ended.returncode == 0, f"{' '.join(command)}\n{ended.stdout}{ended.stderr}{hint}"
-    return ended.stdout
+    return output_of(*command, cwd=tree, environ=environment, seconds_max=SECONDS_MAX, hint=hint)
 
 
 @pytest.fixture(scope="module")

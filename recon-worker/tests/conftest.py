@@ -7,7 +7,9 @@ import asyncpg
 import pytest
 
 from payments_core.db.engine import server_settings
+from recon_worker.__main__ import main
 from recon_worker.audit import auditor
+from testkit.command_line import CommandLine, database_in_messages
 from testkit.database.backlog import Sql
 from testkit.database.settled_ledger import settle_four
 
@@ -29,3 +31,19 @@ async def worker_connection(
     )
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+def program(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    worker_url_of_database: str,
+) -> CommandLine:
+    """`await program("statements", "list")` → (exit status, standard output, standard error)."""
+    return CommandLine(monkeypatch, capsys, main, DATABASE_URL=worker_url_of_database)
+
+
+@pytest.fixture
+def where(worker_url_of_database: str) -> str:
+    """Return the database's name in messages."""
+    return database_in_messages(worker_url_of_database)

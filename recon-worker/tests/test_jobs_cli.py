@@ -11,26 +11,15 @@ from typing import Any
 
 import pytest
 
-from recon_worker.__main__ import main
-from testkit.command_line import CommandLine, database_in_messages
+from testkit.command_line import CommandLine
 from testkit.database.backlog import Sql, add_payments, add_simple, status_counts, until_completed
 from testkit.database.reversals import add_reversal
 
 
 @pytest.fixture
-def jobs(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    worker_url_of_database: str,
-) -> CommandLine:
+def jobs(program: CommandLine) -> CommandLine:
     """`await jobs("list", "--limit", "1")` → (exit status, standard output, standard error)."""
-    return CommandLine(monkeypatch, capsys, main, "jobs", DATABASE_URL=worker_url_of_database)
-
-
-@pytest.fixture
-def where(worker_url_of_database: str) -> str:
-    """Return the database's name in messages."""
-    return database_in_messages(worker_url_of_database)
+    return program.of("jobs")
 
 
 async def _bury(sql: Sql, where: str = "true", error: str = "no luck") -> None:

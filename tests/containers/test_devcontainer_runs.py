@@ -9,12 +9,13 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from testkit.checked_command import output_of
 
 ROOT = Path(__file__).resolve().parents[2]
 BASE = "payments-airgap/python:3.13"
@@ -32,31 +33,17 @@ VSCODE_UID = 1000
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(420)]
 
 
-def run(*command: str, stdin: str = "", seconds_max: int = 300) -> str:
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=seconds_max,
-        check=False,
-    )
-    assert done.returncode == 0, f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-3000:]}"
-    return done.stdout
-
-
 @pytest.fixture(scope="module")
 def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     """Start the container; return the command that runs another command inside it."""
     if shutil.which("npm") is None:
         pytest.skip("npm is missing, which installs the development containers' command line")
-    if run("docker", "image", "ls", "--quiet", BASE) == "":
+    if output_of("docker", "image", "ls", "--quiet", BASE) == "":
         pytest.skip(f"there is no {BASE}: make airgap builds it")
     if os.getuid() != 0:
         pytest.skip("only root can give the checkout to the container's user")
-    run("make", ".cache/tools/devcontainer/.done")
-    run("docker", "buildx", "build", "--quiet", "--load", "--tag", IMAGE, "-", stdin=STAND_IN)
+    output_of("make", ".cache/tools/devcontainer/.done")
+    output_of("docker", "buildx", "build", "--quiet", "--load", "--tag", IMAGE, "-", stdin=STAND_IN)
 
     folder = tmp_path_factory.mktemp("devcontainer")
     checkout = folder / "payments"
@@ -71,28 +58,28 @@ def inside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     cli = str(ROOT / ".cache/tools/devcontainer/node_modules/.bin/devcontainer")
     where = ["--workspace-folder", str(checkout), "--override-config", str(override)]
     try:
-        run(cli, "up", *where)
+        output_of(cli, "up", *where)
         yield [cli, "exec", *where]
     finally:
-        found = run("docker", "ps", "--all", "--quiet", "--filter", f"label={label}").split()
+        found = output_of("docker", "ps", "--all", "--quiet", "--filter", f"label={label}").split()
         for container in found:
-            image = run("docker", "inspect", "--format", "{{.Image}}", container).strip()
-            run("docker", "rm", "--force", "--volumes", container)
-            run("docker", "image", "rm", "--force", image)
+            image = output_of("docker", "inspect", "--format", "{{.Image}}", container).strip()
+            output_of("docker", "rm", "--force", "--volumes", container)
+            output_of("docker", "image", "rm", "--force", image)
 
 
 def copy_tracked_files(checkout: Path) -> None:
     """Copy this tree without ignored files, owned by the container's user as a clone would be."""
-    listed = run("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
+    listed = output_of("git", "ls-files", "--cached", "--others", "--exclude-standard", "-z")
     for name in filter(None, listed.split("\0")):
         if (ROOT / name).is_file():
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, checkout / name)
-    run("chown", "-R", f"{VSCODE_UID}:{VSCODE_UID}", str(checkout))
+    output_of("chown", "-R", f"{VSCODE_UID}:{VSCODE_UID}", str(checkout))
 
 
 def test_the_services_are_linked_side_by_side(inside: list[str]) -> None:
-    output = run(
+    output = output_of(
         *inside, "sh", "-c", "cd /workspaces && readlink payments-api recon-worker payments-ui"
     )
     assert output.split() == [
@@ -103,11 +90,11 @@ def test_the_services_are_linked_side_by_side(inside: list[str]) -> None:
 
 
 def test_the_whole_automations_file_runs(inside: list[str]) -> None:
-    output = run(*inside, "make", "ona", "ARGS=--then validate")
+    output = output_of(*inside, "make", "ona", "ARGS=--then validate")
     assert "task validate: done" in output
     assert output.count(": stopped in ") == 4
 
 
 def test_psql_is_on_path(inside: list[str]) -> None:
-    output = run(*inside, "bash", "-lc", "psql --version && pg_isready --version")
+    output = output_of(*inside, "bash", "-lc", "psql --version && pg_isready --version")
     assert output.count("PostgreSQL") == 2

@@ -15,6 +15,8 @@ from payments_local.settings import REPOSITORY
 from testkit.deployments.postgres_container import PASSWORD, engine_problem, image
 from testkit.waiting import until
 
+from .conftest import docker
+
 pytestmark = pytest.mark.engine
 
 PAUSE_SECONDS = 1  # Of the probe, between two looks.
@@ -28,12 +30,6 @@ def startup_command() -> list[str]:
     (container,) = found["spec"]["template"]["spec"]["containers"]
     command: list[str] = container["startupProbe"]["exec"]["command"]
     return command
-
-
-def docker(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 @contextmanager

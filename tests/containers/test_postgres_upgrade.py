@@ -22,6 +22,8 @@ from testkit.database.backlog import add_simple, until_completed
 from testkit.database.sealed_ledger import seal_all
 from testkit.worker.own_system import running_worker
 
+from .conftest import docker
+
 pytestmark = pytest.mark.engine
 
 IMAGE = "payments-airgap/postgres:17"
@@ -33,12 +35,6 @@ READY_SECONDS_MAX = 30.0
 def _built() -> None:
     if docker("image", "inspect", IMAGE).returncode != 0:
         pytest.skip("no base images here: make airgap builds them")
-
-
-def docker(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=60, check=False
-    )
 
 
 def composed() -> list[str]:

@@ -17,7 +17,17 @@ import yaml
 
 from payments_local.ports import free_port
 from payments_local.settings import REPOSITORY
-from testkit.deployments.k8s_manifests import K8S, SCRATCH, Object, build, combination, one
+from testkit.deployments.k8s_manifests import (
+    K8S,
+    RELEASE_NAMES,
+    SCRATCH,
+    Object,
+    build,
+    combination,
+    components_above,
+    one,
+    write_kustomization,
+)
 
 PAGE = REPOSITORY / "docs" / "operations" / "kubernetes.md"
 SERVICES = {"payments-api", "recon-worker", "payments-ui"}
@@ -50,15 +60,7 @@ def overlay_folder() -> Iterator[Path]:
     # One folder for each test, because builds are cached by folder.
     folder = SCRATCH / f"site-release-{uuid4().hex[:8]}"
     folder.mkdir(parents=True)
-    above = os.path.relpath(K8S, folder)
-    content = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "namespace": "payments",
-        "resources": [f"{above}/base"],
-        "components": ["release", f"{above}/components/release-names"],
-    }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    write_kustomization(folder, ["release", components_above(folder) + RELEASE_NAMES])
     yield folder
     shutil.rmtree(folder)
 

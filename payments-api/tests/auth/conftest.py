@@ -15,7 +15,7 @@ from payments_api.auth import key_cache
 from payments_api.auth.caller import LEDGER_READ, PAYMENTS_READ, PAYMENTS_WRITE, SCOPES
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_core.db.engine import create_engine, transaction
-from testkit.command_line import Answer, CommandLine
+from testkit.command_line import Answer, CommandLine, database_in_messages
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 Keys: TypeAlias = Callable[..., Awaitable[str]]
@@ -124,5 +124,4 @@ def keys(
 @pytest.fixture
 def where(database_url: str) -> str:
     """Return the database in the form in which commands print it."""
-    host, _, database = database_url.partition("@")[2].partition("/")
-    return f"{database} at {host}"
+    return database_in_messages(database_url)

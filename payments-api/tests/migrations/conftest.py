@@ -1,5 +1,7 @@
 """An empty database, the command that migrates it, and a ledger for tests of guards."""
 
+import asyncio
+import subprocess
 from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
@@ -8,7 +10,7 @@ import asyncpg
 import pytest
 
 from payments_api.__main__ import main
-from payments_local.postgres import EmbeddedPostgres
+from payments_local.postgres import BIN, EmbeddedPostgres
 from testkit.command_line import CommandLine
 from testkit.database.guarded_rows import (
     GENESIS,
@@ -78,3 +80,21 @@ async def ledger(sql: Sql) -> Sql:
     first = {"seq": "1", "from_entry_id": "1", "previous_hash": GENESIS, "seal_hash": "sha256('1')"}
     await sql.execute(insert_seal(**first))
     return sql
+
+
+async def rows_of(url: str, query: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url)
+    try:
+        return [tuple(row) for row in await connection.fetch(query)]
+    finally:
+        await connection.close()
+
+
+async def schema_of(url: str) -> str:
+    """Return pg_dump's schema, without its random markers."""
+    dump = await asyncio.create_subprocess_exec(
+        str(BIN / "pg_dump"), "--schema-only", url, stdout=subprocess.PIPE
+    )
+    text = (await dump.communicate())[0].decode()
+    assert dump.returncode == 0
+    return "\n".join(line for line in text.splitlines() if "restrict" not in line)

@@ -12,27 +12,15 @@ import asyncpg
 import pytest
 
 from payments_api.migrate import head_revision
-from testkit.command_line import CommandLine
+from testkit.command_line import CommandLine, database_in_messages
 from testkit.network.certificates import Authority
+
+from .conftest import rows_of
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 
 HEAD = head_revision()
-
-
-async def _rows(url: str, query: str) -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(url)
-    try:
-        return [tuple(row) for row in await connection.fetch(query)]
-    finally:
-        await connection.close()
-
-
-def where(url: str) -> str:
-    """Return the database in the form in which commands print it."""
-    host, _, database = url.partition("@")[2].partition("/")
-    return f"{database} at {host}"
 
 
 async def test_an_unknown_target_is_rejected(empty_url: str, command: CommandLine) -> None:
@@ -49,7 +37,7 @@ async def test_the_command_prints_the_schemas_revision(
         status, out, err = await command(DATABASE_URL=empty_url)
         assert (status, out, err) == (
             0,
-            f"the schema of {where(empty_url)} is at revision {HEAD}\n",
+            f"the schema of {database_in_messages(empty_url)} is at revision {HEAD}\n",
             "",
         )
 
@@ -105,7 +93,7 @@ async def test_roles_get_the_passwords_of_the_environment(
     assert status == 0, err
     assert "ap'i" not in out + err
     query = "SELECT rolname FROM pg_authid WHERE rolpassword LIKE 'SCRAM-SHA-256$%' ORDER BY 1"
-    assert await _rows(empty_url, query) == [("payments_api",), ("payments_worker",)]
+    assert await rows_of(empty_url, query) == [("payments_api",), ("payments_worker",)]
     await sql.execute("ALTER ROLE payments_api PASSWORD NULL")
     await sql.execute("ALTER ROLE payments_worker PASSWORD NULL")
 

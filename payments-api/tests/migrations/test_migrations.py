@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from typing import Any
 
 import asyncpg
 import pytest
@@ -15,54 +14,38 @@ from payments_api.migrate import check, head_revision, migrate
 from payments_local.postgres import BIN
 from testkit.command_line import CommandLine
 
+from .conftest import rows_of, schema_of
+
 HEAD = head_revision()
 
 
 REVISIONS = [f"{number:04d}" for number in range(1, int(HEAD) + 1)]
 
 
-async def _rows(url: str, query: str) -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(url)
-    try:
-        return [tuple(row) for row in await connection.fetch(query)]
-    finally:
-        await connection.close()
-
-
-async def _schema(url: str) -> str:
-    """Return pg_dump's schema, without its random markers."""
-    dump = await asyncio.create_subprocess_exec(
-        str(BIN / "pg_dump"), "--schema-only", url, stdout=subprocess.PIPE
-    )
-    text = (await dump.communicate())[0].decode()
-    assert dump.returncode == 0
-    return "\n".join(line for line in text.splitlines() if "restrict" not in line)
-
-
 async def test_up_down_and_up_again_is_the_same_schema(empty_url: str) -> None:
     assert await migrate(empty_url) == HEAD
-    first = await _schema(empty_url)
+    first = await schema_of(empty_url)
     assert await migrate(empty_url, "base") == "base"
-    left = await _rows(empty_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    left = await rows_of(empty_url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     assert left == [("alembic_version",)]
-    left = await _rows(empty_url, "SELECT proname FROM pg_proc WHERE pronamespace = 2200")
+    left = await rows_of(empty_url, "SELECT proname FROM pg_proc WHERE pronamespace = 2200")
     assert left == []
     assert await migrate(empty_url) == HEAD
-    assert await _schema(empty_url) == first
+    assert await schema_of(empty_url) == first
 
 
 async def test_each_revision_upgrades_and_downgrades_alone(empty_url: str) -> None:
     schemas = {"base": ""}
     for revision in REVISIONS:
         assert await migrate(empty_url, revision) == revision
-        schemas[revision] = await _schema(empty_url)
+        schemas[revision] = await schema_of(empty_url)
     for revision in reversed(REVISIONS[:-1]):
         assert await migrate(empty_url, revision) == revision
-        assert _without_grants(await _schema(empty_url)) == _without_grants(schemas[revision])
+        assert _without_grants(await schema_of(empty_url)) == _without_grants(schemas[revision])
     assert await migrate(empty_url) == HEAD
     # Each migration grants read access to the backup's role, so the order of a table's grants
     # depends on the steps.
-    assert sorted((await _schema(empty_url)).splitlines()) == sorted(schemas[HEAD].splitlines())
+    assert sorted((await schema_of(empty_url)).splitlines()) == sorted(schemas[HEAD].splitlines())
 
 
 def _without_grants(schema: str) -> list[str]:
@@ -73,16 +56,16 @@ def _without_grants(schema: str) -> list[str]:
 
 async def test_a_second_migration_changes_nothing(empty_url: str) -> None:
     await migrate(empty_url)
-    await _rows(empty_url, "INSERT INTO workers (id, host, version) VALUES ('w', 'h', '1')")
-    before = await _schema(empty_url)
+    await rows_of(empty_url, "INSERT INTO workers (id, host, version) VALUES ('w', 'h', '1')")
+    before = await schema_of(empty_url)
     assert await migrate(empty_url) == HEAD
-    assert await _schema(empty_url) == before
-    assert await _rows(empty_url, "SELECT id FROM workers") == [("w",)]
+    assert await schema_of(empty_url) == before
+    assert await rows_of(empty_url, "SELECT id FROM workers") == [("w",)]
 
 
 async def test_concurrent_migrations_wait_for_each_other(empty_url: str) -> None:
     assert await asyncio.gather(*(migrate(empty_url) for _ in range(4))) == [HEAD] * 4
-    assert await _rows(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
+    assert await rows_of(empty_url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
 
 
 EARLIER_RELEASES_LOCK_ID = 7_021_781_953
@@ -110,12 +93,12 @@ async def test_no_other_role_can_block_a_migration(
 
 async def test_a_failed_migration_changes_nothing(empty_url: str) -> None:
     await migrate(empty_url, REVISIONS[0])
-    await _rows(empty_url, "CREATE FUNCTION refuse_unbalanced() RETURNS int RETURN 1")
-    before = await _schema(empty_url)
+    await rows_of(empty_url, "CREATE FUNCTION refuse_unbalanced() RETURNS int RETURN 1")
+    before = await schema_of(empty_url)
     with pytest.raises(DBAPIError, match="already exists"):
         await migrate(empty_url)
-    assert await _schema(empty_url) == before
-    assert await _rows(empty_url, "SELECT version_num FROM alembic_version") == [(REVISIONS[0],)]
+    assert await schema_of(empty_url) == before
+    assert await rows_of(empty_url, "SELECT version_num FROM alembic_version") == [(REVISIONS[0],)]
 
 
 async def test_a_table_in_use_fails_the_migration_before_it_stops_the_release(
@@ -137,7 +120,7 @@ async def test_tables_py_equals_the_migrated_schema(empty_url: str, command: Com
     await check(empty_url)
     status, _, _ = await command("--check", DATABASE_URL=empty_url)
     assert status == 0
-    await _rows(empty_url, "ALTER TABLE payments ADD COLUMN more int")
+    await rows_of(empty_url, "ALTER TABLE payments ADD COLUMN more int")
     with pytest.raises(CommandError, match="more"):
         await check(empty_url)
 
@@ -157,9 +140,9 @@ async def test_the_printed_sql_creates_the_same_schema(empty_url: str) -> None:
     )
     said = (await psql.communicate(script))[0].decode()
     assert psql.returncode == 0, said
-    by_hand = await _schema(empty_url)
+    by_hand = await schema_of(empty_url)
     assert await migrate(empty_url) == HEAD
-    assert await _schema(empty_url) == by_hand
+    assert await schema_of(empty_url) == by_hand
     await migrate(empty_url, "base")
     await migrate(empty_url)
-    assert await _schema(empty_url) == by_hand
+    assert await schema_of(empty_url) == by_hand

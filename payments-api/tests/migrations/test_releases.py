@@ -1,12 +1,8 @@
 """Migrations between releases: an older release on a newer schema."""
 
-import asyncio
 import shutil
-import subprocess
 from pathlib import Path
-from typing import Any
 
-import asyncpg
 import pytest
 from alembic.util import CommandError
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -14,44 +10,21 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from payments_api import migrate as migrations
 from payments_api.migrate import head_revision, migrate
 from payments_core.db.schema_version import schema_problem
-from payments_local.postgres import BIN
-from testkit.command_line import CommandLine
+from testkit.command_line import CommandLine, database_in_messages
+
+from .conftest import rows_of, schema_of
 
 HEAD = head_revision()
-
-
-async def _rows(url: str, query: str) -> list[tuple[Any, ...]]:
-    connection = await asyncpg.connect(url)
-    try:
-        return [tuple(row) for row in await connection.fetch(query)]
-    finally:
-        await connection.close()
-
-
-async def _schema(url: str) -> str:
-    """Return pg_dump's schema, without its random markers."""
-    dump = await asyncio.create_subprocess_exec(
-        str(BIN / "pg_dump"), "--schema-only", url, stdout=subprocess.PIPE
-    )
-    text = (await dump.communicate())[0].decode()
-    assert dump.returncode == 0
-    return "\n".join(line for line in text.splitlines() if "restrict" not in line)
-
-
-def where(url: str) -> str:
-    """Return the database in the form in which commands print it."""
-    host, _, database = url.partition("@")[2].partition("/")
-    return f"{database} at {host}"
 
 
 @pytest.mark.parametrize("target", ["base", "0001"])
 async def test_a_newer_releases_schema_is_left_alone(empty_url: str, target: str) -> None:
     await migrate(empty_url)
-    await _rows(empty_url, "UPDATE alembic_version SET version_num = '9999'")
-    before = await _schema(empty_url)
+    await rows_of(empty_url, "UPDATE alembic_version SET version_num = '9999'")
+    before = await schema_of(empty_url)
     with pytest.raises(CommandError, match=r"9999, which this release does not know"):
         await migrate(empty_url, target)
-    assert await _schema(empty_url) == before
+    assert await schema_of(empty_url) == before
 
 
 NEWER_REVISION = """\"\"\"A newer release's revision.\"\"\"
@@ -98,14 +71,14 @@ async def test_an_older_release_works_on_a_newer_additive_schema(
     empty_url: str, command: CommandLine, tmp_path: Path
 ) -> None:
     await _migrate_as_newer_release(empty_url, tmp_path)
-    before = await _schema(empty_url)
+    before = await schema_of(empty_url)
     status, out, err = await command(DATABASE_URL=empty_url)
     assert (status, err) == (0, "")
     assert out == (
-        f"the schema of {where(empty_url)} is at revision 9999, newer than this release's {HEAD},"
-        " which works on it\n"
+        f"the schema of {database_in_messages(empty_url)} is at revision 9999,"
+        f" newer than this release's {HEAD}, which works on it\n"
     )
-    assert await _schema(empty_url) == before
+    assert await schema_of(empty_url) == before
     assert await _service_problem(empty_url) is None
 
 
@@ -128,8 +101,8 @@ async def test_a_newer_schema_without_a_bound_is_rejected(
     empty_url: str, command: CommandLine
 ) -> None:
     await migrate(empty_url)
-    await _rows(empty_url, "UPDATE alembic_version SET version_num = '9999'")
-    await _rows(empty_url, "COMMENT ON TABLE alembic_version IS NULL")
+    await rows_of(empty_url, "UPDATE alembic_version SET version_num = '9999'")
+    await rows_of(empty_url, "COMMENT ON TABLE alembic_version IS NULL")
     status, _, err = await command(DATABASE_URL=empty_url)
     assert status == 1
     assert "needs a release of revision 9999" in err

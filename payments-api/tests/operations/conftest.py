@@ -1,4 +1,4 @@
-"""Dead letters for operators' requests."""
+"""Dead letters, and requests of operators."""
 
 from typing import Any, TypeAlias
 
@@ -27,3 +27,17 @@ async def dead(client: TestClientProtocol, sql: Sql) -> list[int]:
         " ORDER BY idempotency_key"
     )
     return [row[0] for row in rows]
+
+
+async def get_json(client: TestClientProtocol, address: str, status: int = 200) -> Any:
+    answer = await client.get(address)
+    body = await answer.get_json()
+    assert answer.status_code == status, body
+    return body
+
+
+async def post_json(client: TestClientProtocol, address: str, body: Any, status: int = 200) -> Any:
+    answer = await client.post(address, json=body)
+    found = await answer.get_json()
+    assert answer.status_code == status, found
+    return found

@@ -11,47 +11,35 @@ from quart.typing import TestClientProtocol
 
 from testkit.paging import read_both_ways
 
+from .conftest import get_json, post_json
+
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 
 ANN = {"actor": "ann", "reason": "the bug is fixed"}
 
 
-async def _get(client: TestClientProtocol, address: str, status: int = 200) -> Any:
-    answer = await client.get(address)
-    body = await answer.get_json()
-    assert answer.status_code == status, body
-    return body
-
-
-async def _post(client: TestClientProtocol, address: str, body: Any, status: int = 200) -> Any:
-    answer = await client.post(address, json=body)
-    found = await answer.get_json()
-    assert answer.status_code == status, found
-    return found
-
-
 async def test_a_replayed_dead_letter_has_all_its_attempts_and_settles(
     client: TestClientProtocol, dead: list[int], start_worker: Callable[..., Any]
 ) -> None:
-    job = await _post(client, f"/jobs/{dead[0]}/replay", ANN)
+    job = await post_json(client, f"/jobs/{dead[0]}/replay", ANN)
     assert (job["id"], job["status"], job["attempts"]) == (dead[0], "pending", 0)
     await start_worker()
     for _ in range(500):
-        payment = await _get(client, f"/payments/{job['paymentId']}")
+        payment = await get_json(client, f"/payments/{job['paymentId']}")
         if payment["status"] != "pending":
             break
         await asyncio.sleep(0.01)
     assert payment["status"] == "completed"
-    assert (await _get(client, "/accounts/a/balance"))["balance"] == "1.00"
+    assert (await get_json(client, "/accounts/a/balance"))["balance"] == "1.00"
 
 
 async def test_a_discarded_dead_letter_fails_its_payment_with_actor_and_reason(
     client: TestClientProtocol, sql: Sql, dead: list[int]
 ) -> None:
-    job = await _post(client, f"/jobs/{dead[0]}/discard", {"actor": "ann", "reason": "a test"})
+    job = await post_json(client, f"/jobs/{dead[0]}/discard", {"actor": "ann", "reason": "a test"})
     assert job["status"] == "completed"
-    payment = await _get(client, f"/payments/{job['paymentId']}")
+    payment = await get_json(client, f"/payments/{job['paymentId']}")
     assert payment["status"] == "failed"
     assert payment["reconciliation"]["status"] == "failed"
     assert payment["reconciliation"]["notes"] == "Discarded by ann: a test"
@@ -107,15 +95,15 @@ async def test_dead_letters_are_replayed_by_filter_after_a_dry_run(
     expected_ids = [dead[n] for n in expected]
     if "limit" in which:
         expected_ids = sorted(dead)[: which["limit"]]
-    counted = await _post(client, "/jobs/replay", ANN | which | {"dryRun": True})
+    counted = await post_json(client, "/jobs/replay", ANN | which | {"dryRun": True})
     assert (counted["matched"], counted["replayed"]) == (len(expected), 0)
     assert await sql.fetchval("SELECT count(*) FROM recon_jobs WHERE status = 'pending'") == 0
-    found = await _post(client, "/jobs/replay", ANN | which)
+    found = await post_json(client, "/jobs/replay", ANN | which)
     assert found["jobIds"] == sorted(expected_ids) == counted["jobIds"]
     assert (found["matched"], found["replayed"]) == (len(expected), len(expected))
     rows = await sql.fetch("SELECT id FROM recon_jobs WHERE status = 'pending'")
     assert {row[0] for row in rows} == set(expected_ids)
-    actions = (await _get(client, "/jobs/actions"))["actions"]
+    actions = (await get_json(client, "/jobs/actions"))["actions"]
     assert [sorted(a["jobIds"]) for a in actions] == [sorted(expected_ids)] * bool(expected_ids)
 
 
@@ -204,11 +192,11 @@ async def test_several_dead_letters_are_discarded_as_one_action(
     client: TestClientProtocol, sql: Sql, dead: list[int]
 ) -> None:
     which = {"jobIds": [*dead[:2], 99999]}
-    counted = await _post(client, "/jobs/discard", ANN | which | {"dryRun": True})
+    counted = await post_json(client, "/jobs/discard", ANN | which | {"dryRun": True})
     expected = {"matched": 2, "skipped": 1, "jobIds": sorted(dead[:2])}
     assert counted == expected | {"discarded": 0}
     assert await sql.fetchval("SELECT count(*) FROM operator_actions") == 0
-    assert await _post(client, "/jobs/discard", ANN | which) == expected | {"discarded": 2}
+    assert await post_json(client, "/jobs/discard", ANN | which) == expected | {"discarded": 2}
     rows = await sql.fetch(
         "SELECT p.status, r.notes, j.status"
         " FROM payments p JOIN recon_jobs j ON j.payment_id = p.id"
@@ -216,9 +204,9 @@ async def test_several_dead_letters_are_discarded_as_one_action(
     )
     failed = ("failed", "Discarded by ann: the bug is fixed", "completed")
     assert [tuple(row) for row in rows] == [failed] * 2 + [("pending", None, "failed")] * 2
-    (action,) = (await _get(client, "/jobs/actions"))["actions"]
+    (action,) = (await get_json(client, "/jobs/actions"))["actions"]
     assert (action["action"], action["jobIds"]) == ("discard", sorted(dead[:2]))
-    assert await _post(client, "/jobs/discard", ANN | which) == {
+    assert await post_json(client, "/jobs/discard", ANN | which) == {
         "matched": 0,
         "skipped": 3,
         "jobIds": [],
@@ -232,7 +220,7 @@ async def test_concurrent_decisions_settle_each_dead_letter_once(
 ) -> None:
     which = ANN | {"jobIds": dead}
     answers = await asyncio.gather(
-        *(_post(client, f"/jobs/{action}", which) for action in ("replay", "discard") * 4)
+        *(post_json(client, f"/jobs/{action}", which) for action in ("replay", "discard") * 4)
     )
     done = [answer.get("replayed", answer.get("discarded")) for answer in answers]
     assert sum(done) == 4
@@ -242,16 +230,16 @@ async def test_concurrent_decisions_settle_each_dead_letter_once(
 
 
 async def test_a_dry_run_needs_no_operator(client: TestClientProtocol, dead: list[int]) -> None:
-    found = await _post(client, "/jobs/replay", {"dryRun": True, "accountId": "b"})
+    found = await post_json(client, "/jobs/replay", {"dryRun": True, "accountId": "b"})
     assert found["jobIds"] == sorted(dead[2:])
 
 
 async def test_operator_actions_are_listed_newest_first(
     client: TestClientProtocol, dead: list[int]
 ) -> None:
-    await _post(client, f"/jobs/{dead[0]}/replay", {"actor": " ann ", "reason": " é "})
-    await _post(client, f"/jobs/{dead[1]}/discard", {"actor": "bob", "reason": "lost"})
-    page = await _get(client, "/jobs/actions?limit=1")
+    await post_json(client, f"/jobs/{dead[0]}/replay", {"actor": " ann ", "reason": " é "})
+    await post_json(client, f"/jobs/{dead[1]}/discard", {"actor": "bob", "reason": "lost"})
+    page = await get_json(client, "/jobs/actions?limit=1")
     (newest,) = page["actions"]
     assert {name: newest[name] for name in ("action", "actor", "reason", "jobIds")} == {
         "action": "discard",
@@ -259,7 +247,9 @@ async def test_operator_actions_are_listed_newest_first(
         "reason": "lost",
         "jobIds": [dead[1]],
     }
-    both = await read_both_ways(lambda at: _get(client, f"/jobs/actions?limit=1{at}"), "actions")
+    both = await read_both_ways(
+        lambda at: get_json(client, f"/jobs/actions?limit=1{at}"), "actions"
+    )
     assert [(a["action"], a["actor"], a["reason"]) for a in both] == [
         ("discard", "bob", "lost"),
         ("replay", "ann", "é"),

@@ -8,31 +8,26 @@ from quart.typing import TestClientProtocol
 
 from testkit.paging import read_both_ways
 
+from .conftest import get_json
+
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 
 ANN = {"actor": "ann", "reason": "the bug is fixed"}
 
 
-async def _get(client: TestClientProtocol, address: str, status: int = 200) -> Any:
-    answer = await client.get(address)
-    body = await answer.get_json()
-    assert answer.status_code == status, body
-    return body
-
-
 async def test_dead_letters_are_listed_newest_first_and_paged(
     client: TestClientProtocol, dead: list[int]
 ) -> None:
-    page = await _get(client, "/jobs?limit=3")
+    page = await get_json(client, "/jobs?limit=3")
     assert [job["id"] for job in page["jobs"]] == sorted(dead)[:0:-1]
     assert {job["status"] for job in page["jobs"]} == {"failed"}
-    rest = await _get(client, f"/jobs?limit=3&cursor={page['nextCursor']}")
+    rest = await get_json(client, f"/jobs?limit=3&cursor={page['nextCursor']}")
     assert [job["id"] for job in rest["jobs"]] == [min(dead)]
     assert rest["nextCursor"] is None
-    assert (await _get(client, "/jobs?status=pending"))["jobs"] == []
-    await _get(client, f"/jobs?status=pending&cursor={page['nextCursor']}", 400)
-    await _get(client, "/jobs?status=dead", 422)
+    assert (await get_json(client, "/jobs?status=pending"))["jobs"] == []
+    await get_json(client, f"/jobs?status=pending&cursor={page['nextCursor']}", 400)
+    await get_json(client, "/jobs?status=dead", 422)
 
 
 @pytest.mark.parametrize(
@@ -42,7 +37,7 @@ async def test_dead_letters_are_listed_newest_first_and_paged(
 async def test_dead_letters_can_be_paged_forward_and_back(
     client: TestClientProtocol, dead: list[int], query: str, number: int
 ) -> None:
-    found = await read_both_ways(lambda at: _get(client, f"/jobs?{query}{at}"), "jobs")
+    found = await read_both_ways(lambda at: get_json(client, f"/jobs?{query}{at}"), "jobs")
     assert [job["id"] for job in found] == sorted(dead[:number], reverse=True)
 
 
@@ -54,13 +49,13 @@ async def test_a_job_with_an_infinite_time_does_not_hide_others(
     await sql.execute(
         "UPDATE recon_jobs SET run_at = $1::text::timestamptz WHERE id = $2", at, dead[0]
     )
-    assert {job["id"] for job in (await _get(client, "/jobs"))["jobs"]} == set(dead)
-    job = await _get(client, f"/jobs/{dead[0]}")
-    assert (await _get(client, f"/payments/{job['paymentId']}"))["job"]["runAt"] == job["runAt"]
+    assert {job["id"] for job in (await get_json(client, "/jobs"))["jobs"]} == set(dead)
+    job = await get_json(client, f"/jobs/{dead[0]}")
+    assert (await get_json(client, f"/payments/{job['paymentId']}"))["job"]["runAt"] == job["runAt"]
 
 
 async def test_a_job_is_shown_in_any_state(client: TestClientProtocol, dead: list[int]) -> None:
-    job = await _get(client, f"/jobs/{dead[3]}")
+    job = await get_json(client, f"/jobs/{dead[3]}")
     assert (job["status"], job["attempts"], job["lastError"]) == (
         "failed",
         10,
@@ -91,7 +86,7 @@ async def test_dead_letters_are_grouped_by_error(
         " WHERE id = ANY ($1::bigint[])",
         dead[:2],
     )
-    found = await _get(client, "/jobs/groups")
+    found = await get_json(client, "/jobs/groups")
     assert not found["incomplete"]
     groups = {group["error"]: group for group in found["groups"]}
     assert {error: group["count"] for error, group in groups.items()} == {
@@ -105,9 +100,9 @@ async def test_dead_letters_are_grouped_by_error(
         ("a", "1.00", "USD"),
         ("a", "2.00", "USD"),
     }
-    page = await _get(client, "/jobs?limit=1&errorGroup=no%20row%20%23%20at%20(%23,%23)")
+    page = await get_json(client, "/jobs?limit=1&errorGroup=no%20row%20%23%20at%20(%23,%23)")
     assert [job["id"] for job in page["jobs"]] == [max(dead[:2])]
-    await _get(client, f"/jobs?limit=1&cursor={page['nextCursor']}", 400)
+    await get_json(client, f"/jobs?limit=1&cursor={page['nextCursor']}", 400)
 
 
 async def test_a_truncated_list_of_groups_says_so(
@@ -119,5 +114,5 @@ async def test_a_truncated_list_of_groups_says_so(
         "UPDATE recon_jobs SET status = 'failed', last_error = 'of ' || chr(65 + id::int % 26)"
         " WHERE status = 'pending'"
     )
-    found = await _get(client, "/jobs/groups")
+    found = await get_json(client, "/jobs/groups")
     assert (len(found["groups"]), found["incomplete"]) == (20, True)

@@ -8,45 +8,33 @@ import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
+from .conftest import get_json, post_json
+
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 
 ANN = {"actor": "ann", "reason": "the bug is fixed"}
 
 
-async def _get(client: TestClientProtocol, address: str, status: int = 200) -> Any:
-    answer = await client.get(address)
-    body = await answer.get_json()
-    assert answer.status_code == status, body
-    return body
-
-
-async def _post(client: TestClientProtocol, address: str, body: Any, status: int = 200) -> Any:
-    answer = await client.post(address, json=body)
-    found = await answer.get_json()
-    assert answer.status_code == status, found
-    return found
-
-
 async def test_the_queues_depth_is_reported(client: TestClientProtocol, dead: list[int]) -> None:
-    await _post(client, f"/jobs/{dead[0]}/replay", ANN)
-    stats = await _get(client, "/jobs/stats")
+    await post_json(client, f"/jobs/{dead[0]}/replay", ANN)
+    stats = await get_json(client, "/jobs/stats")
     assert (stats["pending"], stats["processing"], stats["failed"]) == (1, 0, 3)
     assert stats["oldestReadyAgeSeconds"] >= 0
     assert not stats["pendingCapped"]
 
 
 async def test_an_idle_queue_has_no_oldest_job(client: TestClientProtocol) -> None:
-    assert (await _get(client, "/jobs/stats"))["oldestReadyAgeSeconds"] is None
+    assert (await get_json(client, "/jobs/stats"))["oldestReadyAgeSeconds"] is None
 
 
 async def test_a_worker_is_shown_while_it_lives(
     client: TestClientProtocol, start_worker: Callable[..., Any]
 ) -> None:
-    assert await _get(client, "/workers") == {"workers": []}
+    assert await get_json(client, "/workers") == {"workers": []}
     await start_worker()
     for _ in range(500):
-        workers = (await _get(client, "/workers"))["workers"]
+        workers = (await get_json(client, "/workers"))["workers"]
         if workers:
             break
         await asyncio.sleep(0.01)
@@ -60,7 +48,7 @@ async def test_throughput_has_every_bucket_oldest_first(
         "INSERT INTO worker_throughput SELECT date_bin('10 s', now() - interval '30 s', 'epoch'),"
         " w, 5, 2, 1 FROM unnest('{w1,w2}'::text[]) AS w"
     )
-    found = await _get(client, "/throughput?minutes=1")
+    found = await get_json(client, "/throughput?minutes=1")
     assert found["bucketSeconds"] == 10
     assert len(found["buckets"]) == 6
     starts = [bucket["start"] for bucket in found["buckets"]]
@@ -68,7 +56,7 @@ async def test_throughput_has_every_bucket_oldest_first(
     assert sum(bucket["completed"] for bucket in found["buckets"]) == 10
     assert [(b["failed"], b["discrepancy"]) for b in found["buckets"] if b["completed"]] == [(4, 2)]
     for minutes in ("0", "1441", "x", "1.5"):
-        await _get(client, f"/throughput?minutes={minutes}", 422)
+        await get_json(client, f"/throughput?minutes={minutes}", 422)
 
 
 @pytest.mark.parametrize(
@@ -81,22 +69,22 @@ async def test_a_longer_range_has_wider_buckets(
         "INSERT INTO worker_throughput SELECT date_bin('10 s', now() - at, 'epoch'), 'w', 5, 2, 1"
         " FROM unnest('{20 min, 20 min 10 s, 25 h}'::interval[]) AS at"
     )
-    found = await _get(client, f"/throughput?minutes={minutes}&bucketSeconds={seconds}")
+    found = await get_json(client, f"/throughput?minutes={minutes}&bucketSeconds={seconds}")
     assert found["bucketSeconds"] == seconds
     assert len(found["buckets"]) == buckets
     assert sum(bucket["completed"] for bucket in found["buckets"]) == 10
     for wrong in ("0", "11", "x", "900.0"):
-        await _get(client, f"/throughput?bucketSeconds={wrong}", 422)
+        await get_json(client, f"/throughput?bucketSeconds={wrong}", 422)
 
 
 async def test_the_state_of_the_seals_is_reported(client: TestClientProtocol, sql: Sql) -> None:
-    empty = await _get(client, "/seal")
+    empty = await get_json(client, "/seal")
     assert (empty["headSeq"], empty["headHash"], empty["unsealedEntries"]) == (0, None, 0)
     await sql.execute(
         "UPDATE seal_verification SET verified_seq = 3, problem = 'entry 7 was changed',"
         " problem_seq = 2, problem_at = now()"
     )
-    found = await _get(client, "/seal")
+    found = await get_json(client, "/seal")
     assert (found["problem"], found["problemSeq"], found["verifiedSeq"]) == (
         "entry 7 was changed",
         2,
@@ -105,12 +93,12 @@ async def test_the_state_of_the_seals_is_reported(client: TestClientProtocol, sq
 
 
 async def test_the_auditors_findings_are_reported(client: TestClientProtocol, sql: Sql) -> None:
-    assert await _get(client, "/audit") == {"checkedAt": None, "mode": None, "invariants": []}
+    assert await get_json(client, "/audit") == {"checkedAt": None, "mode": None, "invariants": []}
     await sql.execute(
         "INSERT INTO audit_findings (invariant, offending, mode)"
         " VALUES ('head_matches_entries', 0, 'full'), ('postings_balance', 2, 'full')"
     )
-    found = await _get(client, "/audit")
+    found = await get_json(client, "/audit")
     assert found["mode"] == "full"
     oks = {invariant["name"]: invariant["ok"] for invariant in found["invariants"]}
     assert oks == {"head_matches_entries": True, "postings_balance": False}
@@ -118,6 +106,6 @@ async def test_the_auditors_findings_are_reported(client: TestClientProtocol, sq
         "INSERT INTO audit_findings (invariant, offending, offenders, mode)"
         """ VALUES ('settled_once', 1, '[{"paymentId": "x"}]', 'full')"""
     )
-    [known] = [i for i in (await _get(client, "/audit"))["invariants"] if i["description"]]
+    [known] = [i for i in (await get_json(client, "/audit"))["invariants"] if i["description"]]
     assert known["description"].startswith("A payment settles once")
     assert known["offenders"] == [{"paymentId": "x"}]

@@ -80,3 +80,11 @@ async def create_payment(client: TestClientProtocol, **fields: Any) -> dict[str,
 
 async def get_page(client: TestClientProtocol, address: str, **query: Any) -> Any:
     return await client.get(f"{address}?{urlencode(query)}" if query else address)
+
+
+async def until_settled(sql: Sql, count: int) -> None:
+    for _ in range(500):
+        if await sql.fetchval("SELECT count(*) FROM payments WHERE status <> 'pending'") == count:
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("the payments did not settle within 5 s")

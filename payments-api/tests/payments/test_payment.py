@@ -1,31 +1,15 @@
 """One payment: its job, result and entries, and unknown ids."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
+from .conftest import create_payment, until_settled
+
 Sql: TypeAlias = "asyncpg.Connection[Any]"
-
-
-async def _pay(client: TestClientProtocol, **fields: Any) -> dict[str, Any]:
-    body = {"accountId": "acc_1", "amount": "1.00"} | fields
-    answer = await client.post("/payments", json=body, headers={"Idempotency-Key": str(uuid4())})
-    assert answer.status_code == 201
-    payment: dict[str, Any] = await answer.get_json()
-    return payment
-
-
-async def _settled(sql: Sql, count: int) -> None:
-    for _ in range(500):
-        if await sql.fetchval("SELECT count(*) FROM payments WHERE status <> 'pending'") == count:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("the payments did not settle within 5 s")
 
 
 IDS = [
@@ -59,7 +43,7 @@ async def test_batch_is_not_a_payment_id(client: TestClientProtocol) -> None:
 
 
 async def test_ids_are_accepted_in_capitals(client: TestClientProtocol) -> None:
-    payment = await _pay(client)
+    payment = await create_payment(client)
     answer = await client.get(f"/payments/{payment['id'].upper()}")
     assert (await answer.get_json())["id"] == payment["id"]
 
@@ -67,14 +51,16 @@ async def test_ids_are_accepted_in_capitals(client: TestClientProtocol) -> None:
 async def test_a_payment_has_its_job_result_and_entries(
     client: TestClientProtocol, sql: Sql, start_worker: Callable[..., Any]
 ) -> None:
-    made = [await _pay(client, amount=amount) for amount in ("5.00", "7.13", "0", "-5.13")]
+    made = [
+        await create_payment(client, amount=amount) for amount in ("5.00", "7.13", "0", "-5.13")
+    ]
     before = await (await client.get(f"/payments/{made[0]['id']}")).get_json()
     assert before["reconciliation"] is None
     assert before["ledgerEntries"] == []
     assert before["settledAt"] is None
     assert before["job"]["status"] == "pending"
     await start_worker()
-    await _settled(sql, 4)
+    await until_settled(sql, 4)
     found = [await (await client.get(f"/payments/{p['id']}")).get_json() for p in made]
     assert [
         (p["status"], p["reconciliation"]["status"], p["reconciliation"]["discrepancyAmount"])
@@ -97,9 +83,9 @@ async def test_a_payment_has_its_job_result_and_entries(
 async def test_a_payment_whose_job_was_pruned_is_still_shown(
     client: TestClientProtocol, sql: Sql, start_worker: Callable[..., Any]
 ) -> None:
-    payment = await _pay(client)
+    payment = await create_payment(client)
     await start_worker()
-    await _settled(sql, 1)
+    await until_settled(sql, 1)
     await sql.execute("DELETE FROM recon_jobs")
     found = await (await client.get(f"/payments/{payment['id']}")).get_json()
     assert (found["status"], found["job"]) == ("completed", None)

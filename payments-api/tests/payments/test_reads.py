@@ -13,7 +13,7 @@ from quart.typing import TestClientProtocol
 
 from testkit.waiting import until
 
-from .conftest import create_payment, get_page
+from .conftest import create_payment, get_page, until_settled
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -28,14 +28,6 @@ async def _all_pages(client: TestClientProtocol, **query: Any) -> list[dict[str,
             return found
         cursor = {"cursor": page["nextCursor"]}
     raise AssertionError("the pages do not end")
-
-
-async def _settled(sql: Sql, count: int) -> None:
-    for _ in range(500):
-        if await sql.fetchval("SELECT count(*) FROM payments WHERE status <> 'pending'") == count:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("the payments did not settle within 5 s")
 
 
 BAD_QUERIES = [
@@ -151,7 +143,7 @@ async def test_each_filter_finds_its_payments(
         ("b", "JPY", "5"),
     ):
         await create_payment(client, accountId=account, currency=currency, amount=amount)
-    await _settled(sql, 4)
+    await until_settled(sql, 4)
 
     async def amounts(**query: str) -> list[str]:
         return [payment["amount"] for payment in await _all_pages(client, limit=1, **query)]

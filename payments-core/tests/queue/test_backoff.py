@@ -1,7 +1,5 @@
 """Failed jobs: their error, their backoff, and their last attempt."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,11 +10,7 @@ from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease
 from testkit.database.backlog import Sql, add_simple, job_rows, status_counts
 
-
-async def _claim(engine: AsyncEngine, limit: int = 100, seconds: float = 60) -> Any:
-    lease = queue.new_lease("worker", seconds)
-    async with single_statement(engine) as connection:
-        return lease, await queue.claim(connection, lease, limit)
+from .conftest import claim_jobs, expire_and_free
 
 
 async def _retry_or_bury(
@@ -26,19 +20,11 @@ async def _retry_or_bury(
         return await queue.retry_or_bury(connection, lease, job, error)
 
 
-async def _expire_and_free(sql: Sql) -> None:
-    """Expire and free all held jobs, like the rescue but without jitter."""
-    await sql.execute(
-        "UPDATE recon_jobs SET status = 'pending', lease_token = NULL, locked_until = NULL,"
-        " run_at = now() WHERE status = 'processing'"
-    )
-
-
 async def test_a_failed_job_waits_for_its_backoff_with_its_error(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await add_simple(sql, 1)
-    lease, [job] = await _claim(engine)
+    lease, [job] = await claim_jobs(engine)
     monkeypatch.setattr(queue, "backoff_seconds", lambda attempts: 60.0 * attempts)
 
     assert await _retry_or_bury(engine, lease, job, "no luck") == "pending"
@@ -46,7 +32,7 @@ async def test_a_failed_job_waits_for_its_backoff_with_its_error(
     [row] = await job_rows(sql)
     assert row["last_error"] == "no luck"
     assert (row["run_at"] - row["updated_at"]).total_seconds() == 60
-    assert (await _claim(engine))[1] == []
+    assert (await claim_jobs(engine))[1] == []
 
 
 async def test_a_job_is_dead_after_its_last_attempt_and_keeps_its_error(
@@ -57,22 +43,22 @@ async def test_a_job_is_dead_after_its_last_attempt_and_keeps_its_error(
     ends = []
     for attempt in range(1, 4):
         await sql.execute("UPDATE recon_jobs SET run_at = now()")
-        lease, [job] = await _claim(engine)
+        lease, [job] = await claim_jobs(engine)
         ends.append(await _retry_or_bury(engine, lease, job, f"attempt {attempt}"))
 
     assert ends == ["pending", "pending", "failed"]
     [row] = await job_rows(sql)
     assert (row["status"], row["last_error"], row["attempts"]) == ("failed", "attempt 3", 3)
-    assert (await _claim(engine))[1] == []
+    assert (await claim_jobs(engine))[1] == []
 
 
 async def test_a_failure_reported_after_the_lease_was_lost_changes_nothing(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 1)
-    late, [job] = await _claim(engine)
-    await _expire_and_free(sql)
-    await _claim(engine)
+    late, [job] = await claim_jobs(engine)
+    await expire_and_free(sql)
+    await claim_jobs(engine)
     assert await _retry_or_bury(engine, late, job) is None
     assert await status_counts(sql) == {"processing": 1}
 
@@ -93,7 +79,7 @@ async def test_any_error_text_can_be_recorded(
     sql: Sql, engine: AsyncEngine, error: str, stored: str
 ) -> None:
     await add_simple(sql, 1)
-    lease, [job] = await _claim(engine)
+    lease, [job] = await claim_jobs(engine)
     assert await _retry_or_bury(engine, lease, job, error) == "pending"
     assert (await job_rows(sql))[0]["last_error"] == stored
 

@@ -1,7 +1,6 @@
 """Claims: their order, their contents, and concurrent claimers."""
 
 import asyncio
-from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -9,19 +8,7 @@ from payments_core.db.engine import single_statement
 from payments_core.queue import jobs as queue
 from testkit.database.backlog import Sql, add_simple, job_rows
 
-
-async def _claim(engine: AsyncEngine, limit: int = 100, seconds: float = 60) -> Any:
-    lease = queue.new_lease("worker", seconds)
-    async with single_statement(engine) as connection:
-        return lease, await queue.claim(connection, lease, limit)
-
-
-async def _expire_and_free(sql: Sql) -> None:
-    """Expire and free all held jobs, like the rescue but without jitter."""
-    await sql.execute(
-        "UPDATE recon_jobs SET status = 'pending', lease_token = NULL, locked_until = NULL,"
-        " run_at = now() WHERE status = 'processing'"
-    )
+from .conftest import claim_jobs, expire_and_free
 
 
 async def test_a_claim_with_a_cursor_takes_the_next_jobs_in_claim_order(
@@ -50,9 +37,9 @@ async def test_a_claim_takes_the_oldest_ready_jobs_of_the_most_urgent_priority(
     await sql.execute("UPDATE recon_jobs SET run_at = now() - interval '1 h' WHERE id = 4")
     await sql.execute("UPDATE recon_jobs SET run_at = now() + interval '1 h' WHERE id = 2")
 
-    _, first = await _claim(engine, limit=1)
-    _, second = await _claim(engine, limit=2)
-    _, rest = await _claim(engine)
+    _, first = await claim_jobs(engine, limit=1)
+    _, second = await claim_jobs(engine, limit=2)
+    _, rest = await claim_jobs(engine)
 
     assert [job.id for job in first] == [4]
     assert [job.id for job in second] == [3, 5]
@@ -63,7 +50,7 @@ async def test_a_claim_returns_the_payment_and_stores_holder_and_expiry(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     [payment] = await add_simple(sql, 1)
-    lease, [job] = await _claim(engine, seconds=60)
+    lease, [job] = await claim_jobs(engine, seconds=60)
 
     assert (job.payment_id, job.amount, job.payment_status, job.attempts) == (
         payment.id,
@@ -83,7 +70,7 @@ async def test_concurrent_claimers_take_each_job_once(sql: Sql, engine: AsyncEng
     async def claim_until_none_is_left() -> list[int]:
         taken: list[int] = []
         while True:
-            _, jobs = await _claim(engine, limit=7)
+            _, jobs = await claim_jobs(engine, limit=7)
             if not jobs:
                 return taken
             taken.extend(job.id for job in jobs)
@@ -99,15 +86,15 @@ async def test_a_claim_skips_jobs_that_another_is_claiming(sql: Sql, engine: Asy
     async with sql.transaction():
         await sql.execute("SELECT FROM recon_jobs WHERE id IN (1, 2) FOR UPDATE")
         async with asyncio.timeout(2):
-            _, jobs = await _claim(engine)
+            _, jobs = await claim_jobs(engine)
     assert [job.id for job in jobs] == [3, 4]
 
 
 async def test_every_claim_has_its_own_token(sql: Sql, engine: AsyncEngine) -> None:
     await add_simple(sql, 1)
-    first, _ = await _claim(engine)
-    await _expire_and_free(sql)
-    second, [job] = await _claim(engine)
+    first, _ = await claim_jobs(engine)
+    await expire_and_free(sql)
+    second, [job] = await claim_jobs(engine)
 
     assert first.token != second.token
     assert job.attempts == 2

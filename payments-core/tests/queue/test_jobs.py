@@ -1,7 +1,6 @@
 """Leases of jobs: a job is completed, renewed and handed back only by its holder."""
 
 import asyncio
-from typing import Any
 
 import asyncpg
 import pytest
@@ -12,19 +11,7 @@ from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import Lease, LeaseLost
 from testkit.database.backlog import Sql, add_simple, job_rows, status_counts
 
-
-async def _claim(engine: AsyncEngine, limit: int = 100, seconds: float = 60) -> Any:
-    lease = queue.new_lease("worker", seconds)
-    async with single_statement(engine) as connection:
-        return lease, await queue.claim(connection, lease, limit)
-
-
-async def _expire_and_free(sql: Sql) -> None:
-    """Expire and free all held jobs, like the rescue but without jitter."""
-    await sql.execute(
-        "UPDATE recon_jobs SET status = 'pending', lease_token = NULL, locked_until = NULL,"
-        " run_at = now() WHERE status = 'processing'"
-    )
+from .conftest import claim_jobs, expire_and_free
 
 
 async def test_a_payment_never_gets_a_second_job(sql: Sql, database_url: str) -> None:
@@ -37,9 +24,9 @@ async def test_a_completion_after_the_job_was_claimed_again_rolls_its_work_back(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     [payment] = await add_simple(sql, 1)
-    late, [job] = await _claim(engine)
-    await _expire_and_free(sql)
-    current, _ = await _claim(engine)
+    late, [job] = await claim_jobs(engine)
+    await expire_and_free(sql)
+    current, _ = await claim_jobs(engine)
 
     async def work_and_complete(lease: Lease) -> None:
         async with transaction(engine) as tx:
@@ -61,7 +48,7 @@ async def test_one_lost_job_of_a_batch_rolls_the_whole_batch_back(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 3)
-    lease, jobs = await _claim(engine)
+    lease, jobs = await claim_jobs(engine)
     await sql.execute("UPDATE recon_jobs SET lease_token = gen_random_uuid() WHERE id = 2")
 
     with pytest.raises(LeaseLost):
@@ -74,7 +61,7 @@ async def test_one_lost_job_of_a_batch_rolls_the_whole_batch_back(
 
 async def test_a_completed_job_is_not_completed_again(sql: Sql, engine: AsyncEngine) -> None:
     await add_simple(sql, 1)
-    lease, [job] = await _claim(engine)
+    lease, [job] = await claim_jobs(engine)
     async with transaction(engine) as tx:
         await queue.complete(tx, lease, [job.id])
     with pytest.raises(LeaseLost):
@@ -84,7 +71,7 @@ async def test_a_completed_job_is_not_completed_again(sql: Sql, engine: AsyncEng
 
 async def test_renewal_extends_only_held_leases(sql: Sql, engine: AsyncEngine) -> None:
     await add_simple(sql, 3)
-    lease, jobs = await _claim(engine, seconds=1)
+    lease, jobs = await claim_jobs(engine, seconds=1)
     await sql.execute("UPDATE recon_jobs SET lease_token = gen_random_uuid() WHERE id = 2")
     long = Lease(lease.token, lease.worker_id, 1000)
     async with single_statement(engine) as connection:
@@ -98,7 +85,7 @@ async def test_renewal_does_not_wait_for_the_transaction_that_completes_the_job(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 2)
-    lease, jobs = await _claim(engine)
+    lease, jobs = await claim_jobs(engine)
     async with transaction(engine) as tx:
         await queue.complete(tx, lease, [1])
         async with asyncio.timeout(1), single_statement(engine) as connection:
@@ -109,13 +96,13 @@ async def test_a_job_handed_back_is_claimable_at_once_with_all_its_attempts(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 2)
-    lease, _ = await _claim(engine)
+    lease, _ = await claim_jobs(engine)
     stranger = queue.new_lease("stranger", 1)
     async with single_statement(engine) as connection:
         assert await queue.hand_back(connection, stranger, [1, 2]) == 0
         assert await queue.hand_back(connection, lease, [1, 2]) == 2
     assert [job["attempts"] for job in await job_rows(sql)] == [0, 0]
-    _, jobs = await _claim(engine)
+    _, jobs = await claim_jobs(engine)
     assert [job.attempts for job in jobs] == [1, 1]
 
 
@@ -123,7 +110,7 @@ async def test_leases_are_handed_back_whole_without_the_jobs_ids(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await add_simple(sql, 5)
-    claims = [await _claim(engine, 1) for _ in range(4)]
+    claims = [await claim_jobs(engine, 1) for _ in range(4)]
     (first, (done,)), (second, _), (third, _), _ = claims
     nothing_taken = queue.new_lease("worker", 60)
     async with transaction(engine) as tx:

@@ -9,20 +9,15 @@ from contextlib import suppress
 
 import pytest
 
-from recon_worker.__main__ import main
 from testkit.command_line import CommandLine
 from testkit.database.backlog import Sql
 from testkit.database.settled_ledger import break_ledger
 
 
 @pytest.fixture
-def audit(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    worker_url_of_database: str,
-) -> CommandLine:
+def audit(program: CommandLine) -> CommandLine:
     """`await audit("--full")`: exit status, standard output and error."""
-    return CommandLine(monkeypatch, capsys, main, "audit", DATABASE_URL=worker_url_of_database)
+    return program.of("audit")
 
 
 @pytest.mark.usefixtures("settled")

@@ -5,28 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from recon_worker.__main__ import main
 from testkit.camt_files import ACCOUNT
-from testkit.command_line import Answer, CommandLine, database_in_messages
+from testkit.command_line import Answer, CommandLine
 from testkit.database.backlog import Sql
 
 Run = Callable[..., Awaitable[Answer]]
-
-
-@pytest.fixture
-def program(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    worker_url_of_database: str,
-) -> CommandLine:
-    """`await program("statements", "list")` → (exit status, standard output, standard error)."""
-    return CommandLine(monkeypatch, capsys, main, DATABASE_URL=worker_url_of_database)
-
-
-@pytest.fixture
-def where(worker_url_of_database: str) -> str:
-    """Return the database's name in messages."""
-    return database_in_messages(worker_url_of_database)
 
 
 @pytest.fixture

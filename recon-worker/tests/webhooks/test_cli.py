@@ -4,28 +4,11 @@ import json
 
 import pytest
 
-from recon_worker.__main__ import main
-from testkit.command_line import CommandLine, database_in_messages
+from testkit.command_line import CommandLine
 from testkit.database.backlog import Sql
 
 URL = "https://hooks.example.com/in"
 UNKNOWN = "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50"
-
-
-@pytest.fixture
-def program(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    worker_url_of_database: str,
-) -> CommandLine:
-    """`await program("webhooks", "list")` → (exit status, standard output, standard error)."""
-    return CommandLine(monkeypatch, capsys, main, DATABASE_URL=worker_url_of_database)
-
-
-@pytest.fixture
-def where(worker_url_of_database: str) -> str:
-    """Return the database's name in messages."""
-    return database_in_messages(worker_url_of_database)
 
 
 async def test_an_endpoint_is_added_tested_rotated_and_deleted(

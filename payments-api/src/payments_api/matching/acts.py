@@ -10,11 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.auth.caller import RECON_WRITE
 from payments_api.auth.item_ids import ItemIds, item_ids
-from payments_api.auth.middleware import caller, requires
+from payments_api.auth.middleware import requires
 from payments_api.auth.operator import acting_operator
 from payments_api.http.errors import LineNotFound, MatchNotFound, MatchRefused
 from payments_api.http.json_body import read_json_object
-from payments_api.http.messages import header_fields
 from payments_api.matching import queries
 from payments_api.matching.lookups import (
     break_with,
@@ -28,7 +27,6 @@ from payments_api.matching.schemas import AnnotateRequest, LineRequest, MatchReq
 from payments_api.operations.requests import parse_model
 from payments_api.services import services
 from payments_api.statements.lookups import source_named
-from payments_core.audit_log import Operator
 from payments_core.domain.matching import Act
 from payments_core.matching import matches
 from payments_core.matching.breaks import annotate, describe_line, is_open_line
@@ -42,7 +40,7 @@ matching_acts = Blueprint("matching_acts", __name__)
 async def post_match(source: str) -> ResponseReturnValue:
     """Match one line with entries, or lines with one entry, of equal sums."""
     wanted = parse_model(MatchRequest, await read_json_object(request))
-    operator, ids = _operator(wanted.actor), item_ids()
+    operator, ids = acting_operator(wanted.actor), item_ids()
     lines = numbers_in(ids, "line", "lines", wanted.lines)
     entries = numbers_in(ids, "entry", "entries", wanted.entries)
     async with acting(ids) as tx:
@@ -57,7 +55,7 @@ async def post_match(source: str) -> ResponseReturnValue:
 async def post_undo(source: str, match_id: str) -> ResponseReturnValue:
     """Undo a match: its lines and entries are open as before. No run makes it again."""
     decision = parse_model(UndoRequest, await read_json_object(request))
-    operator, ids = _operator(decision.actor), item_ids()
+    operator, ids = acting_operator(decision.actor), item_ids()
     number = match_number(ids, match_id)
     async with acting(ids) as tx:
         row = await source_named(tx, source)
@@ -91,7 +89,7 @@ async def post_reopen(source: str, line_id: str) -> ResponseReturnValue:
 
 async def _set_aside(source: str, line_id: str, act: Act) -> dict[str, Any]:
     decision = parse_model(LineRequest, await read_json_object(request))
-    operator, ids = _operator(decision.actor), item_ids()
+    operator, ids = acting_operator(decision.actor), item_ids()
     number = line_number(ids, line_id)
     async with acting(ids) as tx:
         row = await source_named(tx, source)
@@ -108,7 +106,7 @@ async def _set_aside(source: str, line_id: str, act: Act) -> dict[str, Any]:
 async def post_annotate(source: str, break_id: str) -> ResponseReturnValue:
     """Assign a break to a person, or write its note; an empty text removes either."""
     wanted = parse_model(AnnotateRequest, await read_json_object(request))
-    operator, ids = _operator(wanted.actor), item_ids()
+    operator, ids = acting_operator(wanted.actor), item_ids()
     async with acting(ids) as tx:
         row = await source_named(tx, source)
         found = await break_with(tx, row.id, ids, break_id)
@@ -137,7 +135,3 @@ async def _match_json(
     if found is None:
         raise MatchNotFound
     return match_json(found, await queries.legs_of(tx, match_id), ids)
-
-
-def _operator(actor: str | None) -> Operator:
-    return acting_operator(header_fields(request.scope["headers"]), caller(), actor)

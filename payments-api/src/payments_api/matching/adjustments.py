@@ -8,11 +8,10 @@ from quart.typing import ResponseReturnValue
 
 from payments_api.auth.caller import RECON_APPROVE, RECON_READ, RECON_WRITE
 from payments_api.auth.item_ids import ItemIds, item_ids
-from payments_api.auth.middleware import caller, requires
+from payments_api.auth.middleware import requires
 from payments_api.auth.operator import deciding_person
 from payments_api.http.errors import AdjustmentNotFound, ApproverIsProposer
 from payments_api.http.json_body import read_json_object
-from payments_api.http.messages import header_fields
 from payments_api.http.pagination import Page
 from payments_api.http.query_params import Query, uuid_or_none
 from payments_api.matching.acts import acting
@@ -138,7 +137,7 @@ def adjustment_json(row: AnyRow, source: AnyRow, ids: ItemIds) -> dict[str, Any]
 
 
 def _person(wanted: ActionRequest) -> Operator:
-    return deciding_person(header_fields(request.scope["headers"]), caller(), wanted.actor)
+    return deciding_person(wanted.actor)
 
 
 def _uuid(text: str) -> UUID:

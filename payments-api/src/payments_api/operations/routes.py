@@ -7,11 +7,10 @@ from quart.typing import ResponseReturnValue
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.auth.caller import JOBS_ADMIN
-from payments_api.auth.middleware import caller, requires
+from payments_api.auth.middleware import requires
 from payments_api.auth.operator import acting_operator
 from payments_api.http.errors import JobNotDead, JobNotFound, ValidationFailed
 from payments_api.http.json_body import read_json_object
-from payments_api.http.messages import header_fields
 from payments_api.http.pagination import Page
 from payments_api.http.query_params import Query
 from payments_api.operations.job_json import action_json, bulk_json, group_json, job_json
@@ -120,7 +119,7 @@ async def post_discard(job_id: str) -> ResponseReturnValue:
 
 
 async def _decide(job_id: str, act: Act, decision: ActionRequest) -> ResponseReturnValue:
-    operator = _operator(decision.actor)
+    operator = acting_operator(decision.actor)
     try:
         async with services().write() as tx:
             job = await act(tx, _checked_id(job_id), operator, decision.reason)
@@ -140,7 +139,7 @@ async def post_replay_matching() -> ResponseReturnValue:
     which = replay.as_filter
     if replay.dry_run:
         return await _dry_run(which, replay, "replayed")
-    operator = _operator(replay.actor)
+    operator = acting_operator(replay.actor)
     async with services().write() as tx:
         ids = await dead_letters.replay_matching(tx, which, replay.limit, operator, replay.reason)
     services().notifier.payments_changed([], jobs_added=bool(ids))
@@ -157,7 +156,7 @@ async def post_discard_matching() -> ResponseReturnValue:
         raise ValidationFailed.of("jobIds", "is required unless a filter is present")
     if discard.dry_run:
         return await _dry_run(which, discard, "discarded")
-    operator = _operator(discard.actor)
+    operator = acting_operator(discard.actor)
     async with services().write() as tx:
         ids, failed = await dead_letters.discard_matching(
             tx, which, discard.limit, operator, discard.reason
@@ -210,10 +209,6 @@ async def get_seal_state() -> ResponseReturnValue:
     Query(request.args)
     async with services().read() as tx:
         return await get_seal(tx)
-
-
-def _operator(actor: str | None) -> Operator:
-    return acting_operator(header_fields(request.scope["headers"]), caller(), actor)
 
 
 def _checked_id(text: str) -> int:

@@ -1,24 +1,15 @@
-"""The source or file that a request names, if its sender may see it, and the sender's name."""
+"""The source or file that a request names, if its sender may see it."""
 
 from uuid import UUID
 
-from quart import Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.auth.middleware import caller
-from payments_api.auth.operator import acting_sender
 from payments_api.http.errors import SourceNotFound, StatementNotFound
-from payments_api.http.messages import header_fields
 from payments_api.http.query_params import uuid_or_none
-from payments_core.audit_log import Operator
 from payments_core.db.engine import AnyRow
 from payments_core.statements import files
 from payments_core.statements import sources as source_rows
-
-
-def sender_of(sent: Request) -> Operator:
-    """Return the operator whom the page names, else the key."""
-    return acting_sender(header_fields(sent.scope["headers"]), caller())
 
 
 async def source_named(tx: AsyncConnection, name: str) -> AnyRow:

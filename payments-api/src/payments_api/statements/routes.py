@@ -9,7 +9,7 @@ from quart.typing import ResponseReturnValue
 from payments_api.auth.caller import RECON_READ, RECON_WRITE
 from payments_api.auth.item_ids import item_ids
 from payments_api.auth.middleware import caller, requires
-from payments_api.auth.operator import acting_operator
+from payments_api.auth.operator import acting_operator, acting_sender
 from payments_api.http.errors import (
     SourceExists,
     StatementNotAcceptable,
@@ -18,7 +18,6 @@ from payments_api.http.errors import (
     ValidationFailed,
 )
 from payments_api.http.json_body import read_json_object
-from payments_api.http.messages import header_fields
 from payments_api.http.pagination import ASCENDING, HiddenPage, Page
 from payments_api.http.query_params import Query
 from payments_api.operations.requests import parse_model
@@ -26,7 +25,6 @@ from payments_api.services import services
 from payments_api.statements.lookups import (
     checked_file_id,
     file_with,
-    sender_of,
     source_named,
 )
 from payments_api.statements.schemas import AcceptRequest, RejectRequest, SourceRequest
@@ -67,7 +65,7 @@ async def post_source() -> ResponseReturnValue:
     try:
         source = source_rows.NewSource(**wanted.model_dump(), tenant=caller().tenant)
         async with services().write() as tx:
-            row = await source_rows.add_source(tx, source, sender_of(request))
+            row = await source_rows.add_source(tx, source, acting_sender())
     except source_rows.SourceRefused as error:
         raise ValidationFailed.of(error.field, error.problem) from None
     except source_rows.SourceExists:
@@ -92,7 +90,7 @@ async def post_statement() -> ResponseReturnValue:
     name = query.text("source")
     if name is None:
         raise ValidationFailed.of("source", "is required: name the source of the file")
-    operator = sender_of(request)
+    operator = acting_sender()
     check_is_plain(request)
     async with services().load_read() as tx:
         source = await source_named(tx, name)
@@ -185,8 +183,7 @@ async def post_reject(statement_id: str) -> ResponseReturnValue:
 async def _decide(
     statement_id: str, decision: AcceptRequest | RejectRequest, *, accept: bool
 ) -> dict[str, Any]:
-    fields = header_fields(request.scope["headers"])
-    operator = acting_operator(fields, caller(), decision.actor)
+    operator = acting_operator(decision.actor)
     file_id, tenant = checked_file_id(statement_id), caller().tenant
     try:
         async with services().write() as tx:

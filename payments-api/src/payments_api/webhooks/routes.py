@@ -21,7 +21,6 @@ from payments_api.http.errors import (
     WebhookNotFound,
 )
 from payments_api.http.json_body import read_json_object
-from payments_api.http.messages import header_fields
 from payments_api.http.pagination import Page
 from payments_api.http.query_params import Query, uuid_or_none
 from payments_api.operations.requests import parse_model
@@ -33,7 +32,6 @@ from payments_api.webhooks.schemas import (
     WebhookChange,
     WebhookRequest,
 )
-from payments_core.audit_log import Operator
 from payments_core.db.engine import AnyRow
 from payments_core.domain.webhooks import DELIVERY_STATUSES
 from payments_core.webhooks import deliveries, endpoints
@@ -65,7 +63,7 @@ async def post_webhook() -> ResponseReturnValue:
         fields = _fields(wanted.url, wanted.types, wanted.description)
         async with services().write() as tx:
             row, secret = await endpoints.create_endpoint(
-                tx, fields, tenant or wanted.tenant, _sender()
+                tx, fields, tenant or wanted.tenant, acting_sender()
             )
     return _shown(row) | {"secret": secret}, 201, {"Location": f"/webhooks/{row.id}"}
 
@@ -99,7 +97,7 @@ async def patch_webhook(webhook_id: str) -> ResponseReturnValue:
                     change.description if "description" in given else row.description,
                 )
             row = await endpoints.change_endpoint(
-                tx, uuid, tenant, _sender(), fields, change.enabled
+                tx, uuid, tenant, acting_sender(), fields, change.enabled
             )
     return _shown(row)
 
@@ -111,7 +109,9 @@ async def delete_webhook(webhook_id: str) -> ResponseReturnValue:
     Query(request.args)
     with _problems():
         async with services().write() as tx:
-            await endpoints.delete_endpoint(tx, _checked_id(webhook_id), caller().tenant, _sender())
+            await endpoints.delete_endpoint(
+                tx, _checked_id(webhook_id), caller().tenant, acting_sender()
+            )
     return "", 204
 
 
@@ -126,7 +126,7 @@ async def post_secret(webhook_id: str) -> ResponseReturnValue:
                 tx,
                 _checked_id(webhook_id),
                 caller().tenant,
-                _sender(),
+                acting_sender(),
                 timedelta(hours=wanted.grace_hours),
             )
     return _shown(row) | {"secret": secret}
@@ -140,7 +140,7 @@ async def post_test(webhook_id: str) -> ResponseReturnValue:
     with _problems():
         async with services().write() as tx:
             row = await deliveries.send_test(
-                tx, _checked_id(webhook_id), caller().tenant, _sender()
+                tx, _checked_id(webhook_id), caller().tenant, acting_sender()
             )
     return delivery_json(row), 202, {"Location": f"/webhook-deliveries/{row.id}"}
 
@@ -153,7 +153,7 @@ async def post_resend_failed(webhook_id: str) -> ResponseReturnValue:
     with _problems():
         async with services().write() as tx:
             resent = await deliveries.resend_failed(
-                tx, _checked_id(webhook_id), caller().tenant, wanted.since, _sender()
+                tx, _checked_id(webhook_id), caller().tenant, wanted.since, acting_sender()
             )
     return {"resent": resent}
 
@@ -199,7 +199,7 @@ async def post_resend(delivery_id: str) -> ResponseReturnValue:
     with _problems():
         async with services().write() as tx:
             row = await deliveries.resend(
-                tx, _checked_delivery(delivery_id), caller().tenant, _sender()
+                tx, _checked_delivery(delivery_id), caller().tenant, acting_sender()
             )
     return delivery_json(row), 202, {"Location": f"/webhook-deliveries/{row.id}"}
 
@@ -228,10 +228,6 @@ def _fields(url: str, types: list[Any], description: str) -> endpoints.EndpointF
     return endpoints.EndpointFields(
         url, tuple(types), description, loopback_allowed=services().keys is None
     )
-
-
-def _sender() -> Operator:
-    return acting_sender(header_fields(request.scope["headers"]), caller())
 
 
 def _checked_id(text: str) -> UUID:

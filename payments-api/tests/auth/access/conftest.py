@@ -1,10 +1,13 @@
 """An API that requires keys, and keys for it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeAlias
 
 import pytest
+from prometheus_client import REGISTRY
 from quart import Quart
+from quart.typing import TestClientProtocol
 
 from payments_api.app import create_app
 from payments_api.auth import key_cache
@@ -14,6 +17,7 @@ from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
 from payments_core.server.options import Lifecycle
 
+SECONDS_MAX = 10.0
 Keys: TypeAlias = Callable[..., Awaitable[str]]
 
 
@@ -56,3 +60,20 @@ async def kept(api_url_of_database: str) -> AsyncIterator[Quart]:
     async with app.test_app():
         lifecycle.stopping.set()
         yield app
+
+
+async def status_becomes(client: TestClientProtocol, key: str, status: int) -> Any:
+    async with asyncio.timeout(SECONDS_MAX):
+        while True:
+            answer = await client.get("/payments", headers=bearer(key))
+            if answer.status_code == status:
+                return await answer.get_json(force=True)
+            await asyncio.sleep(0.02)
+
+
+def refusals(reason: str) -> float:
+    return REGISTRY.get_sample_value("payments_api_auth_refusals_total", {"reason": reason}) or 0.0
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}

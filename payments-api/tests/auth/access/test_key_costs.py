@@ -9,11 +9,12 @@ import asyncpg
 import httpx
 import pytest
 from quart import Quart
-from quart.typing import TestClientProtocol
 
 from payments_api.auth import key_cache
 from payments_api.auth.caller import JOBS_ADMIN, LEDGER_READ
 from payments_api.auth.keys import id_of, new_key
+
+from .conftest import bearer, status_becomes
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -21,46 +22,30 @@ Sql: TypeAlias = "asyncpg.Connection[Any]"
 Keys: TypeAlias = Callable[..., Awaitable[str]]
 
 
-SECONDS_MAX = 10.0
-
-
-def _bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
-
-
-async def _status_becomes(client: TestClientProtocol, key: str, status: int) -> Any:
-    async with asyncio.timeout(SECONDS_MAX):
-        while True:
-            answer = await client.get("/payments", headers=_bearer(key))
-            if answer.status_code == status:
-                return await answer.get_json(force=True)
-            await asyncio.sleep(0.02)
-
-
 async def test_a_flood_of_unknown_keys_uses_bounded_queries_and_memory(
     kept: Quart, make_key: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(key_cache, "MISSING_MAX", 50)
     ring, client, good = kept.extensions["payments_api"].keys, kept.test_client(), await make_key()
-    await _status_becomes(client, good, 200)
+    await status_becomes(client, good, 200)
     loads = ring._began
     began = asyncio.get_running_loop().time()
-    asked = (client.get("/payments", headers=_bearer(new_key())) for _ in range(300))
+    asked = (client.get("/payments", headers=bearer(new_key())) for _ in range(300))
     answers = await asyncio.gather(*asked)
     took = asyncio.get_running_loop().time() - began
     assert {answer.status_code for answer in answers} == {401}
     assert len(ring._missing) <= 50
     assert ring._began - loads <= took / key_cache.LOOK_AGAIN_SECONDS + 2
-    assert (await client.get("/payments", headers=_bearer(good))).status_code == 200
+    assert (await client.get("/payments", headers=bearer(good))).status_code == 200
 
 
 async def test_a_known_key_costs_no_query(kept: Quart, make_key: Keys) -> None:
     client, ring = kept.test_client(), kept.extensions["payments_api"].keys
     key = await make_key(JOBS_ADMIN)
-    assert (await client.get("/payments", headers=_bearer(key))).status_code == 403
+    assert (await client.get("/payments", headers=bearer(key))).status_code == 403
     loads, began = ring._began, asyncio.get_running_loop().time()
     for _ in range(100):
-        assert (await client.get("/payments", headers=_bearer(key))).status_code == 403
+        assert (await client.get("/payments", headers=bearer(key))).status_code == 403
     took = asyncio.get_running_loop().time() - began
     assert ring._began - loads <= took / key_cache.REFRESH_SECONDS + 1
 
@@ -71,7 +56,7 @@ async def test_last_use_is_stored_for_many_keys_at_once(
     made = [await make_key(LEDGER_READ, JOBS_ADMIN) for _ in range(3)]
     ring, client = kept.extensions["payments_api"].keys, kept.test_client()
     for key in made[:2]:
-        assert (await client.get("/jobs/stats", headers=_bearer(key))).status_code == 200
+        assert (await client.get("/jobs/stats", headers=bearer(key))).status_code == 200
     written = "SELECT id FROM api_keys WHERE last_used_at IS NOT NULL"
     assert await sql.fetch(written) == []
     await ring.flush_used()
@@ -87,7 +72,7 @@ async def test_each_key_has_its_own_quota(serve_api: Any, make_key: Keys) -> Non
     async with httpx.AsyncClient(base_url=served.url) as http:
 
         async def status(key: str) -> int:
-            return (await http.get("/payments", headers=_bearer(key))).status_code
+            return (await http.get("/payments", headers=bearer(key))).status_code
 
         assert [await status(one) for _ in range(3)] == [200, 200, 429]
         assert await status(other) == 200
@@ -106,7 +91,7 @@ async def test_one_key_cannot_take_all_event_streams_from_many_addresses(
     async with httpx.AsyncClient(base_url=served.url) as http, contextlib.AsyncExitStack() as open_:
 
         async def opened(key: str, address: str) -> httpx.Response:
-            headers = _bearer(key) | {"X-Forwarded-For": address}
+            headers = bearer(key) | {"X-Forwarded-For": address}
             return await open_.enter_async_context(
                 http.stream("GET", "/payments/events", headers=headers)
             )

@@ -8,9 +8,7 @@ from typing import Any, TypeAlias
 
 import httpx
 import pytest
-from prometheus_client import REGISTRY
 from quart import Quart
-from quart.typing import TestClientProtocol
 
 from payments_api.app import create_app
 from payments_api.auth import key_cache
@@ -21,24 +19,15 @@ from payments_core.db.engine import create_engine, transaction
 from testkit.network.tcp_proxy import TcpProxy
 from testkit.waiting import until
 
+from .conftest import SECONDS_MAX, bearer, refusals, status_becomes
+
 Keys: TypeAlias = Callable[..., Awaitable[str]]
-
-
-SECONDS_MAX = 10.0
-
-
-def _bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
-
-
-def _refusals(reason: str) -> float:
-    return REGISTRY.get_sample_value("payments_api_auth_refusals_total", {"reason": reason}) or 0.0
 
 
 async def test_a_key_works_as_soon_as_it_is_created(kept: Quart, make_key: Keys) -> None:
     client = kept.test_client()
     for _ in range(3):
-        answer = await client.get("/payments", headers=_bearer(await make_key(PAYMENTS_READ)))
+        answer = await client.get("/payments", headers=bearer(await make_key(PAYMENTS_READ)))
         assert answer.status_code == 200
 
 
@@ -70,45 +59,36 @@ async def test_a_key_created_during_the_first_load_works(
         await engine.dispose()
 
 
-async def _status_becomes(client: TestClientProtocol, key: str, status: int) -> Any:
-    async with asyncio.timeout(SECONDS_MAX):
-        while True:
-            answer = await client.get("/payments", headers=_bearer(key))
-            if answer.status_code == status:
-                return await answer.get_json(force=True)
-            await asyncio.sleep(0.02)
-
-
 async def test_a_revoked_key_is_soon_rejected(kept: Quart, make_key: Keys, keys: Any) -> None:
     key, client = await make_key(), kept.test_client()
-    await _status_becomes(client, key, 200)
-    before = _refusals("revoked")
+    await status_becomes(client, key, 200)
+    before = refusals("revoked")
     async with transaction(keys) as tx:
         assert await revoke_key(tx, id_of(key) or "")
         assert not await revoke_key(tx, id_of(key) or "")
-    assert "revoked" in (await _status_becomes(client, key, 401))["detail"]
-    assert _refusals("revoked") > before
+    assert "revoked" in (await status_becomes(client, key, 401))["detail"]
+    assert refusals("revoked") > before
 
 
 async def test_a_key_ends_when_it_expires(kept: Quart, make_key: Keys) -> None:
     client = kept.test_client()
     soon = await make_key(expires_at=datetime.now(UTC) + timedelta(seconds=1.5))
-    await _status_becomes(client, soon, 200)
-    assert "expired" in (await _status_becomes(client, soon, 401))["detail"]
+    await status_becomes(client, soon, 200)
+    assert "expired" in (await status_becomes(client, soon, 401))["detail"]
 
 
 async def test_a_rotated_key_works_during_its_grace_period(
     kept: Quart, make_key: Keys, keys: Any
 ) -> None:
     old, client = await make_key(PAYMENTS_READ), kept.test_client()
-    await _status_becomes(client, old, 200)
+    await status_becomes(client, old, 200)
     async with transaction(keys) as tx:
         new, _ = await rotate_key(tx, id_of(old) or "", timedelta(seconds=2))
-    await _status_becomes(client, new, 200)
-    assert (await client.get("/payments", headers=_bearer(old))).status_code == 200
-    assert (await client.get("/jobs", headers=_bearer(new))).status_code == 403
-    await _status_becomes(client, old, 401)
-    assert (await client.get("/payments", headers=_bearer(new))).status_code == 200
+    await status_becomes(client, new, 200)
+    assert (await client.get("/payments", headers=bearer(old))).status_code == 200
+    assert (await client.get("/jobs", headers=bearer(new))).status_code == 403
+    await status_becomes(client, old, 401)
+    assert (await client.get("/payments", headers=bearer(new))).status_code == 200
 
 
 async def test_an_event_stream_ends_when_its_key_is_revoked(
@@ -118,8 +98,8 @@ async def test_an_event_stream_ends_when_its_key_is_revoked(
     key, stays = await make_key(PAYMENTS_READ), await make_key(PAYMENTS_READ)
     async with (
         httpx.AsyncClient(base_url=served.url, timeout=SECONDS_MAX) as http,
-        http.stream("GET", "/payments/events", headers=_bearer(key)) as stream,
-        http.stream("GET", "/payments/events", headers=_bearer(stays)) as other,
+        http.stream("GET", "/payments/events", headers=bearer(key)) as stream,
+        http.stream("GET", "/payments/events", headers=bearer(stays)) as other,
         asyncio.timeout(SECONDS_MAX),
     ):
         async with transaction(keys) as tx:
@@ -143,7 +123,7 @@ async def test_known_keys_outlive_an_outage_for_a_time_then_503(
 
         async def code(sent: str) -> tuple[int, str]:
             # The body is not JSON: a request that passes authentication gets 415, without Postgres.
-            answer = await client.post("/payments", data=b"{", headers=_bearer(sent))
+            answer = await client.post("/payments", data=b"{", headers=bearer(sent))
             return answer.status_code, (await answer.get_json(force=True))["code"]
 
         async def keys_are_read() -> bool:

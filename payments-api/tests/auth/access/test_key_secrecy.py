@@ -11,25 +11,18 @@ from typing import Any, TypeAlias
 import asyncpg
 import httpx
 import pytest
-from prometheus_client import REGISTRY
 from quart import Quart
 
 from payments_api.auth.caller import PAYMENTS_READ
 from payments_api.auth.keys import id_of, new_key
 from payments_local.ports import free_port
 
+from .conftest import bearer, refusals
+
 Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 
 Keys: TypeAlias = Callable[..., Awaitable[str]]
-
-
-def _bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
-
-
-def _refusals(reason: str) -> float:
-    return REGISTRY.get_sample_value("payments_api_auth_refusals_total", {"reason": reason}) or 0.0
 
 
 ANOTHER_KEY = new_key()
@@ -64,22 +57,22 @@ ANOTHER_KEY = new_key()
 )
 async def test_an_invalid_key_is_rejected(serve_api: Any, header: str | None, reason: str) -> None:
     served = await serve_api(auth="on")
-    before = _refusals(reason)
+    before = refusals(reason)
     sent = b"" if header is None else b"Authorization: " + header.encode("latin-1") + b"\r\n"
     answer = await served.send_raw(
         b"GET /payments HTTP/1.1\r\nHost: localhost\r\n" + sent + b"\r\n"
     )
     assert (answer.status, answer.json()["code"]) == (401, "unauthorized")
     assert ("invalid_token" in answer.headers["www-authenticate"]) == (reason != "missing")
-    assert _refusals(reason) == before + 1
+    assert refusals(reason) == before + 1
 
 
 async def test_another_secret_of_a_known_id_is_rejected(kept: Quart, make_key: Keys) -> None:
     key = await make_key()
     client = kept.test_client()
-    assert (await client.get("/payments", headers=_bearer(key))).status_code == 200
+    assert (await client.get("/payments", headers=bearer(key))).status_code == 200
     other = key[:-1] + ("a" if key[-1] != "a" else "b")
-    assert (await client.get("/payments", headers=_bearer(other))).status_code == 401
+    assert (await client.get("/payments", headers=bearer(other))).status_code == 401
 
 
 async def test_the_stored_hash_does_not_reveal_the_key(make_key: Keys, sql: Sql) -> None:

@@ -18,10 +18,9 @@ from payments_api.openapi.route_specs import OPERATIONS
 from payments_api.operations import routes
 from payments_api.settings import ApiSettings
 
+from .conftest import SECONDS_MAX, bearer
+
 Keys: TypeAlias = Callable[..., Awaitable[str]]
-
-
-SECONDS_MAX = 10.0
 
 
 PLACEHOLDERS = {
@@ -44,10 +43,6 @@ PUBLIC_ROUTES = {
     *("control.health", "control.livez", "control.readyz", "control.metrics"),
     *("documents.get_openapi", "documents.get_docs"),
 }
-
-
-def _bearer(key: str) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key}"}
 
 
 def _requests(app: Quart) -> list[tuple[str, str, str]]:
@@ -96,7 +91,7 @@ def test_the_document_states_each_routes_scope() -> None:
 async def test_a_key_allows_only_the_routes_of_its_scope(
     kept: Quart, make_key: Keys, held: str | None
 ) -> None:
-    headers = {} if held is None else _bearer(await make_key(held))
+    headers = {} if held is None else bearer(await make_key(held))
     surprises, scopes = [], required_scopes(kept)
     for endpoint, method, address in _requests(kept):
         answer = await kept.test_client().open(  # type: ignore[call-arg]  # json has a default

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 
-from quart import Blueprint, Response, redirect, request, session
+from quart import Blueprint, Response, request, session
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.statuses import REPLAY_JOBS_MAX
@@ -25,7 +25,7 @@ from payments_ui.operate.view import (
 from payments_ui.sign_in.guard import operator_name
 from payments_ui.web.confirm_form import ConfirmForm
 from payments_ui.web.paging import page_at
-from payments_ui.web.responses import from_htmx, render
+from payments_ui.web.responses import flash, leave_with, render
 
 DEAD_LETTER_ROWS = 20
 ACTION_ROWS = 10
@@ -60,7 +60,7 @@ async def overview() -> ResponseReturnValue:
         actions=actions,
         shown={name: value for name, value in shown.items() if value},
         position=position,
-        flash=None if from_htmx() else session.pop("flash", None),
+        flash=flash(),
     )
 
 
@@ -187,8 +187,5 @@ def _empty_form() -> ConfirmForm:
 def _done(actor: str, message: str) -> ResponseReturnValue:
     """Return to the overview with a message, and remember the operator's name."""
     session["actor"] = actor
-    session["flash"] = message
     session.permanent = True
-    if from_htmx():
-        return Response("", 200, {"HX-Redirect": "/operate"})
-    return redirect("/operate", 303)
+    return leave_with(message, "/operate")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from quart import Blueprint, Response, redirect, request, session
+from quart import Blueprint, Response, request, session
 from quart.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
@@ -15,7 +15,7 @@ from payments_ui.sign_in.guard import operator_name
 from payments_ui.statements.forms import ACTS, AnnotateForm
 from payments_ui.statements.routes import recon
 from payments_ui.web.confirm_form import ConfirmForm
-from payments_ui.web.responses import from_htmx, render
+from payments_ui.web.responses import leave_with, render
 
 UPLOAD_PATH = "/statements/upload"
 
@@ -170,8 +170,5 @@ def _check(kind: str, act_name: str) -> None:
 def _done(actor: str, message: str, address: str) -> ResponseReturnValue:
     """Show the page with a message, and remember the operator's name."""
     session["actor"] = actor
-    session["flash"] = message
     session.permanent = True
-    if from_htmx():
-        return Response("", 200, {"HX-Redirect": address})
-    return redirect(address, 303)
+    return leave_with(message, address)

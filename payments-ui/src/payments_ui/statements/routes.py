@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import quote
 
-from quart import Blueprint, Response, redirect, request, session
+from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.matching import AGE_NAMES, BREAK_CLASSES, BRIDGE_LINES
@@ -18,7 +18,7 @@ from payments_ui.api.or_none import or_none
 from payments_ui.api.recon import Recon
 from payments_ui.web.forms import text_of
 from payments_ui.web.paging import page_at
-from payments_ui.web.responses import from_htmx, render
+from payments_ui.web.responses import flash, render
 
 SOURCE_ROWS = 20  # Each with a report of its own.
 PAGE_ROWS = 25
@@ -78,7 +78,7 @@ async def breaks(source: str) -> ResponseReturnValue:
         shown={name: value for name, value in shown.items() if value},
         ages=AGE_NAMES,
         classes=BREAK_CLASSES,
-        flash=_flash(),
+        flash=flash(),
     )
 
 
@@ -116,7 +116,7 @@ async def files(source: str) -> ResponseReturnValue:
     of_source, (page, cursor) = await asyncio.gather(
         api.source(source), page_at(request.args.get("cursor", ""), read)
     )
-    return await render("files.html", source=of_source, page=page, cursor=cursor, flash=_flash())
+    return await render("files.html", source=of_source, page=page, cursor=cursor, flash=flash())
 
 
 @blueprint.get("/<source>/files/<file_id>")
@@ -139,7 +139,7 @@ async def file(source: str, file_id: str) -> ResponseReturnValue:
         page=page,
         cursor=cursor,
         acceptable=found["problemCode"] in ACCEPTABLE_PROBLEMS,
-        flash=_flash(),
+        flash=flash(),
     )
 
 
@@ -206,7 +206,7 @@ async def _line_page(source: str, line_id: str, found: dict[str, Any] | None) ->
         listed=listed,
         searched=searched,
         wanted=wanted,
-        flash=_flash(),
+        flash=flash(),
     )
 
 
@@ -215,9 +215,4 @@ async def _entry_page(source: str, found: dict[str, Any]) -> Response:
     of_source, listed = await asyncio.gather(
         api.source(source), or_none(api.open_lines(source, {"limit": FOUND_ROWS}))
     )
-    return await render("entry.html", source=of_source, break_=found, listed=listed, flash=_flash())
-
-
-def _flash() -> str | None:
-    """Return the message of the act before, once."""
-    return None if from_htmx() else session.pop("flash", None)
+    return await render("entry.html", source=of_source, break_=found, listed=listed, flash=flash())

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from quart import Response, make_response, redirect, render_template, request
+from quart import Response, make_response, redirect, render_template, request, session
 
 
 def from_htmx() -> bool:
@@ -14,6 +14,19 @@ def from_htmx() -> bool:
 def see_other(path: str) -> Response:
     """Redirect to a page with GET, whatever the method of the request."""
     return cast("Response", redirect(path, 303))
+
+
+def leave_with(message: str, path: str) -> Response:
+    """Lead to a page that shows the message once; htmx replaces the whole page."""
+    session["flash"] = message
+    if from_htmx():
+        return Response("", 200, {"HX-Redirect": path})
+    return see_other(path)
+
+
+def flash() -> str | None:
+    """Return the message of the action before, once; a fragment has no place for it."""
+    return None if from_htmx() else session.pop("flash", None)
 
 
 async def render(

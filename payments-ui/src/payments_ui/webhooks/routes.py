@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 
-from quart import Blueprint, Response, redirect, request, session
+from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.events import EVENT_TYPES
@@ -17,7 +17,7 @@ from payments_ui.sign_in.guard import operator_name
 from payments_ui.web.csrf import CsrfFailed
 from payments_ui.web.forms import api_time
 from payments_ui.web.paging import page_at
-from payments_ui.web.responses import from_htmx, render
+from payments_ui.web.responses import flash, leave_with, render
 from payments_ui.webhooks.forms import ActForm, WebhookForm
 from payments_ui.webhooks.view import ACTS, DONE, payment_of
 
@@ -39,7 +39,7 @@ async def index() -> ResponseReturnValue:
         return webhooks().endpoints({"cursor": cursor, "limit": ROWS})
 
     page, cursor = await page_at(request.args.get("cursor", ""), read)
-    return await render("webhooks.html", page=page, cursor=cursor, flash=_flash())
+    return await render("webhooks.html", page=page, cursor=cursor, flash=flash())
 
 
 @blueprint.get("/<webhook_id>")
@@ -62,7 +62,7 @@ async def show(webhook_id: str) -> ResponseReturnValue:
         cursor=cursor,
         chosen=status,
         statuses=DELIVERY_STATUSES,
-        flash=_flash(),
+        flash=flash(),
     )
 
 
@@ -76,7 +76,7 @@ async def delivery(delivery_id: str) -> ResponseReturnValue:
         delivery=found,
         webhook=webhook,
         payment_id=payment_of(found),
-        flash=_flash(),
+        flash=flash(),
     )
 
 
@@ -115,7 +115,7 @@ async def change(webhook_id: str) -> ResponseReturnValue:
         await webhooks().change(webhook_id, form.as_change(), operator_name())
     except (ApiProblem, ApiUnavailable) as error:
         return await _fields_page(form, form.take_error(error))
-    return _done(f"/webhooks/{webhook_id}", "Endpoint changed.")
+    return leave_with("Endpoint changed.", f"/webhooks/{webhook_id}")
 
 
 @blueprint.get("/<webhook_id>/<any(test, rotate, resend, disable, enable, delete):act_name>")
@@ -147,7 +147,7 @@ async def _perform(webhook_id: str, act_name: str, form: ActForm) -> ResponseRet
         since = {"since": api_time(form.since)}
         resent = (await api.act(webhook_id, "resend", since, operator))["resent"]
         noun = "delivery is" if resent == 1 else "deliveries are"
-        return _done(address, f"{resent:,} failed {noun} sent again.")
+        return leave_with(f"{resent:,} failed {noun} sent again.", address)
     if act_name == "test":
         await api.act(webhook_id, "test", {}, operator)
     elif act_name == "delete":
@@ -155,7 +155,7 @@ async def _perform(webhook_id: str, act_name: str, form: ActForm) -> ResponseRet
         address = "/webhooks"
     else:
         await api.change(webhook_id, {"enabled": act_name == "enable"}, operator)
-    return _done(address, DONE[act_name])
+    return leave_with(DONE[act_name], address)
 
 
 @blueprint.get("/deliveries/<delivery_id>/resend")
@@ -172,7 +172,7 @@ async def resend(delivery_id: str) -> ResponseReturnValue:
         await webhooks().resend(delivery_id, operator_name())
     except (ApiProblem, ApiUnavailable) as error:
         return await _resend_page(delivery_id, form, form.take_error(error))
-    return _done(f"/webhooks/deliveries/{delivery_id}", "The delivery is sent again.")
+    return leave_with("The delivery is sent again.", f"/webhooks/deliveries/{delivery_id}")
 
 
 @blueprint.errorhandler(CsrfFailed)
@@ -219,15 +219,3 @@ async def _act_page(
 async def _resend_page(delivery_id: str, form: ActForm, status: int = 200) -> Response:
     found = await webhooks().delivery(delivery_id)
     return await render("confirm_delivery.html", status, delivery=found, form=form)
-
-
-def _done(address: str, message: str) -> ResponseReturnValue:
-    """Lead to a page that shows the message once."""
-    session["flash"] = message
-    if from_htmx():
-        return Response("", 200, {"HX-Redirect": address})
-    return redirect(address, 303)
-
-
-def _flash() -> str | None:
-    return None if from_htmx() else session.pop("flash", None)

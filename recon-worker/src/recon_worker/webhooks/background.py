@@ -1,16 +1,16 @@
 """The worker's tasks of the role webhooks: fan-out, sender, upkeep."""
 
 import asyncio
-import logging
 from collections.abc import Callable
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.db.engine import is_unavailable, single_statement
+from payments_core.db.engine import single_statement
 from payments_core.domain.webhooks import KEPT_DAYS
 from recon_worker.webhooks import metrics
 from recon_worker.webhooks.fan_out import fan_out
+from recon_worker.webhooks.sender import log_failure
 
 FAN_OUT_POLL_SECONDS = 0.25
 OBSERVE_SECONDS = 5.0
@@ -37,8 +37,6 @@ WHERE deleted_at < now() - interval '{KEPT_DAYS} days'
   AND NOT EXISTS (SELECT FROM webhook_disablings WHERE endpoint_id = endpoint.id)""")
 PRUNE_SECRETS = text("DELETE FROM webhook_secrets WHERE expires_at < now()")
 
-log = logging.getLogger(__name__)
-
 
 async def fan_out_events(engine: AsyncEngine, sent_to: Callable[[], None]) -> None:
     """Turn events into deliveries until cancelled; `sent_to` is told of new ones."""
@@ -48,7 +46,7 @@ async def fan_out_events(engine: AsyncEngine, sent_to: Callable[[], None]) -> No
             more = await fan_out(engine)
             sent_to()
         except Exception as error:
-            _log_failure("fan_out", error)
+            log_failure("webhooks_fan_out_failed", error)
         if not more:
             await asyncio.sleep(FAN_OUT_POLL_SECONDS)
 
@@ -64,7 +62,7 @@ async def keep_up(engine: AsyncEngine) -> None:
                 await prune(engine)
                 pruned_at = loop.time()
         except Exception as error:
-            _log_failure("upkeep", error)
+            log_failure("webhooks_upkeep_failed", error)
         await asyncio.sleep(OBSERVE_SECONDS)
 
 
@@ -85,10 +83,3 @@ async def prune(engine: AsyncEngine) -> int:
             await asyncio.sleep(PRUNE_PAUSE_SECONDS)
         await connection.execute(PRUNE_ENDPOINTS)
     return total
-
-
-def _log_failure(work: str, error: Exception) -> None:
-    if is_unavailable(error):
-        log.warning("webhooks_interrupted", extra={"work": work, "error": str(error)})
-    else:
-        log.error("webhooks_failed", exc_info=error, extra={"work": work})

@@ -98,7 +98,7 @@ class Sender:
             self.reachable = True
         except Exception as error:
             self.reachable = False
-            _log_failure("webhooks_claim_failed", error)
+            log_failure("webhooks_claim_failed", error)
             await self._wait(UNAVAILABLE_PAUSE_SECONDS)
             return
         for one in claimed:
@@ -158,7 +158,7 @@ class Sender:
                     await self._record(self._ended[:RECORD_MAX])
                 except Exception as error:
                     # They wait for Postgres; their places bound how many.
-                    _log_failure("webhooks_record_failed", error)
+                    log_failure("webhooks_record_failed", error)
                     await asyncio.sleep(UNAVAILABLE_PAUSE_SECONDS)
 
     async def _record(self, attempts: Sequence[Attempt]) -> None:
@@ -211,7 +211,8 @@ def _unanswered(one: Claimed, started_at: datetime, seconds: float, error: str) 
     return Attempt(one, started_at, seconds, None, None, error, "retry", delay)
 
 
-def _log_failure(event: str, error: Exception) -> None:
+def log_failure(event: str, error: Exception) -> None:
+    """Log a failure: as an error with its traceback unless the database is unavailable."""
     if is_unavailable(error):
         log.warning(event, extra={"error": reason_of(error)})
     else:

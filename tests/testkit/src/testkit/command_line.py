@@ -32,6 +32,16 @@ class CommandLine:
         self._command = command
         self._environ = environ
 
+    def of(self, *command: str) -> "CommandLine":
+        """Return the command line of one of its commands."""
+        return CommandLine(
+            self._monkeypatch,
+            self._capsys,
+            self._main,
+            *(*self._command, *command),
+            **self._environ,
+        )
+
     async def __call__(self, *words: str, **environ: str) -> Answer:
         """Run it with these words after the command's own, and these variables."""
         with self._monkeypatch.context() as patch:

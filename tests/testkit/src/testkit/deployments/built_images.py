@@ -10,7 +10,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from payments_local.ports import free_port
-from payments_local.postgres import BIN
 from payments_local.settings import REPOSITORY
 from testkit.deployments.deployment import Database, Deployment, service_commands, service_settings
 from testkit.deployments.leftovers import LABEL, mark
@@ -173,10 +172,6 @@ def _deployment(database: ContainerDatabase, network: str, folder: Path) -> Depl
             check=False,
         )
 
-    def psql(text: str) -> str:
-        command = [str(BIN / "psql"), database.url, "-XAtqv", "ON_ERROR_STOP=1", "-c", text]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
     return Deployment(
         database=database,
         api=api,
@@ -186,6 +181,5 @@ def _deployment(database: ContainerDatabase, network: str, folder: Path) -> Depl
         api_url=f"http://127.0.0.1:{api.port}",
         keyed_api_url=f"http://127.0.0.1:{keyed_api.port}",
         ui_url=f"http://127.0.0.1:{ui.port}",
-        psql=psql,
         run_command=run_command,
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from payments_local.ports import free_port
 from payments_local.settings import REPOSITORY
+from testkit.checked_command import output_of
 from testkit.deployments.k8s_manifests import kubectl
 
 LOAD = REPOSITORY / "tests" / "k8s" / "cluster_load.py"
@@ -25,16 +26,8 @@ class Cluster:
 
     def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 400) -> str:
         """Run kubectl and return its standard output; a failure shows its error."""
-        done = subprocess.run(
-            [str(kubectl()), "--namespace=payments", *arguments],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=seconds,
-            check=False,
-        )
-        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
-        return done.stdout
+        command = [str(kubectl()), "--namespace=payments", *arguments]
+        return output_of(*command, stdin=stdin or "", seconds_max=seconds)
 
     def wait_until_ready(self) -> None:
         """Wait until the migration is complete and every Deployment is rolled out."""

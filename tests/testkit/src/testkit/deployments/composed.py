@@ -13,7 +13,7 @@ import httpx
 import psutil
 
 from payments_local.ports import free_port
-from payments_local.settings import REPOSITORY
+from testkit.checked_command import output_of
 
 UP_SECONDS_MAX = 120
 COMMAND_SECONDS_MAX = 120
@@ -68,19 +68,9 @@ class Composed:
         return self.run("docker", "compose", *arguments, check=check)
 
     def run(self, *command: str, check: bool = True) -> str:
-        done = subprocess.run(
-            command,
-            cwd=REPOSITORY,
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS_MAX,
-            check=False,
+        return output_of(
+            *command, environ=self.environ, seconds_max=COMMAND_SECONDS_MAX, check=check
         )
-        assert not check or done.returncode == 0, (
-            f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}"
-        )
-        return done.stdout
 
     def up(self, *arguments: str) -> float:
         """Return the seconds until every service is healthy."""

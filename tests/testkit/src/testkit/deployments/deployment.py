@@ -13,6 +13,9 @@ from uuid import uuid4
 
 import httpx
 
+from payments_local.postgres import BIN
+from testkit.checked_command import output_of
+
 SETTLED_SECONDS_MAX = 60.0
 RETRY_SECONDS_MAX = 60.0
 SEALED_SECONDS_MAX = 30.0
@@ -61,7 +64,6 @@ class Deployment:
     api_url: str
     keyed_api_url: str
     ui_url: str
-    psql: Callable[[str], str]
     run_command: Callable[..., "subprocess.CompletedProcess[str]"]
 
     def client(self) -> httpx.Client:
@@ -70,7 +72,8 @@ class Deployment:
 
     def sql(self, text: str) -> str:
         """Run SQL as the superuser; return the last result as text."""
-        return self.psql(text)
+        psql = (str(BIN / "psql"), self.database.url, "-XAtqv", "ON_ERROR_STOP=1", "-c", text)
+        return output_of(*psql).strip()
 
     def make_key(self, scope: str) -> str:
         """Create an API key with the scope."""

@@ -4,7 +4,7 @@ import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -103,13 +103,24 @@ def combination_folder(components: Sequence[str]) -> Path:
     """Return a kustomization of the base and these components, in this order."""
     folder = SCRATCH / ("+".join(components) or "base")
     folder.mkdir(parents=True, exist_ok=True)
-    above = os.path.relpath(K8S, folder)
+    return write_kustomization(
+        folder, (components_above(folder) + name for name in (*components, RELEASE_NAMES))
+    )
+
+
+def components_above(folder: Path) -> str:
+    """Return the path from the folder to the components, with a slash at its end."""
+    return f"{os.path.relpath(K8S, folder)}/components/"
+
+
+def write_kustomization(folder: Path, components: Iterable[str]) -> Path:
+    """Write a kustomization of the base and these components into the folder; return the folder."""
     content = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
         "namespace": "payments",
-        "resources": [f"{above}/base"],
-        "components": [f"{above}/components/{name}" for name in (*components, RELEASE_NAMES)],
+        "resources": [f"{os.path.relpath(K8S, folder)}/base"],
+        "components": list(components),
     }
     (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
     return folder

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from payments_local.ports import free_port
-from payments_local.postgres import BIN, EmbeddedPostgres
+from payments_local.postgres import EmbeddedPostgres
 from testkit.deployments.deployment import Database, Deployment, service_commands, service_settings
 from testkit.deployments.service_process import ServiceProcess
 
@@ -76,10 +76,6 @@ def _deployment(database: Database, folder: Path) -> Deployment:
     ui = part("payments-ui", "serve", PAYMENTS_UI_API_URL=api_url)
     commands = service_commands(api_url)
 
-    def psql(text: str) -> str:
-        command = [str(BIN / "psql"), database.url, "-XAtqv", "ON_ERROR_STOP=1", "-c", text]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
     def run_command(name: str, *more: str) -> "subprocess.CompletedProcess[str]":
         service, *arguments = commands[name]
         return subprocess.run(
@@ -100,6 +96,5 @@ def _deployment(database: Database, folder: Path) -> Deployment:
         api_url=api_url,
         keyed_api_url=f"http://127.0.0.1:{keyed_api.port}",
         ui_url=f"http://127.0.0.1:{ui.port}",
-        psql=psql,
         run_command=run_command,
     )
