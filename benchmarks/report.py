@@ -107,7 +107,8 @@ def overload() -> list[str]:
     figures = figures_of("overload")
     accepted, refused = figures["accepted_milliseconds"], figures["refused_milliseconds"]
     lines = [
-        "| the most that is created | offered | created meanwhile | share of the most |",
+        "| highest rate of creations | offered | created during the overload"
+        " | share of the highest |",
         "| --- | --- | --- | --- |",
         f"| {figures['best_created_per_second']:,.0f}/s | {figures['offered_per_second']:,.0f}/s,"
         f" {figures['offered_to_best']:.2f} times as much"
@@ -117,18 +118,21 @@ def overload() -> list[str]:
         f" with Retry-After; any other answer: {figures['other']}, broken connections:"
         f" {figures['socket_errors']}.",
     ]
-    for what, told in (("a 201", accepted), ("a 503", refused)):
-        if "p50" in told:
+    observer = "A single other client"
+    for answer, waited in (("a 201", accepted), ("a 503", refused)):
+        if "p50" in waited:
             lines[-1] += (
-                f" An onlooker waits {told['p50']:.0f} ms for {what} (p99 {told['p99']:.0f} ms)."
+                f" {observer} waits {waited['p50']:.0f} ms for {answer}"
+                f" (p99 {waited['p99']:.0f} ms)."
             )
+            observer = "It"
     after = figures["after_it"]
     lines[-1] += (
-        f" Of what it asks from half a second after the overload on, {after['created']} of"
-        f" {after['answers']} are created. A refusal takes"
+        f" From half a second after the overload, {after['created']} of its {after['answers']}"
+        " requests create a payment. A rejection takes"
         f" {figures['cpu_microseconds_of_a_refusal']:.0f} microseconds of the API's processor time,"
-        f" a creation {figures['cpu_microseconds_of_a_creation']}. Over all of it the API's memory"
-        f" grew by {figures['memory_grew_megabytes']:.0f} MB."
+        f" a creation {figures['cpu_microseconds_of_a_creation']}. The API's memory grew by"
+        f" {figures['memory_grew_megabytes']:.0f} MB during the run."
     )
     return lines
 
@@ -181,7 +185,11 @@ def snapshot() -> list[str]:
     lines += [f"| {when} | {rate:,.0f} |" for when, rate in figures["per_second"].items()]
     minutes = (figures["held_to_seconds"] - figures["held_from_seconds"]) / 60
     share = figures["kept_of_throughput"] or 0
-    return [*lines, "", f"Held for {minutes:.0f} minutes, it leaves {share:.2f} of the throughput."]
+    return [
+        *lines,
+        "",
+        f"Held for {minutes:.0f} minutes, it reduces the throughput to {share:.2f}.",
+    ]
 
 
 def bloat() -> list[str]:

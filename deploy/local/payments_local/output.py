@@ -51,7 +51,7 @@ class Terminal:
                 return
             except OSError:
                 self._gone = True
-                # Discards what the interpreter would still flush at its exit.
+                # Discards output that the interpreter would flush at its exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
         self.on_gone()
 

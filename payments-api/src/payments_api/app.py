@@ -155,7 +155,7 @@ def _readiness(services: Services) -> Any:
             return f"The connection to the database failed: {error}."
         except DatabaseReadOnly as error:
             return str(error)
-        except Exception as error:  # Whatever the error, this process cannot serve.
+        except Exception as error:  # After any error, this process cannot serve.
             return f"The database does not answer: {type(error).__name__}."
         if problem is not None:
             return problem

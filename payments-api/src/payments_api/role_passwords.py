@@ -45,7 +45,7 @@ async def set_passwords(tx: AsyncConnection, passwords: dict[str, str]) -> None:
 
 
 def scram_verifier(password: str, salt: bytes | None = None) -> str:
-    """Return what Postgres stores of a password: SCRAM-SHA-256$4096:SALT$STOREDKEY:SERVERKEY.
+    """Return the verifier of a password: SCRAM-SHA-256$4096:SALT$STOREDKEY:SERVERKEY.
 
     Source: RFC 5802, 3, and RFC 7677; the format is of pg_authid.rolpassword.
     """

@@ -41,7 +41,7 @@ async def record_action(
 ) -> None:
     """Record an action in the transaction of the action itself.
 
-    `subject` names what it is about, where that is no job: "source bank-eur".
+    `subject` names the object of an action that concerns no job: "source bank-eur".
     """
     await tx.execute(
         insert(operator_actions).values(

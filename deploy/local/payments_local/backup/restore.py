@@ -52,7 +52,7 @@ class Restored:
 def restore(
     dump: Path, target: Database, *, replace: str | None = None, identity: Path | None = None
 ) -> tuple[Restored, Database | None]:
-    """Restore into the target; return what it holds, and the replaced database under its new name.
+    """Restore into the target; return its content, and the new name of the replaced database.
 
     The backup is loaded into a database beside the target and audited there; then both are renamed
     in one transaction. Raises BackupFailed or BooksBroken; then the target is unchanged. `replace`

@@ -99,7 +99,7 @@ def run(
 def attempt(
     command: Sequence[str], environ: dict[str, str], seconds_max: float | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """Run the program to its end, whatever its status. Raises BackupFailed if it takes too long."""
+    """Run the program to its end, with any exit status. Raises BackupFailed after `seconds_max`."""
     try:
         return subprocess.run(  # noqa: S603 - our own commands.
             command,

@@ -23,7 +23,7 @@ from payments_core.db.engine import driver_connection, reason_of
 REFRESH_SECONDS = 2.0  # How soon a revocation takes effect.
 # How long a load stays valid without Postgres: a revocation takes effect by then.
 LIFETIME_SECONDS = 10.0
-LOOK_AGAIN_SECONDS = 1.0  # Between two loads, whatever the number of unknown keys.
+LOOK_AGAIN_SECONDS = 1.0  # Between two loads, for any number of unknown keys.
 WAIT_SECONDS_MAX = 3.0  # For a load that decides whether a key exists.
 # Requests that wait for a load; further ones are decided by the last load. Far fewer than admission
 # control admits, which keeps requests with bogus keys from starving legitimate clients.
@@ -185,7 +185,7 @@ class KeyRing:
             try:
                 async with asyncio.timeout(LOAD_SECONDS_MAX):
                     self._keys = await self._load(began_at)
-            except Exception as error:  # Whatever the error, the next load may succeed.
+            except Exception as error:  # After any error, the next load may succeed.
                 log.warning("api_keys_load_failed", extra={"error": reason_of(error)})
                 self._load_requested.set()
             else:
@@ -232,7 +232,7 @@ class KeyRing:
         try:
             async with driver_connection(self._engine) as connection:
                 await connection.execute(USED, list(used), timeout=LOAD_SECONDS_MAX)
-        except Exception as error:  # Whatever the error, they are recorded next time.
+        except Exception as error:  # After any error, the next run records them.
             self._used |= used
             log.warning("api_key_use_update_failed", extra={"error": reason_of(error)})
 

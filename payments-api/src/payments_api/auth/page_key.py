@@ -9,7 +9,7 @@ PAGE_KEY_NAME = "payments-ui"
 
 
 async def register_page(dsn: str, key: str) -> str:
-    """Store the page's key unless it is there; return what happened. Raises KeyRefused.
+    """Store the page's key unless it exists; return the outcome. Raises KeyRefused.
 
     A revoked key stays revoked and is no failure: the migration runs again with the same Secret,
     and a page without a valid key must not keep the schema from its release.

@@ -1,8 +1,8 @@
 """The event feed: one LISTEN in a process, fanned out to all readers of GET /payments/events.
 
 Notices name payments. The feed reads each payment once for all readers and keeps the last events
-for readers that return. When it cannot tell what changed (too many at once, a lost connection, a
-malformed notice, a reader that was away too long), it sends a resync: fetch again what you show.
+for readers that return. When it cannot name the changes (too many at once, a lost connection, a
+malformed notice, a reader that was away too long), it sends a resync: fetch the shown data again.
 """
 
 import asyncio
@@ -120,7 +120,7 @@ class EventFeed:
         try:
             async with single_statement(self._engine) as connection:
                 rows = await payments_by_id(connection, ids)
-        except Exception as error:  # Whatever the error, readers fetch their data themselves.
+        except Exception as error:  # After any error, readers fetch their data themselves.
             log.warning("events_read_failed", extra={"error": reason_of(error)})
             self._request_resync()
             await asyncio.sleep(1)

@@ -15,7 +15,7 @@ Found = TypeVar("Found")
 
 
 class Horizon(Generic[Found]):
-    """Searches for what is final, with one connection for any number of requests.
+    """Searches for the last final position, with one connection for any number of requests.
 
     A search may wait some seconds for open writers. Requests that arrive meanwhile share the next
     one, which sees what was committed before them.
@@ -30,7 +30,7 @@ class Horizon(Generic[Found]):
         self._one_at_a_time = asyncio.Lock()
 
     async def found(self) -> Found:
-        """Return what a search finds that begins after this call."""
+        """Return the result of a search that begins after this call."""
         if self._next is None:
             self._next = asyncio.create_task(self._search())
             self._next.add_done_callback(_retrieve)

@@ -31,7 +31,7 @@ def header_text(fields: HeaderFields, name: bytes) -> str | None:
 
 
 class Answer(NamedTuple):
-    """What a request is answered. `headers` do not repeat Content-Length and Cache-Control."""
+    """The answer to a request. `headers` do not repeat Content-Length and Cache-Control."""
 
     status: int
     headers: Mapping[str, str]

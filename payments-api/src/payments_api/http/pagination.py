@@ -91,7 +91,7 @@ class CursorSigner:
             raise InvalidCursor("Start again without a cursor.") from None
 
     def _signature(self, scope: Mapping[str, Any], position: bytes) -> bytes:
-        # Canonical JSON of what narrows the list. An absent filter leaves no trace, so a release
+        # Canonical JSON of the filters. An absent filter leaves no trace, so a release
         # that adds one still accepts the cursors of the release before.
         narrowing = {name: value for name, value in scope.items() if value is not None}
         text = json.dumps(narrowing, sort_keys=True, separators=(",", ":")).encode()
@@ -101,7 +101,7 @@ class CursorSigner:
 class Page(Generic[KeyT]):
     """One requested page of a named list, with a cursor to either side.
 
-    `filters` are what its cursors are bound to; `column` is the keyset's, `parse` reads its value.
+    its cursors are bound to `filters`; `column` is the keyset's, `parse` reads its value.
     Where the query has an `order`, the client may choose it. Statements read along `walk` and
     return the rows so.
     """

@@ -1,4 +1,4 @@
-"""What people do about lines and breaks: match, undo, explain, ignore, reopen, annotate."""
+"""Operators' decisions on lines and breaks: match, undo, explain, ignore, reopen, annotate."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

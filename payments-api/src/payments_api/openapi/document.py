@@ -30,7 +30,7 @@ _IDEMPOTENCY_REPLAYED = {
     "description": "true if the answer repeats that of an earlier request with the key.",
     "schema": {"type": "string", "enum": ["true"]},
 }
-_LOCATION = {"description": "The path of what was created.", "schema": {"type": "string"}}
+_LOCATION = {"description": "The path of the created resource.", "schema": {"type": "string"}}
 _DESCRIPTION = """\
 Create payments, follow their reconciliation, and read a double-entry ledger.
 

@@ -1,4 +1,4 @@
-"""What specifies a route, and the problems that groups of routes share."""
+"""The shape of a route's specification, and the problems that groups of routes share."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class Link(NamedTuple):
 class Operation:
     """One route: its endpoint in the app, its request and its answers.
 
-    `answer` and `takes` are models, or the media type of what is not JSON; an answer of None has no
+    `answer` and `takes` are models, or the media type if it is not JSON; an answer of None has no
     body. `also` is another status of success, with the same answer. A `located` answer has the
     header Location. `problems` are added to those that every route may return.
     """

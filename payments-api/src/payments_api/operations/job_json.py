@@ -56,6 +56,6 @@ def action_json(action: AnyRow) -> dict[str, Any]:
 
 
 def bulk_json(selection: Selection, done: str, ids: list[int], number: int) -> dict[str, Any]:
-    """Return what a bulk action did, or in a dry run would do, to these jobs."""
+    """Return the outcome of a bulk action on these jobs, or in a dry run the expected outcome."""
     skipped = len(set(selection.job_ids or ids) - set(ids))
     return {"matched": len(ids), done: number, "skipped": skipped, "jobIds": ids}

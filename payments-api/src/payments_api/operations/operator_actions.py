@@ -1,4 +1,4 @@
-"""/operator-actions: which operator did what, when and why."""
+"""/operator-actions: the record of operators' actions, with time and reason."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """Create payments: the use case behind the route, the fast path and the batch.
 
-It takes what a request carries, whichever layer received it, and returns the answer.
+It takes the parts of a request, whichever layer received it, and returns the answer.
 """
 
 import json
@@ -71,7 +71,7 @@ async def create_batch(
 ) -> Answer:
     """Create up to 1,000 payments; each succeeds or fails on its own, answered in order.
 
-    `charge` adds requests to what the client's rate limits count: a batch costs as many as it has
+    `charge` adds requests to the client's count for rate limits: a batch costs as many as it has
     items. Raises a Problem if the batch as a whole is rejected.
     """
     items = _batch_items(parse_json_body(fields, body))

@@ -63,7 +63,7 @@ class PaymentFilter:
     amount: Decimal | None = None
 
     def named_values(self) -> dict[str, str | None]:
-        """Return what narrows the list, by the names that cursors are bound to.
+        """Return the filters that are set, by the names that cursors are bound to.
 
         Names and texts must stay the same from one release to the next.
         """

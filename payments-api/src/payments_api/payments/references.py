@@ -1,4 +1,4 @@
-"""Parsing of what a client attaches to a payment: reference, metadata and source."""
+"""Parsing of a payment's reference, metadata and source."""
 
 import re
 import unicodedata

@@ -57,7 +57,7 @@ class PaymentWriter:
     async def create(
         self, payment: NewPayment, traceparent: str | None, operator: Operator | None = None
     ) -> Creation:
-        """Store the payment and its job, or find what the key stored before.
+        """Store the payment and its job, or find the key's earlier payment.
 
         An operator is recorded with a payment that is stored, not with a replay. Raises
         IdempotencyKeyReused, Overloaded, DatabaseUnavailable.

@@ -45,7 +45,7 @@ _STORED = """id, payment_id, account_id, amount, currency, reason, reference,
        coalesce(metadata::text, '{}') AS metadata, created_at"""
 
 # $4 NULL reverses the remainder. A key in flight elsewhere is waited for, then skipped. An operator
-# ($9) is recorded with what is stored, not with a replay.
+# ($9) is recorded with a new reversal, not with a replay.
 CREATE = f"""
 WITH created AS (
     INSERT INTO reversals (id, idempotency_key, request_fingerprint, payment_id, account_id,
@@ -150,7 +150,7 @@ async def _store(
     traceparent: str | None,
     operator: Operator | None,
 ) -> tuple[CreatedReversal, bool]:
-    """Store the reversal, or find what its key stored; return it, and whether it is a replay."""
+    """Store the reversal, or find its key's earlier one; return it, and whether it is a replay."""
     values = (
         uuid_utils.uuid7(),
         new.idempotency_key,
@@ -184,7 +184,7 @@ async def _store(
 
 
 def _replay(earlier: Sequence[Any], new: NewReversal) -> CreatedReversal:
-    """Return what the key made before, if by the same request. Raises IdempotencyKeyReused."""
+    """Return the key's earlier reversal if the request is the same. Raises IdempotencyKeyReused."""
     fingerprint, *stored = earlier
     if fingerprint != new.fingerprint():
         raise IdempotencyKeyReused("Use a fresh key for another reversal.")

@@ -1,4 +1,4 @@
-"""/webhooks and /webhook-deliveries: endpoints, their secrets, and what was sent to them."""
+"""/webhooks and /webhook-deliveries: endpoints, their secrets and deliveries."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -62,7 +62,7 @@ def server_settings(application_name: str) -> dict[str, str]:
 async def connect(url: str, **options: Any) -> "asyncpg.Connection[Any]":
     """Call asyncpg.connect with the URL and `options`; every connection of ours begins here.
 
-    Raises DatabaseTlsError, and what asyncpg raises.
+    Raises DatabaseTlsError and asyncpg's errors.
     """
     to = read_url(url)
     options.setdefault("timeout", to.timeout_seconds)
@@ -84,7 +84,7 @@ async def connect(url: str, **options: Any) -> "asyncpg.Connection[Any]":
 async def connect_to_primary(url: str, **options: Any) -> "asyncpg.Connection[Any]":
     """Connect to a server that takes writes, and let commits wait until they are stored.
 
-    Raises DatabaseReadOnly, DatabaseTlsError, and what asyncpg raises.
+    Raises DatabaseReadOnly, DatabaseTlsError and asyncpg's errors.
     """
     connection = await connect(url, **options)
     try:

@@ -24,7 +24,7 @@ class MisdirectedRequest(Problem):
 
 
 class Edge:
-    """An ASGI layer that normalises a request's path and rejects what no route may see.
+    """An ASGI layer that normalises a request's path and rejects requests that no route may see.
 
     `hosts`: the names to answer for; None answers for all. Without authentication, a web page
     could otherwise reach the service through a name of its own that resolves to 127.0.0.1 (DNS

@@ -13,7 +13,7 @@ PROBLEM_TYPE = "application/problem+json"
 class Problem(Exception):
     """The root of the errors that a client may see; a subclass's docstring is its title.
 
-    `detail` says what to do; `errors` names fields: [{"field", "detail"}].
+    `detail` says how to correct the request; `errors` names fields: [{"field", "detail"}].
     """
 
     status = 500

@@ -14,9 +14,9 @@ PACE = "payments.pace"  # In the ASGI scope of an upload.
 
 
 class Pace:
-    """Holds the body back while the handler has not taken what arrived.
+    """Holds the body back until the handler has read the part that arrived.
 
-    Quart reads a body as fast as it arrives, and keeps what no handler has taken yet.
+    Quart reads a body as fast as it arrives, and keeps the unread part in memory.
     """
 
     def __init__(self, receive: ASGIReceiveCallable) -> None:

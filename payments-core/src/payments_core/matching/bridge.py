@@ -4,7 +4,7 @@
 
 An entry is outstanding on a day if no line of that day or earlier is matched with it: it is
 pending within its days of grace, missing after them, or in transit if a later line matched it.
-The residual is what the bridge leaves over. It is exactly 0 unless the chain of statements has a
+The residual is the unexplained rest. It is exactly 0 unless the chain of statements has a
 gap or a row was tampered with.
 """
 

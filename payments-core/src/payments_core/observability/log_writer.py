@@ -1,7 +1,7 @@
 """Log lines written by a separate thread: a full pipe never stops the event loop.
 
-Lines wait in a bounded queue. What finds no room, and what a closed pipe refuses, is counted and
-dropped; the number is logged as soon as lines are written again.
+Lines wait in a bounded queue. Lines that find no room, or that a closed pipe refuses, are counted
+and dropped; the number is logged as soon as lines are written again.
 """
 
 import logging

@@ -1,1 +1,1 @@
-"""What the API and the worker both do with statements: sources, receiving, deciding, reading."""
+"""Statements, as the API and the worker both use them: sources, files, decisions, readers."""

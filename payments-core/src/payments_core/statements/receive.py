@@ -68,7 +68,7 @@ async def receive_file(
 ) -> tuple[AnyRow, bool]:
     """Store the file; return its row, and whether it is new.
 
-    Raises FileTooLarge, FileEmpty, and what the body raises; then nothing of it is left.
+    Raises FileTooLarge, FileEmpty and the body's errors; then no part of the file is kept.
     """
     upload = _Upload()
     try:

@@ -40,7 +40,7 @@ class AccountPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class AccountView:
-    """What the page shows. `position` is the live stream's, taken before the first read."""
+    """The content of the page. `position` is the live stream's, taken before the first read."""
 
     position: str
     currencies: list[str]

@@ -57,7 +57,7 @@ class Subscriber:
     task: asyncio.Task[object] | None
     position: int
     session_id: str | None = None
-    subject: str | None = None  # The person who is signed in.
+    subject: str | None = None  # The signed-in person.
     ends_at: float = inf  # On the monotonic clock.
     handed_at: float | None = None
 

@@ -28,7 +28,7 @@ class SignedOut(Exception):
 
 
 class NotAllowed(Exception):
-    """The person who is signed in lacks the role."""
+    """The signed-in person lacks the role."""
 
 
 @dataclass(frozen=True)

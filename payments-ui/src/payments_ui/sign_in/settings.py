@@ -1,4 +1,4 @@
-"""Settings of sign-in: the method, the length of a session, and who is an operator."""
+"""Settings of sign-in: the method, the length of a session, and the operators."""
 
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit

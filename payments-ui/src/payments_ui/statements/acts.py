@@ -1,4 +1,4 @@
-"""What operators do about statements: upload, accept, match, undo, explain, annotate."""
+"""Operators' decisions on statements: upload, accept, match, undo, explain, annotate."""
 
 from collections.abc import Sequence
 from typing import Any

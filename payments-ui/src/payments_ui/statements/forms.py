@@ -1,4 +1,4 @@
-"""The acts of operators about statements: what each asks, does and says."""
+"""Operators' decisions on statements: the question, the fields and the message of each."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""What all pages share: security, assets, errors, formatting, charts."""
+"""Parts that all pages share: security, assets, errors, formatting, charts."""

@@ -1,1 +1,1 @@
-"""Webhooks: endpoints, their secrets, and what was sent to them."""
+"""Webhooks: endpoints, their secrets and deliveries."""

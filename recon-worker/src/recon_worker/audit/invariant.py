@@ -1,4 +1,4 @@
-"""What an invariant is: a query that returns the rows that violate it."""
+"""An invariant: a query that returns the rows that violate it."""
 
 from dataclasses import dataclass
 from enum import StrEnum

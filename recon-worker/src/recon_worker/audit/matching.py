@@ -1,4 +1,4 @@
-"""The invariants of matching: each match, and what is open beside it.
+"""The invariants of matching: each match, and the open lines and entries.
 
 Their SQL is written anew, on purpose by other code than the rules'. `:lo` and `:hi` bound the ids
 of recon_matches.

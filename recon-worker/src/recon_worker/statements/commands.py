@@ -1,4 +1,4 @@
-"""What the commands about statements share: the database, the source, the row as JSON."""
+"""Parts that the commands about statements share: the database, the source, the row as JSON."""
 
 import json
 import sys

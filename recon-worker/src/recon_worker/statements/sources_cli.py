@@ -53,7 +53,7 @@ def sources() -> None:
     type=click.IntRange(0, GRACE_DAYS_MAX),
     default=2,
     show_default=True,
-    help="Days within which the bank books what we booked.",
+    help="Days within which the bank books a payment after us.",
 )
 @click.option("--tenant", help="The tenant to whom the account belongs.")
 @arguments.actor()

@@ -52,7 +52,7 @@ async def fan_out_events(engine: AsyncEngine, sent_to: Callable[[], None]) -> No
 
 
 async def keep_up(engine: AsyncEngine) -> None:
-    """Set the gauges and delete what is kept long enough, until cancelled."""
+    """Set the gauges and delete rows past their retention, until cancelled."""
     loop = asyncio.get_running_loop()
     pruned_at = -PRUNE_SECONDS
     while True:

@@ -1,7 +1,7 @@
 """Deliveries as a queue: claim those that are due, record attempts, hand back.
 
 A claim leases deliveries by pushing their next attempt behind the lease's end: a lease that expires
-needs no rescue. What is recorded is fenced by the lease's token, as with jobs.
+needs no rescue. The record of an attempt is fenced by the lease's token, as with jobs.
 """
 
 from collections.abc import Mapping, Sequence

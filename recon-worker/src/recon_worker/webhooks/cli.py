@@ -49,7 +49,7 @@ def webhooks() -> None:
     type=click.Choice(SUBSCRIBABLE_TYPES),
     help="An event's type, any number of times; without it, all types.",
 )
-@click.option("--description", default="", help="What the endpoint is for.")
+@click.option("--description", default="", help="The purpose of the endpoint.")
 @click.option("--tenant", help="The tenant whose events it receives; without it, everyone's.")
 @arguments.actor()
 @as_json()

@@ -54,7 +54,7 @@ class WebhookClient:
     async def post(
         self, url: str, headers: Sequence[tuple[str, str]], body: bytes, endpoint_id: UUID
     ) -> Answer:
-        """Send a body and return the answer, whatever its status.
+        """Send a body and return the answer of any status.
 
         Raises AttemptFailed, and ResolverBusy where the attempt has not begun.
         """
@@ -151,6 +151,6 @@ def _is_old(connection: ReceiverConnection) -> bool:
 
 
 def _one_line(error: BaseException) -> str:
-    """Return what went wrong, without the addresses that the name has."""
+    """Return the reason of the failure, without the addresses of the name."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(f"{type(error).__name__}: {text}".split())[:500]

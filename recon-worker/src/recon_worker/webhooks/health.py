@@ -54,7 +54,7 @@ class _Seen:
 
 
 async def observe(tx: AsyncConnection, attempts: Iterable[Attempt]) -> list[tuple[UUID, str]]:
-    """Record what attempts tell of their endpoints; return those disabled, with the reason."""
+    """Update endpoints by their attempts; return those disabled, with the reason."""
     seen: dict[UUID, _Seen] = {}
     for one in attempts:
         endpoint = seen.setdefault(one.delivery.endpoint_id, _Seen())

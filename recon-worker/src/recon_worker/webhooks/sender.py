@@ -186,7 +186,7 @@ class Sender:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def _leave(self) -> None:
-        """Record what has ended, and hand the rest back."""
+        """Record the attempts that have ended, and hand the rest back."""
         while self._ended:
             await self._record(self._ended[:RECORD_MAX])
         if self._claimed:

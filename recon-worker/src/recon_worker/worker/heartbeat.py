@@ -57,7 +57,7 @@ class Settled:
 async def report_heartbeat(
     connection: AsyncConnection, worker_id: str, host: str, version: str, settled: Settled
 ) -> None:
-    """Record that this worker runs, and what it settled since its last heartbeat."""
+    """Record that this worker runs, and its settlements since the last heartbeat."""
     await connection.exec_driver_sql(
         HEARTBEAT,
         (

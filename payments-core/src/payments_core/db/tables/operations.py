@@ -38,7 +38,7 @@ operator_actions = Table(
     Column("key_name", Text),
     Column("trace_id", Text),
     Column("payment_id", Uuid),
-    Column("subject", Text),  # What else the action is about, such as "source bank-eur".
+    Column("subject", Text),  # The object of an action that concerns no job: "source bank-eur".
     CheckConstraint(
         one_of("action", OPERATOR_ACTIONS),
         name="action_known",

@@ -1,4 +1,4 @@
-"""What a statement reader yields: per statement a header, its lines, and its end.
+"""The output of a statement reader: for each statement a header, its lines, and its end.
 
 A file holds one or more statements. Events of a statement come in order and are never mixed with
 those of another: StatementHeader, StatementLine..., StatementEnd. Balances belong to the end,

@@ -20,7 +20,7 @@ Rule = Literal["continue", "count"]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A statement as received, and what the source has of it.
+    """A received statement, and its lines that the source already has.
 
     `known_*` count the lines that are known by counting; `last` is the newest statement that ends
     with this one or earlier, `following` the oldest one that begins with its end or later.

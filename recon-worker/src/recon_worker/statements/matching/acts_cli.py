@@ -1,4 +1,4 @@
-"""`recon-worker reconcile`: breaks, and what a person does about them."""
+"""`recon-worker reconcile`: breaks, and operators' decisions on them."""
 
 from datetime import date
 from typing import TYPE_CHECKING, Any

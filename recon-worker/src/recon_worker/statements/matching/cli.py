@@ -32,7 +32,7 @@ def reconcile() -> None:
 @AS_OF
 @as_json()
 def run_(source: str, as_of: date, json_too: bool) -> int:
-    """Match what is open of SOURCE, by its rules; a tenant's source is TENANT~NAME.
+    """Match the open lines and entries of SOURCE by its rules. A tenant's source is TENANT~NAME.
 
     A run without new lines, entries or rules changes nothing.
     """

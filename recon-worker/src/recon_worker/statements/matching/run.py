@@ -1,6 +1,6 @@
 """A run: cut, match by every rule in order, suggest, open breaks, and record the outcome.
 
-Every chunk is one transaction under the source's lock, and computes from what is committed. So two
+Every chunk is one transaction under the source's lock, and computes from committed rows. So two
 processes may work on one run, and a killed run goes on where it stopped, with the same result.
 """
 
@@ -108,7 +108,7 @@ async def run_matching(
     as_of: date,
     advance: Advance = lambda step, matches: None,
 ) -> Outcome:
-    """Match what is open of the source; `as_of` is the day that tells pending from late.
+    """Match the source's open lines and entries; `as_of` is the day that tells pending from late.
 
     An interrupted run is finished first. If nothing has changed since the last run, no row is
     written and that run is returned.

@@ -1,7 +1,7 @@
 """Undo a run whole, in chunks: its matches that are active become undone.
 
 The first transaction records who and why; an interrupted undo is finished by the same command.
-The cut and the breaks that the run opened stay: they are facts of what is open.
+The cut and the breaks that the run opened stay: they describe open lines and entries.
 """
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine

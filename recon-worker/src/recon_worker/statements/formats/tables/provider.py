@@ -1,4 +1,4 @@
-"""What the reports of providers share: charges as parts, and a control total for each payout."""
+"""Parts that providers' reports share: charges, and a control total for each payout."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
