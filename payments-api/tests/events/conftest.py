@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+from urllib.parse import urlencode
 
 import asyncpg
 import httpx
 import pytest
+from quart.typing import TestClientProtocol
 
 from payments_api.events import feed as event_feed
 from payments_api.events.feed import EventFeed
@@ -87,3 +89,14 @@ async def settled(serve_api: Any, sql: Sql, monkeypatch: pytest.MonkeyPatch) -> 
     await until_listening(sql)
     await asyncio.sleep(0.15)
     return served
+
+
+async def read_events_page(client: TestClientProtocol, status: int = 200, **query: Any) -> Any:
+    answer = await client.get(f"/events?{urlencode(query)}")
+    body = await answer.get_json()
+    assert answer.status_code == status, body
+    return body
+
+
+def idempotency(key: str) -> dict[str, str]:
+    return {"Idempotency-Key": key}

@@ -4,24 +4,34 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator
-from payments_core.db.engine import create_engine, transaction
+from payments_core.db.engine import create_engine, single_statement, transaction
+from payments_core.db.event_log import event_json, read_events
 from payments_core.server.options import Lifecycle
-from payments_core.webhooks.endpoints import EndpointFields, create_endpoint
+from payments_core.webhooks.endpoints import (
+    EndpointFields,
+    create_endpoint,
+)
 from recon_worker.webhooks import client as http
+from recon_worker.webhooks import health, sender
 from recon_worker.webhooks.background import fan_out_events
 from recon_worker.webhooks.client import WebhookClient
 from recon_worker.webhooks.connection import Answer
 from recon_worker.webhooks.sender import Sender
+from testkit.database.backlog import Sql, add_simple
+from testkit.database.settled_ledger import FAST, until_all_settled
 from testkit.network.receiver import (
     Receiver,
     running_receiver,
 )
+from testkit.waiting import until
+from testkit.worker.own_system import running_worker
 
 OPERATOR = Operator("ann")
 ENDPOINT = UUID(int=1)
@@ -104,3 +114,32 @@ async def post(client: WebhookClient, receiver: Receiver, path: str = "/") -> An
     return await client.post(
         receiver.url(path), [("content-type", "application/json")], b"{}", ENDPOINT
     )
+
+
+@pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "delay_seconds", lambda attempts: 0.05)
+    monkeypatch.setattr(sender, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(health, "PAUSE_FRACTION", 0.0)
+
+
+async def until_statuses(sql: Sql, **wanted: int) -> None:
+    """Return when the deliveries have these statuses."""
+
+    async def reached() -> bool:
+        rows = await sql.fetch("SELECT status, count(*) FROM webhook_deliveries GROUP BY 1")
+        return {row["status"]: row["count"] for row in rows} == wanted
+
+    await until(reached)
+
+
+async def settle(sql: Sql, url: str, count: int) -> None:
+    await add_simple(sql, count)
+    async with running_worker(url, **FAST):
+        await until_all_settled(sql)
+
+
+async def log_of(engine: AsyncEngine, tenant: str | None = None) -> list[dict[str, Any]]:
+    async with single_statement(engine) as connection:
+        page = await read_events(connection, 0, 2**62, 1000, tenant=tenant)
+    return [event_json(row, tenant) for row in page.rows]
