@@ -8,7 +8,7 @@ fuzz: $(INSTALLED) ## Send odd requests and inputs to every parser (SECONDS=120,
 	@echo "fuzzing for about $(SECONDS) s with SEED=$(FUZZ_SEED)"
 	@FUZZ_SECONDS=$$(( $(SECONDS) / 3 )) FUZZ_SEED=$(FUZZ_SEED) .venv/bin/python -m pytest \
 		tests/fuzz/test_api.py -q -o timeout=0 -o faulthandler_timeout=0
-	@FUZZ_SECONDS=$$(( $(SECONDS) / 3 / 24 + 1 )) FUZZ_SEED=$(FUZZ_SEED) .venv/bin/python -m pytest \
+	@FUZZ_SECONDS=$$(( $(SECONDS) / 3 / 35 + 1 )) FUZZ_SEED=$(FUZZ_SEED) .venv/bin/python -m pytest \
 		tests/fuzz --ignore=tests/fuzz/test_api.py -q -o timeout=0
 	@if $(MAKE) .cache/tools/atheris/.done >/dev/null 2>&1; then \
 		PYTHONPATH=tests/fuzz:.cache/tools/atheris/packages \

@@ -69,7 +69,9 @@ INVARIANT_TITLES = {
     "match_legs_are_borne_out": (
         "Every leg of a match has its line's or entry's amount and day; the sides' sums are equal"
     ),
-    "line_matched_once": ("A matched line is in exactly one active match, any other line in none"),
+    "line_matched_once": (
+        "A matched line is in exactly one active match, any other in none; acts are on record"
+    ),
     "entry_matched_once": (
         "Every entry up to its source's cut is either open or in one active match"
     ),

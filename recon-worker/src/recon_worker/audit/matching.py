@@ -99,7 +99,14 @@ MATCHING_INVARIANTS = (
         SELECT line.id AS line_id, line.status FROM statement_lines AS line
         WHERE line.status IN ('matched', 'returned') AND NOT EXISTS (
             SELECT FROM match_legs AS leg
-            WHERE leg.item_id = line.id AND leg.side = 'line' AND leg.active)""",
+            WHERE leg.item_id = line.id AND leg.side = 'line' AND leg.active)
+        UNION ALL
+        SELECT line.id, line.status FROM statement_lines AS line
+        JOIN statements AS statement ON statement.id = line.statement_id
+        WHERE line.status IN ('explained', 'ignored') AND line.booking = 'booked'
+          AND statement.kind = 'statement' AND NOT EXISTS (
+            SELECT FROM operator_actions AS act
+            WHERE act.subject = 'line ' || line.id AND act.action IN ('explain', 'ignore'))""",
     ),
     Invariant(
         "entry_matched_once",

@@ -1,6 +1,7 @@
 """Import of files: all or nothing, known bytes, overlaps, the chain of balances, quarantine."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -265,3 +266,12 @@ async def test_exported_bytes_are_those_received(
     status, out, _ = await program("statements", "export", str(file_id))
     assert status == 0
     assert out.encode() == GOOD
+
+
+async def test_a_statement_of_a_mistyped_year_is_quarantined(sql: Sql, import_bytes: Run) -> None:
+    soon = (datetime.now(UTC).date() + timedelta(days=7)).isoformat()
+    assert (await import_bytes(camt053(Day([COFFEE], from_on=soon)), "soon.xml"))[0] == 0
+    status, out, err = await import_bytes(camt053(Day([COFFEE], from_on="2062-11-27")))
+    assert status == 1
+    assert "the statement ends on 2062-11-27: more than a month ahead" in out + err
+    assert await sql.fetchval("SELECT max(to_on) FROM statements") == date.fromisoformat(soon)

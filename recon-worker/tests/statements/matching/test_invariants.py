@@ -5,6 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator
 from payments_core.db.engine import transaction
+from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import undo_match
 from recon_worker.audit.matching import MATCHING_INVARIANTS
 from testkit.database.backlog import Sql
@@ -23,7 +24,7 @@ async def matched(sql: Sql, match: Match, engine: AsyncEngine) -> None:
     acme = await add_source(sql, "acme", tenant="acme")
     await add_entries(sql, [Entry("10", "A"), Entry("1", "B"), Entry("2", "B"), Entry("7", "C")])
     await add_entries(sql, [Entry("5", "T", account="acme~x"), Entry("9", "open")])
-    lines = [Line("10", "A"), Line("3", batch_ref="B"), Line("7", "C"), Line("-1")]
+    lines = [Line("10", "A"), Line("3", batch_ref="B"), Line("7", "C"), Line("-1"), Line("-2")]
     await add_statement(sql, source, lines)
     await add_statement(sql, acme, [Line("5", "T")])
     await match()
@@ -31,6 +32,8 @@ async def matched(sql: Sql, match: Match, engine: AsyncEngine) -> None:
     async with transaction(engine) as tx:
         undone = await sql.fetchval("SELECT id FROM recon_matches WHERE why LIKE '%C'")
         await undo_match(tx, source, undone, Operator("ann"), "a test")
+        fee = await sql.fetchval("SELECT id FROM statement_lines WHERE amount = -2")
+        await set_aside(tx, source, fee, "explain", Operator("ann"), "a fee")
 
 
 async def _broken(engine: AsyncEngine, mode: str = "full") -> set[str]:
@@ -67,6 +70,10 @@ FORGERIES = {
     ),
     "a line that claims a match": (
         "UPDATE statement_lines SET status = 'matched' WHERE amount = -1",
+        "line_matched",
+    ),
+    "a line set aside by nobody": (
+        "UPDATE statement_lines SET status = 'explained', status_reason = 'x' WHERE amount = -1",
         "line_matched",
     ),
     "an entry that vanished": ("DELETE FROM open_entries WHERE amount = 9", "entry_matched"),

@@ -4,18 +4,23 @@ import asyncio
 import os
 import signal
 import sys
+from datetime import date, timedelta
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator
 from payments_core.db.engine import transaction
+from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import MatchRefused, match_by_hand
+from recon_worker.audit.matching import MATCHING_INVARIANTS
 from recon_worker.failpoints import VARIABLE
+from recon_worker.statements.matching import rules
 from recon_worker.statements.matching.rule_sets import take_rules
 from recon_worker.statements.matching.undo import undo_run
 from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
+    DAY,
     Entry,
     Line,
     active_matches,
@@ -24,6 +29,7 @@ from testkit.database.matching_books import (
     add_statement,
     state_of,
 )
+from testkit.database.settled_ledger import findings_of
 
 from .conftest import Match
 
@@ -124,7 +130,7 @@ async def test_a_killed_undo_is_finished_by_the_same_command(
 ) -> None:
     source, _, _ = await _seed(sql)
     number = (await match()).run.id
-    words = ("undo", "bank", "--run", str(number), "--reason", "a test")
+    words = ("undo", "bank", "--run", str(number), "--reason", "a test", "--yes")
     killed = await _command(worker_url_of_database, "kill after_undo_chunk 1", *words)
     assert killed == -signal.SIGKILL
     await undo_run(engine, source, number, ANN, "again")
@@ -142,3 +148,34 @@ async def _command(url: str, fault: str, *words: str) -> int:
         stderr=asyncio.subprocess.DEVNULL,
     )
     return await process.wait()
+
+
+async def test_an_item_closed_while_its_break_opens_is_no_break_after_the_next_run(
+    sql: Sql, engine: AsyncEngine, match: Match
+) -> None:
+    source = await add_source(sql)
+    (entry,) = await add_entries(sql, [Entry("10", "A")])
+    fee, line = await add_statement(sql, source, [Line("-1"), Line("10", "B")])
+    await match(as_of=DAY)
+    late = DAY + timedelta(days=10)
+    async with sql.transaction():
+        await sql.execute(rules.BREAK_LINES, source, 0, 2**40, late)
+        await sql.execute(rules.BREAK_ENTRIES, source, date.min, 0, late)
+        async with transaction(engine) as tx:
+            await set_aside(tx, source, fee, "explain", ANN, "a fee")
+            await match_by_hand(tx, source, [line], [entry], ANN, "the same")
+    assert await sql.fetchval("SELECT count(*) FROM recon_breaks WHERE resolved_at IS NULL") == 3
+    assert (await match(as_of=late)).as_json()["counts"]["breaks"] == 0
+
+
+async def test_an_undo_beside_runs_leaves_every_item_open_or_matched_once(
+    sql: Sql, engine: AsyncEngine, match: Match
+) -> None:
+    source, _, _ = await _seed(sql)
+    number, late = (await match()).run.id, DAY + timedelta(days=20)
+    undoing = undo_run(engine, source, number, ANN, "again")
+    await asyncio.gather(undoing, match(as_of=late), match(as_of=late))
+    found = await findings_of(engine, "full")
+    assert [each.name for each in MATCHING_INVARIANTS if found[each.name].offending] == []
+    await match(as_of=late + timedelta(days=1))
+    assert len(await active_matches(sql)) == 61

@@ -1,5 +1,6 @@
 """From staged rows to statements and lines, each in a few statements of SQL."""
 
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping, text
@@ -9,6 +10,8 @@ from payments_core.db.engine import AnyRow
 from payments_core.statements.fingerprint import fingerprint_of
 from recon_worker.statements.importing.checks import Quarantined, ReadStatement
 from recon_worker.statements.importing.overlap import Facts, Judgement, judge
+
+AHEAD_MAX = timedelta(days=31)  # A bank may date ahead by days; a mistyped year is ahead by more.
 
 # The statement's staged lines with their true signs. nth counts equal ones, times says how often
 # the source has such a line: a look-up in the unique index for each, however long the history.
@@ -32,7 +35,8 @@ _WITH = f"WITH staged AS MATERIALIZED ({_STAGED})"
 
 _COUNT = text(f"""
 {_WITH}
-SELECT count(*) AS line_count, min(booked_on) AS from_on, max(booked_on) AS to_on,
+SELECT (now() AT TIME ZONE 'UTC')::date AS today,
+       count(*) AS line_count, min(booked_on) AS from_on, max(booked_on) AS to_on,
        coalesce(sum(true_amount) FILTER (WHERE booking = 'booked'), 0) AS net,
        count(*) FILTER (WHERE nth <= times) AS known_count,
        coalesce(sum(true_amount) FILTER (WHERE booking = 'booked' AND nth <= times), 0)
@@ -94,6 +98,9 @@ async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStat
     from_on, to_on = end.from_on or counted["from_on"], end.to_on or counted["to_on"]
     if from_on is None or to_on is None or from_on > to_on:
         problem = f"the statement covers no day: from {from_on} to {to_on}"
+        raise Quarantined("date", problem, header.position)
+    if to_on > counted["today"] + AHEAD_MAX:
+        problem = f"the statement ends on {to_on}: more than a month ahead"
         raise Quarantined("date", problem, header.position)
     days = {"from_on": from_on, "to_on": to_on}
     judgement = await _judge(tx, file, statement, {**values, **days}, counted)

@@ -66,6 +66,14 @@ SELECT (SELECT coalesce(jsonb_object_agg(rule, matches), '{{}}')::text FROM (
           AND status = 'suggested') AS suggested,
        (SELECT count(*) FROM open_entries WHERE source_id = $1) AS open_entries,
        (SELECT count(*) FROM recon_breaks WHERE source_id = $1 AND resolved_at IS NULL) AS breaks"""
+# A person may have matched or set aside an item while a chunk opened its break: neither saw the
+# other. Every act changes the state of the source, so the next run comes by here.
+RESOLVE_CLOSED = f"""
+UPDATE recon_breaks SET resolved_at = clock_timestamp(), resolved_by = 'run ' || $2::bigint
+WHERE source_id = $1 AND resolved_at IS NULL AND CASE side
+    WHEN 'line' THEN NOT EXISTS (
+        SELECT FROM statement_lines WHERE statement_lines.id = item_id AND {OPEN_LINE})
+    ELSE NOT EXISTS (SELECT FROM open_entries WHERE entry_id = item_id) END"""
 FINISH = """
 UPDATE recon_runs SET finished_at = clock_timestamp(), counts = $2::text::jsonb, output_hash = $3,
     verdict = $4, verdict_on = $5, residual = $6
@@ -237,6 +245,7 @@ async def _break_entries(engine: AsyncEngine, run: AnyRow) -> None:
 async def _finish(engine: AsyncEngine, run: AnyRow, rule_set: RuleSet) -> AnyRow:
     async with transaction(engine) as tx:
         await lock_source(tx, run.source_id)
+        await tx.exec_driver_sql(RESOLVE_CLOSED, (run.source_id, run.id))
         bridge = await _bridge(tx, run)
         counts = (await tx.exec_driver_sql(COUNTS, (run.source_id, run.id))).one()._asdict()
         counts["matches"] = json.loads(counts["matches"])

@@ -16,8 +16,8 @@ from types import ModuleType
 
 os.environ.pop("FUZZ_SECONDS", None)
 
-MODULES = ("test_requests", "test_money_and_settings", "test_page")
-PACKAGES = ["payments_api", "payments_core", "payments_ui"]
+MODULES = ("test_requests", "test_money_and_settings", "test_page", "test_statements")
+PACKAGES = ["payments_api", "payments_core", "payments_ui", "recon_worker"]
 FOUND = Path("build") / "fuzz"
 
 
