@@ -1,5 +1,6 @@
 """Names of a real name server, connections to real addresses: no answer of DNS leads inside."""
 
+import os
 import shutil
 import subprocess
 from typing import Any
@@ -11,13 +12,22 @@ from testkit.network.closed_network import HOST, OWN_NAMESPACES, PUBLIC, in_clos
 REFUSED = "The URL's host is not on the internet."
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def _missing() -> str | None:
+    """Return what this machine lacks for a network of the test's own."""
     for tool in ("unshare", "ip", "openssl"):
         if shutil.which(tool) is None:
-            pytest.skip(f"there is no {tool} here")
+            return f"there is no {tool} here"
     if subprocess.run([*OWN_NAMESPACES, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("this machine permits no namespaces")
+        return "this machine permits no namespaces"
+    return None
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    if (reason := _missing()) is not None:
+        if "namespaces" in os.environ.get("REQUIRE", "").split(","):
+            pytest.fail(f"REQUIRE=namespaces, and {reason}")
+        pytest.skip(reason)
     folder = tmp_path_factory.mktemp("network")
     subprocess.run(
         [
