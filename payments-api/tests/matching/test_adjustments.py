@@ -74,7 +74,7 @@ async def test_a_difference_is_proposed_approved_and_posted(
     one = answer.headers["Location"]
     assert await send(one) == (200, made)
     status, told = await send(f"{one}/approve", {"actor": "ANN"})
-    assert (status, told["code"]) == (403, "approver_is_proposer")
+    assert (status, told["code"]) == (409, "approver_is_proposer")
     status, approved = await send(f"{one}/approve", {"actor": "bob", "reason": "as agreed"})
     assert (status, approved["status"], approved["decidedBy"]) == (200, "approved", "bob")
     status, told = await send(f"{one}/reject", {"actor": "eve", "reason": "late"})

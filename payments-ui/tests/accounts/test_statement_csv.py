@@ -42,3 +42,23 @@ def test_a_line_has_a_cell_for_each_column() -> None:
         "Source": "bank-1",
         "Metadata": '{"order": "é"}',
     }
+
+
+def test_an_adjustment_of_no_payment_has_empty_cells() -> None:
+    entry = cast(
+        "StatementEntry",
+        {
+            "paymentId": None,
+            "currency": "EUR",
+            "entryType": "adjustment",
+            "direction": "credit",
+            "amount": "1.50",
+            "accountSeq": 1,
+            "balanceAfter": "1.50",
+            "createdAt": "2026-11-22T21:18:22.144237Z",
+            "reference": None,
+            "source": None,
+            "metadata": {},
+        },
+    )
+    assert "None" not in entry_line(entry)

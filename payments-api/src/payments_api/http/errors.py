@@ -177,7 +177,7 @@ class AdjustmentNotFound(Problem):
 class ApproverIsProposer(Problem):
     """The person who proposed the adjustment cannot approve it: another one has to."""
 
-    status, code = 403, "approver_is_proposer"
+    status, code = 409, "approver_is_proposer"
 
 
 class WebhookNotFound(Problem):

@@ -32,10 +32,10 @@ def entry_line(entry: StatementEntry) -> str:
             entry["amount"] if credit else "",
             entry["balanceAfter"],
             entry["currency"],
-            entry["paymentId"],
+            entry["paymentId"] or "",
             entry["accountSeq"],
             entry["reference"] or "",
-            entry["source"],
+            entry["source"] or "",
             metadata_cell(entry["metadata"]),
         )
     )

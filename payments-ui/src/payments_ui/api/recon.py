@@ -62,6 +62,11 @@ class Recon:
         """Return a match."""
         return cast("api.Match", await self._client.get(_of(name, "matches", match_id)))
 
+    async def adjustments(self, name: str, params: Params) -> list[dict[str, Any]]:
+        """Return the newest adjustments of a source."""
+        answer = await self._client.get(_of(name, "adjustments"), params)
+        return cast("list[dict[str, Any]]", answer["adjustments"])
+
     async def files(self, params: Params) -> api.StatementFilePage:
         """Return a page of files, newest first."""
         return cast("api.StatementFilePage", await self._client.get("/statements", params))

@@ -8,7 +8,7 @@ from quart import Blueprint, Response, request, session
 from quart.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
-from payments_core.domain.matching import HAND_LEGS_MAX
+from payments_core.domain.matching import ADJUSTMENT_KINDS, HAND_LEGS_MAX
 from payments_core.http.uploads import streamed_body
 from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.sign_in.guard import operator_name
@@ -23,7 +23,8 @@ blueprint = Blueprint("statement_acts", __name__, url_prefix="/statements")
 
 # What is acted on, by the part of the address before the act.
 KINDS = {
-    "lines": ("explain", "ignore", "reopen"),
+    "lines": ("explain", "ignore", "reopen", "adjust"),
+    "adjustments": ("approve", "decline"),
     "matches": ("undo",),
     "files": ("accept", "reject"),
     "items": ("match",),
@@ -45,7 +46,9 @@ async def upload() -> ResponseReturnValue:
     return {"address": address_of(source, "files", file_id)}
 
 
-@blueprint.get("/<source>/<any(lines, matches, files, items):kind>/<item_id>/<act_name>")
+@blueprint.get(
+    "/<source>/<any(lines, matches, files, items, adjustments):kind>/<item_id>/<act_name>"
+)
 async def ask(source: str, kind: str, item_id: str, act_name: str) -> ResponseReturnValue:
     """Ask for confirmation and a reason."""
     _check(kind, act_name)
@@ -53,7 +56,9 @@ async def ask(source: str, kind: str, item_id: str, act_name: str) -> ResponseRe
     return await _confirm_page(source, kind, item_id, act_name, form, request.args)
 
 
-@blueprint.post("/<source>/<any(lines, matches, files, items):kind>/<item_id>/<act_name>")
+@blueprint.post(
+    "/<source>/<any(lines, matches, files, items, adjustments):kind>/<item_id>/<act_name>"
+)
 async def act(source: str, kind: str, item_id: str, act_name: str) -> ResponseReturnValue:
     """Do it, on record, and show the line, the match or the file."""
     _check(kind, act_name)
@@ -87,7 +92,15 @@ async def _act(
     if kind == "items":
         parts = ("matches",)
         body |= {"lines": _ids(fields, "line"), "entries": _ids(fields, "entry")}
+    if act_name == "adjust":
+        parts = ("adjustments",)
+        wanted = {"line": item_id, "entries": _ids(fields, "entry")}
+        body |= {**wanted, "kind": fields.get("kind", "")}
+    if act_name == "decline":
+        parts = (kind, item_id, "reject")
     answer = await recon().act(source, parts, body, operator_name())
+    if "adjustments" in parts:
+        return address_of(source, "lines", answer["lineId"])
     line_id = answer["id"] if kind == "lines" else answer["lines"][0]["id"]
     return address_of(source, "lines", line_id)
 
@@ -105,7 +118,8 @@ async def _confirm_page(
     fields: MultiDict[str, str],
     status: int = 200,
 ) -> Response:
-    back = address_of(source) if kind in ("items", "matches") else address_of(source, kind, item_id)
+    has_page = kind in ("lines", "files")
+    back = address_of(source, kind, item_id) if has_page else address_of(source)
     return await render(
         "confirm_act.html",
         status,
@@ -114,8 +128,10 @@ async def _confirm_page(
         act=ACTS[act_name],
         form=form,
         lines=_ids(fields, "line") if kind == "items" else [],
-        entries=_ids(fields, "entry") if kind == "items" else [],
+        entries=_ids(fields, "entry") if kind == "items" or act_name == "adjust" else [],
         matching=kind == "items",
+        kinds=ADJUSTMENT_KINDS if act_name == "adjust" else (),
+        chosen=fields.get("kind", ""),
     )
 
 

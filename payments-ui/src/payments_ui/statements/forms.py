@@ -50,6 +50,26 @@ ACTS = {
         "Match",
         "Matched.",
     ),
+    "adjust": Act(
+        "Propose an adjustment?",
+        "What the line differs from the ticked entries by is posted once another person approves.",
+        "Propose",
+        "Proposed the adjustment: another person has to approve it.",
+    ),
+    "approve": Act(
+        "Approve this adjustment?",
+        "It is posted to the ledger within seconds, and its line is matched. You must not be the"
+        " person who proposed it.",
+        "Approve",
+        "Approved the adjustment: it is posted now.",
+    ),
+    "decline": Act(
+        "Reject this adjustment?",
+        "Nothing is posted. The line stays open.",
+        "Reject",
+        "Rejected the adjustment.",
+        danger=True,
+    ),
     "accept": Act(
         "Import this file?",
         "It does not add up. You vouch for it by name, and it is imported whole.",

@@ -64,15 +64,17 @@ async def breaks(source: str) -> ResponseReturnValue:
     def read(cursor: str) -> Awaitable[dict[str, Any]]:
         return api.breaks(source, {**shown, "cursor": cursor, "limit": PAGE_ROWS})
 
-    of_source, report, (page, cursor) = await asyncio.gather(
+    of_source, report, waiting, (page, cursor) = await asyncio.gather(
         api.source(source),
         or_none(api.report(source)),
+        or_none(api.adjustments(source, {"status": "proposed", "limit": FOUND_ROWS})),
         page_at(request.args.get("cursor", ""), read),
     )
     return await render(
         "breaks.html",
         source=of_source,
         report=report,
+        waiting=waiting or [],
         page=page,
         cursor=cursor,
         shown={name: value for name, value in shown.items() if value},
@@ -186,7 +188,11 @@ async def break_(source: str, break_id: str) -> ResponseReturnValue:
 
 async def _line_page(source: str, line_id: str, found: dict[str, Any] | None) -> Response:
     api = recon()
-    of_source, item = await asyncio.gather(api.source(source), api.line(source, line_id))
+    of_source, item, adjustments = await asyncio.gather(
+        api.source(source),
+        api.line(source, line_id),
+        or_none(api.adjustments(source, {"line": line_id, "limit": FOUND_ROWS})),
+    )
     wanted = {name: text_of(request.args, name) for name in ("reference", "amount")}
     searched = any(wanted.values())
     listed = None
@@ -202,6 +208,7 @@ async def _line_page(source: str, line_id: str, found: dict[str, Any] | None) ->
         source=of_source,
         line=item,
         break_=found,
+        adjustments=adjustments or [],
         match=match,
         listed=listed,
         searched=searched,
