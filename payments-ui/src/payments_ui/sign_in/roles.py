@@ -43,6 +43,7 @@ ROUTES = {
         (
             *("statements.index", "statements.breaks", "statements.files", "statements.file"),
             *("statements.day", "statements.day_csv", "statements.line", "statements.break_"),
+            *("statements.matches", "statements.match"),
         ),
         Role.VIEWER,
     ),
