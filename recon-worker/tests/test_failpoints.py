@@ -21,7 +21,7 @@ MAY_NAME_IT = (
     "docs/reliability.md",
 )
 CACHES = {".mypy_cache", ".pytest_cache", ".ruff_cache", ".hypothesis", "__pycache__"}
-NOT_OURS = {".git", ".venv", ".cache", ".data", "node_modules", *CACHES}
+NOT_OURS = {".git", ".venv", ".cache", ".data", "build", "node_modules", *CACHES}
 
 
 def reach_all_twice(armed: str | None) -> int:
