@@ -45,7 +45,7 @@ async def test_a_restore_replaces_the_data_of_a_running_system(
             with suppress(asyncpg.PostgresError, OSError, asyncpg.InterfaceError):
                 session = await asyncpg.connect(server.url)
                 try:
-                    await session.execute("SELECT pg_sleep(5)")
+                    await session.execute("SELECT pg_sleep(0.2)")
                 finally:
                     session.terminate()
 
@@ -55,9 +55,7 @@ async def test_a_restore_replaces_the_data_of_a_running_system(
     assert held.payments == PAYMENTS
     assert old is not None
     assert old.sql("SELECT count(*) FROM payments").strip() == "3"
-    for session in pool:
-        session.cancel()
-    await asyncio.gather(*pool, return_exceptions=True)
+    await asyncio.gather(*pool)  # Not cancelled: asyncpg forgets what a cut connect left behind.
     sql = await asyncpg.connect(server.url)
     assert await sql.fetchval("SELECT count(*) FROM payments") == PAYMENTS
     assert await sql.fetchrow(RIGHTS) == before
