@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-LIST_LIMIT_MAX = 1_000
 JOB_ID = arguments.WholeNumber(2**63 - 1)
 STATUSES = "0 done; 1 no job has that id, or it is not a dead letter; 2 the database failed."
 
@@ -36,13 +35,7 @@ def jobs() -> None:
     show_default=True,
     help="Jobs in this status; failed ones are dead letters.",
 )
-@click.option(
-    "--limit",
-    type=arguments.WholeNumber(LIST_LIMIT_MAX),
-    default=50,
-    show_default=True,
-    help=f"Jobs to list, up to {LIST_LIMIT_MAX}.",
-)
+@arguments.list_limit("Jobs")
 @click.option("--before", type=JOB_ID, help="Continue a list: jobs whose id is below this one.")
 @as_json("Print one JSON object per line.")
 def list_(status: str, limit: int, before: int | None, json_too: bool) -> int:
@@ -207,9 +200,6 @@ def _print_jobs(found: "Sequence[AnyRow]", status: str, *, json_too: bool) -> No
         for job in found:
             _print_json(job)
         return
-    if not found:
-        print("no dead letters" if status == "failed" else f"no {status} jobs")
-        return
     rows = [
         (
             str(job.id),
@@ -221,7 +211,8 @@ def _print_jobs(found: "Sequence[AnyRow]", status: str, *, json_too: bool) -> No
         for job in found
     ]
     headings = ("ID", "PAYMENT", "TRIES", "UPDATED", "ERROR")
-    print(output.as_table(headings, rows, ("ERROR",), output.terminal_width()))
+    none = "no dead letters" if status == "failed" else f"no {status} jobs"
+    output.print_table(headings, rows, ("ERROR",), none)
 
 
 def _print_json(job: "AnyRow", indent: int | None = None) -> None:

@@ -129,12 +129,12 @@ def list_(ended_too: bool, limit: int, after: str | None, json_too: bool) -> int
         if json_too:
             for row in shown:
                 print(json.dumps(row._asdict(), default=_json_time))
-        elif not shown:
-            print("no keys" if ended_too else "no active keys")
         else:
-            texts = ("name", "scopes", "tenant")
-            width = output.terminal_width()
-            print(output.as_table(_HEADINGS, [_cells(row) for row in shown], texts, width))
+            cells, none = (
+                [_cells(row) for row in shown],
+                "no keys" if ended_too else "no active keys",
+            )
+            output.print_table(_HEADINGS, cells, ("name", "scopes", "tenant"), none)
         if len(rows) > limit:
             output.more("--after", shown[-1].id)
 

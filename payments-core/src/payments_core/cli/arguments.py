@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from payments_core.domain.statuses import OPERATOR_MAX_CHARS
+from payments_core.domain.statuses import OPERATOR_MAX_CHARS, REASON_MAX_CHARS
 
+LIST_LIMIT_MAX = 1_000
 SPAN_MAX = timedelta(days=36_500)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -69,6 +70,17 @@ class Span(click.ParamType[timedelta]):
         return span
 
 
+def list_limit(what: str) -> Callable[[DECORATED], DECORATED]:
+    """Return the option --limit of a list; `what` names its rows, as in "Jobs"."""
+    return click.option(
+        "--limit",
+        type=WholeNumber(LIST_LIMIT_MAX),
+        default=50,
+        show_default=True,
+        help=f"{what} to list, up to {LIST_LIMIT_MAX}.",
+    )
+
+
 def actor() -> Callable[[DECORATED], DECORATED]:
     """Return the option --actor, the operator to record."""
     return click.option(
@@ -78,6 +90,11 @@ def actor() -> Callable[[DECORATED], DECORATED]:
         show_default="the current user",
         help="The operator to record.",
     )
+
+
+def reason(chars_max: int = REASON_MAX_CHARS) -> Callable[[DECORATED], DECORATED]:
+    """Return the required option --reason of an act that goes on record."""
+    return click.option("--reason", type=Text(1, chars_max), required=True, help="Why, on record.")
 
 
 def _this_user() -> str:

@@ -44,6 +44,13 @@ def as_table(
     return "\n".join(lines)
 
 
+def print_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], texts: Sequence[str], none: str
+) -> None:
+    """Print the rows as a table that fits the terminal, or `none` if there are none."""
+    print(as_table(headings, rows, texts, terminal_width()) if rows else none)
+
+
 def _fitted(text: str, width: int) -> str:
     return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
 

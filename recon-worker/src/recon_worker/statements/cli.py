@@ -11,7 +11,6 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Group, as_json
 from payments_core.domain.statements import FILE_STATUSES
-from payments_core.domain.statuses import REASON_MAX_CHARS
 from recon_worker.statements.commands import as_dict, print_json, run
 from recon_worker.statements.received_cli import import_received
 
@@ -25,7 +24,6 @@ STATUSES = (
     "0 imported, or done; 1 quarantined, or the file or source is unknown or in another state;"
     " 2 the file cannot be read, or the database failed."
 )
-LIST_LIMIT_MAX = 1_000
 READ_BYTES = 256 * 1024
 
 
@@ -134,13 +132,7 @@ async def _described(tx: "AsyncConnection", file_id: UUID) -> dict[str, Any]:
 )
 @click.option("--source", help="Only files of this source.")
 @click.option("--status", type=click.Choice(FILE_STATUSES), help="Only files in this status.")
-@click.option(
-    "--limit",
-    type=arguments.WholeNumber(LIST_LIMIT_MAX),
-    default=50,
-    show_default=True,
-    help=f"Files to list, up to {LIST_LIMIT_MAX}.",
-)
+@arguments.list_limit("Files")
 @click.option("--before", type=click.UUID, help="Continue a list: files older than this one.")
 @as_json("Print one JSON object per line.")
 def list_(
@@ -171,9 +163,6 @@ def _print_files(found: "Sequence[AnyRow]", *, json_too: bool) -> None:
         for file in found:
             print_json(as_dict(file))
         return
-    if not found:
-        print("no statement files")
-        return
     rows = [
         (
             str(file.id),
@@ -186,13 +175,10 @@ def _print_files(found: "Sequence[AnyRow]", *, json_too: bool) -> None:
         for file in found
     ]
     headings = ("ID", "SOURCE", "STATUS", "RECEIVED", "NAME", "PROBLEM")
-    print(output.as_table(headings, rows, ("PROBLEM", "NAME"), output.terminal_width()))
+    output.print_table(headings, rows, ("PROBLEM", "NAME"), "no statement files")
 
 
 FILE_ID = click.argument("file_id", metavar="ID", type=click.UUID)
-REASON = click.option(
-    "--reason", type=arguments.Text(1, REASON_MAX_CHARS), required=True, help="Why, on record."
-)
 
 
 @statements.command(
@@ -218,7 +204,7 @@ def show(file_id: UUID, json_too: bool) -> int:
     statuses=STATUSES,
 )
 @FILE_ID
-@REASON
+@arguments.reason()
 @arguments.actor()
 @as_json()
 def accept(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
@@ -244,7 +230,7 @@ def accept(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
     statuses=STATUSES,
 )
 @FILE_ID
-@REASON
+@arguments.reason()
 @arguments.actor()
 @as_json()
 def reject(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:

@@ -113,8 +113,6 @@ def list_(json_too: bool) -> int:
         if json_too:
             for row in found:
                 print_json(as_dict(row))
-        elif not found:
-            print("no sources")
         else:
             rows = [
                 (
@@ -127,7 +125,7 @@ def list_(json_too: bool) -> int:
                 for row in found
             ]
             headings = ("NAME", "ACCOUNT", "CURRENCY", "FORMAT", "CHANNEL")
-            print(output.as_table(headings, rows, ("ACCOUNT",), output.terminal_width()))
+            output.print_table(headings, rows, ("ACCOUNT",), "no sources")
         return 0
 
     return run(work)

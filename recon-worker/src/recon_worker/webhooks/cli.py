@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from payments_core.db.engine import AnyRow
     from recon_worker.settings import WorkerSettings
 
-LIST_LIMIT_MAX = 1_000
 STATUSES = (
     "0 done; 1 the endpoint or delivery is unknown, disabled or invalid; 2 the database failed."
 )
@@ -100,7 +99,7 @@ def list_(json_too: bool) -> int:
             for one in found
         ]
         headings = ("ID", "TENANT", "STATE", "TYPES", "URL")
-        _print_table(headings, rows, ("URL", "TYPES"), "no webhooks")
+        output.print_table(headings, rows, ("URL", "TYPES"), "no webhooks")
 
     return _run(work, _print_lines if json_too else say)
 
@@ -118,13 +117,7 @@ def _state(endpoint: dict[str, Any]) -> str:
 @click.option(
     "--status", type=click.Choice(DELIVERY_STATUSES), help="Only deliveries in this status."
 )
-@click.option(
-    "--limit",
-    type=arguments.WholeNumber(LIST_LIMIT_MAX),
-    default=50,
-    show_default=True,
-    help=f"Deliveries to list, up to {LIST_LIMIT_MAX}.",
-)
+@arguments.list_limit("Deliveries")
 @click.option("--before", type=click.UUID, help="Continue a list: deliveries older than this one.")
 @as_json("Print one JSON object per line, with the first bytes of the answer.")
 def deliveries(
@@ -163,7 +156,7 @@ def _print_deliveries(listed: list[dict[str, Any]], created: list[datetime]) -> 
         for one, at in zip(listed, created, strict=False)
     ]
     headings = ("ID", "TYPE", "STATUS", "ATTEMPTS", "CREATED", "LAST")
-    _print_table(headings, rows, ("LAST",), "no deliveries")
+    output.print_table(headings, rows, ("LAST",), "no deliveries")
 
 
 @webhooks.command(
@@ -344,12 +337,3 @@ def _print_json(value: Any, _: str) -> None:
 def _print_lines(values: list[dict[str, Any]], database: str) -> None:
     for value in values:
         _print_json(value, database)
-
-
-def _print_table(
-    headings: tuple[str, ...], rows: Sequence[tuple[str, ...]], texts: tuple[str, ...], none: str
-) -> None:
-    if rows:
-        print(output.as_table(headings, rows, texts, output.terminal_width()))
-    else:
-        print(none)

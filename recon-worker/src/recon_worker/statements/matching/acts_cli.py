@@ -17,14 +17,13 @@ from payments_core.domain.matching import (
 )
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS
 from recon_worker.statements.commands import print_json, run
-from recon_worker.statements.matching.arguments import AS_OF, ID, REASON, SOURCE, STATUSES
+from recon_worker.statements.matching.arguments import AS_OF, ID, SOURCE, STATUSES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from recon_worker.settings import WorkerSettings
 
-LIST_LIMIT_MAX = 1_000
 BREAK_ID = arguments.Text(64, 64)
 
 
@@ -37,7 +36,7 @@ BREAK_ID = arguments.Text(64, 64)
 @SOURCE
 @click.option("--line", "lines", type=ID, multiple=True, required=True, help="A line's id.")
 @click.option("--entry", "entries", type=ID, multiple=True, required=True, help="An entry's id.")
-@REASON
+@arguments.reason()
 @arguments.actor()
 @as_json()
 def match(
@@ -83,7 +82,7 @@ def _set_aside(act: Act, done: str, summary: str) -> click.Command:
     )
     @SOURCE
     @click.argument("line", type=ID)
-    @REASON
+    @arguments.reason()
     @arguments.actor()
     @as_json()
     def command(source: str, line: int, reason: str, actor: str, json_too: bool) -> int:
@@ -126,13 +125,7 @@ reopen = _set_aside("reopen", "open again", "Open a LINE of SOURCE that was set 
 )
 @click.option("--age", type=click.Choice(AGE_NAMES), help="Only breaks of this age, in days.")
 @click.option("--assignee", help="Only breaks assigned to this person.")
-@click.option(
-    "--limit",
-    type=arguments.WholeNumber(LIST_LIMIT_MAX),
-    default=50,
-    show_default=True,
-    help=f"Breaks to list, up to {LIST_LIMIT_MAX}.",
-)
+@arguments.list_limit("Breaks")
 @click.option("--after", type=BREAK_ID, help="Continue a list: breaks after this one.")
 @AS_OF
 @as_json("Print one JSON object per line.")
@@ -176,9 +169,6 @@ def breaks(
 
 
 def _print_breaks(shown: list[dict[str, Any]]) -> None:
-    if not shown:
-        print("no breaks")
-        return
     rows = [
         (
             each["id"],
@@ -192,7 +182,7 @@ def _print_breaks(shown: list[dict[str, Any]]) -> None:
         for each in shown
     ]
     headings = ("BREAK", "ITEM", "AMOUNT", "DAYS", "REFERENCE", "ASSIGNEE", "WHY NOT")
-    print(output.as_table(headings, rows, ("WHY NOT", "REFERENCE"), output.terminal_width()))
+    output.print_table(headings, rows, ("WHY NOT", "REFERENCE"), "no breaks")
 
 
 @click.command(

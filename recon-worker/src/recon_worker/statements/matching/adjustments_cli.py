@@ -15,15 +15,13 @@ from payments_core.domain.matching import (
     AdjustmentStatus,
 )
 from recon_worker.statements.commands import as_dict, print_json, run
-from recon_worker.statements.matching.arguments import ID, REASON, SOURCE, STATUSES
+from recon_worker.statements.matching.arguments import ID, SOURCE, STATUSES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from payments_core.matching.adjustments import Decision
     from recon_worker.settings import WorkerSettings
-
-LIST_LIMIT_MAX = 1_000
 
 
 @click.command(
@@ -36,12 +34,7 @@ LIST_LIMIT_MAX = 1_000
 @click.option("--line", type=ID, required=True, help="The line to explain.")
 @click.option("--entry", "entries", type=ID, multiple=True, help="An entry that it pays for.")
 @click.option("--kind", type=click.Choice(ADJUSTMENT_KINDS), required=True, help="Of this kind.")
-@click.option(
-    "--reason",
-    type=arguments.Text(1, ADJUSTMENT_REASON_MAX_CHARS),
-    required=True,
-    help="Why, on record.",
-)
+@arguments.reason(ADJUSTMENT_REASON_MAX_CHARS)
 @arguments.actor()
 @as_json()
 def propose(
@@ -86,7 +79,7 @@ def _decide(decision: "Decision", summary: str) -> click.Command:
     )
     @SOURCE
     @click.argument("adjustment", type=click.UUID)
-    @REASON
+    @arguments.reason()
     @arguments.actor()
     @as_json()
     def command(source: str, adjustment: UUID, reason: str, actor: str, json_too: bool) -> int:
@@ -127,13 +120,7 @@ reject = _decide("reject", "Reject an ADJUSTMENT of SOURCE.")
 )
 @SOURCE
 @click.option("--status", type=click.Choice(ADJUSTMENT_STATUSES), help="Of this status.")
-@click.option(
-    "--limit",
-    type=arguments.WholeNumber(LIST_LIMIT_MAX),
-    default=50,
-    show_default=True,
-    help=f"Adjustments to list, up to {LIST_LIMIT_MAX}.",
-)
+@arguments.list_limit("Adjustments")
 @as_json("Print one JSON object per line.")
 def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_too: bool) -> int:
     """List the adjustments of SOURCE, newest first."""
@@ -149,8 +136,6 @@ def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_t
         if json_too:
             for each in found:
                 print_json(as_dict(each))
-        elif not found:
-            print("no adjustments")
         else:
             rows = [
                 (
@@ -163,7 +148,7 @@ def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_t
             ]
             titles = ("ADJUSTMENT", "STATUS", "KIND", "AMOUNT", "LINE", "PROPOSED BY")
             headings = (*titles, "DECIDED BY", "REASON")
-            print(output.as_table(headings, rows, ("REASON",), output.terminal_width()))
+            output.print_table(headings, rows, ("REASON",), "no adjustments")
         return 0
 
     return run(work)

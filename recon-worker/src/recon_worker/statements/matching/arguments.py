@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from payments_core.cli import arguments
-from payments_core.domain.statuses import REASON_MAX_CHARS
 
 STATUSES = (
     "0 done; 1 the source, run, match or line is unknown, or the act is refused;"
@@ -14,9 +13,6 @@ STATUSES = (
 )
 ID = arguments.WholeNumber(2**63 - 1)
 SOURCE = click.argument("source")
-REASON = click.option(
-    "--reason", type=arguments.Text(1, REASON_MAX_CHARS), required=True, help="Why, on record."
-)
 
 
 class Day(click.ParamType[date]):

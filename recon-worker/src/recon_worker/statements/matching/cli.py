@@ -14,7 +14,7 @@ from payments_core.domain.matching import BRIDGE_LINES
 from payments_core.domain.money import amount_text, zero_in
 from recon_worker.statements.commands import print_json, run
 from recon_worker.statements.matching import acts_cli, adjustments_cli, history_cli
-from recon_worker.statements.matching.arguments import AS_OF, ID, REASON, SOURCE, STATUSES, Day
+from recon_worker.statements.matching.arguments import AS_OF, ID, SOURCE, STATUSES, Day
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -134,7 +134,7 @@ def _say_bridge(source: str, currency: str, shown: dict[str, Any]) -> None:
 @SOURCE
 @click.option("--run", "run_id", type=ID, help="Undo every match of this run.")
 @click.option("--match", "match_id", type=ID, help="Undo this match; no run makes it again.")
-@REASON
+@arguments.reason()
 @arguments.actor()
 @arguments.yes()
 @as_json()

@@ -12,7 +12,7 @@ from payments_core.domain.matching import BREAK_CLASSES, MATCH_STATUSES, BreakCl
 from payments_core.domain.money import amount_text
 from payments_core.domain.payments import time_or_none, utc_text
 from recon_worker.statements.commands import print_json, run
-from recon_worker.statements.matching.acts_cli import BREAK_ID, LIST_LIMIT_MAX
+from recon_worker.statements.matching.acts_cli import BREAK_ID
 from recon_worker.statements.matching.arguments import AS_OF, ID, SOURCE, STATUSES
 
 if TYPE_CHECKING:
@@ -22,14 +22,6 @@ if TYPE_CHECKING:
     from payments_core.db.keyset import KeyT, Walk
     from payments_core.matching.history import Found
     from recon_worker.settings import WorkerSettings
-
-LIMIT = click.option(
-    "--limit",
-    type=arguments.WholeNumber(LIST_LIMIT_MAX),
-    default=50,
-    show_default=True,
-    help=f"Rows to list, up to {LIST_LIMIT_MAX}.",
-)
 
 
 async def _collect(
@@ -62,7 +54,7 @@ async def _collect(
     help="Only active matches, or only undone ones.",
 )
 @click.option("--run", "run_id", type=ID, help="Only matches of this run.")
-@LIMIT
+@arguments.list_limit("Rows")
 @click.option("--after", type=ID, help="Continue a list: matches after this one.")
 @as_json("Print one JSON object per line.")
 def matches(
@@ -108,7 +100,7 @@ def matches(
     "--class", "break_class", type=click.Choice(BREAK_CLASSES), help="Only breaks of this class."
 )
 @click.option("--assignee", help="Only breaks assigned to this person.")
-@LIMIT
+@arguments.list_limit("Rows")
 @click.option("--after", type=BREAK_ID, help="Continue a list: breaks after this one.")
 @AS_OF
 @as_json("Print one JSON object per line.")
@@ -191,10 +183,8 @@ def _print(
     if json_too:
         for each in shown:
             print_json(each)
-    elif not shown:
-        print(none)
     else:
-        print(output.as_table(headings, table, (headings[-1],), output.terminal_width()))
+        output.print_table(headings, table, (headings[-1],), none)
 
 
 COMMANDS = (matches, resolved)
