@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_api.matching import queries
 from payments_core.db.engine import transaction
 from payments_core.db.keyset import Walk
-from payments_core.matching import breaks, bridge, history, lines, matches
+from payments_core.matching import breaks, bridge, candidates, history, lines, matches
 from payments_core.matching.breaks import BreakFilter
 from payments_core.matching.history import Found, list_matches, list_resolved_breaks
 from payments_core.matching.settlement import SETTLEMENT
@@ -110,7 +110,10 @@ async def _of_match(tx: AsyncConnection, source: int) -> Any:
 
 async def _of_line(tx: AsyncConnection, source: int) -> Any:
     (first, *_) = await queries.list_open_lines(tx, source, None, 1, _page())
-    return [await queries.find_line(tx, source, first.id), await breaks.describe_line(tx, first.id)]
+    return [
+        await queries.find_line(tx, source, first.id),
+        await candidates.describe_line(tx, first.id),
+    ]
 
 
 async def _of_break(tx: AsyncConnection, source: int) -> Any:

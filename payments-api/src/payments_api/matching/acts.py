@@ -29,7 +29,8 @@ from payments_api.services import services
 from payments_api.statements.lookups import source_named
 from payments_core.domain.matching import Act
 from payments_core.matching import matches
-from payments_core.matching.breaks import annotate, describe_line, is_open_line
+from payments_core.matching.breaks import annotate
+from payments_core.matching.candidates import describe_line, is_open_line
 from payments_core.matching.lines import set_aside
 
 matching_acts = Blueprint("matching_acts", __name__)

@@ -14,8 +14,9 @@ from payments_core.db.engine import AnyRow
 from payments_core.domain.matching import BRIDGE_LINES
 from payments_core.domain.money import amount_text, zero_in
 from payments_core.domain.payments import time_or_none, utc_text
-from payments_core.matching.breaks import Break, Open
+from payments_core.matching.breaks import Break
 from payments_core.matching.bridge import Bridge
+from payments_core.matching.candidates import Open
 
 REPORT_COLUMNS = ("source", "on", "asOf", "currency", "verdict", "line", "amount", "count")
 

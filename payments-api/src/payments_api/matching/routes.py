@@ -37,8 +37,9 @@ from payments_core.domain.matching import (
 )
 from payments_core.domain.money import MoneyError, parse_earlier_amount
 from payments_core.domain.statements import OPEN_LINE_STATUSES
-from payments_core.matching.breaks import BreakFilter, describe_line, is_open_line, list_breaks
+from payments_core.matching.breaks import BreakFilter, list_breaks
 from payments_core.matching.bridge import Bridge, last_covered_day, read_bridge
+from payments_core.matching.candidates import describe_line, is_open_line
 
 matching = Blueprint("matching", __name__)
 
