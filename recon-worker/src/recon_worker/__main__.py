@@ -6,7 +6,7 @@ from payments_core.cli.program import Program, version
 from recon_worker.audit_cli import audit
 from recon_worker.jobs_cli import jobs
 from recon_worker.statements.cli import statements
-from recon_worker.statements.matching.cli import reconcile
+from recon_worker.statements.matching.commands.reconcile import reconcile
 from recon_worker.statements.sources_cli import sources
 from recon_worker.webhooks.cli import webhooks
 

@@ -1,15 +1,13 @@
 """The specification of each route, for the OpenAPI document."""
 
 from payments_api.openapi import schemas
-from payments_api.openapi.adjustment_specs import ADJUSTMENT_OPERATIONS
-from payments_api.openapi.job_specs import JOB_OPERATIONS
-from payments_api.openapi.matching_specs import MATCHING_OPERATIONS
-from payments_api.openapi.operation import (
-    Operation,
-)
-from payments_api.openapi.payment_specs import PAYMENT_OPERATIONS
-from payments_api.openapi.statement_specs import STATEMENT_OPERATIONS
-from payments_api.openapi.webhook_specs import WEBHOOK_OPERATIONS
+from payments_api.openapi.operation import Operation
+from payments_api.openapi.specs.adjustments import ADJUSTMENT_OPERATIONS
+from payments_api.openapi.specs.jobs import JOB_OPERATIONS
+from payments_api.openapi.specs.matching import MATCHING_OPERATIONS
+from payments_api.openapi.specs.payments import PAYMENT_OPERATIONS
+from payments_api.openapi.specs.statements import STATEMENT_OPERATIONS
+from payments_api.openapi.specs.webhooks import WEBHOOK_OPERATIONS
 from payments_core.http.problems import NotReady
 
 OPERATIONS = (

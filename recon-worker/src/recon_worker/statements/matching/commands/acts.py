@@ -17,7 +17,7 @@ from payments_core.domain.matching import (
 )
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS
 from recon_worker.statements.commands import print_json, run
-from recon_worker.statements.matching.arguments import AS_OF, ID, SOURCE, STATUSES
+from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

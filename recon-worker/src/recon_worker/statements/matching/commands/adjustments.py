@@ -15,7 +15,7 @@ from payments_core.domain.matching import (
     AdjustmentStatus,
 )
 from recon_worker.statements.commands import as_dict, print_json, run
-from recon_worker.statements.matching.arguments import ID, SOURCE, STATUSES
+from recon_worker.statements.matching.commands.arguments import ID, SOURCE, STATUSES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

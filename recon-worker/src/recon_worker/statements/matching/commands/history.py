@@ -12,8 +12,8 @@ from payments_core.domain.matching import BREAK_CLASSES, MATCH_STATUSES, BreakCl
 from payments_core.domain.money import amount_text
 from payments_core.domain.payments import time_or_none, utc_text
 from recon_worker.statements.commands import print_json, run
-from recon_worker.statements.matching.acts_cli import BREAK_ID
-from recon_worker.statements.matching.arguments import AS_OF, ID, SOURCE, STATUSES
+from recon_worker.statements.matching.commands.acts import BREAK_ID
+from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

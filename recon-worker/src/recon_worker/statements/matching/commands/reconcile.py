@@ -13,8 +13,8 @@ from payments_core.cli.program import Group, as_json
 from payments_core.domain.matching import BRIDGE_LINES
 from payments_core.domain.money import amount_text, zero_in
 from recon_worker.statements.commands import print_json, run
-from recon_worker.statements.matching import acts_cli, adjustments_cli, history_cli
-from recon_worker.statements.matching.arguments import AS_OF, ID, SOURCE, STATUSES, Day
+from recon_worker.statements.matching.commands import acts, adjustments, history
+from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES, Day
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -218,5 +218,5 @@ def rules(source: str, take: Path | None, json_too: bool) -> int:
     return run(work)
 
 
-for act in (*acts_cli.COMMANDS, *adjustments_cli.COMMANDS, *history_cli.COMMANDS):
+for act in (*acts.COMMANDS, *adjustments.COMMANDS, *history.COMMANDS):
     reconcile.add_command(act)

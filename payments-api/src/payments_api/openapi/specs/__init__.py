@@ -1,0 +1,1 @@
+"""The specifications of routes, one module for each room."""

@@ -1,0 +1,1 @@
+"""`recon-worker reconcile`: its commands, by what they are about."""
