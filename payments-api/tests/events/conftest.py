@@ -78,7 +78,7 @@ async def until_listening(sql: Sql) -> None:
         ):
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("nobody listens")
+    raise AssertionError("the API has no listener")
 
 
 @pytest.fixture

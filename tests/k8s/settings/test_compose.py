@@ -39,7 +39,7 @@ def test_compose_sets_only_variables_that_the_services_read(
     values = {key: str(value) for key, value in given.items() if value is not None}
     command = (COMPOSE[name].get("command") or ["serve"])[0]
     unknown = given.keys() - read_by(image, command)
-    assert not unknown, f"compose's {name} sets what nobody reads: {unknown}"
+    assert not unknown, f"compose's {name} sets unknown variables: {unknown}"
     check_values(image, values, monkeypatch, tmp_path)
 
 

@@ -102,7 +102,7 @@ with_settings = pytest.mark.parametrize(
 def test_a_manifest_sets_only_variables_that_its_command_reads(workload: Workload) -> None:
     (command,) = workload.container["args"][:1]
     unknown = environment(workload).keys() - read_by(image_of(workload), command)
-    assert not unknown, f"{workload} sets what nobody reads: {unknown}"
+    assert not unknown, f"{workload} sets unknown variables: {unknown}"
 
 
 @with_settings

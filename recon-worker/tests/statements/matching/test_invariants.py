@@ -72,7 +72,7 @@ FORGERIES = {
         "UPDATE statement_lines SET status = 'matched' WHERE amount = -1",
         "line_matched",
     ),
-    "a line set aside by nobody": (
+    "a line set aside without a record": (
         "UPDATE statement_lines SET status = 'explained', status_reason = 'x' WHERE amount = -1",
         "line_matched",
     ),
