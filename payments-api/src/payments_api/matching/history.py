@@ -12,13 +12,12 @@ from payments_api.matching.lookups import as_of_in
 from payments_api.matching.matching_json import (
     break_json,
     break_key,
-    item_of_key,
     key_of_item,
     listed_match_json,
+    walk_of_items,
 )
 from payments_api.services import services
 from payments_api.statements.lookups import source_named
-from payments_core.db.keyset import Walk
 from payments_core.domain.matching import BREAK_CLASSES, MATCH_STATUSES
 from payments_core.matching.breaks import Break
 from payments_core.matching.history import list_matches, list_resolved_breaks
@@ -57,13 +56,10 @@ async def resolved_breaks(source: str, query: Query) -> dict[str, Any]:
         "assignee": assignee,
     }
     page = HiddenPage(services().cursors, query, "breaks", scope, key=break_key)
-    given = page.walk
-    start = None if given.start is None else item_of_key(given.start)
-    walk = Walk(start, given.backward, given.list_descends)
     async with services().load_snapshot() as tx:
         row = await source_named(tx, source)
         found = await list_resolved_breaks(
-            tx, row.id, page.fetch_limit, break_class, assignee, walk
+            tx, row.id, page.fetch_limit, break_class, assignee, walk_of_items(page.walk)
         )
     stopped = None if found.stopped_at is None else str(key_of_item(*found.stopped_at))
     return page.as_json(

@@ -11,6 +11,7 @@ from typing import Any
 from payments_api.auth.item_ids import ItemIds
 from payments_api.statements.statement_json import line_json
 from payments_core.db.engine import AnyRow
+from payments_core.db.keyset import Walk
 from payments_core.domain.matching import BRIDGE_LINES
 from payments_core.domain.money import amount_text, zero_in
 from payments_core.domain.payments import time_or_none, utc_text
@@ -152,6 +153,12 @@ def key_of_item(side: str, item_id: int) -> int:
 def item_of_key(key: int) -> tuple[str, int]:
     """Return the side and the item of a break's number."""
     return ("entry" if key % 2 else "line"), key // 2
+
+
+def walk_of_items(walk: Walk[int]) -> Walk[tuple[str, int]]:
+    """Return the walk along breaks' numbers as one along their items."""
+    start = None if walk.start is None else item_of_key(walk.start)
+    return Walk(start, walk.backward, walk.list_descends)
 
 
 def break_json(each: Break, as_of: date, currency: str, ids: ItemIds) -> dict[str, Any]:

@@ -16,18 +16,17 @@ from payments_api.matching.matching_json import (
     break_json,
     break_key,
     entry_json,
-    item_of_key,
     line_detail_json,
     match_json,
     of_source_json,
     report_csv,
     report_json,
     run_json,
+    walk_of_items,
 )
 from payments_api.services import services
 from payments_api.statements.lookups import source_named
 from payments_core.db.engine import AnyRow
-from payments_core.db.keyset import Walk
 from payments_core.domain.matching import (
     AGE_NAMES,
     BREAK_CLASSES,
@@ -115,13 +114,12 @@ async def get_breaks(source: str) -> ResponseReturnValue:
         key=lambda each: break_key(each.row),
         default_order=ASCENDING,
     )
-    given = page.walk
-    start = None if given.start is None else item_of_key(given.start)
-    walk = Walk(start, given.backward, given.list_descends)
     which = BreakFilter(break_class, assignee, *days_of_age(age, as_of))
     async with services().load_snapshot() as tx:
         row = await source_named(tx, source)
-        found = await list_breaks(tx, row.id, which, page.fetch_limit, sort, walk)
+        found = await list_breaks(
+            tx, row.id, which, page.fetch_limit, sort, walk_of_items(page.walk)
+        )
     return page.as_json("breaks", found, lambda each: break_json(each, as_of, row.currency, ids))
 
 

@@ -94,21 +94,13 @@ async def decide(
     if found is None:
         raise ItemNotFound(f"no adjustment {adjustment_id} of this source")
     if found.status != "proposed":
-        raise MatchRefused(f"the adjustment was {STATUS_OF[found.status]} by {found.decided_by}")
+        was = "rejected" if found.status == "rejected" else "approved"
+        raise MatchRefused(f"the adjustment was {was} by {found.decided_by}")
     if decision == "approve" and found.proposed_by.lower() == operator.name.lower():
         raise ApproverIsProposer(f"{found.proposed_by} proposed it: another person has to approve")
     values = (adjustment_id, STATUS_AFTER[decision], operator.name, reason or None)
     await tx.exec_driver_sql(DECIDE, values)
     await _record(tx, _ACTIONS[decision], operator, reason, adjustment_id)
-
-
-# What was decided, by the status that followed.
-STATUS_OF = {
-    "approved": "approved",
-    "posted": "approved",
-    "failed": "approved",
-    "rejected": "rejected",
-}
 
 
 async def find_adjustment(tx: AsyncConnection, source_id: int, adjustment_id: UUID) -> AnyRow:
