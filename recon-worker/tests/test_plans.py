@@ -10,7 +10,7 @@ import pytest
 from payments_core.queue import jobs, maintenance
 from recon_worker.reconciliation.post import POST
 from testkit.database.backlog import Sql
-from testkit.database.plans import whole_table_scans
+from testkit.database.plans import forget_statistics, whole_table_scans
 
 ROWS = 50_000
 TABLES = ("recon_jobs", "payments", "reversals", "ledger_entries", "accounts")
@@ -26,10 +26,7 @@ INSERT INTO reversals (id, idempotency_key, request_fingerprint, payment_id, acc
 SELECT gen_random_uuid(), id::text, sha256(''), id, account_id, currency, source, 1, 'r'
 FROM payments LIMIT {ROWS // 3};
 SET session_replication_role = DEFAULT;
-INSERT INTO recon_jobs (reversal_id) SELECT id FROM reversals;
--- Nothing is known of the tables yet, whatever earlier tests left behind.
-DELETE FROM pg_statistic
-WHERE starelid IN ('payments'::regclass, 'recon_jobs'::regclass, 'reversals'::regclass)"""
+INSERT INTO recon_jobs (reversal_id) SELECT id FROM reversals"""
 
 MOSTLY_DONE = "UPDATE recon_jobs SET status = 'completed' WHERE id % 100 <> 0"
 
@@ -58,6 +55,7 @@ STATEMENTS = {
 async def ours(sql: Sql, worker_connection: "asyncpg.Connection[Any]") -> "asyncpg.Connection[Any]":
     """Return a connection of the worker to a database with many rows."""
     await sql.execute(SEED)
+    await forget_statistics(sql, ("payments", "recon_jobs", "reversals"))
     return worker_connection
 
 

@@ -28,7 +28,7 @@ from testkit.database.matching_books import (
     add_source,
     add_statement,
 )
-from testkit.database.plans import Read, blocks_read, whole_table_scans
+from testkit.database.plans import Read, blocks_read, forget_statistics, whole_table_scans
 
 Reading = Callable[[AsyncConnection, int], Awaitable[Any]]
 
@@ -80,10 +80,12 @@ async def _history(sql: Sql, engine: AsyncEngine) -> None:
     await sql.execute("RESET session_replication_role")
 
 
-# Autovacuum may have looked while the tables were filled, when everything was open.
-FORGET = "DELETE FROM pg_statistic WHERE starelid IN ({})".format(
-    ", ".join(f"'{table}'::regclass" for table in (*HISTORY, "statements", "recon_runs"))
-)
+async def _forget_or_know(sql: Sql, known: str) -> None:
+    """Give the planner statistics of nothing, or of everything."""
+    if known == "everything":
+        await sql.execute("VACUUM ANALYZE")
+    else:
+        await forget_statistics(sql, (*HISTORY, "statements", "recon_runs"))
 
 
 def _page(walk: Walk[Any] | None = None) -> Walk[Any]:
@@ -209,8 +211,8 @@ async def test_each_read_costs_a_bounded_number_of_blocks(
     await _history(sql, engine)
     source = await sql.fetchval("SELECT max(id) FROM recon_sources")
     costs: dict[str, dict[str, int]] = {}
-    for known, statement in (("nothing", FORGET), ("everything", "VACUUM ANALYZE")):
-        await sql.execute(statement)
+    for known in ("nothing", "everything"):
+        await _forget_or_know(sql, known)
         for name, (reading, expected) in READS.items():
             rows, blocks = await blocks_read(api_url_of_database, _of_source(reading, source))
             assert rows == expected, name
@@ -242,7 +244,7 @@ async def test_no_act_reads_a_whole_table(
     sql: Sql, engine: AsyncEngine, api_url_of_database: str, known: str
 ) -> None:
     await _history(sql, engine)
-    await sql.execute("VACUUM ANALYZE" if known == "everything" else FORGET)
+    await _forget_or_know(sql, known)
     connection = await asyncpg.connect(api_url_of_database)
     try:
         assert await whole_table_scans(connection, ACTS, HISTORY) == {}

@@ -14,6 +14,7 @@ from recon_worker.statements.matching import batch_details, cut, rules
 from recon_worker.statements.matching.undo import undo_run
 from testkit.database.backlog import Sql
 from testkit.database.matching_books import Entry, Line, add_entries, add_source, add_statement
+from testkit.database.plans import forget_statistics
 
 from .conftest import Match
 
@@ -99,10 +100,7 @@ async def test_no_rule_reads_more_than_what_is_open(
     elif known == "everything":
         await sql.execute("VACUUM ANALYZE")
     elif known == "nothing":
-        await sql.execute(
-            "DELETE FROM pg_statistic WHERE starelid IN"
-            " ('statement_lines'::regclass, 'open_entries'::regclass, 'match_legs'::regclass)"
-        )
+        await forget_statistics(sql, ("statement_lines", "open_entries", "match_legs"))
     _check(await _plans(worker_connection), mostly_matched=known == "mostly matched")
 
 

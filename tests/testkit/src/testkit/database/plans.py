@@ -12,6 +12,22 @@ from payments_core.db.engine import create_engine, single_statement
 Read = Callable[[AsyncConnection], Awaitable[Sized]]
 
 
+async def forget_statistics(sql: "asyncpg.Connection[Any]", tables: Collection[str]) -> None:
+    """Leave the planner with what it knows of new tables, whatever earlier tests left behind.
+
+    A table whose pages were vacuumed while they had no row is taken for empty ever after.
+    """
+    await sql.execute(
+        "DELETE FROM pg_statistic WHERE starelid = ANY ($1::text[]::regclass[])", list(tables)
+    )
+    await sql.execute(
+        "UPDATE pg_class SET reltuples = -1, relpages = 0 WHERE oid IN ("
+        "SELECT unnest($1::text[]::regclass[]) UNION ALL"
+        " SELECT indexrelid FROM pg_index WHERE indrelid = ANY ($1::text[]::regclass[]))",
+        list(tables),
+    )
+
+
 async def whole_table_scans(
     connection: "asyncpg.Connection[Any]",
     statements: Mapping[str, tuple[str, str]],
