@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
@@ -10,6 +11,7 @@ import uvloop
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from payments_core.db import engine as engine_module
 from payments_core.db.engine import (
     connect,
     create_engine,
@@ -75,6 +77,30 @@ async def test_an_error_that_ends_a_session_replaces_the_whole_pool(
     after = await _pids(small_pool)
     assert len(after) == POOL_SIZE
     assert (not after & before) if over else after == before
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.InternalClientError("cannot switch to state 12; another operation is in progress"),
+        asyncpg.CannotConnectNowError("the database system is starting up"),
+        asyncpg.InterfaceError("connection is closed"),
+        ConnectionResetError(),
+        TimeoutError(),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("run", [_in_transaction, _fail_in_autocommit, _fail_in_the_driver])
+async def test_a_server_that_goes_during_a_connect_is_unavailable(
+    small_pool: AsyncEngine,
+    error: Exception,
+    run: Callable[..., Awaitable[None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engine_module, "connect_to_primary", AsyncMock(side_effect=error))
+    with pytest.raises((DBAPIError, type(error))) as caught:
+        await run(small_pool, "SELECT 1")
+    assert is_unavailable(caught.value)
 
 
 async def test_sessions_closed_by_the_server_are_replaced_silently(

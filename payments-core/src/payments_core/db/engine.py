@@ -216,10 +216,15 @@ def reason_of(error: BaseException) -> str:
     SQLAlchemy's text also quotes the statement and its parameters, which do not help readers of
     logs and dead letters.
     """
-    cause: BaseException = error
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        cause = error.orig.__cause__ or error.orig
+    cause = _driver_error(error)
     return " ".join(f"{type(cause).__name__}: {cause}".split())
+
+
+def _driver_error(error: BaseException) -> BaseException:
+    """Return asyncpg's error behind SQLAlchemy's, or the error itself."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
 
 
 def sqlstate_of(error: BaseException) -> str | None:
@@ -235,19 +240,18 @@ def sqlstate_of(error: BaseException) -> str | None:
 
 def is_unavailable(error: BaseException) -> bool:
     """Return whether the database is unavailable for now, so that a later attempt may succeed."""
-    if isinstance(error, OSError | asyncio.TimeoutError | PoolTimeoutError):
-        return True
-    if isinstance(error, asyncpg.InternalClientError):
-        return True  # The server's goodbye came while asyncpg was about to send.
     if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    # SQLAlchemy translates most of asyncpg's errors, and quotes the statement in its own text.
+    cause = _driver_error(error)
+    # An InternalClientError: the server's goodbye came while asyncpg was about to send.
+    if isinstance(cause, OSError | PoolTimeoutError | asyncpg.InternalClientError):
         return True
     sqlstate = sqlstate_of(error)
     if sqlstate is None:
-        # asyncpg's own complaints, such as a connection closed in the middle. The text of the
-        # SQLAlchemy error would quote the statement and its parameters too.
-        reason = error.orig if isinstance(error, DBAPIError) else error
+        # asyncpg's own complaints, such as a connection closed in the middle.
         ours = isinstance(error, SQLAlchemyError | asyncpg.InterfaceError)
-        return ours and "connection" in str(reason)
+        return ours and "connection" in str(cause)
     return sqlstate.startswith(_UNAVAILABLE_SQLSTATES)
 
 
