@@ -8,7 +8,7 @@ import pytest
 
 from payments_core.db.engine import server_settings
 from recon_worker.__main__ import main
-from recon_worker.audit import auditor
+from recon_worker.audit import ends
 from testkit.command_line import CommandLine, database_in_messages
 from testkit.database.backlog import Sql
 from testkit.database.settled_ledger import settle_four
@@ -17,7 +17,7 @@ from testkit.database.settled_ledger import settle_four
 @pytest.fixture
 async def settled(sql: Sql, worker_url_of_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settle four payments in order; the auditor checks the youngest payments too."""
-    monkeypatch.setattr(auditor, "PAYMENT_SETTLES_IN_SECONDS", -60)
+    monkeypatch.setattr(ends, "PAYMENT_SETTLES_IN_SECONDS", -60)
     await settle_four(sql, worker_url_of_database)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncEngine
 
-    from recon_worker.audit.auditor import Finding
+    from recon_worker.audit.findings import Finding
     from recon_worker.audit.invariant import Window
 
 FULL_AUDIT_STATEMENT_SECONDS = 3600  # Some statements read the whole ledger.

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recon_worker.audit.adjustments import ADJUSTMENT_INVARIANTS
-from recon_worker.audit.auditor import Mode
+from recon_worker.audit.findings import Mode
 from recon_worker.sealing.chain import read_head
 from recon_worker.sealing.verify import Walk, verify_chain
 from testkit.database.adjustments import adjust_five

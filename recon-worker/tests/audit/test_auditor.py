@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from payments_core.domain.payments import first_id_at
-from recon_worker.audit import auditor as audit_module
-from recon_worker.audit import scheduler
-from recon_worker.audit.auditor import Mode, audit
+from recon_worker.audit import auditor, ends, scheduler
+from recon_worker.audit.auditor import audit
+from recon_worker.audit.findings import Mode
 from recon_worker.audit.invariants import INVARIANTS
 from testkit.database.audit_command import audit_command
 from testkit.database.backlog import Sql, add_payments
@@ -134,7 +134,7 @@ async def test_a_late_payment_is_audited_after_an_audit_that_did_not_wait(
     before = await sql.fetchval("SELECT updated_at FROM audit_progress")
     await _add_late(sql, "sha256('another request')")
     with monkeypatch.context() as patched:
-        patched.setattr(audit_module, "HORIZON_WAIT_SECONDS", 0.3)
+        patched.setattr(ends, "HORIZON_WAIT_SECONDS", 0.3)
         async with sql.transaction():
             await sql.execute("UPDATE accounts SET updated_at = updated_at")
             findings = await findings_of(engine, "incremental")
@@ -145,7 +145,7 @@ async def test_a_late_payment_is_audited_after_an_audit_that_did_not_wait(
 
 async def _windows_of(engine: AsyncEngine) -> dict[str, list[tuple[Any, Any]]]:
     """Return the (lo, hi] windows of one incremental audit."""
-    chunks = audit_module._chunks
+    chunks = ends.chunks
     windows: dict[str, list[tuple[Any, Any]]] = {}
 
     async def watched(connection: Any, window: Any, start: Any, end: Any) -> Any:
@@ -155,7 +155,7 @@ async def _windows_of(engine: AsyncEngine) -> dict[str, list[tuple[Any, Any]]]:
             yield lo, hi
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(audit_module, "_chunks", watched)
+        patch.setattr(auditor, "chunks", watched)
         await findings_of(engine, "incremental")
     return windows
 
@@ -164,7 +164,7 @@ async def _windows_of(engine: AsyncEngine) -> dict[str, list[tuple[Any, Any]]]:
 async def test_a_large_ledger_is_audited_in_contiguous_chunks(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_module, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(ends, "CHUNK_ROWS", 2)
     assert (await _windows_of(engine))["ledger_entries"] == [(0, 2), (2, 4), (4, 6)]
     await break_ledger(sql, "UPDATE ledger_entries SET balance_after = 999 WHERE id IN (1, 6)")
     finding = (await findings_of(engine, "full"))["running_balance_adds_up"]
@@ -192,7 +192,7 @@ async def test_an_audit_waits_for_open_transactions_with_lower_ids(
 async def test_an_audit_stops_waiting_for_a_transaction_that_does_not_end(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(audit_module, "HORIZON_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(ends, "HORIZON_WAIT_SECONDS", 0.3)
     async with sql.transaction():
         await sql.execute("UPDATE accounts SET updated_at = updated_at")
         assert await audit(engine, "incremental") is not None

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db import engine as db_engine
 from payments_core.db.engine import create_engine, single_statement
 from recon_worker.audit import auditor as audit_module
-from recon_worker.audit.auditor import audit, last_findings
+from recon_worker.audit.auditor import audit
 from recon_worker.audit.exclusion import alone
+from recon_worker.audit.findings import last_findings
 from testkit.database.backlog import Sql
 from testkit.database.settled_ledger import break_ledger, findings_of
 from testkit.model.ledger import assert_audit_is_clean

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recon_worker.audit.adjustments import ADJUSTMENT_INVARIANTS
-from recon_worker.audit.auditor import Mode
+from recon_worker.audit.findings import Mode
 from recon_worker.audit.invariants import INVARIANTS
 from recon_worker.audit.matching import MATCHING_INVARIANTS
 from recon_worker.audit.reversal_invariants import REVERSAL_INVARIANTS

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.audit_log import Operator
 from payments_core.db.engine import create_engine, transaction
 from payments_core.queue.dead_letters import discard
-from recon_worker.audit.auditor import Mode
+from recon_worker.audit.findings import Mode
 from recon_worker.audit.reversal_invariants import REVERSAL_INVARIANTS
 from testkit.database.backlog import Sql
 from testkit.database.reversals import add_reversal

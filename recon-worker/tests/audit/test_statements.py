@@ -13,7 +13,8 @@ from payments_core.audit_log import Operator
 from payments_core.db.engine import create_engine, transaction
 from payments_core.statements.receive import receive_file
 from payments_core.statements.sources import NewSource, add_source
-from recon_worker.audit.auditor import Mode, audit_on
+from recon_worker.audit.auditor import audit_on
+from recon_worker.audit.findings import Mode
 from recon_worker.audit.statements import STATEMENT_INVARIANTS
 from recon_worker.statements.importing.load import import_file
 from testkit.camt_files import ACCOUNT, Day, Entry, camt053

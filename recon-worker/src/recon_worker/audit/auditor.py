@@ -1,68 +1,28 @@
 """The auditor: checks the invariants, incrementally at short intervals or in full on demand."""
 
-import asyncio
-import json
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import single_statement
-from payments_core.domain.payments import first_id_at
+from recon_worker.audit.ends import CHUNK_ROWS, Ends, chunks, full_ends, safe_ends
 from recon_worker.audit.exclusion import alone
-from recon_worker.audit.invariant import OFFENDERS_SHOWN_MAX, Invariant, Window
+from recon_worker.audit.findings import Finding, Mode, store_findings
+from recon_worker.audit.invariant import Window
 from recon_worker.audit.invariants import INVARIANTS
 
-Mode = Literal["incremental", "full"]
 # Called with a table and the number of its rows that were read, None for all.
 Advance = Callable[[Window, int | None], None]
 
 BOOKMARKED = (Window.ENTRIES, Window.RESULTS, Window.MATCHES, Window.PAYMENTS)
-CHUNK_ROWS = 20_000  # For each statement, so that none runs long.
-HORIZON_WAIT_SECONDS = 20.0  # Our own transactions end sooner: db/engine.py bounds them.
-# A payment's id is made before its row. A payment that takes longer, or whose id comes from a slow
-# clock, appears below the bookmark: see `_audit_late_payments`.
-PAYMENT_SETTLES_IN_SECONDS = 60
 TRANSACTION_SECONDS_MAX = 60  # From its begin to its job's row; db/engine.py bounds it.
 
 _NIL = UUID(int=0)
-
-# A column of an offending row, and its name in the API.
-REFERENCES = {
-    "payment_id": "paymentId",
-    "account_id": "accountId",
-    "currency": "currency",
-    "job_id": "jobId",
-}
-
-
-@dataclass(slots=True)
-class Finding:
-    """The result of one invariant's queries; `offenders` holds the first few rows."""
-
-    invariant: Invariant
-    offending: int = 0
-    offenders: list[Mapping[str, Any]] = field(default_factory=list)
-
-    def add(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Count offending rows."""
-        self.offending += len(rows)
-        self.offenders.extend(rows[: OFFENDERS_SHOWN_MAX - len(self.offenders)])
-
-    @property
-    def references(self) -> list[dict[str, Any]]:
-        """Return the payments, accounts and jobs that the offenders name, for links."""
-        id_is_of = {Window.PAYMENTS: "payment_id", Window.NONE: "job_id"}.get(self.invariant.window)
-        found = []
-        for row in self.offenders:
-            named = dict(row) | ({id_is_of: row["id"]} if id_is_of and "id" in row else {})
-            found.append({field: named.get(column) for column, field in REFERENCES.items()})
-        return [each for each in found if any(each.values())]
 
 
 async def rows_by_window(engine: AsyncEngine) -> tuple[dict[Window, int], int]:
@@ -104,20 +64,12 @@ async def audit(
             return findings
 
 
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    """The last id of each table that is final, as of `at`; `at` is None if that is unknown."""
-
-    ids: Mapping[Window, Any]
-    at: datetime | None
-
-
 async def audit_on(
     connection: AsyncConnection, mode: Mode, advance: Advance = lambda window, rows: None
 ) -> list[Finding]:
     """Check every invariant on this connection; the caller excludes other audits."""
     progress = (await connection.execute(text("SELECT * FROM audit_progress"))).mappings().one()
-    ends = await (_safe_ends(connection) if mode == "incremental" else _all(connection))
+    ends = await (safe_ends(connection) if mode == "incremental" else full_ends(connection))
     findings = {invariant.name: Finding(invariant) for invariant in INVARIANTS}
     if mode == "incremental":
         # Before any bookmark moves, so that an interrupted audit checks them again.
@@ -130,7 +82,7 @@ async def audit_on(
         if mode == "full" and invariant.full_query:
             findings[invariant.name].add(await _rows(connection, invariant.full_query))
             advance(invariant.window, None)
-    await _store(connection, mode, findings.values())
+    await store_findings(connection, mode, findings.values())
     if ends.at is not None:
         await connection.execute(
             text("UPDATE audit_progress SET updated_at = :at"), {"at": ends.at}
@@ -143,7 +95,7 @@ async def _audit_window(
     mode: Mode,
     window: Window,
     progress: RowMapping,
-    ends: _Ends,
+    ends: Ends,
     findings: Mapping[str, Finding],
     advance: Advance,
 ) -> None:
@@ -151,20 +103,20 @@ async def _audit_window(
     column = f"{re.sub('^(ledger|reconciliation|recon)_', '', window)}_verified_to"
     start = progress[column] if mode == "incremental" else _NIL if window == "payments" else 0
     of_window = [invariant for invariant in INVARIANTS if invariant.window is window]
-    async for lo, hi in _chunks(connection, window, start, ends.ids[window]):
+    async for lo, hi in chunks(connection, window, start, ends.ids[window]):
         for invariant in of_window:
             findings[invariant.name].add(await _rows(connection, invariant.query, lo=lo, hi=hi))
         advance(window, CHUNK_ROWS)
         if mode == "incremental":
             # The bookmark survives an interrupted audit, so findings are stored before it moves.
-            await _store(connection, mode, [f for f in findings.values() if f.offending])
+            await store_findings(connection, mode, [f for f in findings.values() if f.offending])
             await connection.execute(text(f"UPDATE audit_progress SET {column} = :hi"), {"hi": hi})
 
 
 async def _audit_late_payments(
     connection: AsyncConnection,
     progress: RowMapping,
-    ends: _Ends,
+    ends: Ends,
     findings: Mapping[str, Finding],
 ) -> None:
     """Check the payments that were created or settled behind the bookmark.
@@ -183,7 +135,7 @@ async def _audit_late_payments(
             f"SELECT payment_id FROM {window}"
             " WHERE id > :lo AND id <= :hi AND payment_id <= :verified_to"
         )
-        async for lo, hi in _chunks(connection, window, start, ends.ids[window]):
+        async for lo, hi in chunks(connection, window, start, ends.ids[window]):
             bounds = {"lo": lo, "hi": hi, "verified_to": progress["payments_verified_to"]}
             late_ids = (await connection.execute(late, bounds)).scalars()
             ids = [payment_id for payment_id in late_ids if payment_id not in checked]
@@ -197,107 +149,3 @@ async def _audit_late_payments(
 
 async def _rows(connection: AsyncConnection, query: str, **parameters: Any) -> Any:
     return (await connection.execute(text(query), parameters)).mappings().all()
-
-
-async def _all(connection: AsyncConnection) -> _Ends:
-    """Return the ends of a full audit. It moves no bookmark, so it need not wait for writers."""
-    query = """
-        SELECT coalesce((SELECT max(id) FROM ledger_entries), 0) AS ledger_entries,
-               coalesce((SELECT max(id) FROM reconciliation_results), 0)
-                   AS reconciliation_results,
-               coalesce((SELECT max(id) FROM recon_matches), 0) AS recon_matches"""
-    last = (await connection.execute(text(query))).one()
-    ends = {
-        Window.ENTRIES: last.ledger_entries,
-        Window.RESULTS: last.reconciliation_results,
-        Window.MATCHES: last.recon_matches,
-        Window.PAYMENTS: UUID(int=2**128 - 1),
-    }
-    return _Ends(ends, None)
-
-
-async def _safe_ends(connection: AsyncConnection) -> _Ends:
-    """Return the last id of each table below which no transaction can still commit a row.
-
-    Ids are handed out before the commit, so transactions that began before now may still fill gaps
-    below the largest visible id. Wait for them to end; if one does not, audit no new entries,
-    results or jobs this time.
-
-    Our own transaction id separates older transactions from newer ones. The snapshot's xmax cannot:
-    it follows the last *finished* transaction, and so misses the youngest running ones.
-    """
-    query = """
-        SELECT (SELECT max(id) FROM ledger_entries) AS ledger_entries,
-               (SELECT max(id) FROM reconciliation_results) AS reconciliation_results,
-               (SELECT max(id) FROM recon_jobs) AS recon_jobs,
-               (SELECT max(id) FROM recon_matches) AS recon_matches,
-               pg_current_xact_id()::text::bigint AS our_xid,
-               now() AS now"""
-    last = (await connection.execute(text(query))).one()
-    ends = {
-        Window.ENTRIES: last.ledger_entries or 0,
-        Window.RESULTS: last.reconciliation_results or 0,
-        Window.JOBS: last.recon_jobs or 0,
-        Window.MATCHES: last.recon_matches or 0,
-        Window.PAYMENTS: first_id_at(last.now, -timedelta(seconds=PAYMENT_SETTLES_IN_SECONDS)),
-    }
-    oldest = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-    for _ in range(int(HORIZON_WAIT_SECONDS / 0.1)):
-        if (await connection.execute(oldest)).scalar_one() > last.our_xid:
-            return _Ends(ends, last.now)
-        await asyncio.sleep(0.1)
-    unknown = dict.fromkeys((Window.ENTRIES, Window.RESULTS, Window.JOBS, Window.MATCHES), 0)
-    return _Ends({**ends, **unknown}, None)
-
-
-async def _chunks(connection: AsyncConnection, window: Window, start: Any, end: Any) -> Any:
-    """Yield (lo, hi] pairs that cover the window's ids from `start` to `end`."""
-    lo = start
-    step = text(
-        f"SELECT id FROM {window} WHERE id > :lo AND id <= :end"
-        f" ORDER BY id OFFSET {CHUNK_ROWS - 1} LIMIT 1"
-    )
-    while lo < end:
-        hi = (await connection.execute(step, {"lo": lo, "end": end})).scalar()
-        if hi is None:
-            yield lo, end
-            return
-        yield lo, hi
-        lo = hi
-
-
-_FINAL = "excluded.mode = 'full' OR excluded.invariant = ANY ($3::text[])"
-STORE = f"""
-INSERT INTO audit_findings AS last (invariant, offending, offenders, mode)
-SELECT invariant, offending, offenders, $4
-FROM unnest($1::text[], $2::bigint[], $5::jsonb[]) AS found (invariant, offending, offenders)
-ON CONFLICT (invariant) DO UPDATE SET mode = excluded.mode, checked_at = now(),
-    offending = CASE WHEN {_FINAL}
-                THEN excluded.offending ELSE greatest(last.offending, excluded.offending) END,
-    offenders = CASE WHEN {_FINAL} OR excluded.offending > 0
-                THEN excluded.offenders ELSE last.offenders END"""
-
-
-async def _store(connection: AsyncConnection, mode: Mode, findings: Collection[Finding]) -> None:
-    """Store each invariant's last finding; a violation stays until a full audit clears it."""
-    if not findings:
-        return
-    names = [finding.invariant.name for finding in findings]
-    offending = [finding.offending for finding in findings]
-    checked_whole = [i.name for i in INVARIANTS if i.window is Window.NONE]
-    offenders = [json.dumps(finding.references, default=str) for finding in findings]
-    await connection.exec_driver_sql(STORE, (names, offending, checked_whole, mode, offenders))
-
-
-async def last_findings(connection: AsyncConnection) -> tuple[dict[str, int], float | None]:
-    """Return the stored numbers of offending rows by invariant, and their age in seconds."""
-    rows = (
-        await connection.execute(
-            text(
-                "SELECT invariant, offending,"
-                " extract(epoch FROM now() - max(checked_at) OVER ())::float8 AS age"
-                " FROM audit_findings"
-            )
-        )
-    ).all()
-    return {row.invariant: row.offending for row in rows}, rows[0].age if rows else None

@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import is_unavailable, single_statement
 from recon_worker import metrics
-from recon_worker.audit.auditor import audit, last_findings
+from recon_worker.audit.auditor import audit
+from recon_worker.audit.findings import last_findings
 
 log = logging.getLogger(__name__)
 

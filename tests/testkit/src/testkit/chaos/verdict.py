@@ -15,7 +15,8 @@ import asyncpg
 import httpx
 
 from payments_core.db.engine import create_engine
-from recon_worker.audit.auditor import Finding, audit
+from recon_worker.audit.auditor import audit
+from recon_worker.audit.findings import Finding
 from testkit.chaos.promises import Promises
 from testkit.chaos.system.running import POISONED, System
 from testkit.database.backlog import Sql, Stored

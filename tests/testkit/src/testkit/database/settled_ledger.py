@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from recon_worker.audit.auditor import Finding, Mode, audit
+from recon_worker.audit.auditor import audit
+from recon_worker.audit.findings import Finding, Mode
 from testkit.database.backlog import Sql, Stored, add_payments
 from testkit.waiting import WAIT_SECONDS_MAX, until
 from testkit.worker.own_system import running_worker

@@ -9,6 +9,8 @@ SEALING_TESTS = "recon-worker/tests/sealing"
 
 invariant = of(f"{AUDIT}/invariants.py", f"{AUDIT_TESTS}/test_invariants.py")
 auditor = of(f"{AUDIT}/auditor.py", f"{AUDIT_TESTS}/test_auditor.py")
+ends = of(f"{AUDIT}/ends.py", f"{AUDIT_TESTS}/test_auditor.py")
+findings = of(f"{AUDIT}/findings.py", f"{AUDIT_TESTS}/test_auditor.py")
 exclusion = of(f"{AUDIT}/exclusion.py", f"{AUDIT_TESTS}/test_auditor.py")
 chain = of(f"{SEALING}/chain.py", f"{SEALING_TESTS}/test_chain.py")
 background = of(f"{SEALING}/chain.py", f"{SEALING_TESTS}/test_background.py")
@@ -93,7 +95,7 @@ MUTATIONS = (
         "interval '{READY_JOB_AGE_SECONDS_MAX}00000 s'",
         NAMED,
     ),
-    auditor(
+    ends(
         "an open transaction is not waited for",
         "> last.our_xid:",
         "> 0:",
@@ -105,13 +107,13 @@ MUTATIONS = (
         "pass",
         "test_payments_with_ids_of_a_slow_clock_are_audited",
     ),
-    auditor(
+    findings(
         "a finding is forgotten at the next audit",
         "greatest(last.offending, excluded.offending)",
         "excluded.offending",
         "test_the_gauge_shows_a_violation_until_a_full_audit_clears_it",
     ),
-    auditor(
+    ends(
         "only the first rows of a large ledger are audited",
         "yield lo, hi\n        lo = hi",
         "yield lo, hi\n        return",
