@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from recon_worker.sealing import chain
-from recon_worker.sealing.format import (
+from recon_worker.sealing.row_hashes import (
     ENTRIES,
     ENTRY_COLUMNS,
     PAYMENT_COLUMNS,

@@ -14,11 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_core.db.engine import transaction
 from payments_core.db.writers import have_ended, open_writers
 from recon_worker.sealing.format import (
-    ENTRIES,
     FORMAT_VERSION,
     GENESIS,
-    RESULTS,
-    SUMMARY,
     Head,
     Seal,
     SealedRange,
@@ -26,6 +23,7 @@ from recon_worker.sealing.format import (
     mac_of,
     runs_of,
 )
+from recon_worker.sealing.row_hashes import ENTRIES, RESULTS, SUMMARY
 
 SEAL_ROWS_MAX = 10_000  # Of each table: 60 ms of Postgres' time, 80 kB of digests.
 

@@ -6,15 +6,8 @@ from typing import Literal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from recon_worker.sealing.format import (
-    DIGEST_BYTES,
-    ENTRIES,
-    FORMAT_VERSION,
-    RESULTS,
-    SUMMARY,
-    Head,
-    Seal,
-)
+from recon_worker.sealing.format import FORMAT_VERSION, Head, Seal
+from recon_worker.sealing.row_hashes import DIGEST_BYTES, ENTRIES, RESULTS, SUMMARY
 
 Kind = Literal[
     "altered",  # An entry, a result or its payment differs from the sealed one.

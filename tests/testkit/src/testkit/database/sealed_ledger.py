@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import single_statement
 from recon_worker.sealing.chain import is_final, read_head, read_horizon, seal_next
 from recon_worker.sealing.compare import SealFinding, never_handed_out
-from recon_worker.sealing.format import ENTRIES
 from recon_worker.sealing.heads import KeptHead
+from recon_worker.sealing.row_hashes import ENTRIES
 from recon_worker.sealing.verify import Walk, verify_chain
 from testkit.database.backlog import Sql
 from testkit.database.seal_records import seal_hash

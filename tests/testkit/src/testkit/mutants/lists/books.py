@@ -14,6 +14,7 @@ findings = of(f"{AUDIT}/findings.py", f"{AUDIT_TESTS}/test_auditor.py")
 exclusion = of(f"{AUDIT}/exclusion.py", f"{AUDIT_TESTS}/test_auditor.py")
 chain = of(f"{SEALING}/chain.py", f"{SEALING_TESTS}/test_chain.py")
 background = of(f"{SEALING}/chain.py", f"{SEALING_TESTS}/test_background.py")
+row_hashes = of(f"{SEALING}/row_hashes.py", f"{SEALING_TESTS}/test_verify.py")
 seal_format = of(f"{SEALING}/format.py", f"{SEALING_TESTS}/test_verify.py")
 key_file = of(f"{SEALING}/format.py", f"{SEALING_TESTS}/test_cli.py")
 verify = of(f"{SEALING}/verify.py", f"{SEALING_TESTS}/test_verify.py")
@@ -143,7 +144,7 @@ MUTATIONS = (
         "if False:",
         "test_a_chain_without_the_keys_signature_is_not_extended",
     ),
-    seal_format(
+    row_hashes(
         "a running balance is not sealed",
         '"account_seq",\n    "balance_after",\n    "created_at",',
         '"account_seq",\n    "created_at",',
