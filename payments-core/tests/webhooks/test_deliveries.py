@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import transaction
 from payments_core.db.keyset import Walk
-from payments_core.webhooks import deliveries
+from payments_core.webhooks import deliveries, resending
 from payments_core.webhooks.shapes import attempt_json, delivery_json
 from testkit.database.backlog import Sql
 
@@ -19,7 +19,7 @@ from .conftest import ANN, new
 
 async def test_a_test_event_is_a_delivery_of_its_own_type(tx: AsyncConnection) -> None:
     row = await new(tx)
-    sent = await deliveries.send_test(tx, row.id, None, ANN)
+    sent = await resending.send_test(tx, row.id, None, ANN)
     shown = delivery_json(sent)
     assert (shown["type"], shown["status"], shown["attempts"]) == ("webhook.test", "pending", 0)
     body = json.loads(sent.body)
@@ -98,7 +98,7 @@ async def test_a_delivery_is_sent_again_with_new_retries(api: AsyncEngine, sql: 
         delivery,
     )
     async with transaction(api) as tx:
-        again = await deliveries.resend(tx, delivery, None, ANN)
+        again = await resending.resend(tx, delivery, None, ANN)
         attempts = [attempt_json(row) for row in await deliveries.list_attempts(tx, delivery)]
     assert (again.status, again.attempts, again.earlier_attempts) == ("pending", 7, 7)
     assert again.give_up_at > now + timedelta(days=2, hours=23)
@@ -118,7 +118,7 @@ async def test_all_failed_deliveries_since_a_time_are_sent_again(
     await finished(sql, other.id, "failed", now, 4)
     async with transaction(api) as tx:
         since = now - timedelta(hours=2)
-        assert await deliveries.resend_failed(tx, row.id, None, since, ANN) == 1
+        assert await resending.resend_failed(tx, row.id, None, since, ANN) == 1
         assert [
             d.id for d in await deliveries.list_deliveries(tx, row.id, None, 9, status="failed")
         ] == [early]
@@ -128,7 +128,7 @@ async def test_all_failed_deliveries_since_a_time_are_sent_again(
 
 async def test_a_list_continues_behind_a_delivery(tx: AsyncConnection) -> None:
     row = await new(tx)
-    sent = [(await deliveries.send_test(tx, row.id, None, ANN)).id for _ in range(3)]
+    sent = [(await resending.send_test(tx, row.id, None, ANN)).id for _ in range(3)]
     page = await deliveries.list_deliveries(tx, row.id, None, 2)
     assert {one.id for one in page} <= set(sent)
     rest = await deliveries.list_deliveries(tx, row.id, None, 2, Walk(page[-1].id))

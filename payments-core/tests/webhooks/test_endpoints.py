@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import transaction
 from payments_core.domain.webhooks import ENDPOINTS_MAX, TESTS_PER_HOUR_MAX
-from payments_core.webhooks import deliveries, endpoints
+from payments_core.webhooks import deliveries, endpoints, resending
 from payments_core.webhooks.endpoints import EndpointFields, EndpointRefused
 from payments_core.webhooks.shapes import endpoint_json
 from testkit.database.backlog import Sql
@@ -66,22 +66,22 @@ async def test_another_tenants_endpoint_is_not_found(tx: AsyncConnection) -> Non
     assert [row.id for row in await endpoints.list_endpoints(tx, None)] == [
         *(everyones.id, other.id, own.id)
     ]
-    sent = await deliveries.send_test(tx, other.id, "globex", ANN)
+    sent = await resending.send_test(tx, other.id, "globex", ANN)
     for hidden in (other.id, everyones.id, uuid4()):
         for attempt in (
             endpoints.find_endpoint(tx, hidden, "acme"),
             endpoints.change_endpoint(tx, hidden, "acme", ANN, FIELDS),
             endpoints.rotate_secret(tx, hidden, "acme", ANN),
             endpoints.delete_endpoint(tx, hidden, "acme", ANN),
-            deliveries.send_test(tx, hidden, "acme", ANN),
+            resending.send_test(tx, hidden, "acme", ANN),
             deliveries.list_deliveries(tx, hidden, "acme", 10),
-            deliveries.resend_failed(tx, hidden, "acme", datetime.now(UTC), ANN),
+            resending.resend_failed(tx, hidden, "acme", datetime.now(UTC), ANN),
         ):
             with pytest.raises(endpoints.EndpointNotFound):
                 await attempt
     for task in (
         deliveries.find_delivery(tx, sent.id, "acme"),
-        deliveries.resend(tx, sent.id, "acme", ANN),
+        resending.resend(tx, sent.id, "acme", ANN),
     ):
         with pytest.raises(deliveries.DeliveryNotFound):
             await task
@@ -102,7 +102,7 @@ async def test_an_endpoint_is_changed_disabled_and_enabled_on_record(
         off = await endpoints.change_endpoint(tx, row.id, None, ANN, enabled=False)
         assert (off.enabled_at, off.disabled_reason) == (None, "operator")
         with pytest.raises(endpoints.EndpointDisabled):
-            await deliveries.send_test(tx, row.id, None, ANN)
+            await resending.send_test(tx, row.id, None, ANN)
     async with transaction(api) as tx:
         on = await endpoints.change_endpoint(tx, row.id, None, ANN, enabled=True)
         assert on.disabled_reason is None
@@ -142,7 +142,7 @@ async def test_a_rotation_leaves_two_live_secrets(api: AsyncEngine, sql: Sql) ->
 async def test_a_deleted_endpoint_is_gone_with_its_secrets(api: AsyncEngine, sql: Sql) -> None:
     async with transaction(api) as tx:
         row = await new(tx)
-        sent = await deliveries.send_test(tx, row.id, None, ANN)
+        sent = await resending.send_test(tx, row.id, None, ANN)
         await endpoints.delete_endpoint(tx, row.id, None, ANN)
         assert await endpoints.list_endpoints(tx, None) == []
         with pytest.raises(endpoints.EndpointNotFound):
@@ -179,19 +179,19 @@ async def test_an_hour_has_so_many_test_events_of_an_endpoint(api: AsyncEngine, 
     async with transaction(api) as tx:
         row, other = await new(tx), await new(tx)
         for _ in range(TESTS_PER_HOUR_MAX - 1):
-            await deliveries.send_test(tx, row.id, None, ANN)
+            await resending.send_test(tx, row.id, None, ANN)
 
     async def send() -> None:
         async with transaction(api) as tx:
-            await deliveries.send_test(tx, row.id, None, ANN)
+            await resending.send_test(tx, row.id, None, ANN)
             await asyncio.sleep(0.2)
 
     results = await asyncio.gather(*(send() for _ in range(3)), return_exceptions=True)
-    refused = [one for one in results if isinstance(one, deliveries.TooManyTests)]
+    refused = [one for one in results if isinstance(one, resending.TooManyTests)]
     assert (len(refused), results.count(None)) == (2, 1)
     assert all(3590 <= one.seconds <= 3600 for one in refused)
     async with transaction(api) as tx:
-        await deliveries.send_test(tx, other.id, None, ANN)
+        await resending.send_test(tx, other.id, None, ANN)
     await sql.execute("UPDATE webhook_deliveries SET created_at = now() - interval '61 minutes'")
     await send()
 

@@ -8,7 +8,7 @@ from recon_worker.jobs_cli import jobs
 from recon_worker.statements.cli import statements
 from recon_worker.statements.matching.commands.reconcile import reconcile
 from recon_worker.statements.sources_cli import sources
-from recon_worker.webhooks.cli import webhooks
+from recon_worker.webhooks.commands.webhooks import webhooks
 
 NAME = "recon-worker"
 

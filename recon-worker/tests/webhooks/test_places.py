@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import transaction
-from payments_core.webhooks.deliveries import send_test
+from payments_core.webhooks.resending import send_test
 from recon_worker.webhooks import sender
 from testkit.database.backlog import Sql
 from testkit.network.receiver import Receiver, always, answer

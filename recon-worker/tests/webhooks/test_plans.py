@@ -6,7 +6,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from payments_core.webhooks.deliveries import RESEND_FAILED
+from payments_core.webhooks.resending import RESEND_FAILED
 from recon_worker.webhooks import background, claims, metrics
 from testkit.database.backlog import Sql
 from testkit.database.plans import whole_table_scans

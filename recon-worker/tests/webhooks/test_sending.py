@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import transaction
-from payments_core.webhooks import deliveries
+from payments_core.webhooks import resending
 from payments_core.webhooks.endpoints import delete_endpoint, rotate_secret
 from recon_worker.webhooks.fan_out import fan_out
 from testkit.database.backlog import Sql
@@ -100,12 +100,12 @@ async def test_three_days_of_failures_end_in_a_failed_delivery_that_can_be_resen
         receiver.behave = always(answer(200))
         since = await sql.fetchval("SELECT now() - interval '1 hour'")
         async with transaction(engine) as tx:
-            assert await deliveries.resend_failed(tx, endpoint.id, None, since, OPERATOR) == 2
+            assert await resending.resend_failed(tx, endpoint.id, None, since, OPERATOR) == 2
         await until_statuses(sql, delivered=2)
         delivery: UUID = await sql.fetchval("SELECT id FROM webhook_deliveries LIMIT 1")
         seen = len(receiver.received)
         async with transaction(engine) as tx:
-            await deliveries.resend(tx, delivery, None, OPERATOR)
+            await resending.resend(tx, delivery, None, OPERATOR)
 
         async def again() -> bool:
             return len(receiver.received) == seen + 1
@@ -125,14 +125,14 @@ async def test_both_secrets_sign_after_a_rotation_and_the_former_until_its_end(
     endpoint = await new_endpoint()
     async with transaction(engine) as tx:
         _, second = await rotate_secret(tx, endpoint.id, None, OPERATOR, timedelta(hours=1))
-        await deliveries.send_test(tx, endpoint.id, None, OPERATOR)
+        await resending.send_test(tx, endpoint.id, None, OPERATOR)
     async with sending():
         await until_statuses(sql, delivered=1)
         assert_signed(receiver.received[0], endpoint.secret, second)
         assert len(receiver.received[0].headers["webhook-signature"].split(" ")) == 2
         await sql.execute("UPDATE webhook_secrets SET expires_at = now() WHERE expires_at > now()")
         async with transaction(engine) as tx:
-            await deliveries.send_test(tx, endpoint.id, None, OPERATOR)
+            await resending.send_test(tx, endpoint.id, None, OPERATOR)
         await until_statuses(sql, delivered=2)
     assert_signed(receiver.received[1], second)
     assert len(receiver.received[1].headers["webhook-signature"].split(" ")) == 1

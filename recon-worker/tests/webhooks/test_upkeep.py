@@ -6,8 +6,8 @@ from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import transaction
-from payments_core.webhooks.deliveries import send_test
 from payments_core.webhooks.endpoints import delete_endpoint
+from payments_core.webhooks.resending import send_test
 from recon_worker.webhooks import metrics
 from recon_worker.webhooks.background import prune
 from testkit.database.backlog import Sql, add_simple

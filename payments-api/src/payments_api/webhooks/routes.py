@@ -34,7 +34,7 @@ from payments_api.webhooks.schemas import (
 )
 from payments_core.db.engine import AnyRow
 from payments_core.domain.webhooks import DELIVERY_STATUSES
-from payments_core.webhooks import deliveries, endpoints
+from payments_core.webhooks import deliveries, endpoints, resending
 from payments_core.webhooks.shapes import attempt_json, delivery_json, endpoint_json
 
 webhooks = Blueprint("webhooks", __name__)
@@ -139,7 +139,7 @@ async def post_test(webhook_id: str) -> ResponseReturnValue:
     parse_model(ActRequest, await read_json_object(request))
     with _problems():
         async with services().write() as tx:
-            row = await deliveries.send_test(
+            row = await resending.send_test(
                 tx, _checked_id(webhook_id), caller().tenant, acting_sender()
             )
     return delivery_json(row), 202, {"Location": f"/webhook-deliveries/{row.id}"}
@@ -152,7 +152,7 @@ async def post_resend_failed(webhook_id: str) -> ResponseReturnValue:
     wanted = parse_model(ResendRequest, await read_json_object(request))
     with _problems():
         async with services().write() as tx:
-            resent = await deliveries.resend_failed(
+            resent = await resending.resend_failed(
                 tx, _checked_id(webhook_id), caller().tenant, wanted.since, acting_sender()
             )
     return {"resent": resent}
@@ -198,7 +198,7 @@ async def post_resend(delivery_id: str) -> ResponseReturnValue:
     parse_model(ActRequest, await read_json_object(request))
     with _problems():
         async with services().write() as tx:
-            row = await deliveries.resend(
+            row = await resending.resend(
                 tx, _checked_delivery(delivery_id), caller().tenant, acting_sender()
             )
     return delivery_json(row), 202, {"Location": f"/webhook-deliveries/{row.id}"}
@@ -217,7 +217,7 @@ def _problems() -> Iterator[None]:
         raise WebhookDisabled from None
     except endpoints.TooManyEndpoints:
         raise TooManyWebhooks from None
-    except deliveries.TooManyTests as error:
+    except resending.TooManyTests as error:
         raise TooManyTests(error.seconds) from None
     except deliveries.DeliveryNotFound:
         raise DeliveryNotFound from None

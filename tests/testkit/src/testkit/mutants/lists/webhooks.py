@@ -29,6 +29,7 @@ sign = of(f"{WORKER}/sign.py", "recon-worker/tests/webhooks/test_sign_and_retrie
 prune = of(f"{WORKER}/background.py", "recon-worker/tests/webhooks/test_upkeep.py")
 endpoint = of(f"{CORE}/webhooks/endpoints.py", "payments-core/tests/webhooks/test_endpoints.py")
 delivery = of(f"{CORE}/webhooks/deliveries.py", "payments-core/tests/webhooks/test_endpoints.py")
+resent = of(f"{CORE}/webhooks/resending.py", "payments-core/tests/webhooks/test_endpoints.py")
 
 MUTATIONS = (
     log(
@@ -245,7 +246,7 @@ MUTATIONS = (
         '            "enabled_at": func.now(),',
         "test_an_endpoint_that_is_enabled_again_receives_no_earlier_event",
     ),
-    delivery(
+    resent(
         "tests at once do not count each other",
         "await _find_enabled(tx, endpoint_id, tenant, lock=True)",
         "await _find_enabled(tx, endpoint_id, tenant)",
@@ -257,13 +258,13 @@ MUTATIONS = (
         "pass",
         "test_another_tenants_endpoint_is_not_found",
     ),
-    delivery(
+    resent(
         "a resend has the old end of its retries",
         '    "give_up_at": func.now() + text(f"interval \'{RETRIED_DAYS} days\'"),\n',
         "",
         "test_deliveries.py::test_a_delivery_is_sent_again_with_new_retries",
     ),
-    delivery(
+    resent(
         "deliveries of before the time are sent again",
         "AND created_at >= :since",
         "AND :since IS NOT NULL",

@@ -1,0 +1,1 @@
+"""`recon-worker webhooks`: its commands, by what they are about."""

@@ -1,0 +1,165 @@
+"""`recon-worker webhooks`: add endpoints, list them, change them."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from payments_core.cli import arguments, output
+from payments_core.cli.program import Command, as_json
+from payments_core.domain.webhooks import ROTATION_HOURS_MAX, SUBSCRIBABLE_TYPES
+from recon_worker.webhooks.commands.running import STATUSES, print_json, print_lines, run
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
+
+    from payments_core.db.engine import AnyRow
+    from recon_worker.settings import WorkerSettings
+
+
+@click.command(
+    "add",
+    cls=Command,
+    example="recon-worker webhooks add https://hooks.example.com/in --type payment.completed",
+    statuses=STATUSES,
+)
+@click.argument("url")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    type=click.Choice(SUBSCRIBABLE_TYPES),
+    help="An event's type, any number of times; without it, all types.",
+)
+@click.option("--description", default="", help="The purpose of the endpoint.")
+@click.option("--tenant", help="The tenant whose events it receives; without it, everyone's.")
+@arguments.actor()
+@as_json()
+def add(
+    url: str,
+    types: tuple[str, ...],
+    description: str,
+    tenant: str | None,
+    actor: str,
+    json_too: bool,
+) -> int:
+    """Add an endpoint with this URL, and print its secret once."""
+    from payments_core.audit_log import Operator
+    from payments_core.webhooks.endpoints import EndpointFields, create_endpoint
+    from payments_core.webhooks.shapes import endpoint_json
+
+    async def work(tx: "AsyncConnection", settings: "WorkerSettings") -> Any:
+        fields = EndpointFields(url, types, description, settings.webhook_loopback)
+        row, secret = await create_endpoint(tx, fields, tenant, Operator(actor))
+        return {**endpoint_json(row), "secret": secret}
+
+    def say(made: dict[str, Any], database: str) -> None:
+        print(f"added webhook {made['id']} in {database}")
+        print(f"its secret, shown this once: {made['secret']}")
+
+    return run(work, print_json if json_too else say)
+
+
+@click.command("list", cls=Command, example="recon-worker webhooks list", statuses=STATUSES)
+@as_json("Print one JSON object per line.")
+def list_(json_too: bool) -> int:
+    """List the endpoints, newest first."""
+    from payments_core.webhooks.endpoints import list_endpoints
+    from payments_core.webhooks.shapes import endpoint_json
+
+    async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
+        return [endpoint_json(row) for row in await list_endpoints(tx, None)]
+
+    def say(found: list[dict[str, Any]], database: str) -> None:
+        rows = [
+            (
+                one["id"],
+                one["tenant"] or "-",
+                "failing" if one["failingSince"] and one["enabled"] else _state(one),
+                ",".join(one["types"]) or "all",
+                one["url"],
+            )
+            for one in found
+        ]
+        headings = ("ID", "TENANT", "STATE", "TYPES", "URL")
+        output.print_table(headings, rows, ("URL", "TYPES"), "no webhooks")
+
+    return run(work, print_lines if json_too else say)
+
+
+def _state(endpoint: dict[str, Any]) -> str:
+    return "enabled" if endpoint["enabled"] else f"disabled: {endpoint['disabledReason']}"
+
+
+@click.command(
+    "change",
+    cls=Command,
+    example="recon-worker webhooks change 01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50 --enable",
+    statuses=STATUSES,
+)
+@click.argument("endpoint_id", metavar="ID", type=click.UUID)
+@click.option("--enable", is_flag=True, help="Send it events from now on.")
+@click.option("--disable", is_flag=True, help="Send it nothing more.")
+@click.option("--rotate", is_flag=True, help="Print a new secret, once.")
+@click.option("--test", is_flag=True, help="Send it an event webhook.test.")
+@click.option("--delete", is_flag=True, help="Delete it with its secrets, after a confirmation.")
+@click.option(
+    "--grace",
+    type=arguments.Span(),
+    default="24h",
+    show_default=True,
+    help=f"With --rotate: how long the former secret signs too, up to {ROTATION_HOURS_MAX:.0f}h.",
+)
+@arguments.actor()
+@arguments.yes()
+@as_json()
+def change(
+    endpoint_id: UUID, grace: timedelta, actor: str, yes: bool, json_too: bool, **actions: bool
+) -> int:
+    """Enable, disable, test or delete the endpoint with this ID, or rotate its secret."""
+    chosen = [action for action, given in actions.items() if given]
+    if len(chosen) != 1:
+        raise click.UsageError("Choose one of --enable, --disable, --rotate, --test and --delete.")
+    [action] = chosen
+
+    async def find(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
+        from payments_core.webhooks.endpoints import find_endpoint
+
+        return await find_endpoint(tx, endpoint_id, None)
+
+    def ask(found: "AnyRow", database: str) -> None:
+        output.confirm(f"Delete the endpoint {found.url} in {database}?")
+
+    async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
+        return {"id": str(endpoint_id), **await _changed(tx, endpoint_id, action, grace, actor)}
+
+    def say(done: dict[str, Any], database: str) -> None:
+        print(f"{done['done']} {done['id']} in {database}")
+        if "secret" in done:
+            print(f"its secret, shown this once: {done['secret']}")
+
+    if action == "delete" and not yes and (status := run(find, ask)):
+        return status
+    return run(work, print_json if json_too else say)
+
+
+async def _changed(
+    tx: "AsyncConnection", endpoint_id: UUID, action: str, grace: timedelta, actor: str
+) -> dict[str, str]:
+    from payments_core.audit_log import Operator
+    from payments_core.webhooks import endpoints, resending
+
+    operator = Operator(actor)
+    if action == "rotate":
+        _, secret = await endpoints.rotate_secret(tx, endpoint_id, None, operator, grace)
+        return {"done": "rotated", "secret": secret}
+    if action == "test":
+        sent = await resending.send_test(tx, endpoint_id, None, operator)
+        return {"done": "test queued for", "delivery": str(sent.id)}
+    if action == "delete":
+        await endpoints.delete_endpoint(tx, endpoint_id, None, operator)
+        return {"done": "deleted"}
+    enabled = action == "enable"
+    await endpoints.change_endpoint(tx, endpoint_id, None, operator, enabled=enabled)
+    return {"done": f"{action}d"}
