@@ -15,7 +15,7 @@ from payments_api.payments.queries import list_payments
 from payments_core.db import event_log as log
 from payments_core.db.event_log import read_events
 from payments_core.db.keyset import Walk
-from payments_core.queue.dead_letters import list_jobs
+from payments_core.queue.job_queries import list_jobs
 from testkit.database.plans import blocks_read
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"

@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator
 from payments_core.db.engine import create_engine
-from payments_core.queue.dead_letters import DeadLetterFilter, discard, discard_matching
+from payments_core.queue.dead_letters import discard, discard_matching
+from payments_core.queue.job_queries import DeadLetterFilter
 from testkit.database.backlog import Stored, add_payments
 from testkit.database.head_rows import until_a_transaction_waits
 from testkit.database.reversals import add_reversal

@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_core.audit_log import Operator, list_actions
 from payments_core.db.engine import single_statement, transaction
 from payments_core.db.keyset import Walk
-from payments_core.queue import dead_letters, jobs
-from payments_core.queue.dead_letters import DeadLetterFilter, JobNotDead, JobNotFound
+from payments_core.queue import dead_letters, job_queries, jobs
+from payments_core.queue.dead_letters import JobNotDead
+from payments_core.queue.job_queries import DeadLetterFilter, JobNotFound
 from testkit.database.backlog import Sql, add_payments, add_simple, job_rows, status_counts
 from testkit.model.ledger import assert_audit_is_clean
 
@@ -85,7 +86,7 @@ async def test_an_unknown_job_cannot_be_shown_replayed_or_discarded(
     engine: AsyncEngine,
 ) -> None:
     with pytest.raises(JobNotFound):
-        await _in_transaction(engine, lambda tx: dead_letters.get_job(tx, 7))
+        await _in_transaction(engine, lambda tx: job_queries.get_job(tx, 7))
     with pytest.raises(JobNotFound):
         await _in_transaction(engine, lambda tx: dead_letters.replay(tx, 7, ANN, "why"))
     with pytest.raises(JobNotFound):
@@ -135,7 +136,7 @@ async def test_a_filter_selects_by_error_account_and_time(sql: Sql, engine: Asyn
     async def matched(**terms: Any) -> list[int]:
         which = DeadLetterFilter(**terms)
         async with transaction(engine) as tx:
-            listed = await dead_letters.matching_ids(tx, which, 100)
+            listed = await job_queries.matching_ids(tx, which, 100)
             ids = await dead_letters.replay_matching(tx, which, 100, ANN, "")
             await tx.rollback()
         assert listed == ids
@@ -167,7 +168,7 @@ async def test_a_bulk_replay_takes_the_oldest_up_to_the_limit_in_one_record(
 async def test_a_bulk_replay_never_exceeds_its_maximum(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dead_letters, "REPLAY_JOBS_MAX", 2)
+    monkeypatch.setattr(job_queries, "REPLAY_JOBS_MAX", 2)
     await add_simple(sql, 3)
     await _bury(sql)
     assert await _replay_matching(engine, EVERY_DEAD_LETTER, limit=10**6) == [1, 2]
@@ -189,9 +190,9 @@ async def test_jobs_and_actions_are_listed_newest_first_page_by_page(
     await add_simple(sql, 5)
     await _bury(sql, "id <> 3")
     async with transaction(engine) as tx:
-        first = await dead_letters.list_jobs(tx, "failed", 2)
-        back = await dead_letters.list_jobs(tx, "failed", 9, Walk(first[-1].id, backward=True))
-        second = await dead_letters.list_jobs(tx, "failed", 2, Walk(first[-1].id))
+        first = await job_queries.list_jobs(tx, "failed", 2)
+        back = await job_queries.list_jobs(tx, "failed", 9, Walk(first[-1].id, backward=True))
+        second = await job_queries.list_jobs(tx, "failed", 2, Walk(first[-1].id))
         for job_id in (1, 2):
             await dead_letters.replay(tx, job_id, ANN, str(job_id))
         newest = await list_actions(tx, 1)

@@ -41,14 +41,14 @@ def jobs() -> None:
 def list_(status: str, limit: int, before: int | None, json_too: bool) -> int:
     """List jobs in a status, newest first."""
     from payments_core.db.keyset import Walk
-    from payments_core.queue import dead_letters
+    from payments_core.queue import job_queries
 
     def say(found: "Sequence[AnyRow]", database: str) -> None:
         _print_jobs(found[:limit], status, json_too=json_too)
         if len(found) > limit:
             output.more("--before", found[limit - 1].id)
 
-    return _run(lambda tx: dead_letters.list_jobs(tx, status, limit + 1, Walk(before)), say)
+    return _run(lambda tx: job_queries.list_jobs(tx, status, limit + 1, Walk(before)), say)
 
 
 @jobs.command(example="recon-worker jobs show 7", statuses=STATUSES)
@@ -56,10 +56,10 @@ def list_(status: str, limit: int, before: int | None, json_too: bool) -> int:
 @as_json("Print JSON; this command always does.")
 def show(job_id: int, json_too: bool) -> int:
     """Print the job with this ID as JSON."""
-    from payments_core.queue import dead_letters
+    from payments_core.queue import job_queries
 
     return _run(
-        lambda tx: dead_letters.get_job(tx, job_id),
+        lambda tx: job_queries.get_job(tx, job_id),
         lambda job, database: _print_json(job, indent=2),
     )
 
@@ -117,9 +117,9 @@ def _replay_all(
     json_too: bool,
 ) -> int:
     from payments_core.audit_log import Operator
-    from payments_core.queue import dead_letters
+    from payments_core.queue import dead_letters, job_queries
 
-    which = dead_letters.DeadLetterFilter(error_contains=error_contains, account_id=account)
+    which = job_queries.DeadLetterFilter(error_contains=error_contains, account_id=account)
 
     def say_count(matching: list[int], database: str) -> None:
         count = len(matching)
@@ -135,7 +135,7 @@ def _replay_all(
         print(json.dumps({"replayed": ids}) if json_too else text)
 
     if dry_run or not yes:
-        status = _run(lambda tx: dead_letters.matching_ids(tx, which, limit), say_count)
+        status = _run(lambda tx: job_queries.matching_ids(tx, which, limit), say_count)
         if dry_run or status:
             return status
     return _run(
@@ -176,7 +176,8 @@ def _run(
     from payments_core.cli.database import name_of, refusal, run_on_database
     from payments_core.config import read_settings
     from payments_core.db.engine import transaction
-    from payments_core.queue.dead_letters import JobNotDead, JobNotFound, ReversalNotReleased
+    from payments_core.queue.dead_letters import JobNotDead, ReversalNotReleased
+    from payments_core.queue.job_queries import JobNotFound
     from recon_worker.settings import WorkerSettings
 
     settings = read_settings(WorkerSettings)

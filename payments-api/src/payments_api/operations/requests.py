@@ -28,7 +28,7 @@ from payments_core.domain.statuses import (
     REASON_MAX_CHARS,
     REPLAY_JOBS_MAX,
 )
-from payments_core.queue.dead_letters import ERROR_GROUP_MAX_CHARS, DeadLetterFilter
+from payments_core.queue.job_queries import ERROR_GROUP_MAX_CHARS, DeadLetterFilter
 
 NO_NUL = r"^[^\u0000]*$"
 _SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # Not only white space, which is stripped.

@@ -34,9 +34,9 @@ from payments_api.services import services
 from payments_core.audit_log import Operator, list_actions
 from payments_core.db.engine import AnyRow
 from payments_core.domain.statuses import FAILED, JOB_ACTIONS, JOB_STATUSES
-from payments_core.queue import dead_letters, maintenance
+from payments_core.queue import dead_letters, job_queries, maintenance
 from payments_core.queue.dead_letter_groups import group_dead_letters
-from payments_core.queue.dead_letters import DeadLetterFilter
+from payments_core.queue.job_queries import DeadLetterFilter
 
 Act = Callable[[AsyncConnection, int, Operator, str], Awaitable[AnyRow]]
 
@@ -52,7 +52,7 @@ async def get_jobs() -> ResponseReturnValue:
     group = query.text("errorGroup")
     page = Page(services().cursors, query, "jobs", int, {"status": status, "errorGroup": group})
     async with services().read() as tx:
-        rows = await dead_letters.list_jobs(tx, status, page.fetch_limit, page.walk, group)
+        rows = await job_queries.list_jobs(tx, status, page.fetch_limit, page.walk, group)
     return page.as_json("jobs", rows, job_json)
 
 
@@ -97,8 +97,8 @@ async def get_job(job_id: str) -> ResponseReturnValue:
     number = _checked_id(job_id)
     async with services().read() as tx:
         try:
-            return job_json(await dead_letters.get_job(tx, number))
-        except dead_letters.JobNotFound:
+            return job_json(await job_queries.get_job(tx, number))
+        except job_queries.JobNotFound:
             raise JobNotFound from None
 
 
@@ -123,7 +123,7 @@ async def _decide(job_id: str, act: Act, decision: ActionRequest) -> ResponseRet
     try:
         async with services().write() as tx:
             job = await act(tx, _checked_id(job_id), operator, decision.reason)
-    except dead_letters.JobNotFound:
+    except job_queries.JobNotFound:
         raise JobNotFound from None
     except dead_letters.JobNotDead as error:
         raise JobNotDead(str(error)) from None
@@ -167,7 +167,7 @@ async def post_discard_matching() -> ResponseReturnValue:
 
 async def _dry_run(which: DeadLetterFilter, selection: Selection, done: str) -> ResponseReturnValue:
     async with services().read() as tx:
-        ids = await dead_letters.matching_ids(tx, which, selection.limit)
+        ids = await job_queries.matching_ids(tx, which, selection.limit)
     return bulk_json(selection, done, ids, 0)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import AnyRow
-from payments_core.queue.dead_letters import ERROR_GROUP_MAX_CHARS, VARYING, jobs_by_id
+from payments_core.queue.job_queries import ERROR_GROUP_MAX_CHARS, VARYING, jobs_by_id
 from payments_core.queue.maintenance import COUNT_CAP
 
 GROUPS_MAX = 20  # Their newest jobs fit on one page.

@@ -11,6 +11,7 @@ claims = of(f"{QUEUE}/jobs.py", f"{QUEUE_TESTS}/test_claims.py")
 backoff = of(f"{QUEUE}/jobs.py", f"{QUEUE_TESTS}/test_backoff.py")
 upkeep = of(f"{QUEUE}/maintenance.py", f"{QUEUE_TESTS}/test_maintenance.py")
 dead = of(f"{QUEUE}/dead_letters.py", f"{QUEUE_TESTS}/test_dead_letters.py")
+filtered = of(f"{QUEUE}/job_queries.py", f"{QUEUE_TESTS}/test_dead_letters.py")
 leases = of(f"{WORKER}/leases.py", "recon-worker/tests/worker/test_loop.py")
 loop = of(f"{WORKER}/loop.py", "recon-worker/tests/worker/test_loop.py")
 drain = of(f"{WORKER}/loop.py", "recon-worker/tests/worker/test_drain.py")
@@ -155,7 +156,7 @@ MUTATIONS = (
         'record_action(tx, "replay", operator, "", ids)',
         "test_a_replay_restores_all_attempts_and_is_recorded",
     ),
-    dead(
+    filtered(
         "a replay takes more than its maximum",
         "min(limit, REPLAY_JOBS_MAX)",
         "limit",
