@@ -11,7 +11,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import Link, get_current_span
 
 from payments_core.db.telemetry import summary_of
-from payments_core.observability import collector, tracing
+from payments_core.observability import collector, trace_context, tracing
 from payments_core.queue.jobs import CLAIM, ENQUEUE
 
 RECORDED = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -128,16 +128,16 @@ def test_the_default_samples_one_percent_and_follows_callers() -> None:
         recorded = sum(tracer.start_span("x").is_recording() for _ in range(10_000))
         assert 40 < recorded < 200
         for traceparent, expected in ((RECORDED, True), (NOT_RECORDED, False)):
-            span = tracer.start_span("x", context=tracing.context_of(traceparent))
+            span = tracer.start_span("x", context=trace_context.context_of(traceparent))
             assert span.is_recording() is expected
-            assert tracing.traceparent_of_span(span)[:35] == traceparent[:35]
+            assert trace_context.traceparent_of_span(span)[:35] == traceparent[:35]
 
 
 def test_a_batch_is_recorded_when_one_of_its_payments_is() -> None:
     with tracing.tracing("a-service", "1", [SimpleSpanProcessor(InMemorySpanExporter())]):
         tracer = tracing.tracer()
         assert tracer is not None
-        linked = get_current_span(tracing.context_of(RECORDED)).get_span_context()
+        linked = get_current_span(trace_context.context_of(RECORDED)).get_span_context()
         assert all(
             tracer.start_span("batch", links=[Link(linked)]).is_recording() for _ in range(100)
         )
@@ -145,15 +145,15 @@ def test_a_batch_is_recorded_when_one_of_its_payments_is() -> None:
 
 @pytest.mark.parametrize("text", ["", "nonsense", "00-short-01", "00-" + "0" * 32 + "-1-01"])
 def test_an_invalid_traceparent_is_ignored(text: str) -> None:
-    context = tracing.context_of(text)
+    context = trace_context.context_of(text)
     assert not get_current_span(context).get_span_context().is_valid
-    tracing.is_sampled(text)
+    trace_context.is_sampled(text)
 
 
 def test_the_sampled_flag_is_parsed_from_the_traceparent() -> None:
-    assert tracing.is_sampled(RECORDED)
-    assert not tracing.is_sampled(NOT_RECORDED)
-    assert tracing.trace_id_of(RECORDED) == "0af7651916cd43dd8448eb211c80319c"
+    assert trace_context.is_sampled(RECORDED)
+    assert not trace_context.is_sampled(NOT_RECORDED)
+    assert trace_context.trace_id_of(RECORDED) == "0af7651916cd43dd8448eb211c80319c"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from payments_core.domain.statuses import PENDING, RESULT_STATUSES
 from payments_core.observability.metrics import BatchHistogram
-from payments_core.observability.tracing import is_sampled, trace_id_of
+from payments_core.observability.trace_context import is_sampled, trace_id_of
 from payments_core.queue.jobs import ClaimedJob
 from recon_worker.reconciliation.reconcile import BatchResult
 from recon_worker.reconciliation.rules import Outcome

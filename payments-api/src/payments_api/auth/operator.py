@@ -10,7 +10,7 @@ from payments_api.http.errors import Forbidden, ValidationFailed
 from payments_api.http.messages import HeaderFields, header_fields
 from payments_core.audit_log import Operator
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS
-from payments_core.observability.tracing import current_trace_id
+from payments_core.observability.trace_context import current_trace_id
 
 OPERATOR_HEADER = b"payments-operator"  # Percent-encoded UTF-8: a header's own text is ASCII.
 _NAME = "Payments-Operator"

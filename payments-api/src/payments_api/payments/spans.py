@@ -23,12 +23,8 @@ from opentelemetry.trace import (
 
 from payments_core.db.telemetry import statement_attributes
 from payments_core.http.problems import Problem
-from payments_core.observability.tracing import (
-    JOBS_QUEUE,
-    messaging_attributes,
-    traceparent_of_span,
-    tracer,
-)
+from payments_core.observability.trace_context import traceparent_of_span
+from payments_core.observability.tracing import JOBS_QUEUE, messaging_attributes, tracer
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from prometheus_client import Counter, Gauge, Histogram
 from quart import Quart, request
 
-from payments_core.observability.tracing import context_of, current_trace_id, tracer
+from payments_core.observability.trace_context import context_of, current_trace_id
+from payments_core.observability.tracing import tracer
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 OTHER_METHOD, UNMATCHED = "other", "unmatched"

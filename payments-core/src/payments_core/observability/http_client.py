@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, get_current_span
 
-from payments_core.observability.tracing import traceparent_of_span, tracer
+from payments_core.observability.trace_context import traceparent_of_span
+from payments_core.observability.tracing import tracer
 
 
 @dataclass(frozen=True, slots=True)

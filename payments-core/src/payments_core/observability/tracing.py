@@ -6,13 +6,12 @@ bounded queue, which drops spans when full, and logs.py passes one line a minute
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
 from opentelemetry.context import Context
-from opentelemetry.propagators.textmap import Getter
 from opentelemetry.sdk.resources import (
     SERVICE_NAME,
     SERVICE_VERSION,
@@ -32,15 +31,10 @@ from opentelemetry.sdk.trace.sampling import (
 )
 from opentelemetry.trace import (
     Link,
-    Span,
     SpanKind,
     Tracer,
     TraceState,
-    format_span_id,
-    format_trace_id,
-    get_current_span,
 )
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from opentelemetry.util.types import Attributes
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -54,8 +48,6 @@ FLUSH_SECONDS_MAX = 2.0  # A stop must not wait for an exporter that is down.
 
 JOBS_QUEUE = "recon_jobs"  # messaging.destination.name, where jobs are sent and processed.
 
-PROPAGATOR = TraceContextTextMapPropagator()
-_ODD = tuple("13579bdf")  # The last hex digit of the flags; its lowest bit is "sampled".
 _CERTIFICATES = ("OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE")
 _SAMPLERS = "always_on|always_off|traceidratio"
 
@@ -223,46 +215,6 @@ def _exporter(settings: TelemetrySettings) -> SpanExporter:
     # certificate of the collector.
     session.trust_env = not any(os.environ.get(name) for name in _CERTIFICATES)
     return http_exporter.OTLPSpanExporter(session=session)
-
-
-class _DictGetter(Getter[Mapping[str, str]]):
-    def get(self, carrier: Mapping[str, str], key: str) -> list[str] | None:
-        value = carrier.get(key)
-        return None if value is None else [value]
-
-    def keys(self, carrier: Mapping[str, str]) -> list[str]:
-        return list(carrier)
-
-
-_GETTER = _DictGetter()
-
-
-def context_of(traceparent: str) -> Context:
-    """Return the context of a W3C traceparent; an empty one if it is invalid."""
-    return PROPAGATOR.extract({"traceparent": traceparent}, Context(), _GETTER)
-
-
-def traceparent_of_span(span: Span) -> str:
-    """Return the W3C traceparent (level 1) with which others continue this span's trace."""
-    context = span.get_span_context()
-    ids = f"{format_trace_id(context.trace_id)}-{format_span_id(context.span_id)}"
-    return f"00-{ids}-{context.trace_flags.sampled:02x}"
-
-
-def is_sampled(traceparent: str) -> bool:
-    """Return whether the trace is recorded, from the text alone: called for every job."""
-    return traceparent.endswith(_ODD)
-
-
-def trace_id_of(traceparent: str) -> str:
-    """Return the trace's id, from the text alone."""
-    return traceparent[3:35]
-
-
-def current_trace_id() -> str | None:
-    """Return the id of the trace being recorded, for exemplars; None if none is."""
-    context = get_current_span().get_span_context()
-    return format_trace_id(context.trace_id) if context.trace_flags.sampled else None
 
 
 def messaging_attributes(operation: str, operation_type: str) -> dict[str, str | int]:

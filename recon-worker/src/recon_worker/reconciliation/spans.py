@@ -26,13 +26,8 @@ from opentelemetry.trace import (
     use_span,
 )
 
-from payments_core.observability.tracing import (
-    JOBS_QUEUE,
-    context_of,
-    is_sampled,
-    messaging_attributes,
-    tracer,
-)
+from payments_core.observability.trace_context import context_of, is_sampled
+from payments_core.observability.tracing import JOBS_QUEUE, messaging_attributes, tracer
 from payments_core.queue.jobs import ClaimedJob
 from recon_worker.reconciliation.post import DecidedJob
 
