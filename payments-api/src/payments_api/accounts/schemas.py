@@ -5,14 +5,8 @@ from uuid import UUID
 
 from pydantic import ConfigDict
 
-from payments_api.payments.schemas import (
-    Amount,
-    CurrencyCode,
-    Cursor,
-    LedgerEntry,
-    PreviousCursor,
-    Shape,
-)
+from payments_api.http.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
+from payments_api.payments.schemas import LedgerEntry
 
 
 class StatementEntry(LedgerEntry):

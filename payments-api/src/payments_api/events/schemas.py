@@ -6,7 +6,8 @@ from uuid import UUID
 
 from pydantic import ConfigDict, JsonValue
 
-from payments_api.payments.schemas import CREATED, LATER, Amount, CreatedPayment, Shape
+from payments_api.http.schemas import LATER, Amount, Shape
+from payments_api.payments.schemas import CREATED, CreatedPayment
 from payments_api.reversals.schemas import CREATED as REVERSAL
 from payments_api.reversals.schemas import CreatedReversal
 from payments_core.domain.events import JOB_DEAD, WEBHOOK_DISABLED, EventType

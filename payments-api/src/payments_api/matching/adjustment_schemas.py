@@ -6,9 +6,9 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from payments_api.http.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
 from payments_api.matching.schemas import ItemId
 from payments_api.operations.requests import ActionRequest, DiscardRequest, Reason
-from payments_api.payments.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
 from payments_core.domain.matching import (
     ADJUSTMENT_REASON_MAX_CHARS,
     AdjustmentKind,

@@ -7,9 +7,9 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from payments_api.auth.item_ids import ITEM_ID_PATTERN
+from payments_api.http.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
 from payments_api.matching.queries import LEGS_SHOWN_MAX
 from payments_api.operations.requests import NO_NUL, ActionRequest, DiscardRequest
-from payments_api.payments.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
 from payments_api.statements.schemas import StatementLine
 from payments_core.domain.matching import (
     HAND_LEGS_MAX,

@@ -20,6 +20,7 @@ from payments_api.events.schemas import (
     SettledPayment,
     SettledReversal,
 )
+from payments_api.http.schemas import Problem
 from payments_api.matching.adjustment_schemas import (
     Adjustment,
     AdjustmentApproval,
@@ -85,7 +86,6 @@ from payments_api.payments.schemas import (
     PaymentPage,
     PaymentRequest,
     PaymentTotals,
-    Problem,
     Reconciliation,
     Settlement,
     Total,

@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
-from payments_api.payments.schemas import Cursor, JobOfPayment, PreviousCursor, Shape
+from payments_api.http.schemas import Cursor, PreviousCursor, Shape
+from payments_api.payments.schemas import JobOfPayment
 from payments_core.domain import statuses
 from payments_core.domain.statuses import JobAction
 

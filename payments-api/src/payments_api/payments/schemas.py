@@ -4,33 +4,34 @@ from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, JsonValue
 
-from payments_core.domain.matching import Rule
-from payments_core.domain.money import (
-    AMOUNT_LIMIT,
-    AMOUNT_TEXT_MAX_CHARS,
-    AMOUNT_TEXT_PATTERN,
-    currencies,
+from payments_api.http.schemas import (
+    AMOUNT_FLOAT,
+    LATER,
+    NOW,
+    AccountId,
+    Amount,
+    CurrencyCode,
+    Cursor,
+    KnownCurrency,
+    Metadata,
+    PreviousCursor,
+    Problem,
+    Reference,
+    Shape,
+    Source,
 )
+from payments_core.domain.matching import Rule
+from payments_core.domain.money import AMOUNT_TEXT_MAX_CHARS, AMOUNT_TEXT_PATTERN
 from payments_core.domain.payments import (
-    ACCOUNT_ID_PATTERN,
     DEFAULT_SOURCE,
     DESCRIPTION_MAX_CHARS,
     IDEMPOTENCY_KEY_MAX_CHARS,
-    METADATA_KEY_MAX_CHARS,
-    METADATA_KEYS_MAX,
-    METADATA_MAX_BYTES,
-    METADATA_VALUE_MAX_CHARS,
-    REFERENCE_PATTERN,
-    SOURCE_PATTERN,
 )
 from payments_core.domain.statuses import JobStatus, PaymentStatus, ResultStatus
 
 PAYMENT_ID = "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f"
-NOW = "2026-01-31T12:00:00.000000Z"
-LATER = "2026-01-31T12:00:00.008000Z"
 CREATED: dict[str, JsonValue] = {
     "id": PAYMENT_ID,
     "accountId": "acc_42",
@@ -43,79 +44,6 @@ CREATED: dict[str, JsonValue] = {
     "status": "pending",
     "createdAt": NOW,
 }
-
-AMOUNT_FLOAT = float(AMOUNT_LIMIT)  # For the document alone: no amount is parsed as a float.
-Amount = Annotated[
-    str,
-    Field(
-        pattern=r"^-?[0-9]+(\.[0-9]+)?$",
-        description="Exact, with the number of decimals that the currency has.",
-        examples=["100.00"],
-    ),
-]
-CurrencyCode = Annotated[
-    str, Field(pattern="^[A-Z]{3}$", description="An ISO 4217 code.", examples=["USD"])
-]
-KnownCurrency = Annotated[
-    str,
-    Field(
-        description="An ISO 4217 code in use.",
-        examples=["USD"],
-        json_schema_extra={"enum": [*currencies()]},
-    ),
-]
-AccountId = Annotated[str, Field(pattern=ACCOUNT_ID_PATTERN, examples=["acc_42"])]
-Reference = Annotated[
-    str,
-    Field(
-        pattern=REFERENCE_PATTERN,
-        description="The client's own reference, as in ISO 20022 an EndToEndId: need not be"
-        " unique, and must not contain two slashes in a row.",
-        examples=["INV-2026-7"],
-    ),
-]
-MetadataKey = Annotated[str, Field(min_length=1, max_length=METADATA_KEY_MAX_CHARS)]
-MetadataValue = Annotated[str, Field(max_length=METADATA_VALUE_MAX_CHARS)]
-Metadata = Annotated[
-    dict[MetadataKey, MetadataValue],
-    Field(
-        max_length=METADATA_KEYS_MAX,
-        description="The client's own names and values, at most"
-        f" {METADATA_MAX_BYTES} bytes as JSON. Two keys must differ in more than case and"
-        " Unicode form.",
-        examples=[{"order": "7"}],
-    ),
-]
-Source = Annotated[
-    str,
-    Field(
-        pattern=SOURCE_PATTERN,
-        description="The channel through which the money arrives, such as a bank account or a"
-        " payment provider. Names the clearing account.",
-        examples=["default"],
-    ),
-]
-Cursor = Annotated[
-    str | None, Field(description="The cursor of the next page; null on the last page.")
-]
-
-
-PreviousCursor = Annotated[
-    str | None, Field(description="The cursor of the page before; null on the first page.")
-]
-
-
-class Shape(BaseModel):
-    """A schema: camel case on the wire, with an example where types do not suffice."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
-
-
-PositiveAmount = Annotated[
-    Annotated[float, Field(gt=0, lt=AMOUNT_FLOAT)]
-    | Annotated[str, Field(pattern=AMOUNT_TEXT_PATTERN, max_length=AMOUNT_TEXT_MAX_CHARS)],
-    Field(description="Positive, with at most the payment's decimals.", examples=["30.00"]),
-]
 
 
 class PaymentRequest(Shape):
@@ -143,7 +71,7 @@ class PaymentRequest(Shape):
     description: Annotated[str, Field(max_length=DESCRIPTION_MAX_CHARS)] = ""
     # Optional, but not null: pydantic alone would make it either.
     reference: Reference = Field(default=None)  # type: ignore[assignment]  # Never None if given.
-    metadata: Metadata = {}
+    metadata: Metadata = {}  # noqa: RUF012 - pydantic copies it.
     source: Source = DEFAULT_SOURCE
 
 
@@ -196,18 +124,6 @@ class CreatedPayment(Shape):
     source: str
     status: Literal["pending"]
     created_at: datetime
-
-
-class Problem(Shape):
-    """RFC 9457 problem details. `code` is stable; `errors` names the invalid fields."""
-
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str = ""
-    instance: str = ""
-    errors: list[dict[str, str]] = []
 
 
 class BatchAnswerItem(Shape):

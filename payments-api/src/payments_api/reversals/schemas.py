@@ -6,20 +6,19 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, JsonValue
 
-from payments_api.payments.schemas import (
+from payments_api.http.schemas import (
     LATER,
     NOW,
-    PAYMENT_ID,
     Amount,
     CurrencyCode,
     Cursor,
-    LedgerEntry,
     Metadata,
     PositiveAmount,
     PreviousCursor,
     Reference,
     Shape,
 )
+from payments_api.payments.schemas import PAYMENT_ID, LedgerEntry
 from payments_core.domain.reversals import REVERSAL_REASON_MAX_CHARS
 from payments_core.domain.statuses import PaymentStatus
 

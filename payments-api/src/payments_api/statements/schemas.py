@@ -6,8 +6,8 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
+from payments_api.http.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
 from payments_api.operations.requests import DiscardRequest, Request
-from payments_api.payments.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
 from payments_core.domain import statements as words
 
 IBAN = "DE89370400440532013000"

@@ -8,8 +8,8 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field, JsonValue, StrictBool, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from payments_api.http.schemas import LATER, NOW, Cursor, PreviousCursor, Shape
 from payments_api.operations.requests import Moment, Request
-from payments_api.payments.schemas import LATER, NOW, Cursor, PreviousCursor, Shape
 from payments_core.domain import webhooks as words
 from payments_core.domain.events import EventType
 from payments_core.domain.payments import TENANT_PATTERN
