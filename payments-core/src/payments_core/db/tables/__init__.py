@@ -1,6 +1,5 @@
 """The tables of the schema. The Alembic revisions hold triggers, roles and grants."""
 
-from payments_core.db.tables.adjustments import recon_adjustments
 from payments_core.db.tables.audit import (
     audit_findings,
     audit_progress,
@@ -9,16 +8,6 @@ from payments_core.db.tables.audit import (
 )
 from payments_core.db.tables.auth import api_keys
 from payments_core.db.tables.ledger import accounts, ledger_entries, reconciliation_results
-from payments_core.db.tables.matching import (
-    match_legs,
-    open_entries,
-    recon_breaks,
-    recon_cuts,
-    recon_days,
-    recon_matches,
-    recon_rule_sets,
-    recon_runs,
-)
 from payments_core.db.tables.operations import (
     THROUGHPUT_BUCKET_SECONDS,
     last_backup,
@@ -30,14 +19,23 @@ from payments_core.db.tables.payments import has_tenant, payments, tenant_of
 from payments_core.db.tables.queue import job_deaths, recon_jobs
 from payments_core.db.tables.reversals import reversal_totals, reversals
 from payments_core.db.tables.schema import constant, metadata, one_of
-from payments_core.db.tables.statements import (
+from payments_core.db.tables.statements.adjustments import recon_adjustments
+from payments_core.db.tables.statements.breaks import recon_breaks
+from payments_core.db.tables.statements.files import (
     recon_sources,
     statement_file_chunks,
     statement_files,
-    statement_lines,
-    statement_staging,
     statement_uploads,
-    statements,
+)
+from payments_core.db.tables.statements.lines import statement_lines, statement_staging, statements
+from payments_core.db.tables.statements.matching import (
+    match_legs,
+    open_entries,
+    recon_cuts,
+    recon_days,
+    recon_matches,
+    recon_rule_sets,
+    recon_runs,
 )
 from payments_core.db.tables.webhooks import (
     webhook_attempts,

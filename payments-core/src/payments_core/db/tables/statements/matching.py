@@ -1,4 +1,4 @@
-"""Matching of statement lines with ledger entries: open entries, runs, matches and breaks.
+"""Matching of statement lines with ledger entries: open entries, runs and matches.
 
 Statements of SQL use these tables by name; the definitions here say what the columns hold.
 """
@@ -27,9 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from payments_core.db.tables.schema import metadata, one_of, timestamp
-from payments_core.db.tables.statements import recon_sources, statement_lines
-from payments_core.domain.matching import MATCH_RULES, SET_ASIDE_STATUSES, VERDICTS
-from payments_core.domain.statements import OPEN_LINE_STATUSES
+from payments_core.domain.matching import MATCH_RULES, VERDICTS
 
 
 def _clock(name: str) -> Column[object]:
@@ -232,96 +230,4 @@ Index(
     "match_legs_undone",
     match_legs.c.item_id,
     postgresql_where=text("NOT active AND side = 'line'"),
-)
-
-# An open line or entry past its day of grace. Its id is a hash of what it is of, so it is the same
-# in every run; a match resolves it, an undo opens it again.
-recon_breaks = Table(
-    "recon_breaks",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("source_id", BigInteger, ForeignKey("recon_sources.id"), nullable=False),
-    Column("class", Text, nullable=False),
-    Column("side", Text, nullable=False),
-    Column("item_id", BigInteger, nullable=False),
-    Column("amount", Numeric, nullable=False),
-    Column("opened_on", Date, nullable=False),
-    Column("break_on", Date, nullable=False),
-    Column("assignee", Text),
-    Column("note", Text),
-    timestamp("resolved_at"),
-    Column("resolved_by", Text),
-    UniqueConstraint("side", "item_id"),
-    CheckConstraint(
-        "(class, side) IN (('bank_only', 'line'), ('missing_in_bank', 'entry'))",
-        name="break_class_known",
-    ),
-    CheckConstraint(
-        "id = encode(sha256(convert_to("
-        "concat_ws('|', source_id, class, side, item_id), 'UTF8')), 'hex')",
-        name="break_id_is_a_hash",
-    ),
-    CheckConstraint(
-        "(resolved_at IS NULL) = (resolved_by IS NULL)", name="resolved_break_has_an_actor"
-    ),
-    CheckConstraint(
-        "length(assignee) <= 200 AND length(note) <= 1000", name="break_texts_are_short"
-    ),
-    postgresql_with={"fillfactor": 80},
-)
-Index(
-    "recon_breaks_open",
-    recon_breaks.c.source_id,
-    recon_breaks.c.break_on,
-    recon_breaks.c.id,
-    postgresql_where=text("resolved_at IS NULL"),
-)
-
-# An entry belongs to one source: a tenant's own, or the one without a tenant.
-Index(
-    "recon_sources_speak_for_a_channel_once",
-    text("coalesce(tenant, '')"),
-    recon_sources.c.channel,
-    recon_sources.c.currency,
-    unique=True,
-)
-
-
-def _key(column: str) -> str:
-    """Return a reference as it is compared, in the lines that Postgres prints of it."""
-    bare = f"replace({column}, '-', '')"
-    case = f"WHEN length({bare}) = 32 AND {column} ~* '^[0-9a-f-]+$' THEN lower({bare})"
-    return f"(\nCASE\n    {case}\n    ELSE {column}\nEND)"
-
-
-# Each rule looks its candidates up among the open lines alone.
-_OPEN = f"{one_of('status', OPEN_LINE_STATUSES)} AND booking = 'booked'"
-_lines = statement_lines.c
-for _name, _column in (("reference", "end_to_end"), ("bank_reference", "bank_ref")):
-    Index(
-        f"statement_lines_open_by_{_name}",
-        text("(source_id + 0)"),
-        text(_key(_column)),
-        _lines.amount,
-        postgresql_where=text(f"{_OPEN} AND {_column} IS NOT NULL"),
-    )
-Index(
-    "statement_lines_open_by_batch",
-    text("(source_id + 0)"),
-    text(_key("batch_ref")),  # COLLATE "C", which Alembic does not compare.
-    _lines.id,
-    postgresql_where=text(f"{_OPEN} AND batch_ref IS NOT NULL"),
-)
-Index(
-    "statement_lines_open_by_amount",
-    text("(source_id + 0)"),
-    _lines.amount,
-    _lines.booked_on,
-    postgresql_where=text(f"{_OPEN} AND end_to_end IS NULL"),
-)
-Index(
-    "statement_lines_set_aside",
-    _lines.source_id,
-    _lines.booked_on,
-    postgresql_where=text(one_of("status", SET_ASIDE_STATUSES)),
 )

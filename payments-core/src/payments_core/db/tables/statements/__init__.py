@@ -1,0 +1,1 @@
+"""The tables of statements: files and lines, matches, breaks and adjustments."""
