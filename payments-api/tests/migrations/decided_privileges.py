@@ -206,7 +206,7 @@ DECIDED: dict[str, Rights] = {
         WORKER: {
             "SELECT": "*",
             "INSERT": FILE,
-            "UPDATE": " ".join(sorted(f"{DECISION} encoding format".split())),
+            "UPDATE": " ".join(sorted(f"{DECISION} attempts encoding format retry_at".split())),
         },
     },
     "statement_file_chunks": READ

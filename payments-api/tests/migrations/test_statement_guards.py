@@ -5,6 +5,7 @@ from typing import Any, TypeAlias
 import asyncpg
 import pytest
 
+from payments_api.migrate import migrate
 from testkit.database.guarded_rows import insert
 
 Sql: TypeAlias = "asyncpg.Connection[Any]"
@@ -127,6 +128,7 @@ CONSTRAINTS = {
     "quarantined_file_has_a_problem": _file(status="'quarantined'", decided_at="now()"),
     "decided_file_has_a_time": _file(status="'accepted'"),
     "file_is_vouched_for_with_a_reason": _file(accepted_by="'ann'"),
+    "file_attempts_are_counted": _file(attempts="-1"),
     "statement_file_chunks_pkey": _chunk(chunk_no="0"),
     "statement_file_chunks_file_id_fkey": _chunk(file_id=f"'{OTHER}'"),
     "chunk_has_bytes": _chunk(size_bytes="0"),
@@ -275,3 +277,37 @@ async def test_the_api_may_only_decide_about_quarantined_files(
         )
     finally:
         await api.close()
+
+
+UNFINISHED = QUARANTINE.replace("'chain'", "'unfinished'")
+
+
+async def test_the_api_vouches_for_nothing_when_it_has_an_import_tried_again(
+    statements: Sql, api_url_of_database: str
+) -> None:
+    await statements.execute(UNFINISHED)
+    api = await asyncpg.connect(api_url_of_database)
+    try:
+        await api.execute(
+            f"UPDATE statement_files SET status = 'received', decided_at = NULL, {NO_PROBLEM}"
+        )
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await api.execute("UPDATE statement_files SET attempts = 0")
+    finally:
+        await api.close()
+
+
+async def test_a_downgrade_keeps_a_file_whose_import_never_ended_quarantined(
+    empty_url: str,
+) -> None:
+    await migrate(empty_url)
+    connection = await asyncpg.connect(empty_url)
+    try:
+        await connection.execute(_source(name="'bank'"))
+        await connection.execute(_file())
+        await connection.execute(UNFINISHED)
+        await migrate(empty_url, "0025")
+        assert await connection.fetchval("SELECT problem_code FROM statement_files") == "malformed"
+        await migrate(empty_url)
+    finally:
+        await connection.close()

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_api.statements.routes import BYTES_MAX
 from payments_core.db.engine import transaction
+from recon_worker.statements.importing.claim import ATTEMPTS_MAX
 from recon_worker.statements.importing.load import import_next
 from testkit.camt_files import ACCOUNT, Day, Entry, camt053
 from testkit.database.backlog import Sql
@@ -140,6 +141,19 @@ async def test_an_unreadable_file_cannot_be_accepted(
     assert (await answer.get_json())["code"] == "statement_not_acceptable"
     answer = await client.post(f"{address}/reject", json=REASON)
     assert (answer.status_code, (await answer.get_json())["status"]) == (200, "rejected")
+
+
+async def test_a_file_whose_import_never_ended_is_tried_again(
+    client: TestClientProtocol, source: str, engine: AsyncEngine, sql: Sql
+) -> None:
+    address = (await _upload(client, DATA, source)).headers["Location"]
+    await sql.execute("UPDATE statement_files SET attempts = $1", ATTEMPTS_MAX)
+    await import_next(engine)
+    assert (await (await client.get(address)).get_json())["problemCode"] == "unfinished"
+    told = await (await client.post(f"{address}/accept", json=REASON)).get_json()
+    assert (told["status"], told["acceptedBy"]) == ("received", None)
+    await import_next(engine)
+    assert (await (await client.get(address)).get_json())["status"] == "accepted"
 
 
 UNKNOWN = "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e3f"

@@ -40,6 +40,20 @@ LINE = {
     ],
     "statementFileId": "f1",
 }
+UNFINISHED: dict[str, Any] = {
+    **dict.fromkeys(("fileName", "format", "acceptedBy"), None),
+    "id": "f1",
+    "source": "bank-eur",
+    "status": "quarantined",
+    "problemCode": "unfinished",
+    "problem": "no import ended",
+    "problemAt": "import",
+    "actor": "ann",
+    "statements": [],
+    "sizeBytes": 1,
+    "sha256": "00",
+    "createdAt": "2026-11-28T00:00:00Z",
+}
 Answer = Callable[[httpx2.Request], httpx2.Response]
 
 
@@ -63,6 +77,8 @@ class Api:
         answers: dict[str, Any] = {
             "/sources/bank-eur": SOURCE,
             "/sources/bank-eur/lines/7": LINE,
+            "/statements/f1": UNFINISHED,
+            "/statements/f1/lines": {"lines": [], "nextCursor": None, "previousCursor": None},
             "/sources/bank-eur/entries": {"entries": [], "nextCursor": None},
         }
         known = answers.get(path)
@@ -110,6 +126,23 @@ async def test_ticked_items_are_matched_once_confirmed_with_a_reason() -> None:
         "lines": ["7"],
         "entries": ["12"],
     }
+
+
+async def test_a_file_whose_import_never_ended_is_tried_again_on_record() -> None:
+    api = Api()
+    client = _client(api)
+    path = "/statements/bank-eur/files/f1"
+    page = await (await client.get(path)).get_data(as_text=True)
+    assert f'href="{path}/retry"' in page
+    assert f"{path}/accept" not in page
+    form = {"csrf": await _token(client, f"{path}/retry"), "actor": "ada", "reason": "memory"}
+    answer = await client.post(f"{path}/retry", form=form)
+    assert (answer.status_code, answer.headers["Location"]) == (303, path)
+    ((sent, body),) = api.sent
+    assert (sent, json.loads(body)) == (
+        "/statements/f1/accept",
+        {"actor": "ada", "reason": "memory"},
+    )
 
 
 async def test_a_refusal_keeps_the_form_and_says_why() -> None:

@@ -46,6 +46,7 @@ ANOTHER = {
 STORY = "who sent it, under which name, and when; no sum depends on it"
 LABEL = "what the bank calls the statement, for people; its lines and balances are held"
 ORDER = "the place of a line in its statement, for people; its words are held by the fingerprint"
+SCHEDULE = "when an import is tried again; an accepted file is not"
 MATCHING = "what matching says of the line: changed by matching and by operators"
 UNSEEN = {
     **{("statement_files", column): STORY for column in ("file_name", "actor", "created_at")},
@@ -56,6 +57,8 @@ UNSEEN = {
             *("accepted_by", "accept_reason"),
         )
     },
+    ("statement_files", "attempts"): SCHEDULE,
+    ("statement_files", "retry_at"): SCHEDULE,
     ("statement_files", "sha256"): "checked against the bytes when the file is read or exported",
     **{
         ("statements", column): LABEL

@@ -167,7 +167,10 @@ async def get_lines(statement_id: str) -> ResponseReturnValue:
 @statements.post("/statements/<id:statement_id>/accept")
 @requires(RECON_WRITE)
 async def post_accept(statement_id: str) -> ResponseReturnValue:
-    """Accept a quarantined file that does not add up: it is imported soon after."""
+    """Accept a quarantined file that does not add up: it is imported soon after.
+
+    One whose import never ended (`unfinished`) is tried again, and accepted by no person.
+    """
     decision = parse_model(AcceptRequest, await read_json_object(request))
     return await _decide(statement_id, decision, accept=True), 202
 

@@ -12,10 +12,12 @@ FileStatus = Literal["received", "accepted", "quarantined", "rejected"]
 FILE_STATUSES: tuple[FileStatus, ...] = get_args(FileStatus)
 
 # Why a file is quarantined. An operator can vouch for what does not add up, never for a file that
-# cannot be read or is of another account.
-Problem = Literal["malformed", "account", "currency", "date", "balance", "chain", "overlap"]
+# cannot be read or is of another account. One whose import never ends can be tried again.
+Problem = Literal[
+    "malformed", "account", "currency", "date", "balance", "chain", "overlap", "unfinished"
+]
 PROBLEMS: tuple[Problem, ...] = get_args(Problem)
-ACCEPTABLE_PROBLEMS: tuple[Problem, ...] = ("balance", "chain", "overlap")
+ACCEPTABLE_PROBLEMS: tuple[Problem, ...] = ("balance", "chain", "overlap", "unfinished")
 
 # Only a statement is final; a report (camt.052, MT942) and a notification (camt.054) repeat lines
 # that a later statement holds.

@@ -26,7 +26,7 @@ KINDS = {
     "lines": ("explain", "ignore", "reopen", "adjust"),
     "adjustments": ("approve", "decline"),
     "matches": ("undo",),
-    "files": ("accept", "reject"),
+    "files": ("accept", "retry", "reject"),
     "items": ("match",),
 }
 
@@ -86,7 +86,8 @@ async def _act(
     """Do it; return the address of the page to show."""
     body: dict[str, Any] = dict(form.as_body())
     if kind == "files":
-        await recon().decide(item_id, act_name, body, operator_name())
+        decision = "reject" if act_name == "reject" else "accept"
+        await recon().decide(item_id, decision, body, operator_name())
         return address_of(source, "files", item_id)
     parts: Sequence[str] = (kind, item_id, act_name)
     if kind == "items":

@@ -76,6 +76,13 @@ ACTS = {
         "Accept",
         "Accepted the file: it is imported now.",
     ),
+    "retry": Act(
+        "Try to import this file again?",
+        "Its import ended several times without a result. First see that the worker has memory for"
+        " it.",
+        "Try again",
+        "The file is imported again now.",
+    ),
     "reject": Act(
         "Reject this file?",
         "It is never imported. Its bytes stay on record.",

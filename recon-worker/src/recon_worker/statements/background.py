@@ -5,17 +5,17 @@ import json
 import logging
 import sys
 
-from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.db.engine import is_unavailable, single_statement, transaction
-from payments_core.db.tables import statement_files
+from payments_core.db.engine import is_unavailable, transaction
 from payments_core.statements.receive import remove_abandoned
 from recon_worker.statements import metrics
+from recon_worker.statements.importing.claim import is_any_due
 from recon_worker.statements.matching import background as matching
 from recon_worker.statements.matching.adjustments import post_approved
 
 CLEANING_INTERVAL_SECONDS = 3600.0
+FILE_SECONDS_MAX = 3600.0  # For one file, whose lines take about a minute for each million.
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ async def import_received(engine: AsyncEngine, poll_seconds: float) -> None:
                     await remove_abandoned(tx)
                 cleaned_at = loop.time()
             imported: set[int] = set()
-            if await _is_any_received(engine):
+            if await is_any_due(engine):
                 await _import_in_process(imported)
             await post_approved(engine)
             if loop.time() >= matched_at + matching.INTERVAL_SECONDS:
@@ -46,17 +46,11 @@ async def import_received(engine: AsyncEngine, poll_seconds: float) -> None:
         await asyncio.sleep(poll_seconds)
 
 
-async def _is_any_received(engine: AsyncEngine) -> bool:
-    received = select(exists().where(statement_files.c.status == "received"))
-    async with single_statement(engine) as connection:
-        return bool((await connection.execute(received)).scalar_one())
-
-
 async def _import_in_process(imported: set[int]) -> None:
     """Import all received files in a process of low priority; add the ids of their sources.
 
     Reading a large file takes seconds of processor time, which payments need first. A process that
-    ends early, or is stopped because the worker is, leaves its file as it was received.
+    ends early, hangs, or is stopped because the worker is, leaves its file as it was received.
     """
     command = ("-m", "recon_worker", "statements", "import-received")
     process = await asyncio.create_subprocess_exec(
@@ -64,11 +58,10 @@ async def _import_in_process(imported: set[int]) -> None:
     )
     assert process.stdout is not None
     try:
-        async for line in process.stdout:
-            file = json.loads(line)
-            imported.add(file.pop("source_id"))
-            metrics.FILES_IMPORTED.labels(file["status"]).inc()
-            log.info("statement_file_imported", extra=file)
+        try:
+            await _note_imported(process.stdout, imported)
+        except TimeoutError:
+            process.kill()  # The file's next attempt is a later one.
         status = await process.wait()
     except BaseException:
         if process.returncode is None:
@@ -78,3 +71,16 @@ async def _import_in_process(imported: set[int]) -> None:
     if status:
         # It has written the reason to the standard error, which is the worker's own.
         log.warning("statement_import_ended", extra={"status": status})
+
+
+async def _note_imported(lines: asyncio.StreamReader, imported: set[int]) -> None:
+    """Count each file that the process has imported, until it ends. Raises TimeoutError."""
+    while True:
+        async with asyncio.timeout(FILE_SECONDS_MAX):
+            line = await lines.readline()
+        if not line:
+            return
+        file = json.loads(line)
+        imported.add(file.pop("source_id"))
+        metrics.FILES_IMPORTED.labels(file["status"]).inc()
+        log.info("statement_file_imported", extra=file)

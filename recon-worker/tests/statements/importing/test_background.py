@@ -14,6 +14,7 @@ from payments_core.db.engine import transaction
 from payments_core.statements.receive import receive_file, remove_abandoned
 from payments_core.statements.sources import find_source
 from recon_worker.failpoints import VARIABLE
+from recon_worker.statements import background
 from recon_worker.statements.background import import_received
 from recon_worker.statements.received_cli import NICENESS
 from testkit.camt_files import Day, Entry, camt053
@@ -61,6 +62,13 @@ def _children() -> list[psutil.Process]:
     return [child for child in found if "import-received" in child.cmdline()]
 
 
+def _killed(caplog: pytest.LogCaptureFixture) -> bool:
+    return any(
+        (record.message, getattr(record, "status", 0)) == ("statement_import_ended", -9)
+        for record in caplog.records
+    )
+
+
 async def test_a_received_file_is_imported_and_abandoned_uploads_are_removed(
     sql: Sql, engine: AsyncEngine
 ) -> None:
@@ -88,10 +96,7 @@ async def test_a_killed_process_leaves_the_file_for_the_next(
     monkeypatch.setenv(VARIABLE, "kill before_import_commit 1")
 
     async def was_killed() -> bool:
-        return any(
-            (record.message, getattr(record, "status", 0)) == ("statement_import_ended", -9)
-            for record in caplog.records
-        )
+        return _killed(caplog)
 
     async def is_imported() -> bool:
         return bool(await sql.fetchval("SELECT status = 'accepted' FROM statement_files"))
@@ -100,6 +105,7 @@ async def test_a_killed_process_leaves_the_file_for_the_next(
         await until(was_killed, LOW_PRIORITY_SECONDS_MAX)
         assert not await is_imported()
         monkeypatch.delenv(VARIABLE)
+        await sql.execute("UPDATE statement_files SET retry_at = now()")  # The wait is over.
         await until(is_imported, LOW_PRIORITY_SECONDS_MAX)
     assert await sql.fetchval("SELECT count(*) FROM statement_lines") == 3
 
@@ -119,3 +125,20 @@ async def test_the_process_yields_to_payments_and_ends_with_its_worker(
     assert not child.is_running()
     assert await sql.fetchval("SELECT status FROM statement_files") == "received"
     assert await sql.fetchval("SELECT count(*) FROM statement_lines") == 0
+
+
+async def test_a_process_that_hangs_is_killed(
+    sql: Sql,
+    engine: AsyncEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setenv(VARIABLE, "stop after_staging 1")
+    monkeypatch.setattr(background, "FILE_SECONDS_MAX", 20.0)
+
+    async def was_killed() -> bool:
+        return _killed(caplog)
+
+    async with importing(engine):
+        await until(was_killed, LOW_PRIORITY_SECONDS_MAX)
+    assert await sql.fetchval("SELECT status FROM statement_files") == "received"

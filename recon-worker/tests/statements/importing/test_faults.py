@@ -80,6 +80,7 @@ async def test_a_killed_import_leaves_nothing_and_is_repeated_in_full(
     for table in TABLES:
         assert await sql.fetchval(f"SELECT count(*) FROM {table}") == 0
     assert await sql.fetchval("SELECT status FROM statement_files") == "received"
+    await sql.execute("UPDATE statement_files SET retry_at = now()")  # The wait is over.
     file = await import_next(engine)
     assert file is not None
     assert file.status == "accepted"

@@ -1,7 +1,7 @@
 """Import of one received file: claim it, read it, store its statements, or quarantine it.
 
-One transaction holds it all: the claim is the lock of the file's row, so a worker that is killed
-leaves the file as it was received.
+One transaction holds it all, under the lock of the file's row: a worker that is killed leaves the
+file as it was received, with one attempt more.
 """
 
 import asyncio
@@ -22,11 +22,18 @@ from recon_worker.failpoints import reach
 from recon_worker.statements.formats.model import MalformedStatement
 from recon_worker.statements.formats.read import read_statements
 from recon_worker.statements.importing.checks import COLUMNS, FileReader, Quarantined, malformed
+from recon_worker.statements.importing.claim import ATTEMPTS_MAX, begin_next, count_attempt, hold
 from recon_worker.statements.importing.store import store_statement
 from recon_worker.statements.importing.stream import StoredFile
 
 # A statement of a million lines is stored by one SQL statement: the engine of imports allows it.
 STATEMENT_SECONDS_MAX = 600.0
+UNFINISHED = Quarantined(
+    "unfinished",
+    f"{ATTEMPTS_MAX} imports began and none ended: a process was killed, such as for its memory, or"
+    " the database failed; the worker's log says when",
+    "import",
+)
 LOCK_OF_SOURCE = 0x5354  # Of pg_advisory_xact_lock(class, source): one import at a time.
 
 log = logging.getLogger(__name__)
@@ -39,17 +46,16 @@ def _ignore(_bytes: int) -> None:
 
 
 async def import_next(engine: AsyncEngine) -> AnyRow | None:
-    """Import the oldest received file that no other process imports; return it, if any."""
-    oldest = (
-        select(statement_files)
-        .where(statement_files.c.status == "received")
-        .order_by(statement_files.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    async with transaction(engine) as tx:
-        file = (await tx.execute(oldest)).one_or_none()
-        return None if file is None else await _import(tx, file, _ignore)
+    """Import the oldest due file that no other process imports; return it, if any."""
+    while (begun := await begin_next(engine)) is not None:
+        async with transaction(engine) as tx:
+            file = await hold(tx, begun)
+            if file is None:
+                continue
+            if file.attempts > ATTEMPTS_MAX:
+                return await _quarantine(tx, file, UNFINISHED)
+            return await _import(tx, file, _ignore)
+    return None
 
 
 async def import_file(engine: AsyncEngine, file_id: UUID, advance: Advance = _ignore) -> AnyRow:
@@ -58,8 +64,12 @@ async def import_file(engine: AsyncEngine, file_id: UUID, advance: Advance = _ig
     A quarantined file is read again: its source, or a statement before it, may be there now.
     """
     claim = select(statement_files).where(statement_files.c.id == file_id).with_for_update()
+    patience = text(f"SET LOCAL lock_timeout = '{STATEMENT_SECONDS_MAX:.0f}s'")
     async with transaction(engine) as tx:
-        await tx.execute(text(f"SET LOCAL lock_timeout = '{STATEMENT_SECONDS_MAX:.0f}s'"))
+        await tx.execute(patience)
+        await count_attempt(tx, file_id)
+    async with transaction(engine) as tx:
+        await tx.execute(patience)
         file = (await tx.execute(claim)).one()
         waits = file.status in ("received", "quarantined")
         return await _import(tx, file, advance) if waits else file
@@ -143,7 +153,7 @@ async def _decide(tx: AsyncConnection, file: AnyRow, **values: str | None) -> An
     decided = (
         update(statement_files)
         .where(statement_files.c.id == file.id)
-        .values(decided_at=func.now(), **values)
+        .values(decided_at=func.now(), attempts=0, retry_at=None, **values)
         .returning(statement_files)
     )
     row: AnyRow = (await tx.execute(decided)).one()

@@ -99,6 +99,9 @@ statement_files = Table(
     # The operator who vouches for a file that does not add up.
     Column("accepted_by", Text),
     Column("accept_reason", Text),
+    # Imports that began since it was last decided about, and when the worker may begin another one.
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    timestamp("retry_at"),
     UniqueConstraint("source_id", "sha256"),
     CheckConstraint(
         "length(sha256) = 32 AND length(chunks_sha256) = 32", name="file_hash_is_sha256"
@@ -120,6 +123,7 @@ statement_files = Table(
         " AND length(accept_reason) BETWEEN 1 AND 1000",
         name="file_is_vouched_for_with_a_reason",
     ),
+    CheckConstraint("attempts >= 0", name="file_attempts_are_counted"),
 )
 Index("statement_files_by_source", statement_files.c.source_id, statement_files.c.id)
 Index(
