@@ -21,6 +21,7 @@ from payments_core.server.options import Lifecycle
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
+from testkit.database.sql import Sql
 
 pytest_plugins = [f"testkit.plugins.{name}" for name in ("groups", "ids", "leaks")]
 
@@ -106,7 +107,7 @@ def migrated_url(postgres: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture
-async def sql(migrated_url: str) -> AsyncIterator["asyncpg.Connection[Any]"]:
+async def sql(migrated_url: str) -> AsyncIterator[Sql]:
     """A superuser's connection to the migrated database, all of whose tables are empty."""
     connection = await asyncpg.connect(migrated_url)
     try:

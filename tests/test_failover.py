@@ -14,7 +14,7 @@ from quart.typing import TestClientProtocol
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
 from payments_local.postgres import EmbeddedPostgres
-from testkit.database.standby import Pair, primary_and_standby
+from testkit.database.servers.standby import Pair, primary_and_standby
 from testkit.waiting import until
 from testkit.worker.own_system import running_worker
 

@@ -2,9 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeAlias
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
@@ -12,8 +10,7 @@ from payments_api.app import create_app
 from payments_api.migrate import head_revision
 from payments_api.settings import ApiSettings
 from payments_core.server.options import Lifecycle
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 NOWHERE = ApiSettings.model_validate(
     {"auth": "off", "DATABASE_URL": "postgresql://x@127.0.0.1:1/payments"}

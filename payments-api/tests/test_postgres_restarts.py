@@ -16,6 +16,7 @@ from quart.typing import TestClientProtocol
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
 from payments_local.postgres import EmbeddedPostgres
+from testkit.database.sql import Sql
 from testkit.worker.own_system import migrated_postgres
 
 OPERATOR = {"Payments-Operator": "ann"}
@@ -73,7 +74,7 @@ async def test_the_first_requests_after_a_restart_are_answered(
 
 
 @asynccontextmanager
-async def _connected(server: EmbeddedPostgres) -> "AsyncIterator[asyncpg.Connection[Any]]":
+async def _connected(server: EmbeddedPostgres) -> AsyncIterator[Sql]:
     sql = await asyncpg.connect(server.url)
     try:
         yield sql
@@ -81,7 +82,7 @@ async def _connected(server: EmbeddedPostgres) -> "AsyncIterator[asyncpg.Connect
         await sql.close(timeout=1)
 
 
-async def _until_waiting(sql: "asyncpg.Connection[Any]") -> int:
+async def _until_waiting(sql: Sql) -> int:
     """Return the pid of the backend that waits for the test's lock."""
     async with asyncio.timeout(5):
         while True:

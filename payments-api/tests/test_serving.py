@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -17,6 +16,7 @@ import httpx
 import pytest
 
 from payments_local.ports import free_port
+from testkit.database.sql import Sql
 
 BODY = {"accountId": "acc_1", "amount": 1}
 
@@ -106,7 +106,7 @@ async def test_the_startup_probe_waits_until_the_service_is_ready(api_url_of_dat
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 async def test_a_stop_drops_no_request_of_clients_that_follow_readiness(
     api_url_of_database: str,
-    sql: "asyncpg.Connection[Any]",
+    sql: Sql,
     signum: signal.Signals,
 ) -> None:
     port = free_port()
@@ -162,7 +162,7 @@ async def test_readiness_fails_first_while_requests_are_still_accepted(
 async def test_an_endless_request_does_not_prevent_the_stop(
     api_url_of_database: str,
     database_url: str,
-    sql: "asyncpg.Connection[Any]",
+    sql: Sql,
 ) -> None:
     port = free_port()
     drain = {"PAYMENTS_API_DRAIN_SECONDS": "0.5"}

@@ -1,7 +1,6 @@
 """Fixtures that several tests of the worker share."""
 
 from collections.abc import AsyncIterator
-from typing import Any
 
 import asyncpg
 import pytest
@@ -10,8 +9,8 @@ from payments_core.db.engine import server_settings
 from recon_worker.__main__ import main
 from recon_worker.audit import ends
 from testkit.command_line import CommandLine, database_in_messages
-from testkit.database.backlog import Sql
-from testkit.database.settled_ledger import settle_four
+from testkit.database.ledgers.settled import settle_four
+from testkit.database.sql import Sql
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ async def settled(sql: Sql, worker_url_of_database: str, monkeypatch: pytest.Mon
 @pytest.fixture
 async def worker_connection(
     worker_url_of_database: str,
-) -> AsyncIterator["asyncpg.Connection[Any]"]:
+) -> AsyncIterator[Sql]:
     """Open a connection with the role and the settings of the worker's connections."""
     connection = await asyncpg.connect(
         worker_url_of_database, server_settings=server_settings("test")

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from testkit.command_line import CommandLine
-from testkit.database.backlog import Sql, add_payments, add_simple, status_counts, until_completed
+from testkit.database.backlog import add_payments, add_simple, status_counts, until_completed
 from testkit.database.reversals import add_reversal
+from testkit.database.sql import Sql
 
 
 @pytest.fixture

@@ -1,16 +1,14 @@
 """No statement of the worker reads a whole table, for any of the planner's estimates."""
 
 import re
-from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from payments_core.queue import jobs, maintenance
 from recon_worker.reconciliation.post import POST
-from testkit.database.backlog import Sql
 from testkit.database.plans import forget_statistics, whole_table_scans
+from testkit.database.sql import Sql
 
 ROWS = 50_000
 TABLES = ("recon_jobs", "payments", "reversals", "ledger_entries", "accounts")
@@ -52,7 +50,7 @@ STATEMENTS = {
 
 
 @pytest.fixture
-async def ours(sql: Sql, worker_connection: "asyncpg.Connection[Any]") -> "asyncpg.Connection[Any]":
+async def ours(sql: Sql, worker_connection: Sql) -> Sql:
     """Return a connection of the worker to a database with many rows."""
     await sql.execute(SEED)
     await forget_statistics(sql, ("payments", "recon_jobs", "reversals"))
@@ -60,7 +58,7 @@ async def ours(sql: Sql, worker_connection: "asyncpg.Connection[Any]") -> "async
 
 
 async def test_no_statement_reads_a_whole_table_with_or_without_statistics(
-    sql: Sql, ours: "asyncpg.Connection[Any]"
+    sql: Sql, ours: Sql
 ) -> None:
     assert await whole_table_scans(ours, STATEMENTS, TABLES) == {}, "a backlog, nothing analysed"
     await sql.execute("ANALYZE payments, recon_jobs, reversals")
@@ -73,9 +71,7 @@ async def test_no_statement_reads_a_whole_table_with_or_without_statistics(
     assert await whole_table_scans(ours, STATEMENTS, TABLES) == {}, "mostly completed, analysed"
 
 
-async def test_pruning_reads_at_most_as_many_jobs_as_it_may_delete(
-    sql: Sql, ours: "asyncpg.Connection[Any]"
-) -> None:
+async def test_pruning_reads_at_most_as_many_jobs_as_it_may_delete(sql: Sql, ours: Sql) -> None:
     await sql.execute(MOSTLY_DONE)
     await sql.execute("ANALYZE recon_jobs")
     await ours.execute(f"PREPARE prune AS {maintenance.PRUNE}")
@@ -87,7 +83,7 @@ async def test_pruning_reads_at_most_as_many_jobs_as_it_may_delete(
     assert await _most_jobs_scanned(ours) == maintenance.PRUNE_JOBS_MAX, "all are old"
 
 
-async def _most_jobs_scanned(ours: "asyncpg.Connection[Any]") -> float:
+async def _most_jobs_scanned(ours: Sql) -> float:
     plan = await ours.fetch("EXPLAIN (ANALYZE, TIMING off, FORMAT text) EXECUTE prune(3600)")
     lines = [row[0] for row in plan]
     scanned = [line for line in lines if re.search("Scan.* (using|on) recon_jobs", line)]

@@ -13,9 +13,10 @@ from testkit.chaos.promises import Promises
 from testkit.chaos.system.database import Database
 from testkit.chaos.system.running import System
 from testkit.chaos.verdict import Verdict, judge
-from testkit.database.backlog import Sql, Stored, add_payments
+from testkit.database.backlog import Stored, add_payments
+from testkit.database.ledgers.settled import break_ledger, until_all_settled
 from testkit.database.reversals import add_reversal
-from testkit.database.settled_ledger import break_ledger, until_all_settled
+from testkit.database.sql import Sql
 from testkit.worker.own_system import running_worker
 
 WANTED = [("acc_1", "5.00", "USD"), ("acc_2", "6.13", "USD"), ("acc_1", "-1.00", "USD")]

@@ -21,7 +21,7 @@ from payments_local.backup.restore import restore
 from payments_local.backup.server import Database
 from payments_local.settings import REPOSITORY
 from testkit.database.backlog import add_simple, until_completed
-from testkit.database.sealed_ledger import seal_all
+from testkit.database.ledgers.sealed import seal_all
 from testkit.deployments.postgres_container import (
     ContainerDatabase,
     engine_problem,

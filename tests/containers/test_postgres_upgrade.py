@@ -19,7 +19,7 @@ from payments_local.backup.server import Database
 from payments_local.postgres import running_postgres
 from payments_local.settings import REPOSITORY
 from testkit.database.backlog import add_simple, until_completed
-from testkit.database.sealed_ledger import seal_all
+from testkit.database.ledgers.sealed import seal_all
 from testkit.worker.own_system import running_worker
 
 from .conftest import docker

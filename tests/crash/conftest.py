@@ -8,7 +8,7 @@ from typing import TypeAlias
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean
 from testkit.worker.worker_process import WorkerProcess
 

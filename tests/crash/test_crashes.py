@@ -15,7 +15,6 @@ import pytest
 from payments_core.db.engine import create_engine
 from payments_local.postgres import EmbeddedPostgres
 from testkit.database.backlog import (
-    Sql,
     Stored,
     add_payments,
     add_simple,
@@ -24,6 +23,7 @@ from testkit.database.backlog import (
     until_completed,
 )
 from testkit.database.head_rows import held_head_row, until_a_transaction_waits
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean, assert_ledger_is_of
 from testkit.network.tcp_proxy import TcpProxy
 from testkit.waiting import until

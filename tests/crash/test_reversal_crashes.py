@@ -11,9 +11,10 @@ from decimal import Decimal
 import pytest
 
 from recon_worker.failpoints import VARIABLE
-from testkit.database.backlog import Sql, Stored, add_payments, set_source
+from testkit.database.backlog import Stored, add_payments, set_source
+from testkit.database.ledgers.settled import FAST, until_all_settled
 from testkit.database.reversals import StoredReversal, add_reversal
-from testkit.database.settled_ledger import FAST, until_all_settled
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_ledger_is_of
 from testkit.waiting import until
 from testkit.worker.own_system import running_worker

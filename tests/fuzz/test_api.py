@@ -10,8 +10,9 @@ from payments_api.app import create_app
 from payments_api.openapi.document import document
 from payments_api.settings import ApiSettings
 from recon_worker.worker.loop import Worker
-from testkit.database.backlog import Sql, add_simple
-from testkit.database.settled_ledger import FAST, until_all_settled
+from testkit.database.backlog import add_simple
+from testkit.database.ledgers.settled import FAST, until_all_settled
+from testkit.database.sql import Sql
 from testkit.fuzz.exploring import SECONDS, SEED
 from testkit.fuzz.fuzzed_api import fuzz_api
 from testkit.fuzz.schemathesis_hooks import internals_in

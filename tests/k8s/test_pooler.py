@@ -16,9 +16,10 @@ from payments_core.db.engine import create_engine, server_settings
 from payments_local.ports import free_port
 from payments_local.postgres import running_postgres
 from payments_local.settings import REPOSITORY
-from testkit.database.backlog import Sql, add_simple
-from testkit.database.pgbouncer import write_pgbouncer
-from testkit.database.standby import Pair, primary_and_standby
+from testkit.database.backlog import add_simple
+from testkit.database.servers.pgbouncer import write_pgbouncer
+from testkit.database.servers.standby import Pair, primary_and_standby
+from testkit.database.sql import Sql
 from testkit.deployments.k8s_manifests import FULLEST, combination, one
 from testkit.deployments.postgres_container import engine_problem
 from testkit.model.ledger import assert_audit_is_clean

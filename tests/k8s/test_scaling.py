@@ -13,7 +13,8 @@ from payments_core.db.engine import server_settings, single_statement
 from payments_core.queue import jobs
 from payments_local.settings import REPOSITORY
 from recon_worker.settings import WorkerSettings
-from testkit.database.backlog import Sql, add_simple
+from testkit.database.backlog import add_simple
+from testkit.database.sql import Sql
 from testkit.deployments.k8s_manifests import FULLEST, K8S, build, combination, one, overlay
 
 OBJECTS = combination(FULLEST)

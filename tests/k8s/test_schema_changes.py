@@ -12,7 +12,6 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -26,6 +25,7 @@ from payments_api.settings import ApiSettings
 from payments_local.ports import free_port
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 from testkit.chaos.earlier_release import git, newest_release, unpack
+from testkit.database.sql import Sql
 from testkit.deployments.service_process import ServiceProcess
 from testkit.waiting import until
 from testkit.worker.own_system import migrated_postgres, running_worker, worker_url
@@ -45,7 +45,7 @@ UPDATE alembic_version SET version_num = 'next';
 """
 
 
-async def pay_and_wait(client: TestClientProtocol, sql: "asyncpg.Connection[Any]") -> None:
+async def pay_and_wait(client: TestClientProtocol, sql: Sql) -> None:
     """Create one payment through the API, and wait until the worker settles it."""
     answer = await client.post(
         "/payments",

@@ -10,8 +10,8 @@ from payments_core.db.engine import transaction
 from payments_core.statements.sources import find_source
 from recon_worker.statements.importing.load import import_next
 from recon_worker.statements.matching.run import run_matching
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import Entry, add_entries, add_source
+from testkit.database.sql import Sql
 
 
 async def test_the_demos_bank_leaves_a_few_honest_breaks(

@@ -17,7 +17,7 @@ from payments_local.data_folder import postgres_dir
 from payments_local.ports import free_port
 from payments_local.postgres import EmbeddedPostgres
 from testkit.database.backlog import add_simple, until_completed
-from testkit.database.sealed_ledger import seal_all
+from testkit.database.ledgers.sealed import seal_all
 from testkit.worker.own_system import migrated_postgres, running_worker, worker_url
 
 

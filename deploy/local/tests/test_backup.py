@@ -22,7 +22,7 @@ from payments_local.backup.server import Database, exported_head
 from payments_local.postgres import EmbeddedPostgres
 from payments_local.settings import REPOSITORY
 from testkit.database.backlog import add_simple
-from testkit.database.settled_ledger import break_ledger
+from testkit.database.ledgers.settled import break_ledger
 from testkit.worker.own_system import running_worker, worker_url
 
 from .conftest import PAYMENTS, settle_payments

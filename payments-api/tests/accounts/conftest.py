@@ -2,14 +2,14 @@
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-import asyncpg
 from quart.typing import TestClientProtocol
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
+
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 

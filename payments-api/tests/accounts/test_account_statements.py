@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from quart.typing import TestClientProtocol
 
-from .conftest import START, Sql, get_ok, post_entries
+from testkit.database.sql import Sql
+
+from .conftest import START, get_ok, post_entries
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 9, 10, 11])

@@ -17,9 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_api.accounts import queries
 from payments_api.accounts.queries import balance_at, balance_of
 from payments_core.db.engine import single_statement
-from testkit.database.settled_ledger import until_all_settled
+from testkit.database.ledgers.settled import until_all_settled
+from testkit.database.sql import Sql
 
-from .conftest import START, Sql, get_ok, post_entries
+from .conftest import START, get_ok, post_entries
 
 MICROSECOND = timedelta(microseconds=1)
 

@@ -1,14 +1,13 @@
 """An account's balance over time: a bounded number of points, each a ledger entry."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlencode
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 # One entry a minute, and one of another account each minute.

@@ -1,14 +1,12 @@
 """The list of accounts: by name and currency, by prefix, page by page."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
 from payments_api.accounts import queries
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 NAMES = ["A", "Zed", "_x", "a", "a-b", "a.b", "ab", "acme~a", "b", "sys:clearing:00"]
 ADD = """

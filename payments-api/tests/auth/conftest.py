@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
@@ -17,7 +16,6 @@ from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_core.db.engine import create_engine, transaction
 from testkit.command_line import Answer, CommandLine, database_in_messages
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 Keys: TypeAlias = Callable[..., Awaitable[str]]
 Command: TypeAlias = Callable[..., Awaitable[Answer]]
 

@@ -9,8 +9,9 @@ import pytest
 
 from payments_api.auth.caller import SCOPES
 from payments_api.auth.keys import KEY_PATTERN, hash_of, id_of, new_key
+from testkit.database.sql import Sql
 
-from .conftest import CREATE, Command, Sql
+from .conftest import CREATE, Command
 
 
 async def test_an_external_key_is_registered_once(

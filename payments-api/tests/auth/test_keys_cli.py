@@ -9,8 +9,9 @@ from payments_api.auth import keys as api_keys
 from payments_api.auth.caller import SCOPES
 from payments_api.auth.keys import KEY_PATTERN, hash_of, id_of, new_key
 from payments_core.audit_log import this_user
+from testkit.database.sql import Sql
 
-from .conftest import CREATE, Command, Sql
+from .conftest import CREATE, Command
 
 
 async def test_a_new_key_is_printed_once_and_nothing_else_is(

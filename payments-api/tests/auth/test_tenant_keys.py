@@ -6,8 +6,9 @@ import pytest
 from quart import Quart
 
 from payments_api.auth.caller import JOBS_ADMIN, LEDGER_READ, PAYMENTS_READ
+from testkit.database.sql import Sql
 
-from .conftest import ALL_OF_A_TENANT, Keys, Party, Sql
+from .conftest import ALL_OF_A_TENANT, Keys, Party
 
 pytestmark = pytest.mark.usefixtures("impatient")
 

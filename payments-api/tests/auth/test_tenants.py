@@ -13,8 +13,9 @@ from quart import Quart
 from payments_api.events.feed import EventFeed
 from payments_api.events.reader import Reader
 from payments_api.events.stream import event_stream
+from testkit.database.sql import Sql
 
-from .conftest import SECONDS_MAX, Keys, Party, Sql
+from .conftest import SECONDS_MAX, Keys, Party
 
 pytestmark = pytest.mark.usefixtures("impatient")
 ACCOUNTS = ["acc_1", "acc_2", "acme-corp"]

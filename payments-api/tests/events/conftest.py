@@ -5,18 +5,17 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlencode
 
-import asyncpg
 import httpx
 import pytest
 from quart.typing import TestClientProtocol
 
 from payments_api.events import feed as event_feed
 from payments_api.events.feed import EventFeed
+from testkit.database.sql import Sql
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 SECONDS_MAX = 5.0
 
 

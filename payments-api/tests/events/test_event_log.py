@@ -11,9 +11,10 @@ from payments_core.db import event_log as log
 from payments_core.db.engine import single_statement
 from payments_core.queue.jobs import ClaimedJob, claim, new_lease, retry_or_bury
 from payments_core.queue.maintenance import DEATHS_KEPT_DAYS, prune_deaths, rescue_expired
-from testkit.database.backlog import Sql, add_payments
+from testkit.database.backlog import add_payments
+from testkit.database.ledgers.settled import FAST, settle_four, until_all_settled
 from testkit.database.reversals import add_reversal
-from testkit.database.settled_ledger import FAST, settle_four, until_all_settled
+from testkit.database.sql import Sql
 from testkit.worker.own_system import running_worker
 
 from .conftest import idempotency, read_events_page

@@ -5,8 +5,9 @@ import asyncio
 import asyncpg
 from quart.typing import TestClientProtocol
 
-from testkit.database.backlog import Sql, add_payments
-from testkit.database.settled_ledger import settle_four
+from testkit.database.backlog import add_payments
+from testkit.database.ledgers.settled import settle_four
+from testkit.database.sql import Sql
 
 from .conftest import read_events_page
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_core.db import event_log as log
 from payments_core.db.engine import create_engine, single_statement, transaction
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 from .conftest import idempotency
 

@@ -11,8 +11,9 @@ import pytest
 
 from payments_api.events import routes as events
 from payments_core.queue.notify import PAYMENTS_CHANNEL
+from testkit.database.sql import Sql
 
-from .conftest import Sql, feed_of, open_stream, until_true
+from .conftest import feed_of, open_stream, until_true
 
 
 async def create_payment(served: Any, **fields: Any) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 from quart.typing import TestClientProtocol
 
-from testkit.database.backlog import Sql, add_simple
+from testkit.database.backlog import add_simple
+from testkit.database.sql import Sql
 
 DEATH = "INSERT INTO job_deaths (job_id, payment_id, attempts) VALUES ($1, $2, 10)"
 LAST = "SELECT last_value FROM reconciliation_results_id_seq"

@@ -8,10 +8,10 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-import asyncpg
 import pytest
 
 from payments_core.server import limits
+from testkit.database.sql import Sql
 
 SECONDS_MAX = 15.0
 JSON = b'{"accountId": "acc_1", "amount": 1}'
@@ -160,9 +160,7 @@ async def _exchange(port: int, *parts: bytes) -> list[int]:
 
 
 @pytest.mark.parametrize("name", TRICKS)
-async def test_a_framing_trick_gets_no_extra_answer(
-    served: Any, sql: "asyncpg.Connection[Any]", name: str
-) -> None:
+async def test_a_framing_trick_gets_no_extra_answer(served: Any, sql: Sql, name: str) -> None:
     sent, statuses = TRICKS[name]
     kept = statuses[-1] < 400 and not name.startswith(ENDS_WITH_201) and "HTTP/1.0" not in name
     assert await _exchange(served.port, sent, LAST) == statuses + [200] * kept
@@ -187,7 +185,7 @@ async def test_a_framing_trick_in_single_bytes_has_the_same_answers(served: Any,
 
 
 async def test_bytes_after_the_last_request_do_not_replace_its_answer(
-    served: Any, sql: "asyncpg.Connection[Any]"
+    served: Any, sql: Sql
 ) -> None:
     # The bytes arrive while the payment is being stored.
     last = _post(LENGTH, b"Connection: close")

@@ -3,11 +3,11 @@
 import asyncio
 from typing import Any
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
 from payments_api.http import json_body
+from testkit.database.sql import Sql
 
 GOOD = b'{"accountId": "acc_1", "amount": 1}'
 
@@ -104,9 +104,7 @@ RAW: dict[str, tuple[bytes, int, str | None]] = {
 
 
 @pytest.mark.parametrize("name", RAW)
-async def test_each_raw_request_has_its_answer(
-    served: Any, sql: "asyncpg.Connection[Any]", name: str
-) -> None:
+async def test_each_raw_request_has_its_answer(served: Any, sql: Sql, name: str) -> None:
     request, status, code = RAW[name]
     answer = await served.send_raw(request)
     assert answer.status == status
@@ -118,7 +116,7 @@ async def test_each_raw_request_has_its_answer(
 
 
 async def test_a_body_that_never_arrives_times_out(
-    served: Any, sql: "asyncpg.Connection[Any]", monkeypatch: pytest.MonkeyPatch
+    served: Any, sql: Sql, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_body, "BODY_SECONDS_MAX", 0.2)
     answer = await served.send_raw(_request("Content-Length: 500", body=GOOD))
@@ -126,9 +124,7 @@ async def test_a_body_that_never_arrives_times_out(
     assert await sql.fetchval("SELECT count(*) FROM payments") == 0
 
 
-async def test_an_incomplete_body_stores_nothing(
-    served: Any, sql: "asyncpg.Connection[Any]"
-) -> None:
+async def test_an_incomplete_body_stores_nothing(served: Any, sql: Sql) -> None:
     answer = await served.send_raw(_request("Content-Length: 500", body=GOOD), then_eof=True)
     assert answer.status in (0, 400)
     assert await sql.fetchval("SELECT count(*) FROM payments") == 0
@@ -165,7 +161,7 @@ async def test_a_broken_request_is_answered_after_earlier_ones(served: Any) -> N
         assert 0 < answers.index(b"HTTP/1.1 201") + 1 < answers.index(b"HTTP/1.1 400")
 
 
-async def test_a_trailer_is_not_a_header(served: Any, sql: "asyncpg.Connection[Any]") -> None:
+async def test_a_trailer_is_not_a_header(served: Any, sql: Sql) -> None:
     body = _chunked(GOOD)[:-2] + b"Idempotency-Key: late\r\n\r\n"
     request = _request(CHUNKED, body=body).replace(b"Idempotency-Key: k\r\n", b"")
     answer = await served.send_raw(request)

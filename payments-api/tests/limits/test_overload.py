@@ -15,6 +15,7 @@ from payments_api.limits.admission import Admission
 from payments_api.limits.concurrency import ConcurrencyLimit
 from payments_core.server import limits as bounds
 from payments_core.server import options, run
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 SECONDS_MAX = 15.0
@@ -48,7 +49,7 @@ async def overloaded(serve_api: Any, database_url: str) -> Any:
 
 
 async def test_excess_requests_get_503_and_accepted_payments_exist(
-    overloaded: Any, sql: "asyncpg.Connection[Any]"
+    overloaded: Any, sql: Sql
 ) -> None:
     served, blocker = overloaded
     pool = httpx.Limits(max_connections=200)

@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import transaction
 from payments_core.statements.sources import find_source
 from recon_worker.statements.matching.run import run_matching
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     DAY,
     Entry,
@@ -19,6 +18,7 @@ from testkit.database.matching_books import (
     add_source,
     add_statement,
 )
+from testkit.database.sql import Sql
 
 AS_OF = (DAY + timedelta(days=10)).isoformat()
 REASON = {"reason": "one customer, two invoices", "actor": "ada"}

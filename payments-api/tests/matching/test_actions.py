@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from quart.typing import TestClientProtocol
 
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     DAY,
     add_source,
 )
+from testkit.database.sql import Sql
 
 from .conftest import AS_OF, REASON, get_ok
 

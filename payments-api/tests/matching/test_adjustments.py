@@ -14,7 +14,6 @@ from payments_core.db.engine import create_engine, transaction
 from payments_core.statements.sources import find_source
 from recon_worker.statements.matching.adjustments import post_approved
 from recon_worker.statements.matching.run import run_matching
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     DAY,
     Entry,
@@ -23,6 +22,7 @@ from testkit.database.matching_books import (
     add_source,
     add_statement,
 )
+from testkit.database.sql import Sql
 
 PATH = "/sources/bank/adjustments"
 Send = Callable[..., Awaitable[tuple[int, Any]]]

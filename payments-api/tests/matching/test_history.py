@@ -12,7 +12,6 @@ from payments_core.db.engine import transaction
 from payments_core.matching import breaks, history
 from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import match_by_hand, undo_match
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     DAY,
     Entry,
@@ -21,6 +20,7 @@ from testkit.database.matching_books import (
     add_source,
     add_statement,
 )
+from testkit.database.sql import Sql
 from testkit.paging import read_both_ways
 
 from .conftest import get_ok, run_match

@@ -13,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_core.db.engine import create_engine, transaction
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     DAY,
     Entry,
@@ -22,6 +21,7 @@ from testkit.database.matching_books import (
     add_source,
     add_statement,
 )
+from testkit.database.sql import Sql
 
 from .conftest import AS_OF, REASON, get_ok, run_match
 

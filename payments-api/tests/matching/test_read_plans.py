@@ -19,7 +19,6 @@ from payments_core.matching.history import Found, list_matches, list_resolved_br
 from payments_core.matching.settlement import SETTLEMENT
 from payments_core.statements import files, sources
 from recon_worker.statements.matching.run import run_matching
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     DAY,
     Entry,
@@ -29,6 +28,7 @@ from testkit.database.matching_books import (
     add_statement,
 )
 from testkit.database.plans import Read, blocks_read, forget_statistics, whole_table_scans
+from testkit.database.sql import Sql
 
 Reading = Callable[[AsyncConnection, int], Awaitable[Any]]
 

@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -27,8 +27,7 @@ from testkit.database.guarded_rows import (
     insert_reversal,
     insert_seal,
 )
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
 """The database keeps adjustments: two people, one way of statuses, and postings that they bear."""
 
 from collections.abc import AsyncIterator
-from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
 
 from payments_api.migrate import migrate
 from testkit.database.guarded_rows import insert
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 ID = "00000000-0000-0000-0000-0000000000d1"
 OTHER = "00000000-0000-0000-0000-0000000000d2"

@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from payments_api.migrate import migrate
 from payments_core.db.engine import create_engine, driver_connection, single_statement
 from payments_local.postgres import EmbeddedPostgres
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 
 @pytest.fixture

@@ -2,13 +2,12 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 PAYMENT = UUID(int=1)
 SETTLED = (

@@ -1,12 +1,11 @@
 """The schema's functions resolve names in the schema, for any search path of the session."""
 
 from collections.abc import AsyncIterator
-from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 LOGIN_ROLES = ("payments_api", "payments_worker", "payments_readonly")
 SAFE_PATH = "search_path=pg_catalog, public, pg_temp"

@@ -1,7 +1,5 @@
 """Constraints reject every invalid row, even from the superuser or because of a bug."""
 
-from typing import Any, TypeAlias
-
 import asyncpg
 import pytest
 
@@ -23,8 +21,7 @@ from testkit.database.guarded_rows import (
     insert_seal,
     insert_seal_2,
 )
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 # The constraint's name → a statement that it refuses.
 CONSTRAINTS: dict[str, str] = {

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 # Postgres lets a role lock a table that it may delete from.

@@ -1,13 +1,10 @@
 """The database rejects inconsistent matches, and changes of a run's decisions."""
 
-from typing import Any, TypeAlias
-
 import asyncpg
 import pytest
 
 from testkit.database.guarded_rows import insert
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 SOURCE = "(SELECT min(id) FROM recon_sources)"
 HASH = "sha256('x')"

@@ -6,19 +6,15 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, TypeAlias
 
-import asyncpg
 import pytest
 
 from payments_api.migrate import head_revision
 from testkit.command_line import CommandLine, database_in_messages
+from testkit.database.sql import Sql
 from testkit.network.certificates import Authority
 
 from .conftest import rows_of
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
-
 
 HEAD = head_revision()
 

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator
 import asyncpg
 import pytest
 
-from testkit.database.backlog import Sql, add_simple
+from testkit.database.backlog import add_simple
 from testkit.database.open_status import another_open_status
+from testkit.database.sql import Sql
 
 REVIEW = "UPDATE payments SET status = 'in_review', updated_at = now()"
 COMPLETE = "UPDATE payments SET status = 'completed', settled_at = now(), updated_at = now()"

@@ -1,13 +1,11 @@
 """Each privilege of each role on each object is listed here: a new object without one fails."""
 
-from typing import Any, TypeAlias
-
-import asyncpg
 import pytest
+
+from testkit.database.sql import Sql
 
 from .decided_privileges import API, BACKUP, DECIDED, READONLY, WORKER, Rights
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 # Rights on relations and on their columns, without the owner's.
 RELATIONS = """
 SELECT relname, grantee, privilege_type, ARRAY['*'] AS columns

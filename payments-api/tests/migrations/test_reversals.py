@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from payments_api.migrate import migrate
-from testkit.database.backlog import Sql, add_payments
+from testkit.database.backlog import add_payments
 from testkit.database.head_rows import until_a_transaction_waits
 from testkit.database.reversals import add_reversal
+from testkit.database.sql import Sql
 
 STORED = """
 SELECT (SELECT version_num FROM alembic_version), (SELECT count(*) FROM reversals),

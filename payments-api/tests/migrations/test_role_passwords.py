@@ -2,7 +2,7 @@
 
 import base64
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 import pytest
@@ -10,9 +10,8 @@ import pytest
 from payments_api.migrate import migrate
 from payments_api.role_passwords import scram_verifier
 from payments_local.postgres import EmbeddedPostgres, running_postgres
+from testkit.database.sql import Sql
 from testkit.waiting import until
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 PASSWORDS = [
     "plain ASCII, with 'quotes' and \\ and %",

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import AsyncIterator
-from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 API, WORKER, READONLY = "payments_api", "payments_worker", "payments_readonly"
 BACKUP = "payments_backup"  # A dump reads every table and sequence.

@@ -1,14 +1,11 @@
 """The database rejects statements that do not add up, and changes of received data."""
 
-from typing import Any, TypeAlias
-
 import asyncpg
 import pytest
 
 from payments_api.migrate import migrate
 from testkit.database.guarded_rows import insert
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 FILE = "00000000-0000-7000-8000-00000000000f"
 OTHER = "00000000-0000-7000-8000-0000000000ff"

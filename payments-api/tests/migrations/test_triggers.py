@@ -1,7 +1,6 @@
 """Triggers reject changed history and unbalanced postings, even from the superuser."""
 
 from decimal import Decimal
-from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
@@ -26,8 +25,7 @@ from testkit.database.guarded_rows import (
     insert_seal,
     insert_seal_2,
 )
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 FAILED = "'failed'"
 

@@ -1,6 +1,6 @@
 """`migrate` validates constraints that a revision adds NOT VALID while payments are written."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
 import asyncpg
 import pytest
@@ -8,8 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from payments_api.migrate import migrate
 from testkit.database.backlog import add_simple
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 UNVALIDATED = """
 ALTER TABLE payments DROP CONSTRAINT source_is_a_name;

@@ -1,13 +1,10 @@
 """The database rejects endpoints, deliveries and attempts of webhooks that cannot be."""
 
-from typing import Any, TypeAlias
-
 import asyncpg
 import pytest
 
 from testkit.database.guarded_rows import insert
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 ENDPOINT = "'00000000-0000-7000-8000-00000000000a'"
 DELIVERY = "'00000000-0000-7000-8000-00000000000b'"

@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -12,8 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from payments_api.migrate import check, head_revision, migrate
 from payments_local.postgres import EmbeddedPostgres, running_postgres
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 PAGE = Path(__file__).resolve().parents[3] / "docs/operations/migrations.md"
 PREPARE = re.findall(r"## Without a superuser.*?```sql\n(.*?)```", PAGE.read_text(), re.S)[0]

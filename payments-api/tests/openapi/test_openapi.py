@@ -3,10 +3,9 @@
 import json
 import re
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import jsonschema_rs
 import pytest
 from pydantic.alias_generators import to_camel
@@ -19,8 +18,7 @@ from payments_api.openapi.document import document
 from payments_api.openapi.route_specs import OPERATIONS
 from payments_api.settings import ApiSettings
 from payments_core.http.problems import PROBLEM_TYPE, Problem
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 DOCUMENT = document(create_app(ApiSettings()))
 COMMITTED = Path(__file__).parents[3] / "docs" / "openapi.json"

@@ -1,12 +1,11 @@
 """Dead letters, and requests of operators."""
 
-from typing import Any, TypeAlias
+from typing import Any
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 
 @pytest.fixture

@@ -1,17 +1,12 @@
 """Jobs and dead letters over HTTP: lists, pages, groups."""
 
-from typing import Any, TypeAlias
-
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
+from testkit.database.sql import Sql
 from testkit.paging import read_both_ways
 
 from .conftest import get_json
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
-
 
 ANN = {"actor": "ann", "reason": "the bug is fixed"}
 

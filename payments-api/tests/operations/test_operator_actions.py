@@ -1,9 +1,8 @@
 """Every action is recorded with its operator; only operators' keys may name an operator."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeAlias
+from typing import Any
 
-import asyncpg
 import pytest
 from quart import Quart
 from quart.typing import TestClientProtocol
@@ -11,9 +10,9 @@ from quart.typing import TestClientProtocol
 from payments_api.auth.caller import JOBS_ADMIN, PAYMENTS_WRITE
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_core.db.engine import create_engine, transaction
+from testkit.database.sql import Sql
 from testkit.paging import read_both_ways
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 ADA = {"Payments-Operator": "Ada%20L%C3%B6v%40example.com"}
 BODY = {"accountId": "a", "amount": "5.00"}
 

@@ -2,16 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
+from testkit.database.sql import Sql
+
 from .conftest import get_json, post_json
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
-
 
 ANN = {"actor": "ann", "reason": "the bug is fixed"}
 

@@ -3,8 +3,9 @@
 from typing import Any
 from uuid import uuid4
 
-import asyncpg
 from quart.typing import TestClientProtocol
+
+from testkit.database.sql import Sql
 
 JSON = "application/json"
 INVALID = (422, "validation_error")
@@ -18,9 +19,7 @@ GOOD = b'{"accountId": "acc_1", "amount": 1}'
 REST: Any = {"accountId": "acc_1", "amount": 1}
 
 
-async def checked_answer(
-    answer: Any, expected: tuple[int, str | None], sql: "asyncpg.Connection[Any]"
-) -> Any:
+async def checked_answer(answer: Any, expected: tuple[int, str | None], sql: Sql) -> Any:
     """Check status, problem document and stored payments; return the answer's body."""
     status, code = expected
     body = await answer.get_json()

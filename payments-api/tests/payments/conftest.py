@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -15,10 +15,10 @@ from quart.typing import TestClientProtocol
 
 from payments_api.services import EXTENSION, Services
 from payments_core.domain.payments import NewPayment
+from testkit.database.sql import Sql
 
 ORDER = NewPayment("k", "acc_1", Decimal("1.00"), "USD", "")
 BODY = {"accountId": "acc_1", "amount": "1.00"}
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 
 def services_of(app: Quart) -> Services:

@@ -2,11 +2,11 @@
 
 import gzip
 import json
-from typing import Any
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
+
+from testkit.database.sql import Sql
 
 from .answers import (
     CREATED,
@@ -94,16 +94,14 @@ BODIES: dict[str, tuple[bytes, str | None, tuple[int, str | None]]] = {
 
 
 @pytest.mark.parametrize("name", BODIES)
-async def test_each_body_has_its_answer(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]", name: str
-) -> None:
+async def test_each_body_has_its_answer(client: TestClientProtocol, sql: Sql, name: str) -> None:
     data, content_type, expected = BODIES[name]
     await checked_answer(await post_body(client, data, content_type), expected, sql)
 
 
 @pytest.mark.parametrize("depth", range(100, 1000, 60))
 async def test_any_depth_of_nesting_is_accepted_or_rejected(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]", depth: int
+    client: TestClientProtocol, sql: Sql, depth: int
 ) -> None:
     answer = await post_body(client, _nested(depth))
     assert answer.status_code in (400, 422)
@@ -114,7 +112,7 @@ async def test_any_depth_of_nesting_is_accepted_or_rejected(
 
 @pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "identity, gzip", "x"])
 async def test_an_encoded_body_is_rejected(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]", encoding: str
+    client: TestClientProtocol, sql: Sql, encoding: str
 ) -> None:
     answer = await post_body(client, gzip.compress(GOOD), **{"Content-Encoding": encoding})
     await checked_answer(answer, WRONG_TYPE, sql)
@@ -138,7 +136,7 @@ async def test_an_encoded_body_is_rejected(
     ],
 )
 async def test_bodies_with_the_same_meaning_are_equal(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]", again: bytes, status: int
+    client: TestClientProtocol, sql: Sql, again: bytes, status: int
 ) -> None:
     first = await post_body(client, GOOD, **{"Idempotency-Key": "k"})
     answer = await post_body(client, again, **{"Idempotency-Key": "k"})

@@ -7,9 +7,10 @@ stores nothing, and no input causes a 500.
 import json
 from typing import Any
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
+
+from testkit.database.sql import Sql
 
 from .answers import CREATED, INVALID, MALFORMED, REST, checked_answer, post_body
 
@@ -181,7 +182,7 @@ FIELDS: list[tuple[str, dict[str, Any], tuple[int, str | None], str | None]] = [
 )
 async def test_each_amount_has_its_answer(
     client: TestClientProtocol,
-    sql: "asyncpg.Connection[Any]",
+    sql: Sql,
     raw: str,
     expected: tuple[int, str | None],
     stored: str | None,
@@ -200,7 +201,7 @@ async def test_each_amount_has_its_answer(
 )
 async def test_each_text_has_its_answer(
     client: TestClientProtocol,
-    sql: "asyncpg.Connection[Any]",
+    sql: Sql,
     fields: dict[str, Any],
     expected: tuple[int, str | None],
     named: str | None,
@@ -218,7 +219,7 @@ async def test_each_text_has_its_answer(
 
 
 async def test_every_wrong_field_is_named_in_one_answer(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
+    client: TestClientProtocol, sql: Sql
 ) -> None:
     fields = {"accountId": "", "amount": "x", "currency": "x", "description": 1, "more": 1}
     body = await checked_answer(await post_body(client, json.dumps(fields).encode()), INVALID, sql)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
+from testkit.database.sql import Sql
 
 
 def _item(key: Any, **fields: Any) -> dict[str, Any]:
@@ -22,7 +22,7 @@ async def _answers(client: TestClientProtocol, *items: Any) -> list[dict[str, An
     return answers
 
 
-async def _count(sql: "asyncpg.Connection[Any]") -> Any:
+async def _count(sql: Sql) -> Any:
     return await sql.fetchval(
         "SELECT count(*) FROM payments JOIN recon_jobs ON payment_id = payments.id"
     )
@@ -54,7 +54,7 @@ ITEMS: list[tuple[str, Any, int, str | None]] = [
 )
 async def test_each_item_has_its_own_answer(
     client: TestClientProtocol,
-    sql: "asyncpg.Connection[Any]",
+    sql: Sql,
     item: Any,
     status: int,
     code: str | None,
@@ -79,7 +79,7 @@ BODIES: list[tuple[Any, int]] = [
 
 @pytest.mark.parametrize(("body", "status"), BODIES)
 async def test_an_invalid_batch_stores_nothing(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]", body: Any, status: int
+    client: TestClientProtocol, sql: Sql, body: Any, status: int
 ) -> None:
     answer = await client.post("/payments/batch", json=body)
     assert answer.status_code == status
@@ -88,7 +88,7 @@ async def test_an_invalid_batch_stores_nothing(
 
 
 async def test_a_thousand_payments_are_answered_in_order(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
+    client: TestClientProtocol, sql: Sql
 ) -> None:
     items = [_item(f"k{n}", amount=f"{n}.00") for n in range(1000)]
     answers = await _answers(client, *items)
@@ -100,9 +100,7 @@ async def test_a_thousand_payments_are_answered_in_order(
     assert await _count(sql) == 1000
 
 
-async def test_a_key_twice_in_a_batch_is_one_payment(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
-) -> None:
+async def test_a_key_twice_in_a_batch_is_one_payment(client: TestClientProtocol, sql: Sql) -> None:
     answers = await _answers(client, _item("k"), _item("k"), _item("other"), _item("k"))
     assert [answer["status"] for answer in answers] == [201] * 4
     assert len({answers[n]["payment"]["id"] for n in (0, 1, 3)}) == 1
@@ -112,7 +110,7 @@ async def test_a_key_twice_in_a_batch_is_one_payment(
 
 @pytest.mark.parametrize("lanes", [1, 4])
 async def test_of_several_bodies_with_one_key_the_first_is_created(
-    api_url_of_database: str, sql: "asyncpg.Connection[Any]", lanes: int
+    api_url_of_database: str, sql: Sql, lanes: int
 ) -> None:
     settings = ApiSettings.model_validate(
         {"auth": "off", "DATABASE_URL": api_url_of_database, "insert_concurrency": lanes}
@@ -128,7 +126,7 @@ async def test_of_several_bodies_with_one_key_the_first_is_created(
 
 
 async def test_an_earlier_key_in_a_batch_is_replayed_or_rejected(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
+    client: TestClientProtocol, sql: Sql
 ) -> None:
     (before,) = await _answers(client, _item("k", amount=2))
     refused, replayed, again = await _answers(
@@ -139,9 +137,7 @@ async def test_an_earlier_key_in_a_batch_is_replayed_or_rejected(
     assert await _count(sql) == 1
 
 
-async def test_single_and_batch_creation_share_keys(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
-) -> None:
+async def test_single_and_batch_creation_share_keys(client: TestClientProtocol, sql: Sql) -> None:
     single = await client.post(
         "/payments",
         json={"accountId": "acc_1", "amount": 1},
@@ -153,7 +149,7 @@ async def test_single_and_batch_creation_share_keys(
 
 
 async def test_a_batch_needs_no_header_and_may_be_a_mebibyte(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
+    client: TestClientProtocol, sql: Sql
 ) -> None:
     items = [_item(f"k{n}", description="d" * 480) for n in range(1000)]
     await _answers(client, *items)
@@ -164,7 +160,7 @@ async def test_a_batch_needs_no_header_and_may_be_a_mebibyte(
 
 
 async def test_a_batch_beyond_the_queues_capacity_is_rejected_whole(
-    api_url_of_database: str, sql: "asyncpg.Connection[Any]"
+    api_url_of_database: str, sql: Sql
 ) -> None:
     settings = ApiSettings.model_validate(
         {"auth": "off", "DATABASE_URL": api_url_of_database, "create_queue_max": 2}

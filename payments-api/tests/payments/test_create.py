@@ -15,11 +15,11 @@ from payments_api.payments.writer import PaymentWriter
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine
 from payments_core.queue.notify import Notifier
+from testkit.database.sql import Sql
 
 from .conftest import (
     BODY,
     ORDER,
-    Sql,
     backends_of_api,
     blocked_key,
     count_stored,

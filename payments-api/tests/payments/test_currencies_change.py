@@ -10,7 +10,8 @@ from quart.typing import TestClientProtocol
 
 from payments_api.events.reader import Reader
 from payments_core.domain import money
-from testkit.database.backlog import Sql, until_completed
+from testkit.database.backlog import until_completed
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 BEFORE = {"HRK": 2, "JPY": 0, "BHD": 3, "USD": 2}

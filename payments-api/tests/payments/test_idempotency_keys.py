@@ -1,11 +1,10 @@
 """The API's answers to unusual and invalid idempotency keys, documented by the table."""
 
-from typing import Any
-
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 from werkzeug.datastructures import Headers
+
+from testkit.database.sql import Sql
 
 from .answers import CREATED, GOOD, JSON, NO_KEY, WRONG_KEY, checked_answer, post_body
 
@@ -50,7 +49,7 @@ KEYS: list[tuple[str, list[str], tuple[int, str | None]]] = [
 )
 async def test_each_idempotency_key_has_its_answer(
     client: TestClientProtocol,
-    sql: "asyncpg.Connection[Any]",
+    sql: Sql,
     keys: list[str],
     expected: tuple[int, str | None],
 ) -> None:
@@ -60,7 +59,7 @@ async def test_each_idempotency_key_has_its_answer(
 
 
 async def test_a_key_of_a_rejected_request_can_be_reused(
-    client: TestClientProtocol, sql: "asyncpg.Connection[Any]"
+    client: TestClientProtocol, sql: Sql
 ) -> None:
     for refused in (b"{", b'{"accountId": "acc_1", "amount": "NaN"}'):
         answer = await post_body(client, refused, **{"Idempotency-Key": "k"})

@@ -1,17 +1,15 @@
 """Lists of payments: both orders, both directions, filters without an index, totals."""
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlencode
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
 from payments_api.payments import queries
 from payments_core.domain.payments import DESCRIPTION_MAX_CHARS
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 PAYMENTS = 23
 # One id per millisecond; every fifth description differs, amounts repeat.

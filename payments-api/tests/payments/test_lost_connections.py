@@ -9,11 +9,11 @@ from quart.typing import TestClientProtocol
 
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
+from testkit.database.sql import Sql
 from testkit.network.tcp_proxy import TcpProxy
 
 from .conftest import (
     ORDER,
-    Sql,
     backends_of_api,
     blocked_key,
     count_stored,

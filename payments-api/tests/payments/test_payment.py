@@ -1,16 +1,14 @@
 """One payment: its job, result and entries, and unknown ids."""
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
+from testkit.database.sql import Sql
+
 from .conftest import create_payment, until_settled
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
-
 
 IDS = [
     "x",

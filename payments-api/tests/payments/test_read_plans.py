@@ -1,10 +1,9 @@
 """A page of a list reads a bounded number of blocks, for any number of other rows."""
 
 from decimal import Decimal
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,8 +16,7 @@ from payments_core.db.event_log import read_events
 from payments_core.db.keyset import Walk
 from payments_core.queue.job_queries import list_jobs
 from testkit.database.plans import blocks_read
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
+from testkit.database.sql import Sql
 
 LIMIT = 51
 PAYMENTS = 20_000

@@ -3,19 +3,17 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 from quart import Quart
 from quart.typing import TestClientProtocol
 
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 from .conftest import create_payment, get_page, until_settled
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 
 async def _all_pages(client: TestClientProtocol, **query: Any) -> list[dict[str, Any]]:

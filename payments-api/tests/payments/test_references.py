@@ -1,10 +1,9 @@
 """Reference, metadata and source: stored, answered, replayed, and found again."""
 
 import json
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.domain.money import parse_amount
 from payments_core.domain.payments import NewPayment, metadata_text
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 BODY = {"accountId": "acc_1", "amount": "1.00"}
 ATTACHED: dict[str, Any] = {

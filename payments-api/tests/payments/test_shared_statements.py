@@ -12,10 +12,10 @@ from sqlalchemy import event
 from payments_api.app import create_app
 from payments_api.payments.store import Creation
 from payments_api.settings import ApiSettings
+from testkit.database.sql import Sql
 
 from .conftest import (
     ORDER,
-    Sql,
     backends_of_api,
     blocked_key,
     count_stored,

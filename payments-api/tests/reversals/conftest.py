@@ -1,17 +1,16 @@
 """A completed payment, and requests that reverse it."""
 
-from typing import Any, TypeAlias
+from typing import Any
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 
 from testkit.database.backlog import Stored, add_payments
-from testkit.database.settled_ledger import FAST, until_all_settled
+from testkit.database.ledgers.settled import FAST, until_all_settled
+from testkit.database.sql import Sql
 from testkit.worker.own_system import running_worker
 
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 STORED = "SELECT (SELECT count(*) FROM reversals), (SELECT count(*) FROM recon_jobs) - 1"
 
 

@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_api.accounts import queries
 from testkit.database.backlog import Stored, add_payments
-from testkit.database.settled_ledger import FAST
+from testkit.database.ledgers.settled import FAST
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean
 from testkit.worker.own_system import running_worker
 
-from .conftest import STORED, Sql, code_of, reverse, settle
+from .conftest import STORED, code_of, reverse, settle
 
 
 async def get_ok(client: TestClientProtocol, path: str) -> Any:

@@ -5,8 +5,9 @@ import asyncio
 from quart.typing import TestClientProtocol
 
 from testkit.database.backlog import Stored
+from testkit.database.sql import Sql
 
-from .conftest import STORED, Sql, reverse
+from .conftest import STORED, reverse
 
 CUTS = 60
 CLIENTS = 12

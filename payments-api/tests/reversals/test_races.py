@@ -6,10 +6,8 @@ The races are real: sessions wait for each other's locks.
 import asyncio
 import random
 from collections.abc import AsyncIterator, Collection
-from typing import Any, TypeAlias
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from quart.typing import TestClientProtocol
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -20,13 +18,12 @@ from payments_core.queue.dead_letters import discard, discard_matching
 from payments_core.queue.job_queries import DeadLetterFilter
 from testkit.database.backlog import Stored, add_payments
 from testkit.database.head_rows import until_a_transaction_waits
+from testkit.database.ledgers.settled import FAST, until_all_settled
 from testkit.database.reversals import add_reversal
-from testkit.database.settled_ledger import FAST, until_all_settled
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean
 from testkit.waiting import until
 from testkit.worker.own_system import running_worker
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 ANN = Operator("ann", None, None)
 BURY = """

@@ -8,8 +8,9 @@ import pytest
 from quart.typing import TestClientProtocol
 
 from testkit.database.backlog import Stored, add_payments
+from testkit.database.sql import Sql
 
-from .conftest import STORED, Sql, code_of, reverse, settle
+from .conftest import STORED, code_of, reverse, settle
 
 
 async def test_a_key_names_one_reversal(

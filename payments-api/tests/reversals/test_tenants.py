@@ -1,19 +1,17 @@
 """A tenant's key reverses the tenant's own payments, with the scope for it."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeAlias
+from typing import Any
 
-import asyncpg
 import pytest
 from quart import Quart
 
 from payments_api.auth.caller import LEDGER_READ, PAYMENTS_READ, PAYMENTS_REVERSE, PAYMENTS_WRITE
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_core.db.engine import create_engine, transaction
-from testkit.database.settled_ledger import until_all_settled
+from testkit.database.ledgers.settled import until_all_settled
+from testkit.database.sql import Sql
 from testkit.paging import read_both_ways
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 ALL = (PAYMENTS_WRITE, PAYMENTS_REVERSE, PAYMENTS_READ, LEDGER_READ)
 

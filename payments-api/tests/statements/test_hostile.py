@@ -10,7 +10,7 @@ from quart.typing import TestClientProtocol
 from payments_api.http.errors import Overloaded
 from payments_api.statements.upload import UPLOADS_MAX, UPLOADS_OF_ONE_MAX, place_for
 from testkit.camt_files import ACCOUNT
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 SOURCE = {"name": "bank-eur", "accountIdentifier": ACCOUNT, "currency": "EUR"}
 PROFILE = {"delimiter": ";", "skip_rows": 3, "last_line_break": False, "columns": {"amount": "x"}}

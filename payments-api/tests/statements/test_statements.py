@@ -14,7 +14,7 @@ from payments_core.db.engine import transaction
 from recon_worker.statements.importing.claim import ATTEMPTS_MAX
 from recon_worker.statements.importing.load import import_next
 from testkit.camt_files import ACCOUNT, Day, Entry, camt053
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.paging import read_both_ways
 
 DATA = camt053(Day([Entry("20.00", end_to_end="INV-1"), Entry("-5.50"), Entry("1.00")]))

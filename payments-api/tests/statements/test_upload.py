@@ -10,7 +10,7 @@ import pytest
 from payments_core.server import limits
 from payments_core.statements import receive
 from testkit.camt_files import ACCOUNT
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 SOURCE = {"name": "bank-eur", "accountIdentifier": ACCOUNT, "currency": "EUR"}

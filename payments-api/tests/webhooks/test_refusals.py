@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from quart.typing import TestClientProtocol
 
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 from .conftest import URL, Client, created
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from payments_api.auth.caller import SCOPES, WEBHOOKS_READ
 from payments_core.domain.webhooks import ENDPOINTS_MAX
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 from .conftest import URL, Client, created
 

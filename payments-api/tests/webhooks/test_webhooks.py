@@ -7,7 +7,7 @@ from uuid import uuid4
 from quart.typing import TestClientProtocol
 
 from payments_core.domain.webhooks import SUBSCRIBABLE_TYPES, TESTS_PER_HOUR_MAX
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.paging import read_both_ways
 
 from .conftest import URL, Client, calling, created

@@ -4,10 +4,10 @@ import asyncio
 import gc
 from typing import Any
 
-import asyncpg
 import pytest
 
 from payments_core.db.engine import connect
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 TURNS_MAX = 25  # Turns of the event loop; logging in takes about ten.
@@ -40,9 +40,7 @@ async def test_a_connect_cancelled_at_any_point_leaks_no_exception(
         assert not complaints, f"cancelled after {turns} turns"
 
 
-async def test_a_cancelled_connect_leaves_no_session(
-    database_url: str, sql: "asyncpg.Connection[Any]"
-) -> None:
+async def test_a_cancelled_connect_leaves_no_session(database_url: str, sql: Sql) -> None:
     query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'cut-short'"
     settings = {"application_name": "cut-short"}
     connecting = asyncio.create_task(connect(database_url, server_settings=settings))

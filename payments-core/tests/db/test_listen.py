@@ -9,7 +9,7 @@ import pytest
 from payments_core.db import listen as listening
 from payments_core.db.listen import listen
 from payments_local.postgres import EmbeddedPostgres
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.network.tcp_proxy import TcpProxy
 from testkit.waiting import until
 

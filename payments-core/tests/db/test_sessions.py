@@ -22,6 +22,7 @@ from payments_core.db.engine import (
     transaction,
 )
 from payments_core.db.sessions import DatabaseReadOnly, prove_writable
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 POOL_SIZE = 4
@@ -104,7 +105,7 @@ async def test_a_server_that_goes_during_a_connect_is_unavailable(
 
 
 async def test_sessions_closed_by_the_server_are_replaced_silently(
-    small_pool: AsyncEngine, sql: "asyncpg.Connection[Any]"
+    small_pool: AsyncEngine, sql: Sql
 ) -> None:
     before = await _pids(small_pool)
     terminate = "SELECT pg_terminate_backend(pid, 1000) FROM unnest($1::int[]) AS pid"
@@ -173,7 +174,7 @@ def test_a_connection_that_the_server_closes_at_once_is_a_lost_connection(
 ) -> None:
     connect_of_asyncpg = asyncpg.connect
 
-    async def connect_and_lose(*arguments: Any, **options: Any) -> "asyncpg.Connection[Any]":
+    async def connect_and_lose(*arguments: Any, **options: Any) -> Sql:
         connection: asyncpg.Connection[Any] = await connect_of_asyncpg(*arguments, **options)
         by = await connect_of_asyncpg(*arguments, **options)
         await by.execute(f"SELECT pg_terminate_backend({connection.get_server_pid()})")

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import create_engine, single_statement
 from payments_core.db.writers import have_ended, open_writers
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 TABLES = ("reconciliation_results", "ledger_entries")
 # The lock of a writer, without a row and before any check of privileges.

@@ -5,7 +5,6 @@ import json
 from decimal import Decimal
 from typing import Any
 
-import asyncpg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +19,7 @@ from payments_core.domain.money import (
     exact_amount,
     parse_amount,
 )
+from testkit.database.sql import Sql
 
 CURRENCIES = st.sampled_from(currencies())
 
@@ -164,7 +164,7 @@ def test_any_text_gives_an_amount_or_a_rejection(text: str) -> None:
     assert amount.is_finite()
 
 
-async def test_every_amount_round_trips_through_postgres(sql: "asyncpg.Connection[Any]") -> None:
+async def test_every_amount_round_trips_through_postgres(sql: Sql) -> None:
     loop = asyncio.get_running_loop()
 
     def through_postgres(amount: Decimal) -> Decimal:

@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from payments_core.queue import jobs as queue
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 
 async def claim_jobs(engine: AsyncEngine, limit: int = 100, seconds: float = 60) -> Any:

@@ -6,7 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from payments_core.queue import jobs as queue
-from testkit.database.backlog import Sql, add_simple, job_rows
+from testkit.database.backlog import add_simple, job_rows
+from testkit.database.sql import Sql
 
 from .conftest import claim_jobs, expire_and_free
 

@@ -13,7 +13,8 @@ from payments_core.db.keyset import Walk
 from payments_core.queue import dead_letters, job_queries, jobs
 from payments_core.queue.dead_letters import JobNotDead
 from payments_core.queue.job_queries import DeadLetterFilter, JobNotFound
-from testkit.database.backlog import Sql, add_payments, add_simple, job_rows, status_counts
+from testkit.database.backlog import add_payments, add_simple, job_rows, status_counts
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean
 
 EVERY_DEAD_LETTER = DeadLetterFilter()

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import single_statement, transaction
 from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import Lease, LeaseLost
-from testkit.database.backlog import Sql, add_simple, job_rows, status_counts
+from testkit.database.backlog import add_simple, job_rows, status_counts
+from testkit.database.sql import Sql
 
 from .conftest import claim_jobs, expire_and_free
 

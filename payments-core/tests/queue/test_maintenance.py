@@ -5,7 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from payments_core.queue import jobs, maintenance
-from testkit.database.backlog import Sql, add_simple, job_rows, status_counts
+from testkit.database.backlog import add_simple, job_rows, status_counts
+from testkit.database.sql import Sql
 
 
 async def _claim_all_and_expire(sql: Sql, engine: AsyncEngine) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import create_engine
 from payments_core.queue.jobs import JOBS_CHANNEL
 from payments_core.queue.notify import IDS_PER_NOTICE_MAX, PAYMENTS_CHANNEL, TOO_MANY, Notifier
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 Heard = list[tuple[str, str]]

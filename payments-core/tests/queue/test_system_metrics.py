@@ -7,7 +7,8 @@ import pytest
 from payments_core.db.engine import create_engine, single_statement
 from payments_core.queue import system_metrics
 from payments_core.queue.system_metrics import Observer, clock_offset
-from testkit.database.backlog import Sql, add_simple
+from testkit.database.backlog import add_simple
+from testkit.database.sql import Sql
 
 
 @pytest.mark.parametrize(

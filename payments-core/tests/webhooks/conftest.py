@@ -9,7 +9,7 @@ from payments_core.audit_log import Operator
 from payments_core.db.engine import AnyRow, create_engine, transaction
 from payments_core.webhooks import endpoints
 from payments_core.webhooks.endpoints import EndpointFields
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 ANN = Operator("ann")
 URL = "https://hooks.example.com/in"

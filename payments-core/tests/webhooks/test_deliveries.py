@@ -12,7 +12,7 @@ from payments_core.db.engine import transaction
 from payments_core.db.keyset import Walk
 from payments_core.webhooks import deliveries, resending
 from payments_core.webhooks.shapes import attempt_json, delivery_json
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 from .conftest import ANN, new
 

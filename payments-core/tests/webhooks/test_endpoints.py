@@ -15,7 +15,7 @@ from payments_core.domain.webhooks import ENDPOINTS_MAX, TESTS_PER_HOUR_MAX
 from payments_core.webhooks import deliveries, endpoints, resending
 from payments_core.webhooks.endpoints import EndpointFields, EndpointRefused
 from payments_core.webhooks.shapes import endpoint_json
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 from .conftest import ANN, FIELDS, URL, new
 

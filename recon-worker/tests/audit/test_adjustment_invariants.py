@@ -8,9 +8,9 @@ from recon_worker.audit.findings import Mode
 from recon_worker.sealing.chain import read_head
 from recon_worker.sealing.verify import Walk, verify_chain
 from testkit.database.adjustments import adjust_five
-from testkit.database.backlog import Sql
-from testkit.database.sealed_ledger import seal_all
-from testkit.database.settled_ledger import Break, assert_found, findings_of
+from testkit.database.ledgers.sealed import seal_all
+from testkit.database.ledgers.settled import Break, assert_found, findings_of
+from testkit.database.sql import Sql
 
 POSTED, PROPOSED, APPROVED, REJECTED = (
     f"(SELECT id FROM recon_adjustments WHERE status = '{status}')"

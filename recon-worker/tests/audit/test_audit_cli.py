@@ -10,8 +10,8 @@ from contextlib import suppress
 import pytest
 
 from testkit.command_line import CommandLine
-from testkit.database.backlog import Sql
-from testkit.database.settled_ledger import break_ledger
+from testkit.database.ledgers.settled import break_ledger
+from testkit.database.sql import Sql
 
 
 @pytest.fixture

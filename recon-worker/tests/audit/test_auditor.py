@@ -16,9 +16,10 @@ from recon_worker.audit import auditor, ends, scheduler
 from recon_worker.audit.auditor import audit
 from recon_worker.audit.findings import Mode
 from recon_worker.audit.invariants import INVARIANTS
-from testkit.database.audit_command import audit_command
-from testkit.database.backlog import Sql, add_payments
-from testkit.database.settled_ledger import FAST, break_ledger, findings_of, until_all_settled
+from testkit.database.backlog import add_payments
+from testkit.database.ledgers.audit_command import audit_command
+from testkit.database.ledgers.settled import FAST, break_ledger, findings_of, until_all_settled
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean
 from testkit.worker.own_system import running_worker
 

@@ -13,8 +13,8 @@ from recon_worker.audit import auditor as audit_module
 from recon_worker.audit.auditor import audit
 from recon_worker.audit.exclusion import alone
 from recon_worker.audit.findings import last_findings
-from testkit.database.backlog import Sql
-from testkit.database.settled_ledger import break_ledger, findings_of
+from testkit.database.ledgers.settled import break_ledger, findings_of
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean
 
 

@@ -9,8 +9,8 @@ from recon_worker.audit.invariants import INVARIANTS
 from recon_worker.audit.matching import MATCHING_INVARIANTS
 from recon_worker.audit.reversal_invariants import REVERSAL_INVARIANTS
 from recon_worker.audit.statements import STATEMENT_INVARIANTS
-from testkit.database.backlog import Sql
-from testkit.database.settled_ledger import Break, assert_found, break_ledger, findings_of
+from testkit.database.ledgers.settled import Break, assert_found, break_ledger, findings_of
+from testkit.database.sql import Sql
 
 # The four payments in the order of their jobs: 5, 6.13, 7 and -1.
 PAYMENT = "(SELECT payment_id FROM reconciliation_results WHERE recon_job_id = {})"

@@ -17,8 +17,8 @@ from payments_core.statements.sources import find_source
 from recon_worker.audit.auditor import audit_on
 from recon_worker.audit.matching import MATCHING_INVARIANTS
 from recon_worker.statements.matching.run import run_matching
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import DAY, Entry, Line, add_entries, add_source, add_statement
+from testkit.database.sql import Sql
 
 NAMES = {invariant.name for invariant in MATCHING_INVARIANTS}
 

@@ -22,10 +22,11 @@ from recon_worker.sealing.compare import never_handed_out
 from recon_worker.sealing.heads import KeptHead, check_heads
 from recon_worker.sealing.verify import Walk, verify_chain
 from testkit.database.adjustments import adjust_five
-from testkit.database.backlog import Sql, add_payments
+from testkit.database.backlog import add_payments
+from testkit.database.ledgers.sealed import last_head, seal_all
+from testkit.database.ledgers.settled import FAST, settle_four, until_all_settled
 from testkit.database.reversals import add_reversal
-from testkit.database.sealed_ledger import last_head, seal_all
-from testkit.database.settled_ledger import FAST, settle_four, until_all_settled
+from testkit.database.sql import Sql
 from testkit.worker.own_system import running_worker
 
 from .mutations import ANOTHER, FORGED, NO_MONEY, PLAUSIBLE, ROWS, UNSEEN

@@ -8,9 +8,7 @@ from payments_core.db.engine import create_engine, transaction
 from payments_core.queue.dead_letters import discard
 from recon_worker.audit.findings import Mode
 from recon_worker.audit.reversal_invariants import REVERSAL_INVARIANTS
-from testkit.database.backlog import Sql
-from testkit.database.reversals import add_reversal
-from testkit.database.settled_ledger import (
+from testkit.database.ledgers.settled import (
     FAST,
     Break,
     assert_found,
@@ -18,6 +16,8 @@ from testkit.database.settled_ledger import (
     settle_four,
     until_all_settled,
 )
+from testkit.database.reversals import add_reversal
+from testkit.database.sql import Sql
 from testkit.worker.own_system import running_worker
 
 COMPLETED, FAILED, PENDING = (

@@ -18,8 +18,8 @@ from recon_worker.audit.findings import Mode
 from recon_worker.audit.statements import STATEMENT_INVARIANTS
 from recon_worker.statements.importing.load import import_file
 from testkit.camt_files import ACCOUNT, Day, Entry, camt053
-from testkit.database.backlog import Sql
-from testkit.database.settled_ledger import findings_of
+from testkit.database.ledgers.settled import findings_of
+from testkit.database.sql import Sql
 
 NAMES = {invariant.name for invariant in STATEMENT_INVARIANTS}
 FIRST = Day([Entry("20.00", "2026-11-26"), Entry("-3.50", "2026-11-26")], from_on="2026-11-26")

@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.audit_log import Operator
 from payments_core.db.engine import create_engine, transaction
 from payments_core.queue.dead_letters import discard
-from testkit.database.backlog import Sql, Stored, add_payments, until_completed
+from testkit.database.backlog import Stored, add_payments, until_completed
+from testkit.database.ledgers.settled import findings_of
 from testkit.database.open_status import another_open_status
-from testkit.database.settled_ledger import findings_of
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean, assert_ledger_is_of
 from testkit.worker.own_system import running_worker
 

@@ -14,8 +14,9 @@ from payments_core.queue import jobs as queue
 from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.reconciliation.post import DecidedJob, clearing_shard, post_batch
 from recon_worker.reconciliation.rules import decide
-from testkit.database.backlog import Sql, add_payments, add_simple, set_source
+from testkit.database.backlog import add_payments, add_simple, set_source
 from testkit.database.head_rows import until_a_transaction_waits
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean, assert_ledger_is_of
 
 EMPTY = """

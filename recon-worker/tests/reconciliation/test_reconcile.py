@@ -15,8 +15,9 @@ from recon_worker.reconciliation import reconcile
 from recon_worker.reconciliation.post import post_batch
 from recon_worker.reconciliation.reconcile import BatchResult, Reconciler
 from recon_worker.reconciliation.rules import decide
-from testkit.database.backlog import Sql, Stored, add_payments, add_simple, job_rows, status_counts
+from testkit.database.backlog import Stored, add_payments, add_simple, job_rows, status_counts
 from testkit.database.head_rows import held_head_row, until_a_transaction_waits
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean, assert_ledger_is_of
 
 SHARD = "00"

@@ -7,12 +7,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recon_worker.sealing.compare import SealFinding
-from testkit.database.backlog import Sql
-from testkit.database.sealed_ledger import (
+from testkit.database.ledgers.sealed import (
     add_entries,
     leave_gap,
     seal_all,
 )
+from testkit.database.sql import Sql
 
 
 def named(findings: list[SealFinding]) -> list[tuple[str, int, int | None]]:

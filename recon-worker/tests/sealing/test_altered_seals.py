@@ -7,15 +7,15 @@ from payments_core.db.engine import single_statement
 from recon_worker.sealing import compare
 from recon_worker.sealing.chain import HeadUnsigned, Horizon, seal_next, sign_head
 from recon_worker.sealing.heads import check_heads
-from testkit.database.backlog import Sql
-from testkit.database.sealed_ledger import (
+from testkit.database.ledgers.sealed import (
     add_entries,
     last_head,
     rewrite_chain,
     seal_all,
     verify_all,
 )
-from testkit.database.settled_ledger import break_ledger
+from testkit.database.ledgers.settled import break_ledger
+from testkit.database.sql import Sql
 
 from .conftest import named
 

@@ -12,9 +12,9 @@ from payments_core.db.engine import single_statement
 from recon_worker.sealing import background
 from recon_worker.sealing.background import Sealer
 from recon_worker.sealing.heads import check_heads, read_heads
-from testkit.database.backlog import Sql
-from testkit.database.sealed_ledger import add_entries, rewrite_chain, seal_all, verify_all
-from testkit.database.settled_ledger import break_ledger
+from testkit.database.ledgers.sealed import add_entries, rewrite_chain, seal_all, verify_all
+from testkit.database.ledgers.settled import break_ledger
+from testkit.database.sql import Sql
 from testkit.waiting import until
 from testkit.worker.worker_process import WorkerProcess
 

@@ -15,9 +15,9 @@ from recon_worker.sealing.chain import (
     seal_next,
 )
 from recon_worker.sealing.format import GENESIS
-from testkit.database.backlog import Sql, add_payments
-from testkit.database.seal_records import seal_hash
-from testkit.database.sealed_ledger import (
+from testkit.database.backlog import add_payments
+from testkit.database.ledgers.seal_records import seal_hash
+from testkit.database.ledgers.sealed import (
     add_entries,
     add_failed,
     add_reversed,
@@ -25,7 +25,8 @@ from testkit.database.sealed_ledger import (
     seal_all,
     verify_all,
 )
-from testkit.database.settled_ledger import FAST
+from testkit.database.ledgers.settled import FAST
+from testkit.database.sql import Sql
 from testkit.worker.own_system import running_worker
 
 SEALS = "SELECT * FROM ledger_seals ORDER BY seq"

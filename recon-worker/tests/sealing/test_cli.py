@@ -12,10 +12,10 @@ from payments_core.config import read_settings
 from recon_worker.__main__ import main
 from recon_worker.settings import WorkerSettings
 from testkit.command_line import Answer, CommandLine
-from testkit.database.audit_command import audit_command
-from testkit.database.backlog import Sql
-from testkit.database.sealed_ledger import add_entries, rewrite_chain, seal_all
-from testkit.database.settled_ledger import break_ledger
+from testkit.database.ledgers.audit_command import audit_command
+from testkit.database.ledgers.sealed import add_entries, rewrite_chain, seal_all
+from testkit.database.ledgers.settled import break_ledger
+from testkit.database.sql import Sql
 
 KEY = b"k" * 32
 Audit = Callable[..., Coroutine[Any, Any, Answer]]

@@ -14,8 +14,7 @@ from recon_worker.sealing.row_hashes import (
     REVERSAL_COLUMNS,
 )
 from recon_worker.sealing.verify import walk_before
-from testkit.database.backlog import Sql
-from testkit.database.sealed_ledger import (
+from testkit.database.ledgers.sealed import (
     add_entries,
     add_failed,
     add_reversed,
@@ -23,7 +22,8 @@ from testkit.database.sealed_ledger import (
     seal_in_format_1,
     verify_all,
 )
-from testkit.database.settled_ledger import break_ledger
+from testkit.database.ledgers.settled import break_ledger
+from testkit.database.sql import Sql
 
 COLUMNS = """
 SELECT column_name FROM information_schema.columns

@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from recon_worker.sealing.verify import verify_step, walk_before
-from testkit.database.backlog import Sql
-from testkit.database.sealed_ledger import (
+from testkit.database.ledgers.sealed import (
     leave_gap,
     seal_all,
     verify_all,
 )
-from testkit.database.settled_ledger import break_ledger
+from testkit.database.ledgers.settled import break_ledger
+from testkit.database.sql import Sql
 
 from .conftest import named
 

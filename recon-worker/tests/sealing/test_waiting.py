@@ -9,14 +9,14 @@ from recon_worker.sealing.chain import (
     is_final,
     read_horizon,
 )
-from testkit.database.backlog import Sql
-from testkit.database.sealed_ledger import (
+from testkit.database.ledgers.sealed import (
     ADD_ENTRIES,
     add_entries,
     add_failed,
     seal_all,
     verify_all,
 )
+from testkit.database.sql import Sql
 
 
 async def test_sealing_waits_for_a_posting_that_commits_late(

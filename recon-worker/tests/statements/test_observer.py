@@ -3,9 +3,7 @@
 from datetime import date, timedelta
 from decimal import Decimal
 from time import monotonic
-from typing import Any
 
-import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,9 +15,9 @@ from recon_worker.statements import metrics, observer
 from recon_worker.statements.matching import background
 from recon_worker.statements.matching.rules import PLAN
 from recon_worker.statements.observer import Observer, observe
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import DAY, Entry, Line, add_entries, add_source, add_statement
 from testkit.database.plans import whole_table_scans
+from testkit.database.sql import Sql
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -169,7 +167,7 @@ HISTORY = ("statement_files", "statement_lines", "statements", "recon_breaks", "
 
 @pytest.mark.parametrize("known", ["nothing", "all open", "mostly settled"])
 async def test_no_figure_reads_the_history(
-    sql: Sql, engine: AsyncEngine, worker_connection: "asyncpg.Connection[Any]", known: str
+    sql: Sql, engine: AsyncEngine, worker_connection: Sql, known: str
 ) -> None:
     source = await add_source(sql)
     lines = [Line(Decimal(n + 1), f"R-{n}") for n in range(2_000)]

@@ -24,8 +24,9 @@ from recon_worker.webhooks.background import fan_out_events
 from recon_worker.webhooks.client import WebhookClient
 from recon_worker.webhooks.connection import Answer
 from recon_worker.webhooks.sender import Sender
-from testkit.database.backlog import Sql, add_simple
-from testkit.database.settled_ledger import FAST, until_all_settled
+from testkit.database.backlog import add_simple
+from testkit.database.ledgers.settled import FAST, until_all_settled
+from testkit.database.sql import Sql
 from testkit.network.receiver import (
     Receiver,
     running_receiver,

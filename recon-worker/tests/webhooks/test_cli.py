@@ -5,7 +5,7 @@ import json
 import pytest
 
 from testkit.command_line import CommandLine
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 URL = "https://hooks.example.com/in"
 UNKNOWN = "01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50"

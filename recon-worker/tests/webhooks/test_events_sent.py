@@ -10,8 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import transaction
 from payments_core.webhooks.endpoints import change_endpoint
 from recon_worker.webhooks.fan_out import fan_out
-from testkit.database.backlog import Sql, add_payments, add_simple
-from testkit.database.settled_ledger import FAST, until_all_settled
+from testkit.database.backlog import add_payments, add_simple
+from testkit.database.ledgers.settled import FAST, until_all_settled
+from testkit.database.sql import Sql
 from testkit.network.receiver import (
     Receiver,
 )

@@ -5,7 +5,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import transaction
 from payments_core.webhooks.endpoints import change_endpoint
 from recon_worker.webhooks.fan_out import fan_out
-from testkit.database.backlog import Sql, add_simple
+from testkit.database.backlog import add_simple
+from testkit.database.sql import Sql
 
 from .conftest import OPERATOR, NewEndpoint
 

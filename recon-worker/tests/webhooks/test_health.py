@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recon_worker.webhooks import client as http
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.network.receiver import (
     Receiver,
     always,

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from recon_worker.failpoints import VARIABLE
-from testkit.database.backlog import Sql, add_simple
-from testkit.database.settled_ledger import FAST, until_all_settled
+from testkit.database.backlog import add_simple
+from testkit.database.ledgers.settled import FAST, until_all_settled
+from testkit.database.sql import Sql
 from testkit.network.receiver import Receiver, assert_signed
 from testkit.waiting import until
 from testkit.worker.own_system import running_worker

@@ -9,9 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import single_statement, transaction
 from recon_worker.webhooks import claims, sender
 from recon_worker.webhooks.fan_out import fan_out
-from testkit.database.backlog import Sql, add_simple
+from testkit.database.backlog import add_simple
+from testkit.database.ledgers.settled import FAST, until_all_settled
 from testkit.database.reversals import add_reversal
-from testkit.database.settled_ledger import FAST, until_all_settled
+from testkit.database.sql import Sql
 from testkit.network.receiver import (
     Received,
     Receiver,

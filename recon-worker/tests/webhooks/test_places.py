@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import transaction
 from payments_core.webhooks.resending import send_test
 from recon_worker.webhooks import sender
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.network.receiver import Receiver, always, answer
 from testkit.waiting import until
 

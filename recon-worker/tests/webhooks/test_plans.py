@@ -1,15 +1,13 @@
 """No statement of webhooks reads a whole table, for any of the planner's estimates."""
 
-from typing import Any
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from payments_core.webhooks.resending import RESEND_FAILED
 from recon_worker.webhooks import background, claims, metrics
-from testkit.database.backlog import Sql
 from testkit.database.plans import whole_table_scans
+from testkit.database.sql import Sql
 
 DELIVERIES = 30_000
 TABLES = "webhook_deliveries, webhook_attempts, webhook_endpoints, webhook_secrets"
@@ -54,16 +52,14 @@ STATEMENTS = {
 
 
 @pytest.fixture
-async def ours(sql: Sql, worker_connection: "asyncpg.Connection[Any]") -> "asyncpg.Connection[Any]":
+async def ours(sql: Sql, worker_connection: Sql) -> Sql:
     """Return a connection of the worker to a database with many rows."""
     await sql.execute("ANALYZE " + TABLES)  # While they are small.
     await sql.execute(SEED)
     return worker_connection
 
 
-async def test_no_statement_reads_all_deliveries_whatever_was_analyzed(
-    sql: Sql, ours: "asyncpg.Connection[Any]"
-) -> None:
+async def test_no_statement_reads_all_deliveries_whatever_was_analyzed(sql: Sql, ours: Sql) -> None:
     assert await whole_table_scans(ours, STATEMENTS, LARGE) == {}, "analyzed while small"
     await sql.execute("ANALYZE " + TABLES)
     assert await whole_table_scans(ours, STATEMENTS, LARGE) == {}, "analyzed"
@@ -78,9 +74,7 @@ async def test_no_statement_reads_all_deliveries_whatever_was_analyzed(
     assert await whole_table_scans(ours, STATEMENTS, LARGE) == {}, "mostly delivered, analyzed"
 
 
-async def test_a_claim_holds_all_but_the_first_of_each_payment(
-    sql: Sql, ours: "asyncpg.Connection[Any]"
-) -> None:
+async def test_a_claim_holds_all_but_the_first_of_each_payment(sql: Sql, ours: Sql) -> None:
     """Of payments whose deliveries are all pending and due, one each is leased."""
     await sql.execute("UPDATE webhook_deliveries SET status = 'pending', finished_at = NULL")
     rows = await ours.fetch(claims.CLAIM, [], [], UUID(int=7), claims.IN_FLIGHT_OF_ONE_MAX * 20)

@@ -12,8 +12,8 @@ from payments_core.db.engine import transaction
 from payments_core.webhooks import resending
 from payments_core.webhooks.endpoints import delete_endpoint, rotate_secret
 from recon_worker.webhooks.fan_out import fan_out
-from testkit.database.backlog import Sql
-from testkit.database.settled_ledger import settle_four
+from testkit.database.ledgers.settled import settle_four
+from testkit.database.sql import Sql
 from testkit.network.receiver import (
     Received,
     Receiver,

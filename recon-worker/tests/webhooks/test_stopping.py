@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.network.receiver import (
     Received,
     Receiver,

@@ -10,8 +10,9 @@ from payments_core.webhooks.endpoints import delete_endpoint
 from payments_core.webhooks.resending import send_test
 from recon_worker.webhooks import metrics
 from recon_worker.webhooks.background import prune
-from testkit.database.backlog import Sql, add_simple
-from testkit.database.settled_ledger import FAST, until_all_settled
+from testkit.database.backlog import add_simple
+from testkit.database.ledgers.settled import FAST, until_all_settled
+from testkit.database.sql import Sql
 from testkit.worker.own_system import running_worker
 
 from .conftest import OPERATOR, NewEndpoint

@@ -4,8 +4,9 @@ import time
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from testkit.database.backlog import Sql, add_simple, job_rows, status_counts, until_completed
+from testkit.database.backlog import add_simple, job_rows, status_counts, until_completed
 from testkit.database.head_rows import held_head_row, until_a_transaction_waits
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean, assert_ledger_is_of
 from testkit.waiting import until
 from testkit.worker.own_system import running_worker, until_listening

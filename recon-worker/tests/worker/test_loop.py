@@ -13,7 +13,8 @@ from payments_core.server.options import Lifecycle
 from recon_worker.app import create_control_app
 from recon_worker.reconciliation.reconcile import Reconciler
 from recon_worker.worker import loop as worker_module
-from testkit.database.backlog import Sql, add_simple, job_rows, status_counts, until_completed
+from testkit.database.backlog import add_simple, job_rows, status_counts, until_completed
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_ledger_is_of
 from testkit.waiting import until
 from testkit.worker.own_system import until_listening

@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 
 from payments_local.postgres import EmbeddedPostgres
-from testkit.database.backlog import Sql, add_simple, status_counts, until_completed
+from testkit.database.backlog import add_simple, status_counts, until_completed
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean
 from testkit.waiting import until
 from testkit.worker.own_system import migrated_postgres, running_worker, until_listening, worker_url

@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-import asyncpg
 import httpx
 import pytest
 from quart import Quart
@@ -13,11 +12,9 @@ from quart import Quart
 from payments_api.auth import key_cache
 from payments_api.auth.caller import JOBS_ADMIN, LEDGER_READ
 from payments_api.auth.keys import id_of, new_key
+from testkit.database.sql import Sql
 
 from .conftest import bearer, status_becomes
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
-
 
 Keys: TypeAlias = Callable[..., Awaitable[str]]
 

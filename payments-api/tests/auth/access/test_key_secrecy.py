@@ -8,7 +8,6 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
-import asyncpg
 import httpx
 import pytest
 from quart import Quart
@@ -16,11 +15,9 @@ from quart import Quart
 from payments_api.auth.caller import PAYMENTS_READ
 from payments_api.auth.keys import id_of, new_key
 from payments_local.ports import free_port
+from testkit.database.sql import Sql
 
 from .conftest import bearer, refusals
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
-
 
 Keys: TypeAlias = Callable[..., Awaitable[str]]
 

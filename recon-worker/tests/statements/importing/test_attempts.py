@@ -26,7 +26,7 @@ from recon_worker.statements.importing.claim import (
 )
 from recon_worker.statements.importing.load import UNFINISHED, import_next
 from testkit.camt_files import Day, Entry, camt053
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 FIRST = camt053(Day([Entry("20.00")]))

@@ -18,7 +18,7 @@ from recon_worker.statements import background
 from recon_worker.statements.background import import_received
 from recon_worker.statements.received_cli import NICENESS
 from testkit.camt_files import Day, Entry, camt053
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.waiting import LOW_PRIORITY_SECONDS_MAX, until
 
 DATA = camt053(Day([Entry("20.00"), Entry("-3.50"), Entry("-3.50")]))

@@ -19,7 +19,7 @@ from payments_core.statements.sources import find_source
 from recon_worker.failpoints import IMPORT_POINTS, VARIABLE
 from recon_worker.statements.importing.load import import_file, import_next
 from testkit.camt_files import Day, Entry, camt053
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 DATA = camt053(Day([Entry("20.00"), Entry("-3.50"), Entry("-3.50")]))

@@ -8,7 +8,7 @@ import pytest
 
 from testkit.camt_files import Day, Entry, camt053
 from testkit.command_line import Answer, CommandLine
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 Run = Callable[..., Awaitable[Answer]]
 

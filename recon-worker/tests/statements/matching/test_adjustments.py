@@ -21,7 +21,6 @@ from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import MatchRefused
 from recon_worker.failpoints import VARIABLE
 from recon_worker.statements.matching.adjustments import post_approved
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     DAY,
     Entry,
@@ -31,6 +30,7 @@ from testkit.database.matching_books import (
     add_source,
     add_statement,
 )
+from testkit.database.sql import Sql
 
 from .conftest import Match
 

@@ -16,8 +16,8 @@ from recon_worker.statements.matching import background
 from testkit.camt_files import Day, camt053
 from testkit.camt_files import Entry as CamtEntry
 from testkit.command_line import Answer
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import Entry, active_matches, add_entries
+from testkit.database.sql import Sql
 from testkit.waiting import LOW_PRIORITY_SECONDS_MAX, until
 
 Run = Callable[..., Awaitable[Answer]]

@@ -15,9 +15,9 @@ from recon_worker.audit.matching import MATCHING_INVARIANTS
 from recon_worker.audit.statements import STATEMENT_INVARIANTS
 from testkit.camt_files import ACCOUNT
 from testkit.command_line import Answer
-from testkit.database.backlog import Sql
+from testkit.database.ledgers.settled import findings_of
 from testkit.database.matching_books import DAY, Entry, active_matches, add_entries
-from testkit.database.settled_ledger import findings_of
+from testkit.database.sql import Sql
 from testkit.statements import balance, camt, entry
 
 from .conftest import Match

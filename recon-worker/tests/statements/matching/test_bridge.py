@@ -14,9 +14,9 @@ from payments_core.matching.bridge import Bridge, read_bridge
 from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import MatchRefused, match_by_hand, undo_match
 from recon_worker.audit.matching import MATCHING_INVARIANTS
-from testkit.database.backlog import Sql
+from testkit.database.ledgers.settled import findings_of
 from testkit.database.matching_books import DAY, Entry, Line, add_entries, add_source, add_statement
-from testkit.database.settled_ledger import findings_of
+from testkit.database.sql import Sql
 
 from .conftest import Match
 

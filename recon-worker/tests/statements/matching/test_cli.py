@@ -7,7 +7,6 @@ import pytest
 
 from recon_worker.__main__ import main
 from testkit.command_line import CommandLine
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     Entry,
     Line,
@@ -16,6 +15,7 @@ from testkit.database.matching_books import (
     add_statement,
     state_of,
 )
+from testkit.database.sql import Sql
 
 DAYS = ("--as-of", "2026-03-12")
 

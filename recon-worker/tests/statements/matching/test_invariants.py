@@ -8,9 +8,9 @@ from payments_core.db.engine import transaction
 from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import undo_match
 from recon_worker.audit.matching import MATCHING_INVARIANTS
-from testkit.database.backlog import Sql
+from testkit.database.ledgers.settled import break_ledger, findings_of
 from testkit.database.matching_books import Entry, Line, add_entries, add_source, add_statement
-from testkit.database.settled_ledger import break_ledger, findings_of
+from testkit.database.sql import Sql
 
 from .conftest import Match
 

@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-import asyncpg
 import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -12,9 +11,9 @@ from payments_core.audit_log import Operator
 from payments_core.matching.matches import UNDO
 from recon_worker.statements.matching import batch_details, cut, rules
 from recon_worker.statements.matching.undo import undo_run
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import Entry, Line, add_entries, add_source, add_statement
 from testkit.database.plans import forget_statistics
+from testkit.database.sql import Sql
 
 from .conftest import Match
 
@@ -82,7 +81,7 @@ def _check(plans: dict[str, str], *, mostly_matched: bool) -> None:
     "known", ["nothing", "empty tables", "all open", "everything", "mostly matched"]
 )
 async def test_no_rule_reads_more_than_what_is_open(
-    sql: Sql, worker_connection: "asyncpg.Connection[Any]", known: str
+    sql: Sql, worker_connection: Sql, known: str
 ) -> None:
     if known == "empty tables":
         await sql.execute("ANALYZE statement_lines, open_entries, match_legs, recon_breaks")

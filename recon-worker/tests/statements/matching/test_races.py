@@ -18,7 +18,7 @@ from recon_worker.failpoints import VARIABLE
 from recon_worker.statements.matching import rules
 from recon_worker.statements.matching.rule_sets import take_rules
 from recon_worker.statements.matching.undo import undo_run
-from testkit.database.backlog import Sql
+from testkit.database.ledgers.settled import findings_of
 from testkit.database.matching_books import (
     DAY,
     Entry,
@@ -29,7 +29,7 @@ from testkit.database.matching_books import (
     add_statement,
     state_of,
 )
-from testkit.database.settled_ledger import findings_of
+from testkit.database.sql import Sql
 
 from .conftest import Match
 

@@ -6,7 +6,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import transaction
 from recon_worker.statements.matching.rule_sets import take_rules
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     DAY,
     Entry,
@@ -16,6 +15,7 @@ from testkit.database.matching_books import (
     add_source,
     add_statement,
 )
+from testkit.database.sql import Sql
 
 from .conftest import Match
 

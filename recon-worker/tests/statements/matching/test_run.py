@@ -12,7 +12,6 @@ from payments_core.db.engine import transaction
 from payments_core.matching.matches import ItemNotFound, MatchRefused, match_by_hand, undo_match
 from recon_worker.statements.matching import rules
 from recon_worker.statements.matching.undo import undo_run
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     DAY,
     Entry,
@@ -23,6 +22,7 @@ from testkit.database.matching_books import (
     add_statement,
     state_of,
 )
+from testkit.database.sql import Sql
 
 from .conftest import Match
 

@@ -8,7 +8,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator
 from recon_worker.statements.matching.undo import undo_run
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import (
     Entry,
     Line,
@@ -18,6 +17,7 @@ from testkit.database.matching_books import (
     add_statement,
     state_of,
 )
+from testkit.database.sql import Sql
 
 from .conftest import Match
 

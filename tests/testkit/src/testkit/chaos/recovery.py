@@ -15,8 +15,9 @@ import httpx
 
 from testkit.chaos.system.database import Database, running_database
 from testkit.chaos.system.services import Service, python_service
-from testkit.database.backlog import Sql, Stored, add_payments
+from testkit.database.backlog import Stored, add_payments
 from testkit.database.head_rows import held_head_row, until_a_transaction_waits
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 TRIALS = 5

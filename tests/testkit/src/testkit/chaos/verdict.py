@@ -19,8 +19,9 @@ from recon_worker.audit.auditor import audit
 from recon_worker.audit.findings import Finding
 from testkit.chaos.promises import Promises
 from testkit.chaos.system.running import POISONED, System
-from testkit.database.backlog import Sql, Stored
+from testkit.database.backlog import Stored
 from testkit.database.reversals import StoredReversal
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_ledger_is_of
 from testkit.waiting import until
 

@@ -1,1 +1,1 @@
-"""Backlogs, settled and sealed ledgers, a pooler, and a model of the ledger."""
+"""Rows stored directly, ledgers, servers, and measures of what queries cost."""

@@ -9,8 +9,8 @@ from payments_core.db.engine import transaction
 from payments_core.matching.adjustments import Decision, decide, propose
 from payments_core.matching.lines import set_aside
 from recon_worker.statements.matching.adjustments import post_approved
-from testkit.database.backlog import Sql
 from testkit.database.matching_books import Line, add_source, add_statement
+from testkit.database.sql import Sql
 
 ANN, BOB = Operator("ann"), Operator("bob")
 

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, TypeAlias
 from uuid import UUID
 
 import asyncpg
@@ -11,9 +10,8 @@ import uuid_utils.compat as uuid_utils
 
 from payments_core.domain.money import exact_amount
 from payments_core.domain.payments import NewPayment
+from testkit.database.sql import Sql
 from testkit.waiting import WAIT_SECONDS_MAX, until
-
-Sql: TypeAlias = "asyncpg.Connection[Any]"
 
 ADD = """
 WITH added AS (

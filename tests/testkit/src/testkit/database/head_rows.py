@@ -3,7 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from testkit.database.backlog import Sql, Stored
+from testkit.database.backlog import Stored
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import uuid_utils.compat as uuid_utils
 
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 DAY = date(2026, 3, 2)  # A Monday long ago, completely before every cut.
 _numbers = itertools.count(1)

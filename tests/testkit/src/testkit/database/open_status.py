@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from testkit.database.backlog import Sql
-from testkit.database.settled_ledger import break_ledger
+from testkit.database.ledgers.settled import break_ledger
+from testkit.database.sql import Sql
 
 IN_REVIEW = "in_review"
 KNOWN = "ALTER TABLE payments DROP CONSTRAINT payment_status_known"

@@ -3,16 +3,16 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sized
 from typing import Any
 
-import asyncpg
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import create_engine, single_statement
+from testkit.database.sql import Sql
 
 Read = Callable[[AsyncConnection], Awaitable[Sized]]
 
 
-async def forget_statistics(sql: "asyncpg.Connection[Any]", tables: Collection[str]) -> None:
+async def forget_statistics(sql: Sql, tables: Collection[str]) -> None:
     """Leave the planner with what it knows of new tables, whatever earlier tests left behind.
 
     A table whose pages were vacuumed while they had no row is taken for empty ever after.
@@ -29,7 +29,7 @@ async def forget_statistics(sql: "asyncpg.Connection[Any]", tables: Collection[s
 
 
 async def whole_table_scans(
-    connection: "asyncpg.Connection[Any]",
+    connection: Sql,
     statements: Mapping[str, tuple[str, str]],
     tables: Collection[str],
 ) -> dict[str, str]:

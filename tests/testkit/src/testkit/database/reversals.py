@@ -9,7 +9,8 @@ import uuid_utils.compat as uuid_utils
 from payments_core.domain.money import exact_amount
 from payments_core.domain.payments import NO_METADATA
 from payments_core.domain.reversals import NewReversal
-from testkit.database.backlog import Sql, Stored
+from testkit.database.backlog import Stored
+from testkit.database.sql import Sql
 
 ADD = """
 WITH added AS (

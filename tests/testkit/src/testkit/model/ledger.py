@@ -9,9 +9,10 @@ import asyncpg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recon_worker.audit.auditor import audit
-from testkit.database.backlog import Sql, Stored
+from testkit.database.backlog import Stored
+from testkit.database.ledgers.sealed import assert_seals_hold
 from testkit.database.reversals import StoredReversal
-from testkit.database.sealed_ledger import assert_seals_hold
+from testkit.database.sql import Sql
 
 ENTRIES = "SELECT * FROM ledger_entries ORDER BY account_id, currency, account_seq"
 RESULTS = "SELECT payment_id, reversal_id, status FROM reconciliation_results"

@@ -15,7 +15,7 @@ from quart.typing import TestClientProtocol
 from payments_api.app import create_app
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean
 from testkit.waiting import until
 from testkit.worker.own_system import running_worker

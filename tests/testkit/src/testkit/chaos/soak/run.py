@@ -17,7 +17,7 @@ from testkit.chaos.soak.samples import PREPARE_BLOAT, Sampler
 from testkit.chaos.soak.trends import trends
 from testkit.chaos.system.database import Database, running_database
 from testkit.chaos.system.services import Service, python_service
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 CAPACITY_SHARE = 0.8

@@ -11,7 +11,7 @@ import psutil
 from benchmarks.processes import busy_seconds, family_busy_seconds
 
 from testkit.chaos.load.steady import SteadyLoad
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 
 # Finished jobs are pruned and head rows updated, so the size of these tables must stay constant.
 STEADY = ("recon_jobs", "accounts")

@@ -17,7 +17,7 @@ from payments_api.migrate import migrate
 from payments_local.errors import LocalError
 from payments_local.ports import free_port
 from payments_local.postgres import EmbeddedPostgres
-from testkit.database.backlog import Sql
+from testkit.database.sql import Sql
 from testkit.waiting import until
 
 DISK_BYTES = 700 * 2**20

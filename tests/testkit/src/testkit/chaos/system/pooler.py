@@ -15,7 +15,7 @@ from payments_local import run_as
 from payments_local.ports import free_port
 from payments_local.settings import REPOSITORY
 from testkit.chaos.system.services import Service
-from testkit.database.pgbouncer import write_pgbouncer
+from testkit.database.servers.pgbouncer import write_pgbouncer
 
 MANIFESTS = REPOSITORY / "deploy" / "k8s" / "components" / "cloudnative-pg"
 OLDEST = (1, 21)  # The first with prepared statements in transaction mode.

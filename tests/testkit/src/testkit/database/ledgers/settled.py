@@ -6,7 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from recon_worker.audit.auditor import audit
 from recon_worker.audit.findings import Finding, Mode
-from testkit.database.backlog import Sql, Stored, add_payments
+from testkit.database.backlog import Stored, add_payments
+from testkit.database.sql import Sql
 from testkit.waiting import WAIT_SECONDS_MAX, until
 from testkit.worker.own_system import running_worker
 

@@ -10,9 +10,9 @@ from recon_worker.sealing.compare import SealFinding, never_handed_out
 from recon_worker.sealing.heads import KeptHead
 from recon_worker.sealing.row_hashes import ENTRIES
 from recon_worker.sealing.verify import Walk, verify_chain
-from testkit.database.backlog import Sql
-from testkit.database.seal_records import seal_hash
-from testkit.database.settled_ledger import break_ledger
+from testkit.database.ledgers.seal_records import seal_hash
+from testkit.database.ledgers.settled import break_ledger
+from testkit.database.sql import Sql
 
 ADD_ENTRIES = """
 INSERT INTO ledger_entries (payment_id, account_id, currency, entry_type, direction, amount,

@@ -1,0 +1,1 @@
+"""Settled and sealed ledgers, and ways to break and to audit them."""

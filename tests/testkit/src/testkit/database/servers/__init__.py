@@ -1,0 +1,1 @@
+"""Servers in front of and behind a primary: a pooler, a standby."""
