@@ -2,7 +2,7 @@
 
 SERVICES := payments-api recon-worker payments-ui
 DOCKERFILES := $(SERVICES:%=%/Dockerfile) \
-	$(wildcard deploy/airgap/*.Dockerfile tests/containers/*.Dockerfile)
+	$(wildcard deploy/airgap/*.Dockerfile tests/containers/*/*.Dockerfile)
 SBOM_DIR ?= build/sbom
 SBOM_IN_IMAGE := /usr/share/sbom/image.cdx.json
 CHECKS += check-dockerfiles check-compose check-deploy-types check-shell

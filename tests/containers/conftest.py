@@ -55,9 +55,3 @@ def images() -> str:
     )
     assert built.returncode == 0, built.stderr[-3000:]
     return tag
-
-
-def docker(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=60, check=False
-    )

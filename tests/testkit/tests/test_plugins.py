@@ -78,6 +78,7 @@ def test_a_leaking_fixture_of_a_file_fails_the_files_last_test(tmp_path: Path) -
     [
         ("tests/browser/test_list.py::test_a[x/y]", "browser"),
         ("tests/crash/test_crashes.py::test_b", "faults"),
+        ("tests/containers/images/test_sbom.py::test_b", "engine"),
         ("payments-core/tests/db/test_tls.py::test_c", "payments-core/tests/db/test_tls.py"),
     ],
 )

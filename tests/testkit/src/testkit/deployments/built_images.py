@@ -1,6 +1,5 @@
 """The system as containers of the three built images, restricted as in production."""
 
-import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -10,8 +9,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from payments_local.ports import free_port
-from payments_local.settings import REPOSITORY
 from testkit.deployments.deployment import Database, Deployment, service_commands, service_settings
+from testkit.deployments.engine import docker
 from testkit.deployments.leftovers import LABEL, mark
 from testkit.deployments.postgres_container import ContainerDatabase
 from testkit.deployments.processes import ROLE_PASSWORD, ROLE_PASSWORDS, WORKERS
@@ -21,30 +20,12 @@ TAG = "e2e"
 BUILD_SECONDS_MAX = 900
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 40
-COMMAND_SECONDS_MAX = 180
 REMOVE_TRIES_MAX = 10
 PORTS = {"payments-api": 3001, "recon-worker": 3002, "payments-ui": 3000}
 CONFINED = (
     *("--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL"),
     *("--security-opt", "no-new-privileges", "--memory", "512m", "--pids-limit", "100"),
 )
-
-
-def docker(
-    *arguments: str, seconds_max: float = COMMAND_SECONDS_MAX, check: bool = True, **environ: str
-) -> "subprocess.CompletedProcess[str]":
-    """Run the engine's client to its end. A failure shows its output."""
-    done = subprocess.run(
-        ["docker", *arguments],
-        cwd=REPOSITORY,
-        env={**os.environ, **environ},
-        capture_output=True,
-        text=True,
-        timeout=seconds_max,
-        check=False,
-    )
-    assert not check or done.returncode == 0, f"docker {arguments[0]}: {done.stderr[-3000:]}"
-    return done
 
 
 @dataclass

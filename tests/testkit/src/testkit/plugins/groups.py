@@ -27,7 +27,8 @@ RANKS = {group: rank for rank, group in enumerate(dict.fromkeys(FOLDER_GROUPS.va
 def group_of(nodeid: str) -> str:
     """Return the group whose tests run one after the other: its folder's, or else its file."""
     file = nodeid.partition("::")[0]
-    return FOLDER_GROUPS.get(PurePosixPath(file).parent.as_posix(), file)
+    folders = (folder.as_posix() for folder in PurePosixPath(file).parents)
+    return next((FOLDER_GROUPS[each] for each in folders if each in FOLDER_GROUPS), file)
 
 
 class GroupScheduling(LoadScopeScheduling):

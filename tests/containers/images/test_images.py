@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from testkit.deployments.engine import docker
+
 pytestmark = pytest.mark.engine
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BUILD_SECONDS_MAX = 300
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
 # Their measured sizes plus a tenth, so that growth is noticed and deliberate.
@@ -23,12 +25,6 @@ for file in libraries:
     ctypes.CDLL(str(file))
 print(len(libraries))
 """
-
-
-def docker(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=60, check=check
-    )
 
 
 def confined(image: str, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,7 @@ import yaml
 
 from payments_local.ports import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 FILE = ROOT / "automations.yaml"
 SCHEMA = Path(__file__).with_name("ona_schema.py")
 AUTOMATIONS: dict[str, Any] = yaml.safe_load(FILE.read_text())

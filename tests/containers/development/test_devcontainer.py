@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 SETUP = ROOT / ".devcontainer/setup.sh"
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
 

@@ -20,9 +20,8 @@ from payments_local.postgres import running_postgres
 from payments_local.settings import REPOSITORY
 from testkit.database.backlog import add_simple, until_completed
 from testkit.database.ledgers.sealed import seal_all
+from testkit.deployments.engine import docker
 from testkit.worker.own_system import running_worker
-
-from .conftest import docker
 
 pytestmark = pytest.mark.engine
 
@@ -33,7 +32,7 @@ READY_SECONDS_MAX = 30.0
 
 @pytest.fixture(autouse=True)
 def _built() -> None:
-    if docker("image", "inspect", IMAGE).returncode != 0:
+    if docker("image", "inspect", IMAGE, check=False).returncode != 0:
         pytest.skip("no base images here: make airgap builds them")
 
 
@@ -56,10 +55,10 @@ def run_on_data_of(version: str, command: list[str]) -> "subprocess.CompletedPro
     mount = ("--volume", f"{name}:/var/lib/postgresql/data")
     try:
         write = f"echo {version} >$PGDATA/PG_VERSION"
-        assert docker("run", "--rm", *mount, IMAGE, "sh", "-c", write).returncode == 0
+        docker("run", "--rm", *mount, IMAGE, "sh", "-c", write)
         started, *rest = command
         given = ("--rm", "--env", "POSTGRES_PASSWORD=x", "--entrypoint", started)
-        return docker("run", *given, *mount, IMAGE, *rest, "postgres", "--version")
+        return docker("run", *given, *mount, IMAGE, *rest, "postgres", "--version", check=False)
     finally:
         docker("volume", "rm", "--force", name)
 
@@ -92,7 +91,8 @@ def older() -> Iterator[str]:
     docker("run", "--detach", "--name", name, *environ, IMAGE)
     try:
         deadline = time.monotonic() + READY_SECONDS_MAX
-        while docker("exec", name, "pg_isready", "-q", "-h", "127.0.0.1").returncode != 0:
+        probe = ("exec", name, "pg_isready", "-q", "-h", "127.0.0.1")
+        while docker(*probe, check=False).returncode != 0:
             assert time.monotonic() < deadline, docker("logs", name).stderr
             time.sleep(0.2)
         address = docker("inspect", "--format", "{{.NetworkSettings.IPAddress}}", name)

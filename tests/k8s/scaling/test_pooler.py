@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +14,11 @@ from payments_api.migrate import migrate
 from payments_core.db.engine import create_engine, server_settings
 from payments_local.ports import free_port
 from payments_local.postgres import running_postgres
-from payments_local.settings import REPOSITORY
 from testkit.database.backlog import add_simple
 from testkit.database.servers.pgbouncer import write_pgbouncer
 from testkit.database.servers.standby import Pair, primary_and_standby
 from testkit.database.sql import Sql
+from testkit.deployments.engine import docker
 from testkit.deployments.k8s_manifests import FULLEST, combination, one
 from testkit.deployments.postgres_container import engine_problem
 from testkit.model.ledger import assert_audit_is_clean
@@ -27,7 +26,7 @@ from testkit.waiting import until
 from testkit.worker.own_system import running_worker
 
 IMAGE = "payments-airgap/pgbouncer:test"
-DOCKERFILE = REPOSITORY / "tests" / "k8s" / "pgbouncer.Dockerfile"
+DOCKERFILE = Path(__file__).with_name("pgbouncer.Dockerfile")
 PAYMENTS = 2_000
 FAILOVER_SECONDS = 4.0
 BACK_WITHIN_SECONDS = 5.0
@@ -44,7 +43,7 @@ def image() -> str:
     """Build the image of PgBouncer; without an engine, skip, or fail if REQUIRE names one."""
     problem = engine_problem()
     base = "payments-airgap/debian:trixie"
-    if problem is None and docker("image", "inspect", base).returncode:
+    if problem is None and docker("image", "inspect", base, check=False).returncode:
         problem = f"there is no image {base}: run make airgap"
     if problem is not None:
         if "engine" in os.environ.get("REQUIRE", "").split(","):
@@ -52,15 +51,8 @@ def image() -> str:
         pytest.skip(problem)
     folder = str(DOCKERFILE.parent)
     command = ("build", "--quiet", "--network=host", "--tag", IMAGE, "--file", str(DOCKERFILE))
-    built = docker(*command, folder)
-    assert built.returncode == 0, built.stderr
+    docker(*command, folder)
     return IMAGE
-
-
-def docker(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=300, check=False
-    )
 
 
 @contextmanager

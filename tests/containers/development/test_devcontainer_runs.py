@@ -17,7 +17,7 @@ import pytest
 
 from testkit.checked_command import output_of
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 BASE = "payments-airgap/python:3.13"
 IMAGE = "payments-devcontainer:tested"
 STAND_IN = f"""

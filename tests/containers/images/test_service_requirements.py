@@ -11,7 +11,7 @@ from service_requirements import (
     select,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 LOCK = """\
 # made by hand
 alpha==1.0 \\

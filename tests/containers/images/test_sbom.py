@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from write_bill import debian_package
 
-ROOT = Path(__file__).resolve().parents[2]
+from testkit.deployments.engine import docker
+
+ROOT = Path(__file__).resolve().parents[3]
 SERVICES = ("payments-api", "recon-worker", "payments-ui")
 SBOM_PATH = "/usr/share/sbom/image.cdx.json"
 STANZA = """\
@@ -30,17 +32,12 @@ print(json.dumps({
 """
 
 
-def docker(*arguments: str) -> str:
-    """Run docker; return its output."""
-    return subprocess.run(
-        ["docker", *arguments], capture_output=True, text=True, timeout=60, check=True
-    ).stdout
-
-
 def inside(image: str) -> dict[str, Any]:
     """Return the image's packages and its SBOM, read by the image's own Python."""
     confined = ("--rm", "--read-only", "--network", "none", "--entrypoint", "python")
-    found: dict[str, Any] = json.loads(docker("run", *confined, image, "-c", SHOW, SBOM_PATH))
+    found: dict[str, Any] = json.loads(
+        docker("run", *confined, image, "-c", SHOW, SBOM_PATH).stdout
+    )
     return found
 
 
@@ -58,7 +55,7 @@ def test_an_image_names_its_sbom_which_lists_exactly_its_content(images: str, se
         *("image", "inspect", image),
         *("--format", '{{ index .Config.Labels "payments.sbom" }}'),
     )
-    assert label.strip() == SBOM_PATH
+    assert label.stdout.strip() == SBOM_PATH
     found = inside(image)
     bill = json.loads(found["bill"])
     listed = {(one["name"], one["version"]) for one in bill["components"]}
