@@ -122,7 +122,10 @@ def write_kustomization(folder: Path, components: Iterable[str]) -> Path:
         "resources": [f"{os.path.relpath(K8S, folder)}/base"],
         "components": list(components),
     }
-    (folder / "kustomization.yaml").write_text(yaml.safe_dump(content))
+    # Another pytest process may be building this folder: it must not read half of a file.
+    written = folder / f"{os.getpid()}.tmp"
+    written.write_text(yaml.safe_dump(content))
+    written.replace(folder / "kustomization.yaml")
     return folder
 
 
