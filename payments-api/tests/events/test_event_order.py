@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 from quart.typing import TestClientProtocol
 
-from testkit.database.backlog import add_payments
+from testkit.database.backlog import add_payments, add_simple, die
 from testkit.database.ledgers.settled import settle_four
 from testkit.database.sql import Sql
 
@@ -20,18 +20,12 @@ async def test_an_event_that_commits_late_is_not_skipped(
 ) -> None:
     """While an open transaction holds a smaller id, no later event is shown."""
     await settle_four(sql, worker_url_of_database)
+    first, second = await add_simple(sql, 2)
     before = await read_events_page(client)
     late = await asyncpg.connect(database_url)
     try:
         await late.execute("BEGIN")
-        await late.execute(
-            "INSERT INTO job_deaths (job_id, payment_id, attempts)"
-            " SELECT 1, id, 1 FROM payments LIMIT 1"
-        )
-        await sql.execute(
-            "INSERT INTO job_deaths (job_id, payment_id, attempts)"
-            " SELECT 2, id, 1 FROM payments LIMIT 1"
-        )
+        jobs = [await die(connection, one) for connection, one in ((late, first), (sql, second))]
         held = await read_events_page(client, after=before["nextAfter"])
         assert held["events"] == []
         answer = await client.get("/events?after=latest")
@@ -42,7 +36,7 @@ async def test_an_event_that_commits_late_is_not_skipped(
         await late.execute("COMMIT")
     finally:
         await late.close()
-    assert [event["data"]["jobId"] for event in (await reading)["events"]] == [1, 2]
+    assert [event["data"]["jobId"] for event in (await reading)["events"]] == jobs
 
 
 async def test_positions_do_not_show_whether_others_have_events(
@@ -64,17 +58,14 @@ async def test_readers_see_each_event_once_while_writers_race(
     await settle_four(sql, worker_url_of_database)
     start = (await read_events_page(client, after="latest"))["nextAfter"]
     writers, each = 6, 15
+    doomed = await add_simple(sql, writers * each)
 
     async def write(writer: int) -> None:
         connection = await asyncpg.connect(database_url)
         try:
             for number in range(each):
                 async with connection.transaction():
-                    await connection.execute(
-                        "INSERT INTO job_deaths (job_id, payment_id, attempts)"
-                        " SELECT $1, id, 1 FROM payments LIMIT 1",
-                        writer * each + number,
-                    )
+                    await die(connection, doomed[writer * each + number])
                     await asyncio.sleep(0.002 * (number % 5))
         finally:
             await connection.close()

@@ -19,8 +19,9 @@ async def test_only_its_tenant_sees_the_event_of_a_disabled_webhook(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     insert = (
-        "WITH endpoint AS (INSERT INTO webhook_endpoints (id, url, tenant)"
-        " VALUES (gen_random_uuid(), 'https://hooks.example.com', $1) RETURNING id)"
+        "WITH endpoint AS (INSERT INTO webhook_endpoints (id, url, tenant,"
+        " enabled_at, disabled_reason)"
+        " VALUES (gen_random_uuid(), 'https://hooks.example.com', $1, NULL, 'gone') RETURNING id)"
         " INSERT INTO webhook_disablings (endpoint_id, reason) SELECT id, 'gone' FROM endpoint"
     )
     for owner in ("blue", "bluest", None):

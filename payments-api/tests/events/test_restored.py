@@ -1,15 +1,13 @@
 """The event log after the database was restored to an earlier time, as docs/operations says."""
 
 from urllib.parse import urlencode
-from uuid import UUID
 
 import pytest
 from quart.typing import TestClientProtocol
 
-from testkit.database.backlog import add_simple
+from testkit.database.backlog import add_simple, die
 from testkit.database.sql import Sql
 
-DEATH = "INSERT INTO job_deaths (job_id, payment_id, attempts) VALUES ($1, $2, 10)"
 LAST = "SELECT last_value FROM reconciliation_results_id_seq"
 
 
@@ -19,7 +17,7 @@ async def _read(client: TestClientProtocol, after: str) -> tuple[list[int], str]
     return [event["data"]["jobId"] for event in body["events"]], body["nextAfter"]
 
 
-async def _restore(sql: Sql, payment: UUID) -> None:
+async def _restore(sql: Sql) -> None:
     """Lose the second of two events."""
     await sql.execute("SET session_replication_role = replica")
     await sql.execute("DELETE FROM job_deaths WHERE job_id = 2")
@@ -31,13 +29,13 @@ async def _restore(sql: Sql, payment: UUID) -> None:
 async def test_a_consumers_position_skips_no_event_if_the_numbers_continue(
     client: TestClientProtocol, sql: Sql, continued: bool, seen: list[int]
 ) -> None:
-    [payment] = await add_simple(sql, 1)
-    for job_id in (1, 2):
-        await sql.execute(DEATH, job_id, payment.id)
+    first, second, third = await add_simple(sql, 3)
+    for payment in (first, second):
+        await die(sql, payment)
     _, position = await _read(client, (await _read(client, "latest"))[1])
     before = await sql.fetchval(LAST)
-    await _restore(sql, payment.id)
+    await _restore(sql)
     if continued:
         await sql.execute("SELECT setval('reconciliation_results_id_seq', $1::bigint)", before)
-    await sql.execute(DEATH, 3, payment.id)
+    await die(sql, third)
     assert (await _read(client, position))[0] == seen

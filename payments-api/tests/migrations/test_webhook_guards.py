@@ -8,6 +8,7 @@ from testkit.database.sql import Sql
 
 ENDPOINT = "'00000000-0000-7000-8000-00000000000a'"
 DELIVERY = "'00000000-0000-7000-8000-00000000000b'"
+CHANGED = "UPDATE webhook_endpoints SET"
 OTHER = "'00000000-0000-7000-8000-0000000000ff'"
 
 
@@ -56,7 +57,9 @@ async def webhooks(sql: Sql) -> Sql:
         _secret(id=ENDPOINT, expires_at="NULL"),
         _delivery(id=DELIVERY, position="1"),
         _attempt(number="1"),
+        f"{CHANGED} enabled_at = NULL, disabled_reason = 'gone'",
         _disabling(),
+        f"{CHANGED} enabled_at = now(), disabled_reason = NULL",
     ):
         await sql.execute(row)
     return sql
@@ -128,8 +131,11 @@ AGAIN = (
     "UPDATE webhook_deliveries SET status = 'pending', next_attempt_at = now(), finished_at = NULL,"
     " lease_token = NULL, earlier_attempts = attempts, give_up_at = now() + interval '3 days'"
 )
-CHANGED = "UPDATE webhook_endpoints SET"
-DEATH = "INSERT INTO job_deaths (job_id, payment_id, attempts) VALUES (1, gen_random_uuid(), 1)"
+DEATH = (
+    "SET session_replication_role = replica;"
+    " INSERT INTO job_deaths (job_id, payment_id, attempts) VALUES (1, gen_random_uuid(), 1);"
+    " RESET session_replication_role"
+)
 # The role, what it does, what was done before, and the trigger that refuses.
 FORGERIES = [
     ("worker", "DELETE FROM webhook_deliveries", "", "webhook_deliveries_are_kept"),

@@ -5,12 +5,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import transaction
 from payments_core.webhooks.endpoints import change_endpoint
 from recon_worker.webhooks.fan_out import fan_out
-from testkit.database.backlog import add_simple
+from testkit.database.backlog import add_simple, die
 from testkit.database.sql import Sql
 
 from .conftest import OPERATOR, NewEndpoint
-
-DEATH = "INSERT INTO job_deaths (job_id, payment_id, attempts) VALUES (1, $1, 10)"
 
 
 async def test_an_endpoint_that_is_enabled_again_receives_no_earlier_event(
@@ -18,17 +16,17 @@ async def test_an_endpoint_that_is_enabled_again_receives_no_earlier_event(
 ) -> None:
     """Not even if the cursor is set back, as by a superuser."""
     endpoint = await new_endpoint()
-    [payment] = await add_simple(sql, 1)
+    early, late = await add_simple(sql, 2)
     for enabled in (False, True):
         async with transaction(engine) as tx:
             await change_endpoint(tx, endpoint.id, None, OPERATOR, enabled=enabled)
         if not enabled:
-            await sql.execute(DEATH, payment.id)
+            await die(sql, early)
             assert not await fan_out(engine)
     await sql.execute("SET session_replication_role = replica")
     await sql.execute("UPDATE webhook_cursor SET position = 0")
     await sql.execute("RESET session_replication_role")
-    await sql.execute(DEATH, payment.id)
+    await die(sql, late)
     await fan_out(engine)
     positions = await sql.fetch("SELECT position FROM webhook_deliveries")
     last = await sql.fetchval("SELECT max(id) FROM job_deaths")

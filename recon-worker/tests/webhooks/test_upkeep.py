@@ -26,6 +26,8 @@ SELECT ('00000000-0000-7000-8000-' || lpad((100 - days)::text, 12, '0'))::uuid, 
        now() - make_interval(days => days), now()
 FROM generate_series(28, 35) AS days ORDER BY 1"""
 
+GONE = "UPDATE webhook_endpoints SET enabled_at = NULL, disabled_reason = 'gone' WHERE id = $1"
+
 
 def gauge(name: str, **labels: str) -> float | None:
     return REGISTRY.get_sample_value(f"recon_webhook_{name}", labels)
@@ -40,6 +42,7 @@ async def test_deliveries_are_deleted_with_their_attempts_after_30_days(
         "INSERT INTO webhook_attempts (delivery_id, number, duration_seconds, status_code)"
         " SELECT id, 1, 0.1, 200 FROM webhook_deliveries"
     )
+    await sql.execute(GONE, endpoint.id)
     await sql.execute(
         "INSERT INTO webhook_disablings (endpoint_id, reason, created_at)"
         " SELECT $1, 'gone', now() - make_interval(days => days)"
@@ -74,6 +77,7 @@ async def test_a_deleted_endpoint_goes_30_days_later_after_its_deliveries(
         " VALUES ($1, $1, 1, 'evt_x', 'payment.completed', '{}')",
         delivered["id"],
     )
+    await sql.execute(GONE, disabled["id"])
     await sql.execute(
         "INSERT INTO webhook_disablings (endpoint_id, reason) VALUES ($1, 'gone')", disabled["id"]
     )

@@ -27,6 +27,8 @@ class Window(StrEnum):
     FILES = "statement_files"  # No bookmark: an incremental audit reads those of the last hour.
     LINES = "statement_lines"
     ADJUSTMENTS = "recon_adjustments"  # As FILES.
+    DEATHS = "job_deaths"  # As FILES.
+    DISABLINGS = "webhook_disablings"  # As FILES.
     NONE = "none"
 
 

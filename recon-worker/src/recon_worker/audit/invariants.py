@@ -9,6 +9,7 @@ The rules are applied again in SQL, on purpose by other code than the worker's.
 
 from payments_core.domain.invariants import READY_JOB_AGE_SECONDS_MAX
 from recon_worker.audit.adjustments import ADJUSTMENT_INVARIANTS
+from recon_worker.audit.events import EVENT_INVARIANTS
 from recon_worker.audit.invariant import (
     OFFENDERS_SHOWN_MAX,
     PAYMENTS_BETWEEN,
@@ -245,4 +246,5 @@ INVARIANTS = (
     *STATEMENT_INVARIANTS,
     *MATCHING_INVARIANTS,
     *ADJUSTMENT_INVARIANTS,
+    *EVENT_INVARIANTS,
 )

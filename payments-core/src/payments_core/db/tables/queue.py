@@ -94,3 +94,4 @@ job_deaths = Table(
     timestamp("created_at", default_now=True),
     Column("reversal_id", Uuid),
 )
+Index("job_deaths_once", job_deaths.c.job_id, job_deaths.c.created_at, unique=True)

@@ -10,6 +10,7 @@ import uuid_utils.compat as uuid_utils
 
 from payments_core.domain.money import exact_amount
 from payments_core.domain.payments import NewPayment
+from payments_core.queue.jobs import RECORD_DEATHS
 from testkit.database.sql import Sql
 from testkit.waiting import WAIT_SECONDS_MAX, until
 
@@ -22,6 +23,11 @@ WITH added AS (
     RETURNING id
 )
 INSERT INTO recon_jobs (payment_id) SELECT unnest($1::uuid[])"""
+DIE = f"""
+WITH updated AS (
+    UPDATE recon_jobs SET status = 'failed', attempts = 10, last_error = 'boom', updated_at = now()
+    WHERE payment_id = $1 RETURNING id, payment_id, reversal_id, attempts, status
+) {RECORD_DEATHS.format(updated="updated")} RETURNING job_id"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,12 @@ async def add_payments(sql: Sql, wanted: Iterable[tuple[str, str | Decimal, str]
 async def add_simple(sql: Sql, count: int) -> list[Stored]:
     """Store `count` payments of 1.00 USD, spread over ten accounts."""
     return await add_payments(sql, ((f"acc_{n % 10}", "1.00", "USD") for n in range(count)))
+
+
+async def die(sql: Sql, payment: Stored) -> int:
+    """Make the payment's job a dead letter with its event; return the job's id."""
+    job_id: int = await sql.fetchval(DIE, payment.id)
+    return job_id
 
 
 async def set_source(sql: Sql, payment: Stored, source: str) -> None:
