@@ -39,7 +39,7 @@ from payments_api.payments.writer import PaymentWriter
 from payments_api.reversals.routes import reversals
 from payments_api.services import EXTENSION, Services
 from payments_api.settings import ApiSettings
-from payments_api.statements.routes import BYTES_MAX, statements
+from payments_api.statements.routes import BYTES_MAX, QUOTA, statements
 from payments_api.statements.upload import UPLOAD_PATH
 from payments_api.webhooks.routes import webhooks
 from payments_core.cli.database import check_sign_in
@@ -67,6 +67,7 @@ from payments_core.queue.notify import Notifier
 from payments_core.queue.system_metrics import observe_system
 from payments_core.server.options import Lifecycle, ServeOptions
 from payments_core.server.run import serve
+from payments_core.statements.quota import Quota
 from payments_core.supervise import Supervisor
 
 Middleware = Callable[[Any], Any]
@@ -82,6 +83,7 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
     app.json.sort_keys = False  # type: ignore[attr-defined]  # Of the default provider.
     app.config["MAX_CONTENT_LENGTH"] = BATCH_BODY_MAX_BYTES
     app.config[BYTES_MAX] = settings.statement_bytes_max
+    app.config[QUOTA] = Quota(settings.statement_day_bytes_max, settings.statement_day_files_max)
     app.request_class = StreamingRequest
     services = app.extensions[EXTENSION] = _make_services(settings, lifecycle or Lifecycle())
     for blueprint in (

@@ -67,6 +67,14 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
     statement_bytes_max: Annotated[int, Field(ge=1, le=64 * 1024**3)] = Field(
         default=FILE_BYTES_MAX, description="size of the largest statement file that is received"
     )
+    statement_day_bytes_max: Annotated[int, Field(ge=1, le=1024**5)] = Field(
+        default=10 * 1024**3,
+        description="bytes of statement files that one tenant may upload within 24 hours",
+    )
+    statement_day_files_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
+        default=1_000,
+        description="statement files that one tenant may upload within 24 hours",
+    )
     shutdown_delay_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0.0, description="how long to keep serving after readiness fails"
     )

@@ -67,6 +67,8 @@ DEFAULT_IS_RIGHT = {
     "RECON_WORKER_SEAL_VERIFY_ENTRIES_PER_SECOND": "a small share of one core, whatever runs it",
     "RECON_WORKER_SEAL_KEY_FILE": "the site's secret: see docs/operations/kubernetes.md",
     "PAYMENTS_API_STATEMENT_BYTES_MAX": "a process's own bound",
+    "PAYMENTS_API_STATEMENT_DAY_BYTES_MAX": "the same everywhere",
+    "PAYMENTS_API_STATEMENT_DAY_FILES_MAX": "the same everywhere",
     "PAYMENTS_UI_DOCS_URL": "the site's, where it serves these pages",
     "RECON_WORKER_STATEMENT_POLL_SECONDS": "the same everywhere",
     "RECON_WORKER_STATEMENT_BYTES_MAX": "a process's own bound",

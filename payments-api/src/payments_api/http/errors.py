@@ -144,6 +144,15 @@ class StatementNotAcceptable(Problem):
     status, code = 409, "statement_not_acceptable"
 
 
+class TooManyStatements(Problem):
+    """The tenant has uploaded as many files, or bytes of them, as it may within 24 hours."""
+
+    status, code = 429, "too_many_statements"
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail, headers={"Retry-After": "3600"})
+
+
 class LineNotFound(Problem):
     """No line of this source has this id."""
 

@@ -15,6 +15,7 @@ from payments_api.http.errors import (
     StatementNotAcceptable,
     StatementNotFound,
     StatementNotQuarantined,
+    TooManyStatements,
     ValidationFailed,
 )
 from payments_api.http.json_body import read_json_object
@@ -39,10 +40,12 @@ from payments_core.domain.statements import FILE_STATUSES
 from payments_core.http.problems import PayloadTooLarge
 from payments_core.statements import files
 from payments_core.statements import sources as source_rows
+from payments_core.statements.quota import QuotaExceeded
 from payments_core.statements.receive import FileEmpty, FileTooLarge, receive_file
 
 statements = Blueprint("statements", __name__)
 BYTES_MAX = "STATEMENT_BYTES_MAX"  # In the app's configuration.
+QUOTA = "STATEMENT_QUOTA"
 
 
 @statements.get("/sources")
@@ -103,7 +106,10 @@ async def post_statement() -> ResponseReturnValue:
                 file_name=query.text("fileName"),
                 operator=operator,
                 bytes_max=current_app.config[BYTES_MAX],
+                quota=current_app.config[QUOTA],
             )
+        except QuotaExceeded as error:
+            raise TooManyStatements(str(error)) from None
         except FileTooLarge as error:
             raise PayloadTooLarge(str(error)) from None
         except FileEmpty:

@@ -23,6 +23,7 @@ from payments_core.db.engine import AnyRow, driver_connection, transaction
 from payments_core.db.tables import statement_files, statement_uploads
 from payments_core.domain.ids import uuid7
 from payments_core.domain.statements import CHUNK_BYTES, FILE_NAME_MAX_CHARS
+from payments_core.statements.quota import Quota
 
 COMPRESSION_LEVEL = 6
 ABANDONED_AFTER = timedelta(hours=24)  # Longer than any upload takes.
@@ -65,31 +66,48 @@ async def receive_file(
     file_name: str | None,
     operator: Operator,
     bytes_max: int,
+    quota: Quota | None = None,
 ) -> tuple[AnyRow, bool]:
     """Store the file; return its row, and whether it is new.
 
-    Raises FileTooLarge, FileEmpty and the body's errors; then no part of the file is kept.
+    Raises FileTooLarge, FileEmpty, QuotaExceeded and the body's errors; then no part of the file is
+    kept.
     """
     upload = _Upload()
+    too_large: Exception = FileTooLarge(
+        f"the file has more than {bytes_max} bytes, which is the limit"
+    )
+    if quota is not None:
+        async with transaction(engine) as tx:
+            left = await quota.bytes_left(tx, source.tenant)
+        if left < bytes_max:
+            bytes_max, too_large = left, quota.exceeded()
     try:
-        await _store_chunks(engine, upload, body, bytes_max)
+        await _store_chunks(engine, upload, body, bytes_max, too_large)
         if not upload.size_bytes:
             raise FileEmpty("the file is empty: choose another file")
         async with transaction(engine) as tx:
-            return await _complete(tx, source, upload, file_name, operator)
+            file, new = await _complete(tx, source, upload, file_name, operator)
+            if new and quota is not None:
+                await quota.check(tx, source.tenant)
+            return file, new
     finally:
         # After a success the transaction has moved them.
         await asyncio.shield(_discard(engine, upload))
 
 
 async def _store_chunks(
-    engine: AsyncEngine, upload: _Upload, body: AsyncIterable[bytes], bytes_max: int
+    engine: AsyncEngine,
+    upload: _Upload,
+    body: AsyncIterable[bytes],
+    bytes_max: int,
+    too_large: Exception,
 ) -> None:
     waiting = bytearray()
     async for data in body:
         upload.size_bytes += len(data)
         if upload.size_bytes > bytes_max:
-            raise FileTooLarge(f"the file has more than {bytes_max} bytes, which is the limit")
+            raise too_large
         waiting += data
         while len(waiting) >= CHUNK_BYTES:
             await _store_chunk(engine, upload, bytes(waiting[:CHUNK_BYTES]))

@@ -67,6 +67,7 @@ STATEMENT_OPERATIONS = (
             PayloadTooLarge,
             errors.UnsupportedMediaType,
             errors.ValidationFailed,
+            errors.TooManyStatements,
             errors.Overloaded,
         ),
         also=200,
