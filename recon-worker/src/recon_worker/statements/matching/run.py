@@ -53,14 +53,17 @@ SELECT (SELECT concat_ws('|', count(*), coalesce(sum(amount), 0),
 START = """
 INSERT INTO recon_runs (source_id, as_of, cut_entry_id, cut_line_id, rule_set, input_hash)
 VALUES ($1, $2, $3, $4, $5, $6) RETURNING *"""
+# A join is planned while a table seems empty, and reads all legs for every match.
+_LEGS_OF_RUN = """
+       (SELECT coalesce(sum((SELECT count(*) FROM match_legs
+                             WHERE match_id = recon_matches.id AND side = '{side}')), 0)::bigint
+        FROM recon_matches WHERE run_id = $2)"""
 COUNTS = f"""
 SELECT (SELECT coalesce(jsonb_object_agg(rule, matches), '{{}}')::text FROM (
             SELECT rule, count(*) AS matches FROM recon_matches WHERE run_id = $2
             GROUP BY rule) AS of_run) AS matches,
-       (SELECT count(*) FROM recon_matches JOIN match_legs ON match_id = recon_matches.id
-        WHERE run_id = $2 AND side = 'line') AS lines,
-       (SELECT count(*) FROM recon_matches JOIN match_legs ON match_id = recon_matches.id
-        WHERE run_id = $2 AND side = 'entry') AS entries,
+       {_LEGS_OF_RUN.format(side="line")} AS lines,
+       {_LEGS_OF_RUN.format(side="entry")} AS entries,
        (SELECT count(*) FROM statement_lines WHERE source_id = $1 AND {OPEN_LINE}) AS open_lines,
        (SELECT count(*) FROM statement_lines WHERE source_id = $1 AND {OPEN_LINE}
           AND status = 'suggested') AS suggested,
