@@ -59,7 +59,10 @@ UNSEEN = {
     },
     ("statement_files", "attempts"): SCHEDULE,
     ("statement_files", "retry_at"): SCHEDULE,
-    ("statement_files", "sha256"): "checked against the bytes when the file is read or exported",
+    (
+        "statement_files",
+        "sha256",
+    ): "checked against the bytes when the file is read, exported or verified",
     **{
         ("statements", column): LABEL
         for column in (

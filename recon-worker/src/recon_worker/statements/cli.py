@@ -13,6 +13,7 @@ from payments_core.cli.program import Group, as_json
 from payments_core.domain.statements import FILE_STATUSES
 from recon_worker.statements.commands import as_dict, print_json, run
 from recon_worker.statements.received_cli import import_received
+from recon_worker.statements.verify_cli import verify
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -33,6 +34,7 @@ def statements() -> None:
 
 
 statements.add_command(import_received)
+statements.add_command(verify)
 
 
 @statements.command(

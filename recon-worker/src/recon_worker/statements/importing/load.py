@@ -4,27 +4,22 @@ One transaction holds it all, under the lock of the file's row: a worker that is
 file as it was received, with one attempt more.
 """
 
-import asyncio
-import io
 import logging
 from collections.abc import Callable
-from typing import cast
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import AnyRow, is_unavailable, transaction
-from payments_core.db.tables import recon_sources, statement_files, statement_staging
+from payments_core.db.tables import statement_files, statement_staging
 from payments_core.statements.files import FileDamaged
-from payments_core.statements.sources import other_accounts
 from recon_worker.failpoints import reach
 from recon_worker.statements.formats.model import MalformedStatement
-from recon_worker.statements.formats.read import read_statements
-from recon_worker.statements.importing.checks import COLUMNS, FileReader, Quarantined, malformed
+from recon_worker.statements.importing.checks import FileReader, Quarantined, malformed
 from recon_worker.statements.importing.claim import ATTEMPTS_MAX, begin_next, count_attempt, hold
+from recon_worker.statements.importing.stage import stage
 from recon_worker.statements.importing.store import store_statement
-from recon_worker.statements.importing.stream import StoredFile
 
 # A statement of a million lines is stored by one SQL statement: the engine of imports allows it.
 STATEMENT_SECONDS_MAX = 600.0
@@ -106,19 +101,7 @@ async def _import(tx: AsyncConnection, file: AnyRow, advance: Advance) -> AnyRow
 
 
 async def _load(tx: AsyncConnection, file: AnyRow, advance: Advance) -> FileReader:
-    source = (
-        await tx.execute(select(recon_sources).where(recon_sources.c.id == file.source_id))
-    ).one()
-    stream = StoredFile(tx, file, advance)
-    events = read_statements(cast(io.BytesIO, stream), format=source.format, profile=source.profile)
-    others = await other_accounts(tx, source)
-    reader = FileReader(file.id, source, events, others, vouched=file.accepted_by is not None)
-    # Reading is slow and synchronous: in a thread the event loop keeps running.
-    while rows := await asyncio.to_thread(reader.next_rows):
-        driver = (await tx.get_raw_connection()).driver_connection
-        assert driver is not None, "the engine's dialect is asyncpg's"
-        await driver.copy_records_to_table("statement_staging", records=rows, columns=COLUMNS)
-    await asyncio.to_thread(stream.drain)
+    reader = await stage(tx, file, advance)
     reach("after_staging")
     for statement in reader.statements:
         await store_statement(tx, file, statement)

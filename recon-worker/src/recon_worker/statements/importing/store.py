@@ -31,10 +31,10 @@ _STAGED = f"""
                {_FINGERPRINT} AS fingerprint
         FROM statement_staging WHERE file_id = :file_id AND number = :number
     ) AS signed"""
-_WITH = f"WITH staged AS MATERIALIZED ({_STAGED})"
+WITH_STAGED = f"WITH staged AS MATERIALIZED ({_STAGED})"
 
-_COUNT = text(f"""
-{_WITH}
+COUNT_STAGED = text(f"""
+{WITH_STAGED}
 SELECT (now() AT TIME ZONE 'UTC')::date AS today,
        count(*) AS line_count, min(booked_on) AS from_on, max(booked_on) AS to_on,
        coalesce(sum(true_amount) FILTER (WHERE booking = 'booked'), 0) AS net,
@@ -63,7 +63,7 @@ VALUES (:source_id, :file_id, :number, :kind, :bank_id, :sequence, :from_on, :to
     :accepted_by)
 RETURNING id""")
 _ADD_LINES = text(f"""
-{_WITH}
+{WITH_STAGED}
 INSERT INTO statement_lines (statement_id, source_id, line_no, part_no, amount, currency, booked_on,
     valued_on, end_to_end, bank_ref, batch_ref, code, reversal, return_reason, counterparty,
     remittance, charges, original_amount, original_currency, booking, fingerprint, occurrence,
@@ -91,7 +91,7 @@ async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStat
         "kind": header.kind,
         "flipped": end.reversals_flipped,
     }
-    counted = (await tx.execute(_COUNT, values)).mappings().one()
+    counted = (await tx.execute(COUNT_STAGED, values)).mappings().one()
     if counted["net"] != end.net:
         problem = f"the lines sum to {counted['net']}, but the reader counted {end.net}"
         raise Quarantined("malformed", problem, end.position)
