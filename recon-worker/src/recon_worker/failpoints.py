@@ -25,7 +25,9 @@ BATCH_POINTS = (
     "after_retry",
     "after_renewal",
     "after_rescue",
-    # Of matching statements.
+)
+# Of matching statements.
+MATCHING_POINTS = (
     "after_cut_chunk",
     "after_run_start",
     "in_match_chunk",
@@ -39,7 +41,7 @@ BATCH_POINTS = (
 IMPORT_POINTS = ("after_staging", "before_import_commit")
 # In the order of a webhook's life: its deliveries are written, sent, recorded.
 WEBHOOK_POINTS = ("before_fan_out_commit", "after_webhook_sent", "before_webhook_commit")
-POINTS = (*BATCH_POINTS, *IMPORT_POINTS, *WEBHOOK_POINTS)
+POINTS = (*BATCH_POINTS, *MATCHING_POINTS, *IMPORT_POINTS, *WEBHOOK_POINTS)
 SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 log = logging.getLogger(__name__)

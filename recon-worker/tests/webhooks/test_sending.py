@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import transaction
 from payments_core.webhooks import resending
 from payments_core.webhooks.endpoints import delete_endpoint, rotate_secret
+from recon_worker.webhooks import claims
 from recon_worker.webhooks.fan_out import fan_out
 from testkit.database.ledgers.settled import settle_four
 from testkit.database.sql import Sql
@@ -55,6 +56,30 @@ async def test_each_event_arrives_signed_in_the_shape_of_standard_webhooks(
             "id": event["id"],
         }
     assert await sql.fetchval("SELECT position FROM webhook_cursor") == 4
+
+
+async def test_an_attempt_has_the_databases_time_whatever_the_workers_clock(
+    sql: Sql,
+    worker_url_of_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    receiver: Receiver,
+    new_endpoint: NewEndpoint,
+    sending: Sending,
+) -> None:
+    """A receiver refuses a signature of another time, so a clock that is off would stop all."""
+    an_hour_ago = claims.CLAIM.replace(
+        "now() AS claimed_at", "now() - interval '1 h' AS claimed_at"
+    )
+    monkeypatch.setattr(claims, "CLAIM", an_hour_ago)
+    await new_endpoint()
+    await settle(sql, worker_url_of_database, 1)
+    async with sending():
+        await until_statuses(sql, delivered=1)
+    [request] = receiver.received
+    signed_at = datetime.fromtimestamp(int(request.headers["webhook-timestamp"]), UTC)
+    started_at = await sql.fetchval("SELECT started_at FROM webhook_attempts")
+    for at in (signed_at, started_at):
+        assert await sql.fetchval("SELECT $1 < now() - interval '50 min'", at)
 
 
 async def test_attempts_repeat_the_body_byte_for_byte_under_one_id(

@@ -6,7 +6,7 @@ needs no rescue. The record of an attempt is fenced by the lease's token, as wit
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
 from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -59,7 +59,7 @@ WITH due AS MATERIALIZED (
     WHERE id = ANY (ARRAY(SELECT id FROM judged WHERE held_until IS NOT NULL))
 )
 SELECT claimed.id, claimed.endpoint_id, claimed.event_id, claimed.body, claimed.attempts,
-       claimed.earlier_attempts, e.url,
+       claimed.earlier_attempts, e.url, now() AS claimed_at,
        ARRAY(SELECT secret FROM webhook_secrets
              WHERE webhook_secrets.endpoint_id = claimed.endpoint_id
                AND (expires_at IS NULL OR expires_at > now())
@@ -119,7 +119,10 @@ WHERE id = ANY ($1::uuid[]) AND lease_token = ANY ($2::uuid[])"""
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claimed:
-    """A leased delivery. `attempts` counts this attempt too."""
+    """A leased delivery. `attempts` counts this attempt too.
+
+    `claimed_at` is the database's time: receivers refuse the signature of a clock that is off.
+    """
 
     id: UUID
     endpoint_id: UUID
@@ -130,6 +133,7 @@ class Claimed:
     url: str
     secrets: Sequence[bytes]
     lease_token: UUID
+    claimed_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +141,7 @@ class Attempt:
     """A finished attempt: `outcome` is delivered, retry or failed."""
 
     delivery: Claimed
-    started_at: Any
+    started_at: datetime
     duration_seconds: float
     status_code: int | None
     answer: str | None
@@ -167,6 +171,7 @@ async def claim(
             row.url,
             row.secrets,
             token,
+            row.claimed_at,
         )
         for row in rows
     ]

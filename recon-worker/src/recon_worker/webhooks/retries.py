@@ -20,7 +20,7 @@ def delay_seconds(attempts: int, fraction: Callable[[], float] = random.random) 
     return fraction() * min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_BASE * 2.0**exponent)
 
 
-def retry_after_seconds(status: int, header: str | None, now: datetime | None = None) -> float:
+def retry_after_seconds(status: int, header: str | None, now: datetime) -> float:
     """Return how long an answer asks us to wait, at most an hour; 0 if it does not ask.
 
     The header holds seconds or an HTTP date (RFC 9110, section 10.2.3).
@@ -36,5 +36,5 @@ def retry_after_seconds(status: int, header: str | None, now: datetime | None = 
         return 0.0
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    seconds = (at - (now or datetime.now(UTC))).total_seconds()
+    seconds = (at - now).total_seconds()
     return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)

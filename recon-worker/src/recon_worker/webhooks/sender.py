@@ -5,7 +5,7 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from time import monotonic
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -128,7 +128,8 @@ class Sender:
 
     async def _send(self, one: Claimed) -> Attempt | None:
         """Return the attempt, or None if it could not begin."""
-        started_at, began = datetime.now(UTC), monotonic()
+        began = monotonic()
+        started_at = one.claimed_at + timedelta(seconds=began - self._claimed[one])
         try:
             headers = [
                 *signed_headers(one.event_id, int(started_at.timestamp()), one.body, one.secrets),
@@ -201,7 +202,8 @@ def _judged(one: Claimed, started_at: datetime, seconds: float, answer: Answer) 
         return Attempt(one, started_at, seconds, status, text, None, "delivered")
     if status == 410:
         return Attempt(one, started_at, seconds, status, text, None, "failed", gone=True)
-    wait = retry_after_seconds(status, answer.retry_after)
+    answered_at = started_at + timedelta(seconds=seconds)
+    wait = retry_after_seconds(status, answer.retry_after, answered_at)
     delay = max(wait, delay_seconds(one.attempts - one.earlier_attempts))
     return Attempt(one, started_at, seconds, status, text, None, "retry", delay, wait)
 

@@ -35,8 +35,16 @@ def earlier_commit() -> str | None:
 
 def knows_reversals(commit: str) -> bool:
     """Return whether that commit's services create and settle reversals."""
-    path = f"{commit}:payments-api/src/payments_api/reversals"
-    return git("cat-file", "-e", path).returncode == 0
+    return _has(commit, "payments-api/src/payments_api/reversals")
+
+
+def knows_webhooks(commit: str) -> bool:
+    """Return whether that commit's workers send webhooks."""
+    return _has(commit, "recon-worker/src/recon_worker/webhooks")
+
+
+def _has(commit: str, path: str) -> bool:
+    return git("cat-file", "-e", f"{commit}:{path}").returncode == 0
 
 
 def unpack(commit: str, folder: Path) -> str:

@@ -17,6 +17,8 @@ COUNTED = (
     "reused keys refused",
     "dead letters",
     "of them poisoned",
+    "events told",
+    "attempts to tell",
     "balances compared",
     "invariants that hold",
 )

@@ -14,6 +14,8 @@ from testkit.chaos.faults.catalogue import FAULTS, Fault, possible
 from testkit.chaos.load.customers import Customers
 from testkit.chaos.promises import PromiseLog, read_promises
 from testkit.chaos.system.running import System, SystemSpec, running_system, supported, until_idle
+from testkit.chaos.system.subscriber import until_told
+from testkit.chaos.told import judge_told, read_committed
 from testkit.chaos.verdict import Verdict, judge
 from testkit.waiting import until
 
@@ -21,6 +23,7 @@ STRIKE_SECONDS_MAX = 150.0
 RECOVERED_SECONDS_MAX = 60.0
 OUTCOME_SECONDS_MAX = 120.0
 IDLE_SECONDS_MAX = 180.0  # Jobs whose workers died several times wait for their backoff.
+TOLD_SECONDS_MAX = 120.0
 TWO_AT_ONCE = 0.3
 
 
@@ -91,7 +94,7 @@ async def run(options: Options, folder: Path, say: Callable[[str], None] = print
     spec, missing = supported(options.spec)
     result = Result(options, missing)
     async with AsyncExitStack() as stack:
-        system = await stack.enter_async_context(running_system(spec, folder))
+        system = await stack.enter_async_context(running_system(spec, folder, str(options.seed)))
         log = PromiseLog(folder / "promises.jsonl")
         stack.push_async_callback(log.close)
         addresses = [f"http://127.0.0.1:{line.port}" for line in system.api_lines]
@@ -106,8 +109,12 @@ async def run(options: Options, folder: Path, say: Callable[[str], None] = print
             async with asyncio.timeout(OUTCOME_SECONDS_MAX):
                 await asyncio.shield(paying)
             await until_idle(system, IDLE_SECONDS_MAX)
+            assert system.subscriber is not None
+            await until_told(system.database, system.subscriber, TOLD_SECONDS_MAX)
             system.assert_running()
             result.verdict = await judge(system, read_promises(log.path))
+            async with system.database.connection() as sql:
+                judge_told(result.verdict, await read_committed(sql), system.subscriber)
             for service in (*system.workers, *system.apis):
                 await service.stop()
         except (AssertionError, TimeoutError) as error:

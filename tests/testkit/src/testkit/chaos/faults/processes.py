@@ -6,7 +6,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from recon_worker.failpoints import BATCH_POINTS, VARIABLE
+from recon_worker.failpoints import BATCH_POINTS, VARIABLE, WEBHOOK_POINTS
 from testkit.chaos.faults.postgres import held_account
 from testkit.chaos.system.running import LEASE_SECONDS, System
 from testkit.chaos.system.services import Service
@@ -47,8 +47,9 @@ async def kill_worker(system: System, chance: random.Random) -> str:
 
 
 async def kill_worker_at_point(system: System, chance: random.Random) -> str:
-    """Kill a worker with SIGKILL exactly between two steps of a batch."""
-    point, times = chance.choice(BATCH_POINTS), chance.choice((1, 1, 2, 3))
+    """Kill a worker with SIGKILL exactly between two steps of a batch, or of a webhook."""
+    point = chance.choice((*BATCH_POINTS, *WEBHOOK_POINTS))
+    times = chance.choice((1, 1, 2, 3))
     async with _one_of(_of_this_release(system), chance) as worker:
         worker.kill()
         worker.start(**{VARIABLE: f"kill {point} {times}"})

@@ -6,10 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from testkit.chaos.earlier_release import earlier_commit, unpack
+from testkit.chaos.earlier_release import earlier_commit, knows_webhooks, unpack
 from testkit.chaos.system.database import Database, running_database, small_disk_problem
 from testkit.chaos.system.pooler import Pooler, pooler, pooler_problem, role_statements
 from testkit.chaos.system.services import Service, python_service
+from testkit.chaos.system.subscriber import Subscriber, subscribed
 from testkit.network.line import Line
 from testkit.waiting import until
 
@@ -21,6 +22,7 @@ WORKER_ENVIRON = {
     "RECON_WORKER_BATCH_SIZE": "25",  # Many batches, so that faults interrupt some.
     "RECON_WORKER_DRAIN_SECONDS": "15",
     "RECON_WORKER_AUDIT_INTERVAL_SECONDS": "3",
+    "RECON_WORKER_WEBHOOK_LOOPBACK": "true",
 }
 # A payment to this account cannot be settled and becomes a dead letter.
 POISONED = "poisoned"
@@ -60,6 +62,7 @@ class System:
     apis: list[Service] = field(default_factory=list)
     workers: list[Service] = field(default_factory=list)
     pooler: Pooler | None = None
+    subscriber: Subscriber | None = None
     api_lines: list[Line] = field(default_factory=list)  # From the clients to each API.
     postgres_lines: dict[str, Line] = field(default_factory=dict)  # From each service.
 
@@ -126,7 +129,7 @@ def _libfaketime() -> Path | None:
 
 
 @asynccontextmanager
-async def running_system(spec: SystemSpec, folder: Path) -> AsyncIterator[System]:
+async def running_system(spec: SystemSpec, folder: Path, seed: str) -> AsyncIterator[System]:
     """Run the system while the block runs; its logs go to the folder."""
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(
@@ -137,6 +140,7 @@ async def running_system(spec: SystemSpec, folder: Path) -> AsyncIterator[System
             for statement in role_statements() if "pooled" in spec.workers else ():
                 await sql.execute(statement)
         system = System(database, await database.new_api_key())
+        system.subscriber = await stack.enter_async_context(subscribed(database, seed))
         stack.callback(system.kill_all)
         earlier = folder / "earlier"
         commit = earlier_commit()
@@ -191,6 +195,8 @@ async def _add_worker(
         environ |= skewed("+1h" if number % 2 else "-1h")
     elif kind == "earlier":
         environ["PYTHONPATH"] = old_path
+        if not knows_webhooks(earlier_commit() or ""):
+            del environ["RECON_WORKER_WEBHOOK_LOOPBACK"]
     line = await _line(port, stack)
     system.postgres_lines[name] = line
     environ["DATABASE_URL"] = _url("payments_worker", line.port)
