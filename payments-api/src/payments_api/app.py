@@ -176,6 +176,7 @@ async def _never_cached(response: ResponseTypes) -> ResponseTypes:
 def _install_database_errors(app: Quart) -> None:
     @app.errorhandler(SQLAlchemyError)
     @app.errorhandler(OSError)
+    @app.errorhandler(asyncpg.PostgresError)
     @app.errorhandler(asyncpg.InterfaceError)
     @app.errorhandler(asyncpg.InternalClientError)
     async def answer_database_error(error: Exception) -> Response:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
@@ -104,3 +105,23 @@ async def test_a_lost_connection_leaves_nothing(
     writer.close()
     await until(is_gone)
     assert await sql.fetchval("SELECT count(*) FROM statement_files") == 0
+
+
+async def test_a_session_that_ends_during_an_upload_asks_for_a_repetition(
+    http: httpx.AsyncClient, sql: Sql, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = receive._store_chunk
+    stored = 0
+
+    async def store(*arguments: Any) -> None:
+        nonlocal stored
+        await real(*arguments)
+        stored += 1
+        if stored == 2:
+            raise asyncpg.AdminShutdownError("terminating connection due to administrator command")
+
+    monkeypatch.setattr(receive, "_store_chunk", store)
+    answer = await http.post("/statements?source=bank-eur", content=MEGABYTE * 3)
+    assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable")
+    for table in ("statement_files", "statement_uploads"):
+        assert await sql.fetchval(f"SELECT count(*) FROM {table}") == 0

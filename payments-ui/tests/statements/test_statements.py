@@ -195,6 +195,19 @@ async def test_a_refused_file_says_why() -> None:
     assert (answer.status_code, await answer.get_json()) == (413, {"problem": "Too long."})
 
 
+async def test_a_full_disk_is_told_apart() -> None:
+    problem = {"status": 507, "code": "storage_full", "title": "The database's disk is full."}
+    client = _client(Api(problem))
+    token = await _token(client, "/statements/bank-eur/lines/7/explain")
+    headers = {"Payments-Form": token}
+    answer = await client.post("/statements/upload?source=bank-eur", data=b"x", headers=headers)
+    told = await answer.get_json()
+    assert (answer.status_code, told) == (
+        503,
+        {"problem": "The payments service has no space left: an operator has to free its disk."},
+    )
+
+
 def test_a_notes_form_sends_what_removes_too() -> None:
     form = AnnotateForm.read({"assignee": " ann ", "note": "", "actor": "ada"}, None)
     assert form.as_body() == {"actor": "ada", "assignee": "ann", "note": ""}

@@ -153,6 +153,12 @@ class TooManyStatements(Problem):
         super().__init__(detail, headers={"Retry-After": "3600"})
 
 
+class StorageFull(Problem):
+    """The database has no space for the file, and keeps none of it: free its disk."""
+
+    status, code = 507, "storage_full"
+
+
 class LineNotFound(Problem):
     """No line of this source has this id."""
 

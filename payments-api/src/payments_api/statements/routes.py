@@ -35,7 +35,12 @@ from payments_api.statements.statement_json import (
     source_json,
     statement_json,
 )
-from payments_api.statements.upload import check_is_plain, place_for, streamed_body
+from payments_api.statements.upload import (
+    check_is_plain,
+    full_disk_told,
+    place_for,
+    streamed_body,
+)
 from payments_core.domain.statements import FILE_STATUSES
 from payments_core.http.problems import PayloadTooLarge
 from payments_core.statements import files
@@ -97,7 +102,7 @@ async def post_statement() -> ResponseReturnValue:
     check_is_plain(request)
     async with services().load_read() as tx:
         source = await source_named(tx, name)
-    with place_for(caller().tenant):
+    with place_for(caller().tenant), full_disk_told():
         try:
             file, new = await receive_file(
                 services().engine,

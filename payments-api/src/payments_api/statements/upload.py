@@ -7,10 +7,17 @@ from contextlib import contextmanager
 from quart import Request
 from werkzeug.http import parse_options_header
 
-from payments_api.http.errors import Overloaded, RequestTooSlow, UnsupportedMediaType
+from payments_api.http.errors import (
+    Overloaded,
+    RequestTooSlow,
+    StorageFull,
+    UnsupportedMediaType,
+)
+from payments_core.db.engine import sqlstate_of
 from payments_core.http import uploads
 
 UPLOAD_PATH = "/statements"
+DISK_FULL = "53100"
 UPLOADS_MAX = 4  # At once in one process: each holds a connection to the database for moments.
 UPLOADS_OF_ONE_MAX = 2  # Of one tenant, and of all keys without one: others always find a place.
 
@@ -32,6 +39,17 @@ def place_for(tenant: str | None) -> Iterator[None]:
         _uploading[tenant] -= 1
         if not _uploading[tenant]:
             del _uploading[tenant]
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Tell the sender of a file that the database has no space for it. Raises StorageFull."""
+    try:
+        yield
+    except Exception as error:
+        if sqlstate_of(error) != DISK_FULL:
+            raise
+        raise StorageFull from None
 
 
 def check_is_plain(request: Request) -> None:

@@ -57,9 +57,10 @@ def raise_problem(response: httpx2.Response) -> NoReturn:
     problem = answer if isinstance(answer, dict) else {}
     if response.status_code >= 500:
         raise ApiUnavailable(
-            {503: "is overloaded or has no database at the moment"}.get(
-                response.status_code, f"answered with an error ({response.status_code})"
-            )
+            {
+                503: "is overloaded or has no database at the moment",
+                507: "has no space left: an operator has to free its disk",
+            }.get(response.status_code, f"answered with an error ({response.status_code})")
         )
     if response.status_code in (401, 403):
         code = str(problem.get("code", "unknown"))

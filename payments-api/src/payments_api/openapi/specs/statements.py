@@ -68,6 +68,7 @@ STATEMENT_OPERATIONS = (
             errors.UnsupportedMediaType,
             errors.ValidationFailed,
             errors.TooManyStatements,
+            errors.StorageFull,
             errors.Overloaded,
         ),
         also=200,
