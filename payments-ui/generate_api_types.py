@@ -82,14 +82,23 @@ def field_lines(name: str, annotation: str) -> str:
     line = f"    {name}: {annotation}"
     if len(line) <= LINE_CHARS_MAX:
         return line
-    optional = f"        {annotation}"
-    if annotation.endswith(" | None") and len(optional) <= LINE_CHARS_MAX:
+    if annotation.endswith(" | None"):
+        optional = f"        {annotation}"
+        if len(optional) > LINE_CHARS_MAX:
+            of = annotation.removesuffix(" | None")
+            optional = "\n".join((_wrapped(f"        {of}"), "        | None"))
         return f"    {name}: (\n{optional}\n    )"
+    return _wrapped(line)
+
+
+def _wrapped(line: str) -> str:
+    """Return a line that ends with a bracket over several lines."""
+    indent = " " * (len(line) - len(line.lstrip()))
     head, _, values = line.removesuffix("]").partition("[")
-    wrapped = f"        {values}"
-    if len(wrapped) > LINE_CHARS_MAX:
-        wrapped = "".join(f"        {value},\n" for value in values.split(", ")).rstrip("\n")
-    return f"{head}[\n{wrapped}\n    ]"
+    inner = f"{indent}    {values}"
+    if len(inner) > LINE_CHARS_MAX:
+        inner = "\n".join(f"{indent}    {value}," for value in values.split(", "))
+    return f"{head}[\n{inner}\n{indent}]"
 
 
 def write_class(name: str, schemas: dict[str, Schema], written: dict[str, str]) -> None:

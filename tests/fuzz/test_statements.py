@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from hypothesis import strategies as st
 
-from payments_api.matching import schemas as matching
+from payments_api.matching import act_schemas as matching
 from payments_api.operations.requests import parse_model
 from payments_api.reversals.create import parse_reversal
 from payments_api.statements import schemas as statements

@@ -4,10 +4,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from quart import Quart
 from quart.typing import TestClientProtocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.db.engine import transaction
+from payments_api.auth.keys import KeyGrant, add_key, new_key
+from payments_core.db.engine import create_engine, transaction
 from payments_core.statements.sources import find_source
 from recon_worker.statements.matching.run import run_matching
 from testkit.database.matching_books import (
@@ -45,3 +47,21 @@ async def books(sql: Sql, engine: AsyncEngine) -> tuple[list[int], list[int]]:
     ids = await add_entries(sql, entries), await add_statement(sql, source, lines)
     await run_match(engine)
     return ids
+
+
+@pytest.fixture
+async def headers_of(kept: Quart, database_url: str) -> dict[str, dict[str, str]]:
+    """Return the headers of three keys: of two tenants, and of one that may only read."""
+    owner = create_engine(database_url, application_name="test", pool_size=1)
+    made = {}
+    for name, tenant, scopes in (
+        ("acme", "acme", {"recon:read", "recon:write", "payments:read"}),
+        ("blue", "blue", {"recon:read", "recon:write"}),
+        ("reader", None, {"recon:read"}),
+    ):
+        key = new_key()
+        async with transaction(owner) as tx:
+            await add_key(tx, key, KeyGrant(name, frozenset(scopes), tenant))
+        made[name] = {"Authorization": f"Bearer {key}"}
+    await owner.dispose()
+    return made

@@ -6,13 +6,10 @@ import json
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from quart import Quart
 from quart.typing import TestClientProtocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_api.auth.keys import KeyGrant, add_key, new_key
-from payments_core.db.engine import create_engine, transaction
 from testkit.database.matching_books import (
     DAY,
     Entry,
@@ -99,24 +96,6 @@ async def test_runs_and_the_report_as_csv_agree_with_the_report(
     rows = list(csv.DictReader(io.StringIO(await answer.get_data(as_text=True))))
     assert {row["line"]: row["amount"] for row in rows} == report["bridge"]
     assert {row["verdict"] for row in rows} == {"breaks"}
-
-
-@pytest.fixture
-async def headers_of(kept: Quart, database_url: str) -> dict[str, dict[str, str]]:
-    """Return the headers of three keys: of two tenants, and of one that may only read."""
-    owner = create_engine(database_url, application_name="test", pool_size=1)
-    made = {}
-    for name, tenant, scopes in (
-        ("acme", "acme", {"recon:read", "recon:write", "payments:read"}),
-        ("blue", "blue", {"recon:read", "recon:write"}),
-        ("reader", None, {"recon:read"}),
-    ):
-        key = new_key()
-        async with transaction(owner) as tx:
-            await add_key(tx, key, KeyGrant(name, frozenset(scopes), tenant))
-        made[name] = {"Authorization": f"Bearer {key}"}
-    await owner.dispose()
-    return made
 
 
 async def test_a_tenant_acts_only_on_its_items_and_learns_no_count(

@@ -69,7 +69,7 @@ async def _history(sql: Sql, engine: AsyncEngine) -> None:
             booked = [Line(amount, reference, on) for reference, amount in pairs]
             if day == DAYS - 1:
                 entries += [Entry("7.77", f"missing-{n}", on) for n in range(5)]
-                booked += [Line("8.88", f"alone-{n}", on) for n in range(5)]
+                booked += [Line("-0.50", f"{day}-{n}", on) for n in range(5)]  # Returns.
             await add_entries(sql, entries, channel=name)
             await add_statement(sql, source, booked, from_on=on, to_on=on, opening=None)
         async with transaction(engine) as tx:
@@ -112,10 +112,10 @@ async def _of_match(tx: AsyncConnection, source: int) -> Any:
 
 async def _of_line(tx: AsyncConnection, source: int) -> Any:
     (first, *_) = await queries.list_open_lines(tx, source, None, 1, _page())
-    return [
-        await queries.find_line(tx, source, first.id),
-        await candidates.describe_line(tx, first.id),
-    ]
+    found = await candidates.describe_line(tx, first.id)
+    assert found is not None
+    assert found.proposed_reversal() is not None
+    return [await queries.find_line(tx, source, first.id), found]
 
 
 async def _of_break(tx: AsyncConnection, source: int) -> Any:
@@ -178,7 +178,7 @@ READS: dict[str, tuple[Reading, int]] = {
     "breaks of a person": (_breaks(BreakFilter(assignee="ann")), 0),
     "breaks of an age": (_breaks(BreakFilter(to_on=date(2026, 1, 1))), 0),
     "open lines": (lambda tx, s: queries.list_open_lines(tx, s, None, LIMIT, _page()), 5),
-    "suggested": (lambda tx, s: queries.list_open_lines(tx, s, "suggested", LIMIT, _page()), 0),
+    "suggested": (lambda tx, s: queries.list_open_lines(tx, s, "suggested", LIMIT, _page()), 5),
     "open entries": (_entries(), 5),
     "open entries of a reference": (_entries(reference="missing-1"), 1),
     "open entries of an amount": (_entries(amount=Decimal("7.77")), 5),

@@ -78,6 +78,8 @@ def test_amount_and_reason_are_required_and_the_key_is_kept() -> None:
     assert form.idempotency_key not in ("x", key)
     form = ReverseForm.read({"amount": "1,234.50", "reason": "r"})
     assert form.body("USD") == {"amount": "1234.50", "reason": "r"}
+    form = ReverseForm.read({"amount": "1", "reason": "r", "reference": " INV-1 "})
+    assert form.body("USD") == {"amount": "1", "reason": "r", "reference": "INV-1"}
 
 
 @pytest.mark.parametrize(
@@ -93,9 +95,12 @@ def test_a_lost_answer_keeps_the_key_for_the_next_attempt(sent: bool, outcome: s
 
 def test_a_rejection_is_shown_beside_its_field_or_above_the_form() -> None:
     form = ReverseForm("0", "r")
-    fields = {"amount": "must be positive"}
+    fields = {"amount": "must be positive", "reference": "must be a string"}
     assert form.take_error(ApiProblem(422, "validation_error", "Invalid", "", fields)) == 422
-    assert form.errors == {"amount": "Amount must be positive."}
+    assert form.errors == {
+        "amount": "Amount must be positive.",
+        "reference": "Reference must be a string.",
+    }
     form = ReverseForm("9", "r")
     form.take_error(ApiProblem(409, "reversal_exceeds_payment", "Too much.", "Less is left."))
     assert (form.refusal_title, form.refusal) == ("Too much.", "Less is left.")

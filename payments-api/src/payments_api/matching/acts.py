@@ -15,6 +15,12 @@ from payments_api.auth.operator import acting_operator
 from payments_api.http.errors import LineNotFound, MatchNotFound, MatchRefused
 from payments_api.http.json_body import read_json_object
 from payments_api.matching import queries
+from payments_api.matching.act_schemas import (
+    AnnotateRequest,
+    LineRequest,
+    MatchRequest,
+    UndoRequest,
+)
 from payments_api.matching.lookups import (
     break_with,
     line_number,
@@ -23,7 +29,6 @@ from payments_api.matching.lookups import (
     today,
 )
 from payments_api.matching.matching_json import break_json, line_detail_json, match_json
-from payments_api.matching.schemas import AnnotateRequest, LineRequest, MatchRequest, UndoRequest
 from payments_api.operations.requests import parse_model
 from payments_api.services import services
 from payments_api.statements.lookups import source_named

@@ -13,11 +13,11 @@ from payments_api.statements.statement_json import line_json
 from payments_core.db.engine import AnyRow
 from payments_core.db.keyset import Walk
 from payments_core.domain.matching import BRIDGE_LINES
-from payments_core.domain.money import amount_text, zero_in
+from payments_core.domain.money import amount_text, currency_text
 from payments_core.domain.payments import time_or_none, utc_text
 from payments_core.matching.breaks import Break
 from payments_core.matching.bridge import Bridge
-from payments_core.matching.candidates import Open
+from payments_core.matching.candidates import SETTLED, Open
 
 REPORT_COLUMNS = ("source", "on", "asOf", "currency", "verdict", "line", "amount", "count")
 
@@ -25,8 +25,9 @@ REPORT_COLUMNS = ("source", "on", "asOf", "currency", "verdict", "line", "amount
 def report_json(source: str, currency: str, bridge: Bridge) -> dict[str, Any]:
     """Return a day's report; its amounts have at least the decimals of the currency."""
     report = bridge.as_json()
-    zero = zero_in(currency)
-    lines = {name: amount_text(Decimal(text) + zero) for name, text in report["bridge"].items()}
+    lines = {
+        name: currency_text(Decimal(text), currency) for name, text in report["bridge"].items()
+    }
     return {"source": source, "currency": currency, **report, "bridge": lines}
 
 
@@ -83,7 +84,7 @@ def line_detail_json(row: AnyRow, found: Open | None, ids: ItemIds) -> dict[str,
     return {
         **of_source_json(row, ids),
         "matchId": row.match_id and ids.shown("match", row.match_id),
-        **(found.as_json(ids.shown) if found else {"whyNot": None, "candidates": []}),
+        **(found.as_json(ids.shown) if found else SETTLED),
     }
 
 

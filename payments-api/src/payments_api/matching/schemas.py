@@ -1,72 +1,23 @@
-"""Schemas of matching: reports, runs, breaks, lines, entries, matches, and acts."""
+"""Schemas of matching: reports, runs, breaks, lines, entries and matches."""
 
 from datetime import date, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field
 
 from payments_api.auth.item_ids import ITEM_ID_PATTERN
 from payments_api.http.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
 from payments_api.matching.queries import LEGS_SHOWN_MAX
-from payments_api.operations.requests import NO_NUL, ActionRequest, DiscardRequest
 from payments_api.statements.schemas import StatementLine
 from payments_core.domain.matching import (
-    HAND_LEGS_MAX,
-    NOTE_MAX_CHARS,
     BreakClass,
     Rule,
     Verdict,
 )
-from payments_core.domain.statuses import OPERATOR_MAX_CHARS
 
 ItemId = Annotated[str, Field(pattern=ITEM_ID_PATTERN)]
-Items = Annotated[list[ItemId], Field(min_length=1, max_length=HAND_LEGS_MAX)]
-Assignee = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=OPERATOR_MAX_CHARS, pattern=NO_NUL)
-]
-Note = Annotated[
-    str, StringConstraints(strip_whitespace=True, max_length=NOTE_MAX_CHARS, pattern=NO_NUL)
-]
 Side = Literal["line", "entry"]
-
-
-class LineRequest(DiscardRequest):
-    """The operator and the reason to record for a line that is set aside or opened again."""
-
-
-class UndoRequest(DiscardRequest):
-    """The operator and the reason to record for a match that is undone."""
-
-
-class MatchRequest(DiscardRequest):
-    """Lines and entries of equal sums: one of at least one side, at most 100 in all."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {"lines": ["7"], "entries": ["12", "14"], "reason": "One transfer for two"}
-            ]
-        }
-    )
-
-    lines: Items
-    entries: Items
-
-
-class AnnotateRequest(ActionRequest):
-    """A break's assignee, note, or both; an absent one stays, an empty one is removed."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"assignee": "ada"}]})
-
-    assignee: Assignee | None = None
-    note: Note | None = None
-
-    @model_validator(mode="after")
-    def _names_one(self) -> "AnnotateRequest":
-        if self.assignee is None and self.note is None:
-            raise ValueError("needs an assignee or a note")
-        return self
 
 
 class BridgeLines(Shape):
@@ -157,6 +108,18 @@ class Candidate(Shape):
     booked_on: date
 
 
+class ProposedReversal(Shape):
+    """The reversal of the payment that a line returns. Create it with this amount and reference.
+
+    Its entry then matches the line. Null unless the line is a debit that names one completed
+    payment with enough left to reverse, and no reversal waits for such a line yet.
+    """
+
+    payment_id: UUID
+    amount: Amount
+    reference: str
+
+
 class Break(Shape):
     """An open line or entry past its days of grace, with why no rule matched it.
 
@@ -181,6 +144,7 @@ class Break(Shape):
     note: str | None
     why_not: str | None
     candidates: list[Candidate]
+    proposed_reversal: ProposedReversal | None
     resolved_at: datetime | None
     resolved_by: str | None
 
@@ -213,6 +177,7 @@ class LineDetail(SourceLine):
     match_id: ItemId | None
     why_not: str | None
     candidates: list[Candidate]
+    proposed_reversal: ProposedReversal | None
 
 
 class MatchedEntry(Shape):

@@ -21,6 +21,12 @@ from payments_api.events.schemas import (
     SettledReversal,
 )
 from payments_api.http.schemas import Problem
+from payments_api.matching.act_schemas import (
+    AnnotateRequest,
+    LineRequest,
+    MatchRequest,
+    UndoRequest,
+)
 from payments_api.matching.adjustment_schemas import (
     Adjustment,
     AdjustmentApproval,
@@ -29,27 +35,24 @@ from payments_api.matching.adjustment_schemas import (
     AdjustmentRequest,
 )
 from payments_api.matching.schemas import (
-    AnnotateRequest,
     Break,
     BreakPage,
     BridgeCounts,
     BridgeLines,
     Candidate,
     LineDetail,
-    LineRequest,
     Match,
     MatchedEntry,
     MatchPage,
-    MatchRequest,
     OpenEntry,
     OpenEntryPage,
+    ProposedReversal,
     ReconciliationReport,
     Run,
     RunCounts,
     RunPage,
     SourceLine,
     SourceLinePage,
-    UndoRequest,
 )
 from payments_api.operations.schemas import (
     ActionPage,
@@ -191,6 +194,7 @@ __all__ = [
     "PaymentRequest",
     "PaymentTotals",
     "Problem",
+    "ProposedReversal",
     "QueueStats",
     "Reconciliation",
     "ReconciliationReport",

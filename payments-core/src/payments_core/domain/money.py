@@ -130,6 +130,11 @@ def zero_in(currency: str) -> Decimal:
     return Decimal((0, (0,), -_decimals_by_code().get(currency, 0)))
 
 
+def currency_text(amount: Decimal, currency: str) -> str:
+    """Return the amount as text, with at least the currency's decimals."""
+    return amount_text(amount + zero_in(currency))
+
+
 def amount_text(amount: Decimal) -> str:
     """Return the amount as text, with the decimals of the stored number.
 

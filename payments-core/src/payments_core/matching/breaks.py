@@ -15,7 +15,7 @@ from payments_core.domain.matching import (
     age_of,
 )
 from payments_core.domain.money import amount_text
-from payments_core.matching.candidates import Open, describe
+from payments_core.matching.candidates import SETTLED, Open, describe
 from payments_core.matching.matches import ItemNotFound, ShowId, plain_id
 
 _COLUMNS = "id, source_id, class, side, item_id, amount, opened_on, break_on, assignee, note"
@@ -56,7 +56,6 @@ class Break:
         """Return the break as the API and the command show it."""
         row, item = self.row, self.open and self.open.item
         days = max(0, (as_of - row.opened_on).days)
-        settled: dict[str, object] = {"whyNot": None, "candidates": []}
         return {
             "id": row.id,
             "class": row._mapping["class"],
@@ -74,7 +73,7 @@ class Break:
             "age": age_of(days),
             "assignee": row.assignee,
             "note": row.note,
-            **(self.open.as_json(shown) if self.open else settled),
+            **(self.open.as_json(shown) if self.open else SETTLED),
         }
 
 

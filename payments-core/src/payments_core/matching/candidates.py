@@ -10,15 +10,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import AnyRow
 from payments_core.domain.matching import CANDIDATES_MAX
+from payments_core.domain.money import currency_text
 from payments_core.domain.statements import OPEN_LINE_STATUSES
 from payments_core.matching.entries import match_key, open_line
 from payments_core.matching.matches import ShowId, plain_id
+from payments_core.matching.returns import returned_payment
 
 ALIKE_DAYS = 30  # Candidates of the same amount are booked at most this far apart.
 _SHOWN = CANDIDATES_MAX + 1  # One more shows that there are more.
 
 _ENTRY = "entry_id AS id, amount::text, reference, booked_on"
 _LINE = "id, amount::text, end_to_end AS reference, booked_on"
+# Of an item that is not open any more.
+SETTLED: Mapping[str, object] = {"whyNot": None, "candidates": [], "proposedReversal": None}
+
 _NAMES = ("end_to_end", "bank_ref", "batch_ref")
 
 
@@ -65,7 +70,9 @@ SELECT item.id AS item_id, item.amount, item.end_to_end AS reference, item.bank_
               AND ({match_key("line.end_to_end")}) = ({match_key("item.end_to_end")})
               AND line.amount = item.amount LIMIT {_SHOWN}) AS rival) AS rivals,
        (SELECT max(match_id) FROM match_legs WHERE NOT active AND side = 'line'
-          AND item_id = item.id) AS undone
+          AND item_id = item.id) AS undone,
+       CASE WHEN {open_line("item")} THEN {returned_payment("item")}::text END AS returned_payment,
+       {match_key("item.end_to_end")} AS name
 FROM statement_lines AS item WHERE item.id = ANY ($1::bigint[])"""
 _OF_ENTRIES = f"""
 SELECT item.entry_id AS item_id, item.amount, item.reference, item.currency,
@@ -85,7 +92,8 @@ SELECT item.entry_id AS item_id, item.amount, item.reference, item.currency,
             SELECT FROM open_entries AS entry WHERE entry.source_id - 0 = item.source_id
               AND entry.reference = item.reference AND entry.amount = item.amount
             LIMIT {_SHOWN}) AS rival) AS rivals,
-       NULL::bigint AS undone
+       NULL::bigint AS undone, NULL::text AS returned_payment,
+       NULL::text AS name
 FROM open_entries AS item WHERE item.entry_id = ANY ($1::bigint[])"""
 _QUERIES = {"line": _OF_LINES, "entry": _OF_ENTRIES}
 
@@ -113,6 +121,18 @@ class Open:
                 }
                 for one in (self.named or self.alike)[:CANDIDATES_MAX]
             ],
+            "proposedReversal": self.proposed_reversal(),
+        }
+
+    def proposed_reversal(self) -> dict[str, str] | None:
+        """Return the reversal that this line alone asks for."""
+        item = self.item
+        if item.returned_payment is None or item.rivals > 1:
+            return None
+        return {
+            "paymentId": item.returned_payment,
+            "amount": currency_text(-item.amount, item.currency),
+            "reference": item.name,
         }
 
 
@@ -141,6 +161,8 @@ def _why_not(of: Open, shown: ShowId) -> str:
     amount = item.amount
     other = "entry" if side == "line" else "line"
     same = [one for one in named if Decimal(one["amount"]) == amount]
+    if proposed := of.proposed_reversal():
+        return f"no reversal of payment {proposed['paymentId']} has this reference or amount"
     if item.undone is not None and (same or alike):
         return f"match {shown('match', item.undone)} was undone"
     if len(same) > 1:

@@ -53,3 +53,14 @@ ROW = f"""
     {match_key(_REFERENCE)},
     (entry.created_at AT TIME ZONE source.time_zone)::date,
     (entry.created_at AT TIME ZONE source.time_zone)::date + source.grace_days"""
+
+_TENANT = (
+    "CASE WHEN strpos(payment.account_id, '~') > 0 THEN split_part(payment.account_id, '~', 1) END"
+)
+# Whether a `payment` is of the tenant of a `source`, or of one without a source of its own.
+OF_TENANT = f"""
+    CASE WHEN source.tenant IS NULL THEN NOT EXISTS (
+            SELECT FROM recon_sources AS other JOIN recon_cuts AS own ON own.source_id = other.id
+            WHERE other.tenant = {_TENANT}
+              AND (other.channel, other.currency) = (source.channel, source.currency))
+        ELSE {_TENANT} IS NOT DISTINCT FROM source.tenant END"""

@@ -503,7 +503,10 @@ class StatementFile(TypedDict):
     format: str | None
     encoding: str | None
     problemCode: (
-        Literal["malformed", "account", "currency", "date", "balance", "chain", "overlap"] | None
+        Literal[
+            "malformed", "account", "currency", "date", "balance", "chain", "overlap", "unfinished"
+        ]
+        | None
     )
     problem: str | None
     problemAt: str | None
@@ -551,7 +554,10 @@ class StatementFileDetail(TypedDict):
     format: str | None
     encoding: str | None
     problemCode: (
-        Literal["malformed", "account", "currency", "date", "balance", "chain", "overlap"] | None
+        Literal[
+            "malformed", "account", "currency", "date", "balance", "chain", "overlap", "unfinished"
+        ]
+        | None
     )
     problem: str | None
     problemAt: str | None
@@ -647,6 +653,14 @@ class Candidate(TypedDict):
     bookedOn: str
 
 
+class ProposedReversal(TypedDict):
+    """The reversal of the payment that a line returns. Create it with this amount and reference."""
+
+    paymentId: str
+    amount: str
+    reference: str
+
+
 class LineDetail(TypedDict):
     """A line with its match or, while it is open, its candidates and why no rule matched it."""
 
@@ -676,6 +690,7 @@ class LineDetail(TypedDict):
     matchId: str | None
     whyNot: str | None
     candidates: list[Candidate]
+    proposedReversal: ProposedReversal | None
 
 
 class OpenEntry(TypedDict):

@@ -1,4 +1,4 @@
-"""Reverse a payment: ask for amount and reason, then create the reversal."""
+"""Reverse a payment: ask for amount, reason and reference, then create the reversal."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,20 +21,21 @@ from payments_ui.web.forms import as_sentence, text_of
 from payments_ui.web.responses import from_htmx, render
 
 REVERSALS_SHOWN = 200  # The API's limit of one page.
-LABELS = {"amount": "Amount", "reason": "Reason"}
+LABELS = {"amount": "Amount", "reason": "Reason", "reference": "Reference"}
 
 blueprint = Blueprint("reversing", __name__)
 
 
 @dataclass
 class ReverseForm:
-    """Amount and reason as typed, the form's idempotency key and the errors.
+    """Amount, reason and reference as typed, the form's idempotency key and the errors.
 
     Like the payment form, it keeps its key until a reversal exists: it creates at most one.
     """
 
     amount: str = ""
     reason: str = ""
+    reference: str = ""
     idempotency_key: str = field(default_factory=lambda: str(uuid4()))
     errors: dict[str, str] = field(default_factory=dict)  # Field name -> sentence.
     refusal_title: str = ""
@@ -43,7 +44,7 @@ class ReverseForm:
     @classmethod
     def read(cls, form: Mapping[str, str]) -> "ReverseForm":
         """Read the submitted form and check it."""
-        read = cls(text_of(form, "amount"), text_of(form, "reason"))
+        read = cls(text_of(form, "amount"), text_of(form, "reason"), text_of(form, "reference"))
         if is_uuid(form.get("idempotencyKey", "")):
             read.idempotency_key = form["idempotencyKey"]
         if not read.amount:
@@ -57,7 +58,8 @@ class ReverseForm:
 
     def body(self, currency: str) -> dict[str, str]:
         """Return the body of the API's request. Raises AmbiguousAmount."""
-        return {"amount": plain_amount(self.amount, currency), "reason": self.reason}
+        body = {"amount": plain_amount(self.amount, currency), "reason": self.reason}
+        return {**body, "reference": self.reference} if self.reference else body
 
     def take_error(self, error: ApiProblem | ApiUnavailable) -> int:
         """Show the API's error; return the status of the response."""
@@ -91,8 +93,9 @@ def left_of(payment: PaymentDetail, reversals: list[Reversal]) -> str:
 
 @blueprint.get("/payments/<payment_id>/reverse")
 async def ask(payment_id: str) -> ResponseReturnValue:
-    """Ask for amount, reason and confirmation."""
-    return await _page(payment_id, None)
+    """Ask for amount, reason and confirmation; the address may propose amount and reference."""
+    amount, reference = (text_of(request.args, name) for name in ("amount", "reference"))
+    return await _page(payment_id, ReverseForm(amount, reference=reference))
 
 
 @blueprint.post("/payments/<payment_id>/reverse")
@@ -126,11 +129,12 @@ async def form_expired(_: CsrfFailed) -> ResponseReturnValue:
     return await _page(payment_id, form, 403)
 
 
-async def _page(payment_id: str, form: ReverseForm | None, status: int = 200) -> Response:
-    """Show the form; a new one proposes the payment's remainder."""
+async def _page(payment_id: str, form: ReverseForm, status: int = 200) -> Response:
+    """Show the form; without an amount, a new one proposes the payment's remainder."""
     client = api_client()
     payment = await client.payment(payment_id)
     page = await client.reversals(payment_id, {"limit": REVERSALS_SHOWN})
     left = left_of(payment, page["reversals"])
-    form = form or ReverseForm(amount=left)
+    if not form.errors:
+        form.amount = form.amount or left
     return await render("confirm_reversal.html", status, payment=payment, left=left, form=form)

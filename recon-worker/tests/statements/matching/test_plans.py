@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator
 from payments_core.matching.matches import UNDO
-from recon_worker.statements.matching import batch_details, cut, rules
+from recon_worker.statements.matching import batch_details, cut, rules, suggestions
 from recon_worker.statements.matching.undo import undo_run
 from testkit.database.matching_books import Entry, Line, add_entries, add_source, add_statement
 from testkit.database.plans import forget_statistics
@@ -24,7 +24,7 @@ STATEMENTS = {
     "batch_sum": (rules.EXACT["batch_sum"], "1, '', 1000000, 1"),
     "batch details": (batch_details.BATCH_DETAILS, "1, 0, 1000000, 1, '2026-03-12'"),
     "amount_and_date": (rules.AMOUNT_AND_DATE, "1, 0, 1000000, 1, 5"),
-    "suggest": (rules.SUGGEST, "1, 0, 1000000, 5, 0, true"),
+    "suggest": (suggestions.SUGGEST, "1, 0, 1000000, 5, 0, true"),
     "cut": (cut.MOVE, "1, 0, 1000000"),
     "undo": (UNDO, f"'{{{','.join(map(str, range(1, 4001)))}}}', 'ann', NULL, 1"),
     "break lines": (rules.BREAK_LINES, "1, 0, 1000000, '2026-03-12'"),

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import single_statement, transaction
 from payments_core.db.writers import have_ended, open_writers
-from payments_core.matching.entries import COLUMNS, ROW, TABLES
+from payments_core.matching.entries import COLUMNS, OF_TENANT, ROW, TABLES
 from recon_worker.failpoints import reach
 from recon_worker.statements.matching.source_lock import lock_source
 
@@ -43,16 +43,6 @@ STEP = f"""
 SELECT id FROM ledger_entries WHERE id > $1 AND id <= $2
 ORDER BY id OFFSET {CHUNK_ROWS - 1} LIMIT 1"""
 
-_TENANT = (
-    "CASE WHEN strpos(payment.account_id, '~') > 0 THEN split_part(payment.account_id, '~', 1) END"
-)
-# Whether a `payment` is of the tenant of a `source`, or of one without a source of its own.
-OF_TENANT = f"""
-    CASE WHEN source.tenant IS NULL THEN NOT EXISTS (
-            SELECT FROM recon_sources AS other JOIN recon_cuts AS own ON own.source_id = other.id
-            WHERE other.tenant = {_TENANT}
-              AND (other.channel, other.currency) = (source.channel, source.currency))
-        ELSE {_TENANT} IS NOT DISTINCT FROM source.tenant END"""
 OF_SOURCE = f"""
     entry.entry_type = 'clearing' AND entry.currency = source.currency
     AND payment.source = source.channel AND {OF_TENANT}"""

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from payments_core.domain.matching import LEGS_MAX, SCORES, Rule
 from payments_core.matching.entries import OPEN_LINE, match_key, open_line
 from payments_core.matching.matches import LINE_DAY, matched_status
-from recon_worker.statements.matching.cut import OF_TENANT
 
 CHUNK_LINES = 20_000
 
@@ -114,7 +113,7 @@ WITH chunk AS MATERIALIZED (
 ){_PAIRS}{WRITE.format(rule=rule, score=SCORES[rule], last="max(id)")}"""
 
 
-def _by_amount(days: str) -> str:
+def by_amount(days: str) -> str:
     """Return look-ups of the entries and rivals of a line without a reference, within `days`.
 
     A line that names a payment is no other payment's.
@@ -150,7 +149,7 @@ WITH chunk AS MATERIALIZED (
     SELECT line.id, line.amount, line.status, line.status_reason, {LINE_DAY} AS line_on,
            candidate.entry_id, candidate.booked_on AS entry_on,
            'amount, within ' || {_DAYS} || ' days' AS why
-    FROM chunk AS line {_STATEMENT_OF_LINE} {_by_amount(_DAYS)}
+    FROM chunk AS line {_STATEMENT_OF_LINE} {by_amount(_DAYS)}
     WHERE candidate.candidates = 1 AND other.rivals = 1
       AND {_NOT_UNDONE.format(line="line.id", entry="candidate.entry_id")}
     ORDER BY line.id
@@ -205,54 +204,6 @@ EXACT: Mapping[str, str] = {
     "bank_reference": _by_reference("bank_reference", "bank_ref"),
     "batch_sum": BATCH_SUM,
 }
-
-# What a person should look at: the only entry of the line's reference in nearly the same amount
-# ($5 tolerance, NULL without one; $6 whether a difference may be the charges), the payment that a
-# line returns, or the only entry of its amount within $4 days (NULL if rules match those).
-SUGGEST = f"""
-WITH chunk AS MATERIALIZED (
-    SELECT id, amount, currency, {match_key("end_to_end")} AS key, end_to_end, booked_on,
-           charges, coalesce(return_reason, CASE WHEN reversal THEN 'reversed by the bank' END)
-               AS return_reason, status, status_reason
-    FROM statement_lines WHERE source_id = $1 AND id > $2 AND id <= $3 AND {OPEN_LINE}
-    ORDER BY id LIMIT {CHUNK_LINES}
-), looked AS MATERIALIZED (
-    SELECT line.id, line.status, line.status_reason, coalesce(
-        (SELECT 'returns payment ' || payment.id || ' (' || line.return_reason
-                    || '): reverse the payment'
-         FROM payments AS payment JOIN recon_sources AS source ON source.id = $1
-         WHERE line.return_reason IS NOT NULL AND line.amount < 0
-           AND payment.id = coalesce(
-                (SELECT min(payment.id::text)::uuid FROM payments AS payment
-                 WHERE payment.reference = line.end_to_end AND {OF_TENANT} HAVING count(*) = 1),
-                CASE WHEN line.key ~ '^[0-9a-f]{{32}}$' THEN line.key::uuid END)
-           AND payment.status = 'completed' AND payment.amount = -line.amount
-           AND payment.currency = line.currency AND payment.source = source.channel
-           AND {OF_TENANT}),
-        (SELECT 'entry ' || min(entry_id) || ' has this reference; the amounts differ by '
-                    || line.amount - min(amount)
-         FROM (SELECT entry_id, amount FROM open_entries AS entry
-               WHERE entry.source_id - 0 = $1 AND entry.reference = line.key
-                 AND entry.currency = line.currency LIMIT 2) AS two
-         HAVING count(*) = 1 AND line.amount <> min(amount)
-            AND (abs(line.amount - min(amount)) <= $5::numeric
-                 OR $6::boolean AND abs(line.amount - min(amount)) = abs(line.charges))),
-        CASE WHEN line.end_to_end IS NULL AND $4::integer IS NOT NULL THEN (
-            SELECT 'entry ' || candidate.entry_id || ' has this amount, within '
-                       || $4::integer || ' days'
-            FROM (SELECT) AS once {_by_amount("$4::integer")}
-            WHERE candidate.candidates = 1 AND other.rivals = 1) END) AS suggestion
-    FROM chunk AS line
-), changed AS (
-    UPDATE statement_lines AS line
-    SET status = CASE WHEN suggestion IS NULL THEN 'unmatched' ELSE 'suggested' END,
-        status_reason = suggestion
-    FROM looked WHERE line.id = looked.id AND {open_line("line")}
-      AND (looked.status, looked.status_reason) IS DISTINCT FROM
-          (CASE WHEN suggestion IS NULL THEN 'unmatched' ELSE 'suggested' END, suggestion)
-)
-SELECT max(id) AS last, count(*) FILTER (WHERE suggestion IS NOT NULL) AS matches,
-       0 AS lines_lost, 0 AS entries_lost FROM looked"""
 
 _BREAK_ID = """encode(sha256(convert_to(
         concat_ws('|', $1::bigint, {kind}, {item}), 'UTF8')), 'hex')"""

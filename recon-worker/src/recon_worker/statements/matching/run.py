@@ -19,7 +19,7 @@ from payments_core.db.engine import AnyRow, single_statement, sqlstate_of, trans
 from payments_core.matching.bridge import Bridge, last_covered_day, read_bridge
 from payments_core.matching.entries import OPEN_LINE
 from recon_worker.failpoints import reach
-from recon_worker.statements.matching import batch_details, rules
+from recon_worker.statements.matching import batch_details, rules, suggestions
 from recon_worker.statements.matching.cut import advance_cut
 from recon_worker.statements.matching.rule_sets import RuleSet, read_rule_set
 from recon_worker.statements.matching.source_lock import lock_source
@@ -181,7 +181,7 @@ async def _work(engine: AsyncEngine, run: AnyRow, advance: Advance) -> AnyRow:
         )
     suggest_days = None if rule_set.window_is_automatic else days
     suggest = (suggest_days, rule_set.tolerance, rule_set.charges)
-    await _walk(engine, run, "suggest", rules.SUGGEST, 0, suggest, advance)
+    await _walk(engine, run, "suggest", suggestions.SUGGEST, 0, suggest, advance)
     await _walk(engine, run, "breaks", rules.BREAK_LINES, 0, (run.as_of,), advance)
     await _break_entries(engine, run)
     reach("before_run_finish")

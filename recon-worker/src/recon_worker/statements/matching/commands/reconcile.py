@@ -11,7 +11,7 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Group, as_json
 from payments_core.domain.matching import BRIDGE_LINES
-from payments_core.domain.money import amount_text, zero_in
+from payments_core.domain.money import currency_text
 from recon_worker.statements.commands import print_json, run
 from recon_worker.statements.matching.commands import acts, adjustments, history
 from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES, Day
@@ -115,8 +115,7 @@ def report(source: str, on: date | None, as_of: date, json_too: bool) -> int:
 def _say_bridge(source: str, currency: str, shown: dict[str, Any]) -> None:
     print(f"{source} on {shown['on']}, as of {shown['asOf']}, in {currency}")
     amounts = {
-        name: amount_text(Decimal(amount) + zero_in(currency))
-        for name, amount in shown["bridge"].items()
+        name: currency_text(Decimal(amount), currency) for name, amount in shown["bridge"].items()
     }
     width = max(map(len, amounts.values()))
     for name, label, count in BRIDGE_LINES:
