@@ -1,4 +1,4 @@
-"""Open writers of append-only tables: transactions that may still commit a row with a smaller id.
+"""Open writers of tables: transactions that may still commit a row with a smaller id.
 
 Ids are handed out before the commit, so a reader that remembers the largest id it saw would skip
 the rows of a transaction that commits later. Read the largest id first, then the open writers:
@@ -18,7 +18,7 @@ LOOK_SECONDS = 0.02  # A batch's transaction takes a tenth of a second.
 # A statement that writes holds this lock from before its first id until its transaction ends. A
 # prepared transaction has no process, and PREPARE may have changed its virtual transaction id.
 # Postgres takes the lock before it checks privileges: any role holds it by PREPARE of an INSERT and
-# could stop the readers. So a session counts only if a role that it may act as can insert.
+# could stop the readers. So a session counts only if a role that it may act as can write.
 _WRITERS = """
 SELECT virtualtransaction AS writer, lock.pid IS NULL AS prepared
 FROM pg_locks AS lock LEFT JOIN pg_stat_activity AS session ON session.pid = lock.pid
@@ -27,7 +27,7 @@ WHERE locktype = 'relation' AND relation = ANY ($1::text[]::regclass[])
   AND mode = 'RowExclusiveLock' AND granted
   AND (session.usesysid IS NULL OR EXISTS (
       SELECT FROM pg_roles AS role WHERE pg_has_role(session.usesysid, role.oid, 'MEMBER')
-      AND has_any_column_privilege(role.oid, lock.relation, 'INSERT')))"""
+      AND has_any_column_privilege(role.oid, lock.relation, 'INSERT, UPDATE')))"""
 
 
 async def open_writers(connection: AsyncConnection, tables: Collection[str]) -> frozenset[str]:

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator
-from payments_core.db.engine import transaction
+from payments_core.db.engine import create_engine, transaction
 from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import MatchRefused, match_by_hand
 from recon_worker.audit.matching import MATCHING_INVARIANTS
@@ -30,6 +30,7 @@ from testkit.database.matching_books import (
     state_of,
 )
 from testkit.database.sql import Sql
+from testkit.waiting import until
 
 from .conftest import Match
 
@@ -166,6 +167,31 @@ async def test_an_item_closed_while_its_break_opens_is_no_break_after_the_next_r
             await match_by_hand(tx, source, [line], [entry], ANN, "the same")
     assert await sql.fetchval("SELECT count(*) FROM recon_breaks WHERE resolved_at IS NULL") == 3
     assert (await match(as_of=late)).as_json()["counts"]["breaks"] == 0
+
+
+async def test_a_run_leaves_no_break_of_an_item_that_is_being_closed_at_its_end(
+    sql: Sql, engine: AsyncEngine, match: Match, api_url_of_database: str
+) -> None:
+    source = await add_source(sql)
+    (entry,) = await add_entries(sql, [Entry("10", "A")])
+    fee, line = await add_statement(sql, source, [Line("-1"), Line("10", "B")])
+    await match(as_of=DAY)
+    api = create_engine(api_url_of_database, application_name="test", pool_size=1)
+    async with api.connect() as page:
+        await set_aside(page, source, fee, "explain", ANN, "a fee")
+        await match_by_hand(page, source, [line], [entry], ANN, "the same")
+        running = asyncio.create_task(match(as_of=DAY + timedelta(days=10)))
+        await until(lambda: _has_breaks(sql, 3))
+        await asyncio.wait({running}, timeout=1)  # The run would end without the wait.
+        await page.commit()
+    outcome = await running
+    await api.dispose()
+    assert outcome.as_json()["counts"]["breaks"] == 0
+    assert await sql.fetchval("SELECT count(*) FROM recon_breaks WHERE resolved_at IS NULL") == 0
+
+
+async def _has_breaks(sql: Sql, number: int) -> bool:
+    return bool(await sql.fetchval("SELECT count(*) = $1 FROM recon_breaks", number))
 
 
 async def test_an_undo_beside_runs_leaves_every_item_open_or_matched_once(

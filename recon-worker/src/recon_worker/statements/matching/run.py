@@ -20,6 +20,10 @@ from payments_core.matching.bridge import Bridge, last_covered_day, read_bridge
 from payments_core.matching.entries import OPEN_LINE
 from recon_worker.failpoints import reach
 from recon_worker.statements.matching import batch_details, rules, suggestions
+from recon_worker.statements.matching.closed_items import (
+    resolve_breaks_of_closed,
+    wait_for_acts,
+)
 from recon_worker.statements.matching.cut import advance_cut
 from recon_worker.statements.matching.rule_sets import RuleSet, read_rule_set
 from recon_worker.statements.matching.source_lock import lock_source
@@ -69,14 +73,6 @@ SELECT (SELECT coalesce(jsonb_object_agg(rule, matches), '{{}}')::text FROM (
           AND status = 'suggested') AS suggested,
        (SELECT count(*) FROM open_entries WHERE source_id = $1) AS open_entries,
        (SELECT count(*) FROM recon_breaks WHERE source_id = $1 AND resolved_at IS NULL) AS breaks"""
-# A person may have matched or set aside an item while a chunk opened its break: neither saw the
-# other. Every act changes the state of the source, so the next run comes by here.
-RESOLVE_CLOSED = f"""
-UPDATE recon_breaks SET resolved_at = clock_timestamp(), resolved_by = 'run ' || $2::bigint
-WHERE source_id = $1 AND resolved_at IS NULL AND CASE side
-    WHEN 'line' THEN NOT EXISTS (
-        SELECT FROM statement_lines WHERE statement_lines.id = item_id AND {OPEN_LINE})
-    ELSE NOT EXISTS (SELECT FROM open_entries WHERE entry_id = item_id) END"""
 FINISH = """
 UPDATE recon_runs SET finished_at = clock_timestamp(), counts = $2::text::jsonb, output_hash = $3,
     verdict = $4, verdict_on = $5, residual = $6
@@ -184,6 +180,7 @@ async def _work(engine: AsyncEngine, run: AnyRow, advance: Advance) -> AnyRow:
     await _walk(engine, run, "suggest", suggestions.SUGGEST, 0, suggest, advance)
     await _walk(engine, run, "breaks", rules.BREAK_LINES, 0, (run.as_of,), advance)
     await _break_entries(engine, run)
+    await wait_for_acts(engine)
     reach("before_run_finish")
     return await _finish(engine, run, rule_set)
 
@@ -248,7 +245,7 @@ async def _break_entries(engine: AsyncEngine, run: AnyRow) -> None:
 async def _finish(engine: AsyncEngine, run: AnyRow, rule_set: RuleSet) -> AnyRow:
     async with transaction(engine) as tx:
         await lock_source(tx, run.source_id)
-        await tx.exec_driver_sql(RESOLVE_CLOSED, (run.source_id, run.id))
+        await resolve_breaks_of_closed(tx, run)
         bridge = await _bridge(tx, run)
         counts = (await tx.exec_driver_sql(COUNTS, (run.source_id, run.id))).one()._asdict()
         counts["matches"] = json.loads(counts["matches"])
