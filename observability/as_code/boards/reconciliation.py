@@ -107,6 +107,34 @@ RECONCILIATION = board(
             ),
         ),
         (
+            "Adjustments",
+            (
+                lines(
+                    "Adjustments that wait, by status",
+                    "proposed: for another person; approved: for the worker, within seconds.",
+                    "short",
+                    Query("max by (status) (recon_adjustments)", "{{status}}"),
+                    width=8,
+                    stacked=True,
+                ),
+                lines(
+                    "Oldest adjustment that waits",
+                    "Since its proposal, or its approval: docs/runbooks/adjustments-wait.md.",
+                    "s",
+                    Query("max by (status) (recon_oldest_adjustment_age_seconds)", "{{status}}"),
+                    width=8,
+                ),
+                lines(
+                    "Adjustments per second, by outcome",
+                    "Decided over HTTP, and settled by workers. failed: an item was taken first.",
+                    "ops",
+                    Query(rate("adjustments_decided_total", "decision"), "{{decision}}"),
+                    Query(rate("recon_adjustments_settled_total", "status"), "{{status}}"),
+                    width=8,
+                ),
+            ),
+        ),
+        (
             "Imports and runs",
             (
                 lines(

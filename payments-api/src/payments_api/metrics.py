@@ -20,6 +20,11 @@ REVERSALS_REPLAYED = Counter(
 REVERSALS_REJECTED = Counter(
     "reversals_rejected", "Creations of reversals rejected, by problem code.", ["reason"]
 )
+ADJUSTMENTS_DECIDED = Counter(
+    "adjustments_decided", "Adjustments decided over HTTP: approved or rejected.", ["decision"]
+)
+for _decision in ("approved", "rejected"):
+    ADJUSTMENTS_DECIDED.labels(_decision)
 AUTH_REFUSALS = Counter(
     "payments_api_auth_refusals",
     "Requests refused for their API key: missing, malformed, unknown, revoked, expired, scope;"

@@ -9,6 +9,7 @@ from quart import Quart
 from quart.typing import TestClientProtocol
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from payments_api import metrics
 from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_core.db.engine import create_engine, transaction
 from payments_core.statements.sources import find_source
@@ -61,6 +62,10 @@ def _fee(line: int, actor: str | None = "ann", **fields: Any) -> dict[str, Any]:
 async def test_a_difference_is_proposed_approved_and_posted(
     sql: Sql, engine: AsyncEngine, client: TestClientProtocol, send: Send
 ) -> None:
+    def decided() -> float:
+        return float(metrics.ADJUSTMENTS_DECIDED.labels("approved")._value.get())
+
+    before = decided()
     lines, entry = await _seed(sql, engine)
     body = _fee(lines[1], entries=[str(entry)])
     answer = await client.post(PATH, json=body)
@@ -77,6 +82,7 @@ async def test_a_difference_is_proposed_approved_and_posted(
     assert (status, told["code"]) == (409, "approver_is_proposer")
     status, approved = await send(f"{one}/approve", {"actor": "bob", "reason": "as agreed"})
     assert (status, approved["status"], approved["decidedBy"]) == (200, "approved", "bob")
+    assert decided() == before + 1, "a refusal is no decision"
     status, told = await send(f"{one}/reject", {"actor": "eve", "reason": "late"})
     assert (status, told["code"], told["detail"]) == (
         *(409, "match_refused", "The adjustment was approved by bob."),

@@ -15,6 +15,7 @@ from recon_worker.statements import metrics, observer
 from recon_worker.statements.matching import background
 from recon_worker.statements.matching.rules import PLAN
 from recon_worker.statements.observer import Observer, observe
+from testkit.database.adjustments import adjust_five
 from testkit.database.matching_books import DAY, Entry, Line, add_entries, add_source, add_statement
 from testkit.database.plans import whole_table_scans
 from testkit.database.sql import Sql
@@ -55,6 +56,8 @@ async def test_without_sources_every_status_is_zero(sql: Sql, engine: AsyncEngin
         *(("statement_lines", (status,)) for status in ("unmatched", "suggested")),
         *(("breaks", (name,)) for name in ("bank_only", "missing_in_bank")),
         ("oldest_break_age_seconds", ()),
+        *(("adjustments", (status,)) for status in ("proposed", "approved")),
+        *(("oldest_adjustment_age_seconds", (status,)) for status in ("proposed", "approved")),
         *(("sources", (verdict,)) for verdict in (*VERDICTS, "none")),
     }
 
@@ -85,6 +88,29 @@ async def test_a_line_that_is_set_aside_is_open_no_more(sql: Sql, engine: AsyncE
     assert seen["statement_lines", ("unmatched",)] == 1
     assert seen["breaks", ("bank_only",)] == 1
     assert seen["unmatched_amount", ("line", "EUR")] == 3.25
+
+
+async def test_adjustments_count_while_they_wait_and_once_when_they_are_settled(
+    sql: Sql, engine: AsyncEngine
+) -> None:
+    def settled() -> list[float]:
+        series = map(metrics.ADJUSTMENTS_SETTLED.labels, ("posted", "failed"))
+        return [each._value.get() for each in series]
+
+    before = settled()
+    await adjust_five(sql, engine)
+    assert [now - then for now, then in zip(settled(), before, strict=True)] == [1, 1]
+    await sql.execute("SET session_replication_role = replica")
+    await sql.execute(
+        "UPDATE recon_adjustments SET proposed_at = now() - interval '2 hours',"
+        " decided_at = CASE WHEN decided_at IS NOT NULL THEN now() - interval '1 hour' END"
+    )
+    await sql.execute("RESET session_replication_role")
+    seen = await _seen(engine)
+    for status, hours in (("proposed", 2), ("approved", 1)):
+        assert seen["adjustments", (status,)] == 1
+        age = seen["oldest_adjustment_age_seconds", (status,)]
+        assert age // 3600 == hours, "an approved one waits since its approval"
 
 
 async def test_an_undone_run_and_old_ones_count_as_no_automatic_match(
@@ -160,9 +186,12 @@ async def test_each_run_is_counted_by_its_end(sql: Sql, engine: AsyncEngine) -> 
 
 STATEMENTS = {
     name: (getattr(observer, name), "")
-    for name in ("QUARANTINED", "LINES", "BREAKS", "SOURCES", "RECEIVED")
+    for name in ("QUARANTINED", "LINES", "BREAKS", "ADJUSTMENTS", "SOURCES", "RECEIVED")
 }
-HISTORY = ("statement_files", "statement_lines", "statements", "recon_breaks", "recon_runs")
+HISTORY = (
+    *("statement_files", "statement_lines", "statements", "recon_breaks", "recon_runs"),
+    "recon_adjustments",
+)
 
 
 @pytest.mark.parametrize("known", ["nothing", "all open", "mostly settled"])

@@ -6,6 +6,7 @@ from uuid import UUID
 from quart import Blueprint, request
 from quart.typing import ResponseReturnValue
 
+from payments_api import metrics
 from payments_api.auth.caller import RECON_APPROVE, RECON_READ, RECON_WRITE
 from payments_api.auth.item_ids import ItemIds, item_ids
 from payments_api.auth.middleware import requires
@@ -110,7 +111,9 @@ async def _decide(
             raise AdjustmentNotFound from None
         except stored.ApproverIsProposer:
             raise ApproverIsProposer from None
-        return adjustment_json(await stored.find_adjustment(tx, row.id, uuid), row, ids)
+        decided = await stored.find_adjustment(tx, row.id, uuid)
+    metrics.ADJUSTMENTS_DECIDED.labels(stored.STATUS_AFTER[decision]).inc()
+    return adjustment_json(decided, row, ids)
 
 
 def adjustment_json(row: AnyRow, source: AnyRow, ids: ItemIds) -> dict[str, Any]:

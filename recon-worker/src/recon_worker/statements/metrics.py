@@ -1,4 +1,4 @@
-"""The Prometheus metrics of imports and runs by this worker."""
+"""The Prometheus metrics of imports, runs and postings of adjustments by this worker."""
 
 from prometheus_client import Counter, Histogram
 
@@ -17,6 +17,14 @@ RUN_SECONDS = Histogram(
     "Duration of a run of the matching, including runs that found nothing new.",
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900),
 )
+ADJUSTMENTS_SETTLED = Counter(
+    "recon_adjustments_settled",
+    "Approved adjustments that this worker settled, by status: posted, or failed if an item was"
+    " taken meanwhile.",
+    ["status"],
+)
+for _status in ("posted", "failed"):
+    ADJUSTMENTS_SETTLED.labels(_status)
 for _outcome in ("accepted", "quarantined"):
     FILES_IMPORTED.labels(_outcome)
 for _end in ("changed", "unchanged", "failed"):

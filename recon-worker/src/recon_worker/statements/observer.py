@@ -17,7 +17,8 @@ from prometheus_client.registry import Collector
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import AnyRow, reason_of, transaction
-from payments_core.domain.matching import BREAK_CLASSES, VERDICTS
+from payments_core.db.tables import one_of
+from payments_core.domain.matching import BREAK_CLASSES, OPEN_ADJUSTMENT_STATUSES, VERDICTS
 from payments_core.domain.statements import OPEN_LINE_STATUSES
 from payments_core.matching.entries import OPEN_LINE
 from payments_core.statements.sources import stored_source_name
@@ -39,6 +40,10 @@ SELECT each.class, source.currency, count(*) AS items, sum(abs(each.amount)) AS 
        extract(epoch FROM now() - min(each.opened_on)::timestamp AT TIME ZONE 'UTC')::float8 AS age
 FROM recon_breaks AS each JOIN recon_sources AS source ON source.id = each.source_id
 WHERE each.resolved_at IS NULL GROUP BY each.class, source.currency"""
+ADJUSTMENTS = f"""
+SELECT status, count(*) AS items,
+       extract(epoch FROM now() - min(coalesce(decided_at, proposed_at)))::float8 AS age
+FROM recon_adjustments WHERE {one_of("status", OPEN_ADJUSTMENT_STATUSES)} GROUP BY status"""
 SOURCES = f"""
 SELECT source.name, source.tenant, source.currency, run.verdict, run.residual,
        extract(epoch FROM now() - coalesce(last.created_at, source.created_at))::float8 AS age,
@@ -72,6 +77,7 @@ class Observation:
     quarantined: int
     lines: Sequence[AnyRow]
     breaks: Sequence[AnyRow]
+    adjustments: Sequence[AnyRow]
     sources: Sequence[AnyRow]
     received: int
 
@@ -103,6 +109,7 @@ class Observer(Collector):
             value=seen.quarantined,
         )
         yield from _open_items(seen)
+        yield from _open_adjustments(seen)
         yield from _sources(seen)
 
 
@@ -122,6 +129,7 @@ async def observe(tx: AsyncConnection) -> Observation:
         (await tx.exec_driver_sql(QUARANTINED)).scalar_one(),
         (await tx.exec_driver_sql(LINES)).all(),
         (await tx.exec_driver_sql(BREAKS)).all(),
+        (await tx.exec_driver_sql(ADJUSTMENTS)).all(),
         (await tx.exec_driver_sql(SOURCES)).all(),
         (await tx.exec_driver_sql(RECEIVED)).scalar_one(),
     )
@@ -177,6 +185,22 @@ def _open_items(seen: Observation) -> Iterable[Metric]:
                 if row._mapping["class"] == "missing_in_bank"
             ),
         ],
+    )
+
+
+def _open_adjustments(seen: Observation) -> Iterable[Metric]:
+    none = [((status,), 0.0) for status in OPEN_ADJUSTMENT_STATUSES]
+    yield _sums(
+        "recon_adjustments",
+        "Adjustments that wait, by status: proposed for an approval, approved for the worker.",
+        ["status"],
+        [*none, *(((row.status,), row.items) for row in seen.adjustments)],
+    )
+    yield _sums(
+        "recon_oldest_adjustment_age_seconds",
+        "Time since the oldest proposal, or approval, that waits, by status; 0 without one.",
+        ["status"],
+        [*none, *(((row.status,), max(0.0, row.age)) for row in seen.adjustments)],
     )
 
 

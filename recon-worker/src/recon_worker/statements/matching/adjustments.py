@@ -23,6 +23,7 @@ from payments_core.matching.matches import (
     take_entries,
 )
 from recon_worker.failpoints import reach
+from recon_worker.statements import metrics
 
 SHARD = "00"  # Of the clearing account: adjustments are few, and every system has this shard.
 
@@ -97,6 +98,7 @@ async def post_approved(engine: AsyncEngine) -> None:
             continue
         reach("after_adjustment")
         if row is not None:
+            metrics.ADJUSTMENTS_SETTLED.labels(row.status).inc()
             log.info(
                 "adjustment_settled",
                 extra={"adjustment": str(row.id), "status": row.status, "failure": row.failure},
