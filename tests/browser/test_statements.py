@@ -125,6 +125,18 @@ def test_a_refused_upload_says_why(visitor: Visitor, system: WholeSystem) -> Non
     expect(page.locator(".upload-problem")).to_contain_text("is empty")
 
 
+def test_a_long_name_of_a_refused_file_is_readable_on_a_phone(
+    visit: Callable[..., Visitor], system: WholeSystem
+) -> None:
+    add_bank(system, "bank-long", "DE00LONG")
+    page = visit(viewport=PHONE).open("/statements/bank-long/files")
+    _upload(page, b"", f"{'a_name_without_a_place_to_break_' * 3}.xml")
+    expect(page.locator(".upload-problem")).to_contain_text("is empty")
+    name = page.locator(".upload span").first.bounding_box()
+    assert name is not None
+    assert name["width"] > PHONE["width"] / 2
+
+
 def test_a_break_is_assigned_with_the_keyboard_alone(visitor: Visitor, system: WholeSystem) -> None:
     add_bank(system, "bank-keys", "DE00KEYS")
     page = visitor.open("/statements/bank-keys/files")
