@@ -6,7 +6,7 @@ CHECKS += check-benchmarks
 
 ##@ Measure
 .PHONY: bench bench-quick bench-report flamegraph lock-peers check-benchmarks benchmark-peers
-bench: benchmark-peers ## Measure beside peers and limits; write results/*.json, plots and tables (ARGS="worker --minutes 10"; ARGS=--help)
+bench: benchmark-peers $(if $(filter statements,$(ARGS)),.cache/tools/camt-readers/.done) ## Measure beside peers and limits; write results/*.json, plots and tables (ARGS="worker --minutes 10"; ARGS=--help)
 	@$(BENCHMARKS) $(ARGS)
 	@$(if $(filter --help -h,$(ARGS)),,$(MAKE) bench-report)
 

@@ -16,6 +16,7 @@ from payments_local.ports import free_port
 
 ROOT = Path(__file__).parents[1]
 PEERS_PYTHON = ROOT / ".cache/tools/benchmarks/bin/python"
+CAMT_READERS_PYTHON = ROOT / ".cache/tools/camt-readers/bin/python"
 NODE_PROGRAMS = ROOT / "benchmarks/peers/node"
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 60.0

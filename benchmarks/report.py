@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable
 
 from benchmarks.ahead import ahead
-from benchmarks.contest import Figures
+from benchmarks.contest_tables import contest, skipped
 from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, figures_of, kept
+from benchmarks.statement_tables import reconcile, statements
 
 DOCUMENTS = (ROOT / "docs/performance.md",)
 MARKED = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- bench: end -->)", re.DOTALL)
@@ -30,45 +31,6 @@ PICTURES = {
     "snapshot": (("Throughput over time", "bench-snapshot.png"),),
     "bloat": (("Sizes over jobs", "bench-bloat.png"),),
 }
-
-
-def contest(part: str, first_column: str) -> list[str]:
-    """Return a line for each contender: median, spread and further figures."""
-    figures = figures_of(part)
-    contenders = figures["contenders"]
-    latency = any("p99_milliseconds" in figure for figure in contenders.values())
-    lines = [
-        f"| {first_column} | {figures['unit']} | lowest to highest |{' p99 ms |' * latency}",
-        f"| --- | --- | --- |{' --- |' * latency}",
-    ]
-    for name, measured in contenders.items():
-        rate = measured["per_second"]
-        line = f"| {name} | {rate['median']:,.0f} | {rate['low']:,.0f} to {rate['high']:,.0f} |"
-        p99 = measured.get("p99_milliseconds", {}).get("median")
-        lines.append(line + (f" {p99:,.1f} |" if p99 else " |" * latency))
-    return [*lines, *ratios(figures), *settings(figures), *skipped(figures)]
-
-
-def ratios(figures: Figures) -> list[str]:
-    """Return the ratios of medians as a sentence."""
-    known = {name: ratio for name, ratio in figures.get("ratios", {}).items() if ratio}
-    if not known:
-        return []
-    return ["", "Ratios: " + "; ".join(f"{name} {known[name]:.2f}" for name in known) + "."]
-
-
-def settings(figures: Figures) -> list[str]:
-    """Return the peers' settings that the tune part found."""
-    given = figures.get("settings", {})
-    if not given:
-        return []
-    return ["", "Settings found by trying: " + "; ".join(f"{p} ({given[p]})" for p in given) + "."]
-
-
-def skipped(figures: Figures) -> list[str]:
-    """Return the contenders that were not measured, with reasons."""
-    absent = figures.get("skipped", {})
-    return [f"\nNot measured: {name} ({why})." for name, why in absent.items()]
 
 
 def worker() -> list[str]:
@@ -209,6 +171,20 @@ def bloat() -> list[str]:
     return lines
 
 
+def webhooks() -> list[str]:
+    """Return the rate of deliveries, their delay, and what the sender takes."""
+    figures = figures_of("webhooks")
+    delay = figures["delay_seconds"]
+    return [
+        f"{figures['deliveries_per_second']:,.0f} deliveries a second to {figures['endpoints']}"
+        f" endpoints beside {figures['payments_per_second']} payments a second: from settlement to"
+        f" arrival {delay['p50']:.2f} s (p50), {delay['p90']:.2f} s (p90), {delay['p99']:.2f} s"
+        f" (p99). The sender takes {figures['sender_mebibytes']:.0f} MiB at the most, and"
+        f" {1e3 * figures['sender_processor_seconds'] / figures['deliveries']:.2f} ms of processor"
+        " time for a delivery."
+    ]
+
+
 def measured_on() -> list[str]:
     """Return the machine and versions of each part's last run."""
     lines = ["| part | measured | commit | on |", "| --- | --- | --- | --- |"]
@@ -245,6 +221,9 @@ TABLES: dict[str, Callable[[], list[str]]] = {
     "growth": growth,
     "snapshot": snapshot,
     "bloat": bloat,
+    "statements": statements,
+    "reconcile": reconcile,
+    "webhooks": webhooks,
     "flamegraphs": flamegraphs,
     "measured_on": measured_on,
 }

