@@ -134,7 +134,8 @@ async def test_a_process_that_hangs_is_killed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setenv(VARIABLE, "stop after_staging 1")
-    monkeypatch.setattr(background, "FILE_SECONDS_MAX", 20.0)
+    # Also if it has not come so far by then.
+    monkeypatch.setattr(background, "FILE_SECONDS_MAX", 5.0)
 
     async def was_killed() -> bool:
         return _killed(caplog)
