@@ -189,6 +189,7 @@ def _configure(app: Quart, settings: Settings) -> None:
         short_id=formatting.short_id,
         day=formatting.day_text,
         capitalize_first=formatting.capitalize_first,
+        foreign=formatting.foreign,
         outcome=formatting.outcome,
         done=formatting.done,
         status_text=formatting.status_text,

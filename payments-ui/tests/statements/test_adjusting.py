@@ -83,7 +83,7 @@ async def test_another_person_decides(act: str, sent_as: str) -> None:
 async def test_a_line_shows_what_waits_and_offers_no_second_proposal() -> None:
     page = await (await _client(Adjusted()).get("/statements/bank-eur/lines/7")).get_data(True)
     assert f"{ONE}/approve" in page
-    assert "by ann" in page
+    assert "by <bdi>ann</bdi>" in page
     assert "Adjust…" not in page
     page = await (await _client(Api()).get("/statements/bank-eur/lines/7")).get_data(True)
     assert "Adjust…" in page

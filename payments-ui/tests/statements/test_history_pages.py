@@ -102,7 +102,7 @@ async def test_resolved_breaks_say_who_resolved_them_and_have_no_age_or_order() 
     assert "status=resolved" in asked
     assert "sort=" not in asked
     assert "age=" not in asked
-    assert "by ann" in text
+    assert "by <bdi>ann</bdi>" in text
     assert "Line 7" in text
     assert 'aria-label="Age in days"' not in text
 

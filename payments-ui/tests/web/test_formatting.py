@@ -10,6 +10,7 @@ from payments_ui.web.formatting import (
     done,
     duration,
     elapsed,
+    foreign,
     money,
     outcome,
     parse_time,
@@ -107,6 +108,19 @@ def test_a_status_is_shown_in_words(status: str, text: str) -> None:
 def test_an_age_has_one_unit(seconds: int, text: str) -> None:
     seen_at = datetime.now(UTC) - timedelta(seconds=seconds)
     assert age(seen_at.isoformat()) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("Grüße, <b>", "Grüße, &lt;b&gt;"),
+        ("in\u202eevil\u2066\u2069\u200f", "in[U+202E]evil[U+2066][U+2069][U+200F]"),
+        ("a\x00\x1b[2J\x85\u2028", "a[U+0000][U+001B][2J[U+0085][U+2028]"),
+        ("two\tlines\nof \u0645\u06cc\u200c\u062e", "two\tlines\nof \u0645\u06cc\u200c\u062e"),
+    ],
+)
+def test_a_foreign_text_cannot_steer_the_text_around_it(text: str, shown: str) -> None:
+    assert foreign(text) == f"<bdi>{shown}</bdi>"
 
 
 def test_a_missing_age_is_a_dash() -> None:

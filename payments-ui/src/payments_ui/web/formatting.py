@@ -11,6 +11,11 @@ from payments_core.domain.statuses import COMPLETED, PENDING, OperatorAction
 
 _AMOUNT = re.compile(r"\A(-?)([0-9]{1,40})(\.[0-9]+)?\Z")  # int() rejects 4,301 digits.
 _TRACEPARENT = re.compile(r"\A[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")
+# Controls and separators except tab and line feed; marks, embeddings, overrides and isolates of the
+# direction; and characters of no width, except the joiners that emoji and Persian need.
+_STEERING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u202a-\u202e\u2028\u2029\u2060-\u2069\ufeff]"
+)
 ATTENTION = "attention"  # The badge of a payment whose job is a dead letter.
 ID_TIME_CHARS, ID_END_CHARS = 13, 4  # Parts of a UUIDv7: its milliseconds, and 16 random bits.
 MINUS = "\N{MINUS SIGN}"
@@ -82,6 +87,15 @@ def age(value: str) -> str:
 def capitalize_first(text: str) -> str:
     """Return the text as the begin of a sentence; the rest keeps its letters."""
     return text[:1].upper() + text[1:]
+
+
+def foreign(text: str) -> Markup:
+    """Return a text of a bank, a client or an operator, which cannot reorder the text around it.
+
+    Characters that only steer, such as U+202E, are shown by their code.
+    """
+    shown = _STEERING.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+    return Markup("<bdi>{}</bdi>").format(shown)
 
 
 def day_text(value: str | None) -> str:
