@@ -39,6 +39,8 @@ class Adjusted(Api):
             return httpx2.Response(200, json=ADJUSTMENT)
         if path == "/sources/bank-eur/adjustments":
             return httpx2.Response(200, json={"adjustments": [ADJUSTMENT]})
+        if path == f"/sources/bank-eur/adjustments/{ADJUSTMENT['id']}":
+            return httpx2.Response(200, json=ADJUSTMENT)
         if path == "/sources/bank-eur/breaks":
             empty: dict[str, Any] = {"breaks": [], "nextCursor": None, "previousCursor": None}
             return httpx2.Response(200, json=empty)

@@ -67,6 +67,10 @@ class Recon:
         answer = await self._client.get(_of(name, "adjustments"), params)
         return cast("list[dict[str, Any]]", answer["adjustments"])
 
+    async def adjustment(self, name: str, adjustment_id: str) -> dict[str, Any]:
+        """Return an adjustment."""
+        return await self._client.get(_of(name, "adjustments", adjustment_id))
+
     async def files(self, params: Params) -> api.StatementFilePage:
         """Return a page of files, newest first."""
         return cast("api.StatementFilePage", await self._client.get("/statements", params))

@@ -121,6 +121,10 @@ async def _confirm_page(
 ) -> Response:
     has_page = kind in ("lines", "files")
     back = address_of(source, kind, item_id) if has_page else address_of(source)
+    adjustment = None
+    if kind == "adjustments":
+        adjustment = await recon().adjustment(source, item_id)
+        back = address_of(source, "lines", adjustment["lineId"])
     return await render(
         "confirm_act.html",
         status,
@@ -133,6 +137,7 @@ async def _confirm_page(
         matching=kind == "items",
         kinds=ADJUSTMENT_KINDS if act_name == "adjust" else (),
         chosen=fields.get("kind", ""),
+        adjustment=adjustment,
     )
 
 
