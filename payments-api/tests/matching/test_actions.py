@@ -33,7 +33,7 @@ async def test_all_breaks_of_a_day_are_resolved_over_http(
     answer = await client.post("/sources/bank/matches", json=one)
     made = await answer.get_json()
     assert (answer.status_code, made["rule"], made["actor"], made["amount"]) == (
-        *(201, "manual", "ada", "7"),
+        *(201, "manual", "ada", "7.00"),
     )
     assert (await get_ok(client, answer.headers["Location"])) == made
     shown = await get_ok(client, f"/sources/bank/lines/{lines[1]}")
@@ -45,7 +45,7 @@ async def test_all_breaks_of_a_day_are_resolved_over_http(
     answer = await client.post("/sources/bank/matches", json=uneven)
     told = await answer.get_json()
     assert (answer.status_code, told["code"]) == (409, "match_refused")
-    assert told["detail"] == "The lines sum to 11, the entries to 5."
+    assert told["detail"] == "The lines sum to 11.00, the entries to 5.00."
     both = {**uneven, "entries": [str(entries[2]), str(entries[3])]}
     assert (await client.post("/sources/bank/matches", json=both)).status_code == 201
     fee = f"/sources/bank/lines/{lines[3]}"

@@ -71,7 +71,7 @@ async def test_a_difference_is_proposed_approved_and_posted(
     answer = await client.post(PATH, json=body)
     made = await answer.get_json()
     assert (answer.status_code, made["amount"], made["status"], made["accountId"]) == (
-        *(201, "-4", "proposed", "sys:adjustment:fee"),
+        *(201, "-4.00", "proposed", "sys:adjustment:fee"),
     )
     assert (made["lineId"], made["entryIds"], made["proposedBy"]) == (
         *(str(lines[1]), [str(entry)], "ann"),

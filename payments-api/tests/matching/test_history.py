@@ -94,7 +94,7 @@ async def test_a_match_of_many_has_the_sum_of_its_sides(
         await match_by_hand(tx, source, lines[:1], entries[:2], ANN, "two")
         await match_by_hand(tx, source, lines[1:], entries[2:], ANN, "one")
     listed = (await get_ok(client, "/sources/bank/matches"))["matches"]
-    assert [(each["why"], each["amount"]) for each in listed] == [("one", "9"), ("two", "7")]
+    assert [(each["why"], each["amount"]) for each in listed] == [("one", "9.00"), ("two", "7.00")]
 
 
 @pytest.mark.parametrize("examined", [history.EXAMINED_MAX, 3])
@@ -141,7 +141,7 @@ async def test_the_largest_breaks_are_sought_among_those_due_first(
     await add_statement(sql, source, lines, to_on=DAY + timedelta(days=4))
     await run_match(engine)
     path = "/sources/bank/breaks?sort=amount"
-    for most, largest in ((breaks.SORTED_MAX, "5"), (3, "3")):
+    for most, largest in ((breaks.SORTED_MAX, "5.00"), (3, "3.00")):
         monkeypatch.setattr(breaks, "SORTED_MAX", most)
         assert (await get_ok(client, path))["breaks"][0]["amount"] == largest
 

@@ -96,3 +96,11 @@ async def test_a_source_lists_what_waits_for_approval() -> None:
     page = await (await _client(Adjusted()).get("/statements/bank-eur")).get_data(as_text=True)
     assert "Adjustments to approve" in page
     assert "/statements/bank-eur/lines/7" in page
+
+
+@pytest.mark.parametrize("act", ["approve", "decline"])
+async def test_the_question_says_what_is_decided_and_leads_back_to_the_line(act: str) -> None:
+    page = await (await _client(Adjusted()).get(f"{ONE}/{act}")).get_data(True)
+    for text in ("\N{MINUS SIGN}4.00", "Fee", "<bdi>charges</bdi>", "<bdi>ann</bdi>"):
+        assert text in page
+    assert 'href="/statements/bank-eur/lines/7" data-dialog-close' in page

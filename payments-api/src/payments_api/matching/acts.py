@@ -32,6 +32,7 @@ from payments_api.matching.matching_json import break_json, line_detail_json, ma
 from payments_api.operations.requests import parse_model
 from payments_api.services import services
 from payments_api.statements.lookups import source_named
+from payments_core.db.engine import AnyRow
 from payments_core.domain.matching import Act
 from payments_core.matching import matches
 from payments_core.matching.breaks import annotate
@@ -52,7 +53,7 @@ async def post_match(source: str) -> ResponseReturnValue:
     async with acting(ids) as tx:
         row = await source_named(tx, source)
         made = await matches.match_by_hand(tx, row.id, lines, entries, operator, wanted.reason)
-        answer = await _match_json(tx, row.id, made, ids)
+        answer = await _match_json(tx, row, made, ids)
     return answer, 201, {"Location": f"/sources/{source}/matches/{answer['id']}"}
 
 
@@ -69,7 +70,7 @@ async def post_undo(source: str, match_id: str) -> ResponseReturnValue:
             await matches.undo_match(tx, row.id, number, operator, decision.reason)
         except matches.ItemNotFound:
             raise MatchNotFound from None
-        return await _match_json(tx, row.id, number, ids)
+        return await _match_json(tx, row, number, ids)
 
 
 @matching_acts.post("/sources/<source>/lines/<line_id>/explain")
@@ -135,9 +136,9 @@ async def acting(ids: ItemIds) -> AsyncIterator[AsyncConnection]:
 
 
 async def _match_json(
-    tx: AsyncConnection, source_id: int, match_id: int, ids: ItemIds
+    tx: AsyncConnection, source: AnyRow, match_id: int, ids: ItemIds
 ) -> dict[str, Any]:
-    found = await queries.find_match(tx, source_id, match_id)
+    found = await queries.find_match(tx, source.id, match_id)
     if found is None:
         raise MatchNotFound
-    return match_json(found, await queries.legs_of(tx, match_id), ids)
+    return match_json(found, await queries.legs_of(tx, match_id), source.currency, ids)

@@ -28,7 +28,7 @@ from payments_api.statements.lookups import source_named
 from payments_core.audit_log import Operator
 from payments_core.db.engine import AnyRow
 from payments_core.domain.matching import ADJUSTMENT_ACCOUNT_PREFIX, ADJUSTMENT_STATUSES
-from payments_core.domain.money import amount_text
+from payments_core.domain.money import currency_text
 from payments_core.domain.payments import time_or_none, utc_text
 from payments_core.matching import adjustments as stored
 from payments_core.matching.matches import ItemNotFound
@@ -122,7 +122,7 @@ def adjustment_json(row: AnyRow, source: AnyRow, ids: ItemIds) -> dict[str, Any]
     return {
         "id": str(row.id),
         "kind": row.kind,
-        "amount": amount_text(row.amount),
+        "amount": currency_text(row.amount, source.currency),
         "currency": source.currency,
         "accountId": ADJUSTMENT_ACCOUNT_PREFIX + row.kind,
         "lineId": ids.shown("line", row.line_id),

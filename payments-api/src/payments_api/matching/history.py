@@ -37,7 +37,10 @@ async def listed_matches(source: str) -> dict[str, Any]:
         found = await list_matches(tx, row.id, page.fetch_limit, status, run_id, page.walk)
     stopped = None if found.stopped_at is None else str(found.stopped_at)
     return page.as_json(
-        "matches", found.rows, lambda each: listed_match_json(each, each.amount, ids), stopped
+        "matches",
+        found.rows,
+        lambda each: listed_match_json(each, each.amount, row.currency, ids),
+        stopped,
     )
 
 

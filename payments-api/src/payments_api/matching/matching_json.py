@@ -13,7 +13,7 @@ from payments_api.statements.statement_json import line_json
 from payments_core.db.engine import AnyRow
 from payments_core.db.keyset import Walk
 from payments_core.domain.matching import BRIDGE_LINES
-from payments_core.domain.money import amount_text, currency_text
+from payments_core.domain.money import currency_text
 from payments_core.domain.payments import time_or_none, utc_text
 from payments_core.matching.breaks import Break
 from payments_core.matching.bridge import Bridge
@@ -23,12 +23,8 @@ REPORT_COLUMNS = ("source", "on", "asOf", "currency", "verdict", "line", "amount
 
 
 def report_json(source: str, currency: str, bridge: Bridge) -> dict[str, Any]:
-    """Return a day's report; its amounts have at least the decimals of the currency."""
-    report = bridge.as_json()
-    lines = {
-        name: currency_text(Decimal(text), currency) for name, text in report["bridge"].items()
-    }
-    return {"source": source, "currency": currency, **report, "bridge": lines}
+    """Return a day's report."""
+    return {"source": source, "currency": currency, **bridge.as_json(currency)}
 
 
 def report_csv(report: dict[str, Any]) -> str:
@@ -43,7 +39,7 @@ def report_csv(report: dict[str, Any]) -> str:
     return text.getvalue()
 
 
-def run_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
+def run_json(row: AnyRow, currency: str, ids: ItemIds) -> dict[str, Any]:
     """Return a run; one that has not finished has no outcome."""
     stored = row.counts
     counts = json.loads(stored) if isinstance(stored, str) else stored
@@ -55,7 +51,7 @@ def run_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
         "outputHash": row.output_hash and row.output_hash.hex(),
         "verdict": row.verdict,
         "verdictOn": row.verdict_on and row.verdict_on.isoformat(),
-        "residual": None if row.residual is None else amount_text(row.residual),
+        "residual": None if row.residual is None else currency_text(row.residual, currency),
         "counts": counts
         and {
             "matchesByRule": counts["matches"],
@@ -102,7 +98,7 @@ def _leg_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
         "id": ids.shown("entry", row.id),
         "paymentId": None if row.adjustment_id else str(row.payment_id),
         "adjustmentId": row.adjustment_id and str(row.adjustment_id),
-        "amount": amount_text(row.amount),
+        "amount": currency_text(row.amount, row.currency),
         "currency": row.currency,
         "bookedOn": row.booked_on.isoformat(),
     }
@@ -111,12 +107,13 @@ def _leg_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
 def match_json(
     row: AnyRow,
     legs: tuple[AnyRow, Sequence[AnyRow], Sequence[AnyRow]],
+    currency: str,
     ids: ItemIds,
 ) -> dict[str, Any]:
     """Return a match with its sum and the first of its lines and entries."""
     counted, lines, entries = legs
     return {
-        **listed_match_json(row, counted.amount, ids),
+        **listed_match_json(row, counted.amount, currency, ids),
         "lineCount": counted.lines,
         "entryCount": counted.entries,
         "lines": [of_source_json(line, ids) for line in lines],
@@ -124,7 +121,7 @@ def match_json(
     }
 
 
-def listed_match_json(row: AnyRow, amount: Decimal, ids: ItemIds) -> dict[str, Any]:
+def listed_match_json(row: AnyRow, amount: Decimal, currency: str, ids: ItemIds) -> dict[str, Any]:
     """Return a match as a list shows it."""
     return {
         "id": ids.shown("match", row.id),
@@ -137,7 +134,7 @@ def listed_match_json(row: AnyRow, amount: Decimal, ids: ItemIds) -> dict[str, A
         "undoneAt": time_or_none(row.undone_at),
         "undoneBy": row.undone_by,
         "undoneReason": row.undone_reason,
-        "amount": amount_text(amount),
+        "amount": currency_text(amount, currency),
     }
 
 
@@ -164,12 +161,11 @@ def walk_of_items(walk: Walk[int]) -> Walk[tuple[str, int]]:
 
 def break_json(each: Break, as_of: date, currency: str, ids: ItemIds) -> dict[str, Any]:
     """Return a break. Its own id is a hash of numbers, which a tenant could find by trial."""
-    shown = each.as_json(as_of, ids.shown)
+    shown = each.as_json(as_of, currency, ids.shown)
     resolved = getattr(each.row, "resolved_at", None)
     return {
         **shown,
         "id": each.row.id if ids.tenant is None else ids.shown("break", break_key(each.row)),
-        "currency": currency,
         "resolvedAt": time_or_none(resolved),
         "resolvedBy": getattr(each.row, "resolved_by", None),
     }

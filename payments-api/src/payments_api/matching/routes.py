@@ -84,7 +84,7 @@ async def get_runs(source: str) -> ResponseReturnValue:
     async with services().load_read() as tx:
         row = await source_named(tx, source)
         rows = await queries.list_runs(tx, row.id, page.fetch_limit, page.walk)
-    return page.as_json("runs", rows, lambda run: run_json(run, ids))
+    return page.as_json("runs", rows, lambda run: run_json(run, row.currency, ids))
 
 
 @matching.get("/sources/<source>/breaks")
@@ -206,4 +206,4 @@ async def get_match(source: str, match_id: str) -> ResponseReturnValue:
         if found is None:
             raise MatchNotFound
         legs = await queries.legs_of(tx, found.id)
-    return match_json(found, legs, ids)
+    return match_json(found, legs, row.currency, ids)

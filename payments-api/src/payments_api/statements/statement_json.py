@@ -7,7 +7,7 @@ from typing import Any
 from payments_api.auth.item_ids import ItemIds
 from payments_api.auth.middleware import caller
 from payments_core.db.engine import AnyRow
-from payments_core.domain.money import amount_text
+from payments_core.domain.money import amount_text, currency_text
 from payments_core.domain.payments import time_or_none, utc_text
 from payments_core.statements import sources as source_rows
 
@@ -93,7 +93,7 @@ def line_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
         "statement": row.number,
         "lineNo": row.line_no,
         "partNo": row.part_no,
-        "amount": _amount(row.amount),
+        "amount": currency_text(row.amount, row.currency),
         "currency": row.currency,
         "bookedOn": row.booked_on.isoformat(),
         "valuedOn": None if row.valued_on is None else row.valued_on.isoformat(),
@@ -105,7 +105,7 @@ def line_json(row: AnyRow, ids: ItemIds) -> dict[str, Any]:
         "returnReason": row.return_reason,
         "counterparty": row.counterparty,
         "remittance": row.remittance,
-        "charges": _amount(row.charges),
+        "charges": None if row.charges is None else currency_text(row.charges, row.currency),
         "originalAmount": _amount(row.original_amount),
         "originalCurrency": row.original_currency,
         "booking": row.booking,

@@ -18,7 +18,7 @@ from payments_core.db.engine import AnyRow
 from payments_core.db.keyset import NEWEST_FIRST, Walk
 from payments_core.db.tables import recon_adjustments
 from payments_core.domain.matching import HAND_LEGS_MAX, AdjustmentKind, AdjustmentStatus
-from payments_core.domain.money import amount_text
+from payments_core.domain.money import currency_text
 from payments_core.matching.matches import ItemNotFound, MatchRefused, check_open, lock_lines
 
 ENTRIES_MAX = HAND_LEGS_MAX - 2  # The line and the adjustment's own entry are legs too.
@@ -134,9 +134,9 @@ async def list_adjustments(
     return rows
 
 
-def adjustment_why(row: AnyRow) -> str:
+def adjustment_why(row: AnyRow, currency: str) -> str:
     """Return why the match that an adjustment completes was made."""
-    return f"{row.kind} of {amount_text(row.amount)}: {row.reason}"
+    return f"{row.kind} of {currency_text(row.amount, currency)}: {row.reason}"
 
 
 async def _record(

@@ -14,7 +14,7 @@ from payments_core.domain.matching import (
     BreakOrder,
     age_of,
 )
-from payments_core.domain.money import amount_text
+from payments_core.domain.money import currency_text
 from payments_core.matching.candidates import SETTLED, Open, describe
 from payments_core.matching.matches import ItemNotFound, ShowId, plain_id
 
@@ -52,8 +52,8 @@ class Break:
     row: AnyRow
     open: Open | None
 
-    def as_json(self, as_of: date, shown: ShowId = plain_id) -> dict[str, object]:
-        """Return the break as the API and the command show it."""
+    def as_json(self, as_of: date, currency: str, shown: ShowId = plain_id) -> dict[str, object]:
+        """Return the break as the API and the command show it; the currency is its source's."""
         row, item = self.row, self.open and self.open.item
         days = max(0, (as_of - row.opened_on).days)
         return {
@@ -61,8 +61,8 @@ class Break:
             "class": row._mapping["class"],
             "side": row.side,
             "itemId": shown(row.side, row.item_id),
-            "amount": amount_text(row.amount),
-            "currency": item and item.currency,
+            "amount": currency_text(row.amount, currency),
+            "currency": currency,
             "reference": item and item.reference,
             "counterparty": item and item.counterparty,
             "remittance": item and item.remittance,

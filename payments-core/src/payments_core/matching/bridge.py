@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from payments_core.db.engine import AnyRow
 from payments_core.db.tables import one_of
 from payments_core.domain.matching import SET_ASIDE_STATUSES, Verdict
-from payments_core.domain.money import amount_text
+from payments_core.domain.money import currency_text
 from payments_core.matching.entries import open_line
 from payments_core.matching.matches import LINE_DAY
 
@@ -101,25 +101,25 @@ class Bridge:
     counts: dict[str, int]
     incomplete_because: str | None
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the bridge as the API and the command show it."""
+    def as_json(self, currency: str) -> dict[str, Any]:
+        """Return the bridge as the API and the command show it; the currency is its source's."""
         return {
             "on": self.on.isoformat(),
             "asOf": self.as_of.isoformat(),
             "verdict": self.verdict,
             "incompleteBecause": self.incomplete_because,
             "bridge": {
-                "openingOfBank": amount_text(self.opening),
-                "ourBalance": amount_text(self.books),
-                "pending": amount_text(-self.pending),
-                "missingInBank": amount_text(-self.missing),
-                "inTransit": amount_text(-self.in_transit),
-                "unmatchedLines": amount_text(self.unmatched),
-                "explainedLines": amount_text(self.explained),
-                "ignoredLines": amount_text(self.ignored),
-                "linesAheadOfUs": amount_text(self.ahead),
-                "closingOfBank": amount_text(self.closing),
-                "residual": amount_text(self.residual),
+                "openingOfBank": currency_text(self.opening, currency),
+                "ourBalance": currency_text(self.books, currency),
+                "pending": currency_text(-self.pending, currency),
+                "missingInBank": currency_text(-self.missing, currency),
+                "inTransit": currency_text(-self.in_transit, currency),
+                "unmatchedLines": currency_text(self.unmatched, currency),
+                "explainedLines": currency_text(self.explained, currency),
+                "ignoredLines": currency_text(self.ignored, currency),
+                "linesAheadOfUs": currency_text(self.ahead, currency),
+                "closingOfBank": currency_text(self.closing, currency),
+                "residual": currency_text(self.residual, currency),
             },
             "counts": self.counts,
         }

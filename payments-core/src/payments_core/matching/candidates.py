@@ -115,7 +115,7 @@ class Open:
             "candidates": [
                 {
                     "id": shown(other, one["id"]),
-                    "amount": one["amount"],
+                    "amount": currency_text(Decimal(one["amount"]), self.item.currency),
                     "reference": one["reference"],
                     "bookedOn": one["booked_on"],
                 }
@@ -174,7 +174,8 @@ def _why_not(of: Open, shown: ShowId) -> str:
         only = shown(other, same[0]["id"])
         return f"{other} {only} has this reference and amount: the next run decides"
     if len(named) == 1:
-        difference, only = amount - Decimal(named[0]["amount"]), shown(other, named[0]["id"])
+        only = shown(other, named[0]["id"])
+        difference = currency_text(amount - Decimal(named[0]["amount"]), item.currency)
         return f"{other} {only} has this reference; the amounts differ by {difference}"
     if named:
         return f"{_number(named, other)} have this reference, in other amounts"

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from payments_core.audit_log import Operator, record_action
 from payments_core.db.engine import AnyRow
 from payments_core.domain.matching import HAND_LEGS_MAX, SCORES
+from payments_core.domain.money import currency_text
 from payments_core.matching.entries import COLUMNS, ROW, TABLES, open_line
 
 
@@ -214,7 +215,8 @@ def _check_sums(lines: Sequence[AnyRow], entries: Sequence[AnyRow]) -> None:
     of_lines = sum((line.amount for line in lines), Decimal())
     of_entries = sum((entry.amount for entry in entries), Decimal())
     if of_lines != of_entries:
-        raise MatchRefused(f"the lines sum to {of_lines}, the entries to {of_entries}")
+        sums = [currency_text(each, lines[0].currency) for each in (of_lines, of_entries)]
+        raise MatchRefused("the lines sum to {}, the entries to {}".format(*sums))
     currencies = {item.currency for item in (*lines, *entries)}
     if len(currencies) != 1:
         raise MatchRefused(f"the currencies differ: {', '.join(sorted(currencies))}")

@@ -62,7 +62,7 @@ async def test_a_day_is_worked_off_by_commands(
     wrong = await reconcile(
         "match", "bank", f"--line={lines[2]}", f"--entry={entries[2]}", *by_hand
     )
-    assert (wrong[0], "the lines sum to 11, the entries to 5" in wrong[2]) == (1, True)
+    assert (wrong[0], "the lines sum to 11.00, the entries to 5.00" in wrong[2]) == (1, True)
     both = (f"--entry={entries[2]}", f"--entry={entries[3]}")
     assert (await reconcile("match", "bank", f"--line={lines[2]}", *both, *by_hand))[0] == 0
     said = await reconcile("explain", "bank", str(lines[3]), "--reason", "fee")
@@ -112,7 +112,12 @@ async def test_matches_and_resolved_breaks_are_listed_with_a_way_to_go_on(
     await reconcile("explain", "bank", str(lines[2]), "--reason", "fee", "--actor", "ann")
     status, text, more = await reconcile("matches", "bank", "--limit", "1", "--json")
     (newest,) = map(json.loads, text.splitlines())
-    assert (status, newest["rule"], newest["amount"], newest["runId"]) == (0, "reference", "11", 1)
+    assert (status, newest["rule"], newest["amount"], newest["runId"]) == (
+        0,
+        "reference",
+        "11.00",
+        1,
+    )
     assert f"--after {newest['id']}" in more
     _, text, more = await reconcile("matches", "bank", "--after", str(newest["id"]))
     assert ("end_to_end A" in text, "end_to_end B" in text, more) == (True, False, "")

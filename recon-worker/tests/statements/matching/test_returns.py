@@ -70,7 +70,8 @@ async def test_a_break_of_a_return_proposes_a_reversal_that_then_matches_the_lin
     await match()
     payment = await _payment(sql)
     async with transaction(engine) as tx:
-        found = [each.as_json(DAY) for each in await list_breaks(tx, source, BreakFilter(), 9)]
+        listed = await list_breaks(tx, source, BreakFilter(), 9)
+    found = [each.as_json(DAY, "EUR") for each in listed]
     shown = {each["itemId"]: (each["proposedReversal"], each["whyNot"]) for each in found}
     assert shown == {
         lines[1]: (

@@ -129,6 +129,6 @@ async def post_adjustment(tx: AsyncConnection, adjustment_id: UUID) -> AnyRow | 
         posted = (await tx.exec_driver_sql(POST, values)).one()
         reach("in_adjustment")
         approver = Operator(wanted.decided_by)
-        why = adjustment_why(wanted)
+        why = adjustment_why(wanted, posted.currency)
         await store_match(tx, wanted.source_id, lines, [*entries, posted], approver, why)
     return (await tx.exec_driver_sql(READ, (adjustment_id,))).one()

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import AnyRow, single_statement, sqlstate_of, transaction
+from payments_core.domain.money import currency_text
 from payments_core.matching.bridge import Bridge, last_covered_day, read_bridge
 from payments_core.matching.entries import OPEN_LINE
 from recon_worker.failpoints import reach
@@ -87,11 +88,13 @@ class Outcome:
     """A finished run, and whether it changed anything; without a change it is an earlier run."""
 
     run: AnyRow
+    currency: str
     changed: bool
 
     def as_json(self) -> dict[str, Any]:
         """Return the run as the command and the API show it."""
         run = self.run
+        residual = None if run.residual is None else currency_text(run.residual, self.currency)
         counts = run.counts if isinstance(run.counts, dict) else json.loads(run.counts)
         return {
             "id": run.id,
@@ -105,7 +108,7 @@ class Outcome:
             "counts": counts,
             "verdict": run.verdict,
             "verdictOn": run.verdict_on.isoformat() if run.verdict_on else None,
-            "residual": None if run.residual is None else format(run.residual, "f"),
+            "residual": residual,
         }
 
 
@@ -125,13 +128,13 @@ async def run_matching(
     if unfinished is not None:
         finished = await _work(engine, unfinished, advance)
         if finished.as_of == as_of and finished.rule_set == source.rule_set:
-            return Outcome(finished, changed=True)
+            return Outcome(finished, source.currency, changed=True)
     cut_entry_id = await advance_cut(engine, source.id)
     run = await _start(engine, source, as_of, cut_entry_id)
     if run.finished_at is not None:
-        return Outcome(run, changed=False)
+        return Outcome(run, source.currency, changed=False)
     reach("after_run_start")
-    return Outcome(await _work(engine, run, advance), changed=True)
+    return Outcome(await _work(engine, run, advance), source.currency, changed=True)
 
 
 async def _start(engine: AsyncEngine, source: AnyRow, as_of: date, cut_entry_id: int) -> AnyRow:

@@ -155,7 +155,7 @@ def breaks(
                 start = (last.side, last.item_id)
             walk = Walk(start, list_descends=False)
             found = await list_breaks(tx, row.id, which, limit + 1, walk=walk)
-        shown = [each.as_json(as_of) for each in found[:limit] if each.open]
+        shown = [each.as_json(as_of, row.currency) for each in found[:limit] if each.open]
         if json_too:
             for each in shown:
                 print_json(each)

@@ -49,7 +49,7 @@ def propose(
     """Propose to post what a line of SOURCE differs from its entries by, or the whole line."""
     from payments_core.audit_log import Operator
     from payments_core.db.engine import transaction
-    from payments_core.domain.money import amount_text
+    from payments_core.domain.money import currency_text
     from payments_core.matching import adjustments as of_source
     from payments_core.statements.sources import find_source
 
@@ -61,7 +61,8 @@ def propose(
         if json_too:
             print_json(as_dict(stored))
         else:
-            print(f"proposed adjustment {made}: {kind} of {amount_text(stored.amount)}")
+            amount = currency_text(stored.amount, row.currency)
+            print(f"proposed adjustment {made}: {kind} of {amount}")
         return 0
 
     return run(work)
@@ -125,7 +126,7 @@ reject = _decide("reject", "Reject an ADJUSTMENT of SOURCE.")
 def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_too: bool) -> int:
     """List the adjustments of SOURCE, newest first."""
     from payments_core.db.engine import transaction
-    from payments_core.domain.money import amount_text
+    from payments_core.domain.money import currency_text
     from payments_core.matching.adjustments import list_adjustments
     from payments_core.statements.sources import find_source
 
@@ -140,7 +141,7 @@ def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_t
             rows = [
                 (
                     *(str(each.id), each.status, each.kind),
-                    f"{amount_text(each.amount)} {row.currency}",
+                    f"{currency_text(each.amount, row.currency)} {row.currency}",
                     *(f"line {each.line_id}", each.proposed_by, each.decided_by or "-"),
                     each.reason,
                 )

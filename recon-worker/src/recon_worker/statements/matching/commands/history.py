@@ -9,7 +9,7 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Command, as_json
 from payments_core.domain.matching import BREAK_CLASSES, MATCH_STATUSES, BreakClass, MatchStatus
-from payments_core.domain.money import amount_text
+from payments_core.domain.money import currency_text
 from payments_core.domain.payments import time_or_none, utc_text
 from recon_worker.statements.commands import print_json, run
 from recon_worker.statements.matching.commands.acts import BREAK_ID
@@ -72,15 +72,15 @@ def matches(
 
     async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
         async with single_statement(engine) as connection:
-            of = (await find_source(connection, source, None)).id
+            row = await find_source(connection, source, None)
             rows = await _collect(
-                lambda left, walk: list_matches(connection, of, left, status, run_id, walk),
+                lambda left, walk: list_matches(connection, row.id, left, status, run_id, walk),
                 limit + 1,
                 after,
             )
         headings = ("MATCH", "RUN", "RULE", "AMOUNT", "MADE", "WHY")
         names = ("id", "runId", "rule", "amount", "createdAt", "why")
-        shown = [_match_json(each) for each in rows[:limit]]
+        shown = [_match_json(each, row.currency) for each in rows[:limit]]
         table = [tuple(str(each[name] or "-") for name in names) for each in shown]
         _print(shown, headings, table, f"no {status} matches", json_too)
         if len(rows) > limit:
@@ -121,21 +121,21 @@ def resolved(
 
     async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
         async with single_statement(engine) as connection:
-            of = (await find_source(connection, source, None)).id
+            row = await find_source(connection, source, None)
             place = None
             if after is not None:
-                last = (await find_break(connection, of, after, None, None)).row
+                last = (await find_break(connection, row.id, after, None, None)).row
                 place = (last.side, last.item_id)
             rows = await _collect(
                 lambda left, walk: list_resolved_breaks(
-                    connection, of, left, break_class, assignee, walk
+                    connection, row.id, left, break_class, assignee, walk
                 ),
                 limit + 1,
                 place,
             )
         shown = [
             {
-                **Break(each, None).as_json(as_of),
+                **Break(each, None).as_json(as_of, row.currency),
                 "resolvedAt": utc_text(each.resolved_at),
                 "resolvedBy": each.resolved_by,
             }
@@ -157,12 +157,12 @@ def resolved(
     return run(work)
 
 
-def _match_json(row: "AnyRow") -> dict[str, Any]:
+def _match_json(row: "AnyRow", currency: str) -> dict[str, Any]:
     return {
         "id": row.id,
         "runId": row.run_id,
         "rule": row.rule,
-        "amount": amount_text(row.amount),
+        "amount": currency_text(row.amount, currency),
         "score": row.score,
         "why": row.why,
         "actor": row.actor,

@@ -2,7 +2,6 @@
 
 import sys
 from datetime import date
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Group, as_json
 from payments_core.domain.matching import BRIDGE_LINES
-from payments_core.domain.money import currency_text
 from recon_worker.statements.commands import print_json, run
 from recon_worker.statements.matching.commands import acts, adjustments, history
 from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES, Day
@@ -102,7 +100,7 @@ def report(source: str, on: date | None, as_of: date, json_too: bool) -> int:
             row = await find_source(tx, source, None)
             day = on or await last_covered_day(tx, row.id, as_of) or as_of
             bridge = await read_bridge(tx, row.id, day, as_of)
-        shown = bridge.as_json()
+        shown = bridge.as_json(row.currency)
         if json_too:
             print_json({"source": source, "currency": row.currency, **shown}, indent=2)
         else:
@@ -114,9 +112,7 @@ def report(source: str, on: date | None, as_of: date, json_too: bool) -> int:
 
 def _say_bridge(source: str, currency: str, shown: dict[str, Any]) -> None:
     print(f"{source} on {shown['on']}, as of {shown['asOf']}, in {currency}")
-    amounts = {
-        name: currency_text(Decimal(amount), currency) for name, amount in shown["bridge"].items()
-    }
+    amounts = shown["bridge"]
     width = max(map(len, amounts.values()))
     for name, label, count in BRIDGE_LINES:
         number = f"  ({output.counted(shown['counts'][count], 'item')})" if count else ""
