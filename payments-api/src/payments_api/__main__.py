@@ -61,7 +61,8 @@ program.add_command(keys)
 )
 @click.option("--api-url", help="The API's address. Default: from the settings, or API_PORT.")
 @click.option(
-    "--api-key", help=f"Prefer the variable {VALIDATE_KEY}, which other users cannot see."
+    "--api-key",
+    help=f"The API key. Prefer the variable {VALIDATE_KEY}: other users can see arguments.",
 )
 @as_json("Print the checks as JSON.")
 def validate(api_url: str | None, api_key: str | None, json_too: bool) -> int:

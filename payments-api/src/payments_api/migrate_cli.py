@@ -28,7 +28,8 @@ PAGE_KEY = "PAYMENTS_UI_API_KEY"
 @click.command(
     cls=Command,
     example="payments-api migrate\npayments-api migrate 0013      # back to an older revision",
-    statuses="0 the schema is at the revision; 1 refused; 2 the database does not answer: retry.",
+    statuses="0 the schema is at the revision; 1 it cannot be migrated there; 2 the database does"
+    " not answer: retry.",
 )
 @click.argument("revision", default="head")
 @click.option("--sql", is_flag=True, help="Print the SQL of all revisions without running it.")

@@ -44,8 +44,8 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
     )
     allowed_hosts: HostNames = Field(
         default="",
-        description="host names, comma-separated, that a service with PAYMENTS_API_AUTH=off answers"
-        " for besides this machine's; .example.com stands for every subdomain",
+        description="with PAYMENTS_API_AUTH=off: host names, comma-separated, that requests may"
+        " name besides this machine's; .example.com matches every subdomain",
     )
     pool_size: Annotated[int, Field(ge=4, le=100)] = Field(
         default=10, description="connections in the pool to Postgres"
@@ -65,7 +65,7 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
         " from DATABASE_URL and its password)",
     )
     statement_bytes_max: Annotated[int, Field(ge=1, le=64 * 1024**3)] = Field(
-        default=FILE_BYTES_MAX, description="size of the largest statement file that is received"
+        default=FILE_BYTES_MAX, description="size of the largest statement file that is accepted"
     )
     statement_day_bytes_max: Annotated[int, Field(ge=1, le=1024**5)] = Field(
         default=10 * 1024**3,

@@ -77,7 +77,7 @@ class Settings(SignInSettings, ApiClientSettings, LogSettings):
         Field(
             ge=1,
             le=100_000,
-            description="open connections; a new one beyond it closes the longest idle one",
+            description="open connections; one more closes the one that has been idle longest",
         ),
     ] = 2_000
     live_interval_seconds: Annotated[

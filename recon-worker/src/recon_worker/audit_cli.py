@@ -27,7 +27,7 @@ SEAL_MAX = 10**18 - 1
     "recon-worker audit --export-head head.json\n"
     "recon-worker audit --seal --check-head head.json",
     statuses="0 every invariant holds, or the chain is intact; 1 an invariant is violated, or"
-    " sealed rows were tampered with; 2 could not be checked: no database, no file, no seal.",
+    " sealed rows were tampered with; 2 could not be checked: no database, file or seal.",
 )
 @click.option("--full", is_flag=True, help="Check all rows, not only new ones.")
 @click.option("--seal", is_flag=True, help="Verify every seal and all sealed rows.")
@@ -42,12 +42,12 @@ SEAL_MAX = 10**18 - 1
 @click.option(
     "--check-head",
     metavar="FILE",
-    help="Check that the chain holds each head in FILE: a log, or an exported head.",
+    help="Check that the chain contains each head in FILE, a log or an exported head.",
 )
 @click.option(
     "--sign-head",
     is_flag=True,
-    help="Accept the present chain: sign it with the first key of RECON_WORKER_SEAL_KEY_FILE.",
+    help="Accept the current chain: sign it with the first key of RECON_WORKER_SEAL_KEY_FILE.",
 )
 @as_json("Print the report as JSON.")
 def audit(full: bool, json_too: bool, **about_seals: Any) -> int:

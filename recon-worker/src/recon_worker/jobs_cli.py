@@ -82,13 +82,16 @@ def show(job_id: int, json_too: bool) -> int:
 )
 @click.option("--dry-run", is_flag=True, help="With --all: print their number, change nothing.")
 @click.option(
-    "--reason", type=arguments.Text(0, REASON_MAX_CHARS), default="", help="Why, for the record."
+    "--reason",
+    type=arguments.Text(0, REASON_MAX_CHARS),
+    default="",
+    help="The reason, for the audit record.",
 )
 @arguments.actor()
 @arguments.yes()
 @as_json()
 def replay(job_id: int | None, every: bool, **options: Any) -> int:
-    """Return the dead letter with this ID, or --all, to the queue with all attempts."""
+    """Return the dead letter with this ID, or --all, to the queue with new attempts."""
     if (job_id is None) != every:
         raise click.UsageError("Name one job's id, or --all.")
     return _replay_all(**options) if job_id is None else _replay_one(job_id, **options)
@@ -149,12 +152,12 @@ def _replay_all(
     "--reason",
     type=arguments.Text(1, REASON_MAX_CHARS),
     required=True,
-    help="Why, for the record and the payment's result.",
+    help="The reason, for the audit record and the payment's result.",
 )
 @arguments.actor()
 @as_json()
 def discard(job_id: int, reason: str, actor: str, json_too: bool) -> int:
-    """Give up the dead letter with this ID: its payment fails.
+    """Discard the dead letter with this ID: its payment fails.
 
     A reversal is discarded on the page, or with POST /jobs/{id}/discard: the worker's role must
     not release its amount.

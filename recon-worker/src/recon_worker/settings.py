@@ -71,10 +71,10 @@ class WorkerSettings(DatabaseSettings, LogSettings):
     )
     statement_poll_seconds: Annotated[float, Field(ge=0, le=3600)] = Field(
         default=2.0,
-        description="time between two looks for received statement files; 0 is never",
+        description="time between two checks for received statement files; 0 is never",
     )
     statement_bytes_max: Annotated[int, Field(ge=1, le=64 * 1024**3)] = Field(
-        default=FILE_BYTES_MAX, description="size of the largest statement file that is received"
+        default=FILE_BYTES_MAX, description="size of the largest statement file that is accepted"
     )
     audit_interval_seconds: Annotated[float, Field(ge=0, le=86400)] = Field(
         default=60.0, description="time between two audits of new rows; 0 is never"

@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 GRACE_DEFAULT = "24h"
 KEY_BYTES_MAX = 200
 LIST_LIMIT_MAX = 10_000
-STATUSES = "0 done; 1 refused: the key, the name or a scope is wrong; 2 the database failed."
+STATUSES = "0 done; 1 the key, the name or a scope is invalid or unknown; 2 the database failed."
 _HEADINGS = ("id", "name", "scopes", "tenant", "created", "last used", "expires", "revoked")
 
 
@@ -39,7 +39,7 @@ def keys() -> None:
     " --expires-in 90d",
     statuses=STATUSES,
 )
-@click.option("--name", required=True, help="A name that says who uses the key.")
+@click.option("--name", required=True, help="The client or service that uses the key.")
 @click.option(
     "--scopes", required=True, help=f"Comma-separated scopes, or all: {', '.join(SCOPES)}."
 )
@@ -47,9 +47,13 @@ def keys() -> None:
 @click.option(
     "--expires-in", type=arguments.Span(), help="Lifetime such as 12h or 90d. Default: no expiry."
 )
-@click.option("--from-env", metavar="VARIABLE", help="Register the key in this variable.")
 @click.option(
-    "--from-file", metavar="FILE", help="Register the key in this file; - reads standard input."
+    "--from-env", metavar="VARIABLE", help="Register the key that this environment variable holds."
+)
+@click.option(
+    "--from-file",
+    metavar="FILE",
+    help="Register the key that this file holds; - reads standard input.",
 )
 @arguments.actor()
 @as_json()
@@ -179,7 +183,7 @@ def rotate(key_id: str, grace: timedelta, actor: str, json_too: bool) -> int:
 @arguments.yes()
 @as_json()
 def revoke(key_ids: tuple[str, ...], actor: str, yes: bool, json_too: bool) -> int:
-    """Revoke the keys with these IDs now, for good. Several ask for confirmation."""
+    """Revoke the keys with these IDs, permanently. Several ask for confirmation."""
     from payments_api.auth.key_cache import LIFETIME_SECONDS, REFRESH_SECONDS
     from payments_api.auth.keys import checked_key_id, revoke_key
     from payments_core.db.engine import transaction

@@ -32,7 +32,7 @@ class LimitSettings(BaseSettings):
 
     connections_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=CONNECTIONS_MAX,
-        description="open connections; beyond it the longest idle one is closed for a new one",
+        description="open connections; one more closes the one that has been idle longest",
     )
     requests_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=512,
@@ -40,7 +40,7 @@ class LimitSettings(BaseSettings):
     )
     latency_target_seconds: Seconds = Field(
         default=0.2,
-        description="if even the quickest request takes longer, fewer are admitted at once",
+        description="while even the fastest request takes longer, fewer are admitted at once",
     )
     event_readers_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1_000, description="event streams open at once"

@@ -94,7 +94,9 @@ def actor() -> Callable[[DECORATED], DECORATED]:
 
 def reason(chars_max: int = REASON_MAX_CHARS) -> Callable[[DECORATED], DECORATED]:
     """Return the required option --reason of an act that goes on record."""
-    return click.option("--reason", type=Text(1, chars_max), required=True, help="Why, on record.")
+    return click.option(
+        "--reason", type=Text(1, chars_max), required=True, help="The reason, for the audit record."
+    )
 
 
 def _this_user() -> str:

@@ -32,7 +32,7 @@ class DatabaseSettings(BaseSettings):
     pg_port: Annotated[Port, BeforeValidator(_port_or_default)] = Field(
         default=PORT_DEFAULT,
         validation_alias="PG_PORT",
-        description="the port in the default of DATABASE_URL, which if set names its own",
+        description="the port in the default of DATABASE_URL; ignored if DATABASE_URL is set",
     )
     database_url: Annotated[str, AfterValidator(_checked_url)] = Field(
         default_factory=_url_on_this_machine,

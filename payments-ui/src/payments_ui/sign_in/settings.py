@@ -108,15 +108,15 @@ class SignInSettings(BaseSettings):
     allowed_hosts: Annotated[
         HostNames,
         Field(
-            description="host names, comma-separated, that a page with `off` answers for besides "
-            "this machine's; .example.com stands for every subdomain"
+            description="with `off`: host names, comma-separated, that requests may name besides "
+            "this machine's; .example.com matches every subdomain"
         ),
     ] = ""
     session_idle_minutes: Annotated[
-        int, Field(ge=1, le=1440, description="a session ends after so long without a click")
+        int, Field(ge=1, le=1440, description="minutes without a click after which a session ends")
     ] = 60
     session_hours: Annotated[
-        int, Field(ge=1, le=168, description="a session ends at the latest after so long")
+        int, Field(ge=1, le=168, description="hours after which a session ends in any case")
     ] = 12
     trusted_proxies: Annotated[
         str,

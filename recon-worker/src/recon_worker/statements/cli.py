@@ -30,7 +30,7 @@ READ_BYTES = 256 * 1024
 
 @click.group(cls=Group)
 def statements() -> None:
-    """Import statements of banks and providers, show them, decide about quarantined ones."""
+    """Import statements of banks and providers, list them, accept or reject quarantined files."""
 
 
 statements.add_command(import_received)
@@ -47,9 +47,9 @@ statements.add_command(verify)
 @arguments.actor()
 @as_json()
 def import_(file: BinaryIO, source: str, actor: str, json_too: bool) -> int:
-    """Import FILE, all of it or nothing; - reads standard input.
+    """Import all of FILE or nothing; - reads standard input.
 
-    The same bytes again change nothing.
+    Importing the same bytes again changes nothing.
     """
     from payments_core.audit_log import Operator
     from payments_core.db.engine import transaction
@@ -236,7 +236,7 @@ def accept(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
 @arguments.actor()
 @as_json()
 def reject(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
-    """Give up the quarantined file with this ID; its bytes stay."""
+    """Reject the quarantined file with this ID; its bytes are kept."""
     from payments_core.audit_log import Operator
     from payments_core.cli.database import name_of
     from payments_core.db.engine import transaction

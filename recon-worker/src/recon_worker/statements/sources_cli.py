@@ -31,7 +31,9 @@ def sources() -> None:
     statuses=STATUSES,
 )
 @click.argument("name")
-@click.option("--account", required=True, help="Its IBAN, or its account at the provider.")
+@click.option(
+    "--account", required=True, help="The account's IBAN, or its identifier at the provider."
+)
 @click.option("--currency", required=True, help="The account's currency, such as EUR.")
 @click.option(
     "--format",
@@ -44,16 +46,21 @@ def sources() -> None:
 @click.option(
     "--profile",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A JSON file that says how to read its CSV files.",
+    help="A JSON file that describes its CSV files.",
 )
-@click.option("--channel", default="default", show_default=True, help="The payments' source.")
+@click.option(
+    "--channel",
+    default="default",
+    show_default=True,
+    help="The `source` of the payments that this account receives.",
+)
 @click.option("--time-zone", default="UTC", show_default=True, help="The bank's time zone.")
 @click.option(
     "--grace-days",
     type=click.IntRange(0, GRACE_DAYS_MAX),
     default=2,
     show_default=True,
-    help="Days within which the bank books a payment after us.",
+    help="Days that the bank may take to book a payment.",
 )
 @click.option("--tenant", help="The tenant to whom the account belongs.")
 @arguments.actor()

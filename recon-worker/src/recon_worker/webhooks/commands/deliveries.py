@@ -81,12 +81,15 @@ def _print_deliveries(listed: list[dict[str, Any]], created: list[datetime]) -> 
 )
 @click.argument("delivery_id", metavar="[DELIVERY]", type=click.UUID, required=False)
 @click.option(
-    "--failed-of", type=click.UUID, metavar="ID", help="Resend all failed ones of this endpoint."
+    "--failed-of",
+    type=click.UUID,
+    metavar="ID",
+    help="Resend all failed deliveries to this endpoint.",
 )
 @click.option(
     "--since",
     type=arguments.Span(),
-    help="With --failed-of: those created within this time, such as 12h.",
+    help="With --failed-of: only those created within this time, such as 12h.",
 )
 @arguments.actor()
 @arguments.yes()
@@ -99,9 +102,9 @@ def resend(
     yes: bool,
     json_too: bool,
 ) -> int:
-    """Send the DELIVERY again, or all that failed, with the same id and body.
+    """Send DELIVERY, or all that failed, again with the same id and body.
 
-    With --failed-of it states their number and asks for confirmation.
+    With --failed-of, print their number and ask for confirmation.
     """
     from payments_core.audit_log import Operator
     from payments_core.webhooks import resending

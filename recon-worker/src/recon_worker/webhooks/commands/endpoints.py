@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     "types",
     multiple=True,
     type=click.Choice(SUBSCRIBABLE_TYPES),
-    help="An event's type, any number of times; without it, all types.",
+    help="Send only events of this type; repeat for several. Default: all.",
 )
 @click.option("--description", default="", help="The purpose of the endpoint.")
-@click.option("--tenant", help="The tenant whose events it receives; without it, everyone's.")
+@click.option("--tenant", help="Send only this tenant's events. Default: all tenants'.")
 @arguments.actor()
 @as_json()
 def add(
@@ -102,14 +102,14 @@ def _state(endpoint: dict[str, Any]) -> str:
 @click.option("--enable", is_flag=True, help="Send it events from now on.")
 @click.option("--disable", is_flag=True, help="Send it nothing more.")
 @click.option("--rotate", is_flag=True, help="Print a new secret, once.")
-@click.option("--test", is_flag=True, help="Send it an event webhook.test.")
+@click.option("--test", is_flag=True, help="Send it a webhook.test event.")
 @click.option("--delete", is_flag=True, help="Delete it with its secrets, after a confirmation.")
 @click.option(
     "--grace",
     type=arguments.Span(),
     default="24h",
     show_default=True,
-    help=f"With --rotate: how long the former secret signs too, up to {ROTATION_HOURS_MAX:.0f}h.",
+    help=f"With --rotate: how long the old secret signs too, up to {ROTATION_HOURS_MAX:.0f}h.",
 )
 @arguments.actor()
 @arguments.yes()

@@ -70,14 +70,14 @@ def match(
     return run(work)
 
 
-def _set_aside(act: Act, done: str, summary: str) -> click.Command:
+def _set_aside(act: Act, done: str, why: str, summary: str) -> click.Command:
     """Return the command that explains, ignores or reopens a line."""
 
     @click.command(
         act,
         cls=Command,
         help=summary,
-        example=f"recon-worker reconcile {act} bank-eur 7 --reason 'a fee of the bank'",
+        example=f"recon-worker reconcile {act} bank-eur 7 --reason '{why}'",
         statuses=STATUSES,
     )
     @SOURCE
@@ -108,10 +108,17 @@ def _set_aside(act: Act, done: str, summary: str) -> click.Command:
 
 
 explain = _set_aside(
-    "explain", "explained", "Set a LINE of SOURCE aside as explained, such as a fee."
+    "explain",
+    "explained",
+    "a fee of the bank",
+    "Set a LINE of SOURCE aside as explained, such as a fee.",
 )
-ignore = _set_aside("ignore", "ignored", "Set a LINE of SOURCE aside as not ours.")
-reopen = _set_aside("reopen", "open again", "Open a LINE of SOURCE that was set aside.")
+ignore = _set_aside(
+    "ignore", "ignored", "of another account", "Set a LINE of SOURCE aside as not ours."
+)
+reopen = _set_aside(
+    "reopen", "open again", "not a fee after all", "Open a LINE of SOURCE that was set aside."
+)
 
 
 @click.command(
@@ -195,7 +202,7 @@ def _print_breaks(shown: list[dict[str, Any]]) -> None:
 @click.option(
     "--assign", type=arguments.Text(1, OPERATOR_MAX_CHARS), help="The person who investigates it."
 )
-@click.option("--note", type=arguments.Text(1, NOTE_MAX_CHARS), help="A note to the break.")
+@click.option("--note", type=arguments.Text(1, NOTE_MAX_CHARS), help="A note on the break.")
 @arguments.actor()
 @as_json()
 def annotate(

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 )
 @SOURCE
 @click.option("--line", type=ID, required=True, help="The line to explain.")
-@click.option("--entry", "entries", type=ID, multiple=True, help="An entry that it pays for.")
-@click.option("--kind", type=click.Choice(ADJUSTMENT_KINDS), required=True, help="Of this kind.")
+@click.option("--entry", "entries", type=ID, multiple=True, help="An entry that the line pays for.")
+@click.option(
+    "--kind", type=click.Choice(ADJUSTMENT_KINDS), required=True, help="The kind of adjustment."
+)
 @arguments.reason(ADJUSTMENT_REASON_MAX_CHARS)
 @arguments.actor()
 @as_json()
@@ -46,7 +48,7 @@ def propose(
     actor: str,
     json_too: bool,
 ) -> int:
-    """Propose to post what a line of SOURCE differs from its entries by, or the whole line."""
+    """Propose to post the amount of a line of SOURCE, less that of its entries if it has any."""
     from payments_core.audit_log import Operator
     from payments_core.db.engine import transaction
     from payments_core.domain.money import currency_text
@@ -120,7 +122,9 @@ reject = _decide("reject", "Reject an ADJUSTMENT of SOURCE.")
     statuses=STATUSES,
 )
 @SOURCE
-@click.option("--status", type=click.Choice(ADJUSTMENT_STATUSES), help="Of this status.")
+@click.option(
+    "--status", type=click.Choice(ADJUSTMENT_STATUSES), help="Only adjustments in this status."
+)
 @arguments.list_limit("Adjustments")
 @as_json("Print one JSON object per line.")
 def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_too: bool) -> int:

@@ -8,7 +8,7 @@ import click
 from payments_core.cli import arguments
 
 STATUSES = (
-    "0 done; 1 the source, run, match or line is unknown, or the act is refused;"
+    "0 done; 1 the source, run, match or line is unknown, or the action is refused;"
     " 2 the database failed."
 )
 ID = arguments.WholeNumber(2**63 - 1)
@@ -33,5 +33,5 @@ AS_OF = click.option(
     type=Day(),
     default=lambda: datetime.now(UTC).date(),
     show_default="today",
-    help="The day that tells a pending item from a late one.",
+    help="Decide what is pending and what is late as of this day.",
 )

@@ -90,7 +90,7 @@ def _say_run(shown: dict[str, Any]) -> None:
 @AS_OF
 @as_json()
 def report(source: str, on: date | None, as_of: date, json_too: bool) -> int:
-    """Print the bridge of a day of SOURCE: from our balance to the bank's, and the verdict."""
+    """Print a day's bridge from our balance of SOURCE to the bank's, and the verdict."""
     from payments_core.db.engine import transaction
     from payments_core.matching.bridge import last_covered_day, read_bridge
     from payments_core.statements.sources import find_source
@@ -144,7 +144,7 @@ def undo(
 ) -> int:
     """Undo a run or a match of SOURCE: its lines and entries are open as before.
 
-    With --run it states the number of matches and asks for confirmation.
+    With --run, print the number of matches and ask for confirmation.
     """
     from payments_core.audit_log import Operator
     from payments_core.cli.database import name_of
