@@ -36,12 +36,18 @@ def test_a_returned_payment_is_reversed_from_its_break(
     address = page.url
     expect(page.get_by_text("The line returns 15.00 EUR of the payment")).to_be_visible()
     assert reversals_of(system, payment) == ""
+    other = page.context.new_page()  # A colleague acts on the same break.
+    other.goto(address)
+    other.get_by_role("link", name="Reverse this payment…").click()
     page.get_by_role("link", name="Reverse this payment…").click()
     expect(page.get_by_label("Amount in EUR")).to_have_value("15.00")
     expect(page.get_by_label("Reference optional")).to_have_value(f"{name}-1")
     page.get_by_label("Reason").fill("The account is closed")
     page.get_by_role("button", name="Reverse", exact=True).click()
     expect(page.get_by_role("region", name="Timeline")).to_contain_text("Reversed: 15.00 EUR")
+    other.get_by_label("Reason").fill("Returned by the bank")
+    other.get_by_role("button", name="Reverse", exact=True).click()
+    expect(other.get_by_text("A reversal was created after this form was opened.")).to_be_visible()
     page.goto(address)
     expect(page.get_by_role("link", name="Reverse this payment…")).to_have_count(0)
 

@@ -1,12 +1,13 @@
 """The form that reverses a payment, and reversals in the timeline."""
 
 from typing import Any, cast
+from uuid import UUID, uuid4
 
 import pytest
 
 from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.api.types import PaymentDetail, Reversal
-from payments_ui.payments.reversing import ReverseForm, left_of
+from payments_ui.payments.reversing import ReverseForm, key_of, left_of
 from payments_ui.payments.view import timeline
 
 AT = "2026-11-22T20:00:00.000000Z"
@@ -80,6 +81,17 @@ def test_amount_and_reason_are_required_and_the_key_is_kept() -> None:
     assert form.body("USD") == {"amount": "1234.50", "reason": "r"}
     form = ReverseForm.read({"amount": "1", "reason": "r", "reference": " INV-1 "})
     assert form.body("USD") == {"amount": "1", "reason": "r", "reference": "INV-1"}
+
+
+def test_forms_opened_in_one_state_create_one_reversal() -> None:
+    first, second = str(uuid4()), str(uuid4())
+    payment = cast(PaymentDetail, {**PAYMENT, "id": str(uuid4())})
+    reversals = [reversal("1.00", "failed", id=first)]
+    key = key_of(payment, reversals)
+    assert str(UUID(key)) == key == key_of(payment, list(reversals))
+    later = [reversal("1.00", "pending", id=second), *reversals]
+    other = cast(PaymentDetail, {**payment, "id": str(uuid4())})
+    assert len({key, key_of(payment, later), key_of(payment, []), key_of(other, reversals)}) == 4
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from uuid import uuid4
+from uuid import UUID, uuid4, uuid5
 
 from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
@@ -78,8 +78,8 @@ class ReverseForm:
         }
         if error.code == "idempotency_key_reused":
             self.idempotency_key = str(uuid4())
-            self.refusal_title = "This form already created a reversal with other values."
-            self.refusal = "Press Reverse again only to create a second one."
+            self.refusal_title = "A reversal was created after this form was opened."
+            self.refusal = "Press Reverse again only to create another one."
         elif not self.errors:
             self.refusal_title, self.refusal = error.title, error.detail
         return error.status
@@ -91,11 +91,19 @@ def left_of(payment: PaymentDetail, reversals: list[Reversal]) -> str:
     return f"{Decimal(payment['amount']) - sum(reserved):f}"
 
 
+def key_of(payment: PaymentDetail, reversals: list[Reversal]) -> str:
+    """Return the idempotency key of a form that is opened while the payment has these reversals.
+
+    So two people, or two tabs, that act on one return of the bank create one reversal.
+    """
+    return str(uuid5(UUID(payment["id"]), " ".join(each["id"] for each in reversals)))
+
+
 @blueprint.get("/payments/<payment_id>/reverse")
 async def ask(payment_id: str) -> ResponseReturnValue:
     """Ask for amount, reason and confirmation; the address may propose amount and reference."""
     amount, reference = (text_of(request.args, name) for name in ("amount", "reference"))
-    return await _page(payment_id, ReverseForm(amount, reference=reference))
+    return await _page(payment_id, ReverseForm(amount, reference=reference, idempotency_key=""))
 
 
 @blueprint.post("/payments/<payment_id>/reverse")
@@ -130,11 +138,12 @@ async def form_expired(_: CsrfFailed) -> ResponseReturnValue:
 
 
 async def _page(payment_id: str, form: ReverseForm, status: int = 200) -> Response:
-    """Show the form; without an amount, a new one proposes the payment's remainder."""
+    """Show the form; without an amount, it proposes the payment's remainder."""
     client = api_client()
     payment = await client.payment(payment_id)
     page = await client.reversals(payment_id, {"limit": REVERSALS_SHOWN})
     left = left_of(payment, page["reversals"])
+    form.idempotency_key = form.idempotency_key or key_of(payment, page["reversals"])
     if not form.errors:
         form.amount = form.amount or left
     return await render("confirm_reversal.html", status, payment=payment, left=left, form=form)
