@@ -4,18 +4,21 @@ A person creates the reversal. Its entry then has the line's reference and amoun
 match both.
 """
 
+from payments_core.db.tables.schema import one_of
+from payments_core.domain.matching import OPEN_ADJUSTMENT_STATUSES
 from payments_core.matching.entries import OF_TENANT, match_key
 
 NAMED_MAX = 1_000  # Payments of one reference that are examined: a reference of more names none.
+_WAITS = one_of("adjustment.status", OPEN_ADJUSTMENT_STATUSES)
 
 
 def returned_payment(line: str) -> str:
     """Return SQL for the id of the payment that a line sends back, or NULL.
 
     It is the only completed payment of the line's source with that reference or id. Enough of it is
-    left to reverse, and none of its reversals waits for a line of that reference or amount.
-    `line` has source_id, amount, currency and end_to_end. Every step is a look-up, whatever
-    statistics say: OFFSET 0, LIMIT and aggregates keep them apart.
+    left to reverse, none of its reversals waits for a line of that reference or amount, and no
+    adjustment of the line waits. `line` has id, source_id, amount, currency and end_to_end. Every
+    step is a look-up, whatever statistics say: OFFSET 0, LIMIT and aggregates keep them apart.
     """
     key = match_key(f"{line}.end_to_end")
     columns = "id, amount, account_id, source, currency, status"
@@ -45,4 +48,6 @@ def returned_payment(line: str) -> str:
                           AND posted.reversal_id = made.id)) = 0) AS waiting
         FROM reversals AS made
         WHERE made.payment_id = payment.id AND made.status <> 'failed') AS reversed
-    WHERE payment.amount - reversed.amount >= - {line}.amount AND reversed.waiting = 0) END)"""
+    WHERE payment.amount - reversed.amount >= - {line}.amount AND reversed.waiting = 0
+      AND (SELECT count(*) FROM recon_adjustments AS adjustment
+           WHERE adjustment.line_id = {line}.id AND {_WAITS}) = 0) END)"""

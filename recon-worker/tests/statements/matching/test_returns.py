@@ -37,6 +37,13 @@ SELECT payment_id, 'sys:clearing:00', currency, 'clearing', 'credit', amount,
        (SELECT max(account_seq) + 1 FROM ledger_entries), 0, 'reversal', id, $2::date
 FROM reversals WHERE id = $1"""
 
+ADD_ADJUSTMENT = """
+INSERT INTO recon_adjustments (id, source_id, line_id, entry_ids, kind, amount, reason, proposed_by,
+                               status, decided_by, decided_at, settled_at, failure)
+SELECT $1::uuid, $2, $3, '{}', 'fee', -3, 'x', 'ann', $4::text,
+       CASE WHEN $4 <> 'proposed' THEN 'bob' END, CASE WHEN $4 <> 'proposed' THEN now() END,
+       CASE WHEN $4 = 'failed' THEN now() END, CASE WHEN $4 = 'failed' THEN 'x' END"""
+
 
 async def _reverse(
     sql: Sql, payment: UUID, amount: str, reference: str | None, status: str = "completed"
@@ -200,6 +207,23 @@ async def test_a_payment_of_another_tenant_channel_or_currency_is_never_named(
     for name, is_named in {"A": True, "B": False}.items():
         (line,) = await add_statement(sql, whole, [Line("-10", name)], opening=None)
         assert (await _proposed(engine, line) is not None) == is_named, name
+
+
+@pytest.mark.parametrize(
+    ("status", "is_proposed"),
+    [("proposed", False), ("approved", False), ("rejected", True), ("failed", True)],
+)
+async def test_nothing_is_proposed_while_an_adjustment_of_the_line_waits(
+    sql: Sql, engine: AsyncEngine, status: str, is_proposed: bool
+) -> None:
+    source = await add_source(sql)
+    await add_entries(sql, [Entry("10", "A")])
+    lines = await add_statement(sql, source, [Line("-3", "A"), Line("-4", "A")])
+    await sql.execute("SET session_replication_role = replica")
+    await sql.execute(ADD_ADJUSTMENT, uuid_utils.uuid7(), source, lines[0], status)
+    await sql.execute("RESET session_replication_role")
+    assert (await _proposed(engine, lines[0]) is not None) == is_proposed
+    assert await _proposed(engine, lines[1]) is not None
 
 
 @pytest.mark.parametrize(
