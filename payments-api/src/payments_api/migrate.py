@@ -154,8 +154,9 @@ DO $$ BEGIN
         GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO payments_backup;
     END IF;
 END $$"""
-# unique_violation, duplicate_table: another migration created it at the same moment.
-_MADE_BY_ANOTHER = ("23505", "42P07")
+# unique_violation, duplicate_table, duplicate_object (the table's row type): another migration
+# created it at the same moment.
+_MADE_BY_ANOTHER = ("23505", "42P07", "42710")
 
 
 FITNESS = """
