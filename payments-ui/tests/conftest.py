@@ -9,6 +9,12 @@ from testkit.sign_in.oidc_provider import OidcProvider, running_provider
 from testkit.sign_in.page_browser import Browser, oidc_app, password_app
 
 
+@pytest.fixture(autouse=True)
+def no_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By default no API answers, also while a system runs on this machine's usual ports."""
+    monkeypatch.setenv("PAYMENTS_UI_API_URL", "http://127.0.0.1:1")
+
+
 @pytest.fixture
 def browser_of() -> Callable[[Quart], Browser]:
     """Return a browser without cookies."""
