@@ -5,7 +5,7 @@
 An entry is outstanding on a day if no line of that day or earlier is matched with it: it is
 pending within its days of grace, missing after them, or in transit if a later line matched it.
 The residual is the unexplained rest. It is exactly 0 unless the chain of statements has a
-gap or a row was tampered with.
+gap, an operator accepted a file whose balances do not add up, or a row was tampered with.
 """
 
 from dataclasses import dataclass
