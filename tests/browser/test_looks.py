@@ -94,6 +94,18 @@ def test_a_badge_stands_on_the_line_of_its_row(visitor: Visitor, paths: dict[str
     assert abs(page.locator(".payments-table tbody tr").first.evaluate(BADGE_RISE)) <= 1.5
 
 
+def test_a_verdict_is_no_taller_than_its_text(visitor: Visitor, paths: dict[str, str]) -> None:
+    page = visitor.open(paths["day"])
+    badge, button = (
+        page.locator(f".list-tools {kind}").first.bounding_box() for kind in (".badge", ".button")
+    )
+    assert badge is not None
+    assert button is not None
+    assert badge["height"] < button["height"]
+    middles = [each["y"] + each["height"] / 2 for each in (badge, button)]
+    assert abs(middles[0] - middles[1]) <= 1
+
+
 def test_an_account_is_one_line_on_a_phone(
     visit: Callable[..., Visitor], paths: dict[str, str]
 ) -> None:

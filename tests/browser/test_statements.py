@@ -97,6 +97,7 @@ def test_a_statement_is_dropped_and_its_breaks_are_worked_off(
     expect(page.get_by_text("No breaks")).to_be_visible()
     page = visitor.open(f"/payments/{payment}")
     expect(page.locator("#settlement")).to_contain_text("Confirmed by the bank")
+    assert not visitor.axe_findings()
     page.locator("#settlement a").click()
     expect(page.locator(".columns .badge").first).to_have_text("Matched")
 

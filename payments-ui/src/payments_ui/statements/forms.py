@@ -52,7 +52,7 @@ ACTS = {
     ),
     "adjust": Act(
         "Propose an adjustment?",
-        "What the line differs from the ticked entries by is posted once another person approves.",
+        "The difference between line and ticked entries is posted once another person approves.",
         "Propose",
         "Proposed the adjustment: another person has to approve it.",
     ),
