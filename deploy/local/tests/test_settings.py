@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from payments_local.errors import LocalError
+from payments_local.services import plan
 from payments_local.settings import LocalSettings
 
 
@@ -44,3 +45,15 @@ def test_a_relative_data_folder_is_relative_to_the_current_folder(
 ) -> None:
     monkeypatch.chdir("/")
     assert LocalSettings.from_environ({"DATA_DIR": "x"}).data_dir == Path("/x")
+
+
+@pytest.mark.parametrize(("auth", "allowed"), [(None, "true"), ("off", "true"), ("on", "false")])
+def test_webhooks_reach_this_machine_unless_keys_are_required(
+    monkeypatch: pytest.MonkeyPatch, auth: str | None, allowed: str
+) -> None:
+    monkeypatch.delenv("RECON_WORKER_WEBHOOK_LOOPBACK", raising=False)
+    monkeypatch.delenv("PAYMENTS_API_AUTH", raising=False)
+    if auth is not None:
+        monkeypatch.setenv("PAYMENTS_API_AUTH", auth)
+    worker = plan(LocalSettings()).services[0].spec
+    assert worker.environ["RECON_WORKER_WEBHOOK_LOOPBACK"] == allowed
