@@ -1,10 +1,11 @@
 """One payment from creation to ledger, through the real app, worker and Postgres."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from quart.typing import TestClientProtocol
+
+from testkit.waiting import until
 
 
 async def test_a_payment_is_posted_to_a_balanced_ledger(
@@ -19,12 +20,12 @@ async def test_a_payment_is_posted_to_a_balanced_ledger(
     assert created.status_code == 201
     payment = await created.get_json()
 
-    for _ in range(200):
+    async def is_settled() -> bool:
         detail = await (await client.get(f"/payments/{payment['id']}")).get_json()
-        if detail["status"] != "pending":
-            break
-        await asyncio.sleep(0.02)
+        return bool(detail["status"] != "pending")
 
+    await until(is_settled)
+    detail = await (await client.get(f"/payments/{payment['id']}")).get_json()
     assert detail["status"] == "completed"
     assert [entry["direction"] for entry in detail["ledgerEntries"]] == ["credit", "debit"]
     balance = await (await client.get("/accounts/acc_1/balance")).get_json()

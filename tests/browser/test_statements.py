@@ -115,7 +115,7 @@ def test_a_file_that_does_not_add_up_is_decided_on_the_page(
     dialog.get_by_role("button", name="Accept", exact=True).click()
     expect(dialog).to_contain_text("A reason is required")
     _confirm(page, "Accept", "the bank confirms it")
-    expect(page.locator("#file .badge").first).to_have_text("Accepted")
+    _expect_accepted(page)
     expect(page.locator("#file")).to_contain_text("the bank confirms it")
 
 

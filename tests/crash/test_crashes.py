@@ -115,7 +115,7 @@ async def test_a_backend_terminated_in_mid_batch_costs_no_payment_and_no_attempt
             "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted AND pid IS NOT NULL"
         )
     # Well before the lease expires, because the worker hands the interrupted jobs back.
-    await until_completed(sql, 40, seconds=10)
+    await until_completed(sql, 40)
     assert {job["attempts"] for job in await job_rows(sql)} == {1}
     await assert_ledger_is_of(sql, stored)
     await worker.stop()
@@ -201,7 +201,7 @@ async def test_a_postgres_crash_loses_and_duplicates_nothing(
     server.start()
     sql = await asyncpg.connect(server.url)
     stored += await add_simple(sql, 500)
-    await until_completed(sql, 3500, seconds=30)
+    await until_completed(sql, 3500)
     await assert_ledger_is_of(sql, stored)
     engine = create_engine(worker_url(server), application_name="test", pool_size=2)
     await assert_audit_is_clean(engine)

@@ -6,9 +6,9 @@ import uuid
 import httpx
 
 from testkit.observability.observed_system import Observed, ObservedSystem, Process
+from testkit.waiting import WAIT_SECONDS_MAX
 
 CANARY = "canary-4711"
-WAIT_SECONDS_MAX = 15.0
 
 
 def lines_of(process: Process, event: str, **fields: object) -> list[dict[str, object]]:

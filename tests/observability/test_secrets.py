@@ -19,6 +19,7 @@ from payments_local.ports import free_port
 from testkit.observability.observed_system import ObservedSystem, Process, observed_system
 from testkit.observability.otlp_endpoint import OtlpEndpoint, otlp_endpoint
 from testkit.sign_in.oidc_provider import CLIENT_SECRET, provider_settings, running_provider
+from testkit.waiting import WAIT_SECONDS_MAX
 
 from .canaries import (
     CURSOR_KEY,
@@ -38,7 +39,6 @@ DESCRIPTION = "canary-of-a-description"
 PASSWORD = "canary-of-a-password"
 WRONG_PASSWORD = "canary-of-a-password-typed-wrong"
 PRIVATE = (IDEMPOTENCY_KEY, DESCRIPTION)
-WAIT_SECONDS_MAX = 20.0
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import pytest
 from testkit.observability.load import POISON, POISON_SQL, pay
 from testkit.observability.observed_system import Observed
 from testkit.observability.otlp_endpoint import Received
+from testkit.waiting import WAIT_SECONDS_MAX
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
-WAIT_SECONDS_MAX = 20.0
 
 
 def spans_of(

@@ -1,6 +1,5 @@
 """An account's statement: every entry once, newest first, in pages bound to the account."""
 
-import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -9,6 +8,7 @@ import pytest
 from quart.typing import TestClientProtocol
 
 from testkit.database.sql import Sql
+from testkit.waiting import until
 
 from .conftest import START, get_ok, post_entries
 
@@ -45,12 +45,12 @@ async def test_a_statement_is_complete_while_payments_arrive(
         ]
         paid += count
         await client.post("/payments/batch", json={"payments": items})
-        for _ in range(500):
+
+        async def is_in_balance() -> bool:
             balance = (await get_ok(client, "/accounts/acc_1/balance"))["balance"]
-            if Decimal(balance) == paid:
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"the balance is {balance} after 5 s, expected {paid}")
+            return Decimal(balance) == paid
+
+        await until(is_in_balance)
 
     await pay(20)
     seqs: list[int] = []

@@ -93,7 +93,7 @@ async def test_an_account_with_many_entries_is_not_read_whole(
     before = await sql.fetchval(count, "ledger_entries")
     told = await _history(client, **{"from": "2026-01-05T00:00:00Z"})
     assert told["entries"] == 20_000 - 5_760 + 1
-    for _ in range(100):
+    for _ in range(300):
         read = await sql.fetchval(count, "ledger_entries") - before
         if read:
             break

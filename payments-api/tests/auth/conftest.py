@@ -20,7 +20,6 @@ Keys: TypeAlias = Callable[..., Awaitable[str]]
 Command: TypeAlias = Callable[..., Awaitable[Answer]]
 
 CREATE = ("create", "--name", "shop")
-SECONDS_MAX = 20.0
 ALL_OF_A_TENANT = (PAYMENTS_WRITE, PAYMENTS_READ, LEDGER_READ)
 
 

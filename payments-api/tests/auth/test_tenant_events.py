@@ -10,8 +10,9 @@ import pytest
 
 from payments_api.events.feed import EventFeed
 from payments_api.events.reader import Reader, ReaderLimits
+from testkit.waiting import WAIT_SECONDS_MAX
 
-from .conftest import SECONDS_MAX, Keys
+from .conftest import Keys
 
 pytestmark = pytest.mark.usefixtures("impatient")
 
@@ -59,9 +60,9 @@ async def test_a_tenants_stream_reports_only_its_own_payments(
         for tenant in ("blue", "green")
     }
     async with (
-        httpx.AsyncClient(base_url=served.url, timeout=SECONDS_MAX) as http,
+        httpx.AsyncClient(base_url=served.url, timeout=WAIT_SECONDS_MAX) as http,
         http.stream("GET", "/payments/events", headers=headers["blue"]) as stream,
-        asyncio.timeout(SECONDS_MAX),
+        asyncio.timeout(WAIT_SECONDS_MAX),
     ):
         lines = stream.aiter_lines()
         while await anext(lines):  # After the first bytes the reader is registered.

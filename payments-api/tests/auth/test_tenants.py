@@ -14,8 +14,9 @@ from payments_api.events.feed import EventFeed
 from payments_api.events.reader import Reader
 from payments_api.events.stream import event_stream
 from testkit.database.sql import Sql
+from testkit.waiting import WAIT_SECONDS_MAX
 
-from .conftest import SECONDS_MAX, Keys, Party
+from .conftest import Keys, Party
 
 pytestmark = pytest.mark.usefixtures("impatient")
 ACCOUNTS = ["acc_1", "acc_2", "acme-corp"]
@@ -36,7 +37,7 @@ async def _listen(kept: Quart, party: Party) -> None:
 
 async def _settle(sql: Sql, start_worker: Any) -> None:
     await start_worker()
-    async with asyncio.timeout(SECONDS_MAX):
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
         for pause in iter(lambda: 0.05, None):
             if not await sql.fetchval("SELECT count(*) FROM payments WHERE status = 'pending'"):
                 return
@@ -70,7 +71,7 @@ async def test_each_tenant_sees_exactly_its_own_data(
     assert {p["id"] for p in stored} == set(blue.ids("acc_1"))
     for party in (blue, green):
         party.check(party.heard)
-        async with asyncio.timeout(SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             while not all(i in party.heard for i in party.ids()):
                 if "resync" in party.heard:
                     break  # Too many changes to report one by one.

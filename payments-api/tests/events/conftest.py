@@ -15,8 +15,7 @@ from quart.typing import TestClientProtocol
 from payments_api.events import feed as event_feed
 from payments_api.events.feed import EventFeed
 from testkit.database.sql import Sql
-
-SECONDS_MAX = 5.0
+from testkit.waiting import WAIT_SECONDS_MAX, until
 
 
 @dataclass
@@ -29,7 +28,7 @@ class Stream:
     async def block(self) -> dict[str, str]:
         """Return the fields up to the next empty line; a comment has the name ''."""
         found: dict[str, str] = {}
-        async with asyncio.timeout(SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             async for line in self.lines:
                 if not line:
                     return found
@@ -61,23 +60,23 @@ def feed_of(served: Any) -> EventFeed:
 
 
 async def until_true(done: Callable[[], bool]) -> None:
-    for _ in range(int(SECONDS_MAX * 100)):
-        if done():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"it did not happen within {SECONDS_MAX} s")
+    async def is_done() -> bool:
+        return done()
+
+    await until(is_done)
 
 
 async def until_listening(sql: Sql) -> None:
     """Wait until the API listens to the database's notifications."""
-    for _ in range(int(SECONDS_MAX * 100)):
-        if await sql.fetchval(
+
+    async def listens() -> bool:
+        query = (
             "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'payments-api-listen'"
             " AND query LIKE 'LISTEN%'"
-        ):
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("the API has no listener")
+        )
+        return bool(await sql.fetchval(query))
+
+    await until(listens)
 
 
 @pytest.fixture

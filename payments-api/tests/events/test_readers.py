@@ -8,8 +8,9 @@ import pytest
 
 from payments_api.events.reader import WAITING_EVENTS_MAX, Event, Reader
 from payments_core.server import run
+from testkit.waiting import WAIT_SECONDS_MAX
 
-from .conftest import SECONDS_MAX, feed_of, open_stream, until_true
+from .conftest import feed_of, open_stream, until_true
 
 
 async def test_a_disconnected_reader_is_removed(settled: Any) -> None:
@@ -34,7 +35,7 @@ async def test_streams_end_when_the_api_stops(serve_api: Any) -> None:
     async with open_stream(served) as stream:
         await stream.block()
         served.lifecycle.stopping.set()
-        async with asyncio.timeout(SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             async for _ in stream.lines:
                 pass
     await asyncio.wait_for(served.ended, 3)

@@ -12,8 +12,8 @@ import pytest
 
 from payments_core.server import limits
 from testkit.database.sql import Sql
+from testkit.waiting import WAIT_SECONDS_MAX
 
-SECONDS_MAX = 15.0
 JSON = b'{"accountId": "acc_1", "amount": 1}'
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: localhost\r\n\r\n"
 PING = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -150,7 +150,7 @@ async def _exchange(port: int, *parts: bytes) -> list[int]:
         for part in parts:
             writer.write(part)
             await asyncio.sleep(0.02)
-        received = await asyncio.wait_for(reader.read(), SECONDS_MAX)
+        received = await asyncio.wait_for(reader.read(), WAIT_SECONDS_MAX)
     finally:
         writer.close()
     assert b"smuggled" not in received
@@ -177,7 +177,7 @@ async def test_a_framing_trick_in_single_bytes_has_the_same_answers(served: Any,
             writer.write(sent[at : at + 1])
             await asyncio.sleep(0)
         writer.write(LAST)
-        received = await asyncio.wait_for(reader.read(), SECONDS_MAX)
+        received = await asyncio.wait_for(reader.read(), WAIT_SECONDS_MAX)
     finally:
         writer.close()
     assert b"smuggled" not in received
@@ -206,8 +206,8 @@ async def test_a_client_that_sends_a_whole_long_body_reads_its_rejection(
         writer.write(_post(b"Content-Length: %d" % size, body=b""))
         for _ in range(megabytes * 16):
             writer.write(b" " * 65_536)
-            await asyncio.wait_for(writer.drain(), SECONDS_MAX)
-        answer = await asyncio.wait_for(reader.read(), SECONDS_MAX)
+            await asyncio.wait_for(writer.drain(), WAIT_SECONDS_MAX)
+        answer = await asyncio.wait_for(reader.read(), WAIT_SECONDS_MAX)
         assert answer.startswith(b"HTTP/1.1 413 ")
         writer.close()
 
@@ -222,7 +222,7 @@ async def test_reading_a_body_after_its_answer_is_bounded(
     with suppress(ConnectionError):
         while sent_bytes < 200_000_000:
             writer.write(b" " * 65_536)
-            await asyncio.wait_for(writer.drain(), SECONDS_MAX)
+            await asyncio.wait_for(writer.drain(), WAIT_SECONDS_MAX)
             sent_bytes += 65_536
     assert sent_bytes < 100_000_000
     writer.close()
@@ -238,6 +238,6 @@ async def test_many_small_chunks_do_not_keep_a_rejected_request_open(serve_api: 
         writer.write(sent)
         await asyncio.sleep(0.02)
         writer.write(body)
-        answer = await asyncio.wait_for(reader.read(), SECONDS_MAX)
+        answer = await asyncio.wait_for(reader.read(), WAIT_SECONDS_MAX)
         assert answer.startswith(b"HTTP/1.1 429 ")
         writer.close()

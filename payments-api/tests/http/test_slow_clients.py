@@ -12,8 +12,8 @@ import pytest
 
 from payments_api.http import json_body
 from payments_core.server import limits
+from testkit.waiting import WAIT_SECONDS_MAX
 
-SECONDS_MAX = 15.0
 PING = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 STREAM = b"GET /payments/events HTTP/1.1\r\nHost: localhost\r\n\r\n"
 POST = (
@@ -44,7 +44,7 @@ async def _dribble(streams: Streams, data: bytes, pause: float = 0.05) -> bytes:
 
     sending = asyncio.create_task(send())
     try:
-        return await asyncio.wait_for(reader.read(), SECONDS_MAX)
+        return await asyncio.wait_for(reader.read(), WAIT_SECONDS_MAX)
     except ConnectionError:
         return b""
     finally:
@@ -57,7 +57,7 @@ async def _is_served(served: Any) -> bool:
 
 
 async def _status(streams: Streams) -> int:
-    line = await asyncio.wait_for(streams[0].readline(), SECONDS_MAX)
+    line = await asyncio.wait_for(streams[0].readline(), WAIT_SECONDS_MAX)
     return int(line.split()[1]) if line else 0
 
 
@@ -173,7 +173,7 @@ async def test_a_new_connection_replaces_the_longest_idle_one(serve_api: Any) ->
         await streams[0].readuntil(b"}\n")
     for reader, _ in opened[:3]:
         with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(reader.readexactly(1), SECONDS_MAX)
+            await asyncio.wait_for(reader.readexactly(1), WAIT_SECONDS_MAX)
     for streams in opened[3:]:
         streams[1].write(PING)
         assert await _status(streams) == 200
@@ -192,11 +192,11 @@ async def test_a_new_connection_is_rejected_when_all_are_active(
         assert await _status(streams) == 200
         working.append(streams)
     async with _connection(served) as refused:
-        answer = await asyncio.wait_for(refused[0].read(), SECONDS_MAX)
+        answer = await asyncio.wait_for(refused[0].read(), WAIT_SECONDS_MAX)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1" in answer
     working.pop()[1].close()
-    async with asyncio.timeout(SECONDS_MAX):
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
         while not await _is_served(served):  # noqa: ASYNC110 - the server notices by itself
             await asyncio.sleep(0.02)
     for _, writer in working:
@@ -230,7 +230,7 @@ async def test_a_connection_stays_http_1_after_an_ignored_upgrade(
         writer.write(asking + asking)
         await asyncio.sleep(0.1)
         writer.write(PING + PING[:-2] + b"Connection: close\r\n\r\n")
-        answers = await asyncio.wait_for(reader.read(), SECONDS_MAX)
+        answers = await asyncio.wait_for(reader.read(), WAIT_SECONDS_MAX)
     assert answers.count(b"HTTP/1.1 200") == 4
 
 
@@ -248,7 +248,7 @@ async def test_a_connection_closed_by_its_client_is_released(served: Any) -> Non
         writer.write_eof()
         try:
             # The server's side closes too, long before the idle timeout.
-            await asyncio.wait_for(reader.read(), SECONDS_MAX)
+            await asyncio.wait_for(reader.read(), WAIT_SECONDS_MAX)
         finally:
             writer.close()
     assert await _is_served(served)
@@ -265,7 +265,7 @@ async def test_pipelined_requests_stop_when_their_client_disconnects(served: Any
     with socket.create_connection(("127.0.0.1", served.port)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.sendall(PING.replace(b"/livez", b"/payments") * 500)
-        async with asyncio.timeout(SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             while await answered() == before:  # noqa: ASYNC110 - the server does not tell
                 await asyncio.sleep(0.01)
     await asyncio.sleep(0.1)

@@ -16,10 +16,7 @@ from payments_api.limits.concurrency import ConcurrencyLimit
 from payments_core.server import limits as bounds
 from payments_core.server import options, run
 from testkit.database.sql import Sql
-from testkit.waiting import until
-
-SECONDS_MAX = 15.0
-
+from testkit.waiting import WAIT_SECONDS_MAX, until
 
 WAITS_FOR_A_LOCK = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted"
 
@@ -151,9 +148,9 @@ async def full(overloaded: Any) -> Any:
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """Return the head and body of the next answer."""
-    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS_MAX)
+    head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), WAIT_SECONDS_MAX)
     length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
-    return head, await asyncio.wait_for(reader.readexactly(length), SECONDS_MAX)
+    return head, await asyncio.wait_for(reader.readexactly(length), WAIT_SECONDS_MAX)
 
 
 async def _refused(reader: asyncio.StreamReader) -> None:
@@ -208,7 +205,9 @@ async def test_unusual_requests_are_left_to_the_server(full: Any, request_: byte
     served, _ = full
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
     writer.write(request_)
-    answer = await asyncio.wait_for(reader.read(), SECONDS_MAX)  # Read to the connection's end.
+    answer = await asyncio.wait_for(
+        reader.read(), WAIT_SECONDS_MAX
+    )  # Read to the connection's end.
     assert answer.startswith((b"HTTP/1.1 503 ", b"HTTP/1.1 400 "))
     assert answer.count(b"HTTP/1.1 ") <= 2
     writer.close()
@@ -257,10 +256,10 @@ async def test_a_rejected_connection_does_not_count_as_idle(
         writer.write(WHOLE)
         await _refused(reader)
         await asyncio.sleep(0.25)
-    assert await asyncio.wait_for(silent.read(), SECONDS_MAX) == b"", "it was idle"
+    assert await asyncio.wait_for(silent.read(), WAIT_SECONDS_MAX) == b"", "it was idle"
     assert not reader.at_eof()
     before = time.monotonic()
-    assert await asyncio.wait_for(reader.read(), SECONDS_MAX) == b"", "now it is too"
+    assert await asyncio.wait_for(reader.read(), WAIT_SECONDS_MAX) == b"", "now it is too"
     assert 0.3 < time.monotonic() - before < 3
     writer.close()
     other.close()
@@ -280,7 +279,7 @@ async def test_a_just_rejected_connection_is_not_the_first_to_be_replaced(
     await _refused(first_reader)
     _, another = await asyncio.open_connection("127.0.0.1", served.port)
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
-        await asyncio.wait_for(opened[1][0].readexactly(1), SECONDS_MAX)
+        await asyncio.wait_for(opened[1][0].readexactly(1), WAIT_SECONDS_MAX)
     first.write(WHOLE)
     await _refused(first_reader)
     for writer in (*(writer for _, writer in opened), another):

@@ -10,6 +10,7 @@ from quart.typing import TestClientProtocol
 
 from testkit.database.sql import Sql
 from testkit.paging import read_both_ways
+from testkit.waiting import until
 
 from .conftest import get_json, post_json
 
@@ -22,12 +23,12 @@ async def test_a_replayed_dead_letter_has_all_its_attempts_and_settles(
     job = await post_json(client, f"/jobs/{dead[0]}/replay", ANN)
     assert (job["id"], job["status"], job["attempts"]) == (dead[0], "pending", 0)
     await start_worker()
-    for _ in range(500):
+
+    async def completed() -> bool:
         payment = await get_json(client, f"/payments/{job['paymentId']}")
-        if payment["status"] != "pending":
-            break
-        await asyncio.sleep(0.01)
-    assert payment["status"] == "completed"
+        return bool(payment["status"] == "completed")
+
+    await until(completed)
     assert (await get_json(client, "/accounts/a/balance"))["balance"] == "1.00"
 
 

@@ -1,6 +1,5 @@
 """The state of the system over HTTP: queue, workers, throughput, seals, audit."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +7,7 @@ import pytest
 from quart.typing import TestClientProtocol
 
 from testkit.database.sql import Sql
+from testkit.waiting import until
 
 from .conftest import get_json, post_json
 
@@ -31,11 +31,12 @@ async def test_a_worker_is_shown_while_it_lives(
 ) -> None:
     assert await get_json(client, "/workers") == {"workers": []}
     await start_worker()
-    for _ in range(500):
-        workers = (await get_json(client, "/workers"))["workers"]
-        if workers:
-            break
-        await asyncio.sleep(0.01)
+
+    async def is_shown() -> bool:
+        return bool((await get_json(client, "/workers"))["workers"])
+
+    await until(is_shown)
+    workers = (await get_json(client, "/workers"))["workers"]
     assert [(worker["alive"], worker["heldJobs"]) for worker in workers] == [(True, 0)]
 
 

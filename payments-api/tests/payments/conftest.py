@@ -1,7 +1,6 @@
 """Requests for payments, counts of stored rows, blocked keys."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from decimal import Decimal
@@ -16,6 +15,7 @@ from quart.typing import TestClientProtocol
 from payments_api.services import EXTENSION, Services
 from payments_core.domain.payments import NewPayment
 from testkit.database.sql import Sql
+from testkit.waiting import until
 
 ORDER = NewPayment("k", "acc_1", Decimal("1.00"), "USD", "")
 BODY = {"accountId": "acc_1", "amount": "1.00"}
@@ -55,14 +55,6 @@ async def blocked_key(database_url: str, key: str) -> AsyncIterator[Sql]:
         await other.close()
 
 
-async def until_true(done: Callable[[], Any]) -> None:
-    for _ in range(500):
-        if await done():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not happen within 5 s")
-
-
 async def backends_of_api(sql: Sql, extra: str = "") -> list[int]:
     rows = await sql.fetch(
         "SELECT pid FROM pg_stat_activity WHERE application_name = 'payments-api'" + extra
@@ -83,8 +75,8 @@ async def get_page(client: TestClientProtocol, address: str, **query: Any) -> An
 
 
 async def until_settled(sql: Sql, count: int) -> None:
-    for _ in range(500):
-        if await sql.fetchval("SELECT count(*) FROM payments WHERE status <> 'pending'") == count:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("the payments did not settle within 5 s")
+    async def settled() -> bool:
+        query = "SELECT count(*) FROM payments WHERE status <> 'pending'"
+        return bool(await sql.fetchval(query) == count)
+
+    await until(settled)

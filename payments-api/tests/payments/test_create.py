@@ -16,6 +16,7 @@ from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine
 from payments_core.queue.notify import Notifier
 from testkit.database.sql import Sql
+from testkit.waiting import until
 
 from .conftest import (
     BODY,
@@ -24,7 +25,6 @@ from .conftest import (
     blocked_key,
     count_stored,
     post_payment,
-    until_true,
 )
 
 
@@ -74,9 +74,7 @@ async def test_a_repeat_waits_for_the_first_request_in_flight(
 ) -> None:
     async with blocked_key(database_url, "k") as other:
         answering = asyncio.create_task(post_payment(client))
-        await until_true(
-            lambda: sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        )
+        await until(lambda: sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
         assert not answering.done()
         await other.execute("COMMIT")
         answer = await answering
@@ -90,9 +88,7 @@ async def test_a_repeat_creates_the_payment_if_the_first_rolled_back(
 ) -> None:
     async with blocked_key(database_url, "k") as other:
         answering = asyncio.create_task(post_payment(client))
-        await until_true(
-            lambda: sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        )
+        await until(lambda: sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
         await other.execute("ROLLBACK")
         answer = await answering
     assert answer.status_code == 201
@@ -108,9 +104,7 @@ async def test_keys_are_inserted_in_one_order(
     items = [BODY | {"idempotencyKey": key} for key in keys]
     async with blocked_key(database_url, "k5") as other:
         answering = asyncio.create_task(client.post("/payments/batch", json={"payments": items}))
-        await until_true(
-            lambda: sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
-        )
+        await until(lambda: sql.fetchval("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)"))
         # The statement has inserted k1, waits for k5, and has not reached k9.
         async with asyncio.timeout(3), blocked_key(database_url, "k9"):
             pass
@@ -124,7 +118,7 @@ async def test_a_replay_of_a_settled_payment_is_the_first_answer_byte_for_byte(
 ) -> None:
     first = await post_payment(client, description="é ☂ 👩‍👩‍👧")
     await start_worker()
-    await until_true(
+    await until(
         lambda: sql.fetchval("SELECT EXISTS (SELECT FROM payments WHERE status = 'completed')")
     )
     again = await post_payment(client, description="é ☂ 👩‍👩‍👧")
@@ -188,7 +182,7 @@ async def test_a_running_request_is_answered_before_the_server_stops(
             answering = asyncio.create_task(
                 http.post("/payments", json=BODY, headers={"Idempotency-Key": "k"})
             )
-            await until_true(lambda: backends_of_api(sql, " AND wait_event_type = 'Lock'"))
+            await until(lambda: backends_of_api(sql, " AND wait_event_type = 'Lock'"))
             served.lifecycle.stopping.set()
             await asyncio.sleep(0.2)
             with pytest.raises(httpx.ConnectError):

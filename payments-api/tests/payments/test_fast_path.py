@@ -19,10 +19,10 @@ from payments_api.payments import fast_path
 from payments_api.services import EXTENSION
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
+from testkit.waiting import WAIT_SECONDS_MAX
 
 FAST, ROUTE = False, True
 BODY = {"accountId": "acc_1", "amount": "1.00", "description": "ä ☃"}
-SECONDS_MAX = 5.0
 
 RoutePaths = list[str]
 
@@ -189,7 +189,7 @@ async def _send(
         "headers": [(b"host", b"localhost"), (b"content-type", b"application/json"), *headers],
     }
     answered: Any = app.asgi_app(scope, queue.get, send)  # type: ignore[arg-type]  # Plain dicts.
-    await asyncio.wait_for(answered, SECONDS_MAX)
+    await asyncio.wait_for(answered, WAIT_SECONDS_MAX)
     return sent
 
 

@@ -11,6 +11,7 @@ from payments_api.app import create_app
 from payments_api.settings import ApiSettings
 from testkit.database.sql import Sql
 from testkit.network.tcp_proxy import TcpProxy
+from testkit.waiting import until
 
 from .conftest import (
     ORDER,
@@ -19,7 +20,6 @@ from .conftest import (
     count_stored,
     post_payment,
     services_of,
-    until_true,
 )
 
 
@@ -36,7 +36,7 @@ async def test_a_cut_connection_loses_and_duplicates_nothing(
 ) -> None:
     async with blocked_key(database_url, "blocked"):
         answering = [asyncio.create_task(post_payment(client, key)) for key in ("blocked", "other")]
-        await until_true(lambda: backends_of_api(sql, " AND wait_event_type = 'Lock'"))
+        await until(lambda: backends_of_api(sql, " AND wait_event_type = 'Lock'"))
         for pid in await backends_of_api(sql):
             await sql.execute("SELECT pg_terminate_backend($1, 1000)", pid)
     answers = await asyncio.gather(*answering)

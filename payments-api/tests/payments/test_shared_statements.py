@@ -13,6 +13,7 @@ from payments_api.app import create_app
 from payments_api.payments.store import Creation
 from payments_api.settings import ApiSettings
 from testkit.database.sql import Sql
+from testkit.waiting import until
 
 from .conftest import (
     ORDER,
@@ -21,7 +22,6 @@ from .conftest import (
     count_stored,
     post_payment,
     services_of,
-    until_true,
 )
 
 
@@ -96,7 +96,7 @@ async def test_a_bad_row_whose_client_left_does_not_fail_its_neighbour(
     bad = replace(ORDER, idempotency_key="inserted later", description="d" * 501)
     async with blocked_key(database_url, good.idempotency_key):
         staying, leaving = (asyncio.create_task(writer.create(p, None)) for p in (good, bad))
-        await until_true(lambda: backends_of_api(sql, " AND wait_event_type = 'Lock'"))
+        await until(lambda: backends_of_api(sql, " AND wait_event_type = 'Lock'"))
         leaving.cancel()
         await asyncio.sleep(0)
     assert not (await asyncio.wait_for(staying, 10)).replayed
@@ -109,7 +109,7 @@ async def test_a_cancelled_request_does_not_affect_its_neighbours(
     async with blocked_key(database_url, "blocked"):
         leaving = asyncio.create_task(post_payment(client, "blocked"))
         staying = asyncio.create_task(post_payment(client, "staying"))
-        await until_true(lambda: backends_of_api(sql, " AND wait_event_type = 'Lock'"))
+        await until(lambda: backends_of_api(sql, " AND wait_event_type = 'Lock'"))
         leaving.cancel()
         await asyncio.sleep(0.05)
     assert (await staying).status_code == 201
@@ -128,7 +128,7 @@ async def test_requests_beyond_the_queue_are_rejected_and_accepted_later(
         client = app.test_client()
         async with blocked_key(database_url, "blocked"):
             first = asyncio.create_task(post_payment(client, "blocked"))
-            await until_true(lambda: backends_of_api(sql, " AND wait_event_type = 'Lock'"))
+            await until(lambda: backends_of_api(sql, " AND wait_event_type = 'Lock'"))
             waiting = [asyncio.create_task(post_payment(client, f"k{n}")) for n in range(3)]
             await asyncio.sleep(0.1)
             refused = await asyncio.wait_for(post_payment(client, "late"), 1)

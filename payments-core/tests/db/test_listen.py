@@ -110,7 +110,7 @@ async def test_a_heartbeat_detects_a_half_open_connection(
     async def lost() -> bool:
         return heard.lost >= 1
 
-    await until(lost, seconds=5)
+    await until(lost)
     proxy.mend()
     await heard.until_connected(2)
     proxy.close()
@@ -150,7 +150,7 @@ async def test_a_listener_leaves_a_demoted_server(
         async def lost() -> bool:
             return heard.lost >= 1
 
-        await until(lost, seconds=5)
+        await until(lost)
     finally:
         await sql.execute("ALTER SYSTEM RESET default_transaction_read_only")
         await sql.execute("SELECT pg_reload_conf()")

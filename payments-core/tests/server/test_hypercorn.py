@@ -12,8 +12,7 @@ from quart import Quart
 from payments_core.server.hypercorn import serve_with_hypercorn
 from payments_core.server.options import ServeOptions
 from payments_core.server.run import listening_socket
-
-SECONDS_MAX = 10.0
+from testkit.waiting import WAIT_SECONDS_MAX
 
 
 @asynccontextmanager
@@ -49,7 +48,7 @@ async def test_an_answers_headers_are_sent_before_its_body_exists(chunks: list[b
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    async with asyncio.timeout(SECONDS_MAX), _served(answer) as listener:
+    async with asyncio.timeout(WAIT_SECONDS_MAX), _served(answer) as listener:
         reader, writer = await asyncio.open_connection(*listener.getsockname())
         writer.write(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
         head = await reader.readuntil(b"\r\n\r\n")

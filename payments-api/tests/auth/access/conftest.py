@@ -16,8 +16,8 @@ from payments_api.auth.keys import KeyGrant, add_key, new_key
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
 from payments_core.server.options import Lifecycle
+from testkit.waiting import WAIT_SECONDS_MAX
 
-SECONDS_MAX = 10.0
 Keys: TypeAlias = Callable[..., Awaitable[str]]
 
 
@@ -63,7 +63,7 @@ async def kept(api_url_of_database: str) -> AsyncIterator[Quart]:
 
 
 async def status_becomes(client: TestClientProtocol, key: str, status: int) -> Any:
-    async with asyncio.timeout(SECONDS_MAX):
+    async with asyncio.timeout(WAIT_SECONDS_MAX):
         while True:
             answer = await client.get("/payments", headers=bearer(key))
             if answer.status_code == status:

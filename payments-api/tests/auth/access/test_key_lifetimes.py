@@ -17,9 +17,9 @@ from payments_api.auth.keys import id_of, new_key, revoke_key, rotate_key
 from payments_api.settings import ApiSettings
 from payments_core.db.engine import create_engine, transaction
 from testkit.network.tcp_proxy import TcpProxy
-from testkit.waiting import until
+from testkit.waiting import WAIT_SECONDS_MAX, until
 
-from .conftest import SECONDS_MAX, bearer, refusals, status_becomes
+from .conftest import bearer, refusals, status_becomes
 
 Keys: TypeAlias = Callable[..., Awaitable[str]]
 
@@ -98,10 +98,10 @@ async def test_an_event_stream_ends_when_its_key_is_revoked(
     served = await serve_api(auth="on")
     key, stays = await make_key(PAYMENTS_READ), await make_key(PAYMENTS_READ)
     async with (
-        httpx.AsyncClient(base_url=served.url, timeout=SECONDS_MAX) as http,
+        httpx.AsyncClient(base_url=served.url, timeout=WAIT_SECONDS_MAX) as http,
         http.stream("GET", "/payments/events", headers=bearer(key)) as stream,
         http.stream("GET", "/payments/events", headers=bearer(stays)) as other,
-        asyncio.timeout(SECONDS_MAX),
+        asyncio.timeout(WAIT_SECONDS_MAX),
     ):
         async with transaction(keys) as tx:
             await revoke_key(tx, id_of(key) or "")
@@ -138,7 +138,7 @@ async def test_known_keys_outlive_an_outage_for_a_time_then_503(
         assert await code(new_key()) == (503, "database_unavailable")
 
         async def ends(status: int) -> None:
-            async with asyncio.timeout(SECONDS_MAX):
+            async with asyncio.timeout(WAIT_SECONDS_MAX):
                 for pause in itertools.repeat(0.05):
                     if (await code(key))[0] != status:
                         return
@@ -172,7 +172,7 @@ async def test_an_api_is_ready_once_the_keys_are_loaded(
         assert answer.status_code == 503
         assert "API keys" in (await answer.get_json(force=True))["detail"]
         may_read.set()
-        async with asyncio.timeout(SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             for pause in itertools.repeat(0.02):
                 if (await app.test_client().get("/readyz")).status_code == 200:
                     break

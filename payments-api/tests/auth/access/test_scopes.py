@@ -17,8 +17,9 @@ from payments_api.openapi.document import document
 from payments_api.openapi.route_specs import OPERATIONS
 from payments_api.operations import routes
 from payments_api.settings import ApiSettings
+from testkit.waiting import WAIT_SECONDS_MAX
 
-from .conftest import SECONDS_MAX, bearer
+from .conftest import bearer
 
 Keys: TypeAlias = Callable[..., Awaitable[str]]
 
@@ -132,7 +133,7 @@ async def test_a_rejection_leaves_the_connection_open(serve_api: Any) -> None:
         body = b'{"accountId": "acc_1", "amount": "1.00"}'
         head = f"POST /payments HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         writer.write(head.encode() + body)
-        async with asyncio.timeout(SECONDS_MAX):
+        async with asyncio.timeout(WAIT_SECONDS_MAX):
             answer = await reader.readuntil(b"\r\n\r\n")
             length = re.search(rb"content-length: (\d+)", answer.lower())
             assert length is not None

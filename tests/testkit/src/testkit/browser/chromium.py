@@ -9,6 +9,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Error, Locator, Page, Playwright, Request, expect
 
+from testkit.waiting import WAIT_SECONDS_MAX
+
 WCAG = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa")
 AXE = Path(__file__).parent / "vendor/axe.min.js"
 # Chromium's sandbox does not work as root; the other options prevent requests to its vendor.
@@ -23,7 +25,7 @@ FLAGS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 360, "height": 740}
 OPEN_TRIES_MAX = 5
-WAIT_MS_MAX = 10_000  # For slow machines; a passing test waits much less.
+WAIT_MS_MAX = 1000 * WAIT_SECONDS_MAX
 NETWORK_TROUBLE = (
     "Failed to load resource",
     "htmx: htmx:error: Failed to fetch",
