@@ -32,6 +32,7 @@ class BridgeLines(Shape):
     explained_lines: Amount
     ignored_lines: Amount
     lines_ahead_of_us: Amount
+    accepted_differences: Amount
     closing_of_bank: Amount
     residual: Amount
 

@@ -61,6 +61,7 @@ BRIDGE_LINES = (
     ("ignoredLines", "lines ignored", None),
     ("linesAheadOfUs", "lines that we booked later", None),
     ("openingOfBank", "the bank's first opening balance", None),
+    ("acceptedDifferences", "differences accepted by operators", None),
     ("closingOfBank", "the bank's balance", None),
     ("residual", "residual", None),
 )

@@ -1,11 +1,12 @@
 """The bridge of a source's day: from our balance to the bank's, with the verdict.
 
-    our balance - outstanding entries + lines of the bank alone = the bank's balance
+    our balance - outstanding entries + lines of the bank alone
+        + its first opening balance + accepted differences = the bank's balance
 
 An entry is outstanding on a day if no line of that day or earlier is matched with it: it is
 pending within its days of grace, missing after them, or in transit if a later line matched it.
-The residual is the unexplained rest. It is exactly 0 unless the chain of statements has a
-gap, an operator accepted a file whose balances do not add up, or a row was tampered with.
+What an operator accepted though balances and lines disagree is a line of its own. The residual is
+the unexplained rest: exactly 0 unless a row was tampered with.
 """
 
 from dataclasses import dataclass
@@ -22,20 +23,51 @@ from payments_core.domain.money import currency_text
 from payments_core.matching.entries import open_line
 from payments_core.matching.matches import LINE_DAY
 
-# Statements in the order of the chain. Reports and notifications are not final: they are no part.
-STATEMENTS = """
-SELECT count(*) AS statements,
-       coalesce(bool_or(previous_id IS NULL AND place > 1 AND from_on <= $2), false) AS has_gap,
-       coalesce(bool_or(from_on <= $2 AND to_on >= $2), false)
-           OR coalesce(min(from_on) < $2 AND max(to_on) > $2, false) AS is_covered,
-       coalesce((array_agg(opening ORDER BY place))[1], 0) AS opening,
-       (array_agg(closing ORDER BY place DESC) FILTER (WHERE to_on <= $2))[1] AS closing,
-       coalesce(sum(net - known_net) FILTER (WHERE to_on <= $2), 0) AS net,
-       max(to_on) AS last_on
-FROM (
-    SELECT *, row_number() OVER (ORDER BY from_on, to_on, id) AS place
-    FROM statements WHERE source_id = $1 AND kind = 'statement'
-) AS chained"""
+# Booked lines of $1 up to a day that are stored with statements which end after it.
+_AHEAD = f"""
+    coalesce((SELECT sum(line.amount) FROM statements AS statement
+              JOIN statement_lines AS line ON line.statement_id = statement.id
+              WHERE statement.source_id = $1 AND statement.kind = 'statement'
+                AND statement.from_on <= {{up_to}} AND statement.to_on > {{ended}}
+                AND line.booking = 'booked' AND {LINE_DAY} <= {{up_to}}), 0)"""
+
+# The level of a day is its closing balance without all lines up to it: one number along the whole
+# chain, the first opening balance. Where it steps, balances and lines disagree: an operator
+# accepted a file of this day or of the one before, or a row was tampered with. Only levels beside
+# an accepted file, the first and the last are computed. Days without balances have none. Reports
+# and notifications are not final: they are no part.
+STATEMENTS = f"""
+WITH days AS (
+    SELECT to_on, min(from_on) AS from_on, bool_or(accepted_by IS NOT NULL) AS is_accepted,
+           sum(sum(net - known_net)) OVER (ORDER BY to_on) AS lines, sum(net - known_net) AS net,
+           (array_agg(opening ORDER BY from_on, id))[1] AS opening,
+           (array_agg(closing ORDER BY id DESC))[1] AS closing
+    FROM statements WHERE source_id = $1 AND kind = 'statement' GROUP BY to_on
+), chain AS (
+    SELECT *, is_accepted OR lag(is_accepted, 1, false) OVER in_order AS is_vouched_for,
+           row_number() OVER in_order = 1 AS is_first,
+           to_on <= $2 AND lead(to_on, 1, 'infinity') OVER in_order > $2 AS is_last
+    FROM days WHERE closing IS NOT NULL WINDOW in_order AS (ORDER BY to_on)
+), needed AS (
+    SELECT *, lead(is_vouched_for, 1, false) OVER (ORDER BY to_on) AS is_before FROM chain
+), levels AS (
+    SELECT to_on, is_first, is_last, is_vouched_for,
+           closing - lines - {_AHEAD.format(up_to="needed.to_on", ended="needed.to_on")} AS level,
+           CASE WHEN is_first THEN opening - (lines - net)
+               - {_AHEAD.format(up_to="needed.from_on - 1", ended="needed.to_on")} END AS opening
+    FROM needed WHERE is_first OR is_last OR is_vouched_for OR is_before
+), steps AS (
+    SELECT *, level - lag(level, 1, opening) OVER (ORDER BY to_on) AS step FROM levels
+)
+SELECT coalesce(sum(opening), 0) AS opening,
+       coalesce(sum(step) FILTER (WHERE is_vouched_for AND to_on <= $2), 0) AS accepted,
+       coalesce(sum(level) FILTER (WHERE is_last), sum(opening), 0) + coalesce(
+           (SELECT lines FROM days WHERE to_on <= $2 ORDER BY to_on DESC LIMIT 1), 0
+       ) + {_AHEAD.format(up_to="$2", ended="$2")} AS closing,
+       (SELECT max(to_on) FROM days) AS last_on,
+       (SELECT bool_or(from_on <= $2 AND to_on >= $2) OR (min(from_on) < $2 AND max(to_on) > $2)
+        FROM days) AS is_covered
+FROM steps"""
 
 _SET_ASIDE = one_of("line.status", SET_ASIDE_STATUSES)
 _OF_DAY = f"""
@@ -51,11 +83,6 @@ SELECT
     transit.entries AS in_transit, transit.lines AS ahead, transit.items AS transit_items,
     alone.amount AS unmatched, alone.items AS unmatched_items, alone.late AS late_lines,
     aside.explained, aside.ignored, aside.items AS aside_items,
-    coalesce((SELECT sum(line.amount) FROM statements AS statement
-              JOIN statement_lines AS line ON line.statement_id = statement.id
-              WHERE statement.source_id = $1 AND statement.kind = 'statement'
-                AND statement.from_on <= $2 AND statement.to_on > $2
-                AND line.booking = 'booked' AND {LINE_DAY} <= $2), 0) AS partial,
     (SELECT (cut.updated_at AT TIME ZONE source.time_zone)::date FROM recon_cuts AS cut
      JOIN recon_sources AS source ON source.id = cut.source_id
      WHERE cut.source_id = $1) AS cut_on
@@ -97,6 +124,7 @@ class Bridge:
     explained: Decimal
     ignored: Decimal
     ahead: Decimal
+    accepted: Decimal
     closing: Decimal
     counts: dict[str, int]
     incomplete_because: str | None
@@ -118,6 +146,7 @@ class Bridge:
                 "explainedLines": currency_text(self.explained, currency),
                 "ignoredLines": currency_text(self.ignored, currency),
                 "linesAheadOfUs": currency_text(self.ahead, currency),
+                "acceptedDifferences": currency_text(self.accepted, currency),
                 "closingOfBank": currency_text(self.closing, currency),
                 "residual": currency_text(self.residual, currency),
             },
@@ -129,11 +158,9 @@ async def read_bridge(tx: AsyncConnection, source_id: int, on: date, as_of: date
     """Return the bridge of the day; `as_of` is the day that tells pending from missing."""
     chain = (await tx.exec_driver_sql(STATEMENTS, (source_id, on))).one()
     at = (await tx.exec_driver_sql(POSITIONS, (source_id, on, as_of))).one()
-    closing = chain.closing if chain.closing is not None else chain.opening + chain.net
-    closing += at.partial
     outstanding = at.pending + at.missing + at.in_transit
     alone = at.unmatched + at.explained + at.ignored + at.ahead
-    residual = closing - (chain.opening + at.books - outstanding + alone)
+    residual = chain.closing - (chain.opening + at.books - outstanding + alone + chain.accepted)
     because = _incomplete_because(chain, at, on)
     return Bridge(
         on=on,
@@ -149,7 +176,8 @@ async def read_bridge(tx: AsyncConnection, source_id: int, on: date, as_of: date
         explained=at.explained,
         ignored=at.ignored,
         ahead=at.ahead,
-        closing=closing,
+        accepted=chain.accepted,
+        closing=chain.closing,
         counts={
             "pending": at.pending_items,
             "missing": at.missing_items,
@@ -163,12 +191,10 @@ async def read_bridge(tx: AsyncConnection, source_id: int, on: date, as_of: date
 
 
 def _incomplete_because(chain: AnyRow, at: AnyRow, on: date) -> str | None:
-    if not chain.statements:
+    if chain.last_on is None:
         return "no statement has been imported"
     if not chain.is_covered:
         return f"no statement covers {on}; the last ends on {chain.last_on}"
-    if chain.has_gap:
-        return "a statement does not follow the one before it"
     if at.cut_on is None or at.cut_on <= on:
         return f"no run has seen all entries of {on}"
     return None

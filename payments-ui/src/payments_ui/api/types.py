@@ -616,6 +616,7 @@ class BridgeLines(TypedDict):
     explainedLines: str
     ignoredLines: str
     linesAheadOfUs: str
+    acceptedDifferences: str
     closingOfBank: str
     residual: str
 

@@ -89,7 +89,7 @@ async def test_a_line_that_we_booked_on_a_later_day_is_in_transit_until_then(
     assert [first.residual, second.residual] == [0, 0]
 
 
-async def test_a_day_is_incomplete_without_its_statement_chain_or_run(
+async def test_a_day_is_incomplete_without_its_statement_or_run(
     sql: Sql, engine: AsyncEngine, match: Match
 ) -> None:
     source = await add_source(sql)
@@ -108,26 +108,6 @@ async def test_a_day_is_incomplete_without_its_statement_chain_or_run(
     # A weekend between two statements of a chain is covered by both.
     await add_statement(sql, source, [], from_on=_day(3), to_on=_day(3))
     assert await why(_day(2)) is None
-    await sql.execute("SET session_replication_role = replica")
-    await sql.execute("UPDATE statements SET previous_id = NULL")
-    await sql.execute("RESET session_replication_role")
-    assert await why(_day(3)) == "a statement does not follow the one before it"
-    assert await why() is None
-
-
-async def test_an_accepted_difference_is_the_residual_of_every_later_day(
-    sql: Sql, engine: AsyncEngine, match: Match
-) -> None:
-    source = await add_source(sql)
-    await add_statement(sql, source, [], opening="100")
-    await sql.execute("SET session_replication_role = replica")
-    await sql.execute("UPDATE statements SET closing = 90, accepted_by = 'ann'")
-    await sql.execute("RESET session_replication_role")
-    await add_statement(sql, source, [], from_on=_day(1), to_on=_day(1), opening="90")
-    await match()
-    found = [await _bridge(engine, source, _day(number), _day(9)) for number in (0, 1)]
-    assert [day.residual for day in found] == [-10, -10]
-    assert [day.verdict for day in found] == ["breaks", "breaks"]
 
 
 class _Books:

@@ -23,7 +23,7 @@ class Facts:
     """A received statement, and its lines that the source already has.
 
     `known_*` count the lines that are known by counting; `last` is the newest statement that ends
-    with this one or earlier, `following` the oldest one that begins with its end or later.
+    with this one or earlier, `following` the oldest one that ends later.
     """
 
     position: str
@@ -73,7 +73,7 @@ def judge(facts: Facts, *, vouched: bool) -> Judgement:
     if repeats:
         reaches = last is not None and _reached(facts, last) == facts.closing
         return Judgement("count", previous_id if reaches else None)
-    if last is None and (facts.following is None or facts.following.opening == facts.closing):
+    if last is None and (facts.following is None or facts.following.opening == _led_to(facts)):
         return Judgement("count", None)
     if vouched:
         return Judgement("count", previous_id)
@@ -84,6 +84,11 @@ def _reached(facts: Facts, last: AnyRow) -> Decimal:
     """Return the last closing balance with the lines that are new by counting."""
     reached: Decimal = last.closing + facts.net - facts.known_net
     return reached
+
+
+def _led_to(facts: Facts) -> Decimal:
+    """Return the opening balance with the lines that are new by counting."""
+    return facts.opening + facts.net - facts.known_net
 
 
 def _is_explained_by_counting(facts: Facts) -> bool:
@@ -104,6 +109,14 @@ def _broken(facts: Facts) -> Quarantined:
     if last is None:
         following = facts.following
         assert following is not None, "a first statement breaks no chain"
+        if facts.known_count:
+            return Quarantined(
+                "overlap",
+                f"{facts.known_count} of {facts.line_count} lines are known; the others lead from"
+                f" {facts.opening} to {_led_to(facts)}, but the statement from {following.from_on}"
+                f" opens with {following.opening}",
+                facts.position,
+            )
         return Quarantined(
             "chain",
             f"the statement closes with {facts.closing}, but the next one, from"

@@ -49,7 +49,7 @@ SELECT id, from_on, to_on, opening, closing FROM statements
 WHERE {_CHAINED} AND to_on <= :to_on ORDER BY to_on DESC, id DESC LIMIT 1""")
 _FOLLOWING = text(f"""
 SELECT id, from_on, to_on, opening, closing FROM statements
-WHERE {_CHAINED} AND from_on >= :to_on ORDER BY from_on, id LIMIT 1""")
+WHERE {_CHAINED} AND to_on > :to_on ORDER BY from_on, id LIMIT 1""")
 _OVERLAPPING = text(f"""
 SELECT from_on, to_on, opening, closing, bank_id, sequence FROM statements
 WHERE {_CHAINED} AND from_on <= :from_on AND to_on >= :to_on""")

@@ -1,0 +1,263 @@
+"""The bridge along a chain of statements, whatever order and shape the bank sends them in."""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from payments_core.db.engine import transaction
+from payments_core.matching.bridge import Bridge, read_bridge
+from recon_worker.audit.statements import STATEMENT_INVARIANTS
+from testkit.camt_files import Day, Entry, camt053
+from testkit.command_line import CommandLine
+from testkit.database.ledgers.settled import findings_of
+from testkit.database.sql import Sql
+from testkit.statements import csv_profile
+
+from ..conftest import Run
+from .conftest import Match
+
+MONTH, AS_OF = "2026-09", date(2026, 9, 28)
+
+
+def _on(day: int) -> str:
+    return f"{MONTH}-{day:02}"
+
+
+def _of(
+    first: int, last: int, amounts: dict[int, str], opening: str, closing: str | None = None
+) -> Day:
+    """Return a statement of some days with one line for each amount."""
+    lines = [Entry(amount, _on(day), f"E-{day}-{amount}") for day, amount in amounts.items()]
+    bank_id = f"S-{first}-{last}-{len(lines)}-{closing}"
+    return Day(lines, opening, closing, _on(first), _on(last), bank_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Statements in the order of their arrival, and the difference accepted up to each day.
+
+    A quarantined one is accepted by an operator.
+    """
+
+    arrivals: Sequence[Day]
+    accepted: dict[int, str]
+    quarantined: int = 0
+
+
+ONE, TWO, THREE = (_of(day, day, {day: "1.00"}, f"{99 + day}.00") for day in (1, 2, 3))
+CASES = {
+    "day by day": Case([ONE, TWO, THREE], {1: "0", 2: "0", 3: "0"}),
+    "the older ones later": Case([THREE, TWO, ONE], {1: "0", 2: "0", 3: "0"}),
+    "a day of a week again": Case(
+        [
+            _of(1, 5, {1: "1.00", 3: "2.00", 5: "4.00"}, "100.00"),
+            _of(3, 3, {3: "2.00"}, "101.00"),
+            _of(6, 6, {6: "8.00"}, "107.00"),
+        ],
+        {1: "0", 3: "0", 4: "0", 5: "0", 6: "0"},
+    ),
+    "a week after its days": Case(
+        [ONE, TWO, THREE, _of(1, 3, {1: "1.00", 2: "1.00", 3: "1.00"}, "100.00")],
+        {1: "0", 2: "0", 3: "0"},
+    ),
+    "a statement that does not close": Case(
+        [ONE, _of(2, 2, {2: "1.00"}, "101.00", "90.00"), _of(3, 3, {3: "1.00"}, "90.00")],
+        {1: "0", 2: "-12.00", 3: "-12.00"},
+        quarantined=1,
+    ),
+    "the first does not close": Case(
+        [_of(1, 1, {1: "1.00"}, "100.00", "90.00"), _of(2, 2, {2: "1.00"}, "90.00")],
+        {1: "-11.00", 2: "-11.00"},
+        quarantined=1,
+    ),
+    "a missing day": Case([ONE, THREE], {1: "0", 2: "0", 3: "1.00"}, quarantined=1),
+    "a missing day that arrives in the end": Case(
+        [ONE, THREE, TWO], {1: "0", 2: "0", 3: "0"}, quarantined=1
+    ),
+    "an older one that does not lead to the next": Case(
+        [_of(3, 3, {3: "1.00"}, "110.00"), ONE], {1: "0", 2: "0", 3: "9.00"}, quarantined=1
+    ),
+    "a corrected closing balance": Case(
+        [ONE, _of(1, 1, {1: "1.00"}, "100.00", "105.00"), _of(2, 2, {2: "1.00"}, "105.00")],
+        {1: "4.00", 2: "4.00"},
+        quarantined=1,
+    ),
+    "a difference, and the line that explains it": Case(
+        [
+            _of(1, 1, {1: "1.00"}, "100.00", "103.00"),
+            _of(1, 1, {1: "1.00", 2: "2.00"}, "100.00", "103.00"),
+            _of(2, 2, {2: "5.00"}, "103.00"),
+        ],
+        {1: "0", 2: "0"},
+        quarantined=2,
+    ),
+    "a late line inside a week": Case(
+        [
+            _of(1, 5, {1: "1.00", 3: "2.00", 5: "4.00"}, "100.00"),
+            _of(3, 3, {3: "2.00", 4: "0.50"}, "101.00"),
+            _of(6, 6, {6: "8.00"}, "107.00"),
+        ],
+        {2: "0", 3: "0", 4: "0", 5: "-0.50", 6: "-0.50"},
+        quarantined=1,
+    ),
+    "a week of which the end is known": Case(
+        [
+            _of(3, 7, {3: "1.00", 5: "2.00", 7: "4.00"}, "103.00"),
+            _of(1, 5, {1: "1.00", 2: "2.00", 3: "1.00", 5: "2.00"}, "100.00"),
+        ],
+        {1: "0", 2: "0", 3: "0", 4: "0", 5: "0", 6: "0", 7: "0"},
+    ),
+    "two weeks of which the first is known": Case(
+        [
+            _of(1, 7, {1: "1.00", 7: "2.00"}, "100.00"),
+            _of(1, 14, {1: "1.00", 7: "2.00", 9: "4.00", 14: "8.00"}, "100.00"),
+        ],
+        {3: "0", 7: "0", 8: "0", 9: "0", 13: "0", 14: "0"},
+    ),
+    "two pages of a day": Case(
+        [_of(1, 1, {1: "1.00"}, "100.00"), _of(1, 1, {1: "2.00"}, "101.00")], {1: "0"}
+    ),
+    "two pages of a day, the second of which does not close": Case(
+        [
+            _of(1, 1, {1: "1.00"}, "100.00"),
+            _of(1, 1, {1: "2.00"}, "101.00", "100.00"),
+            _of(2, 2, {2: "1.00"}, "100.00"),
+        ],
+        {1: "-3.00", 2: "-3.00"},
+        quarantined=1,
+    ),
+}
+
+
+async def _bridge(sql: Sql, engine: AsyncEngine, day: int) -> Bridge:
+    source = await sql.fetchval("SELECT id FROM recon_sources")
+    async with transaction(engine) as tx:
+        return await read_bridge(tx, source, date.fromisoformat(_on(day)), AS_OF)
+
+
+async def _accept_all(sql: Sql, program: CommandLine) -> int:
+    files = await sql.fetch("SELECT id FROM statement_files WHERE status = 'quarantined'")
+    for file in files:
+        words = ("statements", "accept", str(file["id"]), "--actor", "ada")
+        status, _out, err = await program(*words, "--reason", "the bank confirms it")
+        assert status == 0, err
+    return len(files)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_every_day_adds_up_with_what_was_accepted(
+    sql: Sql, engine: AsyncEngine, program: CommandLine, import_bytes: Run, match: Match, name: str
+) -> None:
+    case, quarantined = CASES[name], 0
+    for number, day in enumerate(case.arrivals):
+        await import_bytes(camt053(day, message_id=f"M-{number}"))
+        quarantined += await _accept_all(sql, program)
+    assert quarantined == case.quarantined
+    await match("bank-eur", as_of=AS_OF)
+    found = {day: await _bridge(sql, engine, day) for day in case.accepted}
+    assert {day: each.residual for day, each in found.items()} == dict.fromkeys(found, 0)
+    assert {day: each.accepted for day, each in found.items()} == {
+        day: Decimal(amount) for day, amount in case.accepted.items()
+    }
+    assert {each.incomplete_because for each in found.values()} == {None}
+    findings = await findings_of(engine, "full")
+    assert [findings[each.name].offenders for each in STATEMENT_INVARIANTS] == [
+        [] for _ in STATEMENT_INVARIANTS
+    ]
+
+
+async def test_a_changed_balance_is_a_residual_beside_an_accepted_difference(
+    sql: Sql, engine: AsyncEngine, program: CommandLine, import_bytes: Run, match: Match
+) -> None:
+    for day in CASES["a statement that does not close"].arrivals:
+        await import_bytes(camt053(day))
+        await _accept_all(sql, program)
+    await import_bytes(camt053(_of(4, 4, {4: "1.00"}, "91.00")))
+    await match("bank-eur", as_of=AS_OF)
+    await sql.execute("SET session_replication_role = replica")
+    await sql.execute(
+        "UPDATE statements SET opening = opening + 0.01, closing = closing + 0.01"
+        " WHERE from_on = '2026-09-04'"
+    )
+    await sql.execute("RESET session_replication_role")
+    found = [await _bridge(sql, engine, day) for day in (3, 4)]
+    assert [(each.accepted, each.residual) for each in found] == [
+        (Decimal("-12.00"), Decimal("0.00")),
+        (Decimal("-12.00"), Decimal("0.01")),
+    ]
+    assert found[1].verdict == "breaks"
+
+
+async def test_files_without_balances_have_no_gap(
+    sql: Sql, engine: AsyncEngine, program: CommandLine, tmp_path: Path, match: Match
+) -> None:
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps(csv_profile()))
+    words = ("--account", "SHOP", "--currency", "EUR", "--format", "csv", "--profile", str(profile))
+    assert (await program("sources", "add", "shop", *words))[0] == 0
+    for day in (1, 2):
+        file = tmp_path / f"{day}.csv"
+        file.write_text(f"Datum;Betrag;Text\n{day:02}.09.2026;7,50;x\n")
+        status, _out, err = await program("statements", "import", str(file), "--source", "shop")
+        assert status == 0, err
+    await match("shop", as_of=AS_OF)
+    found = [await _bridge(sql, engine, day) for day in (1, 2)]
+    assert [(each.incomplete_because, each.closing, each.residual) for each in found] == [
+        (None, Decimal("7.50"), 0),
+        (None, Decimal("15.00"), 0),
+    ]
+
+
+def _random_arrivals(chance: random.Random) -> list[Day]:
+    """Return statements of the same nine days in a random order, a few of which are wrong.
+
+    They overlap and repeat each other; one may not close, or lack a line.
+    """
+    lines = {day: chance.sample(range(-900, 900), chance.randrange(4)) for day in range(1, 10)}
+    balances = {0: 10_000}
+    for day, amounts in lines.items():
+        balances[day] = balances[day - 1] + sum(amounts)
+    arrivals = []
+    for number in range(7):
+        first = chance.randint(1, 9)
+        last = min(9, first + chance.choice((0, 0, 1, 3, 8)))
+        entries = [
+            Entry(f"{amount}.00", _on(day), f"E-{day}")
+            for day in range(first, last + 1)
+            for amount in lines[day]
+        ]
+        closing = balances[last] + chance.choice((0, 0, 0, 5))
+        if entries and chance.random() < 0.2:
+            entries.pop(chance.randrange(len(entries)))
+        opening = f"{balances[first - 1]}.00"
+        arrivals.append(
+            Day(entries, opening, f"{closing}.00", _on(first), _on(last), f"S-{number}")
+        )
+    return arrivals
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_any_arrivals_add_up_with_what_was_accepted(
+    sql: Sql, engine: AsyncEngine, program: CommandLine, import_bytes: Run, match: Match, seed: int
+) -> None:
+    quarantined = 0
+    for number, day in enumerate(_random_arrivals(random.Random(seed))):
+        await import_bytes(camt053(day, message_id=f"M-{number}"))
+        quarantined += await _accept_all(sql, program)
+    assert quarantined, "a seed without a wrong statement tests nothing"
+    await match("bank-eur", as_of=AS_OF)
+    found = [await _bridge(sql, engine, day) for day in range(1, 10)]
+    covered = [each for each in found if each.incomplete_because is None]
+    assert len(covered) > 3
+    assert [each.residual for each in covered] == [0] * len(covered)
+    findings = await findings_of(engine, "full")
+    assert [findings[each.name].offenders for each in STATEMENT_INVARIANTS] == [
+        [] for _ in STATEMENT_INVARIANTS
+    ]
