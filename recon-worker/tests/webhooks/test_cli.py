@@ -63,6 +63,7 @@ async def test_an_endpoint_is_added_tested_rotated_and_deleted(
         (("add", "http://127.0.0.1:4000/"), "url must begin with https://"),
         (("deliveries", UNKNOWN), "No webhook endpoint has that id"),
         (("change", UNKNOWN, "--delete"), "No webhook endpoint has that id"),
+        (("change", UNKNOWN, "--url", URL), "No webhook endpoint has that id"),
         (("resend", UNKNOWN), "No webhook delivery has that id"),
     ],
 )
@@ -75,11 +76,36 @@ async def test_a_refusal_is_one_line_and_status_1(
     assert err.count("\n") == 1
 
 
+async def test_url_types_and_description_change_one_by_one(
+    program: CommandLine, sql: Sql, where: str
+) -> None:
+    made = json.loads((await program("webhooks", "add", URL, "--description", "shop", "--json"))[1])
+    other = "https://hooks.example.com/other"
+
+    async def change(*words: str) -> tuple[str, list[str], str]:
+        told = await program("webhooks", "change", made["id"], *words, "--actor", "ann")
+        assert told == (0, f"changed {made['id']} in {where}\n", "")
+        row = await sql.fetchrow("SELECT url, types, description FROM webhook_endpoints")
+        return row["url"], row["types"], row["description"]
+
+    failed = ["payment.failed", "reversal.failed"]
+    assert await change("--url", other) == (other, [], "shop")
+    assert await change("--type", failed[0], "--type", failed[1]) == (other, failed, "shop")
+    assert await change("--description", "") == (other, failed, "")
+    assert await change("--all-types", "--url", URL) == (URL, [], "")
+    refused = await program("webhooks", "change", made["id"], "--url", "https://10.0.0.1/")
+    assert (refused[0], "private network" in refused[2]) == (1, True)
+    actions = await sql.fetch("SELECT actor FROM operator_actions WHERE action = 'change_webhook'")
+    assert [row["actor"] for row in actions] == ["ann"] * 4
+
+
 @pytest.mark.parametrize(
     "words",
     [
         ("change", UNKNOWN),
         ("change", UNKNOWN, "--enable", "--disable"),
+        ("change", UNKNOWN, "--enable", "--url", URL),
+        ("change", UNKNOWN, "--type", "payment.failed", "--all-types"),
         ("resend",),
         ("resend", UNKNOWN, "--failed-of", UNKNOWN, "--since", "1h"),
         ("resend", "--failed-of", UNKNOWN),

@@ -1,5 +1,6 @@
 """`recon-worker webhooks`: add endpoints, list them, change them."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from recon_worker.settings import WorkerSettings
 
 
+def _types(help_: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option(
+        "--type", "types", multiple=True, type=click.Choice(SUBSCRIBABLE_TYPES), help=help_
+    )
+
+
 @click.command(
     "add",
     cls=Command,
@@ -25,13 +32,7 @@ if TYPE_CHECKING:
     statuses=STATUSES,
 )
 @click.argument("url")
-@click.option(
-    "--type",
-    "types",
-    multiple=True,
-    type=click.Choice(SUBSCRIBABLE_TYPES),
-    help="Send only events of this type; repeat for several. Default: all.",
-)
+@_types("Send only events of this type; repeat for several. Default: all.")
 @click.option("--description", default="", help="The purpose of the endpoint.")
 @click.option("--tenant", help="Send only this tenant's events. Default: all tenants'.")
 @arguments.actor()
@@ -95,10 +96,16 @@ def _state(endpoint: dict[str, Any]) -> str:
 @click.command(
     "change",
     cls=Command,
-    example="recon-worker webhooks change 01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50 --enable",
+    example="recon-worker webhooks change 01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50 --enable\n"
+    "recon-worker webhooks change 01936f5e-3c7a-7d5e-9a51-0b6c8f1d2e50"
+    " --url https://hooks.example.com/new",
     statuses=STATUSES,
 )
 @click.argument("endpoint_id", metavar="ID", type=click.UUID)
+@click.option("--url", help="Send to this URL from now on, also what is pending.")
+@_types("Send only events of this type from now on; repeat for several.")
+@click.option("--all-types", is_flag=True, help="Send events of all types from now on.")
+@click.option("--description", help="The purpose of the endpoint.")
 @click.option("--enable", is_flag=True, help="Send it events from now on.")
 @click.option("--disable", is_flag=True, help="Send it nothing more.")
 @click.option("--rotate", is_flag=True, help="Print a new secret, once.")
@@ -115,13 +122,35 @@ def _state(endpoint: dict[str, Any]) -> str:
 @arguments.yes()
 @as_json()
 def change(
-    endpoint_id: UUID, grace: timedelta, actor: str, yes: bool, json_too: bool, **actions: bool
+    endpoint_id: UUID,
+    url: str | None,
+    types: tuple[str, ...],
+    all_types: bool,
+    description: str | None,
+    grace: timedelta,
+    actor: str,
+    yes: bool,
+    json_too: bool,
+    **actions: bool,
 ) -> int:
-    """Enable, disable, test or delete the endpoint with this ID, or rotate its secret."""
+    """Change the endpoint with this ID: its URL, types and description, or one thing about it.
+
+    That one thing is --enable, --disable, --rotate, --test or --delete.
+    """
+    if types and all_types:
+        raise click.UsageError("Choose one of --type and --all-types.")
+    fields = {
+        **({} if url is None else {"url": url}),
+        **({"types": types} if types or all_types else {}),
+        **({} if description is None else {"description": description}),
+    }
     chosen = [action for action, given in actions.items() if given]
-    if len(chosen) != 1:
-        raise click.UsageError("Choose one of --enable, --disable, --rotate, --test and --delete.")
-    [action] = chosen
+    if len(chosen) + bool(fields) != 1:
+        raise click.UsageError(
+            "Choose one of --enable, --disable, --rotate, --test and --delete, or what to change:"
+            " --url, --type, --all-types, --description."
+        )
+    [action] = chosen or ["edit"]
 
     async def find(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
         from payments_core.webhooks.endpoints import find_endpoint
@@ -131,8 +160,12 @@ def change(
     def ask(found: "AnyRow", database: str) -> None:
         output.confirm(f"Delete the endpoint {found.url} in {database}?")
 
-    async def work(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
-        return {"id": str(endpoint_id), **await _changed(tx, endpoint_id, action, grace, actor)}
+    async def work(tx: "AsyncConnection", settings: "WorkerSettings") -> Any:
+        if fields:
+            done = await _edited(tx, endpoint_id, fields, settings.webhook_loopback, actor)
+        else:
+            done = await _changed(tx, endpoint_id, action, grace, actor)
+        return {"id": str(endpoint_id), **done}
 
     def say(done: dict[str, Any], database: str) -> None:
         print(f"{done['done']} {done['id']} in {database}")
@@ -142,6 +175,23 @@ def change(
     if action == "delete" and not yes and (status := run(find, ask)):
         return status
     return run(work, print_json if json_too else say)
+
+
+async def _edited(
+    tx: "AsyncConnection",
+    endpoint_id: UUID,
+    fields: dict[str, Any],
+    loopback_allowed: bool,
+    actor: str,
+) -> dict[str, str]:
+    from payments_core.audit_log import Operator
+    from payments_core.webhooks import endpoints
+
+    before = await endpoints.find_endpoint(tx, endpoint_id, None, lock=True)
+    kept = {"url": before.url, "types": tuple(before.types), "description": before.description}
+    after = endpoints.EndpointFields(**kept | fields, loopback_allowed=loopback_allowed)
+    await endpoints.change_endpoint(tx, endpoint_id, None, Operator(actor), after)
+    return {"done": "changed"}
 
 
 async def _changed(
