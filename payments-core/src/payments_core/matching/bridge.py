@@ -23,13 +23,17 @@ from payments_core.domain.money import currency_text
 from payments_core.matching.entries import open_line
 from payments_core.matching.matches import LINE_DAY
 
-# Booked lines of $1 up to a day that are stored with statements which end after it.
+# Booked lines of $1 up to a day that are stored with statements which end after it. The statements
+# come first, since they are few and usually none: LATERAL keeps Postgres from reading all lines.
 _AHEAD = f"""
-    coalesce((SELECT sum(line.amount) FROM statements AS statement
-              JOIN statement_lines AS line ON line.statement_id = statement.id
+    coalesce((SELECT sum(ahead.amount) FROM statements AS statement
+              CROSS JOIN LATERAL (
+                  SELECT sum(line.amount) AS amount FROM statement_lines AS line
+                  WHERE line.statement_id = statement.id AND line.booking = 'booked'
+                    AND {LINE_DAY} <= {{up_to}}
+              ) AS ahead
               WHERE statement.source_id = $1 AND statement.kind = 'statement'
-                AND statement.from_on <= {{up_to}} AND statement.to_on > {{ended}}
-                AND line.booking = 'booked' AND {LINE_DAY} <= {{up_to}}), 0)"""
+                AND statement.from_on <= {{up_to}} AND statement.to_on > {{ended}}), 0)"""
 
 # The level of a day is its closing balance without all lines up to it: one number along the whole
 # chain, the first opening balance. Where it steps, balances and lines disagree: an operator

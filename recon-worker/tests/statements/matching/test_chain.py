@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import transaction
-from payments_core.matching.bridge import Bridge, read_bridge
+from payments_core.matching.bridge import STATEMENTS, Bridge, read_bridge
 from recon_worker.audit.statements import STATEMENT_INVARIANTS
 from testkit.camt_files import Day, Entry, camt053
 from testkit.command_line import CommandLine
 from testkit.database.ledgers.settled import findings_of
+from testkit.database.matching_books import Line, add_source, add_statement
 from testkit.database.sql import Sql
 from testkit.statements import csv_profile
 
@@ -261,3 +262,19 @@ async def test_any_arrivals_add_up_with_what_was_accepted(
     assert [findings[each.name].offenders for each in STATEMENT_INVARIANTS] == [
         [] for _ in STATEMENT_INVARIANTS
     ]
+
+
+async def test_a_chain_without_overlaps_is_read_without_its_lines(sql: Sql) -> None:
+    source = await add_source(sql)
+    balance = Decimal(100)
+    for day in range(1, 29):
+        on = date.fromisoformat(_on(day))
+        lines = [Line("1.00", f"E-{day}-{number}", on) for number in range(100)]
+        await add_statement(sql, source, lines, from_on=on, to_on=on, opening=balance)
+        balance += 100
+    await sql.execute("VACUUM ANALYZE statements, statement_lines")
+    await sql.execute(f"PREPARE chain AS {STATEMENTS}")
+    plan = await sql.fetch(f"EXPLAIN (ANALYZE, COSTS OFF) EXECUTE chain({source}, '{_on(20)}')")
+    reads = [row[0] for row in plan if " on statement_lines" in row[0]]
+    assert reads
+    assert all(each.endswith("(never executed)") for each in reads), "\n".join(r[0] for r in plan)
