@@ -106,21 +106,63 @@ def migrated_url(postgres: EmbeddedPostgres) -> str:
     return postgres.url
 
 
+class Emptier:
+    """Empties a database on a connection of its own, on which Postgres plans EMPTY only once."""
+
+    def __init__(self, url: str) -> None:
+        self._url, self._loop = url, asyncio.new_event_loop()
+        self._connection: Sql | None = None
+
+    def empty(self) -> None:
+        """Empty all tables; connect again if a test has ended the connection."""
+        self._loop.run_until_complete(self._empty())
+
+    async def _empty(self) -> None:
+        if self._connection is not None:
+            try:
+                await self._connection.execute(EMPTY)
+                return
+            except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError):
+                self._connection.terminate()
+        self._connection = await asyncpg.connect(self._url)
+        await self._connection.execute(EMPTY)
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.terminate()
+        self._loop.close()
+
+
+@pytest.fixture(scope="session")
+def emptier(migrated_url: str) -> Iterator[Emptier]:
+    """What empties the migrated database before each test."""
+    emptier = Emptier(migrated_url)
+    yield emptier
+    emptier.close()
+
+
 @pytest.fixture
-async def sql(migrated_url: str) -> AsyncIterator[Sql]:
+def empty_url(migrated_url: str, emptier: Emptier) -> str:
+    """The superuser's URL of the migrated database, all of whose tables are empty."""
+    emptier.empty()
+    return migrated_url
+
+
+@pytest.fixture
+async def sql(empty_url: str) -> AsyncIterator[Sql]:
     """A superuser's connection to the migrated database, all of whose tables are empty."""
-    connection = await asyncpg.connect(migrated_url)
+    connection = await asyncpg.connect(empty_url)
     try:
-        await connection.execute(EMPTY)
         yield connection
     finally:
         await connection.close()
 
 
 @pytest.fixture
-def database_url(migrated_url: str, sql: object) -> str:
+def database_url(empty_url: str) -> str:
     """The migrated, empty database, as the superuser."""
-    return migrated_url
+    return empty_url
 
 
 @pytest.fixture
