@@ -190,7 +190,7 @@ MUTATIONS = (
         "expired leases are not rescued",
         "freed, dead = await maintenance.rescue_expired(connection)",
         "freed, dead = 0, 0",
-        "test_the_jobs_of_a_dead_worker_are_settled_by_another_within_seconds",
+        "test_the_jobs_of_a_dead_worker_are_settled_by_another",
     ),
     drain(
         "a stop does not wake an idle lane",
