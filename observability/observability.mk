@@ -11,8 +11,8 @@ demo: $(INSTALLED) ## Run the system under load with a temporary database, until
 observability: $(INSTALLED) ## Write rules and dashboards from observability/as_code
 	@$(AS_CODE)
 
-dashboards-preview: $(INSTALLED) $(PAINTER)/.installed ## Paint the dashboards into docs/images (SECONDS_OF_LOAD=120; needs Prometheus)
-	@$(DEMO) --preview docs/images --seconds $(or $(SECONDS_OF_LOAD),120) \
+dashboards-preview: $(INSTALLED) $(PAINTER)/.installed ## Paint the dashboards into .data/dashboards (SECONDS_OF_LOAD=120; needs Prometheus)
+	@$(DEMO) --preview .data/dashboards --seconds $(or $(SECONDS_OF_LOAD),120) \
 		--painter "$(CURDIR)/$(PAINTER)/bin/python"
 
 # Only this needs matplotlib, so it stays out of .venv.

@@ -1,9 +1,12 @@
-"""Screenshots of every page for the README: `make screenshots` writes them into docs/images.
+"""Screenshots of every page: `make screenshots` writes them into .data/screenshots.
+
+The README's is copied into docs/images.
 
 The system is real, with a simulated day of payments. Empty, waiting and failing states are taken of
 the same system, before that day and with the API cut off.
 """
 
+import shutil
 import sys
 import tempfile
 from itertools import chain
@@ -29,7 +32,8 @@ from testkit.browser.history import make_history
 from testkit.browser.whole_system import WholeSystem, guarded_page, whole_system
 from testkit.sign_in.oidc_provider import provider_settings, running_provider
 
-IMAGES = REPOSITORY / "docs/images"
+IMAGES = REPOSITORY / ".data/screenshots"
+OF_README = "payments-desktop-light.png"
 WIDE = {"width": 1360, "height": 860}
 WINDOWS = {"desktop": WIDE, "phone": PHONE}
 HEIGHT_MAX = 1500  # Pixels; longer pages are cropped.
@@ -250,6 +254,7 @@ def main() -> None:
         take_back_office(photographer, system)
         take_trouble(photographer, system)
         photographer.close()
+    shutil.copy(IMAGES / OF_README, REPOSITORY / "docs/images" / OF_README)
 
 
 if __name__ == "__main__":
