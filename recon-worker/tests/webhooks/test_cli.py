@@ -85,7 +85,7 @@ async def test_url_types_and_description_change_one_by_one(
     async def change(*words: str) -> tuple[str, list[str], str]:
         told = await program("webhooks", "change", made["id"], *words, "--actor", "ann")
         assert told == (0, f"changed {made['id']} in {where}\n", "")
-        row = await sql.fetchrow("SELECT url, types, description FROM webhook_endpoints")
+        [row] = await sql.fetch("SELECT url, types, description FROM webhook_endpoints")
         return row["url"], row["types"], row["description"]
 
     failed = ["payment.failed", "reversal.failed"]

@@ -21,57 +21,30 @@ from payments_core.db.tables import one_of
 from payments_core.domain.matching import SET_ASIDE_STATUSES, Verdict
 from payments_core.domain.money import currency_text
 from payments_core.matching.entries import open_line
+from payments_core.matching.levels import CHAIN, LEVEL, STEP, lines_ahead
 from payments_core.matching.matches import LINE_DAY
 
-# Booked lines of $1 up to a day that are stored with statements which end after it. The statements
-# come first, since they are few and usually none: LATERAL keeps Postgres from reading all lines.
-_AHEAD = f"""
-    coalesce((SELECT sum(ahead.amount) FROM statements AS statement
-              CROSS JOIN LATERAL (
-                  SELECT sum(line.amount) AS amount FROM statement_lines AS line
-                  WHERE line.statement_id = statement.id AND line.booking = 'booked'
-                    AND {LINE_DAY} <= {{up_to}}
-              ) AS ahead
-              WHERE statement.source_id = $1 AND statement.kind = 'statement'
-                AND statement.from_on <= {{up_to}} AND statement.to_on > {{ended}}), 0)"""
-
-# The level of a day is its closing balance without all lines up to it: one number along the whole
-# chain, the first opening balance. Where it steps, balances and lines disagree: an operator
-# accepted a file of this day or of the one before, or a row was tampered with. Only levels beside
-# an accepted file, the first and the last are computed. Days without balances have none. Reports
-# and notifications are not final: they are no part.
+# Only the levels beside an accepted file and the last one are computed.
 STATEMENTS = f"""
-WITH days AS (
-    SELECT to_on, min(from_on) AS from_on, bool_or(accepted_by IS NOT NULL) AS is_accepted,
-           sum(sum(net - known_net)) OVER (ORDER BY to_on) AS lines, sum(net - known_net) AS net,
-           (array_agg(opening ORDER BY from_on, id))[1] AS opening,
-           (array_agg(closing ORDER BY id DESC))[1] AS closing
-    FROM statements WHERE source_id = $1 AND kind = 'statement' GROUP BY to_on
-), chain AS (
-    SELECT *, is_accepted OR lag(is_accepted, 1, false) OVER in_order AS is_vouched_for,
-           row_number() OVER in_order = 1 AS is_first,
-           to_on <= $2 AND lead(to_on, 1, 'infinity') OVER in_order > $2 AS is_last
-    FROM days WHERE closing IS NOT NULL WINDOW in_order AS (ORDER BY to_on)
-), needed AS (
-    SELECT *, lead(is_vouched_for, 1, false) OVER (ORDER BY to_on) AS is_before FROM chain
+{CHAIN}, needed AS (
+    SELECT *, to_on <= $2 AND coalesce(next_on > $2, true) AS is_last,
+           lead(is_vouched_for, 1, false) OVER (ORDER BY to_on) AS is_before
+    FROM chain
 ), levels AS (
-    SELECT to_on, is_first, is_last, is_vouched_for,
-           closing - lines - {_AHEAD.format(up_to="needed.to_on", ended="needed.to_on")} AS level,
-           CASE WHEN is_first THEN opening - (lines - net)
-               - {_AHEAD.format(up_to="needed.from_on - 1", ended="needed.to_on")} END AS opening
-    FROM needed WHERE is_first OR is_last OR is_vouched_for OR is_before
+    SELECT to_on, previous_on, is_last, is_vouched_for, {LEVEL} AS level FROM needed AS chain
+    WHERE is_last OR is_vouched_for OR is_before
 ), steps AS (
-    SELECT *, level - lag(level, 1, opening) OVER (ORDER BY to_on) AS step FROM levels
+    SELECT *, {STEP} AS step FROM levels
 )
-SELECT coalesce(sum(opening), 0) AS opening,
-       coalesce(sum(step) FILTER (WHERE is_vouched_for AND to_on <= $2), 0) AS accepted,
-       coalesce(sum(level) FILTER (WHERE is_last), sum(opening), 0) + coalesce(
+SELECT opening.level AS opening,
+       coalesce((SELECT sum(step) FROM steps WHERE is_vouched_for AND to_on <= $2), 0) AS accepted,
+       coalesce((SELECT level FROM levels WHERE is_last), opening.level) + coalesce(
            (SELECT lines FROM days WHERE to_on <= $2 ORDER BY to_on DESC LIMIT 1), 0
-       ) + {_AHEAD.format(up_to="$2", ended="$2")} AS closing,
+       ) + {lines_ahead("$2", "$2")} AS closing,
        (SELECT max(to_on) FROM days) AS last_on,
        (SELECT bool_or(from_on <= $2 AND to_on >= $2) OR (min(from_on) < $2 AND max(to_on) > $2)
         FROM days) AS is_covered
-FROM steps"""
+FROM (SELECT coalesce((SELECT level FROM base), 0) AS level) AS opening"""
 
 _SET_ASIDE = one_of("line.status", SET_ASIDE_STATUSES)
 _OF_DAY = f"""

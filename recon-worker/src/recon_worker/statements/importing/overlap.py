@@ -3,8 +3,9 @@
 Two explanations are possible for lines that are known already: the bank sent them again, or they
 are other payments that look the same. The balances decide. A statement that opens with the closing
 balance of the last one continues it: all its lines are new. Otherwise lines are recognised by
-counting: of a line that is known n times, the first n are known. If neither explanation leads to
-the closing balance, or both do, the file is quarantined.
+counting: of a line that is known n times, the first n are known. If both explanations lead to the
+closing balance, the file is quarantined; so it is if, with the lines that are new, the balances of
+the chain do not follow from the lines.
 """
 
 from dataclasses import dataclass
@@ -49,10 +50,11 @@ class Judgement:
 
     rule: Rule
     previous_id: int | None
+    doubt: Quarantined | None = None  # Raised unless the balances follow from the lines.
 
 
 def judge(facts: Facts, *, vouched: bool) -> Judgement:
-    """Return how the statement continues the chain. Raises Quarantined unless vouched for."""
+    """Return how the statement continues the chain. Raises Quarantined if that is ambiguous."""
     last = facts.last
     continues = (
         last is not None
@@ -73,22 +75,15 @@ def judge(facts: Facts, *, vouched: bool) -> Judgement:
     if repeats:
         reaches = last is not None and _reached(facts, last) == facts.closing
         return Judgement("count", previous_id if reaches else None)
-    if last is None and (facts.following is None or facts.following.opening == _led_to(facts)):
-        return Judgement("count", None)
-    if vouched:
+    if vouched or (last is None and facts.following is None):
         return Judgement("count", previous_id)
-    raise _broken(facts)
+    return Judgement("count", None, _broken(facts))
 
 
 def _reached(facts: Facts, last: AnyRow) -> Decimal:
     """Return the last closing balance with the lines that are new by counting."""
     reached: Decimal = last.closing + facts.net - facts.known_net
     return reached
-
-
-def _led_to(facts: Facts) -> Decimal:
-    """Return the opening balance with the lines that are new by counting."""
-    return facts.opening + facts.net - facts.known_net
 
 
 def _is_explained_by_counting(facts: Facts) -> bool:
@@ -112,9 +107,9 @@ def _broken(facts: Facts) -> Quarantined:
         if facts.known_count:
             return Quarantined(
                 "overlap",
-                f"{facts.known_count} of {facts.line_count} lines are known; the others lead from"
-                f" {facts.opening} to {_led_to(facts)}, but the statement from {following.from_on}"
-                f" opens with {following.opening}",
+                f"{facts.known_count} of {facts.line_count} lines are known; the others do not lead"
+                f" from {facts.opening} to the statement from {following.from_on}, which opens with"
+                f" {following.opening}",
                 facts.position,
             )
         return Quarantined(

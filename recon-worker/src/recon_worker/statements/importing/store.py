@@ -7,6 +7,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import AnyRow
+from payments_core.matching.levels import first_step
 from payments_core.statements.fingerprint import fingerprint_of
 from recon_worker.statements.importing.checks import Quarantined, ReadStatement
 from recon_worker.statements.importing.overlap import Facts, Judgement, judge
@@ -122,6 +123,19 @@ async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStat
     }
     statement_id = (await tx.execute(_ADD, row)).scalar_one()
     await tx.execute(_ADD_LINES, {**values, "statement_id": statement_id, "all_new": all_new})
+    if header.kind == "statement" and end.closing is not None and file.accepted_by is None:
+        step = await first_step(tx, file.source_id, from_on, to_on)
+        if step is not None:
+            raise judgement.doubt or _contradiction(step, header.position)
+
+
+def _contradiction(step: AnyRow, position: str) -> Quarantined:
+    return Quarantined(
+        "chain",
+        f"with the lines of this statement the balance of {step.to_on} is {step.expected}, but the"
+        f" statement of that day closes with {step.closing}",
+        position,
+    )
 
 
 async def _judge(

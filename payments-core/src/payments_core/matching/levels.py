@@ -1,0 +1,82 @@
+"""Whether a source's balances follow from its lines: the levels of its chain of statements.
+
+The level of a day is its closing balance without all lines up to it: one number along the whole
+chain, the first opening balance, in whatever order and overlap the statements arrived. Where it
+steps, balances and lines disagree: an operator accepted a file of this day or of the one before, or
+a row was tampered with. Days without balances have no level. Reports and notifications are not
+final: they are no part.
+"""
+
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from payments_core.db.engine import AnyRow
+from payments_core.matching.matches import LINE_DAY
+
+
+def lines_ahead(up_to: str, ended: str) -> str:
+    """Return SQL for the sum of the booked lines of source $1 up to a day, stored ahead of it.
+
+    They are those of statements that end after the day `ended`.
+    """
+    # The statements come first, since they are few and usually none: LATERAL keeps Postgres from
+    # reading all lines.
+    return f"""
+    coalesce((SELECT sum(ahead.amount) FROM statements AS statement
+              CROSS JOIN LATERAL (
+                  SELECT sum(line.amount) AS amount FROM statement_lines AS line
+                  WHERE line.statement_id = statement.id AND line.booking = 'booked'
+                    AND {LINE_DAY} <= {up_to}
+              ) AS ahead
+              WHERE statement.source_id = $1 AND statement.kind = 'statement'
+                AND statement.from_on <= {up_to} AND statement.to_on > {ended}), 0)"""
+
+
+# The days of source $1 with which a statement ends, where `lines` sums all that ended by then; and
+# the first level, which is the opening balance of the earliest statement.
+CHAIN = """
+WITH days AS (
+    SELECT to_on, min(from_on) AS from_on, bool_or(accepted_by IS NOT NULL) AS is_accepted,
+           sum(sum(net - known_net)) OVER (ORDER BY to_on) AS lines,
+           (array_agg(closing ORDER BY id DESC))[1] AS closing
+    FROM statements WHERE source_id = $1 AND kind = 'statement' GROUP BY to_on
+), base AS (
+    SELECT first.opening - coalesce((
+               SELECT lines FROM days WHERE to_on < first.from_on ORDER BY to_on DESC LIMIT 1
+           ), 0) AS level
+    FROM statements AS first
+    WHERE source_id = $1 AND kind = 'statement' AND opening IS NOT NULL
+    ORDER BY from_on, id LIMIT 1
+), chain AS (
+    SELECT *, is_accepted OR lag(is_accepted, 1, false) OVER in_order AS is_vouched_for,
+           lag(to_on) OVER in_order AS previous_on, lead(to_on) OVER in_order AS next_on
+    FROM days WHERE closing IS NOT NULL WINDOW in_order AS (ORDER BY to_on)
+)"""
+LEVEL = f"closing - lines - {lines_ahead('chain.to_on', 'chain.to_on')}"
+STEP = """
+    level - CASE WHEN previous_on IS NULL THEN (SELECT level FROM base)
+                 ELSE lag(level) OVER (ORDER BY to_on) END"""
+
+# Among the days from $2 to $3, and the one before and the one after them.
+_FIRST_STEP = f"""
+{CHAIN}, levels AS (
+    SELECT to_on, previous_on, closing, is_vouched_for, {LEVEL} AS level FROM chain
+    WHERE coalesce(next_on >= $2, true) AND coalesce(previous_on <= $3, true)
+), steps AS (
+    SELECT *, {STEP} AS step FROM levels
+)
+SELECT to_on, closing, closing - step AS expected FROM steps
+WHERE step <> 0 AND NOT is_vouched_for ORDER BY to_on LIMIT 1"""
+
+
+async def first_step(
+    tx: AsyncConnection, source_id: int, from_on: date, to_on: date
+) -> AnyRow | None:
+    """Return the first day whose balance does not follow from the lines, unless accepted.
+
+    Looks at the days that a statement of these days can have changed. The row has `to_on`, the
+    `closing` balance, and the `expected` one that the lines make.
+    """
+    query = (source_id, from_on, to_on)
+    return (await tx.exec_driver_sql(_FIRST_STEP, query)).one_or_none()
