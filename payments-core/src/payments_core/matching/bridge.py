@@ -21,30 +21,36 @@ from payments_core.db.tables import one_of
 from payments_core.domain.matching import SET_ASIDE_STATUSES, Verdict
 from payments_core.domain.money import currency_text
 from payments_core.matching.entries import open_line
-from payments_core.matching.levels import CHAIN, LEVEL, STEP, lines_ahead
+from payments_core.matching.levels import CHAIN, LEVEL, lines_ahead
 from payments_core.matching.matches import LINE_DAY
 
-# Only the levels beside an accepted file and the last one are computed.
+# Only the levels beside an accepted file, the first and the last one are computed. A first day of
+# which no file was accepted opens with its level, also if a page of it is missing.
 STATEMENTS = f"""
 {CHAIN}, needed AS (
-    SELECT *, to_on <= $2 AND coalesce(next_on > $2, true) AS is_last,
+    SELECT *, previous_on IS NULL AS is_first,
+           to_on <= $2 AND coalesce(next_on > $2, true) AS is_last,
            lead(is_vouched_for, 1, false) OVER (ORDER BY to_on) AS is_before
     FROM chain
 ), levels AS (
-    SELECT to_on, previous_on, is_last, is_vouched_for, {LEVEL} AS level FROM needed AS chain
-    WHERE is_last OR is_vouched_for OR is_before
+    SELECT to_on, is_first, is_last, is_vouched_for, {LEVEL} AS level FROM needed AS chain
+    WHERE is_first OR is_last OR is_vouched_for OR is_before
+), opening AS (
+    SELECT coalesce((SELECT level FROM levels WHERE is_first AND NOT is_vouched_for),
+                    (SELECT level FROM base), (SELECT level FROM levels WHERE is_first), 0) AS level
 ), steps AS (
-    SELECT *, {STEP} AS step FROM levels
+    SELECT *, level - lag(level, 1, (SELECT level FROM opening)) OVER (ORDER BY to_on) AS step
+    FROM levels
 )
 SELECT opening.level AS opening,
        coalesce((SELECT sum(step) FROM steps WHERE is_vouched_for AND to_on <= $2), 0) AS accepted,
        coalesce((SELECT level FROM levels WHERE is_last), opening.level) + coalesce(
            (SELECT lines FROM days WHERE to_on <= $2 ORDER BY to_on DESC LIMIT 1), 0
-       ) + {lines_ahead("$2", "$2")} AS closing,
+       ) + {lines_ahead("$2")} AS closing,
        (SELECT max(to_on) FROM days) AS last_on,
        (SELECT bool_or(from_on <= $2 AND to_on >= $2) OR (min(from_on) < $2 AND max(to_on) > $2)
         FROM days) AS is_covered
-FROM (SELECT coalesce((SELECT level FROM base), 0) AS level) AS opening"""
+FROM opening"""
 
 _SET_ASIDE = one_of("line.status", SET_ASIDE_STATUSES)
 _OF_DAY = f"""

@@ -2,9 +2,10 @@
 
 The level of a day is its closing balance without all lines up to it: one number along the whole
 chain, the first opening balance, in whatever order and overlap the statements arrived. Where it
-steps, balances and lines disagree: an operator accepted a file of this day or of the one before, or
-a row was tampered with. Days without balances have no level. Reports and notifications are not
-final: they are no part.
+steps, balances and lines disagree: an operator accepted a file of this day or since the last
+balance before it, or a row was tampered with. A statement that only repeats known lines is no part
+of the chain, since it may be one page of its day; nor are reports and notifications, which are not
+final.
 """
 
 from datetime import date
@@ -14,12 +15,27 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from payments_core.db.engine import AnyRow
 from payments_core.matching.matches import LINE_DAY
 
+# A condition on rows of statements. Who accepts known lines with another balance, vouches for it.
+IN_CHAIN = """kind = 'statement' AND closing IS NOT NULL
+    AND (known_count < line_count OR line_count = 0
+         OR (accepted_by IS NOT NULL AND previous_id IS NOT NULL))"""
 
-def lines_ahead(up_to: str, ended: str) -> str:
+
+def lines_ahead(up_to: str, balance_of: str | None = None) -> str:
     """Return SQL for the sum of the booked lines of source $1 up to a day, stored ahead of it.
 
-    They are those of statements that end after the day `ended`.
+    They are those of statements that end after the day; with `balance_of`, the ones that the
+    closing balance of this day includes. It does not include a line that the bank has booked later
+    on an earlier day: the line's statement continues that balance.
     """
+    included = (
+        ""
+        if balance_of is None
+        else f"""
+                AND (statement.accepted_by IS NOT NULL OR coalesce((
+                    SELECT previous.to_on < {balance_of} FROM statements AS previous
+                    WHERE previous.id = statement.previous_id), true))"""
+    )
     # The statements come first, since they are few and usually none: LATERAL keeps Postgres from
     # reading all lines.
     return f"""
@@ -30,16 +46,17 @@ def lines_ahead(up_to: str, ended: str) -> str:
                     AND {LINE_DAY} <= {up_to}
               ) AS ahead
               WHERE statement.source_id = $1 AND statement.kind = 'statement'
-                AND statement.from_on <= {up_to} AND statement.to_on > {ended}), 0)"""
+                AND statement.from_on <= {up_to} AND statement.to_on > {up_to}{included}), 0)"""
 
 
 # The days of source $1 with which a statement ends, where `lines` sums all that ended by then; and
-# the first level, which is the opening balance of the earliest statement.
-CHAIN = """
+# the level by the opening balance of the earliest statement.
+CHAIN = f"""
 WITH days AS (
-    SELECT to_on, min(from_on) AS from_on, bool_or(accepted_by IS NOT NULL) AS is_accepted,
+    SELECT to_on, min(from_on) AS from_on, count(accepted_by) AS accepted,
+           sum(count(accepted_by)) OVER (ORDER BY to_on) AS accepted_so_far,
            sum(sum(net - known_net)) OVER (ORDER BY to_on) AS lines,
-           (array_agg(closing ORDER BY id DESC))[1] AS closing
+           (array_agg(closing ORDER BY id DESC) FILTER (WHERE {IN_CHAIN}))[1] AS closing
     FROM statements WHERE source_id = $1 AND kind = 'statement' GROUP BY to_on
 ), base AS (
     SELECT first.opening - coalesce((
@@ -49,14 +66,12 @@ WITH days AS (
     WHERE source_id = $1 AND kind = 'statement' AND opening IS NOT NULL
     ORDER BY from_on, id LIMIT 1
 ), chain AS (
-    SELECT *, is_accepted OR lag(is_accepted, 1, false) OVER in_order AS is_vouched_for,
+    SELECT *, accepted_so_far > lag(accepted_so_far - accepted, 1, 0) OVER in_order
+               AS is_vouched_for,
            lag(to_on) OVER in_order AS previous_on, lead(to_on) OVER in_order AS next_on
     FROM days WHERE closing IS NOT NULL WINDOW in_order AS (ORDER BY to_on)
 )"""
 LEVEL = f"closing - lines - {lines_ahead('chain.to_on', 'chain.to_on')}"
-STEP = """
-    level - CASE WHEN previous_on IS NULL THEN (SELECT level FROM base)
-                 ELSE lag(level) OVER (ORDER BY to_on) END"""
 
 # Among the days from $2 to $3, and the one before and the one after them.
 _FIRST_STEP = f"""
@@ -64,7 +79,9 @@ _FIRST_STEP = f"""
     SELECT to_on, previous_on, closing, is_vouched_for, {LEVEL} AS level FROM chain
     WHERE coalesce(next_on >= $2, true) AND coalesce(previous_on <= $3, true)
 ), steps AS (
-    SELECT *, {STEP} AS step FROM levels
+    SELECT *, level - CASE WHEN previous_on IS NULL THEN (SELECT level FROM base)
+                           ELSE lag(level) OVER (ORDER BY to_on) END AS step
+    FROM levels
 )
 SELECT to_on, closing, closing - step AS expected FROM steps
 WHERE step <> 0 AND NOT is_vouched_for ORDER BY to_on LIMIT 1"""

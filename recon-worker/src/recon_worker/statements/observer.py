@@ -216,8 +216,8 @@ def _sources(seen: Observation) -> Iterable[Metric]:
     )
     yield _sums(
         "recon_residual_amount",
-        "What the bridges of the last complete days leave over, by currency: accepted differences"
-        " of files, and the effect of changed rows.",
+        "What the bridges of the last complete days leave over, by currency: the effect of changed"
+        " or lost rows.",
         ["currency"],
         [
             ((row.currency,), 0 if row.verdict == "incomplete" else float(row.residual or 0))

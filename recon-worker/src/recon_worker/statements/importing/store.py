@@ -7,7 +7,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import AnyRow
-from payments_core.matching.levels import first_step
+from payments_core.matching.levels import IN_CHAIN, first_step
 from payments_core.statements.fingerprint import fingerprint_of
 from recon_worker.statements.importing.checks import Quarantined, ReadStatement
 from recon_worker.statements.importing.overlap import Facts, Judgement, judge
@@ -47,7 +47,8 @@ FROM staged""")
 _CHAINED = "source_id = :source_id AND kind = 'statement' AND closing IS NOT NULL"
 _LAST = text(f"""
 SELECT id, from_on, to_on, opening, closing FROM statements
-WHERE {_CHAINED} AND to_on <= :to_on ORDER BY to_on DESC, id DESC LIMIT 1""")
+WHERE source_id = :source_id AND {IN_CHAIN} AND to_on <= :to_on
+ORDER BY to_on DESC, id DESC LIMIT 1""")
 _FOLLOWING = text(f"""
 SELECT id, from_on, to_on, opening, closing FROM statements
 WHERE {_CHAINED} AND to_on > :to_on ORDER BY from_on, id LIMIT 1""")
