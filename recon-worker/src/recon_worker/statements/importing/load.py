@@ -19,7 +19,7 @@ from recon_worker.statements.formats.model import MalformedStatement
 from recon_worker.statements.importing.checks import FileReader, Quarantined, malformed
 from recon_worker.statements.importing.claim import ATTEMPTS_MAX, begin_next, count_attempt, hold
 from recon_worker.statements.importing.stage import stage
-from recon_worker.statements.importing.store import store_statement
+from recon_worker.statements.importing.store import check_balances, store_statement
 
 # A statement of a million lines is stored by one SQL statement: the engine of imports allows it.
 STATEMENT_SECONDS_MAX = 600.0
@@ -103,8 +103,9 @@ async def _import(tx: AsyncConnection, file: AnyRow, advance: Advance) -> AnyRow
 async def _load(tx: AsyncConnection, file: AnyRow, advance: Advance) -> FileReader:
     reader = await stage(tx, file, advance)
     reach("after_staging")
-    for statement in reader.statements:
-        await store_statement(tx, file, statement)
+    stored = [await store_statement(tx, file, statement) for statement in reader.statements]
+    if file.accepted_by is None:
+        await check_balances(tx, file.source_id, stored)
     await tx.execute(delete(statement_staging).where(statement_staging.c.file_id == file.id))
     return reader
 

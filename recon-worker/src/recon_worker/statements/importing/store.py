@@ -1,6 +1,8 @@
 """From staged rows to statements and lines, each in a few statements of SQL."""
 
-from datetime import timedelta
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 from sqlalchemy import RowMapping, text
@@ -83,7 +85,17 @@ WHERE CAST(:all_new AS boolean) OR nth > coalesce(times, 0)
 ORDER BY row_no""")
 
 
-async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStatement) -> None:
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored statement: its days, its place in the file, and why it may not fit the chain."""
+
+    from_on: date
+    to_on: date
+    position: str
+    doubt: Quarantined | None
+
+
+async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStatement) -> Stored:
     """Store one statement of the file with its new lines. Raises Quarantined."""
     header, end = statement.header, statement.end
     values: dict[str, Any] = {
@@ -124,18 +136,24 @@ async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStat
     }
     statement_id = (await tx.execute(_ADD, row)).scalar_one()
     await tx.execute(_ADD_LINES, {**values, "statement_id": statement_id, "all_new": all_new})
-    if header.kind == "statement" and end.closing is not None and file.accepted_by is None:
-        step = await first_step(tx, file.source_id, from_on, to_on)
-        if step is not None:
-            raise judgement.doubt or _contradiction(step, header.position)
+    return Stored(from_on, to_on, header.position, judgement.doubt)
 
 
-def _contradiction(step: AnyRow, position: str) -> Quarantined:
-    return Quarantined(
+async def check_balances(tx: AsyncConnection, source_id: int, stored: Sequence[Stored]) -> None:
+    """Raise Quarantined if a balance does not follow from the lines, with these statements.
+
+    Once for all statements of a file, since it reads the source's whole chain.
+    """
+    from_on, to_on = min(each.from_on for each in stored), max(each.to_on for each in stored)
+    step = await first_step(tx, source_id, from_on, to_on)
+    if step is None:
+        return
+    cause = next((each for each in stored if each.to_on >= step.to_on), stored[-1])
+    raise cause.doubt or Quarantined(
         "chain",
         f"with the lines of this statement the balance of {step.to_on} is {step.expected}, but the"
         f" statement of that day closes with {step.closing}",
-        position,
+        cause.position,
     )
 
 
