@@ -105,6 +105,15 @@ async def test_a_difference_is_proposed_approved_and_posted(
     ]
 
 
+@pytest.mark.parametrize("reason", ["a\0b", "\0", " ", ""])
+async def test_a_reason_without_text_or_with_nul_is_refused(
+    sql: Sql, engine: AsyncEngine, send: Send, reason: str
+) -> None:
+    lines, _ = await _seed(sql, engine)
+    status, told = await send(PATH, _fee(lines[0], reason=reason))
+    assert (status, [each["field"] for each in told["errors"]]) == (422, ["reason"])
+
+
 async def test_adjustments_are_listed_by_status_and_line(
     sql: Sql, engine: AsyncEngine, send: Send
 ) -> None:

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field
 
 from payments_api.http.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
 from payments_api.matching.schemas import ItemId
-from payments_api.operations.requests import ActionRequest, DiscardRequest, Reason
+from payments_api.operations.requests import SOMETHING, ActionRequest, DiscardRequest, Reason
 from payments_core.domain.matching import (
     ADJUSTMENT_REASON_MAX_CHARS,
     AdjustmentKind,
@@ -32,7 +32,7 @@ class AdjustmentRequest(DiscardRequest):
     entries: Annotated[list[ItemId], Field(max_length=ENTRIES_MAX)] = []  # noqa: RUF012 - copied.
     kind: AdjustmentKind
     reason: Annotated[
-        Reason, Field(min_length=1, max_length=ADJUSTMENT_REASON_MAX_CHARS, pattern=r"\S")
+        Reason, Field(min_length=1, max_length=ADJUSTMENT_REASON_MAX_CHARS, pattern=SOMETHING)
     ]
 
 

@@ -31,11 +31,11 @@ from payments_core.domain.statuses import (
 from payments_core.queue.job_queries import ERROR_GROUP_MAX_CHARS, DeadLetterFilter
 
 NO_NUL = r"^[^\u0000]*$"
-_SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # Not only white space, which is stripped.
+SOMETHING = r"^[^\u0000]*[^\s\u0000][^\u0000]*$"  # Not only white space, which is stripped.
 Actor = Annotated[
     str,
     StringConstraints(
-        strip_whitespace=True, min_length=1, max_length=OPERATOR_MAX_CHARS, pattern=_SOMETHING
+        strip_whitespace=True, min_length=1, max_length=OPERATOR_MAX_CHARS, pattern=SOMETHING
     ),
 ]
 Reason = Annotated[
@@ -87,7 +87,7 @@ class ActionRequest(Request):
 class DiscardRequest(ActionRequest):
     """The operator and the reason to record; the reason becomes the payment's note."""
 
-    reason: Annotated[Reason, Field(min_length=1, pattern=_SOMETHING)]
+    reason: Annotated[Reason, Field(min_length=1, pattern=SOMETHING)]
 
 
 JOB_ID_MAX = 2**63 - 1
