@@ -8,6 +8,7 @@ import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from payments_core.cli.output import escaped
 from payments_core.db.engine import (
     NO_SUCH_DATABASE,
     STATEMENT_TIMEOUT_SECONDS,
@@ -62,7 +63,7 @@ def name_of(settings: DatabaseSettings) -> str:
 
 def refusal(error: Exception, settings: DatabaseSettings) -> str:
     """Return one line with the error's text and the database that it is about."""
-    return f"{str(error).rstrip('.')} ({name_of(settings)})"
+    return f"{escaped(str(error)).rstrip('.')} ({name_of(settings)})"
 
 
 def run_on_database(

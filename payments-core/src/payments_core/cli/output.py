@@ -16,6 +16,11 @@ COLUMN_CHARS_MIN = 8  # Narrower, a text says nothing; then lines wrap instead.
 GAP = "  "
 
 
+def escaped(text: str) -> str:
+    """Return the text without characters that a terminal obeys: clients choose a part of it."""
+    return text.translate(CONTROL_ESCAPES)
+
+
 def as_table(
     headings: Sequence[str],
     rows: Sequence[Sequence[str]],
@@ -25,9 +30,9 @@ def as_table(
     """Return the rows under their headings, at most `width` wide where `texts` can be cut.
 
     `texts` names the columns that may be cut, widest first: never an id. Without a width, nothing
-    is cut. Control characters are escaped: clients choose part of some errors' text.
+    is cut. Control characters are escaped.
     """
-    cells = [headings, *([cell.translate(CONTROL_ESCAPES) for cell in row] for row in rows)]
+    cells = [headings, *([escaped(cell) for cell in row] for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     places = [headings.index(text) for text in texts]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width if width else 0

@@ -29,10 +29,15 @@ _QUOTED_ROW = re.compile(
 )
 
 
-# C0, DEL and C1: a terminal obeys them, and clients choose the content of some fields.
-CONTROL_ESCAPES = {code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))}
+# Line separators; marks, embeddings, overrides and isolates of the direction.
+_STEERING = (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_STEERING_ESCAPES = {code: f"\\u{code:04x}" for code in _STEERING}
+# C0, DEL and C1 too: a terminal obeys them, and clients choose the content of some fields.
+CONTROL_ESCAPES = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0))
+} | _STEERING_ESCAPES
 # JSON escapes C0 by itself.
-_ESCAPES_IN_JSON = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
+_ESCAPES_IN_JSON = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)} | _STEERING_ESCAPES
 _ESCAPES_IN_TRACEBACK = {
     code: text for code, text in CONTROL_ESCAPES.items() if chr(code) not in "\n\t"
 }

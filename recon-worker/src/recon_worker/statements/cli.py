@@ -116,7 +116,7 @@ async def _say(
     else:
         print(
             f"file {file.id} is {file.status} in {name_of(settings)}:"
-            f" {file.problem_at}: {file.problem}",
+            f" {output.escaped(f'{file.problem_at}: {file.problem}')}",
             file=sys.stderr,
         )
     return 0 if file.status == "accepted" else 1

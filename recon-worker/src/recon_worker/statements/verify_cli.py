@@ -53,7 +53,7 @@ def verify(file_id: UUID | None, newest: int | None, json_too: bool) -> int:
         else:
             for each in found:
                 of = "" if each.statement is None else f", statement {each.statement}"
-                print(f"file {each.file_id}{of}: {each.problem}", file=sys.stderr)
+                print(f"file {each.file_id}{of}: {output.escaped(each.problem)}", file=sys.stderr)
             print(f"{output.counted(files, 'file')}, {output.counted(len(found), 'difference')}")
         return 1 if found else 0
 

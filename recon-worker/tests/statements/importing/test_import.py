@@ -202,6 +202,21 @@ async def test_a_file_of_other_accounts_alone_is_quarantined(
     assert f"of account {OTHER}" in err
 
 
+async def test_a_problem_sends_no_control_characters_to_a_terminal(
+    sql: Sql, program: CommandLine, import_bytes: Run
+) -> None:
+    text = (
+        ":20:S\r\n:25:DE\x1b[31m\u202e9\r\n:28C:1/1\r\n"
+        ":60F:C260901EUR1,00\r\n:62F:C260901EUR1,00\r\n-"
+    )
+    status, _, err = await import_bytes(text.encode(), "hostile.sta")
+    assert (status, err.strip().isprintable()) == (1, True)
+    assert r"account DE\x1b[31M\u202e9" in err
+    file_id = await sql.fetchval("SELECT id FROM statement_files")
+    status, _, err = await program("statements", "accept", str(file_id), "--reason", "x")
+    assert (status, err.strip().isprintable()) == (1, True)
+
+
 async def test_an_account_of_another_tenant_is_unknown(
     import_bytes: Run, program: CommandLine
 ) -> None:
