@@ -70,6 +70,23 @@ async def test_a_second_run_writes_no_row(sql: Sql, match: Match) -> None:
     assert await sql.fetchval("SELECT count(*) FROM recon_runs") == 1
 
 
+async def test_the_next_run_sees_a_changed_row_and_its_restoration(sql: Sql, match: Match) -> None:
+    source = await _seed(sql)
+    next_day = DAY + timedelta(days=1)
+    await add_statement(sql, source, [], from_on=next_day, to_on=next_day, opening="28.5")
+    residuals = [(await match()).run.residual]
+    for change in ("0.25", "-0.25"):
+        await sql.execute("SET session_replication_role = replica")
+        await sql.execute(
+            f"UPDATE statements SET opening = opening + {change}, closing = closing + {change}"
+            f" WHERE from_on = '{next_day}'"
+        )
+        await sql.execute("RESET session_replication_role")
+        residuals.append((await match()).run.residual)
+    assert [str(each) for each in residuals] == ["0.00", "0.25", "0.00"]
+    assert not (await match()).changed
+
+
 async def test_new_rows_start_another_run_that_leaves_matches_alone(sql: Sql, match: Match) -> None:
     source = await _seed(sql)
     await match()

@@ -10,14 +10,16 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import AnyRow, single_statement, sqlstate_of, transaction
+from payments_core.domain.matching import Verdict
 from payments_core.domain.money import currency_text
-from payments_core.matching.bridge import Bridge, last_covered_day, read_bridge
+from payments_core.matching.bridge import last_covered_day, read_bridge
 from payments_core.matching.entries import OPEN_LINE
 from recon_worker.failpoints import reach
 from recon_worker.statements.matching import batch_details, rules, suggestions
@@ -120,8 +122,8 @@ async def run_matching(
 ) -> Outcome:
     """Match the source's open lines and entries; `as_of` is the day that tells pending from late.
 
-    An interrupted run is finished first. If nothing has changed since the last run, no row is
-    written and that run is returned.
+    An interrupted run is finished first. If nothing has changed since the last run, its verdict
+    included, no row is written and that run is returned.
     """
     async with single_statement(engine) as connection:
         unfinished = (await connection.exec_driver_sql(UNFINISHED, (source.id,))).one_or_none()
@@ -148,7 +150,12 @@ async def _start(engine: AsyncEngine, source: AnyRow, as_of: date, cut_entry_id:
         rule_set = await read_rule_set(tx, source.rule_set)
         input_hash = await _state_hash(tx, source.id, cut_line_id, as_of, rule_set)
         last = (await tx.exec_driver_sql(LAST, (source.id,))).one_or_none()
-        if last is not None and last.output_hash == input_hash and last.undone_at is None:
+        if (
+            last is not None
+            and last.output_hash == input_hash
+            and last.undone_at is None
+            and (last.verdict, last.verdict_on, last.residual) == await _outcome(tx, last)
+        ):
             return last
         values = (source.id, as_of, cut_entry_id, cut_line_id, rule_set.version, input_hash)
         return (await tx.exec_driver_sql(START, values)).one()
@@ -249,26 +256,30 @@ async def _finish(engine: AsyncEngine, run: AnyRow, rule_set: RuleSet) -> AnyRow
     async with transaction(engine) as tx:
         await lock_source(tx, run.source_id)
         await resolve_breaks_of_closed(tx, run)
-        bridge = await _bridge(tx, run)
+        outcome = await _outcome(tx, run)
         counts = (await tx.exec_driver_sql(COUNTS, (run.source_id, run.id))).one()._asdict()
         counts["matches"] = json.loads(counts["matches"])
         output_hash = await _state_hash(tx, run.source_id, run.cut_line_id, run.as_of, rule_set)
-        verdict = bridge.verdict if bridge else "incomplete"
         await tx.exec_driver_sql(
             FINISH,
             (
                 run.id,
                 json.dumps(counts, sort_keys=True),
                 output_hash,
-                verdict,
-                bridge and bridge.on,
-                bridge and bridge.residual,
+                *outcome,
             ),
         )
         return (await tx.exec_driver_sql(READ, (run.id,))).one()
 
 
-async def _bridge(tx: AsyncConnection, run: AnyRow) -> Bridge | None:
-    """Return the bridge of the last day up to the run's that a statement ends with."""
+async def _outcome(tx: AsyncConnection, run: AnyRow) -> tuple[Verdict, date | None, Decimal | None]:
+    """Return verdict, day and residual of the last day up to the run's that a statement ends with.
+
+    They change without new items too: a day ends in the source's time zone, and rows that were
+    tampered with are restored.
+    """
     on = await last_covered_day(tx, run.source_id, run.as_of)
-    return await read_bridge(tx, run.source_id, on, run.as_of) if on else None
+    if on is None:
+        return "incomplete", None, None
+    bridge = await read_bridge(tx, run.source_id, on, run.as_of)
+    return bridge.verdict, bridge.on, bridge.residual
