@@ -54,7 +54,7 @@ UNSEEN = {
         ("statement_files", column): "an operator's or the import's words about the file"
         for column in (
             *("format", "encoding", "problem_code", "problem", "problem_at", "decided_at"),
-            *("accepted_by", "accept_reason"),
+            "accept_reason",
         )
     },
     ("statement_files", "attempts"): SCHEDULE,
@@ -66,8 +66,13 @@ UNSEEN = {
     **{
         ("statements", column): LABEL
         for column in (
-            *("bank_id", "sequence", "number", "created_at", "from_on", "to_on", "entry_count"),
-            "accepted_by",
+            "bank_id",
+            "sequence",
+            "number",
+            "created_at",
+            "from_on",
+            "to_on",
+            "entry_count",
         )
     },
     **{("statement_lines", column): ORDER for column in ("id", "line_no", "part_no", "occurrence")},

@@ -56,7 +56,9 @@ INVARIANT_TITLES = {
     "balances_chain": (
         "The previous statement's closing balance plus the new lines is the closing balance"
     ),
-    "accepted_file_has_statements": "Accepted files have statements, other files have none",
+    "accepted_file_has_statements": (
+        "Accepted files have statements, other files have none; both name who accepted them"
+    ),
     "statement_has_its_lines": (
         "A statement has as many lines, with the same sum, as when it was received"
     ),

@@ -63,7 +63,8 @@ STATEMENT_INVARIANTS = (
         FROM statement_files f FULL JOIN statements s ON s.file_id = f.id
         GROUP BY f.id, s.file_id, f.status
         HAVING (f.status = 'accepted') IS DISTINCT FROM (count(s.id) > 0)
-            OR count(DISTINCT s.source_id) FILTER (WHERE s.source_id <> f.source_id) > 0""",
+            OR count(DISTINCT s.source_id) FILTER (WHERE s.source_id <> f.source_id) > 0
+            OR bool_or(s.id IS NOT NULL AND s.accepted_by IS DISTINCT FROM f.accepted_by)""",
     ),
     Invariant(
         "statement_has_its_lines",

@@ -100,6 +100,14 @@ async def test_a_forgery_that_no_sum_betrays_is_named(
     assert problem in await _verified(program)
 
 
+@pytest.mark.parametrize("change", ["amount = 21", "booked_on = '2026-11-25'", "remittance = 'x'"])
+async def test_a_changed_line_is_named_without_the_auditor(
+    sql: Sql, program: CommandLine, change: str
+) -> None:
+    await _forge(sql, f"UPDATE statement_lines SET {change} WHERE amount = 20")
+    assert "1 stored lines are not in the file, first 1" in await _verified(program)
+
+
 async def test_a_statement_that_the_workers_role_adds_to_a_file_is_named(
     engine: AsyncEngine, program: CommandLine, worker_url_of_database: str
 ) -> None:

@@ -14,12 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_core.db.engine import AnyRow
 from payments_core.db.tables import statements
 from payments_core.statements.files import FileDamaged
+from payments_core.statements.fingerprint import fingerprint_of
 from recon_worker.statements.formats.model import MalformedStatement
 from recon_worker.statements.importing.checks import Quarantined, ReadStatement
 from recon_worker.statements.importing.stage import stage
 from recon_worker.statements.importing.store import COUNT_STAGED, WITH_STAGED
 
-# A line that an earlier statement brought is stored there.
+# A line that an earlier statement brought is stored there. The fingerprint of a stored line is made
+# anew: its words may have changed.
 _COMPARE = text(f"""
 {WITH_STAGED}
 SELECT count(*) FILTER (WHERE staged.row_no IS NULL) AS forged,
@@ -30,7 +32,8 @@ SELECT count(*) FILTER (WHERE staged.row_no IS NULL) AS forged,
            WHERE known.source_id = :source_id AND known.fingerprint = staged.fingerprint
                AND known.statement_id < :statement_id)) AS missing
 FROM staged FULL JOIN (
-    SELECT * FROM statement_lines WHERE statement_id = :statement_id) AS stored
+    SELECT id, line_no, part_no, {fingerprint_of("CAST(:kind AS text)")} AS fingerprint
+    FROM statement_lines WHERE statement_id = :statement_id) AS stored
     ON (stored.line_no, stored.part_no, stored.fingerprint)
      = (staged.line_no, staged.part_no, staged.fingerprint)""")
 
