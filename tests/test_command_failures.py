@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -248,3 +249,21 @@ def test_a_closed_pipe_is_not_reported_as_a_database_error(
     # The shell's status for SIGPIPE; nothing is sealed, so there is no head.
     assert ended.returncode == (2 if "--export-head" in command else 141)
     assert ended.stderr.count(b"\n") == ("--export-head" in command)
+
+
+def test_a_full_disk_under_the_output_is_not_reported_as_a_database_error(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "recon_worker", "statements", "verify", "--json"],
+            env=_environ(own_postgres.url),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=SECONDS_MAX,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        b"the output cannot be written: No space left on device\n",
+    )

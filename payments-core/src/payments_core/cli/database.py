@@ -1,6 +1,7 @@
 """Commands on the database: a failure is one line and exit status 2, never a traceback."""
 
 import asyncio
+import errno
 import sys
 from collections.abc import Awaitable, Callable
 
@@ -29,6 +30,8 @@ DATABASE_ERRORS = (
     asyncpg.InternalClientError,
     OSError,
 )
+# No connection fails with these: the command writes to a full disk.
+OUTPUT_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class DatabaseRefused(ConnectionError):
@@ -91,7 +94,10 @@ def run_on_database(
     except BrokenPipeError:
         raise
     except DATABASE_ERRORS as error:
-        print(database_failure(error), file=sys.stderr)
+        if isinstance(error, OSError) and error.errno in OUTPUT_FULL:
+            print(f"the output cannot be written: {error.strerror}", file=sys.stderr)
+        else:
+            print(database_failure(error), file=sys.stderr)
         return 2
 
 
