@@ -3,9 +3,10 @@
 The level of a day is its closing balance without all lines up to it: one number along the whole
 chain, the first opening balance, in whatever order and overlap the statements arrived. Where it
 steps, balances and lines disagree: an operator accepted a file of this day or since the last
-balance before it, or a row was tampered with. A statement that only repeats known lines is no part
-of the chain, since it may be one page of its day; nor are reports and notifications, which are not
-final.
+balance before it; or any earlier file, if this day followed nothing when it was imported, so that
+parts of an accepted gap may arrive; or a row was tampered with. A statement that only repeats known
+lines is no part of the chain, since it may be one page of its day; nor are reports and
+notifications, which are not final.
 """
 
 from datetime import date
@@ -55,6 +56,7 @@ CHAIN = f"""
 WITH days AS (
     SELECT to_on, min(from_on) AS from_on, count(accepted_by) AS accepted,
            sum(count(accepted_by)) OVER (ORDER BY to_on) AS accepted_so_far,
+           bool_or(previous_id IS NULL AND {IN_CHAIN}) AS is_after_gap,
            sum(sum(net - known_net)) OVER (ORDER BY to_on) AS lines,
            (array_agg(closing ORDER BY id DESC) FILTER (WHERE {IN_CHAIN}))[1] AS closing
     FROM statements WHERE source_id = $1 AND kind = 'statement' GROUP BY to_on
@@ -66,8 +68,8 @@ WITH days AS (
     WHERE source_id = $1 AND kind = 'statement' AND opening IS NOT NULL
     ORDER BY from_on, id LIMIT 1
 ), chain AS (
-    SELECT *, accepted_so_far > lag(accepted_so_far - accepted, 1, 0) OVER in_order
-               AS is_vouched_for,
+    SELECT *, accepted_so_far > CASE WHEN is_after_gap THEN 0
+               ELSE lag(accepted_so_far - accepted, 1, 0) OVER in_order END AS is_vouched_for,
            lag(to_on) OVER in_order AS previous_on, lead(to_on) OVER in_order AS next_on
     FROM days WHERE closing IS NOT NULL WINDOW in_order AS (ORDER BY to_on)
 )"""

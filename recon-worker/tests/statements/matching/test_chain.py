@@ -174,6 +174,20 @@ CASES = {
         {2: "0", 3: "0", 5: "0"},
         quarantined=1,
     ),
+    "an empty statement of a day within a week": Case(
+        [_of(1, 5, {1: "1.00", 5: "4.00"}, "100.00"), _of(1, 1, {}, "100.00")],
+        {1: "-1.00", 3: "-1.00", 5: "0"},
+        quarantined=1,
+    ),
+    "a part of an accepted gap": Case(
+        [
+            _of(6, 6, {6: "4.00"}, "107.00"),
+            _of(2, 2, {2: "-3.00"}, "107.00"),
+            _of(3, 3, {3: "1.00"}, "104.00"),
+        ],
+        {2: "0", 3: "0", 4: "0", 6: "2.00"},
+        quarantined=1,
+    ),
     "a line that the bank books later on an earlier day": Case(
         [
             ONE,
