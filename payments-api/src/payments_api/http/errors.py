@@ -38,7 +38,7 @@ class RequestTooSlow(Problem):
 
 
 class UnsupportedMediaType(Problem):
-    """The body must be application/json."""
+    """The route does not accept the media type or encoding of the body."""
 
     status, code = 415, "unsupported_media_type"
 
