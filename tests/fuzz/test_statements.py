@@ -16,13 +16,13 @@ from payments_api.statements import schemas as statements
 from payments_api.webhooks import schemas as webhooks
 from payments_core.domain.money import amount_text
 from payments_core.http.problems import Problem
+from payments_core.statements.csv_profile import ProfileError, check_profile
 from payments_core.statements.profile import storable_profile
 from payments_core.statements.receive import shown_file_name
 from payments_core.statements.sources import NewSource, SourceRefused
 from payments_core.webhooks.destination import UrlRefused, parse_url
-from recon_worker.statements.formats.decode import ProfileError
 from recon_worker.statements.formats.model import Format, MalformedStatement
-from recon_worker.statements.formats.read import check_profile, read_statements
+from recon_worker.statements.formats.read import read_statements
 from testkit.fuzz.exploring import explored
 from testkit.fuzz.inputs import JSON_VALUES, NUMBERS, TEXTS
 from testkit.statements import balance, camt, csv_profile, ends_of, entry, lines_of, read

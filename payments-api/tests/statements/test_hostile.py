@@ -11,9 +11,10 @@ from payments_api.http.errors import Overloaded
 from payments_api.statements.upload import UPLOADS_MAX, UPLOADS_OF_ONE_MAX, place_for
 from testkit.camt_files import ACCOUNT
 from testkit.database.sql import Sql
+from testkit.statements import csv_profile
 
 SOURCE = {"name": "bank-eur", "accountIdentifier": ACCOUNT, "currency": "EUR"}
-PROFILE = {"delimiter": ";", "skip_rows": 3, "last_line_break": False, "columns": {"amount": "x"}}
+PROFILE = csv_profile(skip_rows=3, last_line_break=False)
 NESTED: dict[str, Any] = {"a": {"b": {"c": {"d": {"e": {}}}}}}
 
 
@@ -54,6 +55,18 @@ async def test_a_profile_that_postgres_cannot_hold_is_refused(
     client: TestClientProtocol, profile: dict[str, Any]
 ) -> None:
     assert await _refusal(client, format="csv", profile=profile) == (422, "profile")
+
+
+async def test_a_profile_that_no_file_can_be_read_by_is_refused_with_every_problem(
+    client: TestClientProtocol, sql: Sql
+) -> None:
+    wrong = csv_profile(delimiter="xx", date_format="%d", encoding=None)
+    answer = await client.post("/sources", json={**SOURCE, "format": "csv", "profile": wrong})
+    [error] = (await answer.get_json())["errors"]
+    assert (answer.status_code, error["field"]) == (422, "profile")
+    assert "delimiter" in error["detail"]
+    assert await _refusal(client, format="camt", profile={"delimiter": ";"}) == (422, "profile")
+    assert await sql.fetchval("SELECT count(*) FROM recon_sources") == 0
 
 
 @pytest.mark.parametrize("zone", ["right/UTC", "../UTC", "Nowhere/Here", "\0"])

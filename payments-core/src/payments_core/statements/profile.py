@@ -1,7 +1,4 @@
-"""The profile of a source as it is stored: JSON that Postgres holds, of a bounded size.
-
-The worker, which reads statements by it, checks what it says.
-"""
+"""The profile of a source as it is stored: JSON that Postgres holds, of a bounded size."""
 
 import json
 from collections.abc import Mapping

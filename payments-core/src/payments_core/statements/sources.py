@@ -22,6 +22,7 @@ from payments_core.domain.payments import (
     TENANT_SEPARATOR,
     is_source,
 )
+from payments_core.statements.csv_profile import check_profile
 from payments_core.statements.profile import storable_profile
 
 _TENANT = re.compile(TENANT_PATTERN)
@@ -106,6 +107,7 @@ class NewSource:
         if self.profile is not None:
             try:
                 object.__setattr__(self, "profile", storable_profile(self.profile))
+                check_profile(self.format, self.profile)
             except ValueError as error:
                 raise SourceRefused("profile", str(error)) from None
 

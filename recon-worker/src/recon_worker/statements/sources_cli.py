@@ -70,9 +70,8 @@ def add(*, format_: str, profile: Path | None, actor: str, json_too: bool, **fie
     from payments_core.audit_log import Operator
     from payments_core.cli.database import name_of
     from payments_core.db.engine import transaction
+    from payments_core.statements.csv_profile import ProfileError, check_profile
     from payments_core.statements.sources import NewSource, add_source
-    from recon_worker.statements.formats.decode import ProfileError
-    from recon_worker.statements.formats.read import check_profile
 
     try:
         declared = json.loads(profile.read_text()) if profile else None

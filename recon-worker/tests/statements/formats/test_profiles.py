@@ -4,9 +4,8 @@ from typing import Any
 
 import pytest
 
-from recon_worker.statements.formats.decode import ProfileError
+from payments_core.statements.csv_profile import ProfileError, check_profile
 from recon_worker.statements.formats.model import MalformedStatement
-from recon_worker.statements.formats.read import check_profile
 from testkit.statements import csv_profile as profile
 from testkit.statements import read
 

@@ -7,7 +7,7 @@ refused with its number, so no text is ever garbled in silence.
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from recon_worker.statements.formats.model import MalformedStatement
 from recon_worker.statements.formats.source import Source
@@ -17,31 +17,6 @@ UTF8_CHARACTER_BYTES = 4
 _NON_ASCII = re.compile(rb"[\x80-\xff]")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _WITHOUT_ENCODING = "ascii"
-# ASCII, and in it what codecs of escapes and of host names read as other characters.
-_ASCII = bytes(range(0x5C)) + bytes(range(0x5D, 0x80)) + rb" \u0041.xn--mnchen-3ya"
-
-
-class ProfileError(ValueError):
-    """An invalid profile of a source; the text lists every problem and what to write instead."""
-
-
-def declared_encoding(profile: Mapping[str, object] | None) -> str | None:
-    """Return the profile's encoding, by its canonical name. Raises ProfileError."""
-    value = (profile or {}).get("encoding")
-    if value is None:
-        return None
-    try:
-        name = codecs.lookup(value).name if isinstance(value, str) else ""
-        if _ASCII.decode(name) != _ASCII.decode("ascii"):  # Also codecs of no text encoding.
-            name = ""
-    except (LookupError, ValueError, TypeError):
-        name = ""
-    if not name:
-        raise ProfileError(
-            f"encoding: {value!r:.40} is not an encoding that extends ASCII: "
-            'write one such as "utf-8", "cp1252" or "iso-8859-15"'
-        )
-    return name
 
 
 class Lines:

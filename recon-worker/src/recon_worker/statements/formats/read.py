@@ -3,15 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO, Literal
 
+from payments_core.statements.csv_profile import ProfileError, check_profile
 from recon_worker.statements.formats.camt.reader import read_camt
-from recon_worker.statements.formats.decode import ProfileError, declared_encoding
 from recon_worker.statements.formats.detect import detect_format, refuse_packed
 from recon_worker.statements.formats.model import Event, Format, MalformedStatement
 from recon_worker.statements.formats.mt940.reader import read_mt940
 from recon_worker.statements.formats.source import DETECTION_BYTES, Source
 from recon_worker.statements.formats.tables.adyen import read_adyen
 from recon_worker.statements.formats.tables.csv_file import read_csv
-from recon_worker.statements.formats.tables.profile import CsvProfile
 from recon_worker.statements.formats.tables.stripe import read_stripe
 
 Reader = Callable[[Source, Mapping[str, object] | None], Iterator[Event]]
@@ -53,21 +52,3 @@ def read_statements(
         yield event
     if not found:
         raise MalformedStatement("the file holds no statement: choose another file", "end of file")
-
-
-def check_profile(
-    format: str,  # noqa: A002 - the column's name.
-    profile: object,
-) -> None:
-    """Refuse a profile that the format's reader cannot use. Raises ProfileError."""
-    if profile is not None and not isinstance(profile, Mapping):
-        raise ProfileError('write an object such as {"encoding": "cp1252"}')
-    if format == "csv":
-        CsvProfile.parse(profile)
-        return
-    unknown = sorted(set(profile or ()) - {"encoding"})
-    if unknown:
-        raise ProfileError(
-            f"{', '.join(unknown):.200}: a profile of the format {format} holds an encoding alone"
-        )
-    declared_encoding(profile)

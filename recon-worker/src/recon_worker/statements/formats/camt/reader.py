@@ -6,9 +6,9 @@ Elements become lines and leave memory one transaction at a time.
 from collections.abc import Iterable, Iterator, Mapping
 from xml.etree.ElementTree import Element  # nosec B405 - the class: expat parses
 
+from payments_core.statements.csv_profile import declared_encoding
 from recon_worker.statements.formats.camt.statement import STATEMENT_OF, CamtStatement
 from recon_worker.statements.formats.camt.xml import DEPTH_MAX, SafeXml
-from recon_worker.statements.formats.decode import declared_encoding
 from recon_worker.statements.formats.model import Event
 from recon_worker.statements.formats.source import Source
 

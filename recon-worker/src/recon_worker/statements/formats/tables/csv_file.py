@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 
-from recon_worker.statements.formats.decode import Lines, declared_encoding
+from payments_core.statements.csv_profile import CsvProfile, declared_encoding
+from recon_worker.statements.formats.decode import Lines
 from recon_worker.statements.formats.model import (
     Event,
     MalformedStatement,
@@ -13,12 +14,8 @@ from recon_worker.statements.formats.model import (
     StatementLine,
 )
 from recon_worker.statements.formats.source import Source
-from recon_worker.statements.formats.tables.profile import (
-    CsvProfile,
-    amount_reader,
-    date_reader,
-)
-from recon_worker.statements.formats.tables.rows import NO_ROWS, Row, rows
+from recon_worker.statements.formats.tables.cells import amount_reader, date_reader
+from recon_worker.statements.formats.tables.rows import NO_ROWS, Dialect, Row, rows
 from recon_worker.statements.formats.totals import Totals
 from recon_worker.statements.formats.values import (
     Notes,
@@ -36,7 +33,14 @@ def read_csv(source: Source, profile: Mapping[str, object] | None) -> Iterator[E
     parsed = CsvProfile.parse(profile)
     lines = Lines(source, declared_encoding(profile))
     statement = _CsvStatement(parsed)
-    for row in rows(lines, parsed.dialect(), parsed.columns.named()):
+    dialect = Dialect(
+        parsed.delimiter,
+        parsed.quote,
+        parsed.skip_rows,
+        parsed.footer_rows,
+        parsed.last_line_break,
+    )
+    for row in rows(lines, dialect, parsed.columns.named()):
         yield from statement.take(row)
     yield from statement.end(lines.encoding)
 

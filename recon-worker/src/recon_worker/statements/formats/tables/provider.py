@@ -14,7 +14,7 @@ from recon_worker.statements.formats.model import (
     StatementHeader,
     StatementLine,
 )
-from recon_worker.statements.formats.tables.profile import amount_reader
+from recon_worker.statements.formats.tables.cells import amount_reader
 from recon_worker.statements.formats.tables.rows import NO_ROWS
 from recon_worker.statements.formats.values import Notes
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from recon_worker.statements.formats.decode import Lines, declared_encoding
+from payments_core.statements.csv_profile import declared_encoding
+from recon_worker.statements.formats.decode import Lines
 from recon_worker.statements.formats.model import Event, MalformedStatement, StatementLine
 from recon_worker.statements.formats.source import Source
 from recon_worker.statements.formats.tables.provider import Movement, Report, amount_of
