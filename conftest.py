@@ -143,16 +143,16 @@ def emptier(migrated_url: str) -> Iterator[Emptier]:
 
 
 @pytest.fixture
-def empty_url(migrated_url: str, emptier: Emptier) -> str:
+def emptied_url(migrated_url: str, emptier: Emptier) -> str:
     """The superuser's URL of the migrated database, all of whose tables are empty."""
     emptier.empty()
     return migrated_url
 
 
 @pytest.fixture
-async def sql(empty_url: str) -> AsyncIterator[Sql]:
+async def sql(emptied_url: str) -> AsyncIterator[Sql]:
     """A superuser's connection to the migrated database, all of whose tables are empty."""
-    connection = await asyncpg.connect(empty_url)
+    connection = await asyncpg.connect(emptied_url)
     try:
         yield connection
     finally:
@@ -160,9 +160,9 @@ async def sql(empty_url: str) -> AsyncIterator[Sql]:
 
 
 @pytest.fixture
-def database_url(empty_url: str) -> str:
+def database_url(emptied_url: str) -> str:
     """The migrated, empty database, as the superuser."""
-    return empty_url
+    return emptied_url
 
 
 @pytest.fixture
