@@ -15,7 +15,7 @@ def test_the_commands_print_what_the_tutorial_shows(tmp_path: Path) -> None:
     blocks = BLOCK.findall(TUTORIAL.read_text())
     script = "\n".join(text for kind, text in blocks if kind == "bash")
     shown = [line for kind, text in blocks if kind == "text" for line in text.splitlines()]
-    assert len(shown) == 16
+    assert len(shown) == 17
     with whole_system(tmp_path) as system:
         script = script.replace("http://localhost:3001", system.api_url)
         script = script.replace("/tmp/", f"{tmp_path}/")
