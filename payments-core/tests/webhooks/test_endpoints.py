@@ -70,7 +70,7 @@ async def test_another_tenants_endpoint_is_not_found(tx: AsyncConnection) -> Non
     for hidden in (other.id, everyones.id, uuid4()):
         for attempt in (
             endpoints.find_endpoint(tx, hidden, "acme"),
-            endpoints.change_endpoint(tx, hidden, "acme", ANN, FIELDS),
+            endpoints.change_endpoint(tx, hidden, "acme", ANN, {"url": URL}),
             endpoints.rotate_secret(tx, hidden, "acme", ANN),
             endpoints.delete_endpoint(tx, hidden, "acme", ANN),
             resending.send_test(tx, hidden, "acme", ANN),
@@ -93,9 +93,8 @@ async def test_an_endpoint_is_changed_disabled_and_enabled_on_record(
 ) -> None:
     async with transaction(api) as tx:
         row = await new(tx)
-        changed = await endpoints.change_endpoint(
-            tx, row.id, None, ANN, EndpointFields("https://other.example.com")
-        )
+        given = {"url": "https://other.example.com", "types": (), "description": ""}
+        changed = await endpoints.change_endpoint(tx, row.id, None, ANN, given)
         assert (changed.url, changed.types, changed.description) == (
             *("https://other.example.com", [], ""),
         )

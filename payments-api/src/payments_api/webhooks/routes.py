@@ -60,7 +60,9 @@ async def post_webhook() -> ResponseReturnValue:
     if wanted.tenant is not None and tenant is not None:
         raise ValidationFailed.of("tenant", "can be named only by a key without a tenant")
     with _problems():
-        fields = _fields(wanted.url, wanted.types, wanted.description)
+        fields = endpoints.EndpointFields(
+            wanted.url, tuple(wanted.types), wanted.description, _loopback_allowed()
+        )
         async with services().write() as tx:
             row, secret = await endpoints.create_endpoint(
                 tx, fields, tenant or wanted.tenant, acting_sender()
@@ -85,19 +87,18 @@ async def get_webhook(webhook_id: str) -> ResponseReturnValue:
 async def patch_webhook(webhook_id: str) -> ResponseReturnValue:
     """Change a webhook endpoint's URL, types or description; disable it, or enable it again."""
     change = parse_model(WebhookChange, await read_json_object(request))
-    uuid, tenant, given = _checked_id(webhook_id), caller().tenant, change.model_fields_set
+    uuid = _checked_id(webhook_id)
+    given = {name: getattr(change, name) for name in change.model_fields_set - {"enabled"}}
     with _problems():
         async with services().write() as tx:
-            row = await endpoints.find_endpoint(tx, uuid, tenant, lock=True)
-            fields = None
-            if given - {"enabled"}:
-                fields = _fields(
-                    change.url if "url" in given else row.url,
-                    change.types if "types" in given else row.types,
-                    change.description if "description" in given else row.description,
-                )
             row = await endpoints.change_endpoint(
-                tx, uuid, tenant, acting_sender(), fields, change.enabled
+                tx,
+                uuid,
+                caller().tenant,
+                acting_sender(),
+                given,
+                change.enabled,
+                loopback_allowed=_loopback_allowed(),
             )
     return _shown(row)
 
@@ -223,11 +224,9 @@ def _problems() -> Iterator[None]:
         raise DeliveryNotFound from None
 
 
-def _fields(url: str, types: list[Any], description: str) -> endpoints.EndpointFields:
-    """Return the validated fields. With authentication off, a receiver on this machine may do."""
-    return endpoints.EndpointFields(
-        url, tuple(types), description, loopback_allowed=services().keys is None
-    )
+def _loopback_allowed() -> bool:
+    """Return whether a receiver may run on this machine: with authentication off."""
+    return services().keys is None
 
 
 def _checked_id(text: str) -> UUID:

@@ -2,7 +2,7 @@
 
 import base64
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -160,23 +160,26 @@ async def change_endpoint(
     endpoint_id: UUID,
     tenant: str | None,
     operator: Operator,
-    fields: EndpointFields | None = None,
+    given: Mapping[str, Any] | None = None,
     enabled: bool | None = None,
+    *,
+    loopback_allowed: bool = False,
 ) -> AnyRow:
-    """Change an endpoint, on record; return its row. None leaves a part as it is.
+    """Change an endpoint, on record; return its row.
+
+    `given` holds new values of `url`, `types` and `description`; the others stay.
 
     An endpoint that is enabled again receives the events from then on, and those not yet turned
     into deliveries; deliveries that were pending when it was disabled continue. Raises
-    EndpointNotFound.
+    EndpointNotFound, EndpointRefused.
     """
     before = await find_endpoint(tx, endpoint_id, tenant, lock=True)
     values: dict[str, Any] = {}
-    if fields is not None:
-        values |= {
-            "url": fields.url,
-            "types": list(fields.types),
-            "description": fields.description,
-        }
+    if given:
+        kept = {"url": before.url, "types": before.types, "description": before.description}
+        values = kept | dict(given)
+        values["types"] = list(values["types"])
+        EndpointFields(**values, loopback_allowed=loopback_allowed)  # Validates them together.
     if enabled is True and before.enabled_at is None:
         values |= {
             "enabled_at": func.now(),

@@ -139,18 +139,19 @@ def change(
     """
     if types and all_types:
         raise click.UsageError("Choose one of --type and --all-types.")
-    fields = {
-        **({} if url is None else {"url": url}),
-        **({"types": types} if types or all_types else {}),
-        **({} if description is None else {"description": description}),
+    named = {
+        "url": url,
+        "types": types if types or all_types else None,
+        "description": description,
     }
-    chosen = [action for action, given in actions.items() if given]
-    if len(chosen) + bool(fields) != 1:
+    given = {name: value for name, value in named.items() if value is not None}
+    chosen = [action for action, is_chosen in actions.items() if is_chosen]
+    if len(chosen) + bool(given) != 1:
         raise click.UsageError(
             "Choose one of --enable, --disable, --rotate, --test and --delete, or what to change:"
             " --url, --type, --all-types, --description."
         )
-    [action] = chosen or ["edit"]
+    [action] = chosen or ["change"]
 
     async def find(tx: "AsyncConnection", _: "WorkerSettings") -> Any:
         from payments_core.webhooks.endpoints import find_endpoint
@@ -161,10 +162,12 @@ def change(
         output.confirm(f"Delete the endpoint {found.url} in {database}?")
 
     async def work(tx: "AsyncConnection", settings: "WorkerSettings") -> Any:
-        if fields:
-            done = await _edited(tx, endpoint_id, fields, settings.webhook_loopback, actor)
+        if action in ("rotate", "test", "delete"):
+            done = await _acted(tx, endpoint_id, action, grace, actor)
         else:
-            done = await _changed(tx, endpoint_id, action, grace, actor)
+            done = await _changed(
+                tx, endpoint_id, action, actor, given, loopback_allowed=settings.webhook_loopback
+            )
         return {"id": str(endpoint_id), **done}
 
     def say(done: dict[str, Any], database: str) -> None:
@@ -177,24 +180,7 @@ def change(
     return run(work, print_json if json_too else say)
 
 
-async def _edited(
-    tx: "AsyncConnection",
-    endpoint_id: UUID,
-    fields: dict[str, Any],
-    loopback_allowed: bool,
-    actor: str,
-) -> dict[str, str]:
-    from payments_core.audit_log import Operator
-    from payments_core.webhooks import endpoints
-
-    before = await endpoints.find_endpoint(tx, endpoint_id, None, lock=True)
-    kept = {"url": before.url, "types": tuple(before.types), "description": before.description}
-    after = endpoints.EndpointFields(**kept | fields, loopback_allowed=loopback_allowed)
-    await endpoints.change_endpoint(tx, endpoint_id, None, Operator(actor), after)
-    return {"done": "changed"}
-
-
-async def _changed(
+async def _acted(
     tx: "AsyncConnection", endpoint_id: UUID, action: str, grace: timedelta, actor: str
 ) -> dict[str, str]:
     from payments_core.audit_log import Operator
@@ -207,9 +193,29 @@ async def _changed(
     if action == "test":
         sent = await resending.send_test(tx, endpoint_id, None, operator)
         return {"done": "test queued for", "delivery": str(sent.id)}
-    if action == "delete":
-        await endpoints.delete_endpoint(tx, endpoint_id, None, operator)
-        return {"done": "deleted"}
-    enabled = action == "enable"
-    await endpoints.change_endpoint(tx, endpoint_id, None, operator, enabled=enabled)
+    await endpoints.delete_endpoint(tx, endpoint_id, None, operator)
+    return {"done": "deleted"}
+
+
+async def _changed(
+    tx: "AsyncConnection",
+    endpoint_id: UUID,
+    action: str,
+    actor: str,
+    given: dict[str, Any],
+    *,
+    loopback_allowed: bool,
+) -> dict[str, str]:
+    from payments_core.audit_log import Operator
+    from payments_core.webhooks.endpoints import change_endpoint
+
+    await change_endpoint(
+        tx,
+        endpoint_id,
+        None,
+        Operator(actor),
+        given,
+        {"enable": True, "disable": False}.get(action),
+        loopback_allowed=loopback_allowed,
+    )
     return {"done": f"{action}d"}
