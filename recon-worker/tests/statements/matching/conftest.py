@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import transaction
+from payments_core.matching.bridge import Bridge, read_bridge
 from payments_core.statements.sources import find_source
 from recon_worker.statements.matching.run import Outcome, run_matching
 from testkit.database.matching_books import DAY
@@ -27,3 +28,9 @@ def match(engine: AsyncEngine) -> Match:
         return await run_matching(engine, source, as_of)
 
     return run
+
+
+async def bridge_of(engine: AsyncEngine, source: int, on: date, as_of: date) -> Bridge:
+    """Return the bridge of the source's day."""
+    async with transaction(engine) as tx:
+        return await read_bridge(tx, source, on, as_of)

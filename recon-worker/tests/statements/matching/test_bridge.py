@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator
 from payments_core.db.engine import transaction
-from payments_core.matching.bridge import Bridge, read_bridge
 from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import MatchRefused, match_by_hand, undo_match
 from recon_worker.audit.matching import MATCHING_INVARIANTS
@@ -18,7 +17,7 @@ from testkit.database.ledgers.settled import findings_of
 from testkit.database.matching_books import DAY, Entry, Line, add_entries, add_source, add_statement
 from testkit.database.sql import Sql
 
-from .conftest import Match
+from .conftest import Match, bridge_of
 
 ANN = Operator("ann")
 GRACE_DAYS = 2
@@ -28,11 +27,6 @@ DAYS = 6
 
 def _day(number: int) -> date:
     return DAY + timedelta(days=number)
-
-
-async def _bridge(engine: AsyncEngine, source: int, on: date, as_of: date) -> Bridge:
-    async with transaction(engine) as tx:
-        return await read_bridge(tx, source, on, as_of)
 
 
 # Entries, lines, and how many days later it is → the verdict of the day.
@@ -68,7 +62,7 @@ async def test_the_verdict_of_a_day_follows_from_what_is_open(
     await add_entries(sql, entries)
     await add_statement(sql, source, lines, opening="100")
     await match(as_of=_day(days))
-    found = await _bridge(engine, source, DAY, _day(days))
+    found = await bridge_of(engine, source, DAY, _day(days))
     assert (found.verdict, found.incomplete_because) == (verdict, None)
     assert found.residual == 0
 
@@ -83,7 +77,7 @@ async def test_a_line_that_we_booked_on_a_later_day_is_in_transit_until_then(
         sql, source, [Line("10", "A", _day(1))], from_on=_day(1), to_on=_day(1), opening="7"
     )
     await match()
-    first, second = [await _bridge(engine, source, _day(n), _day(9)) for n in (0, 1)]
+    first, second = [await bridge_of(engine, source, _day(n), _day(9)) for n in (0, 1)]
     assert [first.verdict, second.verdict] == ["reconciled_with_pending", "reconciled"]
     assert [first.in_transit, first.ahead, second.in_transit, second.ahead] == [10, 7, 0, 0]
     assert [first.residual, second.residual] == [0, 0]
@@ -95,7 +89,7 @@ async def test_a_day_is_incomplete_without_its_statement_or_run(
     source = await add_source(sql)
 
     async def why(on: date = DAY) -> str | None:
-        found = await _bridge(engine, source, on, _day(9))
+        found = await bridge_of(engine, source, on, _day(9))
         assert (found.verdict == "incomplete") == (found.incomplete_because is not None)
         return found.incomplete_because
 
@@ -223,7 +217,7 @@ async def test_any_books_leave_no_residual_and_have_the_verdict_of_a_model(
         await books.act()
         for on in range(DAYS):
             as_of = _day(chance.randrange(on, on + 5))
-            found = await _bridge(engine, books.source, _day(on), as_of)
+            found = await bridge_of(engine, books.source, _day(on), as_of)
             assert found.residual == 0, (number, on, found)
             assert found.verdict == await books.verdict(_day(on), as_of), (number, on, found)
             seen[found.verdict] += 1

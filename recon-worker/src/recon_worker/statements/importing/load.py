@@ -104,8 +104,9 @@ async def _load(tx: AsyncConnection, file: AnyRow, advance: Advance) -> FileRead
     reader = await stage(tx, file, advance)
     reach("after_staging")
     stored = [await store_statement(tx, file, statement) for statement in reader.statements]
-    if file.accepted_by is None:
-        await check_balances(tx, file.source_id, stored)
+    final = [each for each in stored if each.kind == "statement"]
+    if final and file.accepted_by is None:
+        await check_balances(tx, file.source_id, final)
     await tx.execute(delete(statement_staging).where(statement_staging.c.file_id == file.id))
     return reader
 

@@ -89,6 +89,7 @@ ORDER BY row_no""")
 class Stored:
     """A stored statement: its days, its place in the file, and why it may not fit the chain."""
 
+    kind: str
     from_on: date
     to_on: date
     position: str
@@ -136,13 +137,13 @@ async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStat
     }
     statement_id = (await tx.execute(_ADD, row)).scalar_one()
     await tx.execute(_ADD_LINES, {**values, "statement_id": statement_id, "all_new": all_new})
-    return Stored(from_on, to_on, header.position, judgement.doubt)
+    return Stored(header.kind, from_on, to_on, header.position, judgement.doubt)
 
 
 async def check_balances(tx: AsyncConnection, source_id: int, stored: Sequence[Stored]) -> None:
-    """Raise Quarantined if a balance does not follow from the lines, with these statements.
+    """Raise Quarantined if, with these statements, a balance does not follow from the lines.
 
-    Once for all statements of a file, since it reads the source's whole chain.
+    Called once for a file, because it reads the source's whole chain.
     """
     from_on, to_on = min(each.from_on for each in stored), max(each.to_on for each in stored)
     step = await first_step(tx, source_id, from_on, to_on)
