@@ -136,7 +136,7 @@ class Emptier:
 
 @pytest.fixture(scope="session")
 def emptier(migrated_url: str) -> Iterator[Emptier]:
-    """What empties the migrated database before each test."""
+    """The connection that empties the migrated database before each test."""
     emptier = Emptier(migrated_url)
     yield emptier
     emptier.close()

@@ -106,9 +106,8 @@ def test_workers_behind_the_pooler_recover_within_5_s_of_a_failover(
         with pgbouncer(image, tmp_path, pair.address.port) as port:
             sql = await asyncpg.connect(pair.primary.url)
             for statement in CLUSTER["bootstrap"]["initdb"]["postInitSQL"]:
-                if not statement.startswith(
-                    "CREATE ROLE"
-                ):  # The migration has created these roles.
+                # The migration has created these roles.
+                if not statement.startswith("CREATE ROLE"):
                     await sql.execute(statement)
             url = f"postgresql://payments_worker@127.0.0.1:{port}/payments"
             await until_it_answers(url)

@@ -5,8 +5,8 @@
 
 An entry is outstanding on a day if no line of that day or earlier is matched with it: it is
 pending within its days of grace, missing after them, or in transit if a later line matched it.
-What an operator accepted though balances and lines disagree is a line of its own. The residual is
-the unexplained rest: exactly 0 unless a row was tampered with.
+Accepted differences, between balances and lines of files that an operator accepted, are a line of
+their own. The residual is the unexplained rest: exactly 0 unless a row was tampered with.
 """
 
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ from payments_core.matching.entries import open_line
 from payments_core.matching.levels import CHAIN, LEVEL, lines_ahead
 from payments_core.matching.matches import LINE_DAY
 
-# Only the levels beside an accepted file, the first and the last one are computed. A first day of
-# which no file was accepted opens with its level, also if a page of it is missing.
+# Only the levels beside an accepted file, the first and the last one are computed. The first day
+# opens with its level, unless an operator accepted a file of it: its first page may be missing.
 STATEMENTS = f"""
 {CHAIN}, needed AS (
     SELECT *, previous_on IS NULL AS is_first,

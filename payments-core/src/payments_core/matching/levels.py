@@ -16,27 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from payments_core.db.engine import AnyRow
 from payments_core.matching.matches import LINE_DAY
 
-# A condition on rows of statements. Who accepts known lines with another balance, vouches for it.
+# A condition on rows of statements. An operator who accepts known lines with another balance
+# vouches for that balance.
 IN_CHAIN = """kind = 'statement' AND closing IS NOT NULL
     AND (known_count < line_count OR line_count = 0
          OR (accepted_by IS NOT NULL AND previous_id IS NOT NULL))"""
 
 
-def lines_ahead(up_to: str, balance_of: str | None = None) -> str:
+def lines_ahead(day: str, only: str = "true") -> str:
     """Return SQL for the sum of the booked lines of source $1 up to a day, stored ahead of it.
 
-    They are those of statements that end after the day; with `balance_of`, the ones that the
-    closing balance of this day includes. It does not include a line that the bank has booked later
-    on an earlier day: the line's statement continues that balance.
+    These are lines of statements that end after the day. `only` is a condition on the statements.
     """
-    included = (
-        ""
-        if balance_of is None
-        else f"""
-                AND (statement.accepted_by IS NOT NULL OR coalesce((
-                    SELECT previous.to_on < {balance_of} FROM statements AS previous
-                    WHERE previous.id = statement.previous_id), true))"""
-    )
     # The statements come first, since they are few and usually none: LATERAL keeps Postgres from
     # reading all lines.
     return f"""
@@ -44,10 +35,10 @@ def lines_ahead(up_to: str, balance_of: str | None = None) -> str:
               CROSS JOIN LATERAL (
                   SELECT sum(line.amount) AS amount FROM statement_lines AS line
                   WHERE line.statement_id = statement.id AND line.booking = 'booked'
-                    AND {LINE_DAY} <= {up_to}
+                    AND {LINE_DAY} <= {day}
               ) AS ahead
               WHERE statement.source_id = $1 AND statement.kind = 'statement'
-                AND statement.from_on <= {up_to} AND statement.to_on > {up_to}{included}), 0)"""
+                AND statement.from_on <= {day} AND statement.to_on > {day} AND {only}), 0)"""
 
 
 # The days of source $1 with which a statement ends, where `lines` sums all that ended by then; and
@@ -73,7 +64,13 @@ WITH days AS (
            lag(to_on) OVER in_order AS previous_on, lead(to_on) OVER in_order AS next_on
     FROM days WHERE closing IS NOT NULL WINDOW in_order AS (ORDER BY to_on)
 )"""
-LEVEL = f"closing - lines - {lines_ahead('chain.to_on', 'chain.to_on')}"
+# The day's balance does not include a line that the bank books later on an earlier day: the line's
+# statement continues that balance.
+_IN_BALANCE = """
+    (statement.accepted_by IS NOT NULL OR coalesce((
+        SELECT previous.to_on < chain.to_on FROM statements AS previous
+        WHERE previous.id = statement.previous_id), true))"""
+LEVEL = f"closing - lines - {lines_ahead('chain.to_on', _IN_BALANCE)}"
 
 # Among the days from $2 to $3, and the one before and the one after them.
 _FIRST_STEP = f"""

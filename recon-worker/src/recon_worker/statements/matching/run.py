@@ -262,12 +262,7 @@ async def _finish(engine: AsyncEngine, run: AnyRow, rule_set: RuleSet) -> AnyRow
         output_hash = await _state_hash(tx, run.source_id, run.cut_line_id, run.as_of, rule_set)
         await tx.exec_driver_sql(
             FINISH,
-            (
-                run.id,
-                json.dumps(counts, sort_keys=True),
-                output_hash,
-                *outcome,
-            ),
+            (run.id, json.dumps(counts, sort_keys=True), output_hash, *outcome),
         )
         return (await tx.exec_driver_sql(READ, (run.id,))).one()
 
