@@ -192,8 +192,8 @@ def test_a_doctype_is_refused(doctype: str) -> None:
         (UTF8.replace(b"</Ntry>", b""), "mismatched tag"),
         (UTF8[:-15], "ends early"),
         (UTF8 + b"<more/>", "junk after document element"),
-        (UTF8.replace(b"<Ntry>", b"<Ntry>" + b"<a>" * 41 + b"</a>" * 41), "deeper than 40"),
-        (UTF8.replace(b"<Ntry>", b"<Ntry>" + b"<a/>" * 20_001), "more than 20000 elements"),
+        (UTF8.replace(b"<Ntry>", b"<Ntry>" + b"<a>" * 60_000), "more than 20000 elements"),
+        (UTF8.replace(b"<Ntry>", b"<Ntry>" + b"<a/>" * 60_000), "more than 20000 elements"),
         (UTF8.replace(b"UTF-8", b"ebcdic-9"), "cannot be read"),
         (b"<?xml version='1.0'?><html/>", "not camt"),
         (b"", "empty"),
@@ -236,10 +236,18 @@ def test_an_endless_piece_is_refused_in_little_memory(piece: bytes) -> None:
     assert peak_bytes(blocks) < 32 * 2**20
 
 
-def test_many_different_names_are_refused() -> None:
-    names = b"".join(b"<n%d/>" % number for number in range(3000))
+@pytest.mark.parametrize(
+    "piece", [b"<n%d/>", b'<a n%d=""/>', b'<a xmlns:n%d="n"/>', b'<a xmlns="n%d"/>']
+)
+def test_many_different_names_are_refused(piece: bytes) -> None:
+    names = b"".join(piece % number for number in range(3000))
     with pytest.raises(MalformedStatement, match="different names"):
         read(UTF8.replace(b"<Ntry>", b"<Ntry>" + names))
+
+
+def test_nested_elements_of_one_block_do_no_harm() -> None:
+    nested = b"<a>" * 8_000 + b"</a>" * 8_000
+    assert lines_of(read(UTF8.replace(b"<Ntry>", b"<Ntry>" + nested))) == lines_of(read(UTF8))
 
 
 def test_memory_does_not_grow_with_the_number_of_entries() -> None:

@@ -106,7 +106,9 @@ class Utf8Blocks:
         line = 1
         blocks = self._source.blocks()
         for block in blocks:
-            deciding = _NON_ASCII.search(block) if decoder is None else None
+            # isascii() alone is much faster than the search.
+            searched = decoder is None and not block.isascii()
+            deciding = _NON_ASCII.search(block) if searched else None
             following = b""
             if deciding:
                 if len(block) - deciding.start() < UTF8_CHARACTER_BYTES:

@@ -8,11 +8,11 @@ from xml.etree.ElementTree import Element  # nosec B405 - the class: expat parse
 
 from payments_core.statements.csv_profile import declared_encoding
 from recon_worker.statements.formats.camt.statement import STATEMENT_OF, CamtStatement
-from recon_worker.statements.formats.camt.xml import DEPTH_MAX, SafeXml
+from recon_worker.statements.formats.camt.xml import SafeXml
 from recon_worker.statements.formats.model import Event
 from recon_worker.statements.formats.source import Source
 
-_NEVER = DEPTH_MAX + 1
+_NONE = 0  # No element is this deep.
 
 
 def read_camt(source: Source, profile: Mapping[str, object] | None) -> Iterator[Event]:
@@ -26,10 +26,10 @@ class _Document:
     shown_within = "TxDtls"
 
     def __init__(self, source: Source, declared: str | None) -> None:
-        self.xml = SafeXml(source, declared, self)
         self.position = "start of file"
-        self.kept_from = _NEVER
-        self._base = 0  # Depth of the message element, such as BkToCstmrStmt, while it is open.
+        self.shown_whole = _NONE
+        self.xml = SafeXml(source, declared, self)
+        self._base = _NONE  # Depth of the message element, such as BkToCstmrStmt, while it is open.
         self._number = 0
         self._statement: CamtStatement | None = None
 
@@ -38,7 +38,7 @@ class _Document:
         depth = len(open_elements)
         if not self._base:
             if open_elements[-1].tag in STATEMENT_OF:
-                self._base, self.kept_from = depth, depth + 3  # Message, statement, entry, parts.
+                self._base, self.shown_whole = depth, depth + 2  # Message, statement, entry.
         elif depth == self._base + 1:
             message, element = open_elements[-2].tag, open_elements[-1].tag
             if element == STATEMENT_OF[message]:
@@ -46,12 +46,11 @@ class _Document:
                 self._statement = CamtStatement(self._number, element, self.xml.full_name(message))
                 self.position = self._statement.position
 
-    def closed(self, element: Element, open_elements: list[Element]) -> Iterable[Event]:
-        """Take an element that has ended within the open ones; return the events it completes."""
+    def closed(self, element: Element, depth: int) -> Iterable[Event]:
+        """Take an element that has ended at this depth; return the events it completes."""
         statement = self._statement
-        depth = len(open_elements) + 1
         if depth == self._base:
-            self._base, self.kept_from = 0, _NEVER
+            self._base = self.shown_whole = _NONE
         elif statement is None or not self._base:
             return ()
         elif depth == self._base + 1:
@@ -59,6 +58,13 @@ class _Document:
             return statement.end(self.xml.encoding)
         elif depth == self._base + 2:
             return statement.child(element)
-        elif depth == self._base + 4:
-            statement.transaction(open_elements[self._base + 1], element)
         return ()
+
+    def within(self, whole: Element, element: Element) -> bool:
+        """Take an element that has ended within a whole one; return whether it may be removed."""
+        parts = whole[-1]
+        if not len(parts) or parts[-1] is not element:
+            return False
+        if self._statement:
+            self._statement.transaction(whole, element)
+        return True

@@ -3,19 +3,18 @@
 import re
 from collections.abc import Iterable, Iterator
 from typing import NoReturn, Protocol
-from xml.etree.ElementTree import Element, SubElement  # nosec B405 - the classes: expat parses
+from xml.etree.ElementTree import Element, TreeBuilder  # nosec B405 - no parser: expat parses
 from xml.parsers import expat
 
 from recon_worker.statements.formats.decode import Utf8Blocks
 from recon_worker.statements.formats.model import Event, MalformedStatement
 from recon_worker.statements.formats.source import DETECTION_BYTES, Source
 
-DEPTH_MAX = 40
-NAMES_MAX = 2_000  # Expat keeps every distinct name; all versions of camt together have below 700.
-ELEMENTS_PENDING_MAX = 20_000  # In memory at once; one entry or transaction has below 200.
-ELEMENT_TEXT_MAX_CHARS = 64 * 1024
-TEXT_PENDING_MAX_CHARS = 2 * 1024 * 1024  # Of the texts and attributes in memory at once.
-BYTES_WITHOUT_ELEMENT_MAX = 1024 * 1024  # Bounds tags and comments before they are whole.
+NAMES_MAX = 2_000  # Expat keeps all names and prefixes; the versions of camt have below 700.
+# In memory after a block: one entry or transaction has below 200 elements.
+ELEMENTS_MAX = 20_000
+TEXT_MAX_CHARS = 2 * 1024 * 1024  # Of texts and attributes.
+BYTES_WITHOUT_ELEMENT_MAX = 1024 * 1024  # Bounds tags, comments and texts before they are whole.
 
 _DECLARATION = re.compile(rb"\A<\?xml[^>]*?\sencoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
@@ -25,20 +24,27 @@ class Receiver(Protocol):
     """The part that knows what the elements mean."""
 
     position: str
-    # From this depth on, an element stays in memory until one around it ends, and is not shown;
-    # except the elements of this name, which are shown and leave memory when they end.
-    kept_from: int
+    # An element that opens at this depth is shown whole when it ends. Those above it are shown
+    # when they open and when they end; those within it are not, except the ones of this name.
+    shown_whole: int
     shown_within: str
 
     def opened(self, open_elements: list[Element]) -> None:
         """Take the start of the last of the open elements."""
 
-    def closed(self, element: Element, open_elements: list[Element]) -> Iterable[Event]:
-        """Take an element that has ended within the open ones; return the events it completes."""
+    def closed(self, element: Element, depth: int) -> Iterable[Event]:
+        """Take an element that has ended at this depth; return the events it completes."""
+
+    def within(self, whole: Element, element: Element) -> bool:
+        """Take an element that has ended within a whole one; return whether it may be removed."""
 
 
 class SafeXml:
-    """One pass over the elements of a file, with local names as tags."""
+    """One pass over the elements of a file, with local names as tags.
+
+    The elements are built by C's TreeBuilder, which expat calls directly; Python runs only at
+    their ends. What is in memory is counted after each block of the file.
+    """
 
     def __init__(self, source: Source, declared: str | None, receiver: Receiver) -> None:
         head = source.peek(DETECTION_BYTES)
@@ -49,14 +55,21 @@ class SafeXml:
         self._is_utf8 = bool(declared) or self._xml_encoding == "utf-8"
         self._blocks: Iterable[bytes] = self._recoded if self._is_utf8 else source.blocks()
         self._receiver = receiver
-        self._names = LocalNames()
-        self._open: list[Element] = []
-        # Elements and characters in memory before each open element that is shown.
-        self._counts: list[tuple[int, int]] = []
-        self._in_memory = 0
-        self._chars_in_memory = 0
-        self._silent = True  # No element has started in the block.
-        self._text = ""
+        self._shown_within = receiver.shown_within
+        self._names = _LocalNames()
+        self._tree = TreeBuilder()
+        # A given encoding replaces the one that the XML declares.
+        self._parser = expat.ParserCreate("utf-8" if self._is_utf8 else None, "}")
+        self._parser.buffer_text = True
+        self._parser.StartDoctypeDeclHandler = self._doctype
+        # Expat keeps prefixes too: with a handler, its dictionary of names has them.
+        self._parser.StartNamespaceDeclHandler = _ignore
+        self._parser.StartElementHandler = self._start
+        self._parser.EndElementHandler = self._end
+        self._parser.CharacterDataHandler = self._tree.data
+        self._open: list[Element] = []  # Down to the one that is shown whole.
+        self._newest: Element | None = None  # The last one that had started after a block.
+        self._shown = False  # Whether an element was shown, so left memory, in the block.
         self._completed: list[Event] = []
 
     @property
@@ -70,31 +83,21 @@ class SafeXml:
 
     def events(self) -> Iterator[Event]:
         """Yield the events that the receiver returns. Raises MalformedStatement."""
-        # A given encoding replaces the one that the XML declares.
-        parser = expat.ParserCreate("utf-8" if self._is_utf8 else None, "}")
-        parser.buffer_text = True
-        parser.StartDoctypeDeclHandler = self._doctype
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._characters
         silent_bytes = 0
         for block in self._blocks:
-            self._silent = True
-            self._parse(parser, block)
-            silent_bytes = silent_bytes + len(block) if self._silent else 0
+            self._parse(block)
+            silent_bytes = silent_bytes + len(block) if self._is_silent() else 0
             if silent_bytes > BYTES_WITHOUT_ELEMENT_MAX:
-                raise MalformedStatement(
-                    "more than 1 MiB without an element: this is no bank statement",
-                    self._receiver.position,
-                )
+                raise self._refused("more than 1 MiB without an element")
+            self._check_memory()
             yield from self._completed
             self._completed.clear()
-        self._parse(parser, b"", final=True)
+        self._parse(b"", final=True)
         yield from self._completed
 
-    def _parse(self, parser: expat.XMLParserType, block: bytes, *, final: bool = False) -> None:
+    def _parse(self, block: bytes, *, final: bool = False) -> None:
         try:
-            parser.Parse(block, final)
+            self._parser.Parse(block, final)
         except expat.ExpatError as error:
             raise MalformedStatement(
                 f"the XML is broken or ends early ({expat.ErrorString(error.code)}): "
@@ -113,77 +116,70 @@ class SafeXml:
         )
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        local = self._names[name]
-        above = self._open
-        before = self._in_memory, self._chars_in_memory
-        if attributes:
-            for key, value in attributes.items():
-                self._names[key]
-                self._keep(len(value))
-        element = SubElement(above[-1], local, attributes) if above else Element(local, attributes)
-        above.append(element)
-        self._text = ""
-        self._silent = False
-        in_memory = self._in_memory = before[0] + 1
-        depth = len(above)
-        if depth > DEPTH_MAX or in_memory > ELEMENTS_PENDING_MAX:
-            raise MalformedStatement(
-                f"elements are nested deeper than {DEPTH_MAX}, or one entry holds more than "
-                f"{ELEMENTS_PENDING_MAX} elements: this is no bank statement",
-                self._receiver.position,
-            )
-        receiver = self._receiver
-        if depth < receiver.kept_from:
-            self._counts.append(before)
-            receiver.opened(above)
-        elif local == receiver.shown_within:
-            self._counts.append(before)
+        element = self._tree.start(name, attributes)
+        element.tag = self._names[name]
+        self._open.append(element)
+        self._receiver.opened(self._open)
+        if len(self._open) == self._receiver.shown_whole:
+            self._parser.StartElementHandler = self._tree.start
 
-    def _end(self, _name: str) -> None:
+    def _end(self, name: str) -> None:
+        element = self._tree.end(name)
+        element.tag = self._names[name]
+        whole = self._open[-1]
+        if element is whole:
+            self._close(element)
+        elif element.tag == self._shown_within and self._receiver.within(whole, element):
+            del whole[-1][-1]
+            self._shown = True
+
+    def _close(self, element: Element) -> None:
+        self._shown = True
         above = self._open
-        element = above.pop()
-        if not len(element):
-            element.text = self._text
-            self._keep(len(self._text))
-        self._text = ""
-        receiver = self._receiver
-        if len(above) + 1 >= receiver.kept_from and element.tag != receiver.shown_within:
-            return
-        self._completed.extend(receiver.closed(element, above))
-        self._in_memory, self._chars_in_memory = self._counts.pop()
+        self._completed.extend(self._receiver.closed(element, len(above)))
+        above.pop()
         if above:
             del above[-1][-1]
+        self._parser.StartElementHandler = self._start
 
-    def _keep(self, chars: int) -> None:
-        self._chars_in_memory += chars
-        if self._chars_in_memory > TEXT_PENDING_MAX_CHARS:
-            raise MalformedStatement(
-                f"one entry or transaction holds more than {TEXT_PENDING_MAX_CHARS} characters: "
-                "this is no bank statement",
-                self._receiver.position,
+    def _is_silent(self) -> bool:
+        newest = self._open[0] if self._open else None
+        while newest is not None and len(newest):
+            newest = newest[-1]
+        silent = newest is self._newest and not self._shown
+        self._newest, self._shown = newest, False
+        return silent
+
+    def _check_memory(self) -> None:
+        if len(self._parser.intern) > NAMES_MAX:
+            raise self._refused(f"more than {NAMES_MAX} different names")
+        elements = chars = 0
+        for element in self._open[0].iter() if self._open else ():
+            elements += 1
+            chars += len(element.text or "") + len(element.tail or "")
+            chars += sum(len(value) for _, value in element.items())
+        if elements > ELEMENTS_MAX:
+            raise self._refused(f"one entry or transaction holds more than {ELEMENTS_MAX} elements")
+        if chars > TEXT_MAX_CHARS:
+            raise self._refused(
+                f"one entry or transaction holds more than {TEXT_MAX_CHARS} characters"
             )
 
-    def _characters(self, text: str) -> None:
-        self._text += text
-        if len(self._text) > ELEMENT_TEXT_MAX_CHARS:
-            raise MalformedStatement(
-                f"an element has more than {ELEMENT_TEXT_MAX_CHARS} characters",
-                self._receiver.position,
-            )
+    def _refused(self, problem: str) -> MalformedStatement:
+        return MalformedStatement(f"{problem}: this is no bank statement", self._receiver.position)
 
 
-class LocalNames(dict[str, str]):
-    """Local names by full names (namespace}name), bounded."""
+class _LocalNames(dict[str, str]):
+    """Local names by full names (namespace}name)."""
 
     def __missing__(self, full: str) -> str:
-        if len(self) >= NAMES_MAX:
-            raise MalformedStatement(
-                f"more than {NAMES_MAX} different names of elements: this is no bank statement",
-                "start of file",
-            )
         self[full] = full.rpartition("}")[2]
         return self[full]
 
     def full(self, local: str) -> str:
         """Return the full name that first had this local name."""
         return next(full for full, name in self.items() if name == local)
+
+
+def _ignore(*_: object) -> None:
+    """Take no notice."""
