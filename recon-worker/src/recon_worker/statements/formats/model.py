@@ -8,7 +8,7 @@ because MT940 states the closing balance after the lines.
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Format = Literal["camt", "mt940", "csv", "stripe", "adyen"]
 Kind = Literal["statement", "report", "notification"]
@@ -36,8 +36,7 @@ class StatementHeader:
     position: str  # "Stmt 2", "line 17", ...
 
 
-@dataclass(frozen=True, slots=True)
-class StatementLine:
+class StatementLine(NamedTuple):  # Made in a third of the time of a frozen dataclass.
     """One movement of the account: an entry, or one of the parts that sum to an entry.
 
     An entry is either one line with part_no 0, or lines with part_no 1..n whose amounts sum to

@@ -3,6 +3,7 @@
 import re
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 from payments_core.domain.money import (
     CURRENCY_PATTERN,
@@ -16,6 +17,7 @@ from recon_worker.statements.formats.model import MalformedStatement
 REFERENCE_MAX_CHARS = 255  # ISO 20022 allows 35, SWIFT 16; banks deviate.
 TEXT_MAX_CHARS = 20_000
 NOTES_MAX = 20
+CACHED_MAX = 1_000  # Amounts: an entry and its transaction state the same one.
 
 _NO_REFERENCE = {"", "NOTPROVIDED", "NOT PROVIDED", "NONREF"}
 _PLAIN = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,17})?", re.ASCII)
@@ -39,20 +41,30 @@ def plain_amount(text: str | None, currency: str, position: str) -> Decimal:
             f"{written!r:.40} is not an amount such as 12.34: ask the bank for a correct file",
             position,
         )
-    return exact(Decimal(written), currency, position)
+    try:
+        return _exact_plain(written, currency)
+    except MoneyError as error:
+        raise MalformedStatement(f"the amount {written} {error}", position) from None
 
 
 def exact(value: Decimal, currency: str, position: str) -> Decimal:
     """Return the amount with the currency's decimals; never round it."""
     try:
-        return exact_amount(value, currency)
-    except UnknownCurrency:  # A code that has left ISO 4217 may have had any decimals.
-        try:
-            return parse_earlier_amount(value)
-        except MoneyError as error:
-            raise MalformedStatement(f"the amount {value:f} {error}", position) from None
+        return _exact(value, currency)
     except MoneyError as error:
         raise MalformedStatement(f"the amount {value:f} {error}", position) from None
+
+
+def _exact(value: Decimal, currency: str) -> Decimal:
+    try:
+        return exact_amount(value, currency)
+    except UnknownCurrency:  # A code that has left ISO 4217 may have had any decimals.
+        return parse_earlier_amount(value)
+
+
+@lru_cache(CACHED_MAX)
+def _exact_plain(written: str, currency: str) -> Decimal:
+    return _exact(Decimal(written), currency)
 
 
 def written_date(text: str | None, position: str) -> date:

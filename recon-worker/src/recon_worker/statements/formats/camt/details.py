@@ -38,20 +38,22 @@ class Details:
 
 
 NO_DETAILS = Details()
+NO_ELEMENT = Element("")
 
 
 def details_of(element: Element, entry_sign: int, currency: str, position: str) -> Details:
     """Return one TxDtls."""
     direction = sign(element, position, default=entry_sign)
     refs = element.find("Refs")
+    refs = NO_ELEMENT if refs is None else refs
     amounts = _amounts(element, direction, position)
     return Details(
         amounts=amounts,
         original=foreign(amounts, currency),
         charges=charges(element, currency, position),
         end_to_end=_payment_reference(refs, position),
-        bank_ref=reference(text_of(refs, "AcctSvcrRef"), position),
-        batch_ref=reference(text_of(refs, "PmtInfId"), position),
+        bank_ref=reference(refs.findtext("AcctSvcrRef"), position),
+        batch_ref=reference(refs.findtext("PmtInfId"), position),
         code=code(element),
         return_reason=_return_reason(element, position),
         counterparty=_counterparty(element, direction, position),
@@ -80,21 +82,25 @@ def _amounts(
     return [money(amount, position, direction) for amount in found if amount is not None]
 
 
-def _payment_reference(refs: Element | None, position: str) -> str | None:
+def _payment_reference(refs: Element, position: str) -> str | None:
     # Without EndToEndId, the instruction's id is the one that its initiator chose.
-    return reference(text_of(refs, "EndToEndId"), position) or reference(
-        text_of(refs, "InstrId"), position
+    return reference(refs.findtext("EndToEndId"), position) or reference(
+        refs.findtext("InstrId"), position
     )
 
 
 def _return_reason(element: Element, position: str) -> str | None:
     reason = child(element, "RtrInf", "Rsn")
-    return reference(text_of(reason, "Cd") or text_of(reason, "Prtry"), position)
+    if reason is None:
+        return None
+    return reference(reason.findtext("Cd") or reason.findtext("Prtry"), position)
 
 
 def _counterparty(element: Element, direction: int, position: str) -> str | None:
     role = "Dbtr" if direction > 0 else "Cdtr"
     parties = element.find("RltdPties")
+    if parties is None:
+        return None
     party = child(parties, role)
     account = child(parties, f"{role}Acct", "Id")
     name = text_of(party, "Nm") or text_of(party, "Pty", "Nm")

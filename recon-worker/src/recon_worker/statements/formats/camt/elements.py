@@ -60,7 +60,7 @@ def text_of(element: Element | None, *names: str) -> str | None:
 
 def sign(element: Element, position: str, default: int | None = None) -> int:
     """Return 1 for a credit, -1 for a debit: CdtDbtInd is the true direction of the money."""
-    indicator = (text_of(element, "CdtDbtInd") or "").strip()
+    indicator = element.findtext("CdtDbtInd", "").strip()
     if indicator == "CRDT":
         return 1
     if indicator == "DBIT":
@@ -80,13 +80,13 @@ def day(element: Element | None, position: str) -> date | None:
     """Return the calendar date, as written, of a choice of Dt and DtTm."""
     if element is None:
         return None
-    text = text_of(element, "Dt") or text_of(element, "DtTm")
+    text = element.findtext("Dt") or element.findtext("DtTm")
     return written_date(text, position)
 
 
 def period_day(element: Element, name: str, position: str) -> date | None:
     """Return the calendar date, as written, of FrDt or FrDtTm (To alike)."""
-    text = text_of(element, f"{name}Dt") or text_of(element, f"{name}DtTm")
+    text = element.findtext(f"{name}Dt") or element.findtext(f"{name}DtTm")
     return written_date(text, position) if text else None
 
 
@@ -104,10 +104,11 @@ def balance(element: Element, position: str) -> Balance:
 
 def booking(entry: Element, position: str) -> Booking:
     """Return the entry's status: Sts as text before version 7, Sts/Cd since; booked if absent."""
-    if entry.find("Sts") is None:
+    status = entry.find("Sts")
+    if status is None:
         return "booked"
-    status = text_of(entry, "Sts", "Cd") or text_of(entry, "Sts", "Prtry") or text_of(entry, "Sts")
-    code = (status or "").strip()
+    text = status.findtext("Cd") or status.findtext("Prtry") or status.text
+    code = (text or "").strip()
     if code not in _BOOKING:
         raise MalformedStatement(
             f"Sts is {code!r:.20}, not one of {', '.join(sorted(_BOOKING))}", position
@@ -117,7 +118,7 @@ def booking(entry: Element, position: str) -> Booking:
 
 def flag(element: Element, name: str, position: str) -> bool:
     """Return an optional Boolean, false if absent."""
-    text = (text_of(element, name) or "false").strip()
+    text = (element.findtext(name) or "false").strip()
     if text in ("true", "1"):
         return True
     if text in ("false", "0"):
@@ -125,18 +126,15 @@ def flag(element: Element, name: str, position: str) -> bool:
     raise MalformedStatement(f"{name} is {text!r:.20}, not true or false", position)
 
 
-def code(element: Element | None) -> str | None:
+def code(element: Element) -> str | None:
     """Return BkTxCd: domain, family and subfamily, else the bank's own code."""
-    codes = child(element, "BkTxCd")
+    codes = element.find("BkTxCd")
     if codes is None:
         return None
-    domain = codes.find("Domn")
-    parts = (
-        text_of(domain, "Cd"),
-        text_of(domain, "Fmly", "Cd"),
-        text_of(domain, "Fmly", "SubFmlyCd"),
-    )
-    named = "-".join(part.strip() for part in parts if part)
+    domain = child(codes, "Domn")
+    family = child(domain, "Fmly")
+    parts = text_of(domain, "Cd"), text_of(family, "Cd"), text_of(family, "SubFmlyCd")
+    named = "-".join([part.strip() for part in parts if part])
     proprietary = text_of(codes, "Prtry", "Cd")
     return (named or (proprietary or "").strip())[:64] or None
 

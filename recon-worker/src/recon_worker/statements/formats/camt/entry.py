@@ -5,9 +5,10 @@ alone or with the charges that the bank names, sum to it exactly; otherwise it s
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 from xml.etree.ElementTree import Element  # nosec B405 - the class: expat parses
 
 from recon_worker.statements.formats.camt import elements
@@ -31,8 +32,7 @@ DETAILS_MAX = 20_000
 DETAILS_TEXT_MAX_CHARS = 8 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class EntryContext:
+class EntryContext(NamedTuple):
     """What an entry needs from its statement."""
 
     number: int
@@ -72,8 +72,7 @@ def lines_of(
     return [whole.part(number, part) for number, part in enumerate(parts, 1)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     amount: Decimal
     details: Details | None  # None for charges.
 
@@ -129,9 +128,9 @@ class _Whole:
         if part.details:
             line = self._line(number, part.amount, part.details, None, None)
             # A transaction with a reference of its own still says to which entry it belongs.
-            return line if line.batch_ref else replace(line, batch_ref=self.bank_ref)
+            return line if line.batch_ref else line._replace(batch_ref=self.bank_ref)
         line = self._line(number, part.amount, NO_DETAILS, None, None)
-        return replace(line, bank_ref=None, code=CHARGES_CODE)
+        return line._replace(bank_ref=None, code=CHARGES_CODE)
 
     def _line(
         self,
@@ -183,11 +182,11 @@ def _whole(
         total=total,
         booked_on=booked_on,
         valued_on=valued_on,
-        bank_ref=reference(elements.text_of(entry, "AcctSvcrRef"), at),
+        bank_ref=reference(entry.findtext("AcctSvcrRef"), at),
         batch_ref=_batch(entry, at),
         code=elements.code(entry),
         reversal=elements.flag(entry, "RvslInd", at),
-        remittance=free_text([elements.text_of(entry, "AddtlNtryInf") or ""], at),
+        remittance=free_text([entry.findtext("AddtlNtryInf", "")], at),
         charges=charges,
         original=foreign(amounts, total.currency),
         booking=elements.booking(entry, at),

@@ -1,7 +1,6 @@
 """One MT940 or MT942 message, field by field."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -208,8 +207,7 @@ class Message:
         text = "\n".join((self._supplement, *self._description))
         original = details.original_amount(text, line.currency, at)
         amount, currency = original or (None, None)
-        return replace(
-            line,
+        return line._replace(
             end_to_end=found.end_to_end or line.end_to_end,
             batch_ref=found.batch_ref,
             code="-".join(filter(None, (line.code, found.business_code))) or None,

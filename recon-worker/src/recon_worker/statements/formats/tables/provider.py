@@ -1,7 +1,7 @@
 """Parts that providers' reports share: charges, and a control total for each payout."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
@@ -68,7 +68,7 @@ class Report:
         if not parts:
             self._notes.add(f"{line.position} has an amount of zero and is left out")
         for number, part in enumerate(parts, 1):
-            yield replace(part, part_no=number if len(parts) > 1 else 0)
+            yield part._replace(part_no=number if len(parts) > 1 else 0)
 
     def end(self, encoding: str) -> Iterator[Event]:
         """Yield the end of the report."""
@@ -134,8 +134,7 @@ def _charges(movement: Movement) -> StatementLine:
     """Return the part that holds charges: no reference of a payment, so none can match it."""
     line = movement.line
     named = line.end_to_end or line.bank_ref
-    return replace(
-        line,
+    return line._replace(
         amount=-movement.charges,
         end_to_end=None,
         bank_ref=None,
