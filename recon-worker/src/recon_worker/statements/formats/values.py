@@ -107,7 +107,7 @@ def reference(text: str | None, position: str) -> str | None:
 
 def free_text(texts: list[str], position: str) -> str | None:
     """Return the texts, one a line, or None if they are empty."""
-    joined = "\n".join(filter(None, (text.strip() for text in texts)))
+    joined = "\n".join(filter(None, map(str.strip, texts)))
     if len(joined) > TEXT_MAX_CHARS:
         raise MalformedStatement(
             f"a text has {len(joined)} characters, more than {TEXT_MAX_CHARS}", position

@@ -115,7 +115,7 @@ class FileReader:
             *(line.end_to_end, line.bank_ref, line.batch_ref, line.code),
             *(line.return_reason, line.counterparty, line.remittance),
         )
-        if any(text is not None and "\0" in text for text in texts):
+        if "\0" in "".join(filter(None, texts)):
             raise Quarantined("malformed", "a text holds the character NUL", line.position)
         self._row_no += 1
         return (

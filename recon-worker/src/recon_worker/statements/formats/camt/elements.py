@@ -24,6 +24,9 @@ _BOOKING: dict[str, Booking] = {
 }
 
 
+NOTHING = Decimal(0)
+
+
 class Money(NamedTuple):
     """A signed amount in its currency."""
 
@@ -147,9 +150,9 @@ def charges(element: Element, currency: str, position: str) -> Decimal:
     """
     blocks = element.findall("Chrgs")
     if not blocks:
-        return Decimal(0)
+        return NOTHING
     records = [record for block in blocks for record in block.findall("Rcrd")]
-    total = Decimal(0)
+    total = NOTHING
     for record in records or blocks:
         amount = record.find("Amt")
         if amount is None:

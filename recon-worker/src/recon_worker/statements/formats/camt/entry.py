@@ -62,9 +62,12 @@ def lines_of(
         return [whole.line()]
     if not details:
         return [whole.line()]
+    only = details[0] if len(details) == 1 else None
+    if only and only.amount_in(total.currency) == total.amount:
+        return [whole.line(only)]
     parts = _parts(details, total, charges)
-    if len(details) == 1 and (parts is None or len(parts) == 1):
-        return [whole.line(details[0])]
+    if only and (parts is None or len(parts) == 1):
+        return [whole.line(only)]
     if parts is None:
         notes.add(f"{at}: its transactions do not sum to {total.amount}: kept as one line")
         whole.batch_ref = whole.batch_ref or _shared_batch(details)
@@ -196,6 +199,8 @@ def _whole(
 def _batch(entry: Element, at: str) -> str | None:
     """Return the batch, if the entry holds one alone."""
     batches = [block.find("Btch") for block in entry.findall("NtryDtls")]
+    if not batches or None in batches:
+        return None
     named = {
         reference(elements.text_of(batch, "PmtInfId"), at)
         or reference(elements.text_of(batch, "MsgId"), at)
