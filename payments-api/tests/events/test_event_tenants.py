@@ -18,14 +18,17 @@ from .conftest import idempotency
 async def test_only_its_tenant_sees_the_event_of_a_disabled_webhook(
     sql: Sql, engine: AsyncEngine
 ) -> None:
-    insert = (
-        "WITH endpoint AS (INSERT INTO webhook_endpoints (id, url, tenant,"
-        " enabled_at, disabled_reason)"
-        " VALUES (gen_random_uuid(), 'https://hooks.example.com', $1, NULL, 'gone') RETURNING id)"
-        " INSERT INTO webhook_disablings (endpoint_id, reason) SELECT id, 'gone' FROM endpoint"
+    add = (
+        "INSERT INTO webhook_endpoints (id, url, tenant)"
+        " VALUES (gen_random_uuid(), 'https://hooks.example.com', $1) RETURNING id"
+    )
+    disable = (
+        "WITH disabled AS (UPDATE webhook_endpoints SET enabled_at = NULL, disabled_reason = 'gone'"
+        " WHERE id = $1 RETURNING id)"
+        " INSERT INTO webhook_disablings (endpoint_id, reason) SELECT id, 'gone' FROM disabled"
     )
     for owner in ("blue", "bluest", None):
-        await sql.execute(insert, owner)
+        await sql.execute(disable, await sql.fetchval(add, owner))
     seen = {}
     async with single_statement(engine) as connection:
         last = await log.last_final_position(connection, 0)

@@ -57,8 +57,7 @@ async def webhooks(sql: Sql) -> Sql:
         _secret(id=ENDPOINT, expires_at="NULL"),
         _delivery(id=DELIVERY, position="1"),
         _attempt(number="1"),
-        f"{CHANGED} enabled_at = NULL, disabled_reason = 'gone'",
-        _disabling(),
+        f"{CHANGED} enabled_at = NULL, disabled_reason = 'gone'; {_disabling()}",
         f"{CHANGED} enabled_at = now(), disabled_reason = NULL",
     ):
         await sql.execute(row)

@@ -11,7 +11,7 @@ from payments_core.webhooks.resending import send_test
 from recon_worker.webhooks import metrics
 from recon_worker.webhooks.background import prune
 from testkit.database.backlog import add_simple
-from testkit.database.ledgers.settled import FAST, until_all_settled
+from testkit.database.ledgers.settled import FAST, break_ledger, until_all_settled
 from testkit.database.sql import Sql
 from testkit.worker.own_system import running_worker
 
@@ -25,8 +25,6 @@ SELECT ('00000000-0000-7000-8000-' || lpad((100 - days)::text, 12, '0'))::uuid, 
        'evt_x', 'payment.completed', '{}', 'delivered', 1,
        now() - make_interval(days => days), now()
 FROM generate_series(28, 35) AS days ORDER BY 1"""
-
-GONE = "UPDATE webhook_endpoints SET enabled_at = NULL, disabled_reason = 'gone' WHERE id = $1"
 
 
 def gauge(name: str, **labels: str) -> float | None:
@@ -42,12 +40,11 @@ async def test_deliveries_are_deleted_with_their_attempts_after_30_days(
         "INSERT INTO webhook_attempts (delivery_id, number, duration_seconds, status_code)"
         " SELECT id, 1, 0.1, 200 FROM webhook_deliveries"
     )
-    await sql.execute(GONE, endpoint.id)
-    await sql.execute(
+    await break_ledger(
+        sql,
         "INSERT INTO webhook_disablings (endpoint_id, reason, created_at)"
-        " SELECT $1, 'gone', now() - make_interval(days => days)"
+        f" SELECT '{endpoint.id}', 'gone', now() - make_interval(days => days)"
         " FROM generate_series(29, 31) AS days",
-        endpoint.id,
     )
     assert await prune(engine) == 6
     assert await prune(engine) == 0
@@ -77,9 +74,9 @@ async def test_a_deleted_endpoint_goes_30_days_later_after_its_deliveries(
         " VALUES ($1, $1, 1, 'evt_x', 'payment.completed', '{}')",
         delivered["id"],
     )
-    await sql.execute(GONE, disabled["id"])
-    await sql.execute(
-        "INSERT INTO webhook_disablings (endpoint_id, reason) VALUES ($1, 'gone')", disabled["id"]
+    await break_ledger(
+        sql,
+        f"INSERT INTO webhook_disablings (endpoint_id, reason) VALUES ('{disabled['id']}', 'gone')",
     )
     await prune(engine)
     kept = await sql.fetch("SELECT id FROM webhook_endpoints ORDER BY id")

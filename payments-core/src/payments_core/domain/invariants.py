@@ -95,9 +95,11 @@ INVARIANT_TITLES = {
         "A finished run's counts are those of its matches; only an undone one's are undone with it"
     ),
     "death_is_of_its_job": (
-        "Every event job.dead is of a job that died and of its payment; every dead job has one"
+        "Every event job.dead is of a job that died, or died again after a replay on record, and"
+        " of its payment; every dead job has one"
     ),
     "disabling_is_on_record": (
-        "Every event webhook.disabled is of a disabling in the record of actions"
+        "Every event webhook.disabled is of one disabling in the record of actions; every endpoint"
+        " that the worker disabled has one"
     ),
 }

@@ -38,6 +38,7 @@ webhook_endpoints = Table(
     # times would skip an event that commits late, or after a clock has been set back.
     Column("after_position", BigInteger, nullable=False, server_default="0"),
     Column("disabled_reason", Text),
+    timestamp("disabled_at"),  # Set by a trigger, for the event of the disabling.
     # Since the first failure after the last success; NULL if the last attempt succeeded.
     timestamp("failing_since"),
     timestamp("paused_until"),  # No attempt before: Retry-After, or it only fails.
@@ -190,6 +191,13 @@ webhook_disablings = Table(
     timestamp("failing_since"),
     timestamp("created_at", default_now=True),
     CheckConstraint(one_of("reason", words.DISABLED_REASONS[1:]), name="disabling_reason_known"),
+)
+# One disabling is one event: a trigger compares its time with the endpoint's.
+Index(
+    "webhook_disablings_once",
+    webhook_disablings.c.endpoint_id,
+    webhook_disablings.c.created_at,
+    unique=True,
 )
 
 # The position in the event log up to which deliveries exist (one row).

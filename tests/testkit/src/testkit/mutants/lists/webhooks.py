@@ -9,6 +9,8 @@ SENDING = "recon-worker/tests/webhooks/test_sending.py"
 CLIENT = "recon-worker/tests/webhooks/test_client.py"
 NAMES = "recon-worker/tests/webhooks/test_client_names.py"
 FAN_OUT = "recon-worker/tests/webhooks/test_fan_out.py"
+AUDIT = "recon-worker/tests/audit/test_event_invariants.py"
+GUARDS = "payments-api/tests/migrations/test_event_guards.py"
 
 log = of(f"{CORE}/db/event_log.py", "payments-api/tests/events/test_event_log.py")
 horizon = of(f"{API}/events/horizon.py", "payments-api/tests/events/test_event_log.py")
@@ -27,6 +29,8 @@ opened = of(f"{WORKER}/connection.py", NAMES)
 retry = of(f"{WORKER}/retries.py", "recon-worker/tests/webhooks/test_sign_and_retries.py")
 sign = of(f"{WORKER}/sign.py", "recon-worker/tests/webhooks/test_sign_and_retries.py")
 prune = of(f"{WORKER}/background.py", "recon-worker/tests/webhooks/test_upkeep.py")
+told = of("recon-worker/src/recon_worker/audit/events.py", AUDIT)
+once = of(f"{API}/migrations/versions/r0029_disabled_once.py", GUARDS)
 endpoint = of(f"{CORE}/webhooks/endpoints.py", "payments-core/tests/webhooks/test_endpoints.py")
 delivery = of(f"{CORE}/webhooks/deliveries.py", "payments-core/tests/webhooks/test_endpoints.py")
 resent = of(f"{CORE}/webhooks/resending.py", "payments-core/tests/webhooks/test_endpoints.py")
@@ -149,6 +153,42 @@ MUTATIONS = (
         "SELECT id, $2, failing_since FROM disabled",
         "SELECT id FROM disabled",
         "test_health.py::test_410_disables_at_once_with_an_event_and_a_record",
+    ),
+    once(
+        "the event of an endpoint that stays disabled is repeated",
+        " AND disabled_at = disabling.created_at",
+        "",
+        "test_the_worker_announces_no_disabling_that_did_not_happen",
+    ),
+    once(
+        "a change of an endpoint counts as a disabling",
+        " WHEN ((OLD.enabled_at IS NULL) <> (NEW.enabled_at IS NULL))",
+        "",
+        "test_the_worker_announces_no_disabling_that_did_not_happen",
+    ),
+    once(
+        "a disabling has two events",
+        "CREATE UNIQUE INDEX",
+        "CREATE INDEX",
+        "test_one_disabling_is_one_event",
+    ),
+    told(
+        "two events of a disabling share its record",
+        "(d.surplus > 0 OR NOT EXISTS (",
+        "(d.surplus < 0 OR NOT EXISTS (",
+        "test_an_event_without_its_cause_is_named",
+    ),
+    told(
+        "a job dies again without a replay",
+        "AND replay.created_at BETWEEN former.created_at AND d.created_at)",
+        "AND replay.created_at <= d.created_at)",
+        "test_an_event_without_its_cause_is_named",
+    ),
+    told(
+        "a disabling without an event is not missed",
+        "WHERE d.endpoint_id = e.id AND d.created_at = e.disabled_at)",
+        "WHERE d.endpoint_id = e.id)",
+        "test_an_event_without_its_cause_is_named",
     ),
     sender(
         "410 is tried again",
