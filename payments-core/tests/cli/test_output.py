@@ -40,6 +40,21 @@ def test_a_table_sends_no_control_characters_to_a_terminal() -> None:
     assert len(table.splitlines()) == 2
 
 
+@pytest.mark.parametrize("width", [None, 32])
+def test_columns_align_whatever_the_width_of_a_character(width: int | None) -> None:
+    """A name in Japanese, one with a combining accent as macOS writes it, and an emoji."""
+    names = ["shop", "日本語の店のとても長い名前", "Mu\u0308nchen", "\N{PARTY POPPER} sale"]
+    rows = [("0a1b2c3d4e5f", name, "x") for name in names]
+    table = output.as_table(HEADINGS, rows, ("NAME",), width)
+    _, *lines = table.splitlines()
+    assert {output.shown_width(line.removesuffix("x")) for line in lines} == {
+        output.shown_width(lines[0]) - 1
+    }
+    assert output.shown_width("日本") == 4
+    assert output.shown_width("u\u0308") == 1
+    assert max(map(output.shown_width, lines)) <= (width or 80)
+
+
 def test_a_table_narrower_than_its_ids_keeps_them() -> None:
     table = output.as_table(HEADINGS, ROWS, ("NAME", "ERROR"), 10)
     assert "0a1b2c3d4e5f" in table

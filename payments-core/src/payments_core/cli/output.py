@@ -3,9 +3,11 @@
 import shutil
 import sys
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import accumulate
 
 import click
 
@@ -33,7 +35,7 @@ def as_table(
     is cut. Control characters are escaped.
     """
     cells = [headings, *([escaped(cell) for cell in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths = [max(map(shown_width, column)) for column in zip(*cells, strict=True)]
     places = [headings.index(text) for text in texts]
     excess = sum(widths) + len(GAP) * (len(widths) - 1) - width if width else 0
     while excess > 0 and places:
@@ -56,8 +58,24 @@ def print_table(
     print(as_table(headings, rows, texts, terminal_width()) if rows else none)
 
 
+def shown_width(text: str) -> int:
+    """Return how many columns of a terminal the text takes: 2 for 店, 0 for a combining accent."""
+    return sum(map(_columns_of, text))
+
+
+def _columns_of(character: str) -> int:
+    if character.isascii():
+        return 1
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in ("W", "F") else 1
+
+
 def _fitted(text: str, width: int) -> str:
-    return text.ljust(width) if len(text) <= width else f"{text[: width - 1]}…"
+    if shown_width(text) > width:
+        ends = accumulate(map(_columns_of, text))
+        text = "".join(c for c, end in zip(text, ends, strict=True) if end < width) + "…"
+    return text + " " * (width - shown_width(text))
 
 
 def terminal_width() -> int | None:
