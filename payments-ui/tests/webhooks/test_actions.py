@@ -48,6 +48,14 @@ async def test_the_apis_refusal_stands_beside_the_field_with_the_input_kept() ->
     assert 'value="Mine"' in page
 
 
+@pytest.mark.parametrize("path", ["/webhooks/new", f"/webhooks/{ID}/edit"])
+async def test_the_form_names_every_url_that_an_api_accepts(path: str) -> None:
+    """The page cannot know whether its API requires keys: one that does not ignores the page's."""
+    page = " ".join((await text_of(page_of(Api()), path)).split())
+    assert "https, on port 443, to a host on the internet." in page
+    assert "An API without authentication also accepts http to its own machine" in page
+
+
 async def test_an_unanswered_creation_does_not_claim_that_nothing_happened() -> None:
     response = await page_of(Api(status=503)).send(
         "/webhooks/new", "/webhooks/new", url="https://a.example.com"

@@ -70,7 +70,8 @@ Url = Annotated[
             "format": "uri",
             "maxLength": words.URL_MAX_CHARS,
             "pattern": "^https?://",
-            "description": "https to a host on the internet, port 443; no user name, no fragment.",
+            "description": "https to a host on the internet, port 443; no user name, no fragment."
+            " Without authentication also http or https to this machine, on any port.",
         }
     ),
 ]
