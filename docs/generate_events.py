@@ -33,10 +33,10 @@ curl -s 'localhost:3001/events?after=NEXT_AFTER&types=payment.completed,payment.
   transaction began, so it may go back a little from one event to the next.
 - `accountSeq` is the sequence number of a settlement: of the account's ledger entry, counted from 1
   in each currency, as in `GET /accounts/{{accountId}}/entries` and as `sequence` of its balance. Of
-  one payment, and of one account, the event with the larger number happened later, in whatever
-  order they reach you. It is null if nothing was posted: a `payment.failed` is the last event of
-  its payment, a `reversal.failed` of its reversal. A `job.dead` is out of date once its payment or
-  reversal is settled.
+  one payment, and of one account in one currency, the event with the larger number happened later,
+  in whatever order they reach you. It is null if nothing was posted: a `payment.failed` is the
+  last event of its payment, a `reversal.failed` of its reversal. A `job.dead` is out of date once
+  its payment or reversal is settled.
 - Settlements are kept as long as the ledger, the others for {DEATHS_KEPT_DAYS} days.
 - Later releases add types and fields. Ignore those that you do not know.
 

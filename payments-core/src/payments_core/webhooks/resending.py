@@ -137,7 +137,8 @@ async def resend_failed(
     await _find_enabled(tx, endpoint_id, tenant)
     resent = await tx.execute(RESEND_FAILED, {"endpoint": endpoint_id, "since": since})
     await _hurry(tx, endpoint_id)
-    reason = f"{resent.rowcount} failed deliveries since {utc_text(since)}"
+    deliveries = "delivery" if resent.rowcount == 1 else "deliveries"
+    reason = f"{resent.rowcount} failed {deliveries} since {utc_text(since)}"
     await record_action(tx, "resend_webhook", operator, reason, subject=f"webhook {endpoint_id}")
     return resent.rowcount
 
