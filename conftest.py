@@ -131,6 +131,7 @@ class Emptier:
         """Close the connection."""
         if self._connection is not None:
             self._connection.terminate()
+            self._loop.run_until_complete(asyncio.sleep(0))  # The socket closes in the loop's turn.
         self._loop.close()
 
 
