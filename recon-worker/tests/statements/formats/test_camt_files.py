@@ -245,6 +245,33 @@ def test_many_different_names_are_refused(piece: bytes) -> None:
         read(UTF8.replace(b"<Ntry>", b"<Ntry>" + names))
 
 
+@pytest.mark.parametrize("many", [1, 1900])
+def test_names_with_a_long_namespace_are_refused_in_little_memory(many: int) -> None:
+    names = b"".join(b"<a%d/>" % number for number in range(many))
+    data = UTF8.replace(b"<Ntry>", b'<x xmlns="%b">%b</x><Ntry>' % (b"u" * 200_000, names))
+    with pytest.raises(MalformedStatement, match="a namespace has more than 1000 characters"):
+        read(data)
+    assert peak_bytes([data]) < 16 * 2**20
+
+
+def test_long_names_are_refused() -> None:
+    names = b"".join(b"<%b%d/>" % (b"n" * 1000, number) for number in range(300))
+    with pytest.raises(MalformedStatement, match="names too long"):
+        read(UTF8.replace(b"<Ntry>", b"<Ntry>" + names))
+
+
+@pytest.mark.parametrize(
+    "amount", ["10<b/>0.00", "10.00<b/>", "<b/>10.00", "<b>10.00</b>", "1<b>0</b>.00"]
+)
+def test_an_element_with_children_has_no_value(amount: str) -> None:
+    data = camt(balance("OPBD", "0"), balance("CLBD", "10"), entry("10"))
+    before, after = b'<Amt Ccy="EUR">10</Amt><CdtDbtInd>CRDT', b"</Amt><CdtDbtInd>CRDT"
+    assert data.count(before) == 2
+    mixed = b'<Amt Ccy="EUR">' + amount.encode() + after
+    with pytest.raises(MalformedStatement, match="is not an amount"):
+        read(mixed.join(data.rsplit(before, 1)))
+
+
 def test_nested_elements_of_one_block_do_no_harm() -> None:
     nested = b"<a>" * 8_000 + b"</a>" * 8_000
     assert lines_of(read(UTF8.replace(b"<Ntry>", b"<Ntry>" + nested))) == lines_of(read(UTF8))

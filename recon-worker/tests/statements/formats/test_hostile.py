@@ -96,6 +96,22 @@ def test_a_batch_with_too_much_text_stays_one_line(monkeypatch: pytest.MonkeyPat
     )
 
 
+def test_a_batch_with_long_names_of_customers_stays_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(statement, "DETAILS_TEXT_MAX_CHARS", 10)
+    customer = "<RltdPties><Dbtr><Nm>twelve chars</Nm></Dbtr></RltdPties>"
+    part = f'<TxDtls><Amt Ccy="EUR">5</Amt>{customer}</TxDtls>'
+    (line,) = lines_of(read(camt(*BALANCES, entry("10", details=part * 2))))
+    assert line.part_no == 0
+
+
+def test_transactions_outside_an_entry_belong_to_none() -> None:
+    stray = "<Other><X><TxDtls><Refs><EndToEndId>STRAY</EndToEndId></Refs></TxDtls></X></Other>"
+    (line,) = lines_of(read(camt(*BALANCES, stray, entry("10"))))
+    assert line.end_to_end is None
+
+
 ACCT = b"<Acct><Id><IBAN>DE02</IBAN></Id></Acct>"
 
 

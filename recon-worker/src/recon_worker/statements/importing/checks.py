@@ -17,6 +17,7 @@ from recon_worker.statements.formats.model import (
 
 ROWS_MAX = 5_000  # Copied at once.
 ROWS_TEXT_MAX_CHARS = 4 * 1024 * 1024
+STATEMENTS_MAX = 10_000  # Of one file: each stays in memory until it is stored.
 
 # The columns of statement_staging, in the order of a row.
 COLUMNS = (
@@ -75,7 +76,7 @@ class FileReader:
                 self._end(event, self._header)
             else:
                 rows.append(self._row(event, self._header))
-                chars += len(event.remittance or "")
+                chars += len(event.remittance or "") + len(event.counterparty or "")
                 if len(rows) == ROWS_MAX or chars > ROWS_TEXT_MAX_CHARS:
                     break
         if not rows and not self.statements and self._left_out is not None:
@@ -83,6 +84,9 @@ class FileReader:
         return rows
 
     def _begin(self, header: StatementHeader) -> None:
+        if header.number > STATEMENTS_MAX:
+            problem = f"the file has more than {STATEMENTS_MAX} statements: split it"
+            raise Quarantined("malformed", problem, header.position)
         self._header, self._row_no = header, 0
         if header.account is not None and header.account != self.source.account_identifier:
             if header.account not in self.other_accounts:

@@ -65,6 +65,6 @@ class _Document:
         parts = whole[-1]
         if not len(parts) or parts[-1] is not element:
             return False
-        if self._statement:
+        if self._statement and whole.tag == "Ntry":
             self._statement.transaction(whole, element)
         return True

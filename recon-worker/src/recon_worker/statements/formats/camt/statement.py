@@ -66,6 +66,7 @@ class CamtStatement:
         self._notes = Notes()
         self._entries = 0
         self._counted: int | None = None
+        self._entry_currency, self._entry_sign = "", 1  # Of the entry that is open.
         self._details: list[Details] = []
         self._details_chars = 0
         self._details_left_out = 0
@@ -105,11 +106,13 @@ class CamtStatement:
             self._details_left_out += 1
             return
         at = f"TxDtls {len(self._details) + 1} of Ntry {self._entries + 1} of {self.position}"
-        amount = entry.find("Amt")
-        currency = "" if amount is None else amount.get("Ccy", "")
-        details = details_of(element, elements.sign(entry, at), currency, at)
+        if not self._details:  # Looked up once: an entry may have many elements before them.
+            amount = entry.find("Amt")
+            self._entry_currency = "" if amount is None else amount.get("Ccy", "")
+            self._entry_sign = elements.sign(entry, at)
+        details = details_of(element, self._entry_sign, self._entry_currency, at)
         self._details.append(details)
-        self._details_chars += len(details.remittance or "")
+        self._details_chars += len(details.remittance or "") + len(details.counterparty or "")
 
     def end(self, encoding: str) -> Iterator[Event]:
         """Yield the end of the statement, and before it the header if no entry came."""

@@ -11,6 +11,8 @@ from recon_worker.statements.formats.model import Event, MalformedStatement
 from recon_worker.statements.formats.source import DETECTION_BYTES, Source
 
 NAMES_MAX = 2_000  # Expat keeps all names and prefixes; the versions of camt have below 700.
+NAMES_MAX_CHARS = 256 * 1024  # Expat keeps each with its namespace.
+NAMESPACE_MAX_CHARS = 1_000  # Refused before a name is built with it.
 # In memory after a block: one entry or transaction has below 200 elements.
 ELEMENTS_MAX = 20_000
 TEXT_MAX_CHARS = 2 * 1024 * 1024  # Of texts and attributes.
@@ -62,8 +64,8 @@ class SafeXml:
         self._parser = expat.ParserCreate("utf-8" if self._is_utf8 else None, "}")
         self._parser.buffer_text = True
         self._parser.StartDoctypeDeclHandler = self._doctype
-        # Expat keeps prefixes too: with a handler, its dictionary of names has them.
-        self._parser.StartNamespaceDeclHandler = _ignore
+        # With this handler, expat's dictionary of names has the prefixes too.
+        self._parser.StartNamespaceDeclHandler = self._namespace
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         self._parser.CharacterDataHandler = self._tree.data
@@ -115,6 +117,10 @@ class SafeXml:
             self._receiver.position,
         )
 
+    def _namespace(self, _prefix: str | None, uri: str | None) -> None:
+        if uri and len(uri) > NAMESPACE_MAX_CHARS:
+            raise self._refused(f"a namespace has more than {NAMESPACE_MAX_CHARS} characters")
+
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         element = self._tree.start(name, attributes)
         element.tag = self._names[name]
@@ -126,6 +132,8 @@ class SafeXml:
     def _end(self, name: str) -> None:
         element = self._tree.end(name)
         element.tag = self._names[name]
+        if len(element):
+            element.text = None  # Only an element without children has a value.
         whole = self._open[-1]
         if element is whole:
             self._close(element)
@@ -151,8 +159,9 @@ class SafeXml:
         return silent
 
     def _check_memory(self) -> None:
-        if len(self._parser.intern) > NAMES_MAX:
-            raise self._refused(f"more than {NAMES_MAX} different names")
+        names = self._parser.intern  # None among them: the prefix of a default namespace.
+        if len(names) > NAMES_MAX or sum(len(name or "") for name in names) > NAMES_MAX_CHARS:
+            raise self._refused(f"more than {NAMES_MAX} different names, or names too long")
         elements = chars = 0
         for element in self._open[0].iter() if self._open else ():
             elements += 1
@@ -179,7 +188,3 @@ class _LocalNames(dict[str, str]):
     def full(self, local: str) -> str:
         """Return the full name that first had this local name."""
         return next(full for full, name in self.items() if name == local)
-
-
-def _ignore(*_: object) -> None:
-    """Take no notice."""
