@@ -21,6 +21,15 @@ from payments_core.matching.matches import LINE_DAY
 IN_CHAIN = """kind = 'statement' AND closing IS NOT NULL
     AND (known_count < line_count OR line_count = 0
          OR (accepted_by IS NOT NULL AND previous_id IS NOT NULL))"""
+# Sorts statements of the same days: in the order of arrival, except that pages of a first day may
+# arrive in reverse. A page that followed nothing comes before an earlier arrival that opens with
+# its closing balance.
+PLACE = f"""
+    CASE WHEN previous_id IS NULL AND known_count < line_count AND EXISTS (
+        SELECT FROM statements AS page
+        WHERE page.source_id = statement.source_id AND page.to_on = statement.to_on
+          AND page.id < statement.id AND page.opening = statement.closing AND {IN_CHAIN}
+    ) THEN -id ELSE id END"""
 
 
 def lines_ahead(day: str, only: str = "true") -> str:
@@ -49,15 +58,15 @@ WITH days AS (
            sum(count(accepted_by)) OVER (ORDER BY to_on) AS accepted_so_far,
            bool_or(previous_id IS NULL AND {IN_CHAIN}) AS is_after_gap,
            sum(sum(net - known_net)) OVER (ORDER BY to_on) AS lines,
-           (array_agg(closing ORDER BY id DESC) FILTER (WHERE {IN_CHAIN}))[1] AS closing
-    FROM statements WHERE source_id = $1 AND kind = 'statement' GROUP BY to_on
+           (array_agg(closing ORDER BY {PLACE} DESC) FILTER (WHERE {IN_CHAIN}))[1] AS closing
+    FROM statements AS statement WHERE source_id = $1 AND kind = 'statement' GROUP BY to_on
 ), base AS (
-    SELECT first.opening - coalesce((
-               SELECT lines FROM days WHERE to_on < first.from_on ORDER BY to_on DESC LIMIT 1
+    SELECT statement.opening - coalesce((
+               SELECT lines FROM days WHERE to_on < statement.from_on ORDER BY to_on DESC LIMIT 1
            ), 0) AS level
-    FROM statements AS first
+    FROM statements AS statement
     WHERE source_id = $1 AND kind = 'statement' AND opening IS NOT NULL
-    ORDER BY from_on, id LIMIT 1
+    ORDER BY from_on, {PLACE} LIMIT 1
 ), chain AS (
     SELECT *, accepted_so_far > CASE WHEN is_after_gap THEN 0
                ELSE lag(accepted_so_far - accepted, 1, 0) OVER in_order END AS is_vouched_for,

@@ -170,6 +170,50 @@ CASES = {
         ],
         {1: "0", 2: "0", 3: "0", 4: "0"},
     ),
+    "pages of a first day in reverse order": Case(
+        [
+            statement(1, 1, {1: "4.00"}, "103.00"),
+            statement(1, 1, {1: "2.00"}, "101.00"),
+            statement(1, 1, {1: "1.00"}, "100.00"),
+            statement(2, 2, {2: "8.00"}, "107.00"),
+        ],
+        {1: "0", 2: "0"},
+    ),
+    "the first page of a first day between the others": Case(
+        [
+            statement(1, 1, {1: "2.00"}, "101.00"),
+            statement(1, 1, {1: "1.00"}, "100.00"),
+            statement(1, 1, {1: "4.00"}, "103.00"),
+            statement(2, 2, {2: "4.00"}, "107.00"),
+        ],
+        {1: "0", 2: "0"},
+    ),
+    "the first page of a first day after the next day": Case(
+        [
+            statement(1, 1, {1: "2.00"}, "101.00"),
+            statement(1, 1, {1: "4.00"}, "103.00"),
+            statement(2, 2, {2: "8.00"}, "107.00"),
+            statement(1, 1, {1: "1.00"}, "100.00"),
+        ],
+        {1: "0", 2: "0"},
+    ),
+    "the first page of a first day with a line of the second": Case(
+        [
+            statement(1, 2, {2: "2.00"}, "101.00"),
+            statement(1, 2, {1: "1.00", 2: "2.00"}, "98.00"),
+            statement(3, 3, {3: "4.00"}, "103.00"),
+        ],
+        {2: "0", 3: "0"},
+    ),
+    "a page that leads to the second of a day, but not from the day before": Case(
+        [
+            ONE,
+            statement(2, 2, {2: "2.00"}, "101.00"),
+            statement(2, 2, {2: "1.00"}, "100.00"),
+        ],
+        {1: "0", 2: "-1.00"},
+        quarantined=1,
+    ),
     "two pages of a day": Case(
         [statement(1, 1, {1: "1.00"}, "100.00"), statement(1, 1, {1: "2.00"}, "101.00")], {1: "0"}
     ),

@@ -41,6 +41,16 @@ async def test_every_day_adds_up_with_what_was_accepted(
     await assert_statements_hold(engine)
 
 
+async def test_an_earlier_page_with_known_lines_alone_is_never_guessed(
+    sql: Sql, program: CommandLine, import_bytes: Run
+) -> None:
+    for opening in ("101.00", "100.00"):
+        await import_bytes(camt053(statement(1, 1, {1: "1.00"}, opening), message_id=opening))
+    assert await sql.fetchval("SELECT max(problem_code) FROM statement_files") == "overlap"
+    assert await accept_all(sql, program) == 1
+    assert await sql.fetchval("SELECT sum(amount) FROM statement_lines") == 2
+
+
 # What the second statement lacks, the opening balance of the third → the differences accepted.
 WITHOUT_A_BALANCE = {
     "no closing balance, and the next counts its lines": ("CLBD", "102.00", ["0", "0", "0"]),

@@ -3,9 +3,10 @@
 Two explanations are possible for lines that are known already: the bank sent them again, or they
 are other payments that look the same. The balances decide. A statement that opens with the closing
 balance of the last one continues it: all its lines are new. Otherwise lines are recognised by
-counting: of a line that is known n times, the first n are known. If both explanations lead to the
-closing balance, the file is quarantined; so it is if, with the lines that are new, the balances of
-the chain do not follow from the lines.
+counting: of a line that is known n times, the first n are known. If counting does not lead to the
+closing balance, but a page of the same day opens with it, the statement is the page before: all its
+lines are new. If both explanations are possible, the file is quarantined; so it is if, with the
+lines that are new, the balances of the chain do not follow from the lines.
 """
 
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ class Facts:
     following: AnyRow | None
     repeated: bool  # A statement of the same days and balances is known.
     covered: bool  # A statement of more days holds all days of this one.
+    precedes: bool  # A statement that ends on the same day opens with this closing balance.
     same_id: bool  # The repeated one has the same id or number of the bank.
     has_id: bool
 
@@ -75,6 +77,10 @@ def judge(facts: Facts, *, vouched: bool) -> Judgement:
     if repeats:
         reaches = last is not None and _reached(facts, last) == facts.closing
         return Judgement("count", previous_id if reaches else None)
+    if facts.precedes:
+        if facts.known_count == facts.line_count > 0 and not vouched:
+            raise Quarantined("overlap", _ambiguous(facts), facts.position)
+        return Judgement("continue", None, _broken(facts))
     if vouched or (last is None and facts.following is None):
         return Judgement("count", previous_id)
     return Judgement("count", None, _broken(facts))
@@ -94,8 +100,8 @@ def _is_explained_by_counting(facts: Facts) -> bool:
 
 def _ambiguous(facts: Facts) -> str:
     return (
-        f"all {facts.known_count} known lines sum to zero, so the statement may repeat them or hold"
-        " new ones: accept the file if they are new, reject it if they are not"
+        f"by the balances, the statement may repeat the {facts.known_count} known lines or hold new"
+        " ones: accept the file if they are new, reject it if they are not"
     )
 
 

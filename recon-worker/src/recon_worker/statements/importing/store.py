@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import AnyRow
-from payments_core.matching.levels import IN_CHAIN, first_step
+from payments_core.matching.levels import IN_CHAIN, PLACE, first_step
 from payments_core.statements.fingerprint import fingerprint_of
 from recon_worker.statements.importing.checks import Quarantined, ReadStatement
 from recon_worker.statements.importing.overlap import Facts, Judgement, judge
@@ -48,14 +48,15 @@ FROM staged""")
 
 _CHAINED = "source_id = :source_id AND kind = 'statement' AND closing IS NOT NULL"
 _LAST = text(f"""
-SELECT id, from_on, to_on, opening, closing FROM statements
+SELECT id, from_on, to_on, opening, closing FROM statements AS statement
 WHERE source_id = :source_id AND {IN_CHAIN} AND to_on <= :to_on
-ORDER BY to_on DESC, id DESC LIMIT 1""")
+ORDER BY to_on DESC, {PLACE} DESC LIMIT 1""")
 _FOLLOWING = text(f"""
 SELECT id, from_on, to_on, opening, closing FROM statements
 WHERE {_CHAINED} AND to_on > :to_on ORDER BY from_on, id LIMIT 1""")
 _OVERLAPPING = text(f"""
-SELECT from_on, to_on, opening, closing, bank_id, sequence FROM statements
+SELECT from_on, to_on, opening, closing, bank_id, sequence, {IN_CHAIN} AS is_in_chain
+FROM statements
 WHERE {_CHAINED} AND from_on <= :from_on AND to_on >= :to_on""")
 
 _ADD = text("""
@@ -190,6 +191,10 @@ async def _judge(
         repeated=bool(same),
         covered=any(
             (each.from_on, each.to_on) != (at["from_on"], at["to_on"]) for each in overlapping
+        ),
+        precedes=any(
+            each.is_in_chain and (each.to_on, each.opening) == (at["to_on"], end.closing)
+            for each in overlapping
         ),
         same_id=any(_is_same(each, header.bank_id, header.sequence) for each in same),
         has_id=header.bank_id is not None or header.sequence is not None,
