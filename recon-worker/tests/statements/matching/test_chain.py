@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.matching.bridge import STATEMENTS
+from recon_worker.statements.importing.load import import_next
 from testkit.camt_files import camt053
 from testkit.command_line import CommandLine
 from testkit.database.matching_books import Line, add_source, add_statement
@@ -49,6 +50,19 @@ async def test_an_earlier_page_with_known_lines_alone_is_never_guessed(
     assert await sql.fetchval("SELECT max(problem_code) FROM statement_files") == "overlap"
     assert await accept_all(sql, program) == 1
     assert await sql.fetchval("SELECT sum(amount) FROM statement_lines") == 2
+
+
+async def test_a_week_that_overlaps_a_page_waits_for_the_page_before(
+    sql: Sql, engine: AsyncEngine, import_bytes: Run
+) -> None:
+    waiting = "SELECT problem_code FROM statement_files WHERE status <> 'accepted'"
+    for day in CASES["the second page of a first day, and then the week"].arrivals:
+        await import_bytes(camt053(day))
+    assert await sql.fetchval(waiting) == "overlap"
+    await import_bytes(camt053(statement(1, 2, {1: "1.00"}, "100.00"), message_id="page 1"))
+    while await import_next(engine) is not None:
+        """The week."""
+    assert await sql.fetchval(waiting) is None
 
 
 # What the second statement lacks, the opening balance of the third → the differences accepted.

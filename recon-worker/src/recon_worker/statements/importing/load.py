@@ -146,14 +146,14 @@ async def _decide(tx: AsyncConnection, file: AnyRow, **values: str | None) -> An
 
 
 async def _retry_gaps(tx: AsyncConnection, file: AnyRow) -> None:
-    """Receive again the source's files that this one may have closed a gap before."""
+    """Receive again the source's files that may follow from its lines with those of this one."""
     files = statement_files.c
     await tx.execute(
         update(statement_files)
         .where(
             files.source_id == file.source_id,
             files.status == "quarantined",
-            files.problem_code == "chain",
+            files.problem_code.in_(("chain", "overlap")),
         )
         .values(
             status="received", problem_code=None, problem=None, problem_at=None, decided_at=None
