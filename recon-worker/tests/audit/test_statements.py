@@ -5,14 +5,16 @@ Every column of every row is changed, deleted or forged with triggers and constr
 
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.audit_log import Operator
 from payments_core.db.engine import create_engine, transaction
+from payments_core.statements.files import decide
 from payments_core.statements.receive import receive_file
-from payments_core.statements.sources import NewSource, add_source
+from payments_core.statements.sources import NewSource, add_source, find_source
 from recon_worker.audit.auditor import audit_on
 from recon_worker.audit.findings import Mode
 from recon_worker.audit.statements import STATEMENT_INVARIANTS
@@ -24,6 +26,7 @@ from testkit.database.sql import Sql
 NAMES = {invariant.name for invariant in STATEMENT_INVARIANTS}
 FIRST = Day([Entry("20.00", "2026-11-26"), Entry("-3.50", "2026-11-26")], from_on="2026-11-26")
 SECOND = Day([Entry("1.00"), Entry("-1.00")], "116.50", bank_id="S2")
+THIRD = Day([Entry("1.00", "2026-11-28")], "500.00", from_on="2026-11-28", bank_id="S3")
 
 # A table → the row that is changed, and the value that makes it another one, by type.
 ROWS = {
@@ -52,10 +55,7 @@ UNSEEN = {
     **{("statement_files", column): STORY for column in ("file_name", "actor", "created_at")},
     **{
         ("statement_files", column): "an operator's or the import's words about the file"
-        for column in (
-            *("format", "encoding", "problem_code", "problem", "problem_at", "decided_at"),
-            "accept_reason",
-        )
+        for column in ("format", "encoding", "problem_code", "problem", "problem_at", "decided_at")
     },
     ("statement_files", "attempts"): SCHEDULE,
     ("statement_files", "retry_at"): SCHEDULE,
@@ -88,14 +88,15 @@ SELECT column_name, data_type FROM information_schema.columns
 WHERE table_schema = 'public' AND table_name = $1 ORDER BY ordinal_position"""
 
 
-async def _import(engine: AsyncEngine, source: Any, data: bytes) -> None:
+async def _import(engine: AsyncEngine, source: Any, data: bytes, status: str = "accepted") -> UUID:
     async def pieces() -> AsyncIterator[bytes]:
         yield data
 
     file, _ = await receive_file(
         engine, source, pieces(), file_name="x", operator=Operator("ann"), bytes_max=10**9
     )
-    assert (await import_file(engine, file.id)).status == "accepted"
+    assert (await import_file(engine, file.id)).status == status
+    return UUID(str(file.id))
 
 
 @pytest.fixture
@@ -170,11 +171,39 @@ async def test_each_mutation_of_a_statement_is_named(
     assert unseen == {one for one in UNSEEN if one[0] == table}
 
 
+@pytest.fixture
+async def accepted(statements: None, engine: AsyncEngine) -> None:
+    """A third file, which ada accepted although it opens with another balance."""
+    async with transaction(engine) as tx:
+        source = await find_source(tx, "bank", None)
+    file_id = await _import(engine, source, camt053(THIRD), "quarantined")
+    async with transaction(engine) as tx:
+        await decide(tx, file_id, Operator("ada"), "the bank confirms it", accept=True)
+    assert (await import_file(engine, file_id)).status == "accepted"
+
+
+@pytest.mark.usefixtures("accepted")
+@pytest.mark.parametrize(("bank_id", "name"), [("S3", "'bob'"), ("S3", "NULL"), ("S2", "'ada'")])
+async def test_a_name_of_an_acceptance_that_is_not_on_record_is_found(
+    forger: AsyncConnection, bank_id: str, name: str
+) -> None:
+    assert await _broken(forger) == set()
+    of_file = f"(SELECT file_id FROM statements WHERE bank_id = '{bank_id}')"
+    for change in (
+        f"statement_files SET accepted_by = {name}, accept_reason = 'the bank ' || {name}"
+        f" WHERE id = {of_file}",
+        f"statements SET accepted_by = {name} WHERE file_id = {of_file}",
+    ):
+        await forger.exec_driver_sql(f"UPDATE {change}")
+    assert "acceptance_is_on_record" in await _broken(forger)
+
+
 BREAKS = {
     "statement_closes": "UPDATE statements SET closing = closing + 1, previous_id = NULL",
     "balances_chain": "UPDATE statements SET opening = opening + 1, closing = closing + 1"
     " WHERE bank_id = 'S2'",
     "accepted_file_has_statements": "UPDATE statement_files SET status = 'received'",
+    "acceptance_is_on_record": "UPDATE operator_actions SET action = 'accept_statement'",
     "statement_has_its_lines": "DELETE FROM statement_lines WHERE amount = 1",
     "line_is_as_received": "UPDATE statement_lines SET remittance = 'x' WHERE amount = 1",
     "file_hash_matches_its_bytes": "UPDATE statement_file_chunks SET data = 'x'",

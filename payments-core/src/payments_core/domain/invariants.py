@@ -59,6 +59,9 @@ INVARIANT_TITLES = {
     "accepted_file_has_statements": (
         "Accepted files have statements, other files have none; both name who accepted them"
     ),
+    "acceptance_is_on_record": (
+        "An operator who accepted a file, and the reason, are those of the recorded action"
+    ),
     "statement_has_its_lines": (
         "A statement has as many lines, with the same sum, as when it was received"
     ),

@@ -106,7 +106,8 @@ async def decide(
     """Accept or reject a quarantined file, on record; return its row.
 
     An accepted file is received again, and imported although it does not add up; one whose import
-    never ended is only tried again. Raises FileNotFound, FileNotQuarantined, FileNotAcceptable.
+    never ended is only tried again, and recorded as received. Raises FileNotFound,
+    FileNotQuarantined, FileNotAcceptable.
     """
     await find_file(tx, file_id, tenant)
     query = select(statement_files).where(statement_files.c.id == file_id).with_for_update()
@@ -118,14 +119,17 @@ async def decide(
             f"{file.problem_at}: {file.problem}. An operator cannot accept this: correct the file"
             " or the source, and import again."
         )
+    action: OperatorAction = "reject_statement"
     values: dict[str, object] = {"status": "rejected", "decided_at": func.now()}
     if accept:
         values = {"status": "received", "decided_at": None}
         values |= dict.fromkeys(("problem_code", "problem", "problem_at"))
-        if file.problem_code != "unfinished":
+        if file.problem_code == "unfinished":
+            action = "receive_statement"
+        else:
+            action = "accept_statement"
             values |= {"accepted_by": operator.name, "accept_reason": reason}
     await tx.execute(update(statement_files).where(statement_files.c.id == file_id).values(values))
-    action: OperatorAction = "accept_statement" if accept else "reject_statement"
     await record_action(tx, action, operator, reason, subject=f"statement file {file_id}")
     return await find_file(tx, file_id, tenant)
 

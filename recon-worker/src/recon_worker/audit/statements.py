@@ -67,6 +67,23 @@ STATEMENT_INVARIANTS = (
             OR bool_or(s.id IS NOT NULL AND s.accepted_by IS DISTINCT FROM f.accepted_by)""",
     ),
     Invariant(
+        "acceptance_is_on_record",
+        Window.FILES,
+        """
+        SELECT id AS file_id FROM statement_files
+        WHERE (accepted_by IS NULL) <> (accept_reason IS NULL)""",
+        # In a full audit alone, because it reads all of operator_actions. The last act counts: a
+        # file may be quarantined again.
+        """
+        SELECT coalesce('statement file ' || f.id, act.subject) AS file, f.accepted_by, act.actor
+        FROM statement_files f FULL JOIN (
+            SELECT DISTINCT ON (subject) subject, actor, reason FROM operator_actions
+            WHERE action = 'accept_statement' ORDER BY subject, id DESC
+        ) AS act ON act.subject = 'statement file ' || f.id
+        WHERE f.id IS NULL
+           OR (f.accepted_by, f.accept_reason) IS DISTINCT FROM (act.actor, act.reason)""",
+    ),
+    Invariant(
         "statement_has_its_lines",
         Window.LINES,
         _LINES_AGREE.format(when=_RECENT.format("s")),

@@ -26,6 +26,7 @@ from recon_worker.statements.importing.claim import (
 )
 from recon_worker.statements.importing.load import UNFINISHED, import_next
 from testkit.camt_files import Day, Entry, camt053
+from testkit.database.ledgers.settled import findings_of
 from testkit.database.sql import Sql
 from testkit.waiting import until
 
@@ -128,9 +129,11 @@ async def test_an_operator_has_it_tried_again_on_record(
     assert (file.status, file.accepted_by) == ("received", None)
     assert (await import_next(engine)).status == "accepted"  # type: ignore[union-attr]  # A file waits.
     recorded = await sql.fetch(
-        "SELECT actor, reason FROM operator_actions WHERE action = 'accept_statement'"
+        "SELECT action, actor FROM operator_actions WHERE reason = 'more memory'"
     )
-    assert [tuple(row) for row in recorded] == [("ann", "more memory")]
+    assert [tuple(row) for row in recorded] == [("receive_statement", "ann")]
+    findings = await findings_of(engine, "full")
+    assert findings["acceptance_is_on_record"].offenders == []
 
 
 async def test_trying_again_vouches_for_no_balance(
