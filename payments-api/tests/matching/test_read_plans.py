@@ -36,7 +36,7 @@ DAYS, EACH_DAY = 40, 100
 SOURCES = 4
 LIMIT = 26
 EXAMINED = 1_000  # Rows of the history that one request examines here.
-BLOCKS_MAX = 200  # A page of rows with their look-ups; each table of the history has more blocks.
+BLOCKS_MAX = 220  # A page of rows with their look-ups; each table of the history has more blocks.
 LAST_ON = DAY + timedelta(days=DAYS - 1)
 # Statements and files are left out: a day's few are read at once while they fit into few blocks.
 HISTORY = (

@@ -14,7 +14,7 @@ from payments_core.domain.money import currency_text
 from payments_core.domain.statements import OPEN_LINE_STATUSES
 from payments_core.matching.entries import match_key, open_line
 from payments_core.matching.matches import ShowId, plain_id
-from payments_core.matching.returns import returned_payment
+from payments_core.matching.returns import name_of, named_by_bank_ref, returned_payment
 
 ALIKE_DAYS = 30  # Candidates of the same amount are booked at most this far apart.
 _SHOWN = CANDIDATES_MAX + 1  # One more shows that there are more.
@@ -67,13 +67,15 @@ SELECT item.id AS item_id, item.amount, item.end_to_end AS reference, item.bank_
        (SELECT count(*) FROM (
             SELECT FROM statement_lines AS line WHERE line.source_id + 0 = item.source_id
               AND {open_line("line")} AND line.end_to_end IS NOT NULL
-              AND ({match_key("line.end_to_end")}) = ({match_key("item.end_to_end")})
+              AND ({match_key("line.end_to_end")}) = item.name
               AND line.amount = item.amount LIMIT {_SHOWN}) AS rival) AS rivals,
        (SELECT max(match_id) FROM match_legs WHERE NOT active AND side = 'line'
           AND item_id = item.id) AS undone,
        CASE WHEN {open_line("item")} THEN {returned_payment("item")}::text END AS returned_payment,
-       {match_key("item.end_to_end")} AS name
-FROM statement_lines AS item WHERE item.id = ANY ($1::bigint[])"""
+       (SELECT count(*) FROM ({named_by_bank_ref("item")} LIMIT 2) AS two) AS named_by_bank_ref,
+       item.name
+FROM (SELECT line.*, {match_key(name_of("line"))} AS name FROM statement_lines AS line
+      WHERE line.id = ANY ($1::bigint[]) OFFSET 0) AS item"""
 _OF_ENTRIES = f"""
 SELECT item.entry_id AS item_id, item.amount, item.reference, item.currency,
        (SELECT id::text FROM payments WHERE id = item.payment_id) AS payment_id,
@@ -93,7 +95,7 @@ SELECT item.entry_id AS item_id, item.amount, item.reference, item.currency,
               AND entry.reference = item.reference AND entry.amount = item.amount
             LIMIT {_SHOWN}) AS rival) AS rivals,
        NULL::bigint AS undone, NULL::text AS returned_payment,
-       NULL::text AS name
+       0 AS named_by_bank_ref, NULL::text AS name
 FROM open_entries AS item WHERE item.entry_id = ANY ($1::bigint[])"""
 _QUERIES = {"line": _OF_LINES, "entry": _OF_ENTRIES}
 
@@ -127,7 +129,7 @@ class Open:
     def proposed_reversal(self) -> dict[str, str] | None:
         """Return the reversal that this line alone asks for."""
         item = self.item
-        if item.returned_payment is None or item.rivals > 1:
+        if item.returned_payment is None or item.rivals + item.named_by_bank_ref > 1:
             return None
         return {
             "paymentId": item.returned_payment,

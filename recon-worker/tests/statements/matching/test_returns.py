@@ -1,5 +1,6 @@
 """A debit line that names a payment proposes its reversal, unless anything is ambiguous."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -113,6 +114,63 @@ async def test_a_payment_is_named_by_its_id_with_or_without_hyphens(
             if amount < 0
             else None
         )
+
+
+async def test_a_line_without_a_reference_names_a_payment_by_the_banks_own(
+    sql: Sql, engine: AsyncEngine, match: Match
+) -> None:
+    source = await add_source(sql)
+    await add_entries(sql, [Entry("10", "A")])
+    first, line = await add_statement(
+        sql, source, [Line("10", bank_ref="A"), Line("-4", bank_ref="A", return_reason="AC04")]
+    )
+    await match()
+    payment = await _payment(sql)
+    proposal = {"paymentId": str(payment), "amount": "4.00", "reference": "A"}
+    assert await _proposed(engine, line) == proposal
+    reason = await sql.fetchval("SELECT status_reason FROM statement_lines WHERE id = $1", line)
+    assert reason == f"returns payment {payment} (AC04): reverse the payment"
+
+    await _reverse(sql, payment, "4", "A")
+    await match()
+    matched = {(rule, lines) for rule, lines, *_ in await active_matches(sql)}
+    assert matched == {("bank_reference", (first,)), ("bank_reference", (line,))}
+
+
+RETURNED = Line("-3", bank_ref="A", return_reason="AC04")
+
+
+@pytest.mark.parametrize("other", [RETURNED, Line("-3", "A")])
+async def test_two_lines_that_name_a_payment_in_one_amount_propose_nothing(
+    sql: Sql, engine: AsyncEngine, match: Match, other: Line
+) -> None:
+    source = await add_source(sql)
+    await add_entries(sql, [Entry("10", "A")])
+    lines = await add_statement(sql, source, [RETURNED, other])
+    await match()
+    for line in lines:
+        assert await _proposed(engine, line) is None
+    of_suggested = "SELECT count(*) FROM statement_lines WHERE status = 'suggested'"
+    assert await sql.fetchval(of_suggested) == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "is_proposed"),
+    [
+        (RETURNED, True),
+        (replace(RETURNED, return_reason=None, reversal=True), True),
+        (replace(RETURNED, return_reason=None), False),
+        (replace(RETURNED, end_to_end="B"), False),
+        (replace(RETURNED, bank_ref="B"), False),
+    ],
+)
+async def test_the_banks_reference_names_a_payment_in_a_return_without_another_reference(
+    sql: Sql, engine: AsyncEngine, line: Line, is_proposed: bool
+) -> None:
+    source = await add_source(sql)
+    await add_entries(sql, [Entry("10", "A")])
+    (line_id,) = await add_statement(sql, source, [line])
+    assert (await _proposed(engine, line_id) is not None) == is_proposed
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Suggestions: what a person should look at, where no rule has a match to make."""
 
 from payments_core.matching.entries import OPEN_LINE, match_key, open_line
-from payments_core.matching.returns import returned_payment
+from payments_core.matching.returns import name_of, named_by_bank_ref, returned_payment
 from recon_worker.statements.matching.rules import CHUNK_LINES, by_amount
 
 # The payment that a line returns, unless another open line would return it too; the only entry of
@@ -10,10 +10,11 @@ from recon_worker.statements.matching.rules import CHUNK_LINES, by_amount
 # match those). $1 source, $2 after this line, $3 the last line.
 SUGGEST = f"""
 WITH chunk AS MATERIALIZED (
-    SELECT id, source_id, amount, currency, {match_key("end_to_end")} AS key, end_to_end, booked_on,
+    SELECT id, source_id, amount, currency, {match_key("end_to_end")} AS key,
+           {match_key(name_of("line"))} AS name, end_to_end, bank_ref, reversal, booked_on,
            charges, coalesce(return_reason, CASE WHEN reversal THEN 'reversed by the bank' END)
                AS return_reason, status, status_reason
-    FROM statement_lines WHERE source_id = $1 AND id > $2 AND id <= $3 AND {OPEN_LINE}
+    FROM statement_lines AS line WHERE source_id = $1 AND id > $2 AND id <= $3 AND {OPEN_LINE}
     ORDER BY id LIMIT {CHUNK_LINES}
 ), looked AS MATERIALIZED (
     SELECT line.id, line.status, line.status_reason, coalesce(
@@ -22,10 +23,12 @@ WITH chunk AS MATERIALIZED (
          FROM (SELECT {returned_payment("line")} AS id OFFSET 0) AS payment
          WHERE payment.id IS NOT NULL AND (
             SELECT count(*) FROM (
-                SELECT FROM statement_lines AS rival
-                WHERE rival.source_id + 0 = $1 AND ({match_key("rival.end_to_end")}) = line.key
-                  AND rival.amount = line.amount AND {open_line("rival")}
-                  AND rival.end_to_end IS NOT NULL AND rival.id <= $3 LIMIT 2) AS two) = 1),
+                (SELECT 1 FROM statement_lines AS rival
+                 WHERE rival.source_id + 0 = $1 AND ({match_key("rival.end_to_end")}) = line.name
+                   AND rival.amount = line.amount AND {open_line("rival")}
+                   AND rival.end_to_end IS NOT NULL AND rival.id <= $3 LIMIT 2)
+                UNION ALL
+                ({named_by_bank_ref("line")} AND rival.id <= $3 LIMIT 2)) AS two) = 1),
         (SELECT 'entry ' || min(entry_id) || ' has this reference; the amounts differ by '
                     || line.amount - min(amount)
          FROM (SELECT entry_id, amount FROM open_entries AS entry
