@@ -5,8 +5,9 @@ are other payments that look the same. The balances decide. A statement that ope
 balance of the last one continues it: all its lines are new. Otherwise lines are recognised by
 counting: of a line that is known n times, the first n are known. If counting does not lead to the
 closing balance, but a page of the same day opens with it, the statement is the page before: all its
-lines are new. If both explanations are possible, the file is quarantined; so it is if, with the
-lines that are new, the balances of the chain do not follow from the lines.
+lines are new. If both explanations are possible, the bank's references decide, which no two lines
+share, then its id or number of the statement; without either the file is quarantined. So it is if,
+with the lines that are new, the balances of the chain do not follow from the lines.
 """
 
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ class Facts:
     line_count: int
     known_count: int
     known_net: Decimal
+    known_are_referenced: bool  # Each known line has the bank's reference.
     last: AnyRow | None
     following: AnyRow | None
     repeated: bool  # A statement of the same days and balances is known.
@@ -57,7 +59,7 @@ class Judgement:
 
 def judge(facts: Facts, *, vouched: bool) -> Judgement:
     """Return how the statement continues the chain. Raises Quarantined if that is ambiguous."""
-    last = facts.last
+    last, at = facts.last, facts.position
     continues = (
         last is not None
         and last.closing == facts.opening
@@ -68,10 +70,16 @@ def judge(facts: Facts, *, vouched: bool) -> Judgement:
     if continues and repeats:
         if facts.repeated and facts.same_id:
             continues = False
-        elif facts.has_id or vouched:
+        elif vouched:
+            repeats = False
+        elif facts.known_are_referenced:
+            if facts.known_net != 0:  # Then the balances contradict the bank's references.
+                raise Quarantined("overlap", _ambiguous(facts), at)
+            continues = False
+        elif facts.has_id:
             repeats = False
         else:
-            raise Quarantined("overlap", _ambiguous(facts), facts.position)
+            raise Quarantined("overlap", _ambiguous(facts), at)
     if continues:
         return Judgement("continue", previous_id)
     if repeats:
@@ -79,7 +87,7 @@ def judge(facts: Facts, *, vouched: bool) -> Judgement:
         return Judgement("count", previous_id if reaches else None)
     if facts.precedes:
         if facts.known_count == facts.line_count > 0 and not vouched:
-            raise Quarantined("overlap", _ambiguous(facts), facts.position)
+            raise Quarantined("overlap", _ambiguous(facts), at)
         return Judgement("continue", None, _broken(facts))
     if vouched or (last is None and facts.following is None):
         return Judgement("count", previous_id)
@@ -95,7 +103,9 @@ def _reached(facts: Facts, last: AnyRow) -> Decimal:
 def _is_explained_by_counting(facts: Facts) -> bool:
     if facts.last is not None and _reached(facts, facts.last) == facts.closing:
         return True
-    return facts.known_count == facts.line_count and (facts.repeated or facts.covered)
+    return facts.known_count == facts.line_count and (
+        facts.known_are_referenced or facts.repeated or facts.covered
+    )
 
 
 def _ambiguous(facts: Facts) -> str:

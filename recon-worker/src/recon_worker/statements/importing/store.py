@@ -43,7 +43,9 @@ SELECT (now() AT TIME ZONE 'UTC')::date AS today,
        coalesce(sum(true_amount) FILTER (WHERE booking = 'booked'), 0) AS net,
        count(*) FILTER (WHERE nth <= times) AS known_count,
        coalesce(sum(true_amount) FILTER (WHERE booking = 'booked' AND nth <= times), 0)
-           AS known_net
+           AS known_net,
+       coalesce(bool_and(bank_ref IS NOT NULL) FILTER (WHERE nth <= times), false)
+           AS known_are_referenced
 FROM staged""")
 
 _CHAINED = "source_id = :source_id AND kind = 'statement' AND closing IS NOT NULL"
@@ -186,6 +188,7 @@ async def _judge(
         line_count=counted["line_count"],
         known_count=counted["known_count"],
         known_net=counted["known_net"],
+        known_are_referenced=counted["known_are_referenced"],
         last=(await tx.execute(_LAST, at)).one_or_none(),
         following=(await tx.execute(_FOLLOWING, at)).one_or_none(),
         repeated=bool(same),
@@ -203,6 +206,7 @@ async def _judge(
 
 
 def _is_same(known: AnyRow, bank_id: str | None, sequence: str | None) -> bool:
-    return (bank_id is not None and known.bank_id == bank_id) or (
-        sequence is not None and known.sequence == sequence
-    )
+    # The pages of a day may share their id: some banks give all statements one.
+    if sequence is not None and known.sequence is not None:
+        return bool(known.sequence == sequence)
+    return bank_id is not None and known.bank_id == bank_id
