@@ -127,6 +127,9 @@ class Line:
             _reset(near)
             return
         connection = _Connection(near, far)
+        if self._is_cut:  # While the connection to the target was opened.
+            connection.reset()
+            return
         self._connections.add(connection)
         try:
             async with asyncio.TaskGroup() as both:
