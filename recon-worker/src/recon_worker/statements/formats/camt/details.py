@@ -38,14 +38,14 @@ class Details:
 
 
 NO_DETAILS = Details()
-NO_ELEMENT = Element("")
+_NO_ELEMENT = Element("")
 
 
 def details_of(element: Element, entry_sign: int, currency: str, position: str) -> Details:
     """Return one TxDtls."""
     direction = sign(element, position, default=entry_sign)
     refs = element.find("Refs")
-    refs = NO_ELEMENT if refs is None else refs
+    refs = _NO_ELEMENT if refs is None else refs
     amounts = _amounts(element, direction, position)
     return Details(
         amounts=amounts,

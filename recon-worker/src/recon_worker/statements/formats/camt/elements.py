@@ -134,7 +134,7 @@ def code(element: Element) -> str | None:
     codes = element.find("BkTxCd")
     if codes is None:
         return None
-    domain = child(codes, "Domn")
+    domain = codes.find("Domn")
     family = child(domain, "Fmly")
     parts = text_of(domain, "Cd"), text_of(family, "Cd"), text_of(family, "SubFmlyCd")
     named = "-".join([part.strip() for part in parts if part])

@@ -63,6 +63,7 @@ def lines_of(
     if not details:
         return [whole.line()]
     only = details[0] if len(details) == 1 else None
+    # The usual entry, without computing its parts.
     if only and only.amount_in(total.currency) == total.amount:
         return [whole.line(only)]
     parts = _parts(details, total, charges)
