@@ -13,7 +13,7 @@ from payments_core.domain.matching import CANDIDATES_MAX
 from payments_core.domain.money import currency_text
 from payments_core.domain.statements import OPEN_LINE_STATUSES
 from payments_core.matching.entries import match_key, open_line
-from payments_core.matching.matches import ShowId, plain_id
+from payments_core.matching.matches import ShowId, plain_id, undone_line
 from payments_core.matching.returns import name_of, named_by_bank_ref, returned_payment
 
 ALIKE_DAYS = 30  # Candidates of the same amount are booked at most this far apart.
@@ -45,7 +45,8 @@ _LINES = " UNION ".join(
     f" AND ({match_key(name)}) = item.reference"
     for name in _NAMES
 )
-# Of the items in $1, each with its own look-ups.
+# Of the items in $1, each with its own look-ups. `match_id + 0` is not looked for from the end of
+# the legs' primary key.
 _OF_LINES = f"""
 SELECT item.id AS item_id, item.amount, item.end_to_end AS reference, item.bank_ref, item.batch_ref,
        item.counterparty, item.remittance, item.status, item.status_reason, item.currency,
@@ -69,8 +70,8 @@ SELECT item.id AS item_id, item.amount, item.end_to_end AS reference, item.bank_
               AND {open_line("line")} AND line.end_to_end IS NOT NULL
               AND ({match_key("line.end_to_end")}) = item.name
               AND line.amount = item.amount LIMIT {_SHOWN}) AS rival) AS rivals,
-       (SELECT max(match_id) FROM match_legs WHERE NOT active AND side = 'line'
-          AND item_id = item.id) AS undone,
+       (SELECT max(match_id + 0) FROM match_legs AS was
+        WHERE {undone_line("was")} = item.id) AS undone,
        CASE WHEN {open_line("item")} THEN {returned_payment("item")}::text END AS returned_payment,
        (SELECT count(*) FROM ({named_by_bank_ref("item")} LIMIT 2) AS two) AS named_by_bank_ref,
        item.name

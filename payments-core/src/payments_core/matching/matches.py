@@ -49,6 +49,14 @@ class MatchRefused(ValueError):
 LINE_DAY = "greatest(least(line.booked_on, statement.to_on), statement.from_on)"
 
 
+def undone_line(leg: str) -> str:
+    """Return SQL for the line of an undone leg, NULL for other legs, for a table with this name.
+
+    Only the index of this expression serves it, whatever statistics say.
+    """
+    return f"CASE WHEN {leg}.side = 'line' AND NOT {leg}.active THEN {leg}.item_id END"
+
+
 def matched_status(line: str) -> str:
     """Return SQL for the status of a matched line, for a table with this name."""
     returned = f"{line}.return_reason IS NOT NULL AND {line}.amount < 0"
@@ -101,7 +109,7 @@ WITH undone AS (
 ), reopened AS (
     UPDATE statement_lines AS line
     SET (status, status_reason) = (
-        SELECT former_status, former_reason FROM match_legs
+        SELECT former_status, former_reason FROM match_legs AS freed_leg
         WHERE item_id = line.id AND side = 'line' AND active)
     WHERE line.id = ANY (ARRAY(SELECT item_id FROM freed WHERE side = 'line'))
 ), restored AS (

@@ -12,7 +12,7 @@ chunk, so the result does not depend on where a chunk ends.
 
 from payments_core.domain.matching import LEGS_MAX, SCORES
 from payments_core.matching.entries import OPEN_LINE, match_key, open_line
-from payments_core.matching.matches import LINE_DAY
+from payments_core.matching.matches import LINE_DAY, undone_line
 from recon_worker.statements.matching.rules import UNDONE_BY_A_PERSON, WRITE
 
 # The details of a day cost as much as the day has of them; older batches are matched by hand.
@@ -93,8 +93,7 @@ WITH line AS MATERIALIZED (
       AND (SELECT count(*) FROM named WHERE named.id = pair.id AND times = 1) = details
       AND (SELECT count(*) FROM ({_rivals("bank_ref")} UNION {_rivals("batch_ref")}) AS same) = 1
       AND (SELECT count(*) FROM match_legs AS was
-           WHERE was.item_id = pair.id AND was.side = 'line' AND NOT was.active
-             AND {UNDONE_BY_A_PERSON}) = 0
+           WHERE {undone_line("was")} = pair.id AND {UNDONE_BY_A_PERSON}) = 0
 ), chunk AS MATERIALIZED (
     SELECT nextval('recon_matches_id_seq') AS match_id, taken.*
     FROM (SELECT id, details FROM fit WHERE before < {LEGS_MAX} ORDER BY id) AS taken

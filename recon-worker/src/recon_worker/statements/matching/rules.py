@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from payments_core.domain.matching import LEGS_MAX, SCORES, Rule
 from payments_core.matching.entries import OPEN_LINE, match_key, open_line
-from payments_core.matching.matches import LINE_DAY, matched_status
+from payments_core.matching.matches import LINE_DAY, matched_status, undone_line
 
 CHUNK_LINES = 20_000
 
@@ -63,7 +63,7 @@ UNDONE_BY_A_PERSON = """
     (SELECT undone_reason FROM recon_matches WHERE id = was.match_id) IS NOT NULL"""
 _NOT_UNDONE = f"""
     (SELECT count(*) FROM match_legs AS was
-     WHERE was.item_id = {{line}} AND was.side = 'line' AND NOT was.active
+     WHERE {undone_line("was")} = {{line}}
        AND (SELECT count(*) FROM match_legs AS partner
             WHERE partner.match_id = was.match_id AND partner.side = 'entry'
               AND partner.item_id = {{entry}}) > 0
@@ -182,7 +182,7 @@ WITH batch AS MATERIALIZED (
         WHERE amount = entry_amount AND (lines = 1 OR entries = 1) AND entries > 0
           AND lines + entries <= {LEGS_MAX}
           AND (SELECT count(*) FROM match_legs AS was
-               WHERE was.item_id = ANY (line_ids) AND was.side = 'line' AND NOT was.active
+               WHERE {undone_line("was")} = ANY (line_ids)
                  AND {UNDONE_BY_A_PERSON}) = 0
         ORDER BY key) AS fit
 ), legs AS MATERIALIZED (

@@ -198,6 +198,8 @@ Index(
     recon_matches.c.id,
     postgresql_where=text("run_id IS NOT NULL"),
 )
+# In the lines that Postgres prints of it.
+_UNDONE_LINE = "(\nCASE\n    WHEN side = 'line' AND NOT active THEN item_id\n    ELSE NULL\nEND)"
 # The lines and entries of a match: one line or one entry, and equal sums, by a trigger. A line's
 # leg keeps its former status, which an undo restores.
 match_legs = Table(
@@ -217,6 +219,11 @@ match_legs = Table(
         "(side = 'line') = (former_status IS NOT NULL)"
         " AND former_status IN ('unmatched', 'suggested')",
         name="line_leg_has_a_former_status",
+    ),
+    Index(
+        "match_legs_by_undone_line",
+        text(_UNDONE_LINE),
+        postgresql_where=text(f"{_UNDONE_LINE} IS NOT NULL"),
     ),
 )
 Index(
