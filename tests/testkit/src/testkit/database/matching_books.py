@@ -2,10 +2,12 @@
 
 import hashlib
 import itertools
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from operator import itemgetter
 from typing import Any
 
 import uuid_utils.compat as uuid_utils
@@ -172,16 +174,12 @@ async def add_statement(
 
 
 MATCHES = """
-SELECT match.rule, match.why, match.score, match.actor, match.first_on, match.last_on,
-       array_agg(leg.item_id ORDER BY leg.item_id) FILTER (WHERE leg.side = 'line') AS lines,
-       array_agg(leg.item_id ORDER BY leg.item_id) FILTER (WHERE leg.side = 'entry') AS entries
-FROM recon_matches AS match JOIN match_legs AS leg ON leg.match_id = match.id
-WHERE match.undone_at IS NULL
-GROUP BY match.id ORDER BY lines, entries"""
+SELECT id, rule, why, score, actor, first_on, last_on FROM recon_matches WHERE undone_at IS NULL"""
+# Put together here: a planner that takes the tables for empty joins each match with every leg.
+LEGS = "SELECT match_id, side, item_id FROM match_legs ORDER BY item_id"
 STATE = {
     "lines": "SELECT id, status, status_reason FROM statement_lines ORDER BY id",
     "entries": "SELECT * FROM open_entries ORDER BY entry_id",
-    "matches": MATCHES,
     "breaks": "SELECT id, source_id, class, side, item_id, amount, opened_on, break_on, assignee,"
     " note, resolved_at IS NULL AS open FROM recon_breaks ORDER BY id",
     "days": "SELECT * FROM recon_days ORDER BY source_id, booked_on",
@@ -190,10 +188,21 @@ STATE = {
 
 async def active_matches(sql: Sql) -> set[tuple[str, tuple[int, ...], tuple[int, ...]]]:
     """Return the active matches as (rule, lines, entries)."""
-    rows = await sql.fetch(MATCHES)
-    return {(row["rule"], tuple(row["lines"]), tuple(row["entries"])) for row in rows}
+    return {(match[0], *match[-2:]) for match in await _matches(sql)}
 
 
 async def state_of(sql: Sql) -> dict[str, list[tuple[Any, ...]]]:
     """Return a run's decisions, without ids and times of its rows."""
-    return {name: [tuple(row) for row in await sql.fetch(query)] for name, query in STATE.items()}
+    tables = {name: [tuple(row) for row in await sql.fetch(query)] for name, query in STATE.items()}
+    return {**tables, "matches": sorted(await _matches(sql), key=itemgetter(-2, -1))}
+
+
+async def _matches(sql: Sql) -> list[tuple[Any, ...]]:
+    """Return the active matches: columns without ids, then the lines and the entries."""
+    legs: dict[tuple[int, str], list[int]] = defaultdict(list)
+    for match_id, side, item_id in await sql.fetch(LEGS):
+        legs[match_id, side].append(item_id)
+    return [
+        (*columns, tuple(legs[match_id, "line"]), tuple(legs[match_id, "entry"]))
+        for match_id, *columns in await sql.fetch(MATCHES)
+    ]
