@@ -23,7 +23,8 @@ from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
 from testkit.database.sql import Sql
 
-pytest_plugins = [f"testkit.plugins.{name}" for name in ("groups", "ids", "leaks", "routes")]
+PLUGINS = ("groups", "ids", "leaks", "parameters", "routes")
+pytest_plugins = [f"testkit.plugins.{name}" for name in PLUGINS]
 
 # Not the time of one example: on a busy machine it says nothing. pytest bounds each test.
 hypothesis.settings.register_profile("payments", deadline=None)

@@ -1,4 +1,8 @@
-"""The suites of the four packages pass on the images' Python and packages."""
+"""The suites of the four packages pass on the images' Python and packages.
+
+Each test function runs once there, with its first parameters. A failure that only the images'
+Python or a package's build for it brings about is hardly ever one of a single set of parameters.
+"""
 
 import json
 from pathlib import Path
@@ -48,9 +52,9 @@ def test_the_suites_use_the_packages_of_the_image(images: str, suites: str, serv
 
 
 def test_the_suites_pass_on_the_images_python(suites: str) -> None:
-    folders = " ".join(f"{package}/tests" for package in PACKAGES)
+    arguments = " ".join(["-q", "--first-parameters", *(f"{each}/tests" for each in PACKAGES)])
     # Bounded inside too, because a container outlives its client.
-    command = ("timeout", str(SUITE_SECONDS_MAX), "make", "test", f"ARGS=-q {folders}")
+    command = ("timeout", str(SUITE_SECONDS_MAX), "make", "test", f"ARGS={arguments}")
     options = ("run", "--rm", "--init", suites)
     done = docker(*options, *command, check=False, seconds_max=SUITE_SECONDS_MAX + 60)
     assert done.returncode == 0, f"{done.stdout[-5000:]}{done.stderr[-1000:]}"

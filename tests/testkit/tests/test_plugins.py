@@ -1,4 +1,4 @@
-"""Plugins: leak detection by test name, and scheduling by group."""
+"""Plugins: leaks by test name, scheduling by group, and a run with first parameters alone."""
 
 import re
 import subprocess
@@ -71,6 +71,19 @@ def test_a_leaking_fixture_of_a_file_fails_the_files_last_test(tmp_path: Path) -
     (tmp_path / "test_leaks.py").write_text(FIXTURE_OF_A_FILE)
     (tmp_path / "test_next.py").write_text("def test_innocent():\n    pass\n")
     assert _failing(tmp_path) == {"test_culprit"}
+
+
+def test_each_function_runs_once_with_its_first_parameters(tmp_path: Path) -> None:
+    (tmp_path / "test_both.py").write_text(
+        "import pytest\n@pytest.mark.parametrize('n', [1, 2, 3])\n"
+        "def test_a(n):\n    assert n == 1\ndef test_b():\n    pass\n"
+    )
+    command = [
+        *(sys.executable, "-m", "pytest", "-q", "-p", "testkit.plugins.parameters"),
+        *("--first-parameters", "--rootdir", str(tmp_path), "-c", "/dev/null", str(tmp_path)),
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "2 passed, 2 deselected" in done.stdout, done.stdout
 
 
 @pytest.mark.parametrize(
