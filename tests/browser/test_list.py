@@ -100,6 +100,9 @@ def test_new_rows_wait_while_the_reader_points_at_the_list(
     waiting = pay_elsewhere(system, "acct_hover", "2.00")
     expect(page.locator("#newer")).to_be_visible()
     expect(visitor.row(waiting)).to_have_count(0)
+    page.locator("#newer").hover()
+    pay_elsewhere(system, "acct_hover", "3.00")
+    expect(page.locator("#newer")).to_have_text("2 newer payments")
     page.locator("#newer").click()
     expect(visitor.row(waiting)).to_be_visible()
 

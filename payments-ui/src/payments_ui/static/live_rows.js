@@ -20,10 +20,11 @@ function parse(html) {
   return [...template.content.querySelectorAll("tr[data-id]")];
 }
 
-/** Whether the list is in use, so that no row may move under the pointer. */
+/** Whether the list is in use, so that no row, nor the button above, may move under the pointer. */
 function occupied(rows) {
   const box = rows.closest("section").getBoundingClientRect();
-  return box.top < -40 || rows.matches(":hover") || rows.contains(document.activeElement);
+  const pointedAt = document.querySelector("#newer:hover, table:hover > #rows") !== null;
+  return box.top < -40 || pointedAt || rows.contains(document.activeElement);
 }
 
 /** The amount without trailing zeros, so that 5.00 equals 5. */
