@@ -11,8 +11,8 @@ from testkit.model.reversals import ReversalMachine
 from testkit.model.system import driven_system
 
 
-def test_the_system_agrees_with_the_model_after_any_actions(migrated_url: str) -> None:
-    with driven_system(migrated_url) as system:
+def test_the_system_agrees_with_the_model_after_any_actions(emptied_url: str) -> None:
+    with driven_system(emptied_url) as system:
         run_state_machine_as_test(
             type("Machine", (ReversalMachine,), {"system": system}),
             settings=settings(
