@@ -19,12 +19,9 @@ ROWS_MAX = 5_000  # Copied at once.
 ROWS_TEXT_MAX_CHARS = 4 * 1024 * 1024
 STATEMENTS_MAX = 10_000  # Of one file: each stays in memory until it is stored.
 
-# The columns of statement_staging, in the order of a row.
-COLUMNS = (
-    *("file_id", "number", "row_no", "line_no", "part_no", "amount", "currency", "booked_on"),
-    *("valued_on", "end_to_end", "bank_ref", "batch_ref", "code", "reversal", "return_reason"),
-    *("counterparty", "remittance", "charges", "original_amount", "original_currency", "booking"),
-)
+# The columns of statement_staging, in the order of a row: those of a line but its last field, the
+# position, which only errors name.
+COLUMNS = ("file_id", "number", "row_no", *StatementLine._fields[:-1])
 Row = tuple[Any, ...]
 
 
@@ -122,20 +119,7 @@ class FileReader:
         if "\0" in "".join(filter(None, texts)):
             raise Quarantined("malformed", "a text holds the character NUL", line.position)
         self._row_no += 1
-        return (
-            *(self.file_id, header.number, self._row_no, line.line_no, line.part_no),
-            *(
-                line.amount,
-                line.currency,
-                line.booked_on,
-                line.valued_on,
-                line.end_to_end,
-                line.bank_ref,
-            ),
-            *(line.batch_ref, line.code, line.reversal, line.return_reason, line.counterparty),
-            *(line.remittance, line.charges, line.original_amount, line.original_currency),
-            line.booking,
-        )
+        return (self.file_id, header.number, self._row_no, *line[:-1])
 
     def _end(self, end: StatementEnd, header: StatementHeader) -> None:
         if end.problem is not None and not self.vouched:
