@@ -17,15 +17,18 @@ from recon_worker.statements.importing.overlap import Facts, Judgement, judge
 AHEAD_MAX = timedelta(days=31)  # A bank may date ahead by days; a mistyped year is ahead by more.
 
 # The statement's staged lines with their true signs. nth counts equal ones, times says how often
-# the source has such a line: a look-up in the unique index for each, however long the history.
+# the source has such a line: a look-up in the unique index for each, however long the history, and
+# none if no line is known.
 _SIGN = "CASE WHEN reversal AND CAST(:flipped AS boolean) THEN -1 ELSE 1 END"
 _FINGERPRINT = fingerprint_of(
     "CAST(:kind AS text)", f"amount * {_SIGN}", f"original_amount * {_SIGN}"
 )
 _STAGED = f"""
     SELECT signed.*, row_number() OVER (PARTITION BY fingerprint ORDER BY row_no) AS nth,
-           (SELECT max(known.occurrence) FROM statement_lines AS known
-            WHERE known.source_id = :source_id AND known.fingerprint = signed.fingerprint) AS times
+           CASE WHEN CAST(:any_known AS boolean) THEN (
+               SELECT max(known.occurrence) FROM statement_lines AS known
+               WHERE known.source_id = :source_id AND known.fingerprint = signed.fingerprint
+           ) END AS times
     FROM (
         SELECT row_no, line_no, part_no, amount * {_SIGN} AS true_amount, currency, booked_on,
                valued_on, end_to_end, bank_ref, batch_ref, code, reversal, return_reason,
@@ -109,7 +112,7 @@ async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStat
         "kind": header.kind,
         "flipped": end.reversals_flipped,
     }
-    counted = (await tx.execute(COUNT_STAGED, values)).mappings().one()
+    counted = (await tx.execute(COUNT_STAGED, {**values, "any_known": True})).mappings().one()
     if counted["net"] != end.net:
         problem = f"the lines sum to {counted['net']}, but the reader counted {end.net}"
         raise Quarantined("malformed", problem, end.position)
@@ -139,7 +142,12 @@ async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStat
         "accepted_by": file.accepted_by,
     }
     statement_id = (await tx.execute(_ADD, row)).scalar_one()
-    await tx.execute(_ADD_LINES, {**values, "statement_id": statement_id, "all_new": all_new})
+    of_lines = {
+        "statement_id": statement_id,
+        "any_known": counted["known_count"] > 0,
+        "all_new": all_new,
+    }
+    await tx.execute(_ADD_LINES, {**values, **of_lines})
     return Stored(header.kind, from_on, to_on, header.position, judgement.doubt)
 
 
