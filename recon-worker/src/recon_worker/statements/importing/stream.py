@@ -24,6 +24,7 @@ class StoredFile(io.RawIOBase):
     ) -> None:
         super().__init__()
         self._tx, self._file, self._advance = tx, file, advance
+        self.tx_in_use = asyncio.Lock()  # Held for each use: a connection does one thing at a time.
         self._loop = asyncio.get_running_loop()
         self._chunk = memoryview(b"")
         self._number = 0
@@ -50,8 +51,8 @@ class StoredFile(io.RawIOBase):
             self._fetch()
 
     def _fetch(self) -> None:
-        fetching = read_chunk(self._tx, self._file.id, self._number)
-        data = asyncio.run_coroutine_threadsafe(fetching, self._loop).result(FETCH_SECONDS_MAX)
+        fetching = asyncio.run_coroutine_threadsafe(self._next_chunk(), self._loop)
+        data = fetching.result(FETCH_SECONDS_MAX)
         self._number += 1
         self._digest.update(data)
         self._chunk = memoryview(data)
@@ -60,3 +61,7 @@ class StoredFile(io.RawIOBase):
             self._at_end = True
             if self._digest.digest() != self._file.sha256:
                 raise FileDamaged(FileDamaged.__doc__)
+
+    async def _next_chunk(self) -> bytes:
+        async with self.tx_in_use:
+            return await read_chunk(self._tx, self._file.id, self._number)
