@@ -22,7 +22,7 @@ CACHED_MAX = 1_000  # Amounts: an entry and its transaction state the same one.
 _NO_REFERENCE = {"", "NOTPROVIDED", "NOT PROVIDED", "NONREF"}
 _PLAIN = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,17})?", re.ASCII)
 _CURRENCY = re.compile(CURRENCY_PATTERN.replace("$", r"\Z"))
-_ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})", re.ASCII)
+_ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def currency_code(text: str | None, position: str) -> str:
@@ -70,10 +70,12 @@ def _exact_plain(written: str, currency: str) -> Decimal:
 def written_date(text: str | None, position: str) -> date:
     """Return the calendar date of an ISO date or time as written, without converting its zone."""
     written = (text or "").strip()
-    match = _ISO_DATE.match(written)
-    if not match or (len(written) > 10 and written[10] not in "TZ+- "):
+    if not _ISO_DATE.match(written) or (len(written) > 10 and written[10] not in "TZ+- "):
         raise MalformedStatement(f"{written!r:.40} is not a date such as 2026-11-28", position)
-    return calendar_date(int(match[1]), int(match[2]), int(match[3]), position)
+    try:
+        return date.fromisoformat(written[:10])
+    except ValueError:
+        raise _no_date(written[:10], position) from None
 
 
 def calendar_date(year: int, month: int, day: int, position: str) -> date:
@@ -81,11 +83,13 @@ def calendar_date(year: int, month: int, day: int, position: str) -> date:
     try:
         return date(year, month, day)
     except ValueError:
-        raise MalformedStatement(
-            f"{year:04}-{month:02}-{day:02} is no date of the calendar: "
-            "ask the bank for a correct file",
-            position,
-        ) from None
+        raise _no_date(f"{year:04}-{month:02}-{day:02}", position) from None
+
+
+def _no_date(written: str, position: str) -> MalformedStatement:
+    return MalformedStatement(
+        f"{written} is no date of the calendar: ask the bank for a correct file", position
+    )
 
 
 def account_identifier(text: str | None) -> str | None:
@@ -95,7 +99,9 @@ def account_identifier(text: str | None) -> str | None:
 
 def reference(text: str | None, position: str) -> str | None:
     """Return the reference, or None for one without meaning such as NOTPROVIDED."""
-    trimmed = (text or "").strip()
+    if not text:
+        return None
+    trimmed = text.strip()
     if trimmed.upper() in _NO_REFERENCE:
         return None
     if len(trimmed) > REFERENCE_MAX_CHARS:

@@ -38,14 +38,12 @@ class Details:
 
 
 NO_DETAILS = Details()
-_NO_ELEMENT = Element("")
 
 
 def details_of(element: Element, entry_sign: int, currency: str, position: str) -> Details:
     """Return one TxDtls."""
     direction = sign(element, position, default=entry_sign)
-    refs = element.find("Refs")
-    refs = _NO_ELEMENT if refs is None else refs
+    refs = child(element, "Refs")
     amounts = _amounts(element, direction, position)
     return Details(
         amounts=amounts,
@@ -78,7 +76,7 @@ def _amounts(
     found = [element.find("Amt")] if own else []
     block = element.find("AmtDtls")
     if block is not None:
-        found += [child(block, name, "Amt") for name in ("TxAmt", "CntrValAmt", "InstdAmt")]
+        found += [child(block, name).find("Amt") for name in ("TxAmt", "CntrValAmt", "InstdAmt")]
     return [money(amount, position, direction) for amount in found if amount is not None]
 
 
@@ -90,9 +88,7 @@ def _payment_reference(refs: Element, position: str) -> str | None:
 
 
 def _return_reason(element: Element, position: str) -> str | None:
-    reason = child(element, "RtrInf", "Rsn")
-    if reason is None:
-        return None
+    reason = child(child(element, "RtrInf"), "Rsn")
     return reference(reason.findtext("Cd") or reason.findtext("Prtry"), position)
 
 
@@ -102,10 +98,11 @@ def _counterparty(element: Element, direction: int, position: str) -> str | None
     if parties is None:
         return None
     party = child(parties, role)
-    account = child(parties, f"{role}Acct", "Id")
-    name = text_of(party, "Nm") or text_of(party, "Pty", "Nm")
-    named = name or text_of(account, "IBAN") or text_of(account, "Othr", "Id")
-    return free_text([named or ""], position)
+    name = party.findtext("Nm") or child(party, "Pty").findtext("Nm")
+    if not name:
+        account = child(child(parties, f"{role}Acct"), "Id")
+        name = account.findtext("IBAN") or child(account, "Othr").findtext("Id")
+    return free_text([name or ""], position)
 
 
 def _remittance(element: Element, position: str) -> str | None:

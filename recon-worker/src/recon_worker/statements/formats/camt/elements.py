@@ -25,6 +25,7 @@ _BOOKING: dict[str, Booking] = {
 
 
 NOTHING = Decimal(0)
+_NO_ELEMENT = Element("")
 
 
 class Money(NamedTuple):
@@ -43,13 +44,10 @@ class Balance:
     on: date | None
 
 
-def child(element: Element | None, *names: str) -> Element | None:
-    """Return the first element at the path of names."""
-    for name in names:
-        if element is None:
-            return None
-        element = element.find(name)
-    return element
+def child(element: Element, name: str) -> Element:
+    """Return the first child with this name, or an empty element."""
+    found = element.find(name)
+    return _NO_ELEMENT if found is None else found
 
 
 def text_of(element: Element | None, *names: str) -> str | None:
@@ -76,7 +74,8 @@ def sign(element: Element, position: str, default: int | None = None) -> int:
 def money(element: Element, position: str, direction: int = 1) -> Money:
     """Return the amount of an Amt element."""
     currency = currency_code(element.get("Ccy"), position)
-    return Money(direction * plain_amount(element.text, currency, position), currency)
+    amount = plain_amount(element.text, currency, position)
+    return Money(amount if direction > 0 else -amount, currency)
 
 
 def day(element: Element | None, position: str) -> date | None:
@@ -134,12 +133,13 @@ def code(element: Element) -> str | None:
     codes = element.find("BkTxCd")
     if codes is None:
         return None
-    domain = codes.find("Domn")
+    domain = child(codes, "Domn")
     family = child(domain, "Fmly")
-    parts = text_of(domain, "Cd"), text_of(family, "Cd"), text_of(family, "SubFmlyCd")
+    parts = domain.findtext("Cd"), family.findtext("Cd"), family.findtext("SubFmlyCd")
     named = "-".join([part.strip() for part in parts if part])
-    proprietary = text_of(codes, "Prtry", "Cd")
-    return (named or (proprietary or "").strip())[:64] or None
+    if not named:
+        named = (text_of(codes, "Prtry", "Cd") or "").strip()
+    return named[:64] or None
 
 
 def charges(element: Element, currency: str, position: str) -> Decimal:
