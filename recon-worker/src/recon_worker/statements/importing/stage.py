@@ -36,10 +36,11 @@ async def stage(tx: AsyncConnection, file: AnyRow, advance: Callable[[int], None
             reading = asyncio.create_task(asyncio.to_thread(reader.next_rows))
             async with stream.tx_in_use:
                 await _copy(tx, rows)
+        await asyncio.to_thread(stream.drain)
     finally:
-        # Until the thread ends, it may fetch a chunk, and a rollback would find the connection busy.
+        # A rollback would find the connection busy while a chunk is fetched.
         await asyncio.gather(reading, return_exceptions=True)
-    await asyncio.to_thread(stream.drain)
+        await stream.settle()
     return reader
 
 

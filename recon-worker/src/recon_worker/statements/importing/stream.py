@@ -1,9 +1,10 @@
-"""The stored bytes of a file as the stream that a reader reads, one chunk in memory."""
+"""The stored bytes of a file as the stream that a reader reads, two chunks in memory."""
 
 import asyncio
 import hashlib
 import io
 from collections.abc import Callable
+from concurrent.futures import Future
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -14,7 +15,7 @@ FETCH_SECONDS_MAX = 60.0  # For one chunk; the statement's own timeout ends it s
 
 
 class StoredFile(io.RawIOBase):
-    """A file's bytes, read in a thread while the event loop, which waits, fetches the chunks.
+    """A file's bytes, read in a thread while the event loop fetches the next chunk.
 
     `advance` is called with the bytes of each chunk. Raises FileDamaged.
     """
@@ -28,6 +29,7 @@ class StoredFile(io.RawIOBase):
         self._loop = asyncio.get_running_loop()
         self._chunk = memoryview(b"")
         self._number = 0
+        self._coming: Future[bytes] | None = None
         self._digest = hashlib.sha256()
         self._at_end = False
 
@@ -50,10 +52,15 @@ class StoredFile(io.RawIOBase):
         while not self._at_end:
             self._fetch()
 
+    async def settle(self) -> None:
+        """Wait until no chunk is on its way: the connection is free."""
+        if self._coming is not None:
+            await asyncio.gather(asyncio.wrap_future(self._coming), return_exceptions=True)
+
     def _fetch(self) -> None:
-        fetching = asyncio.run_coroutine_threadsafe(self._next_chunk(), self._loop)
-        data = fetching.result(FETCH_SECONDS_MAX)
-        self._number += 1
+        coming = self._coming or self._request()
+        data = coming.result(FETCH_SECONDS_MAX)
+        self._coming = self._request() if data else None
         self._digest.update(data)
         self._chunk = memoryview(data)
         self._advance(len(data))
@@ -62,6 +69,10 @@ class StoredFile(io.RawIOBase):
             if self._digest.digest() != self._file.sha256:
                 raise FileDamaged(FileDamaged.__doc__)
 
-    async def _next_chunk(self) -> bytes:
+    def _request(self) -> Future[bytes]:
+        number, self._number = self._number, self._number + 1
+        return asyncio.run_coroutine_threadsafe(self._chunk_of(number), self._loop)
+
+    async def _chunk_of(self, number: int) -> bytes:
         async with self.tx_in_use:
-            return await read_chunk(self._tx, self._file.id, self._number)
+            return await read_chunk(self._tx, self._file.id, number)
