@@ -16,28 +16,32 @@ from recon_worker.statements.importing.overlap import Facts, Judgement, judge
 
 AHEAD_MAX = timedelta(days=31)  # A bank may date ahead by days; a mistyped year is ahead by more.
 
-# The statement's staged lines with their true signs. nth counts equal ones, times says how often
-# the source has such a line: a look-up in the unique index for each, however long the history, and
-# none if no line is known.
+# The statement's staged lines with their true signs.
 _SIGN = "CASE WHEN reversal AND CAST(:flipped AS boolean) THEN -1 ELSE 1 END"
 _FINGERPRINT = fingerprint_of(
     "CAST(:kind AS text)", f"amount * {_SIGN}", f"original_amount * {_SIGN}"
 )
-_STAGED = f"""
+_SIGNED = f"""
+    SELECT row_no, line_no, part_no, amount * {_SIGN} AS true_amount, currency, booked_on,
+           valued_on, end_to_end, bank_ref, batch_ref, code, reversal, return_reason,
+           counterparty, remittance, charges, original_amount * {_SIGN} AS true_original,
+           original_currency, booking,
+           {_FINGERPRINT} AS fingerprint
+    FROM statement_staging WHERE file_id = :file_id AND number = :number"""
+# nth counts equal lines, times says how often the source has such a line: a look-up in the unique
+# index for each, however long the history.
+WITH_STAGED = f"""
+WITH staged AS (
     SELECT signed.*, row_number() OVER (PARTITION BY fingerprint ORDER BY row_no) AS nth,
-           CASE WHEN CAST(:any_known AS boolean) THEN (
-               SELECT max(known.occurrence) FROM statement_lines AS known
-               WHERE known.source_id = :source_id AND known.fingerprint = signed.fingerprint
-           ) END AS times
-    FROM (
-        SELECT row_no, line_no, part_no, amount * {_SIGN} AS true_amount, currency, booked_on,
-               valued_on, end_to_end, bank_ref, batch_ref, code, reversal, return_reason,
-               counterparty, remittance, charges, original_amount * {_SIGN} AS true_original,
-               original_currency, booking,
-               {_FINGERPRINT} AS fingerprint
-        FROM statement_staging WHERE file_id = :file_id AND number = :number
-    ) AS signed"""
-WITH_STAGED = f"WITH staged AS MATERIALIZED ({_STAGED})"
+           (SELECT max(known.occurrence) FROM statement_lines AS known
+            WHERE known.source_id = :source_id AND known.fingerprint = signed.fingerprint) AS times
+    FROM ({_SIGNED}) AS signed
+)"""
+# On a usual day the lines are unique: no two are equal, and none is known. Then they need neither
+# the look-ups nor sorting.
+_WITH_UNIQUE = f"""
+WITH staged AS (SELECT signed.*, 1 AS nth, CAST(NULL AS integer) AS times
+                FROM ({_SIGNED}) AS signed)"""
 
 COUNT_STAGED = text(f"""
 {WITH_STAGED}
@@ -48,7 +52,8 @@ SELECT (now() AT TIME ZONE 'UTC')::date AS today,
        coalesce(sum(true_amount) FILTER (WHERE booking = 'booked' AND nth <= times), 0)
            AS known_net,
        coalesce(bool_and(bank_ref IS NOT NULL) FILTER (WHERE nth <= times), false)
-           AS known_are_referenced
+           AS known_are_referenced,
+       bool_and(nth = 1 AND times IS NULL) AS are_unique
 FROM staged""")
 
 _CHAINED = "source_id = :source_id AND kind = 'statement' AND closing IS NOT NULL"
@@ -72,8 +77,7 @@ VALUES (:source_id, :file_id, :number, :kind, :bank_id, :sequence, :from_on, :to
     :closing, :net, :entry_count, :line_count, :known_count, :known_net, :previous_id,
     :accepted_by)
 RETURNING id""")
-_ADD_LINES = text(f"""
-{WITH_STAGED}
+_ADD_LINES = """
 INSERT INTO statement_lines (statement_id, source_id, line_no, part_no, amount, currency, booked_on,
     valued_on, end_to_end, bank_ref, batch_ref, code, reversal, return_reason, counterparty,
     remittance, charges, original_amount, original_currency, booking, fingerprint, occurrence,
@@ -88,7 +92,9 @@ SELECT CAST(:statement_id AS bigint), CAST(:source_id AS bigint), line_no, part_
          WHEN booking <> 'booked' THEN 'the bank has not booked it' END
 FROM staged
 WHERE CAST(:all_new AS boolean) OR nth > coalesce(times, 0)
-ORDER BY row_no""")
+ORDER BY row_no"""
+_ADD_ANY_LINES = text(f"{WITH_STAGED}{_ADD_LINES}")
+_ADD_UNIQUE_LINES = text(f"{_WITH_UNIQUE}{_ADD_LINES}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +118,7 @@ async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStat
         "kind": header.kind,
         "flipped": end.reversals_flipped,
     }
-    counted = (await tx.execute(COUNT_STAGED, {**values, "any_known": True})).mappings().one()
+    counted = (await tx.execute(COUNT_STAGED, values)).mappings().one()
     if counted["net"] != end.net:
         problem = f"the lines sum to {counted['net']}, but the reader counted {end.net}"
         raise Quarantined("malformed", problem, end.position)
@@ -142,12 +148,8 @@ async def store_statement(tx: AsyncConnection, file: AnyRow, statement: ReadStat
         "accepted_by": file.accepted_by,
     }
     statement_id = (await tx.execute(_ADD, row)).scalar_one()
-    of_lines = {
-        "statement_id": statement_id,
-        "any_known": counted["known_count"] > 0,
-        "all_new": all_new,
-    }
-    await tx.execute(_ADD_LINES, {**values, **of_lines})
+    add_lines = _ADD_UNIQUE_LINES if counted["are_unique"] else _ADD_ANY_LINES
+    await tx.execute(add_lines, {**values, "statement_id": statement_id, "all_new": all_new})
     return Stored(header.kind, from_on, to_on, header.position, judgement.doubt)
 
 

@@ -79,7 +79,6 @@ async def _differences(tx: AsyncConnection, read: ReadStatement, row: AnyRow) ->
         "number": row.number,
         "kind": header.kind,
         "flipped": end.reversals_flipped,
-        "any_known": False,  # Known lines are looked up where they are stored.
     }
     counted = (await tx.execute(COUNT_STAGED, values)).one()
     of_file = {
