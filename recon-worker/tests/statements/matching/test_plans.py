@@ -137,6 +137,7 @@ async def test_no_estimate_makes_a_rule_read_more(
             [(oid, *each) for oid, each in zip(relations, estimates, strict=True)],
         )
         _check(await _plans(worker_connection), mostly_matched=False)
+    await forget_statistics(sql, tables)  # The next tests would be planned by these.
 
 
 async def test_an_undo_is_planned_like_a_run(sql: Sql, match: Match, engine: AsyncEngine) -> None:

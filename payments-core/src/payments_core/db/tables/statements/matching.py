@@ -198,7 +198,7 @@ Index(
     recon_matches.c.id,
     postgresql_where=text("run_id IS NOT NULL"),
 )
-# In the lines that Postgres prints of it.
+# Broken into lines as Postgres prints it.
 _UNDONE_LINE = "(\nCASE\n    WHEN side = 'line' AND NOT active THEN item_id\n    ELSE NULL\nEND)"
 # The lines and entries of a match: one line or one entry, and equal sums, by a trigger. A line's
 # leg keeps its former status, which an undo restores.
