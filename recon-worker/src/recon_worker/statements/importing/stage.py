@@ -2,7 +2,7 @@
 
 import asyncio
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import cast
 
 from sqlalchemy import select
@@ -12,7 +12,7 @@ from payments_core.db.engine import AnyRow
 from payments_core.db.tables import recon_sources
 from payments_core.statements.sources import other_accounts
 from recon_worker.statements.formats.read import read_statements
-from recon_worker.statements.importing.checks import COLUMNS, FileReader, Row
+from recon_worker.statements.importing.checks import COLUMNS, FileReader
 from recon_worker.statements.importing.stream import StoredFile
 
 
@@ -29,22 +29,10 @@ async def stage(tx: AsyncConnection, file: AnyRow, advance: Callable[[int], None
     events = read_statements(cast(io.BytesIO, stream), format=source.format, profile=source.profile)
     others = await other_accounts(tx, source)
     reader = FileReader(file.id, source, events, others, vouched=file.accepted_by is not None)
-    # Reading is slow and synchronous: in a thread, while Postgres stores the rows read before.
-    reading = asyncio.create_task(asyncio.to_thread(reader.next_rows))
-    try:
-        while rows := await reading:
-            reading = asyncio.create_task(asyncio.to_thread(reader.next_rows))
-            async with stream.tx_in_use:
-                await _copy(tx, rows)
-        await asyncio.to_thread(stream.drain)
-    finally:
-        # A rollback would find the connection busy while a chunk is fetched.
-        await asyncio.gather(reading, return_exceptions=True)
-        await stream.settle()
+    # Reading is slow and synchronous: in a thread the event loop keeps running.
+    while rows := await asyncio.to_thread(reader.next_rows):
+        driver = (await tx.get_raw_connection()).driver_connection
+        assert driver is not None, "the engine's dialect is asyncpg's"
+        await driver.copy_records_to_table("statement_staging", records=rows, columns=COLUMNS)
+    await asyncio.to_thread(stream.drain)
     return reader
-
-
-async def _copy(tx: AsyncConnection, rows: Sequence[Row]) -> None:
-    driver = (await tx.get_raw_connection()).driver_connection
-    assert driver is not None, "the engine's dialect is asyncpg's"
-    await driver.copy_records_to_table("statement_staging", records=rows, columns=COLUMNS)

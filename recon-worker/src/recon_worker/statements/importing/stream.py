@@ -1,10 +1,9 @@
-"""The stored bytes of a file as the stream that a reader reads, two chunks in memory."""
+"""The stored bytes of a file as the stream that a reader reads, one chunk in memory."""
 
 import asyncio
 import hashlib
 import io
 from collections.abc import Callable
-from concurrent.futures import Future
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -15,7 +14,7 @@ FETCH_SECONDS_MAX = 60.0  # For one chunk; the statement's own timeout ends it s
 
 
 class StoredFile(io.RawIOBase):
-    """A file's bytes, read in a thread while the event loop fetches the next chunk.
+    """A file's bytes, read in a thread while the event loop, which waits, fetches the chunks.
 
     `advance` is called with the bytes of each chunk. Raises FileDamaged.
     """
@@ -25,11 +24,9 @@ class StoredFile(io.RawIOBase):
     ) -> None:
         super().__init__()
         self._tx, self._file, self._advance = tx, file, advance
-        self.tx_in_use = asyncio.Lock()  # Held for each use: a connection does one thing at a time.
         self._loop = asyncio.get_running_loop()
         self._chunk = memoryview(b"")
         self._number = 0
-        self._coming: Future[bytes] | None = None
         self._digest = hashlib.sha256()
         self._at_end = False
 
@@ -52,15 +49,10 @@ class StoredFile(io.RawIOBase):
         while not self._at_end:
             self._fetch()
 
-    async def settle(self) -> None:
-        """Wait until no chunk is on its way: the connection is free."""
-        if self._coming is not None:
-            await asyncio.gather(asyncio.wrap_future(self._coming), return_exceptions=True)
-
     def _fetch(self) -> None:
-        coming = self._coming or self._request()
-        data = coming.result(FETCH_SECONDS_MAX)
-        self._coming = self._request() if data else None
+        fetching = read_chunk(self._tx, self._file.id, self._number)
+        data = asyncio.run_coroutine_threadsafe(fetching, self._loop).result(FETCH_SECONDS_MAX)
+        self._number += 1
         self._digest.update(data)
         self._chunk = memoryview(data)
         self._advance(len(data))
@@ -68,11 +60,3 @@ class StoredFile(io.RawIOBase):
             self._at_end = True
             if self._digest.digest() != self._file.sha256:
                 raise FileDamaged(FileDamaged.__doc__)
-
-    def _request(self) -> Future[bytes]:
-        number, self._number = self._number, self._number + 1
-        return asyncio.run_coroutine_threadsafe(self._chunk_of(number), self._loop)
-
-    async def _chunk_of(self, number: int) -> bytes:
-        async with self.tx_in_use:
-            return await read_chunk(self._tx, self._file.id, number)
