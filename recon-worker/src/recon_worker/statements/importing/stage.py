@@ -3,7 +3,7 @@
 import asyncio
 import io
 from collections.abc import Callable
-from typing import cast
+from typing import TypeVar, cast
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,6 +14,8 @@ from payments_core.statements.sources import other_accounts
 from recon_worker.statements.formats.read import read_statements
 from recon_worker.statements.importing.checks import COLUMNS, FileReader
 from recon_worker.statements.importing.stream import StoredFile
+
+Result = TypeVar("Result")
 
 
 async def stage(tx: AsyncConnection, file: AnyRow, advance: Callable[[int], None]) -> FileReader:
@@ -30,9 +32,20 @@ async def stage(tx: AsyncConnection, file: AnyRow, advance: Callable[[int], None
     others = await other_accounts(tx, source)
     reader = FileReader(file.id, source, events, others, vouched=file.accepted_by is not None)
     # Reading is slow and synchronous: in a thread the event loop keeps running.
-    while rows := await asyncio.to_thread(reader.next_rows):
+    while rows := await _in_thread(reader.next_rows, stream):
         driver = (await tx.get_raw_connection()).driver_connection
         assert driver is not None, "the engine's dialect is asyncpg's"
         await driver.copy_records_to_table("statement_staging", records=rows, columns=COLUMNS)
-    await asyncio.to_thread(stream.drain)
+    await _in_thread(stream.drain, stream)
     return reader
+
+
+async def _in_thread(work: Callable[[], Result], stream: StoredFile) -> Result:
+    """Run the work in a thread. A cancellation waits for its end: it uses the connection."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(working)
+    except asyncio.CancelledError:
+        stream.stop()
+        await asyncio.gather(working, return_exceptions=True)
+        raise

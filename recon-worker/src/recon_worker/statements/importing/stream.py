@@ -28,7 +28,11 @@ class StoredFile(io.RawIOBase):
         self._chunk = memoryview(b"")
         self._number = 0
         self._digest = hashlib.sha256()
-        self._at_end = False
+        self._at_end = self._stopped = False
+
+    def stop(self) -> None:
+        """Let the next fetch fail, so that the thread ends."""
+        self._stopped = True
 
     def readable(self) -> bool:
         """Return True: the stream is for reading."""
@@ -50,6 +54,8 @@ class StoredFile(io.RawIOBase):
             self._fetch()
 
     def _fetch(self) -> None:
+        if self._stopped:
+            raise InterruptedError("the reading was stopped")
         fetching = read_chunk(self._tx, self._file.id, self._number)
         data = asyncio.run_coroutine_threadsafe(fetching, self._loop).result(FETCH_SECONDS_MAX)
         self._number += 1
