@@ -5,28 +5,40 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.audit_log import Operator
-from payments_core.db.engine import transaction
+from payments_core.db.engine import AnyRow, transaction
 from payments_core.statements.files import FileDamaged
 from payments_core.statements.receive import receive_file
 from payments_core.statements.sources import find_source
 from recon_worker.failpoints import IMPORT_POINTS, VARIABLE
+from recon_worker.statements.importing import load
 from recon_worker.statements.importing.load import import_file, import_next
+from recon_worker.statements.importing.stage import stage
 from testkit.camt_files import Day, Entry, camt053
 from testkit.database.sql import Sql
 from testkit.waiting import until
 
 DATA = camt053(Day([Entry("20.00"), Entry("-3.50"), Entry("-3.50")]))
+WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 TABLES = ("statements", "statement_lines", "statement_staging")
 
 
-async def _receive(engine: AsyncEngine, source: str, data: bytes, name: str = "x") -> bool:
+async def _import(engine: AsyncEngine, source: str, data: bytes, name: str = "x") -> bool:
+    file, new = await _receive(engine, source, data, name)
+    await import_file(engine, file.id)
+    return new
+
+
+async def _receive(
+    engine: AsyncEngine, source: str, data: bytes, name: str = "x"
+) -> tuple[AnyRow, bool]:
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, len(data), 1000):
             await asyncio.sleep(0)
@@ -35,9 +47,7 @@ async def _receive(engine: AsyncEngine, source: str, data: bytes, name: str = "x
     async with transaction(engine) as tx:
         row = await find_source(tx, source, None)
     options = {"file_name": name, "operator": Operator("ann"), "bytes_max": 10**9}
-    file, new = await receive_file(engine, row, pieces(), **options)  # type: ignore[arg-type]  # Values of several types.
-    await import_file(engine, file.id)
-    return new
+    return await receive_file(engine, row, pieces(), **options)  # type: ignore[arg-type]  # Values of several types.
 
 
 async def _stored(sql: Sql) -> list[list[tuple[object, ...]]]:
@@ -98,7 +108,7 @@ async def test_a_killed_import_leaves_nothing_and_is_repeated_in_full(
 async def test_two_imports_of_the_same_bytes_at_once_store_them_once(
     sql: Sql, engine: AsyncEngine, source: str
 ) -> None:
-    new = await asyncio.gather(*(_receive(engine, source, DATA, f"{n}.xml") for n in range(4)))
+    new = await asyncio.gather(*(_import(engine, source, DATA, f"{n}.xml") for n in range(4)))
     assert sorted(new) == [False, False, False, True]
     assert await sql.fetchval("SELECT count(*) FROM statement_files") == 1
     assert len((await _stored(sql))[1]) == 3
@@ -110,14 +120,48 @@ async def test_two_files_of_one_source_at_once_are_chained(
 ) -> None:
     # Each repeats the other's day with other bytes: only one may add its lines.
     again = camt053(Day([Entry("20.00"), Entry("-3.50"), Entry("-3.50")]), message_id="M2")
-    await asyncio.gather(*(_receive(engine, source, data) for data in (DATA, again)))
+    await asyncio.gather(*(_import(engine, source, data) for data in (DATA, again)))
     assert await sql.fetchval("SELECT count(*) FROM statement_lines") == 3
     known = await sql.fetch("SELECT known_count FROM statements ORDER BY id")
     assert [row[0] for row in known] == [0, 3]
 
 
+async def test_a_file_imported_again_waits_for_the_import_that_fills_its_gap(
+    sql: Sql, engine: AsyncEngine, source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, gap, last = (
+        camt053(Day([Entry("1.00", on)], opening, from_on=on, bank_id=f"S{on}"))
+        for on, opening in (
+            ("2026-11-24", "100.00"),
+            ("2026-11-25", "101.00"),
+            ("2026-11-26", "102.00"),
+        )
+    )
+    await _import(engine, source, first)
+    await _import(engine, source, last)
+    (of_last, _), (of_gap, _) = [await _receive(engine, source, data) for data in (last, gap)]
+    assert of_last.problem_code == "chain"
+    again: list[asyncio.Task[AnyRow]] = []
+
+    async def staged(tx: AsyncConnection, file: AnyRow, advance: Callable[[int], None]) -> Any:
+        reader = await stage(tx, file, advance)
+        if file.id == of_gap.id:
+            again.append(asyncio.create_task(import_file(engine, of_last.id)))
+
+            async def waits() -> bool:
+                return bool(await sql.fetchval(WAITING))
+
+            await until(waits)
+        return reader
+
+    monkeypatch.setattr(load, "stage", staged)
+    assert (await import_file(engine, of_gap.id)).status == "accepted"
+    assert (await again[0]).status == "accepted"
+    assert await sql.fetchval("SELECT sum(amount) FROM statement_lines") == 3
+
+
 async def test_a_damaged_file_is_not_imported(sql: Sql, engine: AsyncEngine, source: str) -> None:
-    await _receive(engine, source, DATA)
+    await _import(engine, source, DATA)
     await sql.execute("SET session_replication_role = replica")
     await sql.execute("DELETE FROM statement_lines; DELETE FROM statements")
     await sql.execute("UPDATE statement_files SET status = 'received', decided_at = NULL")

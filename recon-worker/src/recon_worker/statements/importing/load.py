@@ -146,15 +146,23 @@ async def _decide(tx: AsyncConnection, file: AnyRow, **values: str | None) -> An
 
 
 async def _retry_gaps(tx: AsyncConnection, file: AnyRow) -> None:
-    """Receive again the source's files that may follow from its lines with those of this one."""
+    """Receive again the source's files that may follow from its lines with those of this one.
+
+    A file that is locked is being imported again, and waits for this import to end.
+    """
     files = statement_files.c
-    await tx.execute(
-        update(statement_files)
+    waiting = (
+        select(files.id)
         .where(
             files.source_id == file.source_id,
             files.status == "quarantined",
             files.problem_code.in_(("chain", "overlap")),
         )
+        .with_for_update(skip_locked=True)
+    )
+    await tx.execute(
+        update(statement_files)
+        .where(files.id.in_(waiting))
         .values(
             status="received", problem_code=None, problem=None, problem_at=None, decided_at=None
         )
