@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from testkit.browser.chromium import Visitor
 from testkit.browser.whole_system import WholeSystem, guarded_page, whole_system
 from testkit.deployments.service_process import ServiceProcess
 from testkit.sign_in.oidc_provider import OidcProvider, provider_settings, running_provider
+from testkit.waiting import WAIT_SECONDS_MAX
 
 SEND_FORM = """async ([path, fields]) => {
   const token = document.querySelector("input[name=csrf]").value;
@@ -233,8 +235,10 @@ def test_the_pages_key_is_in_no_response_and_no_log(
     page.locator(".who summary").click()
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("heading")).to_have_text("You are signed out")
-    while "You are signed out" not in "\n".join(guarded.seen):
+    deadline = time.monotonic() + WAIT_SECONDS_MAX
+    while "You are signed out" not in "\n".join(guarded.seen) and time.monotonic() < deadline:
         page.wait_for_timeout(50)  # The browser shows an answer before `note` has read its text.
+    assert "You are signed out" in "\n".join(guarded.seen), "the browsers' answers were recorded"
     log = (guarded.folder / "guarded-page.log").read_text()
     assert '"level": "debug"' in log, "the page logged at the most detailed level"
     assert_no_key_in_responses_or_logs(guarded)
