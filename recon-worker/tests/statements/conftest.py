@@ -21,6 +21,24 @@ async def source(sql: Sql, program: CommandLine, where: str) -> str:
 
 
 @pytest.fixture
+def receive_again(sql: Sql) -> Callable[..., Awaitable[None]]:
+    """`await receive_again()` leaves files as they were received, without their statements.
+
+    It then runs the statements given, as a superuser without triggers.
+    """
+
+    async def run(*changes: str) -> None:
+        await sql.execute("SET session_replication_role = replica")
+        await sql.execute("DELETE FROM statement_lines; DELETE FROM statements")
+        await sql.execute("UPDATE statement_files SET status = 'received', decided_at = NULL")
+        for change in changes:
+            await sql.execute(change)
+        await sql.execute("RESET session_replication_role")
+
+    return run
+
+
+@pytest.fixture
 def import_bytes(program: CommandLine, source: str, tmp_path: Path) -> Run:
     """`await import_bytes(data, "name.xml")` imports a file by the command line."""
 

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from testkit.camt_files import Day, Entry, camt053
 from testkit.database.sql import Sql
 from testkit.waiting import until
 
+ReceiveAgain = Callable[..., Awaitable[None]]
 DATA = camt053(Day([Entry("20.00"), Entry("-3.50"), Entry("-3.50")]))
 WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
 TABLES = ("statements", "statement_lines", "statement_staging")
@@ -66,6 +67,7 @@ async def test_a_killed_import_leaves_nothing_and_is_repeated_in_full(
     source: str,
     tmp_path: Path,
     worker_url_of_database: str,
+    receive_again: ReceiveAgain,
     point: str,
 ) -> None:
     path = tmp_path / "day.xml"
@@ -97,10 +99,7 @@ async def test_a_killed_import_leaves_nothing_and_is_repeated_in_full(
     resumed = await _stored(sql)
     assert len(resumed[1]) == 3
     # Without a kill, byte for byte the same.
-    await sql.execute("SET session_replication_role = replica")
-    await sql.execute("DELETE FROM statement_lines; DELETE FROM statements")
-    await sql.execute("UPDATE statement_files SET status = 'received', decided_at = NULL")
-    await sql.execute("RESET session_replication_role")
+    await receive_again()
     await import_next(engine)
     assert await _stored(sql) == resumed
 
@@ -160,13 +159,11 @@ async def test_a_file_imported_again_waits_for_the_import_that_fills_its_gap(
     assert await sql.fetchval("SELECT sum(amount) FROM statement_lines") == 3
 
 
-async def test_a_damaged_file_is_not_imported(sql: Sql, engine: AsyncEngine, source: str) -> None:
+async def test_a_damaged_file_is_not_imported(
+    engine: AsyncEngine, source: str, receive_again: ReceiveAgain
+) -> None:
     await _import(engine, source, DATA)
-    await sql.execute("SET session_replication_role = replica")
-    await sql.execute("DELETE FROM statement_lines; DELETE FROM statements")
-    await sql.execute("UPDATE statement_files SET status = 'received', decided_at = NULL")
-    await sql.execute("UPDATE statement_files SET sha256 = sha256('other')")
-    await sql.execute("RESET session_replication_role")
+    await receive_again("UPDATE statement_files SET sha256 = sha256('other')")
     file = await import_next(engine)
     assert file is not None
     assert (file.status, file.problem) == ("quarantined", FileDamaged.__doc__)

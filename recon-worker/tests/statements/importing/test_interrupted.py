@@ -38,16 +38,14 @@ async def test_a_cancellation_ends_the_reading_before_the_transaction(
     engine: AsyncEngine,
     import_bytes: Run,
     monkeypatch: pytest.MonkeyPatch,
+    receive_again: Callable[..., Awaitable[None]],
     work: Callable[..., Awaitable[object]],
     chunk: int,
 ) -> None:
     status, _, err = await import_bytes(DATA)
     assert (status, err) == (0, "")
     if work is import_file:
-        await sql.execute("SET session_replication_role = replica")
-        await sql.execute("DELETE FROM statement_lines; DELETE FROM statements")
-        await sql.execute("UPDATE statement_files SET status = 'received', decided_at = NULL")
-        await sql.execute("RESET session_replication_role")
+        await receive_again()
     async with transaction(engine) as tx:
         file = (await tx.execute(text(FILE))).one()
     fetching, numbers = asyncio.Event(), []

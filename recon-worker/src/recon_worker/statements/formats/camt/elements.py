@@ -52,7 +52,7 @@ def child(element: Element, name: str) -> Element:
 
 def text_of(element: Element | None, *names: str) -> str | None:
     """Return the text of the first element at the path of names."""
-    for name in names:  # As in child(), without its call: it runs for every field of every entry.
+    for name in names:
         if element is None:
             return None
         element = element.find(name)
