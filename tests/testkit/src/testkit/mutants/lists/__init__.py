@@ -3,6 +3,7 @@
 from testkit.mutants.lists import (
     books,
     database,
+    events,
     http,
     keys,
     payments,
@@ -18,6 +19,7 @@ MUTATIONS = (
     *settlement.MUTATIONS,
     *queue.MUTATIONS,
     *reversals.MUTATIONS,
+    *events.MUTATIONS,
     *webhooks.MUTATIONS,
     *books.MUTATIONS,
     *keys.MUTATIONS,
