@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import transaction
 from payments_core.webhooks.endpoints import change_endpoint
-from recon_worker.webhooks.fan_out import fan_out
+from recon_worker.webhooks.fan_out import Progress, fan_out
 from testkit.database.backlog import add_payments, add_simple
 from testkit.database.ledgers.settled import FAST, until_all_settled
 from testkit.database.sql import Sql
@@ -120,7 +120,7 @@ async def test_without_endpoints_the_cursor_alone_advances(
     sql: Sql, engine: AsyncEngine, worker_url_of_database: str, sending: Sending
 ) -> None:
     await settle(sql, worker_url_of_database, 5)
-    assert await fan_out(engine) is False
+    assert await fan_out(engine) == Progress()
     assert await sql.fetchval("SELECT position FROM webhook_cursor") == 5
     assert await sql.fetchval("SELECT count(*) FROM webhook_deliveries") == 0
 

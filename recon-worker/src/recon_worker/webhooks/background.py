@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_core.db.engine import single_statement
 from payments_core.domain.webhooks import KEPT_DAYS
 from recon_worker.webhooks import metrics
-from recon_worker.webhooks.fan_out import fan_out
+from recon_worker.webhooks.fan_out import Progress, fan_out
 from recon_worker.webhooks.sender import log_failure
 
 FAN_OUT_POLL_SECONDS = 0.25
@@ -38,16 +38,17 @@ WHERE deleted_at < now() - interval '{KEPT_DAYS} days'
 PRUNE_SECRETS = text("DELETE FROM webhook_secrets WHERE expires_at < now()")
 
 
-async def fan_out_events(engine: AsyncEngine, sent_to: Callable[[], None]) -> None:
-    """Turn events into deliveries until cancelled; `sent_to` is told of new ones."""
+async def fan_out_events(engine: AsyncEngine, wake_sender: Callable[[], None]) -> None:
+    """Turn events into deliveries until cancelled; wake the sender when there are new ones."""
     while True:
-        more = False
+        progress = Progress()
         try:
-            more = await fan_out(engine)
-            sent_to()
+            progress = await fan_out(engine)
         except Exception as error:
             log_failure("webhooks_fan_out_failed", error)
-        if not more:
+        if progress.deliveries:
+            wake_sender()
+        if not progress.has_more:
             await asyncio.sleep(FAN_OUT_POLL_SECONDS)
 
 

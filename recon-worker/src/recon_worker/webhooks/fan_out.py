@@ -13,7 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import AnyRow, single_statement, transaction
-from payments_core.db.event_log import event_json, last_final_position, read_events
+from payments_core.db.event_log import LAST_ID, event_json, last_final_position, read_events
 from payments_core.domain.events import EVENT_TYPES, WEBHOOK_DISABLED
 from payments_core.domain.ids import uuid7
 from payments_core.webhooks.deliveries import body_of
@@ -21,7 +21,8 @@ from recon_worker.failpoints import reach
 
 EVENTS_MAX = 500  # In one transaction: some megabytes with twenty endpoints for each event.
 
-POSITION = text("SELECT position FROM webhook_cursor")
+# One statement, because an idle worker runs it several times a second.
+LOOK = text(f"SELECT position, ({LAST_ID.text}) AS last FROM webhook_cursor")
 # Another worker's fan-out is under way: it does this one's work.
 LOCK = text("SELECT position FROM webhook_cursor FOR UPDATE SKIP LOCKED")
 ADVANCE = text(
@@ -55,29 +56,38 @@ class Subscriber:
         )
 
 
-async def fan_out(engine: AsyncEngine) -> bool:
-    """Turn the next events into deliveries; return whether there may be more at once."""
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What one fan-out did: deliveries written, and whether more events may follow at once."""
+
+    deliveries: int = 0
+    has_more: bool = False
+
+
+async def fan_out(engine: AsyncEngine) -> Progress:
+    """Turn the next events into deliveries."""
     async with single_statement(engine) as connection:
-        position = (await connection.execute(POSITION)).scalar_one()
-        last = await last_final_position(connection, position)
-    if last <= position:
-        return False
+        look = (await connection.execute(LOOK)).one()
+        if look.last <= look.position:
+            return Progress()
+        last = await last_final_position(connection, look.position)
     async with transaction(engine) as tx:
         after = (await tx.execute(LOCK)).scalar_one_or_none()
         if after is None or after >= last:
-            return False
+            return Progress()
         subscribers = [
             Subscriber(row.id, row.tenant, frozenset(row.types), row.after_position)
             for row in await tx.execute(ENDPOINTS)
         ]
         if not subscribers:
             await tx.execute(ADVANCE, {"position": last})
-            return False
+            return Progress()
         page = await read_events(tx, after, last, EVENTS_MAX, _types(subscribers))
-        await _insert(tx, page.rows, subscribers)
+        deliveries = list(_deliveries(page.rows, subscribers))
+        await _insert(tx, deliveries)
         await tx.execute(ADVANCE, {"position": page.position})
         reach("before_fan_out_commit")
-    return page.has_more
+    return Progress(len(deliveries), page.has_more)
 
 
 def _types(subscribers: Sequence[Subscriber]) -> frozenset[str]:
@@ -86,11 +96,9 @@ def _types(subscribers: Sequence[Subscriber]) -> frozenset[str]:
     return frozenset().union(*(one.types for one in subscribers))
 
 
-async def _insert(
-    tx: AsyncConnection, events: Sequence[AnyRow], subscribers: Sequence[Subscriber]
-) -> None:
-    columns = list(zip(*_deliveries(events, subscribers), strict=True))
-    if columns:
+async def _insert(tx: AsyncConnection, deliveries: Sequence[tuple[Any, ...]]) -> None:
+    if deliveries:
+        columns = zip(*deliveries, strict=True)
         await tx.exec_driver_sql(INSERT, tuple(list(column) for column in columns))
 
 

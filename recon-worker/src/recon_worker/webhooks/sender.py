@@ -22,7 +22,9 @@ from recon_worker.webhooks.resolve import ResolverBusy
 from recon_worker.webhooks.retries import delay_seconds, retry_after_seconds
 from recon_worker.webhooks.sign import signed_headers
 
-POLL_SECONDS = 0.25  # While nothing is due; a fan-out of this process wakes the sender at once.
+# While nothing is due. A fan-out of this process wakes the sender at once, so what waits for it are
+# retries, whose delays are seconds, and what a command or another worker made due.
+POLL_SECONDS = 1.0
 GATHER_SECONDS = 0.02  # Attempts that end within it are recorded together.
 RECORD_MAX = 200
 UNAVAILABLE_PAUSE_SECONDS = 1.0
