@@ -1,4 +1,4 @@
-"""Documents: every link has a target, and decisions are numbered, dated and listed."""
+"""Documents: links have targets, decisions are numbered and listed, READMEs list the rooms."""
 
 import re
 import subprocess
@@ -10,6 +10,14 @@ ROOT = Path(__file__).resolve().parents[1]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 STATUS = re.compile(r"^\*(Accepted|Superseded by \[\d{4}\]\(\d{4}-.+\.md\)), \d{4}-\d{2}-\d{2}\b")
+ROOMS = re.compile(r"`(\w+)/`")
+PACKAGES = {
+    "payments-core": "payments_core",
+    "payments-api": "payments_api",
+    "recon-worker": "recon_worker",
+    "payments-ui": "payments_ui",
+    "tests/testkit": "testkit",
+}
 DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
 
 
@@ -61,3 +69,13 @@ def test_a_decision_has_a_status_a_date_and_a_line_in_the_index(page: Path) -> N
 
 def test_decisions_are_numbered_without_gaps() -> None:
     assert [int(page.name[:4]) for page in DECISIONS] == list(range(1, len(DECISIONS) + 1))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_packages_readme_lists_each_of_its_rooms(package: str) -> None:
+    rooms = (ROOT / package / "src" / PACKAGES[package]).iterdir()
+    readme = (ROOT / package / "README.md").read_text().splitlines()
+    named = " ".join(line.split("|")[1] for line in readme if line.startswith("| `"))
+    assert sorted(ROOMS.findall(named)) == sorted(
+        room.name for room in rooms if room.is_dir() and room.name != "__pycache__"
+    )

@@ -16,7 +16,7 @@ NAME = "recon-worker"
 @click.group(NAME, cls=Program, settings="recon_worker.settings:WorkerSettings")
 @version(NAME)
 def program() -> None:
-    """Claim jobs, apply the rules, post the ledger."""
+    """Settle payments, post the ledger, audit and seal it, reconcile statements, send webhooks."""
 
 
 @program.command(
