@@ -105,7 +105,8 @@ def idle() -> list[str]:
     percent = figures["core_percent"]
     return [
         f"API {percent['api']:.2f} % and worker {percent['worker']:.2f} % of one core, together"
-        f" {percent['together']:.2f} %; {figures['statements_per_second']:.2f} statements a second."
+        f" {percent['together']:.2f} %; {figures['statements_per_second']:.2f} SQL statements"
+        " a second."
     ]
 
 

@@ -106,8 +106,8 @@ OPERATIONS = {
     "payments of an account": "requests/s",
     "balance": "requests/s",
     "balance at a moment": "requests/s",
-    "statement": "requests/s",
-    "audit of what is new": "ms",
+    "ledger entries of an account": "requests/s",
+    "audit of new rows": "ms",
 }
 
 
@@ -133,7 +133,7 @@ def _operations(size: Sized, server_url: str, seconds: float) -> Iterator[tuple[
             )
             yield name, measured["per_second"]
     yield from _settle(url, max(2_000, int(seconds * BACKLOG_PER_SECOND)))
-    yield "audit of what is new", 1000 * asyncio.run(_audit_seconds(url))
+    yield "audit of new rows", 1000 * asyncio.run(_audit_seconds(url))
     audit(url, full=size.name == SMALL)
 
 
@@ -154,7 +154,7 @@ def _reads(api: str) -> dict[str, str]:
         "payments of an account": "/payments?limit=50&accountId=ACCOUNT",
         "balance": "/accounts/ACCOUNT/balance",
         "balance at a moment": f"/accounts/ACCOUNT/balance?at={moment}",
-        "statement": "/accounts/ACCOUNT/entries?limit=50",
+        "ledger entries of an account": "/accounts/ACCOUNT/entries?limit=50",
     }
 
 
