@@ -10,6 +10,7 @@ from payments_core.webhooks.endpoints import delete_endpoint
 from payments_core.webhooks.resending import send_test
 from recon_worker.webhooks import metrics
 from recon_worker.webhooks.background import prune
+from recon_worker.webhooks.fan_out import fan_out
 from testkit.database.backlog import add_simple
 from testkit.database.ledgers.settled import FAST, break_ledger, until_all_settled
 from testkit.database.sql import Sql
@@ -127,3 +128,18 @@ async def test_the_gauges_tell_our_delay_from_a_receivers(
     await metrics.observe(engine)
     assert (gauge("fan_out_lag_seconds") or 0) > 0
     assert gauge("endpoints", state="disabled") == 1
+
+
+async def test_a_disabling_that_is_not_fanned_out_is_part_of_the_lag(
+    sql: Sql, engine: AsyncEngine, new_endpoint: NewEndpoint
+) -> None:
+    endpoint = await new_endpoint()
+    await break_ledger(
+        sql,
+        f"INSERT INTO webhook_disablings (endpoint_id, reason) VALUES ('{endpoint.id}', 'gone')",
+    )
+    await metrics.observe(engine)
+    assert (gauge("fan_out_lag_seconds") or 0) > 0
+    await fan_out(engine)
+    await metrics.observe(engine)
+    assert gauge("fan_out_lag_seconds") == 0

@@ -4,6 +4,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from payments_core.db import event_log
 from payments_core.db.engine import single_statement
 from payments_core.domain.webhooks import DISABLED_REASONS
 
@@ -44,14 +45,14 @@ for _outcome in ("delivered", "retried", "failed", "lease_lost"):
 for _reason in DISABLED_REASONS[1:]:
     ENDPOINTS_DISABLED.labels(_reason)
 
+_NEXT_EVENTS = ", ".join(
+    f"(SELECT created_at FROM {table} WHERE id > (SELECT position FROM webhook_cursor)"
+    " ORDER BY id LIMIT 1)"
+    for table in event_log.TABLES
+)
 # A look-up for each endpoint. One that fails or asked for a pause waits through no fault of ours.
 STATE = text(f"""
-SELECT (SELECT extract(epoch FROM now() - min(created_at))::float8 FROM (
-            (SELECT created_at FROM reconciliation_results
-             WHERE id > (SELECT position FROM webhook_cursor) ORDER BY id LIMIT 1)
-            UNION ALL
-            (SELECT created_at FROM job_deaths
-             WHERE id > (SELECT position FROM webhook_cursor) ORDER BY id LIMIT 1)) AS next) AS lag,
+SELECT extract(epoch FROM now() - least({_NEXT_EVENTS}))::float8 AS lag,
        max(extract(epoch FROM now() - oldest.next_attempt_at)::float8)
            FILTER (WHERE failing_since IS NULL AND paused_until IS NULL) AS overdue,
        coalesce(sum(waiting.count), 0)::bigint AS pending,
