@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from quart.typing import TestClientProtocol
 
+from testkit.database.ledgers.sealed import add_failed
 from testkit.database.sql import Sql
 from testkit.waiting import until
 
@@ -89,6 +90,16 @@ async def test_the_state_of_the_seals_is_reported(client: TestClientProtocol, sq
         2,
         3,
     )
+
+
+async def test_results_without_entries_count_in_the_unsealed_age(
+    client: TestClientProtocol, sql: Sql
+) -> None:
+    assert (await get_json(client, "/seal"))["unsealedAgeSeconds"] is None
+    await add_failed(sql, 1)
+    found = await get_json(client, "/seal")
+    assert found["unsealedEntries"] == 0
+    assert found["unsealedAgeSeconds"] > 0
 
 
 async def test_the_auditors_findings_are_reported(client: TestClientProtocol, sql: Sql) -> None:

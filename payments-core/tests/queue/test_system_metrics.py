@@ -8,6 +8,7 @@ from payments_core.db.engine import create_engine, single_statement
 from payments_core.queue import system_metrics
 from payments_core.queue.system_metrics import Observer, clock_offset
 from testkit.database.backlog import add_simple
+from testkit.database.ledgers.sealed import add_entries, add_failed
 from testkit.database.sql import Sql
 
 
@@ -64,6 +65,20 @@ async def test_a_backups_age_begins_with_the_oldest_payment_until_there_is_one(
     finally:
         await sql.execute("UPDATE last_backup SET taken_at = NULL")
     assert told["payments_backup_age_seconds"] == pytest.approx(300, abs=60)
+
+
+async def test_unsealed_entries_and_results_are_reported(database_url: str, sql: Sql) -> None:
+    told = await _samples(database_url)
+    assert told["payments_ledger_unsealed_entries"] == 0
+    assert told["payments_ledger_unsealed_age_seconds"] == 0
+    await add_failed(sql, 1)
+    told = await _samples(database_url)
+    assert told["payments_ledger_unsealed_entries"] == 0
+    assert 0 < told["payments_ledger_unsealed_age_seconds"] < 60
+    await add_entries(sql, 10)
+    told = await _samples(database_url)
+    assert told["payments_ledger_unsealed_entries"] == 10
+    assert told["payments_ledger_unsealed_age_seconds"] > 60
 
 
 async def test_a_changed_collation_version_is_reported(database_url: str, sql: Sql) -> None:

@@ -134,7 +134,11 @@ async def test_a_broken_invariant_links_to_its_runbook_and_its_rows() -> None:
     [
         ({}, "no seal yet"),
         ({"headSeq": 4, "headHash": "ab" * 32, "sealedAt": SEEN}, "no. 4"),
-        ({"unsealedEntries": 1200, "unsealedAgeSeconds": 3.5}, "1,200 entries, the oldest for 3.5"),
+        (
+            {"unsealedEntries": 1200, "unsealedAgeSeconds": 3.5},
+            "1,200 entries, the oldest entry or result for 3.5",
+        ),
+        ({"unsealedAgeSeconds": 3.5}, "0 entries, the oldest entry or result for 3.5"),
         ({"problem": "entry 5 was changed", "problemAt": SEEN}, "entry 5 was changed"),
     ],
 )

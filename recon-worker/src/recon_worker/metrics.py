@@ -53,9 +53,6 @@ INVARIANT_HOLDS = Gauge(
     "1 while the last audit that this worker saw found no violation.",
     ["invariant"],
 )
-AUDIT_AGE_SECONDS = Gauge(
-    "recon_audit_age_seconds", "Time since the end of the last audit that this worker saw."
-)
 
 ENDS = ("completed", "retried", "dead", "lease_lost", "handed_back")
 # Created at start, so that the first dead letter is an increase and not a new series.

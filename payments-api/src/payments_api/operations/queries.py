@@ -9,6 +9,7 @@ from payments_core.db.tables import THROUGHPUT_BUCKET_SECONDS
 from payments_core.domain.invariants import INVARIANT_TITLES
 from payments_core.domain.payments import time_or_none, utc_text
 from payments_core.domain.statuses import WORKER_ALIVE_SECONDS
+from payments_core.queue.system_metrics import UNSEALED
 
 WORKERS_SHOWN_MAX = 500
 
@@ -49,15 +50,12 @@ INVARIANTS = text(
     " ORDER BY invariant"
 )
 
-SEAL = text("""
+SEAL = text(f"""
 SELECT last.seq, encode(last.seal_hash, 'hex') AS head_hash, last.sealed_at,
-       last.mac IS NOT NULL AS signed, coalesce(last.to_entry_id, 0) AS to_entry_id,
-       (SELECT coalesce(max(id), 0) FROM ledger_entries) - coalesce(last.to_entry_id, 0) AS behind,
-       extract(epoch FROM now() - (SELECT created_at FROM ledger_entries
-           WHERE id > coalesce(last.to_entry_id, 0) ORDER BY id LIMIT 1))::float8 AS behind_seconds,
+       last.mac IS NOT NULL AS signed, unsealed.*,
        verified_seq, verified_at, pass_completed_at, problem, problem_seq, problem_at
-FROM seal_verification LEFT JOIN LATERAL (
-    SELECT seq, seal_hash, sealed_at, mac, to_entry_id FROM ledger_seals
+FROM ({UNSEALED}) AS unsealed, seal_verification LEFT JOIN LATERAL (
+    SELECT seq, seal_hash, sealed_at, mac FROM ledger_seals
     ORDER BY seq DESC LIMIT 1) AS last ON true""")
 
 
@@ -121,15 +119,15 @@ async def get_audit_findings(tx: AsyncConnection) -> dict[str, Any]:
 
 
 async def get_seal(tx: AsyncConnection) -> dict[str, Any]:
-    """Return the chain's head, the entries behind it, and the progress of its verification."""
+    """Return the chain's head, what is behind it, and the progress of its verification."""
     row = (await tx.execute(SEAL)).one()
     return {
         "headSeq": row.seq or 0,
         "headHash": row.head_hash,
         "signed": bool(row.signed),
         "sealedAt": time_or_none(row.sealed_at),
-        "unsealedEntries": max(0, row.behind),
-        "unsealedAgeSeconds": row.behind_seconds,
+        "unsealedEntries": max(0, row.unsealed),
+        "unsealedAgeSeconds": row.unsealed_age,
         "verifiedSeq": row.verified_seq,
         "verifiedAt": time_or_none(row.verified_at),
         "passCompletedAt": time_or_none(row.pass_completed_at),

@@ -202,8 +202,9 @@ class Audit(Shape):
 class Seal(Shape):
     """The head of the chain of seals and the state of its verification.
 
-    `unsealedEntries` includes gaps in the ids of entries. `problem` is the first difference
-    between rows and seals that the workers have found.
+    `unsealedEntries` includes gaps in the ids of entries. `unsealedAgeSeconds` is the age of the
+    oldest unsealed entry or result. `problem` is the first difference between rows and seals that
+    the workers have found.
     """
 
     head_seq: int

@@ -26,10 +26,23 @@ OBSERVE_INTERVAL_SECONDS = 5.0
 SHOWN_SECONDS_MAX = 30.0
 HOT_TABLES = "accounts", "ledger_entries", "payments", "recon_jobs", "reconciliation_results"
 
+# Gaps in the ids count as entries. An early seal has no results: those of the last that has any.
+UNSEALED = """
+SELECT (SELECT coalesce(max(id), 0) FROM ledger_entries) - to_entry_id AS unsealed,
+       extract(epoch FROM now() - least(
+           (SELECT created_at FROM ledger_entries WHERE id > to_entry_id ORDER BY id LIMIT 1),
+           (SELECT created_at FROM reconciliation_results
+            WHERE id > to_result_id ORDER BY id LIMIT 1)))::float8 AS unsealed_age
+FROM (SELECT coalesce((SELECT to_entry_id FROM ledger_seals ORDER BY seq DESC LIMIT 1), 0)
+                 AS to_entry_id,
+             coalesce((SELECT to_result_id FROM ledger_seals WHERE to_result_id IS NOT NULL
+                       ORDER BY seq DESC LIMIT 1), 0) AS to_result_id) AS sealed"""
+
 # One statement, so that observing costs an idle database almost nothing.
 STATE = f"""
 SELECT
     depth.*,
+    unsealed.*,
     oldest_transaction_age_seconds() AS oldest_transaction,
     (SELECT count(*) FROM workers
      WHERE seen_at > now() - interval '{WORKER_ALIVE_SECONDS} s') AS workers,
@@ -37,12 +50,6 @@ SELECT
     (SELECT coalesce(max(id), 0) FROM ledger_entries)
         - (SELECT entries_verified_to FROM audit_progress) AS unaudited,
     (SELECT jsonb_object_agg(invariant, offending) FROM audit_findings)::text AS findings,
-    (SELECT coalesce(max(id), 0) FROM ledger_entries) - sealed.to_entry_id AS unsealed,
-    extract(epoch FROM now() - least(
-        (SELECT created_at FROM ledger_entries
-         WHERE id > sealed.to_entry_id ORDER BY id LIMIT 1),
-        (SELECT created_at FROM reconciliation_results
-         WHERE id > sealed.to_result_id ORDER BY id LIMIT 1)))::float8 AS unsealed_age,
     (SELECT problem IS NULL FROM seal_verification) AS seals_hold,
     (SELECT jsonb_agg(to_jsonb(hot) ORDER BY relname) FROM (
         SELECT relname, n_live_tup, n_dead_tup, pg_total_relation_size(relid) AS bytes
@@ -56,11 +63,7 @@ SELECT
      FROM pg_database WHERE datname = current_database()) AS collation_matches,
     xact_commit, xact_rollback, blks_hit, blks_read, deadlocks, numbackends,
     extract(epoch FROM clock_timestamp())::float8 AS database_time
-FROM pg_stat_database, ({DEPTH}) AS depth, (
-    SELECT coalesce((SELECT to_entry_id FROM ledger_seals ORDER BY seq DESC LIMIT 1), 0)
-               AS to_entry_id,
-           coalesce((SELECT to_result_id FROM ledger_seals WHERE to_result_id IS NOT NULL
-                     ORDER BY seq DESC LIMIT 1), 0) AS to_result_id) AS sealed
+FROM pg_stat_database, ({DEPTH}) AS depth, ({UNSEALED}) AS unsealed
 WHERE datname = current_database()"""
 
 OBSERVING_SECONDS = Gauge(

@@ -39,8 +39,6 @@ async def _audit_if_due(engine: AsyncEngine, interval_seconds: float) -> None:
                     },
                 )
         async with single_statement(engine) as connection:
-            offending, age_seconds = await last_findings(connection)
+            offending, _ = await last_findings(connection)
     for name, rows in offending.items():
         metrics.INVARIANT_HOLDS.labels(name).set(0 if rows else 1)
-    if age_seconds is not None:
-        metrics.AUDIT_AGE_SECONDS.set(age_seconds)

@@ -36,12 +36,6 @@ STATE = f"""
 SELECT head.seq, head.seal_hash, head.to_entry_id, head.to_result_id,
        coalesce((SELECT max(id) FROM ledger_entries), 0) AS last_entry_id,
        coalesce((SELECT max(id) FROM reconciliation_results), 0) AS last_result_id,
-       extract(epoch FROM now() - least(
-           (SELECT created_at FROM ledger_entries
-            WHERE id > coalesce(head.to_entry_id, 0) ORDER BY id LIMIT 1),
-           (SELECT created_at FROM reconciliation_results
-            WHERE id > coalesce(head.to_result_id, 0) ORDER BY id LIMIT 1)
-       ))::float8 AS unsealed_age_seconds,
        {_BOOKMARK_COLUMNS}
 FROM seal_verification LEFT JOIN ({LAST_SEAL}) AS head ON true"""
 
@@ -186,10 +180,7 @@ def _head_of(state: AnyRow) -> Head:
 
 
 def _update_metrics(state: AnyRow) -> None:
-    head = _head_of(state)
-    metrics.HEAD_SEQ.set(head.seq)
-    metrics.BACKLOG_ENTRIES.set(max(0, state.last_entry_id - head.to_entry_id))
-    metrics.BACKLOG_AGE_SECONDS.set(max(0.0, state.unsealed_age_seconds or 0.0))
+    metrics.HEAD_SEQ.set(_head_of(state).seq)
     metrics.CHAIN_HOLDS.set(1 if state.problem is None else 0)
     metrics.VERIFIED_SEQ.set(state.verified_seq)
     if state.pass_completed_at is not None:

@@ -13,13 +13,6 @@ SEAL_SECONDS = Histogram(
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 HEAD_SEQ = Gauge("recon_worker_seal_head_seq", "Number of the last seal.")
-BACKLOG_ENTRIES = Gauge(
-    "recon_worker_seal_backlog_entries", "Unsealed ledger entries, including gaps in their ids."
-)
-BACKLOG_AGE_SECONDS = Gauge(
-    "recon_worker_seal_backlog_age_seconds",
-    "Age of the oldest unsealed entry or result; 0 if all are sealed.",
-)
 CHAIN_HOLDS = Gauge(
     "recon_worker_seal_chain_holds",
     "0 from the first difference between rows and seals until an audit clears it; otherwise 1.",
