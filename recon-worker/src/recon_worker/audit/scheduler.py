@@ -1,11 +1,11 @@
 """The auditor in the background: one worker at a time audits, all workers show the findings."""
 
-import asyncio
 import logging
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.db.engine import is_unavailable, single_statement
+from payments_core.db.engine import single_statement
+from payments_core.repeat import every
 from recon_worker import metrics
 from recon_worker.audit.auditor import audit
 from recon_worker.audit.findings import last_findings
@@ -15,13 +15,9 @@ log = logging.getLogger(__name__)
 
 async def watch(engine: AsyncEngine, interval_seconds: float) -> None:
     """Audit new rows when the last audit is older than the interval; show the findings."""
-    while True:
-        try:
-            await _audit_if_due(engine, interval_seconds)
-        except Exception as error:
-            if not is_unavailable(error):
-                log.exception("audit_failed")
-        await asyncio.sleep(interval_seconds / 4)
+    await every(
+        interval_seconds / 4, lambda: _audit_if_due(engine, interval_seconds), "audit_failed"
+    )
 
 
 async def _audit_if_due(engine: AsyncEngine, interval_seconds: float) -> None:

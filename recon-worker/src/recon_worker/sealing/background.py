@@ -1,13 +1,13 @@
 """Sealing in the background: seal final rows, watch the head, verify old seals again."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.db.engine import AnyRow, is_unavailable, reason_of, single_statement, transaction
+from payments_core.db.engine import AnyRow, single_statement, transaction
+from payments_core.repeat import every
 from recon_worker.sealing import metrics
 from recon_worker.sealing.chain import (
     LAST_SEAL,
@@ -79,15 +79,7 @@ class Sealer:
 
     async def run(self) -> None:
         """Seal, watch and verify until cancelled; wait while the database is unavailable."""
-        while True:
-            try:
-                await self.round()
-            except Exception as error:
-                if is_unavailable(error):
-                    log.warning("sealing_interrupted", extra={"error": reason_of(error)})
-                else:
-                    log.exception("sealing_failed")
-            await asyncio.sleep(self.interval_seconds)
+        await every(self.interval_seconds, self.round, "sealing_failed")
 
     async def round(self) -> None:
         """Check the head, seal new rows, verify old seals if due, and update the metrics."""

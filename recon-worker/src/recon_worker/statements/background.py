@@ -7,7 +7,8 @@ import sys
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.db.engine import is_unavailable, transaction
+from payments_core.db.engine import transaction
+from payments_core.repeat import log_failure
 from payments_core.statements.receive import remove_abandoned
 from recon_worker.statements import metrics
 from recon_worker.statements.importing.claim import is_any_due
@@ -41,8 +42,7 @@ async def import_received(engine: AsyncEngine, poll_seconds: float) -> None:
             elif imported:
                 await matching.match_sources(engine, imported)
         except Exception as error:
-            if not is_unavailable(error):
-                log.exception("statement_import_failed")
+            log_failure("statement_import_failed", error)
         await asyncio.sleep(poll_seconds)
 
 

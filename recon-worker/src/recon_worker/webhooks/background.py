@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from payments_core.domain.webhooks import KEPT_DAYS
+from payments_core.repeat import log_failure
 from recon_worker.webhooks import metrics
 from recon_worker.webhooks.fan_out import Progress, fan_out
-from recon_worker.webhooks.sender import log_failure
 
 FAN_OUT_POLL_SECONDS = 0.25
 OBSERVE_SECONDS = 5.0

@@ -10,7 +10,8 @@ from time import monotonic
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from payments_core.db.engine import is_unavailable, reason_of, single_statement, transaction
+from payments_core.db.engine import single_statement, transaction
+from payments_core.repeat import log_failure
 from payments_core.server.options import Lifecycle
 from recon_worker.failpoints import reach
 from recon_worker.webhooks import metrics
@@ -213,11 +214,3 @@ def _judged(one: Claimed, started_at: datetime, seconds: float, answer: Answer) 
 def _unanswered(one: Claimed, started_at: datetime, seconds: float, error: str) -> Attempt:
     delay = delay_seconds(one.attempts - one.earlier_attempts)
     return Attempt(one, started_at, seconds, None, None, error, "retry", delay)
-
-
-def log_failure(event: str, error: Exception) -> None:
-    """Log a failure: as an error with its traceback unless the database is unavailable."""
-    if is_unavailable(error):
-        log.warning(event, extra={"error": reason_of(error)})
-    else:
-        log.error(event, exc_info=error)

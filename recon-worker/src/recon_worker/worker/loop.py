@@ -5,7 +5,6 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic, time_ns
 
@@ -16,6 +15,7 @@ from payments_core.db.schema_version import schema_problem
 from payments_core.queue import jobs as queue
 from payments_core.queue import maintenance
 from payments_core.queue.notify import Notifier
+from payments_core.repeat import every
 from payments_core.server.options import Lifecycle
 from payments_core.supervise import Supervisor
 from recon_worker import metrics
@@ -103,12 +103,13 @@ class Worker:
         log.info("worker_stopped", extra={"worker_id": self.id})
 
     def _start_maintenance(self) -> None:
-        start, every = self._tasks.start, self._every
+        start, prune_seconds = self._tasks.start, prune_interval_seconds(self._retention_seconds)
         start("notifier", self.notifier.run())
         start("lease-renewal", self._renew())
-        start("rescue", every(self.settings.rescue_interval_seconds, self._rescue))
-        start("pruning", every(prune_interval_seconds(self._retention_seconds), self._prune))
-        start("heartbeat", every(HEARTBEAT_SECONDS, self._report_heartbeat))
+        rescue_seconds = self.settings.rescue_interval_seconds
+        start("rescue", every(rescue_seconds, self._rescue, "rescue_failed"))
+        start("pruning", every(prune_seconds, self._prune, "pruning_failed"))
+        start("heartbeat", every(HEARTBEAT_SECONDS, self._report_heartbeat, "heartbeat_failed"))
         if not self.settings.poll_only:
             start("listener", self.polling.listen(self.dsn))
 
@@ -253,12 +254,3 @@ class Worker:
         await self._report_heartbeat()
         async with single_statement(self.engine) as connection:
             await heartbeat.leave(connection, self.id)
-
-    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            try:
-                await work()
-            except Exception as error:
-                if not is_unavailable(error):
-                    log.exception("maintenance_failed", extra={"work": work.__name__})
-            await asyncio.sleep(seconds)
