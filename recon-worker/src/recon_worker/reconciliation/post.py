@@ -17,20 +17,40 @@ from payments_core.queue.jobs import ClaimedJob, Lease, LeaseLost
 from recon_worker.failpoints import reach
 from recon_worker.reconciliation.rules import REVERSED, RULE_VERSION, Outcome
 
+
+def clearing_account(source: str, shard: str) -> str:
+    """Return SQL for the name of a source's clearing account, from SQL for source and shard."""
+    return f"""'{CLEARING_ACCOUNT_PREFIX}' || CASE {source} WHEN '{DEFAULT_SOURCE}' THEN ''
+           ELSE {source} || ':' END || {shard}"""
+
+
+# Adds the rows of a CTE `moved` to the head rows of their accounts.
+#
+# All postings lock head rows in the same order, so two of them never wait for each other. ON
+# CONFLICT DO UPDATE waits for the row and adds to its latest version; the returned row cannot
+# change before the commit. An account's entries never go back in time.
+MOVE_HEADS = """
+    INSERT INTO accounts AS head
+        (account_id, currency, balance, seq, debits, credits, created_at, updated_at)
+    SELECT account_id, currency, delta, entries, debits, credits, now(), clock_timestamp()
+    FROM moved ORDER BY account_id, currency
+    ON CONFLICT (account_id, currency) DO UPDATE
+    SET balance = head.balance + excluded.balance,
+        seq = head.seq + excluded.seq,
+        debits = head.debits + excluded.debits,
+        credits = head.credits + excluded.credits,
+        updated_at = greatest(head.updated_at, clock_timestamp())
+    RETURNING account_id, currency, balance, seq, updated_at"""
+
 # $1 payment ids, $2 job ids, $3 each payment's outcome, counted from 1. The outcomes: $4 payment
 # status, $5 result status, $6 matched, $7 discrepancy, $8 notes. $9 the clearing shard.
 # The reversals of the batch: $10 ids, $11 job ids, $12 places, after the payments'.
-#
-# heads: all batches lock head rows in the same order, so two batches never wait for each other. ON
-# CONFLICT DO UPDATE waits for the row and adds to its latest version; the returned row cannot
-# change before the commit. An account's entries never go back in time.
 #
 # numbered: counts back from the updated head, one leg at a time, so the batch's entries continue
 # the account's numbers and balances without a gap or an overlap.
 #
 # The ledger's ORDER BY gives the payment leg its id before the clearing leg.
-_CLEARING = f"""'{CLEARING_ACCOUNT_PREFIX}' || CASE source WHEN '{DEFAULT_SOURCE}' THEN ''
-           ELSE source || ':' END || $9::text"""
+_CLEARING = clearing_account("source", "$9::text")
 POST = f"""
 WITH decided AS MATERIALIZED (
     SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::int[])
@@ -73,18 +93,7 @@ WITH decided AS MATERIALIZED (
            coalesce(sum(amount) FILTER (WHERE direction = 'debit'), 0) AS debits,
            coalesce(sum(amount) FILTER (WHERE direction = 'credit'), 0) AS credits
     FROM legs GROUP BY account_id, currency
-), heads AS (
-    INSERT INTO accounts AS head
-        (account_id, currency, balance, seq, debits, credits, created_at, updated_at)
-    SELECT account_id, currency, delta, entries, debits, credits, now(), clock_timestamp()
-    FROM moved ORDER BY account_id, currency
-    ON CONFLICT (account_id, currency) DO UPDATE
-    SET balance = head.balance + excluded.balance,
-        seq = head.seq + excluded.seq,
-        debits = head.debits + excluded.debits,
-        credits = head.credits + excluded.credits,
-        updated_at = greatest(head.updated_at, clock_timestamp())
-    RETURNING account_id, currency, balance, seq, updated_at
+), heads AS ({MOVE_HEADS}
 ), numbered AS (
     SELECT payment_id, reversal_id, account_id, currency, entry_type, direction, amount, place,
            max(seq) OVER account + 2 - row_number() OVER account AS account_seq,

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from payments_core.audit_log import Operator
 from payments_core.db.engine import AnyRow, is_unavailable, single_statement, transaction
 from payments_core.domain.matching import ADJUSTMENT_ACCOUNT_PREFIX
-from payments_core.domain.payments import CLEARING_ACCOUNT_PREFIX, DEFAULT_SOURCE
 from payments_core.matching.adjustments import adjustment_why
 from payments_core.matching.matches import (
     LOCK_LINES,
@@ -23,7 +22,9 @@ from payments_core.matching.matches import (
     take_entries,
 )
 from recon_worker.failpoints import reach
+from recon_worker.reconciliation.post import MOVE_HEADS, clearing_account
 from recon_worker.statements import metrics
+from recon_worker.statements.matching.cut import ADD_TO_DAYS
 
 SHARD = "00"  # Of the clearing account: adjustments are few, and every system has this shard.
 
@@ -35,8 +36,7 @@ UPDATE recon_adjustments SET status = $2, failure = $3, settled_at = clock_times
 WHERE id = $1"""
 
 # $1 adjustment, $2 source, $3 kind, $4 amount: money in the bank is positive, which credits the
-# adjustment's account and debits the clearing account. The heads and numbers are made as in
-# recon_worker/reconciliation/post.py; the adjustment's leg gets its id before the clearing leg.
+# adjustment's account and debits the clearing account, whose leg gets the later id.
 POST = f"""
 WITH source AS (
     SELECT currency, channel, time_zone FROM recon_sources WHERE id = $2
@@ -45,39 +45,26 @@ WITH source AS (
            'adjustment' AS entry_type, $4::numeric AS delta
     FROM source
     UNION ALL
-    SELECT '{CLEARING_ACCOUNT_PREFIX}' || CASE channel WHEN '{DEFAULT_SOURCE}' THEN ''
-           ELSE channel || ':' END || '{SHARD}', currency, time_zone, 'clearing', -$4::numeric
+    SELECT {clearing_account("channel", f"'{SHARD}'")}, currency, time_zone, 'clearing',
+           -$4::numeric
     FROM source
-), heads AS (
-    INSERT INTO accounts AS head
-        (account_id, currency, balance, seq, debits, credits, created_at, updated_at)
-    SELECT account_id, currency, delta, 1, greatest(-delta, 0), greatest(delta, 0), now(),
-           clock_timestamp()
-    FROM legs ORDER BY account_id, currency
-    ON CONFLICT (account_id, currency) DO UPDATE
-    SET balance = head.balance + excluded.balance,
-        seq = head.seq + excluded.seq,
-        debits = head.debits + excluded.debits,
-        credits = head.credits + excluded.credits,
-        updated_at = greatest(head.updated_at, clock_timestamp())
-    RETURNING account_id, balance, seq, updated_at
+), moved AS (
+    SELECT account_id, currency, delta, 1 AS entries,
+           greatest(-delta, 0) AS debits, greatest(delta, 0) AS credits
+    FROM legs
+), heads AS ({MOVE_HEADS}
 ), posted AS (
     INSERT INTO ledger_entries (payment_id, posting_kind, account_id, currency, entry_type,
                                 direction, amount, account_seq, balance_after, created_at)
     SELECT $1, 'adjustment', account_id, currency, entry_type,
            CASE WHEN delta > 0 THEN 'credit' ELSE 'debit' END, abs(delta), seq, balance, updated_at
-    FROM legs JOIN heads USING (account_id) ORDER BY entry_type
+    FROM legs JOIN heads USING (account_id, currency) ORDER BY entry_type
     RETURNING id, currency, entry_type, created_at
 ), cleared AS (
     SELECT posted.id, $4::numeric AS amount, posted.currency,
            (posted.created_at AT TIME ZONE time_zone)::date AS booked_on
     FROM posted CROSS JOIN source WHERE entry_type = 'clearing'
-), counted AS (
-    INSERT INTO recon_days AS day (source_id, booked_on, amount, entries)
-    SELECT $2, booked_on, amount, 1 FROM cleared
-    ON CONFLICT (source_id, booked_on) DO UPDATE
-    SET amount = day.amount + excluded.amount, entries = day.entries + excluded.entries
-)
+), counted AS ({ADD_TO_DAYS.format(source="$2", rows="cleared")})
 SELECT id, amount, currency, booked_on FROM cleared"""
 
 log = logging.getLogger(__name__)

@@ -46,6 +46,12 @@ ORDER BY id OFFSET {CHUNK_ROWS - 1} LIMIT 1"""
 OF_SOURCE = f"""
     entry.entry_type = 'clearing' AND entry.currency = source.currency
     AND payment.source = source.channel AND {OF_TENANT}"""
+# Adds the rows of a CTE to the sums of their days.
+ADD_TO_DAYS = """
+    INSERT INTO recon_days AS day (source_id, booked_on, amount, entries)
+    SELECT {source}, booked_on, sum(amount), count(*) FROM {rows} GROUP BY booked_on
+    ON CONFLICT (source_id, booked_on) DO UPDATE
+    SET amount = day.amount + excluded.amount, entries = day.entries + excluded.entries"""
 MOVE = f"""
 WITH moved AS (
     INSERT INTO open_entries ({COLUMNS})
@@ -54,12 +60,7 @@ WITH moved AS (
     JOIN recon_sources AS source ON source.id = $1
     WHERE entry.id > $2 AND entry.id <= $3 AND {OF_SOURCE}
     RETURNING booked_on, amount
-), days AS (
-    INSERT INTO recon_days AS day (source_id, booked_on, amount, entries)
-    SELECT $1, booked_on, sum(amount), count(*) FROM moved GROUP BY booked_on
-    ON CONFLICT (source_id, booked_on) DO UPDATE
-    SET amount = day.amount + excluded.amount, entries = day.entries + excluded.entries
-)
+), days AS ({ADD_TO_DAYS.format(source="$1", rows="moved")})
 SELECT count(*) FROM moved"""
 ADVANCE = "UPDATE recon_cuts SET entry_id = $2 WHERE source_id = $1"
 SEEN = "UPDATE recon_cuts SET updated_at = greatest(updated_at, $2) WHERE source_id = $1"
