@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 from payments_api.events.schemas import EXAMPLES
-from payments_core.domain.events import EVENT_TYPES
-from payments_core.queue.maintenance import DEATHS_KEPT_DAYS
+from payments_core.domain.events import EVENT_TYPES, EVENTS_KEPT_DAYS
 
 PAGE = Path(__file__).with_name("events.md")
 INTRODUCTION = f"""\
@@ -37,7 +36,7 @@ curl -s 'localhost:3001/events?after=NEXT_AFTER&types=payment.completed,payment.
   in whatever order they reach you. It is null if nothing was posted: a `payment.failed` is the
   last event of its payment, a `reversal.failed` of its reversal. A `job.dead` is out of date once
   its payment or reversal is settled.
-- Settlements are kept as long as the ledger, the others for {DEATHS_KEPT_DAYS} days.
+- Settlements are kept as long as the ledger, the others for {EVENTS_KEPT_DAYS} days.
 - Later releases add types and fields. Ignore those that you do not know.
 
 `GET /payments/events` streams changes as they happen, to show them on a screen. It keeps no history

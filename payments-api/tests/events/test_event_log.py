@@ -9,8 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db import event_log as log
 from payments_core.db.engine import single_statement
+from payments_core.domain.events import EVENTS_KEPT_DAYS
 from payments_core.queue.jobs import ClaimedJob, claim, new_lease, retry_or_bury
-from payments_core.queue.maintenance import DEATHS_KEPT_DAYS, prune_deaths, rescue_expired
+from payments_core.queue.maintenance import prune_deaths, rescue_expired
 from testkit.database.backlog import add_payments
 from testkit.database.ledgers.settled import FAST, settle_four, until_all_settled
 from testkit.database.reversals import add_reversal
@@ -191,7 +192,7 @@ async def test_only_dead_letter_events_past_retention_are_pruned(
     await sql.execute(
         "UPDATE job_deaths SET created_at = now() - make_interval(days => $1, mins => 1)"
         " WHERE id = (SELECT min(id) FROM job_deaths)",
-        DEATHS_KEPT_DAYS,
+        EVENTS_KEPT_DAYS,
     )
     async with single_statement(engine) as connection:
         assert [await prune_deaths(connection), await prune_deaths(connection)] == [1, 0]

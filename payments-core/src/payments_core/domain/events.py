@@ -22,3 +22,4 @@ EVENT_TYPES: dict[EventType, str] = {
     WEBHOOK_DISABLED: "A webhook endpoint answered 410, or failed for five days: it is disabled.",
 }
 EVENT_ID_PREFIX = "evt_"
+EVENTS_KEPT_DAYS = 30  # Of dead jobs and disabled webhooks; results are kept like the ledger.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from payments_core.domain.events import EVENTS_KEPT_DAYS
 from payments_core.queue.jobs import (
     BACKOFF_SECONDS_BASE,
     BACKOFF_SECONDS_MAX,
@@ -58,10 +59,9 @@ WITH RECURSIVE halved (lo, hi) AS (
 )
 DELETE FROM recon_jobs WHERE id = ANY (ARRAY(SELECT id FROM old))"""
 
-DEATHS_KEPT_DAYS = 30
 PRUNE_DEATHS = f"""
 DELETE FROM job_deaths WHERE id = ANY (ARRAY(
-    SELECT id FROM job_deaths WHERE created_at < now() - interval '{DEATHS_KEPT_DAYS} days'
+    SELECT id FROM job_deaths WHERE created_at < now() - interval '{EVENTS_KEPT_DAYS} days'
     ORDER BY id LIMIT {PRUNE_JOBS_MAX}))"""
 
 # Each count reads one partial index, up to the cap.
@@ -105,7 +105,7 @@ async def prune_finished(connection: AsyncConnection, retention_seconds: float) 
 
 
 async def prune_deaths(connection: AsyncConnection) -> int:
-    """Delete some events of jobs that died DEATHS_KEPT_DAYS ago; return their number."""
+    """Delete some events of jobs that died EVENTS_KEPT_DAYS ago; return their number."""
     return (await connection.exec_driver_sql(PRUNE_DEATHS)).rowcount
 
 

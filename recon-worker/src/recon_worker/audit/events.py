@@ -3,7 +3,7 @@
 An incremental audit reads the events of the last hour, a full one all that are kept.
 """
 
-from payments_core.domain.webhooks import KEPT_DAYS
+from payments_core.domain.events import EVENTS_KEPT_DAYS
 from recon_worker.audit.invariant import Invariant, Window
 
 _RECENT = "{}.created_at > now() - interval '1 hour'"
@@ -76,7 +76,7 @@ _UNTOLD_DISABLINGS = f"""
     UNION ALL
     SELECT e.id, e.disabled_reason FROM webhook_endpoints e
     WHERE e.disabled_reason <> 'operator'
-      AND e.disabled_at > now() - interval '{KEPT_DAYS - 1} days'
+      AND e.disabled_at > now() - interval '{EVENTS_KEPT_DAYS - 1} days'
       AND NOT EXISTS (
         SELECT FROM webhook_disablings d
         WHERE d.endpoint_id = e.id AND d.created_at = e.disabled_at)"""

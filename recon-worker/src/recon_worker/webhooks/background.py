@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
+from payments_core.domain.events import EVENTS_KEPT_DAYS
 from payments_core.domain.webhooks import KEPT_DAYS
 from payments_core.repeat import log_failure
 from recon_worker.webhooks import metrics
@@ -28,7 +29,8 @@ DELETE FROM webhook_deliveries WHERE id = ANY (ARRAY(
 PRUNE_DISABLINGS = text(f"""
 DELETE FROM webhook_disablings WHERE id = ANY (ARRAY(
     SELECT id FROM webhook_disablings
-    WHERE created_at < now() - interval '{KEPT_DAYS} days' ORDER BY id LIMIT {PRUNE_MAX}))""")
+    WHERE created_at < now() - interval '{EVENTS_KEPT_DAYS} days'
+    ORDER BY id LIMIT {PRUNE_MAX}))""")
 # With the last of its deliveries and events.
 PRUNE_ENDPOINTS = text(f"""
 DELETE FROM webhook_endpoints AS endpoint
