@@ -229,21 +229,19 @@ async def retry_or_bury(
     # An error may quote any text; Postgres stores neither NUL nor half a surrogate pair.
     storable = error.replace("\0", "").encode(errors="replace").decode()
     reason = storable[:LAST_ERROR_MAX_CHARS] or "failed without a message"
-    result = await connection.exec_driver_sql(
-        RETRY_OR_BURY, ([job.id], lease.token, reason, backoff_seconds(job.attempts))
-    )
+    delay = backoff_seconds(job.attempts, BACKOFF_SECONDS_BASE, BACKOFF_SECONDS_MAX)
+    result = await connection.exec_driver_sql(RETRY_OR_BURY, ([job.id], lease.token, reason, delay))
     status: str | None = result.scalar()
     return status
 
 
-def backoff_seconds(attempts: int, *, random_fraction: float | None = None) -> float:
-    """Return an exponential backoff with full jitter, from 0 to min(300, 2^(attempts-1)) seconds.
+def backoff_seconds(attempts: int, base: float, most: float) -> float:
+    """Return an exponential backoff with full jitter, from 0 to min(most, base x 2^(attempts-1)).
 
     Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """
-    fraction = random.random() if random_fraction is None else random_fraction  # nosec B311 # noqa: S311 - no secret
-    exponent = min(max(attempts - 1, 0), 30)  # 2^30 s is far beyond the cap; more overflows.
-    return float(fraction * min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_BASE * 2**exponent))
+    exponent = min(max(attempts - 1, 0), 30)  # 2^30 s is far beyond any cap; more overflows.
+    return random.random() * min(most, base * 2.0**exponent)  # nosec B311 # noqa: S311 - no secret
 
 
 async def _fenced(

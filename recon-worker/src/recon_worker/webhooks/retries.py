@@ -1,9 +1,9 @@
 """When a failed delivery is attempted again: seconds at first, hours at last."""
 
-import random
-from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+
+from payments_core.queue.jobs import backoff_seconds
 
 BACKOFF_SECONDS_BASE = 5.0
 BACKOFF_SECONDS_MAX = 6 * 3600.0  # A dozen attempts in the first half day, then four a day.
@@ -11,13 +11,9 @@ RETRY_AFTER_SECONDS_MAX = 3600.0
 RETRY_AFTER_STATUSES = (429, 503)
 
 
-def delay_seconds(attempts: int, fraction: Callable[[], float] = random.random) -> float:
-    """Return the delay after so many attempts, with full jitter: 0 to min(6 h, 5 s x 2^(n-1)).
-
-    Source: "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-    exponent = min(max(attempts - 1, 0), 30)
-    return fraction() * min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_BASE * 2.0**exponent)
+def delay_seconds(attempts: int) -> float:
+    """Return the delay after so many attempts, with full jitter."""
+    return backoff_seconds(attempts, BACKOFF_SECONDS_BASE, BACKOFF_SECONDS_MAX)
 
 
 def retry_after_seconds(status: int, header: str | None, now: datetime) -> float:

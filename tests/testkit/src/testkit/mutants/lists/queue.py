@@ -86,8 +86,8 @@ MUTATIONS = (
     ),
     backoff(
         "a backoff has no limit",
-        "min(BACKOFF_SECONDS_MAX, BACKOFF_SECONDS_BASE * 2**exponent)",
-        "BACKOFF_SECONDS_BASE * 2**exponent",
+        "min(most, base * 2.0**exponent)",
+        "base * 2.0**exponent",
         "test_backoff_doubles_up_to_five_minutes",
     ),
     backoff(
@@ -98,8 +98,8 @@ MUTATIONS = (
     ),
     backoff(
         "a backoff has half its jitter",
-        "float(fraction * min(",
-        "float((1 + fraction) / 2 * min(",
+        "random.random() * min(",
+        "(1 + random.random()) / 2 * min(",
         "test_backoff_is_spread_over_its_whole_range",
     ),
     backoff(
