@@ -6,7 +6,7 @@ import pytest
 
 from payments_core.db.engine import create_engine, single_statement
 from payments_core.queue import system_metrics
-from payments_core.queue.system_metrics import Observer, clock_offset
+from payments_core.queue.system_metrics import clock_offset
 from testkit.database.backlog import add_simple
 from testkit.database.ledgers.sealed import add_entries, add_failed
 from testkit.database.sql import Sql
@@ -39,11 +39,10 @@ async def test_a_clock_offset_to_the_database_is_reported(
 async def _samples(database_url: str) -> dict[str, float]:
     """Return the first sample of each family, from one observation."""
     engine = create_engine(database_url, application_name="test", pool_size=1)
-    observer = Observer()
     async with single_statement(engine) as connection:
-        observer.last = await system_metrics._observe(connection)
+        families = system_metrics.families(await system_metrics.observe(connection))
     await engine.dispose()
-    return {family.name: family.samples[0].value for family in observer.collect() if family.samples}
+    return {family.name: family.samples[0].value for family in families if family.samples}
 
 
 async def test_a_backups_age_begins_with_the_oldest_payment_until_there_is_one(

@@ -2,7 +2,6 @@
 
 from datetime import date, timedelta
 from decimal import Decimal
-from time import monotonic
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -14,7 +13,7 @@ from payments_core.matching.lines import set_aside
 from recon_worker.statements import metrics, open_items
 from recon_worker.statements.matching import background
 from recon_worker.statements.matching.rules import PLAN
-from recon_worker.statements.open_items import Observer, observe
+from recon_worker.statements.open_items import families, observe
 from testkit.database.adjustments import adjust_five
 from testkit.database.matching_books import DAY, Entry, Line, add_entries, add_source, add_statement
 from testkit.database.plans import whole_table_scans
@@ -25,12 +24,11 @@ Samples = dict[tuple[str, tuple[str, ...]], float]
 
 async def _seen(engine: AsyncEngine) -> Samples:
     """Return the value of each series of one observation, by name and values of labels."""
-    reader = Observer()
     async with transaction(engine) as tx:
-        reader.last = await observe(tx)
+        seen = await observe(tx)
     return {
         (sample.name.removeprefix("recon_"), tuple(sample.labels.values())): sample.value
-        for family in reader.collect()
+        for family in families(seen)
         for sample in family.samples
     }
 
@@ -156,19 +154,6 @@ async def test_the_sources_that_wait_longest_are_named_and_no_more(
     named = {labels[0] for name, labels in seen if name == "statement_age_seconds"}
     assert named == {f"acme~bank-{number}" for number in range(5, count)}
     assert seen["sources", ("none",)] == count
-
-
-async def test_figures_that_are_not_fresh_are_not_shown(
-    sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    reader = Observer()
-    assert list(reader.collect()) == []
-    async with transaction(engine) as tx:
-        reader.last = await observe(tx)
-    assert list(reader.collect())
-    later = monotonic() + open_items.SHOWN_SECONDS_MAX + 1
-    monkeypatch.setattr(open_items, "monotonic", lambda: later)
-    assert list(reader.collect()) == []
 
 
 async def test_each_run_is_counted_by_its_end(sql: Sql, engine: AsyncEngine) -> None:

@@ -3,13 +3,16 @@
 import platform
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
+from typing import Generic, TypeVar
 
 from prometheus_client import REGISTRY, Info, disable_created_metrics
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 from prometheus_client.samples import Exemplar
+
+_Seen = TypeVar("_Seen")
 
 # They would add an unused *_created series to each counter and histogram.
 disable_created_metrics()  # type: ignore[no-untyped-call]  # It has no types.
@@ -22,6 +25,34 @@ def show_build(service: str) -> str:
     at = version(service)
     BUILD.info({"service": service, "version": at, "python": platform.python_version()})
     return at
+
+
+class Observed(Collector, Generic[_Seen]):
+    """Metrics of the last observation; none once it is older than `seconds_max`.
+
+    An alert can detect a missing figure, not a false one.
+    """
+
+    def __init__(
+        self,
+        families: Callable[[_Seen], Iterable[Metric]],
+        seconds_max: float,
+        registry: CollectorRegistry = REGISTRY,
+    ) -> None:
+        self._families = families
+        self._seconds_max = seconds_max
+        self._last: tuple[float, _Seen] | None = None
+        registry.register(self)
+
+    def set(self, at: float, seen: _Seen) -> None:
+        """Show an observation that began at the monotonic clock's `at`."""
+        self._last = at, seen
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metric families of the last observation while it is fresh."""
+        if self._last is None or time.monotonic() - self._last[0] > self._seconds_max:
+            return ()
+        return self._families(self._last[1])
 
 
 class BatchHistogram(Collector):

@@ -1,26 +1,24 @@
 """Metrics of the whole system: queue, ledger audit, Postgres; read every 5 s.
 
 The API runs it, because the API also runs while no worker does. Postgres is queried once an
-interval, however often /metrics is scraped, and no query slows down as history grows. Figures
-older than half a minute are not shown: an alert can detect a missing figure, not a false one.
+interval, however often /metrics is scraped, and no query slows down as history grows.
 """
 
-import asyncio
 import json
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic, time
 from typing import Any
 
-from prometheus_client import REGISTRY, Gauge
+from prometheus_client import Gauge
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.db.engine import reason_of, single_statement
+from payments_core.db.engine import single_statement
 from payments_core.domain.statuses import WORKER_ALIVE_SECONDS
+from payments_core.observability.metrics import Observed
 from payments_core.queue.maintenance import DEPTH, QueueDepth
+from payments_core.repeat import every
 
 OBSERVE_INTERVAL_SECONDS = 5.0
 SHOWN_SECONDS_MAX = 30.0
@@ -69,14 +67,12 @@ WHERE datname = current_database()"""
 OBSERVING_SECONDS = Gauge(
     "payments_observing_seconds", "Duration of the last read of these figures."
 )
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """The system's state at one moment; `at` is of the monotonic clock."""
+    """The system's state at one moment."""
 
-    at: float
     clock_offset_seconds: float
     depth: QueueDepth
     state: Any
@@ -84,51 +80,29 @@ class Observation:
     findings: dict[str, int]
 
 
-class Observer(Collector):
-    """Reads on a timer, and serves the last observation to every scrape."""
-
-    def __init__(self) -> None:
-        self.last: Observation | None = None
-
-    async def run(self, engine: AsyncEngine, interval_seconds: float) -> None:
-        """Observe until cancelled; an outage of the database leaves a gap in the figures."""
-        while True:
-            try:
-                async with single_statement(engine) as connection:
-                    self.last = await _observe(connection)
-                OBSERVING_SECONDS.set(monotonic() - self.last.at)
-            except Exception as error:  # Payments do not depend on it.
-                log.warning("observation_failed", extra={"error": reason_of(error)})
-            await asyncio.sleep(interval_seconds)
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the metric families of the last observation while it is fresh."""
-        seen = self.last
-        if seen is None or monotonic() - seen.at > SHOWN_SECONDS_MAX:
-            return
-        yield from _queue_families(seen)
-        yield from _ledger_families(seen)
-        yield from _postgres_gauges(seen)
-        yield from _table_families(seen)
-        yield from _postgres_counters(seen)
-
-
 async def observe_system(engine: AsyncEngine) -> None:
     """Register the metrics and keep them fresh until cancelled."""
-    observer = Observer()
-    REGISTRY.register(observer)
-    await observer.run(engine, OBSERVE_INTERVAL_SECONDS)
+    observed = Observed(families, SHOWN_SECONDS_MAX)
+
+    async def read() -> None:
+        async with single_statement(engine) as connection:
+            at = monotonic()
+            observed.set(at, await observe(connection))
+        OBSERVING_SECONDS.set(monotonic() - at)
+
+    await every(OBSERVE_INTERVAL_SECONDS, read, "observation_failed")
 
 
-async def _observe(connection: AsyncConnection) -> Observation:
-    at, asked = monotonic(), time()
+async def observe(connection: AsyncConnection) -> Observation:
+    """Read the figures."""
+    asked = time()
     state = (await connection.exec_driver_sql(STATE)).one()
     depth = QueueDepth(
         state.pending, state.processing, state.failed, state.oldest_ready_age_seconds
     )
     tables = json.loads(state.tables or "[]")
     offset = clock_offset(asked, state.database_time, time())
-    return Observation(at, offset, depth, state, tables, json.loads(state.findings or "{}"))
+    return Observation(offset, depth, state, tables, json.loads(state.findings or "{}"))
 
 
 def clock_offset(asked: float, told: float, answered: float) -> float:
@@ -137,6 +111,15 @@ def clock_offset(asked: float, told: float, answered: float) -> float:
     0 if the other's time lies between question and answer: no slow answer seems an offset.
     """
     return max(0.0, asked - told) + min(0.0, answered - told)
+
+
+def families(seen: Observation) -> Iterable[Metric]:
+    """Return the metric families of an observation."""
+    yield from _queue_families(seen)
+    yield from _ledger_families(seen)
+    yield from _postgres_gauges(seen)
+    yield from _table_families(seen)
+    yield from _postgres_counters(seen)
 
 
 def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:

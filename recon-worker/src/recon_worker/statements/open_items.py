@@ -1,26 +1,23 @@
 """Metrics of what is open in the reconciliation, read every 30 s.
 
 The figures are of all sources, whichever worker imports or matches. They cost what is open and not
-the history: lines and breaks that are settled are in no index that is read. Figures older than two
-minutes are not shown: an alert can detect a missing figure, not a false one.
+the history: lines and breaks that are settled are in no index that is read.
 """
 
-import asyncio
-import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from prometheus_client import REGISTRY
 from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.db.engine import AnyRow, reason_of, transaction
+from payments_core.db.engine import AnyRow, transaction
 from payments_core.db.tables import one_of
 from payments_core.domain.matching import BREAK_CLASSES, OPEN_ADJUSTMENT_STATUSES, VERDICTS
 from payments_core.domain.statements import OPEN_LINE_STATUSES
 from payments_core.matching.entries import OPEN_LINE
+from payments_core.observability.metrics import Observed
+from payments_core.repeat import every
 from payments_core.statements.sources import stored_source_name
 from recon_worker.statements.matching.rules import PLAN
 
@@ -66,14 +63,11 @@ SELECT coalesce(sum(line_count - known_count), 0)::bigint FROM (
     SELECT * FROM statements ORDER BY id DESC LIMIT {STATEMENTS_MAX}) AS recent
 WHERE kind = 'statement' AND created_at > now() - interval '{RATE_DAYS} days'"""
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What is open at one moment; `at` is of the monotonic clock."""
+    """What is open at one moment."""
 
-    at: float
     quarantined: int
     lines: Sequence[AnyRow]
     breaks: Sequence[AnyRow]
@@ -82,50 +76,21 @@ class Observation:
     received: int
 
 
-class Observer(Collector):
-    """Reads on a timer, and serves the last observation to every scrape."""
-
-    def __init__(self) -> None:
-        self.last: Observation | None = None
-
-    async def run(self, engine: AsyncEngine) -> None:
-        """Observe until cancelled; an outage of the database leaves a gap in the figures."""
-        while True:
-            try:
-                async with transaction(engine) as tx:
-                    self.last = await observe(tx)
-            except Exception as error:  # Matching does not depend on it.
-                log.warning("statement_observation_failed", extra={"error": reason_of(error)})
-            await asyncio.sleep(OBSERVE_INTERVAL_SECONDS)
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the metric families of the last observation while it is fresh."""
-        seen = self.last
-        if seen is None or monotonic() - seen.at > SHOWN_SECONDS_MAX:
-            return
-        yield GaugeMetricFamily(
-            "recon_statement_files_quarantined",
-            "Statement files that wait for an operator's decision.",
-            value=seen.quarantined,
-        )
-        yield from _open_items(seen)
-        yield from _open_adjustments(seen)
-        yield from _sources(seen)
-
-
 async def observe_statements(engine: AsyncEngine) -> None:
     """Register the metrics and keep them fresh until cancelled."""
-    observer = Observer()
-    REGISTRY.register(observer)
-    await observer.run(engine)
+    observed = Observed(families, SHOWN_SECONDS_MAX)
+
+    async def read() -> None:
+        async with transaction(engine) as tx:
+            observed.set(monotonic(), await observe(tx))
+
+    await every(OBSERVE_INTERVAL_SECONDS, read, "statement_observation_failed")
 
 
 async def observe(tx: AsyncConnection) -> Observation:
     """Read the figures."""
-    at = monotonic()
     await tx.exec_driver_sql(PLAN)
     return Observation(
-        at,
         (await tx.exec_driver_sql(QUARANTINED)).scalar_one(),
         (await tx.exec_driver_sql(LINES)).all(),
         (await tx.exec_driver_sql(BREAKS)).all(),
@@ -133,6 +98,18 @@ async def observe(tx: AsyncConnection) -> Observation:
         (await tx.exec_driver_sql(SOURCES)).all(),
         (await tx.exec_driver_sql(RECEIVED)).scalar_one(),
     )
+
+
+def families(seen: Observation) -> Iterable[Metric]:
+    """Return the metric families of an observation."""
+    yield GaugeMetricFamily(
+        "recon_statement_files_quarantined",
+        "Statement files that wait for an operator's decision.",
+        value=seen.quarantined,
+    )
+    yield from _open_items(seen)
+    yield from _open_adjustments(seen)
+    yield from _sources(seen)
 
 
 def _sums(
