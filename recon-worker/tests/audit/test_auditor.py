@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -18,6 +19,7 @@ from recon_worker.audit.findings import Mode
 from recon_worker.audit.invariants import INVARIANTS
 from testkit.database.backlog import add_payments
 from testkit.database.ledgers.audit_command import audit_command
+from testkit.database.ledgers.sealed import add_entries
 from testkit.database.ledgers.settled import FAST, break_ledger, findings_of, until_all_settled
 from testkit.database.sql import Sql
 from testkit.model.ledger import assert_audit_is_clean
@@ -137,7 +139,7 @@ async def test_a_late_payment_is_audited_after_an_audit_that_did_not_wait(
     with monkeypatch.context() as patched:
         patched.setattr(ends, "HORIZON_WAIT_SECONDS", 0.3)
         async with sql.transaction():
-            await sql.execute("UPDATE accounts SET updated_at = updated_at")
+            await sql.execute("LOCK TABLE recon_jobs IN ROW EXCLUSIVE MODE")
             findings = await findings_of(engine, "incremental")
     assert findings["key_names_one_request"].offending == 0
     assert await sql.fetchval("SELECT updated_at FROM audit_progress") == before
@@ -172,21 +174,48 @@ async def test_a_large_ledger_is_audited_in_contiguous_chunks(
     assert {1, 6} <= {offender["id"] for offender in finding.offenders}
 
 
+@pytest.mark.parametrize("table", ends.NUMBERED)
 @pytest.mark.usefixtures("settled")
 async def test_an_audit_waits_for_open_transactions_with_lower_ids(
-    sql: Sql, engine: AsyncEngine
+    sql: Sql, engine: AsyncEngine, table: str
 ) -> None:
-    # The youngest transaction, so that no later one has finished.
-    transaction = sql.transaction()
-    await transaction.start()
-    await sql.execute("UPDATE accounts SET updated_at = updated_at")
-    auditing = asyncio.create_task(audit(engine, "incremental"))
-    await asyncio.sleep(0.5)
-    waited = not auditing.done()
-    await transaction.commit()
+    async with sql.transaction():
+        await sql.execute(f"LOCK TABLE {table} IN ROW EXCLUSIVE MODE")  # As every INSERT does.
+        auditing = asyncio.create_task(audit(engine, "incremental"))
+        await asyncio.sleep(0.5)
+        waited = not auditing.done()
     assert await auditing is not None
     assert waited
     assert await sql.fetchval("SELECT entries_verified_to FROM audit_progress") == 6
+
+
+@pytest.mark.usefixtures("settled")
+async def test_an_audit_misses_no_entry_of_a_transaction_that_has_no_id_yet(
+    sql: Sql, engine: AsyncEngine, database_url: str
+) -> None:
+    """An INSERT takes its table's lock, then its row's id, and only then its transaction's id."""
+    writer = await asyncpg.connect(database_url)
+    try:
+        await writer.execute("SET session_replication_role = replica; BEGIN")
+        await writer.execute("LOCK TABLE ledger_entries IN ROW EXCLUSIVE MODE")
+        entry_id = await writer.fetchval("SELECT nextval('ledger_entries_id_seq')")
+        await add_entries(sql, 1)
+        auditing = asyncio.create_task(audit(engine, "incremental"))
+        await asyncio.wait({auditing}, timeout=0.5)
+        payment_id = await writer.fetchval(
+            "INSERT INTO ledger_entries (id, payment_id, account_id, currency, entry_type,"
+            " direction, amount, account_seq, balance_after) OVERRIDING SYSTEM VALUE VALUES"
+            " ($1, gen_random_uuid(), 'late', 'USD', 'payment', 'credit', 1, 1, 1)"
+            " RETURNING payment_id",
+            entry_id,
+        )
+        await writer.execute("COMMIT")
+    finally:
+        await writer.close()
+    findings = await auditing
+    assert findings is not None
+    offenders = {f.invariant.name: f.offenders for f in findings}["posting_balances"]
+    assert payment_id in {offender["payment_id"] for offender in offenders}
 
 
 @pytest.mark.usefixtures("settled")
@@ -195,7 +224,7 @@ async def test_an_audit_stops_waiting_for_a_transaction_that_does_not_end(
 ) -> None:
     monkeypatch.setattr(ends, "HORIZON_WAIT_SECONDS", 0.3)
     async with sql.transaction():
-        await sql.execute("UPDATE accounts SET updated_at = updated_at")
+        await sql.execute("LOCK TABLE ledger_entries IN ROW EXCLUSIVE MODE")
         assert await audit(engine, "incremental") is not None
     assert await sql.fetchval("SELECT entries_verified_to FROM audit_progress") == 0
 

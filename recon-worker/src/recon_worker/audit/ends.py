@@ -1,6 +1,5 @@
 """The rows that an audit reads: up to which id, and in which chunks."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from payments_core.db.writers import have_ended, open_writers
 from payments_core.domain.payments import first_id_at
 from recon_worker.audit.invariant import Window
 
@@ -18,6 +18,7 @@ HORIZON_WAIT_SECONDS = 20.0  # Our own transactions end sooner: db/engine.py bou
 # A payment's id is made before its row. A payment that takes longer, or whose id comes from a slow
 # clock, appears below the bookmark: see the auditor.
 PAYMENT_SETTLES_IN_SECONDS = 60
+NUMBERED = (Window.ENTRIES, Window.RESULTS, Window.JOBS, Window.MATCHES)  # Ids of a sequence.
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,19 +49,14 @@ async def full_ends(connection: AsyncConnection) -> Ends:
 async def safe_ends(connection: AsyncConnection) -> Ends:
     """Return the last id of each table below which no transaction can still commit a row.
 
-    Ids are handed out before the commit, so transactions that began before now may still fill gaps
-    below the largest visible id. Wait for them to end; if one does not, audit no new entries,
-    results or jobs this time.
-
-    Our own transaction id separates older transactions from newer ones. The snapshot's xmax cannot:
-    it follows the last *finished* transaction, and so misses the youngest running ones.
+    Waits for the writers of these tables to end: see payments_core.db.writers. If one does not,
+    audit no new entries, results, jobs or matches this time.
     """
     query = """
         SELECT (SELECT max(id) FROM ledger_entries) AS ledger_entries,
                (SELECT max(id) FROM reconciliation_results) AS reconciliation_results,
                (SELECT max(id) FROM recon_jobs) AS recon_jobs,
                (SELECT max(id) FROM recon_matches) AS recon_matches,
-               pg_current_xact_id()::text::bigint AS our_xid,
                now() AS now"""
     last = (await connection.execute(text(query))).one()
     ends = {
@@ -70,13 +66,10 @@ async def safe_ends(connection: AsyncConnection) -> Ends:
         Window.MATCHES: last.recon_matches or 0,
         Window.PAYMENTS: first_id_at(last.now, -timedelta(seconds=PAYMENT_SETTLES_IN_SECONDS)),
     }
-    oldest = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
-    for _ in range(int(HORIZON_WAIT_SECONDS / 0.1)):
-        if (await connection.execute(oldest)).scalar_one() > last.our_xid:
-            return Ends(ends, last.now)
-        await asyncio.sleep(0.1)
-    unknown = dict.fromkeys((Window.ENTRIES, Window.RESULTS, Window.JOBS, Window.MATCHES), 0)
-    return Ends({**ends, **unknown}, None)
+    writers = await open_writers(connection, NUMBERED)
+    if await have_ended(connection, NUMBERED, writers, HORIZON_WAIT_SECONDS):
+        return Ends(ends, last.now)
+    return Ends({**ends, **dict.fromkeys(NUMBERED, 0)}, None)
 
 
 async def chunks(connection: AsyncConnection, window: Window, start: Any, end: Any) -> Any:

@@ -1,9 +1,8 @@
 """One audit at a time, by a lock that only a role with UPDATE on the bookmark can take.
 
 Every role may take any advisory lock, and could so stop all audits. A row lock needs a
-transaction id, and both vacuum and the audit's own horizon would wait for that transaction. This
-table lock needs no transaction id, permits reads and writes of the rows, and is released when its
-session ends.
+transaction id, and vacuum would wait for that transaction. This table lock needs no transaction id,
+permits reads and writes of the rows, and is released when its session ends.
 """
 
 from collections.abc import AsyncIterator

@@ -98,8 +98,8 @@ MUTATIONS = (
     ),
     ends(
         "an open transaction is not waited for",
-        "> last.our_xid:",
-        "> 0:",
+        "await have_ended(connection, NUMBERED, writers, HORIZON_WAIT_SECONDS)",
+        "await have_ended(connection, NUMBERED, frozenset())",
         "test_an_audit_waits_for_open_transactions_with_lower_ids",
     ),
     auditor(
