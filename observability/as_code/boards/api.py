@@ -147,8 +147,8 @@ API = board(
                     "Requests that arrive during one statement share the next one, so the number "
                     "grows with the load.",
                     "short",
-                    Query(mean("payments_api_statement_orders"), "mean"),
-                    Query("sum(payments_api_waiting_orders)", "waiting"),
+                    Query(mean("payments_api_statement_payments"), "mean"),
+                    Query("sum(payments_api_waiting_payments)", "waiting"),
                 ),
                 lines(
                     "Concurrency limit",

@@ -35,7 +35,7 @@ AUTH_REFUSALS = Counter(
 for _reason in ("missing", "malformed", "unknown", "revoked", "expired", "scope", "unavailable"):
     AUTH_REFUSALS.labels(_reason)
 STATEMENT_PAYMENTS = Histogram(
-    "payments_api_statement_orders",
+    "payments_api_statement_payments",
     "Payments that shared one statement.",
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000),
 )
@@ -44,7 +44,7 @@ STATEMENT_SECONDS = Histogram(
     "Duration of a statement that stores payments.",
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
-WAITING = Gauge("payments_api_waiting_orders", "Payments that wait for the next statement.")
+WAITING = Gauge("payments_api_waiting_payments", "Payments that wait for the next statement.")
 EVENT_READERS = Gauge("payments_api_event_readers", "Open event streams.")
 
 ADMITTED_MAX = Gauge(

@@ -31,7 +31,7 @@ ACCOUNT_IDS = [
     ("7", True),
     ("_", True),
     ("user+tag@example.org", True),
-    ("sys:clearing:usd", True),  # A valid account id; orders.py rejects payments into it.
+    ("sys:clearing:usd", True),  # A valid account id; the API rejects payments into it.
     ("a" * 128, True),
     ("a" * 129, False),
     ("", False),

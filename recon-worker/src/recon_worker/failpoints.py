@@ -4,7 +4,7 @@
 
 sends the process SIGKILL (`stop`: SIGSTOP) when it reaches the point for the third time. The
 variable is read once, at import. It is deliberately not a setting, so no manifest and no list of
-settings offers it; without it, `reach` does nothing. Only the fault suite (tests/chaos) uses it.
+settings offers it; without it, `reach` does nothing.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Bisection of a batch that the database rejected, until each bad row is alone."""
+"""Halving of batches, to find the rows that the database rejects."""
 
 from collections.abc import Sequence
 from typing import TypeVar
