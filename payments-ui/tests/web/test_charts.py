@@ -40,12 +40,12 @@ def test_a_single_failure_among_thousands_is_visible() -> None:
     assert failed.y + failed.height == pytest.approx(completed.y)
 
 
-def test_the_rate_excludes_the_incomplete_bucket() -> None:
-    buckets = [bucket(0)] * 3 + [bucket(100)] * 6 + [bucket(3)]
+def test_the_rate_is_that_of_the_last_minute_up_to_the_newest_bucket() -> None:
+    buckets = [bucket(0)] * 4 + [bucket(100)] * 5 + [bucket(160)]
     chart = throughput_chart({"bucketSeconds": 10, "buckets": buckets})  # type: ignore[typeddict-item]  # Plain dicts.
-    assert chart.last_minute_per_second == 10
-    assert chart.peak_per_second == 10
-    assert chart.total == 603
+    assert chart.last_minute_per_second == 11
+    assert chart.peak_per_second == 16
+    assert chart.total == 660
 
 
 def test_no_buckets_give_an_empty_chart() -> None:

@@ -100,7 +100,10 @@ def nice_ticks(low: float, high: float, whole: bool = False) -> list[float]:
 
 
 def throughput_chart(answer: Throughput) -> BarChart:
-    """Return one bar per bucket of GET /throughput, with failed payments on top."""
+    """Return one bar per bucket of GET /throughput, with failed payments on top.
+
+    The newest bucket is complete: the API leaves out the current one.
+    """
     buckets = answer["buckets"]
     seconds = answer["bucketSeconds"] or 1
     totals = [b["completed"] + b["failed"] + b["discrepancy"] for b in buckets]
@@ -123,8 +126,7 @@ def throughput_chart(answer: Throughput) -> BarChart:
                 segments=_stack(counts, scale),
             )
         )
-    # The newest bucket may be incomplete: the rate is that of the minute before it.
-    minute = totals[-1 - max(1, 60 // seconds) : -1]
+    minute = totals[-max(1, 60 // seconds) :]
     return BarChart(
         bars=tuple(bars),
         times=tuple(
