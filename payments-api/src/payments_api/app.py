@@ -2,9 +2,8 @@
 
 import asyncio
 import hashlib
-from collections.abc import Callable
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import asyncpg
 from quart import Quart, Response
@@ -58,7 +57,7 @@ from payments_core.http.control import control_blueprint
 from payments_core.http.edge import Edge
 from payments_core.http.hosts import AllowedHosts
 from payments_core.http.problems import InternalError, install_problem_handlers
-from payments_core.http.telemetry import HttpTelemetry, note_routes
+from payments_core.http.telemetry import HttpTelemetry, install_layers
 from payments_core.http.uploads import PacedUploads, StreamingRequest
 from payments_core.observability.logs import configure_logs
 from payments_core.observability.metrics import show_build
@@ -69,8 +68,6 @@ from payments_core.server.options import Lifecycle, ServeOptions
 from payments_core.server.run import serve
 from payments_core.statements.quota import Quota
 from payments_core.supervise import Supervisor
-
-Middleware = Callable[[Any], Any]
 
 
 def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Quart:
@@ -94,22 +91,20 @@ def create_app(settings: ApiSettings, lifecycle: Lifecycle | None = None) -> Qua
         app.register_blueprint(blueprint)
     app.register_blueprint(control_blueprint(services.lifecycle, _readiness(services)))
     retry_reads(app)
-    note_routes(app)
     access = AccessControl(services.keys, services.limits)
     control_access(app, access)
     install_problem_handlers(app)
     _install_database_errors(app)
     app.after_request(_never_cached)
     _install_background_work(app, services, settings)
-    middleware: list[Middleware] = [  # Outermost first.
+    layers = (  # Outermost first.
         partial(Edge, hosts=_hosts(settings), control_port=settings.control_port),
         partial(Admission, settings=settings, limits=services.limits),
         HttpTelemetry,
         partial(FastPath, access=access, writer=services.writer),
         partial(PacedUploads, path=UPLOAD_PATH),
-    ]
-    for layer in reversed(middleware):
-        cast(Any, app).asgi_app = layer(app.asgi_app)
+    )
+    install_layers(app, layers)
     return app
 
 

@@ -3,7 +3,7 @@
 import logging
 import secrets
 from datetime import timedelta
-from typing import Any, cast
+from functools import partial
 
 import httpx2
 from quart import Quart
@@ -13,7 +13,7 @@ from payments_core.domain.payments import DESCRIPTION_MAX_CHARS
 from payments_core.http.control import control_blueprint
 from payments_core.http.edge import Edge
 from payments_core.http.hosts import AllowedHosts
-from payments_core.http.telemetry import observe_http
+from payments_core.http.telemetry import HttpTelemetry, install_layers
 from payments_core.http.uploads import PacedUploads, StreamingRequest
 from payments_core.server.options import Lifecycle
 from payments_core.supervise import Supervisor
@@ -78,7 +78,6 @@ def create_app(
     app.request_class = StreamingRequest
     # A redirect to another spelling would repeat the client's Host.
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
-    observe_http(app)
     _configure(app, settings)
     client = ApiClient(settings, transport)
     feed = LiveFeed(
@@ -111,9 +110,12 @@ def create_app(
     install_error_pages(app)
     install_sign_in_errors(app)
     _run_feed(app, feed, client, lifecycle)
-    paced = PacedUploads(app.asgi_app, UPLOAD_PATH)
-    edge = Edge(paced, hosts=_hosts(settings), control_port=settings.control_port)
-    cast(Any, app).asgi_app = edge
+    layers = (  # Outermost first.
+        partial(Edge, hosts=_hosts(settings), control_port=settings.control_port),
+        partial(PacedUploads, path=UPLOAD_PATH),
+        HttpTelemetry,
+    )
+    install_layers(app, layers)
     return app
 
 

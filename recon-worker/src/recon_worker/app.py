@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, cast
+from functools import partial
 
 from quart import Quart
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +16,7 @@ from payments_core.db.url import dsn_with_password
 from payments_core.http.control import control_blueprint
 from payments_core.http.edge import Edge
 from payments_core.http.problems import install_problem_handlers
-from payments_core.http.telemetry import observe_http
+from payments_core.http.telemetry import HttpTelemetry, install_layers
 from payments_core.observability.logs import configure_logs
 from payments_core.observability.metrics import show_build
 from payments_core.observability.tracing import tracing
@@ -44,7 +44,6 @@ def create_control_app(worker: Worker, lifecycle: Lifecycle, sender: Sender | No
     Readiness is the worker's, or the sender's in a process that only sends webhooks.
     """
     app = Quart(__name__)
-    observe_http(app)
 
     async def not_ready_because() -> str | None:
         ready = worker.reachable if sender is None else sender.reachable
@@ -53,7 +52,7 @@ def create_control_app(worker: Worker, lifecycle: Lifecycle, sender: Sender | No
     app.register_blueprint(control_blueprint(lifecycle, not_ready_because))
     install_problem_handlers(app)
     app.url_map.strict_slashes = app.url_map.merge_slashes = False
-    cast(Any, app).asgi_app = Edge(app.asgi_app, hosts=None)
+    install_layers(app, (partial(Edge, hosts=None), HttpTelemetry))
     return app
 
 

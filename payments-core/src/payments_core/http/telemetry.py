@@ -6,7 +6,7 @@ for two counters, a sampling decision and its log line: docs/decisions/0010-own-
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextvars import Token
 from dataclasses import dataclass
 from time import perf_counter
@@ -62,7 +62,7 @@ class _Answer:
 
 
 class HttpTelemetry:
-    """Wraps `app.asgi_app`; see `observe_http`."""
+    """The layer around an app; `install_layers` tells it each request's route."""
 
     def __init__(self, inner: Any) -> None:
         self._inner = inner
@@ -131,21 +131,17 @@ class HttpTelemetry:
         return child
 
 
-def observe_http(app: Quart) -> None:
-    """Put the layer around the app. Call it before other hooks that may refuse a request."""
-    note_routes(app)
-    cast(Any, app).asgi_app = HttpTelemetry(app.asgi_app)
+def install_layers(app: Quart, layers: Sequence[Callable[[Any], Any]]) -> None:
+    """Put ASGI layers around the app, outermost first; HttpTelemetry is one of them."""
+    app.before_request_funcs[None].insert(0, _note_route)
+    for layer in reversed(layers):
+        cast(Any, app).asgi_app = layer(app.asgi_app)
 
 
-def note_routes(app: Quart) -> None:
-    """Note each request's route in its ASGI scope, for HttpTelemetry."""
-
-    async def note_route() -> None:
-        rule = request.url_rule
-        if rule is not None:
-            cast(dict[str, Any], request.scope)[ROUTE] = rule.rule
-
-    app.before_request_funcs[None].insert(0, note_route)
+async def _note_route() -> None:
+    rule = request.url_rule
+    if rule is not None:
+        cast(dict[str, Any], request.scope)[ROUTE] = rule.rule
 
 
 def _start_span(scope: HTTPScope) -> Span | None:
