@@ -160,7 +160,7 @@ def test_any_request_is_taken_or_refused_in_words_that_can_be_sent(
     try:
         parse_model(model, body)
     except Problem as problem:
-        json.loads(problem.as_bytes("/"))
+        json.loads(problem.as_answer("/").body)
 
 
 REVERSALS = st.fixed_dictionaries(
@@ -180,7 +180,7 @@ def test_any_reversal_is_exact_or_refused(body: dict[str, Any], paid: str) -> No
     try:
         new = parse_reversal(body, "key", UUID(int=1), Decimal(paid))
     except Problem as problem:
-        json.loads(problem.as_bytes("/"))
+        json.loads(problem.as_answer("/").body)
         return
     assert len(new.fingerprint()) == 32
     if "amount" in body:

@@ -128,6 +128,7 @@ async def test_a_client_over_its_quota_gets_a_retry_time(serve_api: Any, sql: An
     refused = answers[-1]
     assert refused.headers["Content-Type"] == "application/problem+json"
     assert refused.json()["code"] == "rate_limited"
+    assert refused.json()["instance"] == "/payments"
     assert refused.headers["RateLimit-Policy"] == '"address";q=3;w=3600'
     assert 1190 <= int(refused.headers["Retry-After"]) <= 1200
     assert [answer.status_code for answer in probes] == [200] * 3

@@ -5,7 +5,6 @@ routing, no body, no log line for each. It counts refusals, and logs a summary o
 """
 
 import asyncio
-import json
 import logging
 import re
 from time import monotonic
@@ -20,8 +19,8 @@ from payments_api.limits.client_limits import DECISIONS, ClientLimits
 from payments_api.limits.concurrency import ConcurrencyLimit
 from payments_api.limits.rate_limit import LimitDecision
 from payments_api.limits.settings import LimitSettings
-from payments_core.http.problems import PROBLEM_TYPE, Problem
-from payments_core.http.telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS
+from payments_core.http.problems import Problem
+from payments_core.http.telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS, UNMATCHED
 
 # The routes that admission control limits. Probes, documents and operators' routes are exempt:
 # an operator who investigates an overload must get in.
@@ -115,21 +114,9 @@ def _with_limit_headers(scope: HTTPScope, send: ASGISendCallable) -> ASGISendCal
     return send_with_headers
 
 
-def _encoded(problem: Problem) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the two ASGI messages of the answer."""
-    body = json.dumps(problem.as_json()).encode()
-    headers = [
-        (b"content-type", PROBLEM_TYPE.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
-        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
-    ]
-    start = {"type": "http.response.start", "status": problem.status, "headers": headers}
-    return start, {"type": "http.response.body", "body": body, "more_body": False}
-
-
 OVERLOADED = Overloaded()
-OVERLOADED_ENCODED = _encoded(OVERLOADED)  # Once: under overload it is sent very often.
+# Once, and without its instance: under overload it is sent very often.
+OVERLOADED_MESSAGES = OVERLOADED.as_answer().as_messages()
 
 
 async def _discard_body(receive: ASGIReceiveCallable) -> None:
@@ -160,7 +147,10 @@ class _Refusals:
         send: ASGISendCallable,
     ) -> None:
         """Send the problem, and count it."""
-        start, body = OVERLOADED_ENCODED if problem is OVERLOADED else _encoded(problem)
+        if problem is OVERLOADED:
+            start, body = OVERLOADED_MESSAGES
+        else:
+            start, body = problem.as_answer(scope["path"]).as_messages()
         self._count(problem, scope)
         if scope["method"] not in READING:
             await _discard_body(receive)
@@ -174,7 +164,7 @@ class _Refusals:
         key = (rejected, method, problem.code)
         counters = self._counters.get(key)
         if counters is None:
-            counters = (REQUESTS.labels("unmatched", method, problem.status),)
+            counters = (REQUESTS.labels(UNMATCHED, method, problem.status),)
             if rejected is not None:
                 counters = (*counters, rejected.labels(problem.code))
             self._counters[key] = counters

@@ -13,7 +13,7 @@ from payments_api.auth.operator import OPERATOR_HEADER, named_operator
 from payments_api.auth.tenants import stored_payment
 from payments_api.http.errors import ValidationFailed
 from payments_api.http.json_body import parse_json_body
-from payments_api.http.messages import JSON_TYPE, Answer, HeaderFields, header_text
+from payments_api.http.messages import JSON_TYPE, HeaderFields, header_text
 from payments_api.http.traceparent import valid_traceparent
 from payments_api.payments.parsing import (
     checked_key,
@@ -25,6 +25,7 @@ from payments_api.payments.store import Creation
 from payments_api.payments.writer import PaymentWriter
 from payments_core.domain.payments import NewPayment
 from payments_core.domain.tenants import shown_account
+from payments_core.http.answer import Answer
 from payments_core.http.problems import Problem
 
 REQUIRED_SCOPE = PAYMENTS_WRITE

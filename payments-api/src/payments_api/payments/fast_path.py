@@ -13,7 +13,7 @@ from payments_api import metrics
 from payments_api.auth.middleware import AccessControl
 from payments_api.http.errors import RequestTooSlow
 from payments_api.http.json_body import BODY_MAX_BYTES, BODY_SECONDS_MAX
-from payments_api.http.messages import Answer, HeaderFields, header_text
+from payments_api.http.messages import HeaderFields, header_text
 from payments_api.payments.create import REQUIRED_SCOPE, create_payment
 from payments_api.payments.writer import PaymentWriter
 from payments_core.http.problems import Problem
@@ -51,7 +51,7 @@ class FastPath:
                 self._access.charge_key(asgi, caller)
                 answer = await create_payment(self._writer, fields, body.data, caller)
         except Problem as problem:
-            answer = Answer.of_problem(problem, PATH)
+            answer = problem.as_answer(PATH)
         except Exception:
             # Quart's handlers answer it if it fails again; the key makes a second attempt safe.
             answer = None

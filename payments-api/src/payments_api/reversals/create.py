@@ -25,7 +25,7 @@ from payments_api.http.errors import (
     ValidationFailed,
 )
 from payments_api.http.json_body import parse_json_body
-from payments_api.http.messages import JSON_TYPE, Answer, HeaderFields, header_text
+from payments_api.http.messages import JSON_TYPE, HeaderFields, header_text
 from payments_api.http.traceparent import valid_traceparent
 from payments_api.payments.parsing import parse_idempotency_key
 from payments_api.payments.references import UNSTORABLE, Errors, metadata_in, reference_in
@@ -36,6 +36,7 @@ from payments_core.domain.payments import NO_METADATA
 from payments_core.domain.reversals import REVERSAL_REASON_MAX_CHARS, CreatedReversal, NewReversal
 from payments_core.domain.statuses import COMPLETED
 from payments_core.domain.tenants import is_of_tenant, shown_account
+from payments_core.http.answer import Answer
 from payments_core.queue import jobs
 
 FIELDS = frozenset({"amount", "reason", "reference", "metadata"})

@@ -8,7 +8,7 @@ from typing import Any, cast
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
 from payments_core.http.hosts import AllowedHosts
-from payments_core.http.problems import PROBLEM_TYPE, NotFound, Problem
+from payments_core.http.problems import NotFound, Problem
 from payments_core.http.telemetry import METHODS, OTHER_METHOD, PROBES, REQUESTS, UNMATCHED
 
 # Clients may ask for it too, on the service's own port.
@@ -53,7 +53,9 @@ class Edge:
         send = _never_sniffed(send)
         problem = self._problem_of(scope, path)
         if problem is not None:
-            await _answer(problem, scope, send)
+            method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
+            REQUESTS.labels(UNMATCHED, method, problem.status).inc()
+            await problem.as_answer(path).send(send)
             return
         if scope["method"] == "HEAD":
             send = _ending_after_headers(send)
@@ -79,20 +81,6 @@ def _host_of(scope: HTTPScope) -> str:
         if name == b"host":
             return value.decode("latin-1")
     return ""
-
-
-async def _answer(problem: Problem, scope: HTTPScope, send: ASGISendCallable) -> None:
-    method = scope["method"] if scope["method"] in METHODS else OTHER_METHOD
-    REQUESTS.labels(UNMATCHED, method, problem.status).inc()
-    body = problem.as_bytes(scope["path"])
-    headers = [
-        (b"content-type", PROBLEM_TYPE.encode()),
-        (b"cache-control", b"no-store"),
-        (b"content-length", str(len(body)).encode()),
-    ]
-    start = {"type": "http.response.start", "status": problem.status, "headers": headers}
-    await send(cast(Any, start))
-    await send(cast(Any, {"type": "http.response.body", "body": body, "more_body": False}))
 
 
 def _never_sniffed(send: ASGISendCallable) -> ASGISendCallable:

@@ -7,6 +7,8 @@ from typing import Any
 from quart import Quart, Response, has_request_context, request
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
+from payments_core.http.answer import Answer
+
 PROBLEM_TYPE = "application/problem+json"
 
 
@@ -52,22 +54,17 @@ class Problem(Exception):
             body["errors"] = self.errors
         return body
 
-    def as_bytes(self, instance: str | None = None) -> bytes:
-        """Return the document as UTF-8."""
+    def as_answer(self, instance: str | None = None) -> Answer:
+        """Return the HTTP answer; `instance` is the request's path."""
         text = json.dumps(self.as_json(instance), ensure_ascii=False)
+        headers = {"Content-Type": PROBLEM_TYPE, **self.headers}
         # A quoted field name may hold an unpaired surrogate.
-        return text.encode(errors="replace")
+        return Answer(self.status, headers, text.encode(errors="replace"))
 
     def as_response(self) -> Response:
-        """Return the HTTP answer, never cached."""
+        """Return the answer to the current request, for Quart."""
         # A refused web socket has no request context.
-        instance = request.path if has_request_context() else None
-        return Response(
-            self.as_bytes(instance),
-            status=self.status,
-            content_type=PROBLEM_TYPE,
-            headers={"Cache-Control": "no-store", **self.headers},
-        )
+        return self.as_answer(request.path if has_request_context() else None).as_response()
 
 
 class InternalError(Problem):
