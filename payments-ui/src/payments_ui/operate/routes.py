@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable
 
-from quart import Blueprint, Response, request, session
+from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.statuses import REPLAY_JOBS_MAX
@@ -25,7 +25,7 @@ from payments_ui.operate.view import (
 from payments_ui.sign_in.guard import operator_name
 from payments_ui.web.confirm_form import ConfirmForm
 from payments_ui.web.paging import page_at
-from payments_ui.web.responses import flash, leave_with, render
+from payments_ui.web.responses import flash, render
 
 DEAD_LETTER_ROWS = 20
 ACTION_ROWS = 10
@@ -86,7 +86,7 @@ async def attention() -> ResponseReturnValue:
 async def ask(job_id: str, action: str) -> ResponseReturnValue:
     """Ask for confirmation."""
     job = await api_client().job(job_id)
-    form = _empty_form()
+    form = ConfirmForm.of(operator_name())
     return await render("confirm_job.html", job=job, action=action, form=form)
 
 
@@ -103,7 +103,7 @@ async def act(job_id: str, action: str) -> ResponseReturnValue:
         except (ApiProblem, ApiUnavailable) as error:
             status = form.take_error(error)
         else:
-            return _done(form.actor, f"{PAST_TENSE[action]} dead letter {job_id}.")
+            return form.leave(f"{PAST_TENSE[action]} dead letter {job_id}.", "/operate")
     job = await or_none(api_client().job(job_id))
     return await render("confirm_job.html", status, job=job, action=action, form=form)
 
@@ -112,7 +112,7 @@ async def act(job_id: str, action: str) -> ResponseReturnValue:
 async def ask_several(action: str) -> ResponseReturnValue:
     """Ask which dead letters, or count the selected ones and ask for confirmation."""
     selection = Selection.read(request.args)
-    form = _empty_form()
+    form = ConfirmForm.of(operator_name())
     if selection.empty:
         return await _several_page(action, form, selection)
     # A replay's dry run serves both actions: both select the same jobs.
@@ -141,7 +141,7 @@ async def act_on_several(action: str) -> ResponseReturnValue:
         except (ApiProblem, ApiUnavailable) as error:
             status = form.take_error(error)
         else:
-            return _done(form.actor, _outcome(action, found))
+            return form.leave(_outcome(action, found), "/operate")
     counted: Replayed = {
         "matched": len(jobs),
         "skipped": 0,
@@ -177,15 +177,3 @@ async def _several_page(
         found=found,
         jobs_max=REPLAY_JOBS_MAX,
     )
-
-
-def _empty_form() -> ConfirmForm:
-    """Return a form with the operator's name: signed in, or last used in this browser."""
-    return ConfirmForm(actor=operator_name() or session.get("actor", ""))
-
-
-def _done(actor: str, message: str) -> ResponseReturnValue:
-    """Return to the overview with a message, and remember the operator's name."""
-    session["actor"] = actor
-    session.permanent = True
-    return leave_with(message, "/operate")

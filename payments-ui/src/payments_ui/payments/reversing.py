@@ -17,7 +17,7 @@ from payments_ui.payments.amounts import AmbiguousAmount, plain_amount
 from payments_ui.payments.forms import is_uuid
 from payments_ui.sign_in.guard import operator_name
 from payments_ui.web.csrf import CsrfFailed
-from payments_ui.web.forms import as_sentence, text_of
+from payments_ui.web.forms import Refusable, text_of
 from payments_ui.web.responses import from_htmx, render
 
 REVERSALS_SHOWN = 200  # The API's limit of one page.
@@ -27,19 +27,17 @@ blueprint = Blueprint("reversing", __name__)
 
 
 @dataclass
-class ReverseForm:
+class ReverseForm(Refusable):
     """Amount, reason and reference as typed, the form's idempotency key and the errors.
 
     Like the payment form, it keeps its key until a reversal exists: it creates at most one.
     """
 
+    labels = LABELS
     amount: str = ""
     reason: str = ""
     reference: str = ""
     idempotency_key: str = field(default_factory=lambda: str(uuid4()))
-    errors: dict[str, str] = field(default_factory=dict)  # Field name -> sentence.
-    refusal_title: str = ""
-    refusal: str = ""
 
     @classmethod
     def read(cls, form: Mapping[str, str]) -> "ReverseForm":
@@ -63,26 +61,18 @@ class ReverseForm:
 
     def take_error(self, error: ApiProblem | ApiUnavailable) -> int:
         """Show the API's error; return the status of the response."""
+        status = super().take_error(error)
         if isinstance(error, ApiUnavailable):
-            self.refusal_title = f"The payments service {error.why}."
             outcome = "may or may not have been" if error.sent else "was not"
             self.refusal = (
                 f"The reversal {outcome} created. Press Reverse again:"
                 " this form creates at most one reversal."
             )
-            return 503
-        self.errors |= {
-            name: as_sentence(LABELS[name], detail)
-            for name, detail in error.fields.items()
-            if name in LABELS
-        }
-        if error.code == "idempotency_key_reused":
+        elif error.code == "idempotency_key_reused":
             self.idempotency_key = str(uuid4())
             self.refusal_title = "A reversal was created after this form was opened."
             self.refusal = "Press Reverse again only to create another one."
-        elif not self.errors:
-            self.refusal_title, self.refusal = error.title, error.detail
-        return error.status
+        return status
 
 
 def left_of(payment: PaymentDetail, reversals: list[Reversal]) -> str:

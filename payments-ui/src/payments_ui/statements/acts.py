@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote
 
-from quart import Blueprint, Response, request, session
+from quart import Blueprint, Response, request
 from quart.typing import ResponseReturnValue
 from werkzeug.datastructures import MultiDict
 
@@ -13,9 +12,9 @@ from payments_core.http.uploads import streamed_body
 from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.sign_in.guard import operator_name
 from payments_ui.statements.forms import ACTS, AnnotateForm
-from payments_ui.statements.routes import recon
+from payments_ui.statements.routes import address_of, recon
 from payments_ui.web.confirm_form import ConfirmForm
-from payments_ui.web.responses import leave_with, render
+from payments_ui.web.responses import render
 
 UPLOAD_PATH = "/statements/upload"
 
@@ -52,7 +51,7 @@ async def upload() -> ResponseReturnValue:
 async def ask(source: str, kind: str, item_id: str, act_name: str) -> ResponseReturnValue:
     """Ask for confirmation and a reason."""
     _check(kind, act_name)
-    form = ConfirmForm(actor=operator_name() or session.get("actor", ""))
+    form = ConfirmForm.of(operator_name())
     return await _confirm_page(source, kind, item_id, act_name, form, request.args)
 
 
@@ -71,7 +70,7 @@ async def act(source: str, kind: str, item_id: str, act_name: str) -> ResponseRe
         except (ApiProblem, ApiUnavailable) as error:
             status = form.take_error(error)
         else:
-            return _done(form.actor, ACTS[act_name].done, address)
+            return form.leave(ACTS[act_name].done, address)
     return await _confirm_page(source, kind, item_id, act_name, form, fields, status)
 
 
@@ -145,8 +144,8 @@ async def _confirm_page(
 async def ask_annotation(source: str, break_id: str) -> ResponseReturnValue:
     """Ask for the assignee and the note of a break."""
     found = await recon().break_(source, break_id)
-    form = AnnotateForm(found["assignee"] or "", found["note"] or "")
-    form.confirm.actor = operator_name() or session.get("actor", "")
+    confirm = ConfirmForm.of(operator_name())
+    form = AnnotateForm(found["assignee"] or "", found["note"] or "", confirm)
     return await _annotate_page(source, break_id, form)
 
 
@@ -163,7 +162,7 @@ async def annotate(source: str, break_id: str) -> ResponseReturnValue:
             status = form.take_error(error)
         else:
             address = address_of(source, "breaks", break_id)
-            return _done(form.confirm.actor, "Noted on the break.", address)
+            return form.confirm.leave("Noted on the break.", address)
     return await _annotate_page(source, break_id, form, status)
 
 
@@ -179,18 +178,6 @@ async def _annotate_page(
     )
 
 
-def address_of(*parts: str) -> str:
-    """Return the address of a page below /statements."""
-    return "/".join(("/statements", *(quote(part, safe="~") for part in parts)))
-
-
 def _check(kind: str, act_name: str) -> None:
     if act_name not in KINDS[kind]:
         raise ApiProblem(404, "act_not_found", "Page not found", "Check the address.")
-
-
-def _done(actor: str, message: str, address: str) -> ResponseReturnValue:
-    """Show the page with a message, and remember the operator's name."""
-    session["actor"] = actor
-    session.permanent = True
-    return leave_with(message, address)

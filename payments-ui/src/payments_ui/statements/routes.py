@@ -33,6 +33,11 @@ def recon() -> Recon:
     return Recon(api_client())
 
 
+def address_of(*parts: str) -> str:
+    """Return the address of a page below /statements."""
+    return "/".join(("/statements", *(quote(part, safe="~") for part in parts)))
+
+
 @blueprint.get("")
 async def index() -> ResponseReturnValue:
     """List sources, each with the verdict of its last day."""
@@ -104,7 +109,7 @@ async def matches(source: str) -> ResponseReturnValue:
 async def match(source: str, match_id: str) -> ResponseReturnValue:
     """Show the first line of a match, which shows the match."""
     found = await recon().match(source, match_id)
-    return redirect(f"/statements/{quote(source, safe='~')}/lines/{found['lines'][0]['id']}")
+    return redirect(address_of(source, "lines", found["lines"][0]["id"]))
 
 
 @blueprint.get("/<source>/files")

@@ -1,25 +1,31 @@
 """The form that confirms an operator's action: name and reason, both recorded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from quart import Response, session
 
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS, REASON_MAX_CHARS
 from payments_ui.api.errors import ApiProblem, ApiUnavailable
-from payments_ui.web.forms import as_sentence
+from payments_ui.web.forms import Refusable
+from payments_ui.web.responses import leave_with
 
 LABELS = {"actor": "Your name", "reason": "Reason"}
 
 
 @dataclass
-class ConfirmForm:
+class ConfirmForm(Refusable):
     """Name and reason as typed, and the errors. The form asks a signed-in operator for no name."""
 
+    labels = LABELS
     actor: str = ""
     reason: str = ""
     signed_in: bool = False
-    errors: dict[str, str] = field(default_factory=dict)  # Field name -> sentence.
-    refusal_title: str = ""
-    refusal: str = ""
+
+    @classmethod
+    def of(cls, operator: str | None) -> "ConfirmForm":
+        """Return a form with the operator's name: signed in, or last used in this browser."""
+        return cls(operator or session.get("actor", ""))
 
     @classmethod
     def read(
@@ -45,6 +51,7 @@ class ConfirmForm:
 
     def take_error(self, error: ApiProblem | ApiUnavailable) -> int:
         """Show the API's error; return the status of the response."""
+        status = super().take_error(error)
         if isinstance(error, ApiUnavailable):
             self.refusal = f"The payments service {error.why}."
             if error.sent:
@@ -53,12 +60,12 @@ class ConfirmForm:
             else:
                 self.refusal_title = "Nothing was changed."
                 self.refusal += " Try again."
-            return 503
-        self.errors |= {
-            name: as_sentence(LABELS[name], detail)
-            for name, detail in error.fields.items()
-            if name in LABELS
-        }
-        if not self.errors:
+        elif not self.errors:
             self.refusal_title, self.refusal = "The action was rejected.", error.detail
-        return error.status
+        return status
+
+    def leave(self, message: str, path: str) -> Response:
+        """Lead to a page that shows the message once, and remember the operator's name."""
+        session["actor"] = self.actor
+        session.permanent = True
+        return leave_with(message, path)

@@ -1,8 +1,44 @@
-"""Form fields: text, times and error sentences that several pages share."""
+"""Form fields: text, times and the errors that several pages show."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
 
+from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.web.formatting import parse_time
+
+
+@dataclass(kw_only=True)
+class Refusable:
+    """What a form shows about a request that the API rejected or did not answer."""
+
+    labels: ClassVar[Mapping[str, str]]  # The API's field -> its name on the page.
+    errors: dict[str, str] = field(default_factory=dict)  # Field name -> sentence.
+    refusal_title: str = ""
+    refusal: str = ""
+
+    def take_error(self, error: ApiProblem | ApiUnavailable) -> int:
+        """Show the API's error; return the status of the response."""
+        if isinstance(error, ApiUnavailable):
+            self.refusal_title = f"The payments service {error.why}."
+            self.refusal = "Nothing was changed. Try again."
+            if error.sent:
+                self.refusal = "The outcome is unknown: look at the list before you try again."
+            return 503
+        for name, detail in error.fields.items():
+            known = name.partition(".")[0]
+            if known in self.labels:
+                self.errors[known] = as_sentence(self.labels[known], detail)
+        if not self.errors:
+            self.refusal_title, self.refusal = error.title, error.detail
+            if error.detail == error.title:
+                self.refusal = ""
+        return error.status
+
+    def expire(self) -> None:
+        """Say that the form's token does not hold."""
+        self.refusal_title = "This form has expired."
+        self.refusal = "Nothing was changed. Check your input and send it again."
 
 
 def text_of(form: Mapping[str, str], name: str) -> str:

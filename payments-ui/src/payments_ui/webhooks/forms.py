@@ -1,7 +1,7 @@
 """The forms of webhooks: an endpoint's fields, and the confirmation of an act."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,9 +9,8 @@ from werkzeug.datastructures import MultiDict
 
 from payments_core.domain.events import EVENT_TYPES
 from payments_core.domain.webhooks import RETRIED_DAYS, ROTATION_HOURS, ROTATION_HOURS_MAX
-from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.api.types import Webhook
-from payments_ui.web.forms import api_time, as_sentence, text_of, utc_minute
+from payments_ui.web.forms import Refusable, api_time, text_of, utc_minute
 
 LABELS = {
     "url": "The URL",
@@ -24,41 +23,10 @@ LABELS = {
 
 
 @dataclass
-class Refusable:
-    """What a form shows about a request that the API rejected or did not answer."""
-
-    errors: dict[str, str] = field(default_factory=dict)  # Field name -> sentence.
-    refusal_title: str = ""
-    refusal: str = ""
-
-    def take_error(self, error: ApiProblem | ApiUnavailable) -> int:
-        """Show the API's error; return the status of the response."""
-        if isinstance(error, ApiUnavailable):
-            self.refusal_title = f"The payments service {error.why}."
-            self.refusal = "Nothing was changed. Try again."
-            if error.sent:
-                self.refusal = "The outcome is unknown: look at the list before you try again."
-            return 503
-        for name, detail in error.fields.items():
-            known = name.partition(".")[0]
-            if known in LABELS:
-                self.errors[known] = as_sentence(LABELS[known], detail)
-        if not self.errors:
-            self.refusal_title, self.refusal = error.title, error.detail
-            if error.detail == error.title:
-                self.refusal = ""
-        return error.status
-
-    def expire(self) -> None:
-        """Say that the form's token does not hold."""
-        self.refusal_title = "This form has expired."
-        self.refusal = "Nothing was changed. Check your input and send it again."
-
-
-@dataclass
 class WebhookForm(Refusable):
     """An endpoint's fields as typed. No types are all events."""
 
+    labels = LABELS
     url: str = ""
     types: tuple[str, ...] = ()
     description: str = ""
@@ -100,6 +68,7 @@ class WebhookForm(Refusable):
 class ActForm(Refusable):
     """What an act needs besides a confirmation, as typed."""
 
+    labels = LABELS
     hours: str = f"{ROTATION_HOURS:.0f}"
     since: str = ""  # In UTC, as the page's fields carry it.
 
