@@ -14,8 +14,7 @@ from payments_api.http.errors import InvalidCursor, MalformedJson
 from payments_api.http.json_body import parse_json_object
 from payments_api.http.messages import header_fields, header_text
 from payments_api.http.pagination import CursorSigner
-from payments_api.http.query_params import Query, moment_of, uuid_or_none
-from payments_api.http.traceparent import valid_traceparent
+from payments_api.http.query_params import Query, moment_of
 from payments_api.operations.requests import (
     ActionRequest,
     DiscardRequest,
@@ -23,8 +22,10 @@ from payments_api.operations.requests import (
     parse_model,
 )
 from payments_api.payments.parsing import parse_idempotency_key, parse_payment
+from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.money import amount_text
 from payments_core.http.problems import Problem
+from payments_core.observability.trace_context import valid_traceparent
 from testkit.fuzz.exploring import explored
 from testkit.fuzz.inputs import BODIES, JSON_VALUES, TEXTS, orders
 

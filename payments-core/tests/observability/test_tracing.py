@@ -147,6 +147,7 @@ def test_a_batch_is_recorded_when_one_of_its_payments_is() -> None:
 def test_an_invalid_traceparent_is_ignored(text: str) -> None:
     context = trace_context.context_of(text)
     assert not get_current_span(context).get_span_context().is_valid
+    assert trace_context.valid_traceparent(text) is None
     trace_context.is_sampled(text)
 
 

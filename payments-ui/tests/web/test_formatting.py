@@ -16,7 +16,6 @@ from payments_ui.web.formatting import (
     parse_time,
     status_text,
     time_tag,
-    trace_id,
 )
 
 
@@ -80,13 +79,6 @@ def test_elapsed_time_is_in_milliseconds_below_a_second() -> None:
     assert elapsed(start, "2026-11-22T20:00:00.184000Z") == "184 ms"
     assert elapsed(start, "2026-11-22T20:00:03.200000Z") == "3.2 s"
     assert elapsed(start, None) == ""
-
-
-def test_only_a_whole_traceparent_has_a_trace_id() -> None:
-    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
-    assert trace_id(f"00-{trace}-00f067aa0ba902b7-01") == trace
-    assert trace_id(f"00-{trace}") is None
-    assert trace_id(None) is None
 
 
 def test_a_completed_payment_with_a_discrepancy_is_labelled() -> None:

@@ -3,7 +3,6 @@
 import re
 from datetime import UTC, date, datetime
 from typing import TypeVar
-from uuid import UUID
 
 from werkzeug.datastructures import MultiDict
 
@@ -111,12 +110,3 @@ def moment_of(text: str) -> datetime:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(MOMENT_EXPECTED) from None
-
-
-def uuid_or_none(text: str) -> UUID | None:
-    """Return the UUID that the text spells in its canonical form, in either case, or None."""
-    try:
-        value = UUID(text)
-    except ValueError:
-        return None
-    return value if str(value) == text.lower() else None

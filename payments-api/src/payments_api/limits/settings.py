@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings
 
 from payments_api.limits.quota import Quota
 from payments_core.config import Seconds
-from payments_core.http.client_address import ForwardedHeader, Network, networks_of
+from payments_core.http.client_address import ForwardedHeader, Network, NetworksText, networks_of
 from payments_core.server.options import CONNECTIONS_MAX
 
 
@@ -18,13 +18,7 @@ def _quota(value: str | None) -> str | None:
     return value
 
 
-def _networks(value: str) -> str:
-    networks_of(value)
-    return value
-
-
 QuotaText = Annotated[str | None, AfterValidator(_quota)]
-NetworksText = Annotated[str, AfterValidator(_networks)]
 
 
 class LimitSettings(BaseSettings):

@@ -14,7 +14,7 @@ from payments_api.auth.operator import deciding_person
 from payments_api.http.errors import AdjustmentNotFound, ApproverIsProposer
 from payments_api.http.json_body import read_json_object
 from payments_api.http.pagination import Page
-from payments_api.http.query_params import Query, uuid_or_none
+from payments_api.http.query_params import Query
 from payments_api.matching.acts import acting
 from payments_api.matching.adjustment_schemas import (
     AdjustmentApproval,
@@ -27,6 +27,7 @@ from payments_api.services import services
 from payments_api.statements.lookups import source_named
 from payments_core.audit_log import Operator
 from payments_core.db.engine import AnyRow
+from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.matching import ADJUSTMENT_ACCOUNT_PREFIX, ADJUSTMENT_STATUSES
 from payments_core.domain.money import currency_text
 from payments_core.domain.payments import time_or_none, utc_text

@@ -14,7 +14,6 @@ from payments_api.auth.tenants import stored_payment
 from payments_api.http.errors import ValidationFailed
 from payments_api.http.json_body import parse_json_body
 from payments_api.http.messages import JSON_TYPE, HeaderFields, header_text
-from payments_api.http.traceparent import valid_traceparent
 from payments_api.payments.parsing import (
     checked_key,
     parse_earlier_payment,
@@ -27,6 +26,7 @@ from payments_core.domain.payments import NewPayment
 from payments_core.domain.tenants import shown_account
 from payments_core.http.answer import Answer
 from payments_core.http.problems import Problem
+from payments_core.observability.trace_context import valid_traceparent
 
 REQUIRED_SCOPE = PAYMENTS_WRITE
 BATCH_ITEMS_MAX = 1_000

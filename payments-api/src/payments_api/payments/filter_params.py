@@ -6,8 +6,9 @@ from decimal import Decimal
 from payments_api.auth.caller import JOBS_ADMIN, Caller
 from payments_api.auth.tenants import account_id_in, idempotency_key_in
 from payments_api.http.errors import Forbidden, ValidationFailed
-from payments_api.http.query_params import Query, uuid_or_none
+from payments_api.http.query_params import Query
 from payments_api.payments.filters import PaymentFilter
+from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.money import MoneyError, parse_earlier_amount
 from payments_core.domain.payments import DESCRIPTION_MAX_CHARS, is_reference
 from payments_core.domain.statuses import PAYMENT_STATUSES

@@ -26,7 +26,6 @@ from payments_api.http.errors import (
 )
 from payments_api.http.json_body import parse_json_body
 from payments_api.http.messages import JSON_TYPE, HeaderFields, header_text
-from payments_api.http.traceparent import valid_traceparent
 from payments_api.payments.parsing import parse_idempotency_key
 from payments_api.payments.references import UNSTORABLE, Errors, metadata_in, reference_in
 from payments_api.services import Services
@@ -37,6 +36,7 @@ from payments_core.domain.reversals import REVERSAL_REASON_MAX_CHARS, CreatedRev
 from payments_core.domain.statuses import COMPLETED
 from payments_core.domain.tenants import is_of_tenant, shown_account
 from payments_core.http.answer import Answer
+from payments_core.observability.trace_context import valid_traceparent
 from payments_core.queue import jobs
 
 FIELDS = frozenset({"amount", "reason", "reference", "metadata"})

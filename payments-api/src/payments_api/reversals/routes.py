@@ -12,7 +12,7 @@ from payments_api.http.errors import PaymentNotFound, ReversalNotFound
 from payments_api.http.json_body import BODY_MAX_BYTES, read_body
 from payments_api.http.messages import header_fields
 from payments_api.http.pagination import Page
-from payments_api.http.query_params import Query, uuid_or_none
+from payments_api.http.query_params import Query
 from payments_api.reversals.create import create_reversal
 from payments_api.reversals.queries import (
     entries_of_reversals,
@@ -22,6 +22,7 @@ from payments_api.reversals.queries import (
     reversal_json,
 )
 from payments_api.services import services
+from payments_core.domain.ids import uuid_or_none
 
 reversals = Blueprint("reversals", __name__)
 

@@ -6,8 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.auth.middleware import caller
 from payments_api.http.errors import SourceNotFound, StatementNotFound
-from payments_api.http.query_params import uuid_or_none
 from payments_core.db.engine import AnyRow
+from payments_core.domain.ids import uuid_or_none
 from payments_core.statements import files
 from payments_core.statements import sources as source_rows
 

@@ -22,7 +22,7 @@ from payments_api.http.errors import (
 )
 from payments_api.http.json_body import read_json_object
 from payments_api.http.pagination import Page
-from payments_api.http.query_params import Query, uuid_or_none
+from payments_api.http.query_params import Query
 from payments_api.operations.requests import parse_model
 from payments_api.services import services
 from payments_api.webhooks.schemas import (
@@ -33,6 +33,7 @@ from payments_api.webhooks.schemas import (
     WebhookRequest,
 )
 from payments_core.db.engine import AnyRow
+from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.webhooks import DELIVERY_STATUSES
 from payments_core.webhooks import deliveries, endpoints, resending
 from payments_core.webhooks.shapes import attempt_json, delivery_json, endpoint_json

@@ -1,4 +1,4 @@
-"""Ids that follow the time of creation."""
+"""Ids: new ones, which follow the time of creation, and ids in a text."""
 
 import os
 import time
@@ -10,3 +10,12 @@ def uuid7() -> UUID:
     random = int.from_bytes(os.urandom(10))
     value = (time.time_ns() // 1_000_000) << 80 | random
     return UUID(int=value & ~(0xF << 76) & ~(0x3 << 62) | 0x7 << 76 | 0x2 << 62)
+
+
+def uuid_or_none(text: str) -> UUID | None:
+    """Return the UUID that the text spells in its canonical form, in either case, or None."""
+    try:
+        value = UUID(text)
+    except ValueError:
+        return None
+    return value if str(value) == text.lower() else None

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 Network = IPv4Network | IPv6Network
 ForwardedHeader = Literal["x-forwarded-for", "forwarded"]
@@ -25,6 +27,14 @@ def networks_of(text: str) -> tuple[Network, ...]:
         if network.prefixlen < PREFIX_BITS_MIN[network.version]:
             raise ValueError(f"{network} holds most of the internet: name your own networks")
     return networks
+
+
+def _checked(text: str) -> str:
+    networks_of(text)
+    return text
+
+
+NetworksText = Annotated[str, AfterValidator(_checked)]
 
 
 class ClientAddresses:

@@ -1,5 +1,6 @@
 """Trace context: W3C traceparents, read and written, and the trace being recorded."""
 
+import re
 from collections.abc import Mapping
 
 from opentelemetry.context import Context
@@ -7,6 +8,7 @@ from opentelemetry.propagators.textmap import Getter
 from opentelemetry.trace import Span, format_span_id, format_trace_id, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}\Z")
 _PROPAGATOR = TraceContextTextMapPropagator()
 _ODD = tuple("13579bdf")  # The last hex digit of the flags; its lowest bit is "sampled".
 
@@ -21,6 +23,11 @@ class _DictGetter(Getter[Mapping[str, str]]):
 
 
 _GETTER = _DictGetter()
+
+
+def valid_traceparent(value: str | None) -> str | None:
+    """Return the header's value if it is valid (W3C Trace Context, level 1)."""
+    return value if value and _TRACEPARENT.match(value) else None
 
 
 def context_of(traceparent: str) -> Context:

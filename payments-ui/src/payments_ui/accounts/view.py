@@ -14,7 +14,6 @@ from payments_ui.api.shared_read import SharedReads
 from payments_ui.api.types import BalanceHistory, Payment, Statement
 from payments_ui.per_app import PerApp
 from payments_ui.web.charts import StepChart, balance_chart
-from payments_ui.web.formatting import now_text
 from payments_ui.web.paging import page_at
 
 STATEMENT_ROWS = 25
@@ -93,7 +92,7 @@ async def read_account(client: ApiClient, position: str, place: AccountPlace) ->
         postings=(top and top["accountSeq"]) or (last["accountSeq"] if last else 0),
         statement=statement,
         cursor=cursor,
-        chart=balance_chart(history["points"], begin, now_text()),
+        chart=balance_chart(history["points"], begin, utc_text(datetime.now(UTC))),
         history=history,
         failed=failed["payments"],
     )

@@ -6,8 +6,9 @@ payments-api validates payments; the form only requires its fields and reads the
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
-from uuid import UUID, uuid4
+from uuid import uuid4
 
+from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.payments import DEFAULT_SOURCE
 from payments_ui.payments.amounts import AmbiguousAmount, plain_amount
 from payments_ui.web.forms import as_sentence, text_of
@@ -53,7 +54,7 @@ class PayForm:
             metadata=text_of(form, "metadata"),
             source=text_of(form, "source") or DEFAULT_SOURCE,
         )
-        if is_uuid(form.get("idempotencyKey", "")):
+        if uuid_or_none(form.get("idempotencyKey", "")):
             read.idempotency_key = form["idempotencyKey"]
         for name, value in (("accountId", read.account_id), ("amount", read.amount)):
             if not value:
@@ -106,11 +107,3 @@ def metadata_of(text: str) -> dict[str, str]:
             raise ValueError(f"must not have “{key.strip()[:40]}” twice")
         metadata[key.strip()] = value.strip()
     return metadata
-
-
-def is_uuid(text: str) -> bool:
-    """Whether the text is a UUID in its canonical form."""
-    try:
-        return str(UUID(text)) == text.lower()
-    except ValueError:
-        return False

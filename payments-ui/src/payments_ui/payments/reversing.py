@@ -8,13 +8,13 @@ from uuid import UUID, uuid4, uuid5
 from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 
+from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.reversals import REVERSAL_REASON_MAX_CHARS
 from payments_core.domain.statuses import FAILED
 from payments_ui.api.client import api_client
 from payments_ui.api.errors import ApiProblem, ApiUnavailable
 from payments_ui.api.types import PaymentDetail, Reversal
 from payments_ui.payments.amounts import AmbiguousAmount, plain_amount
-from payments_ui.payments.forms import is_uuid
 from payments_ui.sign_in.guard import operator_name
 from payments_ui.web.csrf import CsrfFailed
 from payments_ui.web.forms import Refusable, text_of
@@ -43,7 +43,7 @@ class ReverseForm(Refusable):
     def read(cls, form: Mapping[str, str]) -> "ReverseForm":
         """Read the submitted form and check it."""
         read = cls(text_of(form, "amount"), text_of(form, "reason"), text_of(form, "reference"))
-        if is_uuid(form.get("idempotencyKey", "")):
+        if uuid_or_none(form.get("idempotencyKey", "")):
             read.idempotency_key = form["idempotencyKey"]
         if not read.amount:
             read.errors["amount"] = "Amount is required."

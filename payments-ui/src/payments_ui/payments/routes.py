@@ -10,6 +10,7 @@ from quart import Blueprint, Response, redirect, request
 from quart.typing import ResponseReturnValue
 
 from payments_core.domain.statuses import COMPLETED
+from payments_core.observability.trace_context import trace_id_of, valid_traceparent
 from payments_ui.api.client import api_client
 from payments_ui.api.connection import Params
 from payments_ui.api.errors import ApiProblem, ApiUnavailable
@@ -31,7 +32,6 @@ from payments_ui.payments.view import newest_payments, timeline
 from payments_ui.sign_in.guard import may_operate, operator_name
 from payments_ui.web.csrf import CsrfFailed
 from payments_ui.web.csv_download import csv_response
-from payments_ui.web.formatting import trace_id
 from payments_ui.web.paging import page_at
 from payments_ui.web.responses import from_htmx, render
 
@@ -174,7 +174,7 @@ async def show(payment_id: str) -> ResponseReturnValue:
             reversals = page["reversals"]
     if payment["job"] and not may_operate():
         payment["job"] |= {"lockedBy": None, "lastError": None}
-    trace = trace_id(payment["traceparent"])
+    traceparent = valid_traceparent(payment["traceparent"])
     return await render(
         "payment.html",
         payment=payment,
@@ -183,7 +183,7 @@ async def show(payment_id: str) -> ResponseReturnValue:
         left=left_of(payment, reversals),
         made=request.args.get("made", ""),
         reversing=request.args.get("reversed", ""),
-        trace=trace,
+        trace=traceparent and trace_id_of(traceparent),
         position=position,
     )
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from urllib.parse import quote
 
+from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.payments import (
     DESCRIPTION_MAX_CHARS,
     is_reference,
@@ -21,7 +22,6 @@ from payments_ui.api.errors import ApiProblem
 from payments_ui.api.types import Account, Payment, PaymentPage
 from payments_ui.payments.amounts import AmbiguousAmount
 from payments_ui.payments.filters import Filters
-from payments_ui.payments.forms import is_uuid
 
 RESULTS_MAX = 25  # For each kind of result.
 # An id in the short form that lists show, with or without its last part.
@@ -65,7 +65,7 @@ class Found:
 
 async def find(client: ApiClient, text: str) -> Found:
     """Return the payments and accounts that match the text. Raises ApiUnavailable."""
-    if is_uuid(text):
+    if uuid_or_none(text):
         detail = await _or_none(client.payment(text.lower()))
         return Found([] if detail is None else [detail], [])
     by_key, by_reference, by_short_id, accounts, *recent = await asyncio.gather(

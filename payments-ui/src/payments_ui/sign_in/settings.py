@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from payments_core.config import is_loopback
-from payments_core.http.client_address import ForwardedHeader, networks_of
+from payments_core.http.client_address import ForwardedHeader, NetworksText
 from payments_core.http.hosts import HostNames
 
 PASSWORD_MIN_CHARS = 16  # For an unhashed password, which is generated and kept in a secret store.
@@ -26,11 +26,6 @@ ALGORITHMS = frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}) |
 def words(text: str) -> tuple[str, ...]:
     """Return the non-empty values of a comma-separated list."""
     return tuple(word for each in text.split(",") if (word := each.strip()))
-
-
-def _networks(value: str) -> str:
-    networks_of(value)
-    return value
 
 
 def _origin(value: str | None) -> str | None:
@@ -119,8 +114,7 @@ class SignInSettings(BaseSettings):
         int, Field(ge=1, le=168, description="hours after which a session ends in any case")
     ] = 12
     trusted_proxies: Annotated[
-        str,
-        AfterValidator(_networks),
+        NetworksText,
         Field(
             description="addresses or networks, comma-separated, of the proxies in front of the "
             "page whose header names the client: password attempts are limited by its address"

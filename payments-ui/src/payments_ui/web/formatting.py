@@ -10,7 +10,6 @@ from markupsafe import Markup, escape
 from payments_core.domain.statuses import COMPLETED, PENDING, OperatorAction
 
 _AMOUNT = re.compile(r"\A(-?)([0-9]{1,40})(\.[0-9]+)?\Z")  # int() rejects 4,301 digits.
-_TRACEPARENT = re.compile(r"\A[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 # Controls and separators except tab and line feed; marks, embeddings, overrides and isolates of the
 # direction; and characters of no width, except the joiners that emoji and Persian need.
 _STEERING = re.compile(
@@ -28,11 +27,6 @@ def money(amount: str | None) -> str:
         return amount or ""
     sign, whole, decimals = matched.groups()
     return f"{MINUS if sign else ''}{int(whole):,}{decimals or ''}"
-
-
-def now_text() -> str:
-    """Return the current time as the API writes it."""
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
 
 
 def parse_time(value: str) -> datetime | None:
@@ -122,12 +116,6 @@ def short_id(identifier: str) -> str:
     The search accepts this short form.
     """
     return f"{identifier[:ID_TIME_CHARS]}…{identifier[-ID_END_CHARS:]}"
-
-
-def trace_id(traceparent: str | None) -> str | None:
-    """Return the trace id of a W3C traceparent, or None."""
-    matched = _TRACEPARENT.match(traceparent or "")
-    return matched.group(1) if matched else None
 
 
 def status_text(status: str) -> str:
