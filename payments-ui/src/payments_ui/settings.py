@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from payments_core.config import LogSettings, Port, is_loopback
+from payments_core.server.options import CONNECTIONS_MAX
 from payments_ui.api.settings import ApiClientSettings, http_url
 from payments_ui.sign_in.settings import SignInSettings
 
@@ -79,7 +80,7 @@ class Settings(SignInSettings, ApiClientSettings, LogSettings):
             le=100_000,
             description="open connections; one more closes the one that has been idle longest",
         ),
-    ] = 2_000
+    ] = CONNECTIONS_MAX
     live_interval_seconds: Annotated[
         float,
         Field(ge=0.05, le=10, description="shortest time between two updates of an open page"),

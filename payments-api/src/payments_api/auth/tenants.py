@@ -5,7 +5,6 @@ client can send either separator in such a name, so no tenant can name another's
 worker and auditor know nothing of tenants: docs/decisions/0025-tenants.md.
 """
 
-import re
 from dataclasses import replace
 
 from payments_api.http.errors import IdempotencyKeyInvalid, ValidationFailed
@@ -15,11 +14,10 @@ from payments_core.domain.payments import (
     IDEMPOTENCY_KEY_MAX_CHARS,
     NewPayment,
     is_account_id,
+    is_idempotency_key,
     is_stored_account_id,
 )
 from payments_core.domain.tenants import KEY_SEPARATOR, stored_account, stored_key
-
-_VISIBLE = re.compile(r"[!-~]+\Z")
 
 
 def stored_payment(payment: NewPayment, tenant: str | None) -> NewPayment:
@@ -72,7 +70,7 @@ def idempotency_key_in(query: Query, tenant: str | None) -> str | None:
     if value is None:
         return None
     key = value if tenant is not None else value.rpartition(KEY_SEPARATOR)[2]
-    if not _VISIBLE.match(key) or len(value) > IDEMPOTENCY_KEY_MAX_CHARS:
+    if not is_idempotency_key(key) or len(value) > IDEMPOTENCY_KEY_MAX_CHARS:
         raise ValidationFailed.of("idempotencyKey", "is not an idempotency key")
     return stored_key(value, tenant)
 

@@ -40,6 +40,7 @@ _MILLISECONDS_MAX = 253_402_300_799_999  # Where datetime ends.
 _quoted: Callable[[str], str] = json.encoder.encode_basestring
 
 _ACCOUNT_ID = re.compile(ACCOUNT_ID_PATTERN.replace("$", r"\Z"))
+_IDEMPOTENCY_KEY = re.compile(rf"[!-~]{{1,{IDEMPOTENCY_KEY_MAX_CHARS}}}\Z")
 _REFERENCE = re.compile(REFERENCE_PATTERN.replace("$", r"\Z"))
 _SOURCE = re.compile(SOURCE_PATTERN.replace("$", r"\Z"))
 _STORED_ACCOUNT_ID = re.compile(STORED_ACCOUNT_ID_PATTERN.replace("$", r"\Z"))
@@ -58,6 +59,11 @@ def is_stored_account_id(text: str) -> bool:
 def is_system_account(account_id: str) -> bool:
     """Return whether this is a system account, which no client may pay into."""
     return account_id.lower().startswith(SYSTEM_ACCOUNT_PREFIX)
+
+
+def is_idempotency_key(text: str) -> bool:
+    """Return whether the text is a valid idempotency key, as clients send it."""
+    return _IDEMPOTENCY_KEY.match(text) is not None
 
 
 def is_reference(text: str) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+from payments_core.domain.money import DEFAULT_CURRENCY
 from payments_core.domain.payments import utc_text
 from payments_core.domain.statuses import FAILED
 from payments_ui.api.client import ApiClient
@@ -25,7 +26,6 @@ SPANS = {
     "30d": ("30 d", timedelta(days=30)),
     "": ("All", None),
 }
-DEFAULT_CURRENCY = "USD"
 
 
 class AccountPlace(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 from payments_core.domain.ids import uuid_or_none
+from payments_core.domain.money import DEFAULT_CURRENCY
 from payments_core.domain.payments import DEFAULT_SOURCE
 from payments_ui.payments.amounts import AmbiguousAmount, plain_amount
 from payments_ui.web.forms import as_sentence, text_of
@@ -34,7 +35,7 @@ class PayForm:
 
     account_id: str = ""
     amount: str = ""
-    currency: str = "USD"
+    currency: str = DEFAULT_CURRENCY
     description: str = ""
     reference: str = ""
     metadata: str = ""  # As typed: one key=value a line.
@@ -48,7 +49,7 @@ class PayForm:
         read = cls(
             account_id=text_of(form, "accountId"),
             amount=text_of(form, "amount"),
-            currency=text_of(form, "currency") or "USD",
+            currency=text_of(form, "currency") or DEFAULT_CURRENCY,
             description=text_of(form, "description"),
             reference=text_of(form, "reference"),
             metadata=text_of(form, "metadata"),

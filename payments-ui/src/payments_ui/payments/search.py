@@ -14,6 +14,7 @@ from urllib.parse import quote
 from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.payments import (
     DESCRIPTION_MAX_CHARS,
+    is_idempotency_key,
     is_reference,
     is_stored_account_id,
 )
@@ -69,7 +70,7 @@ async def find(client: ApiClient, text: str) -> Found:
         detail = await _or_none(client.payment(text.lower()))
         return Found([] if detail is None else [detail], [])
     by_key, by_reference, by_short_id, accounts, *recent = await asyncio.gather(
-        _payments(client, {"idempotencyKey": text}) if _may_be_key(text) else _none(),
+        _payments(client, {"idempotencyKey": text}) if is_idempotency_key(text) else _none(),
         _payments(client, {"reference": text}) if is_reference(text) else _none(),
         _payments(client, _id_parts(text)) if _id_parts(text) else _none(),
         _accounts(client, text) if is_stored_account_id(text) else _none(),
@@ -96,10 +97,6 @@ def _id_parts(text: str) -> dict[str, str]:
         return {}
     prefix, suffix = matched.groups()
     return {"idPrefix": prefix, **({"idSuffix": suffix} if suffix else {})}
-
-
-def _may_be_key(text: str) -> bool:
-    return len(text) <= 255 and all("!" <= char <= "~" for char in text)
 
 
 async def _recent(client: ApiClient, filters: Filters) -> Recent | None:

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
 from payments_core.config import is_loopback
+from payments_core.domain.statuses import OPERATOR_MAX_CHARS
 from payments_core.http.client_address import ForwardedHeader, NetworksText
 from payments_core.http.hosts import HostNames
 
@@ -124,7 +125,8 @@ class SignInSettings(BaseSettings):
         ForwardedHeader, Field(description="the header in which proxies name the client")
     ] = "x-forwarded-for"
     password_user: Annotated[
-        str, Field(min_length=1, max_length=200, description="name of the one user")
+        str,
+        Field(min_length=1, max_length=OPERATOR_MAX_CHARS, description="name of the one user"),
     ] = "operator"  # noqa: S105 - a name
     password_hash: Annotated[
         SecretStr | None,

@@ -12,6 +12,7 @@ from quart.typing import ResponseReturnValue
 
 from payments_core.domain.matching import AGE_NAMES, BREAK_CLASSES, BRIDGE_LINES
 from payments_core.domain.statements import ACCEPTABLE_PROBLEMS
+from payments_core.domain.statuses import OPERATOR_MAX_CHARS
 from payments_ui.api.client import api_client
 from payments_ui.api.errors import ApiProblem
 from payments_ui.api.or_none import or_none
@@ -62,7 +63,7 @@ async def breaks(source: str) -> ResponseReturnValue:
     api = recon()
     shown = {name: request.args.get(name, "") for name in FILTERS}
     shown = {name: value if value in FILTERS[name] else "" for name, value in shown.items()}
-    shown["assignee"] = request.args.get("assignee", "").strip()[:200]
+    shown["assignee"] = request.args.get("assignee", "").strip()[:OPERATOR_MAX_CHARS]
     if shown["status"]:
         shown["age"] = shown["sort"] = ""  # Of open breaks alone.
 
