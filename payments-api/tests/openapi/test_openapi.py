@@ -14,10 +14,12 @@ from quart.typing import TestClientProtocol
 from schemathesis.specs.openapi.definitions import OPENAPI_31_VALIDATOR
 
 from payments_api.app import create_app
+from payments_api.limits.admission import LIMITED
 from payments_api.openapi.document import document
 from payments_api.openapi.route_specs import OPERATIONS
 from payments_api.settings import ApiSettings
 from payments_core.http.problems import PROBLEM_TYPE, Problem
+from payments_core.http.telemetry import PROBES
 from testkit.database.sql import Sql
 
 DOCUMENT = document(create_app(ApiSettings()))
@@ -152,6 +154,25 @@ def test_every_error_is_a_problem_document() -> None:
         for status, answer in DOCUMENT["paths"][path][method]["responses"].items():
             if status >= "400":
                 assert list(answer["content"]) == [PROBLEM_TYPE], (path, status)
+
+
+def _problems(path: str, method: str, status: str) -> set[str]:
+    answer = DOCUMENT["paths"][path][method]["responses"].get(status, {})
+    return {code for content in answer.get("content", {}).values() for code in content["examples"]}
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES)
+def test_routes_document_the_limits_that_reject_their_requests(method: str, path: str) -> None:
+    assert ("overloaded" in _problems(path, method, "503")) == path.startswith(LIMITED)
+    assert ("rate_limited" in _problems(path, method, "429")) == (path not in PROBES)
+
+
+@pytest.mark.parametrize("path", sorted(PROBES | {"/openapi.json", "/docs"}))
+async def test_public_routes_need_no_database(path: str) -> None:
+    assert "database_unavailable" not in _problems(path, "get", "503")
+    settings = ApiSettings(database_url="postgresql://nobody@127.0.0.1:1/nowhere")
+    answer = await create_app(settings).test_client().get(path)
+    assert answer.status_code == (503 if path == "/readyz" else 200)
 
 
 def test_the_document_is_generated_once_per_app() -> None:

@@ -51,15 +51,15 @@ class Operation:
     located: bool = False
 
 
-# The additional problems of a route that requires an API key.
-PROTECTED: Problems = (errors.Unauthorized, errors.Forbidden)
-ANYWHERE: Problems = (
-    InternalError,
+# The additional problems of a route that requires an API key. A public route needs no database, and
+# the rate limit of addresses exempts probes.
+PROTECTED: Problems = (
+    errors.Unauthorized,
+    errors.Forbidden,
     errors.DatabaseUnavailable,
     errors.RateLimited,
-    MethodIsNotAllowed,
-    MisdirectedRequest,
 )
+ANYWHERE: Problems = (InternalError, MethodIsNotAllowed, MisdirectedRequest)
 BODY: Problems = (
     errors.MalformedJson,
     errors.RequestTooSlow,

@@ -1,5 +1,6 @@
 """The specification of each route, for the OpenAPI document."""
 
+from payments_api.http import errors
 from payments_api.openapi import schemas
 from payments_api.openapi.operation import Operation
 from payments_api.openapi.specs.adjustments import ADJUSTMENT_OPERATIONS
@@ -21,6 +22,8 @@ OPERATIONS = (
     Operation("control.livez", "control", schemas.Status),
     Operation("control.readyz", "control", schemas.Status, problems=(NotReady,)),
     Operation("control.metrics", "control", "text/plain"),
-    Operation("documents.get_openapi", "control", "application/json"),
-    Operation("documents.get_docs", "control", "text/html"),
+    Operation(
+        "documents.get_openapi", "control", "application/json", problems=(errors.RateLimited,)
+    ),
+    Operation("documents.get_docs", "control", "text/html", problems=(errors.RateLimited,)),
 )

@@ -91,9 +91,7 @@ PAYMENT_OPERATIONS = (
             errors.PaymentNotCompleted,
             errors.ReversalExceedsPayment,
             *BODY,
-            errors.IdempotencyKeyMissing,
-            errors.IdempotencyKeyInvalid,
-            errors.IdempotencyKeyReused,
+            *IDEMPOTENT,
         ),
     ),
     Operation(
