@@ -146,7 +146,20 @@ async def test_without_an_amount_the_rest_is_reversed(
     await reverse(client, paid, amount="30.00")
     rest = await (await reverse(client, paid)).get_json()
     assert rest["amount"] == "70.00"
-    assert await code_of(await reverse(client, paid)) == (409, "reversal_exceeds_payment")
+    refused = await reverse(client, paid)
+    assert await code_of(refused) == (409, "reversal_exceeds_payment")
+    assert (await refused.get_json())["detail"] == "The payment is already reversed in full."
+
+
+async def test_a_refusal_names_the_amount_that_can_still_be_reversed(
+    client: TestClientProtocol, paid: Stored
+) -> None:
+    await reverse(client, paid, amount="80.00")
+    refused = await (await reverse(client, paid, amount="20.01")).get_json()
+    assert refused["code"] == "reversal_exceeds_payment"
+    assert refused["detail"] == (
+        "Only 20.00 USD of the payment is not yet reversed: send at most that."
+    )
 
 
 async def test_a_hundred_requests_with_one_key_make_one_reversal(

@@ -31,9 +31,13 @@ async def test_only_a_completed_payment_is_reversed(
     client: TestClientProtocol, sql: Sql, worker_url_of_database: str
 ) -> None:
     pending, failed = await add_payments(sql, [("a", "1", "USD"), ("a", "-1", "USD")])
-    assert await code_of(await reverse(client, pending)) == (409, "payment_not_completed")
+    refused = await (await reverse(client, pending)).get_json()
+    assert (refused["status"], refused["code"]) == (409, "payment_not_completed")
+    assert refused["detail"] == "The payment is pending: wait until it is completed."
     await settle(sql, worker_url_of_database)
-    assert await code_of(await reverse(client, failed)) == (409, "payment_not_completed")
+    refused = await (await reverse(client, failed)).get_json()
+    assert (refused["status"], refused["code"]) == (409, "payment_not_completed")
+    assert refused["detail"] == "The payment failed: there is nothing to reverse."
     assert (await reverse(client, pending)).status_code == 201
 
 

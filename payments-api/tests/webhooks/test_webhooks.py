@@ -164,7 +164,9 @@ async def test_an_endpoint_has_a_bounded_number_of_tests(client: TestClientProto
     for _ in range(TESTS_PER_HOUR_MAX):
         assert (await client.post(address, json={})).status_code == 202
     answer = await client.post(address, json={})
-    assert (answer.status_code, (await answer.get_json())["code"]) == (429, "too_many_tests")
+    problem = await answer.get_json()
+    assert (answer.status_code, problem["code"]) == (429, "too_many_tests")
+    assert f"limit of {TESTS_PER_HOUR_MAX} test events" in problem["title"]
     assert 3500 <= int(answer.headers["Retry-After"]) <= 3600
 
 

@@ -145,7 +145,7 @@ class StatementNotAcceptable(Problem):
 
 
 class TooManyStatements(Problem):
-    """The tenant has uploaded as many files, or bytes of them, as it may within 24 hours."""
+    """The tenant has reached its upload quota of 24 hours."""
 
     status, code = 429, "too_many_statements"
 
@@ -154,7 +154,7 @@ class TooManyStatements(Problem):
 
 
 class StorageFull(Problem):
-    """The database has no space for the file, and keeps none of it: free its disk."""
+    """The database's disk is full; nothing of the file was stored."""
 
     status, code = 507, "storage_full"
 
@@ -178,7 +178,7 @@ class BreakNotFound(Problem):
 
 
 class MatchRefused(Problem):
-    """The state of these lines and entries does not allow this."""
+    """The state of these lines and entries does not allow this action."""
 
     status, code = 409, "match_refused"
 
@@ -190,7 +190,7 @@ class AdjustmentNotFound(Problem):
 
 
 class ApproverIsProposer(Problem):
-    """The person who proposed the adjustment cannot approve it: another one has to."""
+    """The person who proposed the adjustment cannot approve it: another person must."""
 
     status, code = 409, "approver_is_proposer"
 
@@ -220,7 +220,7 @@ class TooManyWebhooks(Problem):
 
 
 class TooManyTests(Problem):
-    """The webhook endpoint was sent as many test events as an hour allows."""
+    """The webhook endpoint has reached its limit of 20 test events an hour."""
 
     status, code = 429, "too_many_tests"
 

@@ -30,10 +30,10 @@ from payments_api.payments.parsing import parse_idempotency_key
 from payments_api.payments.references import UNSTORABLE, Errors, metadata_in, reference_in
 from payments_api.services import Services
 from payments_core.audit_log import Operator
-from payments_core.domain.money import MoneyError, parse_amount_as
+from payments_core.domain.money import MoneyError, amount_text, parse_amount_as
 from payments_core.domain.payments import NO_METADATA
 from payments_core.domain.reversals import REVERSAL_REASON_MAX_CHARS, CreatedReversal, NewReversal
-from payments_core.domain.statuses import COMPLETED
+from payments_core.domain.statuses import COMPLETED, FAILED
 from payments_core.domain.tenants import is_of_tenant, shown_account
 from payments_core.http.answer import Answer
 from payments_core.observability.trace_context import valid_traceparent
@@ -75,6 +75,13 @@ FROM payments LEFT JOIN LATERAL ({FIND}) AS earlier ON true
 WHERE payments.id = $2"""
 
 
+# The amount of a payment that can still be reversed.
+REVERSIBLE = """
+SELECT payments.amount - coalesce(reserved, 0), currency
+FROM payments LEFT JOIN reversal_totals ON payment_id = payments.id
+WHERE payments.id = $1"""
+
+
 async def create_reversal(
     services: Services, payment_id: UUID, fields: HeaderFields, body: bytes, caller: Caller
 ) -> Answer:
@@ -95,7 +102,7 @@ async def create_reversal(
             raise PaymentNotFound
         new = parse_reversal(content, stored_key, payment_id, paid)
         if status != COMPLETED:
-            raise PaymentNotCompleted(f"It is {status}.")
+            raise _not_completed(status)
         created = _replay(earlier, new) if earlier[0] is not None else None
         replayed = created is not None
         if created is None:
@@ -180,8 +187,26 @@ async def _store(
     if earlier is not None:
         return _replay(tuple(earlier), new), True
     if exceeded:
-        raise ReversalExceedsPayment("Less of the payment is left to reverse.")
-    raise PaymentNotCompleted
+        raise await _exceeds(connection, new.payment_id)
+    raise PaymentNotCompleted("Send the reversal again.")
+
+
+def _not_completed(status: str) -> PaymentNotCompleted:
+    if status == FAILED:
+        return PaymentNotCompleted("The payment failed: there is nothing to reverse.")
+    return PaymentNotCompleted(f"The payment is {status}: wait until it is completed.")
+
+
+async def _exceeds(connection: AsyncConnection, payment_id: UUID) -> ReversalExceedsPayment:
+    """Return the error with the amount that can still be reversed."""
+    result = await connection.exec_driver_sql(REVERSIBLE, (payment_id,))
+    amount, currency = tuple[Any, ...](result.one())
+    if not amount:
+        return ReversalExceedsPayment("The payment is already reversed in full.")
+    return ReversalExceedsPayment(
+        f"Only {amount_text(amount)} {currency} of the payment is not yet reversed:"
+        " send at most that."
+    )
 
 
 def _replay(earlier: Sequence[Any], new: NewReversal) -> CreatedReversal:

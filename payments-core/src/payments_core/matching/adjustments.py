@@ -45,7 +45,7 @@ WHERE id = $1"""
 
 
 class ApproverIsProposer(PermissionError):
-    """The person who proposed an adjustment cannot approve it: another one has to."""
+    """The person who proposed an adjustment cannot approve it: another person must."""
 
 
 async def propose(

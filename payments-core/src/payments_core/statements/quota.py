@@ -28,7 +28,7 @@ WHERE coalesce(source.tenant, '') = coalesce(CAST(:tenant AS text), '')""")
 
 
 class QuotaExceeded(ValueError):
-    """The tenant has sent as many files, or bytes of them, as it may within a day."""
+    """The tenant has reached its upload quota of 24 hours."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ ORDER BY created_at DESC OFFSET {TESTS_PER_HOUR_MAX - 1} LIMIT 1""")
 
 
 class TooManyTests(ValueError):
-    """The webhook endpoint was sent as many test events as an hour allows: wait."""
+    """The webhook endpoint has reached its limit of 20 test events an hour: wait."""
 
     def __init__(self, seconds: int) -> None:
         super().__init__(self.__doc__)
