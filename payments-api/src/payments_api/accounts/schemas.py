@@ -12,7 +12,7 @@ from payments_api.payments.schemas import LedgerEntry
 class StatementEntry(LedgerEntry):
     """A ledger entry with its payment's id, reference, metadata and source.
 
-    An adjustment's entry is of no payment.
+    An adjustment's entry has no payment.
     """
 
     payment_id: UUID | None

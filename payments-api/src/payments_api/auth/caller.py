@@ -18,7 +18,7 @@ SCOPES = {
     PAYMENTS_WRITE: "Create payments.",
     PAYMENTS_REVERSE: "Reverse payments.",
     PAYMENTS_READ: "Read payments and stream their events.",
-    LEDGER_READ: "Read balances, statements and ledger entries.",
+    LEDGER_READ: "Read accounts, balances and ledger entries.",
     EVENTS_READ: "Read the event log.",
     RECON_READ: "Read sources of bank statements, their files, lines, matches, breaks and reports.",
     RECON_WRITE: "Add sources, upload statement files and decide about them; match and undo;"

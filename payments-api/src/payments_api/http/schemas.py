@@ -49,7 +49,7 @@ Reference = Annotated[
     str,
     Field(
         pattern=REFERENCE_PATTERN,
-        description="The client's own reference, as in ISO 20022 an EndToEndId: need not be"
+        description="The client's own reference, like an ISO 20022 EndToEndId. It need not be"
         " unique, and must not contain two slashes in a row.",
         examples=["INV-2026-7"],
     ),

@@ -48,7 +48,7 @@ async def resolved_breaks(source: str, query: Query) -> dict[str, Any]:
     """Return a page of resolved breaks as the request asks for it."""
     for name in ("age", "sort"):
         if query.text(name) is not None:
-            raise ValidationFailed.of(name, "is of open breaks alone")
+            raise ValidationFailed.of(name, "applies to open breaks only")
     as_of, ids = as_of_in(query), item_ids()
     break_class, assignee = query.choice("class", BREAK_CLASSES), query.text("assignee")
     scope = {

@@ -151,7 +151,7 @@ class Break(Shape):
 
 
 class BreakPage(Shape):
-    """A page of a source's breaks; a short one of resolved breaks may have a next one."""
+    """A page of a source's breaks; a short page of resolved breaks may not be the last."""
 
     breaks: list[Break]
     next_cursor: Cursor
@@ -182,7 +182,10 @@ class LineDetail(SourceLine):
 
 
 class MatchedEntry(Shape):
-    """A clearing entry of a match; money in is positive. It is of a payment or an adjustment."""
+    """A clearing entry of a match; money in is positive.
+
+    It belongs to a payment or an adjustment.
+    """
 
     id: ItemId
     payment_id: UUID | None
@@ -224,7 +227,7 @@ class ListedMatch(Shape):
 
 
 class MatchPage(Shape):
-    """A page of a source's matches, newest first; a short one may have a next one."""
+    """A page of a source's matches, newest first; a short page may not be the last."""
 
     matches: list[ListedMatch]
     next_cursor: Cursor

@@ -74,8 +74,8 @@ AS_OF = query(
 BREAK_CLASS = query("class", "Only breaks of this class.", type="string", enum=list(BREAK_CLASSES))
 BREAK_STATUS = query(
     "status",
-    "open, or resolved: of lines, then of entries, the newest first. `age` and `sort` are of open"
-    " breaks alone.",
+    "`open` (default) or `resolved`. Resolved breaks list lines before entries, newest first. `age`"
+    " and `sort` apply to open breaks only.",
     type="string",
     enum=list(BREAK_STATUSES),
     default=BREAK_STATUSES[0],

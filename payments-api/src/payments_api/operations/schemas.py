@@ -169,7 +169,7 @@ class Throughput(Shape):
 
 
 class Offender(Shape):
-    """A row that breaks an invariant, by what it names; the other fields are null."""
+    """A row that violates an invariant. Only the fields that identify it are set."""
 
     payment_id: UUID | None
     account_id: str | None
@@ -178,7 +178,7 @@ class Offender(Shape):
 
 
 class Invariant(Shape):
-    """A promise that the auditor checks; `offending` counts the rows that break it.
+    """A promise that the auditor checks; `offending` counts the rows that violate it.
 
     `offenders` holds the first of them, at most 20.
     """

@@ -39,7 +39,7 @@ class AcceptRequest(DiscardRequest):
 
 
 class RejectRequest(DiscardRequest):
-    """The operator and the reason to record for a quarantined file that is given up."""
+    """The operator and the reason to record for the rejection of a quarantined file."""
 
 
 class Source(Shape):

@@ -288,7 +288,7 @@ class Workers(TypedDict):
 
 
 class Offender(TypedDict):
-    """A row that breaks an invariant, by what it names; the other fields are null."""
+    """A row that violates an invariant. Only the fields that identify it are set."""
 
     paymentId: str | None
     accountId: str | None
@@ -297,7 +297,7 @@ class Offender(TypedDict):
 
 
 class Invariant(TypedDict):
-    """A promise that the auditor checks; `offending` counts the rows that break it."""
+    """A promise that the auditor checks; `offending` counts the rows that violate it."""
 
     name: str
     title: str
@@ -752,7 +752,7 @@ class SourceLinePage(TypedDict):
 
 
 class MatchedEntry(TypedDict):
-    """A clearing entry of a match; money in is positive. It is of a payment or an adjustment."""
+    """A clearing entry of a match; money in is positive."""
 
     id: str
     paymentId: str | None
@@ -799,7 +799,7 @@ class ListedMatch(TypedDict):
 
 
 class MatchPage(TypedDict):
-    """A page of a source's matches, newest first; a short one may have a next one."""
+    """A page of a source's matches, newest first; a short page may not be the last."""
 
     matches: list[ListedMatch]
     nextCursor: str | None

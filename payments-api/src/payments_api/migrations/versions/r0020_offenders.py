@@ -1,4 +1,4 @@
-"""The auditor stores the first rows that break an invariant, for the page to link to.
+"""The auditor stores the first rows that violate an invariant, for the page to link to.
 
 Beside the running release: its auditor does not name the column, which then keeps its last value.
 
