@@ -107,7 +107,7 @@ def test_a_page_without_sign_in_needs_an_explicit_setting_on_a_network(
 ) -> None:
     monkeypatch.setenv("PAYMENTS_UI_HOST", host)
     monkeypatch.setenv("PAYMENTS_UI_SIGN_IN", sign_in)
-    monkeypatch.setenv("PAYMENTS_UI_SIGN_IN_OFF_BEYOND_LOOPBACK", twice)
+    monkeypatch.setenv("PAYMENTS_UI_ALLOW_UNAUTHENTICATED_REMOTE", twice)
     monkeypatch.setenv("PAYMENTS_UI_PASSWORD", "made by a machine")
     monkeypatch.setenv("PAYMENTS_UI_PUBLIC_URL", "https://payments.example")
     if starts:

@@ -122,7 +122,7 @@ def create_app(
 def _hosts(settings: Settings) -> AllowedHosts | None:
     if settings.sign_in != "off":
         return None
-    return AllowedHosts(settings.allowed_hosts, any_address=settings.sign_in_off_beyond_loopback)
+    return AllowedHosts(settings.allowed_hosts, any_address=settings.allow_unauthenticated_remote)
 
 
 def _install_objects(app: Quart, client: ApiClient, feed: LiveFeed) -> None:

@@ -93,13 +93,14 @@ class Settings(SignInSettings, ApiClientSettings, LogSettings):
     def _not_open_by_mistake(self) -> Self:
         if (
             self.sign_in == "off"
-            and not self.sign_in_off_beyond_loopback
+            and not self.allow_unauthenticated_remote
             and not is_loopback(self.host)
         ):
             raise ValueError(
-                f"PAYMENTS_UI_SIGN_IN: off would let every visitor of {self.host} pay and operate: "
-                "set it to password or oidc, or set PAYMENTS_UI_SIGN_IN_OFF_BEYOND_LOOPBACK=true "
-                "if a proxy in front of the page authenticates visitors"
+                f"PAYMENTS_UI_SIGN_IN: off would let every visitor of {self.host} create payments "
+                "and operate: set it to password or oidc, or set "
+                "PAYMENTS_UI_ALLOW_UNAUTHENTICATED_REMOTE=true if a proxy in front of the page "
+                "authenticates visitors"
             )
         return self
 

@@ -31,7 +31,7 @@ async def test_a_rebound_name_cannot_pay() -> None:
 async def test_remote_use_without_sign_in_is_for_listed_names_and_addresses(
     host: str, status: int
 ) -> None:
-    settings = Settings(sign_in_off_beyond_loopback=True, allowed_hosts="page.example")
+    settings = Settings(allow_unauthenticated_remote=True, allowed_hosts="page.example")
     client = create_app(settings, Lifecycle()).test_client()
     assert (await client.get("/health", headers={"Host": host})).status_code == status
 

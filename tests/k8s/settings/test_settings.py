@@ -76,7 +76,7 @@ DEFAULT_IS_RIGHT = {
     "PAYMENTS_UI_PORT": "the image's EXPOSE, the manifests' containerPort",
     "PAYMENTS_UI_API_CA_FILE": "the API is asked over http, within the namespace",
     "PAYMENTS_UI_API_TIMEOUT_SECONDS": "the same everywhere",
-    "PAYMENTS_UI_SIGN_IN_OFF_BEYOND_LOOPBACK": "a cluster's page asks who is there",
+    "PAYMENTS_UI_ALLOW_UNAUTHENTICATED_REMOTE": "a cluster's page asks who is there",
     "PAYMENTS_UI_ALLOWED_HOSTS": "with sign-in, the page answers for every name",
     "PAYMENTS_UI_SESSION_IDLE_MINUTES": "the same everywhere",
     "PAYMENTS_UI_SESSION_HOURS": "the same everywhere",

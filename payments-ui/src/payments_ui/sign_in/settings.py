@@ -94,11 +94,11 @@ class SignInSettings(BaseSettings):
             "user, `oidc` the users of an OpenID Connect provider"
         ),
     ] = "off"
-    sign_in_off_beyond_loopback: Annotated[
+    allow_unauthenticated_remote: Annotated[
         bool,
         Field(
-            description="allow `off` on an address that other machines reach: every visitor may "
-            "pay and operate"
+            description="allow `off` on an address that other machines can reach: every visitor "
+            "may create payments and operate"
         ),
     ] = False
     allowed_hosts: Annotated[

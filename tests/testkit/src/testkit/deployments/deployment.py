@@ -179,5 +179,5 @@ def service_settings(url_of_role: Callable[[str], str]) -> dict[str, Mapping[str
             "RECON_WORKER_RESCUE_INTERVAL_SECONDS": "0.5",
             "RECON_WORKER_BATCH_SIZE": "50",
         },
-        "payments-ui": {"PAYMENTS_UI_SIGN_IN_OFF_BEYOND_LOOPBACK": "true"},
+        "payments-ui": {"PAYMENTS_UI_ALLOW_UNAUTHENTICATED_REMOTE": "true"},
     }
