@@ -16,12 +16,16 @@ SLOW = (("1d", "2h", 3.0), ("3d", "6h", 1.0))
 
 @dataclass(frozen=True)
 class Slo:
-    """An objective. `bad_ratio` is PromQL with WINDOW in it; `alert` prefixes its two alerts."""
+    """An objective. `bad_ratio` is PromQL with WINDOW in it; `alert` prefixes its two alerts.
+
+    The alerts say what users notice: the `fault`, and what is `counted` in the bad ratio.
+    """
 
     name: str
     alert: str
     objective: float
-    promise: str
+    fault: str
+    counted: str
     bad_ratio: str
 
 
@@ -33,7 +37,8 @@ SLOS = (
         "api-availability",
         "ApiAvailability",
         0.999,
-        "99.9 % of requests to payments-api are answered without a 5xx",
+        "Requests to payments-api fail with 5xx",
+        "requests failed",
         f'(sum(rate({_ASKED},status=~"5.."}}[WINDOW])) or vector(0))'
         f" / sum(rate({_ASKED}}}[WINDOW]))",
     ),
@@ -41,7 +46,8 @@ SLOS = (
         "api-latency",
         "ApiLatency",
         0.99,
-        "99 % of payments are created within 250 ms",
+        "Payments take longer than 250 ms to create",
+        "payments took longer",
         f'1 - sum(rate(http_server_request_duration_seconds_bucket{_CREATE},le="0.25"}}[WINDOW]))'
         f" / sum(rate(http_server_request_duration_seconds_count{_CREATE}}}[WINDOW]))",
     ),
@@ -49,7 +55,8 @@ SLOS = (
         "freshness",
         "Freshness",
         0.999,
-        "99.9 % of payments are settled within 10 s",
+        "Payments settle later than 10 s after their creation",
+        "payments settled later",
         '1 - sum(rate(payments_settle_duration_seconds_bucket{le="10.0"}[WINDOW]))'
         " / sum(rate(payments_settle_duration_seconds_count[WINDOW]))",
     ),
@@ -85,16 +92,18 @@ def groups() -> list[dict[str, Any]]:
 
 def _burn_alerts(slo: Slo) -> list[dict[str, Any]]:
     return [
-        _alert(slo, "BurnsFast", FAST, "page", "the month's budget is gone within two days"),
-        _alert(slo, "BurnsSlowly", SLOW, "ticket", "the month's budget will not last the month"),
+        _alert(slo, "BurnsFast", FAST, "page", "less than five days"),
+        _alert(slo, "BurnsSlowly", SLOW, "ticket", "less than a month"),
     ]
 
 
 def _alert(
-    slo: Slo, suffix: str, pairs: tuple[tuple[str, str, float], ...], severity: str, means: str
+    slo: Slo, suffix: str, pairs: tuple[tuple[str, str, float], ...], severity: str, lasts: str
 ) -> dict[str, Any]:
+    budget = round(1 - slo.objective, 6)
+
     def over(window: str, factor: float) -> str:
-        bound = f"{factor} * {round(1 - slo.objective, 6)}"
+        bound = f"{factor} * {budget}"
         return f'slo:bad_ratio:rate{window}{{slo="{slo.name}"}} > {bound}'
 
     expr = "\nor ".join(
@@ -105,8 +114,8 @@ def _alert(
         "expr": expr,
         "labels": {"severity": severity},
         "annotations": {
-            "summary": f"{slo.promise}: at this rate {means}",
-            "description": "Recently {{ $value | humanizePercentage }} were not.",
+            "summary": f"{slo.fault}: the month's error budget ({100 * budget:g} %) lasts {lasts}",
+            "description": f"{{{{ $value | humanizePercentage }}}} of recent {slo.counted}.",
             "runbook": f"docs/runbooks/{slo.name}.md",
         },
     }
