@@ -163,7 +163,7 @@ def test_the_form_warns_before_sending_and_shows_that_it_is_paying(
 
     page.route("**/payments", answer_late)
     visitor.pay_button.click(no_wait_after=True)
-    expect(visitor.pay_button).to_have_text("Paying…", use_inner_text=True)
+    expect(visitor.pay_button).to_have_text("Creating…", use_inner_text=True)
     expect(visitor.pay_button).to_be_disabled()
     expect(page.locator(".receipt")).to_contain_text("5.00 USD")
 

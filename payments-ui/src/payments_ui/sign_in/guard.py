@@ -101,7 +101,7 @@ def operator_name() -> str | None:
 
 
 def may_operate() -> bool:
-    """Whether the current visitor may pay and decide dead letters."""
+    """Whether the current visitor may create payments and operate."""
     session = current_session()
     return not sign_in().on or (session is not None and session.person.role >= Role.OPERATOR)
 

@@ -43,7 +43,7 @@ function countTicks() {
   const shown = document.getElementById("ticked-count");
   if (!shown) return;
   const number = document.querySelectorAll("input[form=ticked]:checked").length;
-  const text = number ? `${number} ticked` : "Tick dead letters to decide them together.";
+  const text = number ? `${number} ticked` : "Tick dead letters to replay or discard them together.";
   if (shown.textContent !== text) shown.textContent = text;
 }
 
