@@ -10,6 +10,8 @@ PAGE = Path(__file__).with_name("events.md")
 INTRODUCTION = f"""\
 # Events
 
+`make events-docs` writes this page from the code: change that, not it.
+
 `GET /events` lists what happened, in one order that never changes. It needs a key with the scope
 `events:read`; a tenant's key reads its own tenant's events.
 
@@ -54,11 +56,9 @@ may come a second time with the same `id`, and with other data, or even as anoth
   are given out again: a `nextAfter` of the later time skips every new event until the log has
   passed it. Use one that you stored before the time of the backup, or start without `after`.
 - Read the log from there and compare each event with yours by `id` and `createdAt`. Where they
-  differ, the restored one is true. A payment or reversal that you have and `GET` answers with 404
+  differ, the restored one is true. If `GET` answers 404 for a payment or reversal that you have, it
   is lost: create it again, with the same idempotency key.
 - `accountSeq` continues from the restored balance: forget later numbers.
-
-`make events-docs` writes this page from the code: change that, not it.
 """
 
 

@@ -60,7 +60,7 @@ def scram_verifier(password: str, salt: bytes | None = None) -> str:
 
 
 def prepared(password: str) -> str:
-    """Return the password as SASLprep (RFC 4013) has it, or unchanged where that refuses it.
+    """Return the password prepared by SASLprep (RFC 4013), or unchanged if SASLprep rejects it.
 
     Postgres and libpq do the same: a password that SASLprep prohibits is taken byte by byte.
     """

@@ -34,7 +34,8 @@ class LimitSettings(BaseSettings):
     )
     latency_target_seconds: Seconds = Field(
         default=0.2,
-        description="while even the fastest request takes longer, fewer are admitted at once",
+        description="target latency: while the fastest request exceeds it, the concurrency limit"
+        " shrinks",
     )
     event_readers_max: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=1_000, description="event streams open at once"

@@ -13,7 +13,7 @@ from payments_core.matching.matches import ItemNotFound
 
 
 def today() -> date:
-    """Return the day in UTC, as of which pending and missing are told apart by default."""
+    """Return today in UTC, the default `asOf`."""
     return datetime.now(UTC).date()
 
 

@@ -17,7 +17,7 @@ from payments_core.db.engine import AnyRow
 from payments_core.matching.matches import LINE_DAY
 
 # A condition on rows of statements. An operator who accepts known lines with another balance
-# vouches for that balance.
+# approves that balance.
 IN_CHAIN = """kind = 'statement' AND closing IS NOT NULL
     AND (known_count < line_count OR line_count = 0
          OR (accepted_by IS NOT NULL AND previous_id IS NOT NULL))"""

@@ -1,8 +1,7 @@
 """Where a webhook may be sent: rules for URLs, and for the addresses to which their names resolve.
 
 A URL is checked when it is stored and again at each attempt; its addresses are checked for each
-connection, which is then opened to that very address. Nothing else keeps a name whose DNS changes
-from pointing into our own network.
+connection, which is then opened to that very address. This defends against DNS rebinding.
 """
 
 import ipaddress

@@ -31,7 +31,7 @@ NEWEST_MAX = 1_000_000
 @click.option(
     "--newest",
     type=arguments.WholeNumber(NEWEST_MAX),
-    help="Only so many accepted files, newest first.",
+    help="Verify only the newest NUMBER accepted files.",
 )
 @as_json()
 def verify(file_id: UUID | None, newest: int | None, json_too: bool) -> int:

@@ -1,4 +1,4 @@
-"""Count the imports of a statement file that begin, so that a file that kills them is given up.
+"""Count the imports of a statement file that begin: one that never ends quarantines the file.
 
 Safe beside the running release, whose worker counts none.
 
@@ -34,7 +34,7 @@ EXECUTE FUNCTION public.refuse_forged_decision()""")
 
 
 def upgrade() -> None:
-    """Add the columns, the problem, and the decision to try again, which vouches for nothing."""
+    """Add the columns, the problem, and the decision to try again, which approves no balance."""
     op.execute(
         "ALTER TABLE statement_files ADD COLUMN attempts integer NOT NULL DEFAULT 0,"
         " ADD COLUMN retry_at timestamptz,"
@@ -46,7 +46,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop the columns; a file that was given up is malformed then."""
+    """Drop the columns; an unfinished file becomes malformed."""
     op.execute(
         "UPDATE statement_files SET problem_code = 'malformed' WHERE problem_code = 'unfinished'"
     )

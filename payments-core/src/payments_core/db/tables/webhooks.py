@@ -1,4 +1,4 @@
-"""Webhooks: endpoints and their secrets, deliveries and their attempts, and how far they are."""
+"""Webhooks: endpoints and their secrets, deliveries and their attempts, the fan-out's position."""
 
 from sqlalchemy import (
     ARRAY,

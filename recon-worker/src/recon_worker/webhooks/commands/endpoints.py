@@ -133,9 +133,9 @@ def change(
     json_too: bool,
     **actions: bool,
 ) -> int:
-    """Change the endpoint with this ID: its URL, types and description, or one thing about it.
+    """Change the URL, types or description of the endpoint with this ID, or apply one action.
 
-    That one thing is --enable, --disable, --rotate, --test or --delete.
+    The actions are --enable, --disable, --rotate, --test and --delete.
     """
     if types and all_types:
         raise click.UsageError("Choose one of --type and --all-types.")

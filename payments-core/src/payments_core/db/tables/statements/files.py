@@ -96,7 +96,7 @@ statement_files = Table(
     Column("actor", Text, nullable=False),
     timestamp("created_at", default_now=True),
     timestamp("decided_at"),
-    # The operator who vouches for a file that does not add up.
+    # The operator who accepted the file despite its problem.
     Column("accepted_by", Text),
     Column("accept_reason", Text),
     # Imports that began since it was last decided about, and when the worker may begin another one.

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def reconcile() -> None:
-    """Match statement lines with ledger entries; show and settle the breaks."""
+    """Match statement lines with ledger entries; show and resolve the breaks."""
 
 
 @reconcile.command("run", example="recon-worker reconcile run bank-eur", statuses=STATUSES)
