@@ -199,8 +199,7 @@ def _not_completed(status: str) -> PaymentNotCompleted:
 
 async def _exceeds(connection: AsyncConnection, payment_id: UUID) -> ReversalExceedsPayment:
     """Return the error with the amount that can still be reversed."""
-    result = await connection.exec_driver_sql(REVERSIBLE, (payment_id,))
-    amount, currency = tuple[Any, ...](result.one())
+    amount, currency = tuple((await connection.exec_driver_sql(REVERSIBLE, (payment_id,))).one())
     if not amount:
         return ReversalExceedsPayment("The payment is already reversed in full.")
     return ReversalExceedsPayment(
