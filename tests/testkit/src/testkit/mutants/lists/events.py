@@ -14,7 +14,7 @@ told = of(
 )
 once = of(
     f"{API}/migrations/versions/r0029_disabled_once.py",
-    "payments-api/tests/migrations/test_event_guards.py",
+    "payments-api/tests/migrations/guards/test_event_guards.py",
 )
 
 MUTATIONS = (

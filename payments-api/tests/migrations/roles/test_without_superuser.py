@@ -13,7 +13,7 @@ from payments_api.migrate import check, head_revision, migrate
 from payments_local.postgres import EmbeddedPostgres, running_postgres
 from testkit.database.sql import Sql
 
-PAGE = Path(__file__).resolve().parents[3] / "docs/operations/migrations.md"
+PAGE = Path(__file__).resolve().parents[4] / "docs/operations/migrations.md"
 PREPARE = re.findall(r"## Without a superuser.*?```sql\n(.*?)```", PAGE.read_text(), re.S)[0]
 
 
