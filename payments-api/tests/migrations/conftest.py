@@ -2,9 +2,8 @@
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -12,16 +11,14 @@ import pytest
 from payments_api.__main__ import main
 from payments_local.postgres import BIN, EmbeddedPostgres
 from testkit.command_line import CommandLine
+from testkit.database.another import another_database
 
 
 @pytest.fixture
-async def empty_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
+def empty_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     """Return the superuser's URL of an empty database for one test."""
-    server = await asyncpg.connect(postgres.url)
-    await server.execute("CREATE DATABASE migrations")
-    yield urlsplit(postgres.url)._replace(path="/migrations").geturl()
-    await server.execute("DROP DATABASE migrations WITH (FORCE)")
-    await server.close()
+    with another_database(postgres.url, "migrations") as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
 """A page of a list reads a bounded number of blocks, for any number of other rows."""
 
+import asyncio
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.accounts.queries import pending_of
+from payments_api.migrate import migrate
 from payments_api.payments import queries
 from payments_api.payments.filters import PaymentFilter
 from payments_api.payments.queries import list_payments
@@ -15,6 +19,8 @@ from payments_core.db import event_log as log
 from payments_core.db.event_log import read_events
 from payments_core.db.keyset import Walk
 from payments_core.queue.job_queries import list_jobs
+from payments_local.postgres import EmbeddedPostgres
+from testkit.database.another import another_database
 from testkit.database.plans import blocks_read
 from testkit.database.sql import Sql
 
@@ -44,6 +50,21 @@ ANALYZE payments, reconciliation_results, recon_jobs;
 @pytest.fixture
 async def many(sql: Sql) -> None:
     await sql.execute(FILL)
+
+
+@pytest.fixture(scope="module")
+def filled_url(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The API's URL of a database of its own, filled once for all tests that only read."""
+    with another_database(postgres.url, "filled") as url:
+        asyncio.run(_fill(url))
+        yield url.replace("postgres@", "payments_api@")
+
+
+async def _fill(url: str) -> None:
+    await migrate(url)
+    connection = await asyncpg.connect(url)
+    await connection.execute(FILL)
+    await connection.close()
 
 
 # One request examines at most this many payments here: few of the 20,000.
@@ -94,8 +115,7 @@ WALKS: dict[str, Walk[UUID]] = {
     ids=str,
 )
 async def test_a_page_of_payments_reads_few_blocks(
-    many: None,
-    api_url_of_database: str,
+    filled_url: str,
     monkeypatch: pytest.MonkeyPatch,
     which: PaymentFilter,
     found: int,
@@ -109,14 +129,14 @@ async def test_a_page_of_payments_reads_few_blocks(
             stops.append(page.stopped_at)
             return page.rows
 
-        rows, blocks = await blocks_read(api_url_of_database, read)
+        rows, blocks = await blocks_read(filled_url, read)
         if walk.start is None and stops[-1] is None:
             assert rows == found, name
         assert blocks < BLOCKS_MAX, name
 
 
 async def test_dead_letters_behind_a_backlog_are_listed_at_once(
-    many: None, sql: Sql, api_url_of_database: str
+    many: None, sql: Sql, filled_url: str
 ) -> None:
     """The queue has ten dead letters and ten thousand waiting jobs."""
     await sql.execute(
@@ -128,7 +148,7 @@ async def test_dead_letters_behind_a_backlog_are_listed_at_once(
         page = await list_payments(connection, PaymentFilter(dead_letter=True), LIMIT, Walk())
         return page.rows
 
-    rows, blocks = await blocks_read(api_url_of_database, read)
+    rows, blocks = await blocks_read(filled_url, read)
     assert rows == 10
     assert blocks < BLOCKS_MAX
 
@@ -145,8 +165,7 @@ async def test_dead_letters_behind_a_backlog_are_listed_at_once(
     ids=str,
 )
 async def test_totals_read_a_bounded_number_of_payments(
-    many: None,
-    api_url_of_database: str,
+    filled_url: str,
     monkeypatch: pytest.MonkeyPatch,
     which: PaymentFilter,
 ) -> None:
@@ -155,19 +174,19 @@ async def test_totals_read_a_bounded_number_of_payments(
     async def read(connection: AsyncConnection) -> Any:
         return await queries.totals_of(connection, which)
 
-    _, blocks = await blocks_read(api_url_of_database, read)
+    _, blocks = await blocks_read(filled_url, read)
     assert blocks < BLOCKS_MAX
 
 
 @pytest.mark.parametrize("walk", [Walk(), Walk(1), Walk(1, backward=True)], ids=str)
 @pytest.mark.parametrize(("status", "found"), [("failed", 10), ("pending", 0), ("processing", 0)])
 async def test_a_page_of_jobs_reads_few_blocks(
-    many: None, api_url_of_database: str, status: str, found: int, walk: Walk[int]
+    filled_url: str, status: str, found: int, walk: Walk[int]
 ) -> None:
     async def read(connection: AsyncConnection) -> Any:
         return await list_jobs(connection, status, LIMIT, walk)
 
-    rows, blocks = await blocks_read(api_url_of_database, read)
+    rows, blocks = await blocks_read(filled_url, read)
     assert rows == (0 if walk.start and not walk.backward else found)
     assert blocks < BLOCKS_MAX
 
@@ -204,8 +223,7 @@ async def test_a_balance_reads_only_the_unfinished_jobs(
     ],
 )
 async def test_a_page_of_events_reads_few_blocks(
-    many: None,
-    api_url_of_database: str,
+    filled_url: str,
     monkeypatch: pytest.MonkeyPatch,
     types: list[str],
     tenant: str | None,
@@ -218,6 +236,6 @@ async def test_a_page_of_events_reads_few_blocks(
         page = await read_events(connection, 10_000, PAYMENTS, LIMIT, types, tenant)
         return page.rows
 
-    rows, blocks = await blocks_read(api_url_of_database, read)
+    rows, blocks = await blocks_read(filled_url, read)
     assert rows == found
     assert blocks < 4 * 200 + BLOCKS_MAX
