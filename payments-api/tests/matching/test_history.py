@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.audit_log import Operator
 from payments_core.db.engine import transaction
+from payments_core.db.keyset import EXAMINED_MAX
 from payments_core.matching import breaks, history
 from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import match_by_hand, undo_match
@@ -56,7 +57,7 @@ def _reading(client: TestClientProtocol, path: str) -> Any:
     return read
 
 
-@pytest.mark.parametrize("examined", [history.EXAMINED_MAX, 3])
+@pytest.mark.parametrize("examined", [EXAMINED_MAX, 3])
 @pytest.mark.parametrize("status", ["active", "undone"])
 async def test_each_match_is_listed_once_and_steps_are_bounded(
     client: TestClientProtocol,
@@ -97,7 +98,7 @@ async def test_a_match_of_many_has_the_sum_of_its_sides(
     assert [(each["why"], each["amount"]) for each in listed] == [("one", "9.00"), ("two", "7.00")]
 
 
-@pytest.mark.parametrize("examined", [history.EXAMINED_MAX, 3])
+@pytest.mark.parametrize("examined", [EXAMINED_MAX, 3])
 async def test_each_resolved_break_is_listed_once(
     client: TestClientProtocol,
     sql: Sql,

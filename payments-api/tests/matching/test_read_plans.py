@@ -12,10 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_api.matching import queries
 from payments_core.db.engine import transaction
-from payments_core.db.keyset import Walk
+from payments_core.db.keyset import Found, Walk
 from payments_core.matching import breaks, bridge, candidates, history, lines, matches
 from payments_core.matching.breaks import BreakFilter
-from payments_core.matching.history import Found, list_matches, list_resolved_breaks
+from payments_core.matching.history import list_matches, list_resolved_breaks
 from payments_core.matching.settlement import SETTLEMENT
 from payments_core.statements import files, sources
 from recon_worker.statements.matching.run import run_matching

@@ -8,6 +8,7 @@ import pytest
 from quart.typing import TestClientProtocol
 
 from payments_api.payments import queries
+from payments_core.db.keyset import EXAMINED_MAX
 from payments_core.domain.payments import DESCRIPTION_MAX_CHARS
 from testkit.database.sql import Sql
 
@@ -196,7 +197,7 @@ async def test_totals_are_those_of_the_list(
         listed = [payment for page in pages for payment in page["payments"]]
         told = await _get(client, which, "/totals")
         assert told["complete"]
-        assert told["examinedMax"] == queries.EXAMINED_MAX
+        assert told["examinedMax"] == EXAMINED_MAX
         found = {
             each["currency"]: (each["payments"], float(each["amount"])) for each in told["totals"]
         }

@@ -1,7 +1,6 @@
 """Queries of payments: one in full, a page of them, or their totals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -27,7 +26,7 @@ from payments_api.auth.caller import JOBS_ADMIN, LEDGER_READ, Caller
 from payments_api.auth.item_ids import ItemIds
 from payments_api.payments.filters import HAS_DISCREPANCY, PaymentFilter
 from payments_core.db.engine import AnyRow
-from payments_core.db.keyset import Walk
+from payments_core.db.keyset import EXAMINED_MAX, Found, Walk
 from payments_core.db.tables import (
     constant,
     ledger_entries,
@@ -43,9 +42,6 @@ from payments_core.domain.tenants import is_of_tenant, shown_account, shown_key
 from payments_core.matching.settlement import SETTLEMENT
 from payments_core.statements.sources import stored_source_name
 
-# Payments that one request reads for a filter without an index: some ten milliseconds' work.
-EXAMINED_MAX = 10_000
-
 _LISTED = (
     payments.c.id,
     payments.c.account_id,
@@ -60,14 +56,6 @@ _LISTED = (
     payments.c.settled_at,
 )
 _results = reconciliation_results.c
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The rows of a page, and the id at which the search for a full one stopped, if it did."""
-
-    rows: Sequence[AnyRow]
-    stopped_at: UUID | None = None
 
 
 def _reversed_of(listed: FromClause) -> Label[Any]:
@@ -96,7 +84,7 @@ def _select_listed(listed: FromClause) -> Select[Any]:
 
 async def list_payments(
     tx: AsyncConnection, which: PaymentFilter, limit: int, walk: Walk[UUID]
-) -> Found:
+) -> Found[UUID]:
     """Return payments along the walk, by id, a UUIDv7.
 
     A filter that no index serves is applied to the next EXAMINED_MAX payments alone: a page may
@@ -114,11 +102,9 @@ async def list_payments(
     ).all()
     if len(rows) == limit:
         return Found(rows)
-    # A forward page leaves its start out, a backward one includes it.
-    beyond = indexed.with_only_columns(payments.c.id).offset(
-        constant(EXAMINED_MAX if walk.backward else EXAMINED_MAX - 1)
-    )
-    return Found(rows, (await tx.execute(beyond.limit(constant(1)))).scalar_one_or_none())
+    skipped = constant(walk.skipped(EXAMINED_MAX))
+    end = indexed.with_only_columns(payments.c.id).offset(skipped).limit(constant(1))
+    return Found(rows, (await tx.execute(end)).scalar_one_or_none())
 
 
 async def totals_of(tx: AsyncConnection, which: PaymentFilter) -> dict[str, Any]:

@@ -5,17 +5,10 @@ walks the primary key of all sources, so it may be short, or empty, with a place
 docs/decisions/0034-filters-without-an-index.md.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Generic
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from payments_core.db.engine import AnyRow
-from payments_core.db.keyset import NEWEST_FIRST, KeyT, Walk
+from payments_core.db.keyset import EXAMINED_MAX, NEWEST_FIRST, Found, KeyT, Walk
 from payments_core.domain.matching import BreakClass, MatchStatus
-
-EXAMINED_MAX = 10_000  # Some ten milliseconds.
 
 # $1 and, of matches, $2: where the walk starts, and the run. That look-up has an index.
 _MATCHES = "recon_matches WHERE id {compared} $1::bigint AND {of_run} ORDER BY id {direction}"
@@ -47,14 +40,6 @@ BREAKS_END = f"SELECT side, item_id FROM {_BREAKS} OFFSET {{skipped}} LIMIT 1"
 _LAST_ID = 2**63 - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Found(Generic[KeyT]):
-    """Rows of a page; `stopped_at` is where the next one starts if this one is not full."""
-
-    rows: Sequence[AnyRow]
-    stopped_at: KeyT | None
-
-
 async def list_matches(
     tx: AsyncConnection,
     source_id: int,
@@ -69,7 +54,7 @@ async def list_matches(
     values = (start, run_id, source_id, status == "active", limit)
     rows = (await tx.exec_driver_sql(MATCHES.format(**words), values)).all()
     if len(rows) == limit:
-        return Found(rows, None)
+        return Found(rows)
     end = await tx.exec_driver_sql(MATCHES_END.format(**words), (start, run_id))
     return Found(rows, end.scalar())
 
@@ -88,7 +73,7 @@ async def list_resolved_breaks(
     values = (*start, source_id, break_class, assignee, limit)
     rows = (await tx.exec_driver_sql(BREAKS.format(**words), values)).all()
     if len(rows) == limit:
-        return Found(rows, None)
+        return Found(rows)
     end = (await tx.exec_driver_sql(BREAKS_END.format(**words), start)).one_or_none()
     return Found(rows, end and (end.side, end.item_id))
 
@@ -98,6 +83,5 @@ def _words(walk: Walk[KeyT]) -> dict[str, object]:
         "compared": walk.comparison,
         "direction": walk.direction,
         "examined": EXAMINED_MAX,
-        # A walk backward includes its start, which is the first row that was not examined.
-        "skipped": EXAMINED_MAX if walk.backward else EXAMINED_MAX - 1,
+        "skipped": walk.skipped(EXAMINED_MAX),
     }

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
 
     from payments_core.db.engine import AnyRow
-    from payments_core.db.keyset import KeyT, Walk
-    from payments_core.matching.history import Found
+    from payments_core.db.keyset import Found, KeyT, Walk
     from recon_worker.settings import WorkerSettings
 
 
