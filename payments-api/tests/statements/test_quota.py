@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from payments_api.statements.routes import QUOTA
 from payments_core.audit_log import Operator
 from payments_core.db.engine import transaction
-from payments_core.domain.payments import first_id_at
+from payments_core.domain.ids import first_id_at
 from payments_core.statements import receive
 from payments_core.statements.quota import Quota
 from payments_core.statements.sources import NewSource, add_source

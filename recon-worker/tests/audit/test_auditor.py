@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
-from payments_core.domain.payments import first_id_at
+from payments_core.domain.ids import first_id_at
 from recon_worker.audit import auditor, ends, scheduler
 from recon_worker.audit.auditor import audit
 from recon_worker.audit.findings import Mode

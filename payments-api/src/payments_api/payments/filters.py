@@ -20,7 +20,8 @@ from payments_core.db.tables import (
     reconciliation_results,
     tenant_of,
 )
-from payments_core.domain.payments import first_id_at, time_or_none
+from payments_core.domain.ids import first_id_at
+from payments_core.domain.payments import time_or_none
 from payments_core.domain.statuses import FAILED, OPEN_STATUSES
 from payments_core.domain.tenants import stored_account
 

@@ -21,8 +21,8 @@ from payments_api.payments.filter_params import FILTERS, filter_in
 from payments_api.payments.queries import get_payment, list_payments, payment_json, totals_of
 from payments_api.services import services
 from payments_core.db.engine import AnyRow
-from payments_core.domain.ids import uuid_or_none
-from payments_core.domain.payments import moment_of_id, utc_text
+from payments_core.domain.ids import moment_of_id, uuid_or_none
+from payments_core.domain.payments import utc_text
 
 payments = Blueprint("payments", __name__)
 

@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import uuid_utils.compat as uuid_utils
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,6 +29,7 @@ from payments_api.payments.parsing import parse_idempotency_key
 from payments_api.payments.references import UNSTORABLE, Errors, metadata_in, reference_in
 from payments_api.services import Services
 from payments_core.audit_log import Operator
+from payments_core.domain.ids import uuid7
 from payments_core.domain.money import MoneyError, amount_text, parse_amount_as
 from payments_core.domain.payments import NO_METADATA
 from payments_core.domain.reversals import REVERSAL_REASON_MAX_CHARS, CreatedReversal, NewReversal
@@ -160,7 +160,7 @@ async def _store(
 ) -> tuple[CreatedReversal, bool]:
     """Store the reversal, or find its key's earlier one; return it, and whether it is a replay."""
     values = (
-        uuid_utils.uuid7(),
+        uuid7(),
         new.idempotency_key,
         new.fingerprint(),
         new.amount,

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 from uuid import UUID
@@ -35,7 +35,6 @@ NO_METADATA = "{}"
 # The channel through which the money arrives, such as a bank account or a payment provider.
 SOURCE_PATTERN = "^[a-z0-9][a-z0-9-]{0,31}$"
 DEFAULT_SOURCE = "default"
-_MILLISECONDS_MAX = 253_402_300_799_999  # Where datetime ends.
 
 _quoted: Callable[[str], str] = json.encoder.encode_basestring
 
@@ -98,21 +97,6 @@ def utc_text(at: datetime) -> str:
 def time_or_none(at: datetime | None) -> str | None:
     """Return the time as the API writes it, or None."""
     return None if at is None else utc_text(at)
-
-
-def first_id_at(moment: datetime, skew: timedelta = timedelta()) -> UUID:
-    """Return the smallest UUIDv7 of that moment (RFC 9562: 48 bits of milliseconds come first).
-
-    The skew is added as a number, because datetime ends with the years 1 and 9999.
-    """
-    milliseconds = int((moment.timestamp() + skew.total_seconds()) * 1000)
-    return UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
-
-
-def moment_of_id(payment_id: UUID) -> datetime:
-    """Return the time in a UUIDv7, to the millisecond; for any other id at most the year 9999."""
-    milliseconds = min(payment_id.int >> 80, _MILLISECONDS_MAX)
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=milliseconds)
 
 
 @dataclass(frozen=True, slots=True)

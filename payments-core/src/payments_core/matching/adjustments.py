@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Literal
 from uuid import UUID
 
-import uuid_utils.compat as uuid_utils
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -17,6 +16,7 @@ from payments_core.audit_log import Operator, record_action
 from payments_core.db.engine import AnyRow
 from payments_core.db.keyset import NEWEST_FIRST, Walk
 from payments_core.db.tables import recon_adjustments
+from payments_core.domain.ids import uuid7
 from payments_core.domain.matching import HAND_LEGS_MAX, AdjustmentKind, AdjustmentStatus
 from payments_core.domain.money import currency_text
 from payments_core.matching.matches import ItemNotFound, MatchRefused, check_open, lock_lines
@@ -70,7 +70,7 @@ async def propose(
     amount = line.amount - sum((entry.amount for entry in entries), Decimal())
     if not amount:
         raise MatchRefused("the entries sum to {}: match them instead", "line", line_id)
-    adjustment_id = uuid_utils.uuid7()
+    adjustment_id = uuid7()
     values = (adjustment_id, source_id, line_id, entry_ids, kind, amount, reason, operator.name)
     if (await tx.exec_driver_sql(PROPOSE, values)).one_or_none() is None:
         raise MatchRefused("{} has an adjustment that waits for a decision", "line", line_id)

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.engine import AnyRow
-from payments_core.domain.payments import first_id_at
+from payments_core.domain.ids import first_id_at
 
 WINDOW = timedelta(days=1)
 

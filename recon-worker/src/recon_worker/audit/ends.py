@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_core.db.writers import have_ended, open_writers
-from payments_core.domain.payments import first_id_at
+from payments_core.domain.ids import first_id_at
 from recon_worker.audit.invariant import Window
 
 CHUNK_ROWS = 20_000  # For each statement, so that none runs long.
