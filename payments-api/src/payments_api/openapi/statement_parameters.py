@@ -12,17 +12,11 @@ from payments_core.domain.matching import (
     MATCH_STATUSES,
 )
 from payments_core.domain.money import AMOUNT_TEXT_PATTERN
-from payments_core.domain.payments import (
-    TENANT_PATTERN,
-)
-from payments_core.domain.statements import (
-    FILE_STATUSES,
-    OPEN_LINE_STATUSES,
-    SOURCE_NAME_PATTERN,
-)
+from payments_core.domain.payments import SOURCE_PATTERN, TENANT_PATTERN
+from payments_core.domain.statements import FILE_STATUSES, OPEN_LINE_STATUSES
 from payments_core.domain.webhooks import DELIVERY_STATUSES
 
-STORED_SOURCE_PATTERN = f"^({TENANT_PATTERN}~)?{SOURCE_NAME_PATTERN[1:]}"
+STORED_SOURCE_PATTERN = f"^({TENANT_PATTERN}~)?{SOURCE_PATTERN[1:]}"
 SOURCE = query(
     "source",
     "The source of the file. A key without a tenant names a tenant's source as tenant~name.",

@@ -9,6 +9,8 @@ from pydantic import ConfigDict, Field
 from payments_api.http.schemas import Amount, CurrencyCode, Cursor, PreviousCursor, Shape
 from payments_api.operations.requests import DiscardRequest, Request
 from payments_core.domain import statements as words
+from payments_core.domain.money import CURRENCY_PATTERN
+from payments_core.domain.payments import SOURCE_PATTERN
 
 IBAN = "DE89370400440532013000"
 
@@ -22,14 +24,14 @@ class SourceRequest(Request):
         }
     )
 
-    name: Annotated[str, Field(pattern=words.SOURCE_NAME_PATTERN)]
+    name: Annotated[str, Field(pattern=SOURCE_PATTERN)]
     account_identifier: Annotated[
         str, Field(min_length=1, max_length=words.ACCOUNT_IDENTIFIER_MAX_CHARS)
     ]
-    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+    currency: Annotated[str, Field(pattern=CURRENCY_PATTERN)]
     format: words.SourceFormat = "auto"
     profile: dict[str, Any] | None = None
-    channel: Annotated[str, Field(pattern=words.SOURCE_NAME_PATTERN)] = "default"
+    channel: Annotated[str, Field(pattern=SOURCE_PATTERN)] = "default"
     time_zone: Annotated[str, Field(max_length=words.TIME_ZONE_MAX_CHARS)] = "UTC"
     grace_days: Annotated[int, Field(ge=0, le=words.GRACE_DAYS_MAX)] = 2
 

@@ -32,7 +32,8 @@ METADATA_KEY_MAX_CHARS = 40
 METADATA_VALUE_MAX_CHARS = 200
 METADATA_MAX_BYTES = 4096
 NO_METADATA = "{}"
-# The channel through which the money arrives, such as a bank account or a payment provider.
+# The channel through which the money arrives, such as a bank account or a payment provider; also
+# the name of a source of statements.
 SOURCE_PATTERN = "^[a-z0-9][a-z0-9-]{0,31}$"
 DEFAULT_SOURCE = "default"
 
@@ -71,7 +72,7 @@ def is_reference(text: str) -> bool:
 
 
 def is_source(text: str) -> bool:
-    """Return whether the text is a valid source of a payment."""
+    """Return whether the text is a valid source of payments or of statements."""
     return _SOURCE.match(text) is not None
 
 

@@ -1,6 +1,5 @@
 """Statements of banks and providers: their words and limits, each defined once."""
 
-import re
 from typing import Literal, get_args
 
 SourceFormat = Literal["auto", "camt", "mt940", "csv", "stripe", "adyen"]
@@ -31,7 +30,6 @@ LineStatus = Literal["unmatched", "suggested", "matched", "explained", "returned
 LINE_STATUSES: tuple[LineStatus, ...] = get_args(LineStatus)
 OPEN_LINE_STATUSES: tuple[LineStatus, ...] = ("unmatched", "suggested")
 
-SOURCE_NAME_PATTERN = "^[a-z0-9][a-z0-9-]{0,31}$"
 ACCOUNT_IDENTIFIER_MAX_CHARS = 64
 TIME_ZONE_MAX_CHARS = 64
 GRACE_DAYS_MAX = 365
@@ -39,13 +37,6 @@ PROFILE_MAX_BYTES = 16 * 1024
 FILE_NAME_MAX_CHARS = 255
 FILE_BYTES_MAX = 1024**3  # The default of the limit, which is a setting.
 CHUNK_BYTES = 1024**2  # Of a file's bytes, before compression.
-
-_SOURCE_NAME = re.compile(SOURCE_NAME_PATTERN.replace("$", r"\Z"))
-
-
-def is_source_name(text: str) -> bool:
-    """Return whether the text is a valid name of a source of statements."""
-    return _SOURCE_NAME.match(text) is not None
 
 
 def normalised_account(text: str) -> str:

@@ -67,7 +67,7 @@ class NewSource:
         account = words.normalised_account(self.account_identifier)
         object.__setattr__(self, "account_identifier", account)
         checks = (
-            ("name", words.is_source_name(self.name), "must have 1 to 32 of a-z, 0-9 and -"),
+            ("name", is_source(self.name), "must have 1 to 32 of a-z, 0-9 and -"),
             (
                 "accountIdentifier",
                 0 < len(account) <= words.ACCOUNT_IDENTIFIER_MAX_CHARS and account.isprintable(),

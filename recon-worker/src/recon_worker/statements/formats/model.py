@@ -10,9 +10,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
+from payments_core.domain.statements import Booking, StatementKind
+
 Format = Literal["camt", "mt940", "csv", "stripe", "adyen"]
-Kind = Literal["statement", "report", "notification"]
-Booking = Literal["booked", "pending", "information"]
 
 CHARGES_CODE = "CHRG"  # ISO 20022's code; of a part that holds the charges of an entry.
 
@@ -26,7 +26,7 @@ class StatementHeader:
     """
 
     number: int  # 1 for the first statement of the file.
-    kind: Kind
+    kind: StatementKind
     format: Format
     message: str  # The exact format: "camt.053.001.08", "MT940", "csv", ...
     account: str | None

@@ -6,12 +6,13 @@ from decimal import Decimal
 from functools import lru_cache
 
 from payments_core.domain.money import (
-    CURRENCY_PATTERN,
     MoneyError,
     UnknownCurrency,
     exact_amount,
+    is_currency_code,
     parse_earlier_amount,
 )
+from payments_core.domain.statements import normalised_account
 from recon_worker.statements.formats.model import MalformedStatement
 
 REFERENCE_MAX_CHARS = 255  # ISO 20022 allows 35, SWIFT 16; banks deviate.
@@ -21,14 +22,13 @@ CACHED_MAX = 1_000  # Amounts: an entry and its transaction state the same one.
 
 _NO_REFERENCE = {"", "NOTPROVIDED", "NOT PROVIDED", "NONREF"}
 _PLAIN = re.compile(r"[0-9]{1,18}(?:\.[0-9]{1,17})?", re.ASCII)
-_CURRENCY = re.compile(CURRENCY_PATTERN.replace("$", r"\Z"))
 _ISO_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 
 
 def currency_code(text: str | None, position: str) -> str:
     """Return the ISO 4217 code, in use or not."""
     code = (text or "").strip()
-    if not _CURRENCY.match(code):
+    if not is_currency_code(code):
         raise MalformedStatement(f"{code!r:.20} is not a currency such as EUR", position)
     return code
 
@@ -93,8 +93,8 @@ def _no_date(written: str, position: str) -> MalformedStatement:
 
 
 def account_identifier(text: str | None) -> str | None:
-    """Return the account without spaces, in upper case."""
-    return "".join((text or "").split()).upper() or None
+    """Return the account as sources name theirs, or None if the text is empty."""
+    return normalised_account(text or "") or None
 
 
 def reference(text: str | None, position: str) -> str | None:

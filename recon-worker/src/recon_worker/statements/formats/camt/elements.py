@@ -9,7 +9,8 @@ from decimal import Decimal
 from typing import NamedTuple
 from xml.etree.ElementTree import Element  # nosec B405 - the class: expat parses
 
-from recon_worker.statements.formats.model import Booking, MalformedStatement
+from payments_core.domain.statements import Booking
+from recon_worker.statements.formats.model import MalformedStatement
 from recon_worker.statements.formats.values import (
     currency_code,
     plain_amount,

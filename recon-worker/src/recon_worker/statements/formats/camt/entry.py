@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 from xml.etree.ElementTree import Element  # nosec B405 - the class: expat parses
 
+from payments_core.domain.statements import Booking
 from recon_worker.statements.formats.camt import elements
 from recon_worker.statements.formats.camt.details import (
     NO_DETAILS,
@@ -21,7 +22,6 @@ from recon_worker.statements.formats.camt.details import (
 from recon_worker.statements.formats.camt.elements import Money
 from recon_worker.statements.formats.model import (
     CHARGES_CODE,
-    Booking,
     MalformedStatement,
     StatementLine,
 )

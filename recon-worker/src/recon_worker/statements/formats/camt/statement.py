@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from xml.etree.ElementTree import Element  # nosec B405 - the class: expat parses
 
+from payments_core.domain.statements import StatementKind
 from recon_worker.statements.formats.camt import elements
 from recon_worker.statements.formats.camt.details import Details, details_of
 from recon_worker.statements.formats.camt.entry import (
@@ -16,7 +17,6 @@ from recon_worker.statements.formats.camt.entry import (
 )
 from recon_worker.statements.formats.model import (
     Event,
-    Kind,
     MalformedStatement,
     StatementEnd,
     StatementHeader,
@@ -35,7 +35,7 @@ STATEMENT_OF = {  # The message element, and its statements' element.
     "BkToCstmrAcctRpt": "Rpt",
     "BkToCstmrDbtCdtNtfctn": "Ntfctn",
 }
-_KINDS: dict[str, tuple[Kind, str]] = {
+_KINDS: dict[str, tuple[StatementKind, str]] = {
     "Stmt": ("statement", "camt.053"),
     "Rpt": ("report", "camt.052"),
     "Ntfctn": ("notification", "camt.054"),
