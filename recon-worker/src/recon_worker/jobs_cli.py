@@ -1,7 +1,6 @@
 """`recon-worker jobs`: show jobs, replay or discard dead letters."""
 
 import json
-import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +11,7 @@ from payments_core.cli.program import Group, as_json
 from payments_core.domain.statuses import JOB_STATUSES, REASON_MAX_CHARS, REPLAY_JOBS_MAX
 
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from payments_core.db.engine import AnyRow
 
@@ -60,7 +59,7 @@ def show(job_id: int, json_too: bool) -> int:
 
     return _run(
         lambda tx: job_queries.get_job(tx, job_id),
-        lambda job, database: _print_json(job, indent=2),
+        lambda job, database: output.print_json(job._asdict(), indent=2),
     )
 
 
@@ -176,33 +175,22 @@ def _run(
     work: "Callable[[AsyncConnection], Awaitable[Result]]", say: Callable[[Any, str], None]
 ) -> int:
     """Run the work in a transaction; after the commit, say its result and the database's name."""
-    from payments_core.cli.database import name_of, refusal, run_on_database
+    from payments_core.cli.database import run_in_transaction
     from payments_core.config import read_settings
-    from payments_core.db.engine import transaction
     from payments_core.queue.dead_letters import JobNotDead, ReversalNotReleased
     from payments_core.queue.job_queries import JobNotFound
     from recon_worker.settings import WorkerSettings
 
-    settings = read_settings(WorkerSettings)
-    database = name_of(settings)
-
-    async def on_engine(engine: "AsyncEngine") -> int:
-        try:
-            async with transaction(engine) as tx:
-                result = await work(tx)
-        except (JobNotFound, JobNotDead, ReversalNotReleased) as error:
-            print(refusal(error, settings), file=sys.stderr)
-            return 1
-        say(result, database)
-        return 0
-
-    return run_on_database(settings, on_engine, "recon-worker-cli")
+    refusals = (JobNotFound, JobNotDead, ReversalNotReleased)
+    return run_in_transaction(
+        read_settings(WorkerSettings), work, say, "recon-worker-cli", refusals
+    )
 
 
 def _print_jobs(found: "Sequence[AnyRow]", status: str, *, json_too: bool) -> None:
     if json_too:
         for job in found:
-            _print_json(job)
+            output.print_json(job._asdict())
         return
     rows = [
         (
@@ -217,7 +205,3 @@ def _print_jobs(found: "Sequence[AnyRow]", status: str, *, json_too: bool) -> No
     headings = ("ID", "PAYMENT", "TRIES", "UPDATED", "ERROR")
     none = "no dead letters" if status == "failed" else f"no {status} jobs"
     output.print_table(headings, rows, ("ERROR",), none)
-
-
-def _print_json(job: "AnyRow", indent: int | None = None) -> None:
-    print(json.dumps(job._asdict(), default=str, indent=indent))

@@ -4,10 +4,11 @@ import asyncio
 import errno
 import sys
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import asyncpg
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.cli.output import escaped
 from payments_core.db.engine import (
@@ -18,9 +19,12 @@ from payments_core.db.engine import (
     is_unavailable,
     reason_of,
     sqlstate_of,
+    transaction,
 )
 from payments_core.db.settings import DatabaseSettings
 from payments_core.db.url import dsn_with_password, read_url
+
+Result = TypeVar("Result")
 
 # Errors of a statement or of a connection.
 DATABASE_ERRORS = (
@@ -64,18 +68,17 @@ def name_of(settings: DatabaseSettings) -> str:
     return f"{url.database or 'the default database'} at {url.where}"
 
 
-def refusal(error: Exception, settings: DatabaseSettings) -> str:
-    """Return one line with the error's text and the database that it is about."""
-    return f"{escaped(str(error)).rstrip('.')} ({name_of(settings)})"
-
-
 def run_on_database(
     settings: DatabaseSettings,
     work: Callable[[AsyncEngine], Awaitable[int]],
     program: str,
     statement_seconds: float = STATEMENT_TIMEOUT_SECONDS,
+    refusals: tuple[type[Exception], ...] = (),
 ) -> int:
-    """Run the work and return its exit status, or 2 after one line if the database fails."""
+    """Run the work and return its exit status.
+
+    Return 1 after one line for one of the refusals, 2 after one line if the database fails.
+    """
 
     async def on_engine() -> int:
         engine = create_engine(
@@ -91,6 +94,9 @@ def run_on_database(
 
     try:
         return asyncio.run(on_engine())
+    except refusals as error:
+        print(f"{escaped(str(error)).rstrip('.')} ({name_of(settings)})", file=sys.stderr)
+        return 1
     except BrokenPipeError:
         raise
     except DATABASE_ERRORS as error:
@@ -99,6 +105,24 @@ def run_on_database(
         else:
             print(database_failure(error), file=sys.stderr)
         return 2
+
+
+def run_in_transaction(
+    settings: DatabaseSettings,
+    work: Callable[[AsyncConnection], Awaitable[Result]],
+    say: Callable[[Result, str], None],
+    program: str,
+    refusals: tuple[type[Exception], ...] = (),
+) -> int:
+    """Run the work in a transaction; after the commit, say its result and the database's name."""
+
+    async def on_engine(engine: AsyncEngine) -> int:
+        async with transaction(engine) as tx:
+            result = await work(tx)
+        say(result, name_of(settings))
+        return 0
+
+    return run_on_database(settings, on_engine, program, refusals=refusals)
 
 
 def database_failure(error: Exception) -> str:

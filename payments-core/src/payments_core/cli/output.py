@@ -1,5 +1,6 @@
 """The output of commands: tables that fit the terminal, times with their zone, progress."""
 
+import json
 import shutil
 import sys
 import time
@@ -8,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import accumulate
+from typing import Any
 
 import click
 
@@ -56,6 +58,11 @@ def print_table(
 ) -> None:
     """Print the rows as a table that fits the terminal, or `none` if there are none."""
     print(as_table(headings, rows, texts, terminal_width()) if rows else none)
+
+
+def print_json(value: Any, indent: int | None = None) -> None:
+    """Print a value as JSON, with times and amounts as text."""
+    print(json.dumps(value, default=str, indent=indent))
 
 
 def shown_width(text: str) -> int:

@@ -11,8 +11,8 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Group, as_json
 from payments_core.domain.statements import FILE_STATUSES
-from recon_worker.statements.commands import as_dict, print_json, run
 from recon_worker.statements.received_cli import import_received
+from recon_worker.statements.running import as_dict, run
 from recon_worker.statements.verify_cli import verify
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ async def _say(
     async with transaction(engine) as tx:
         shown = await _described(tx, file.id)
     if json_too:
-        print_json({**shown, "new": new}, indent=2)
+        output.print_json({**shown, "new": new}, indent=2)
     elif file.status == "accepted":
         lines = sum(each["line_count"] - each["known_count"] for each in shown["statements"])
         known = sum(each["known_count"] for each in shown["statements"])
@@ -163,7 +163,7 @@ def _print_files(found: "Sequence[AnyRow]", *, json_too: bool) -> None:
 
     if json_too:
         for file in found:
-            print_json(as_dict(file))
+            output.print_json(as_dict(file))
         return
     rows = [
         (
@@ -194,7 +194,7 @@ def show(file_id: UUID, json_too: bool) -> int:
 
     async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
         async with transaction(engine) as tx:
-            print_json(await _described(tx, file_id), indent=2)
+            output.print_json(await _described(tx, file_id), indent=2)
         return 0
 
     return run(work)
@@ -246,7 +246,7 @@ def reject(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
         async with transaction(engine) as tx:
             await decide(tx, file_id, Operator(actor), reason, accept=False)
         if json_too:
-            print_json({"rejected": file_id})
+            output.print_json({"rejected": file_id})
         else:
             print(f"rejected file {file_id} in {name_of(settings)}")
         return 0

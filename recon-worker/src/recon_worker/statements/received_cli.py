@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from payments_core.cli import output
 from payments_core.cli.program import Command
-from recon_worker.statements.commands import print_json, run
+from recon_worker.statements.running import run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -34,7 +35,7 @@ def import_received() -> int:
 
     async def work(engine: "AsyncEngine", _settings: "WorkerSettings") -> int:
         while (file := await import_next(engine)) is not None:
-            print_json(
+            output.print_json(
                 {
                     "file": file.id,
                     "source_id": file.source_id,

@@ -9,7 +9,7 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Group, as_json
 from payments_core.domain.statements import GRACE_DAYS_MAX, SOURCE_FORMATS
-from recon_worker.statements.commands import as_dict, print_json, run
+from recon_worker.statements.running import as_dict, run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -98,7 +98,7 @@ def add(*, format_: str, profile: Path | None, actor: str, json_too: bool, **fie
         async with transaction(engine) as tx:
             row = await add_source(tx, source, Operator(actor))
         if json_too:
-            print_json(as_dict(row))
+            output.print_json(as_dict(row))
         else:
             print(f"added source {source.stored_name} in {name_of(settings)}")
         return 0
@@ -118,7 +118,7 @@ def list_(json_too: bool) -> int:
             found = await list_sources(tx, None, SOURCES_MAX)
         if json_too:
             for row in found:
-                print_json(as_dict(row))
+                output.print_json(as_dict(row))
         else:
             rows = [
                 (
@@ -147,7 +147,7 @@ def show(name: str, json_too: bool) -> int:
 
     async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
         async with transaction(engine) as tx:
-            print_json(as_dict(await find_source(tx, name, None)), indent=2)
+            output.print_json(as_dict(await find_source(tx, name, None)), indent=2)
         return 0
 
     return run(work)

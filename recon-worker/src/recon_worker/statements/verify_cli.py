@@ -10,7 +10,7 @@ import click
 
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Command, as_json
-from recon_worker.statements.commands import print_json, run
+from recon_worker.statements.running import run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -49,7 +49,9 @@ def verify(file_id: UUID | None, newest: int | None, json_too: bool) -> int:
                 files += 1
                 found += await verify_file(engine, file, advance)
         if json_too:
-            print_json({"files": files, "differences": [asdict(each) for each in found]}, indent=2)
+            output.print_json(
+                {"files": files, "differences": [asdict(each) for each in found]}, indent=2
+            )
         else:
             for each in found:
                 of = "" if each.statement is None else f", statement {each.statement}"

@@ -11,7 +11,7 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Command, as_json
 from payments_core.domain.webhooks import DELIVERY_STATUSES, RESENT_MAX
-from recon_worker.webhooks.commands.running import STATUSES, print_json, print_lines, run
+from recon_worker.webhooks.commands.running import STATUSES, print_json, run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -47,7 +47,7 @@ def deliveries(
     def say(found: "Sequence[AnyRow]", database: str) -> None:
         listed = [delivery_json(row) for row in found[:limit]]
         if json_too:
-            print_lines(listed, database)
+            print_json(listed)
         else:
             _print_deliveries(listed, [row.created_at for row in found])
         if len(found) > limit:
@@ -138,4 +138,4 @@ def resend(
 
     if failed_of is not None and not yes and (status := run(count, ask)):
         return status
-    return run(work, print_json if json_too else say)
+    return run(work, say, json_too=json_too)

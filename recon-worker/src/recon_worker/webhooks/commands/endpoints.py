@@ -10,7 +10,7 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Command, as_json
 from payments_core.domain.webhooks import ROTATION_HOURS_MAX, SUBSCRIBABLE_TYPES
-from recon_worker.webhooks.commands.running import STATUSES, print_json, print_lines, run
+from recon_worker.webhooks.commands.running import STATUSES, run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection
@@ -59,7 +59,7 @@ def add(
         print(f"added webhook {made['id']} in {database}")
         print(f"its secret, shown this once: {made['secret']}")
 
-    return run(work, print_json if json_too else say)
+    return run(work, say, json_too=json_too)
 
 
 @click.command("list", cls=Command, example="recon-worker webhooks list", statuses=STATUSES)
@@ -86,7 +86,7 @@ def list_(json_too: bool) -> int:
         headings = ("ID", "TENANT", "STATE", "TYPES", "URL")
         output.print_table(headings, rows, ("URL", "TYPES"), "no webhooks")
 
-    return run(work, print_lines if json_too else say)
+    return run(work, say, json_too=json_too)
 
 
 def _state(endpoint: dict[str, Any]) -> str:
@@ -177,7 +177,7 @@ def change(
 
     if action == "delete" and not yes and (status := run(find, ask)):
         return status
-    return run(work, print_json if json_too else say)
+    return run(work, say, json_too=json_too)
 
 
 async def _acted(

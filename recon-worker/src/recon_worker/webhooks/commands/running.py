@@ -1,12 +1,12 @@
 """Running a command of `recon-worker webhooks`: one transaction, then its result."""
 
-import json
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from payments_core.cli import output
+
 if TYPE_CHECKING:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
     from recon_worker.settings import WorkerSettings
 
@@ -16,11 +16,10 @@ STATUSES = (
 Work = Callable[["AsyncConnection", "WorkerSettings"], Awaitable[Any]]
 
 
-def run(work: Work, say: Callable[[Any, str], None]) -> int:
-    """Run the work in a transaction; say its result after the commit."""
-    from payments_core.cli.database import name_of, refusal, run_on_database
+def run(work: Work, say: Callable[[Any, str], None], *, json_too: bool = False) -> int:
+    """Run the work in a transaction; after the commit, say its result, or print it as JSON."""
+    from payments_core.cli.database import run_in_transaction
     from payments_core.config import read_settings
-    from payments_core.db.engine import transaction
     from payments_core.webhooks.deliveries import DeliveryNotFound
     from payments_core.webhooks.endpoints import (
         EndpointDisabled,
@@ -36,26 +35,16 @@ def run(work: Work, say: Callable[[Any, str], None]) -> int:
         *(EndpointNotFound, EndpointRefused, EndpointDisabled, TooManyEndpoints),
         *(DeliveryNotFound, TooManyTests),
     )
-
-    async def on_engine(engine: "AsyncEngine") -> int:
-        try:
-            async with transaction(engine) as tx:
-                result = await work(tx, settings)
-        except refusals as error:
-            print(refusal(error, settings), file=sys.stderr)
-            return 1
-        say(result, name_of(settings))
-        return 0
-
-    return run_on_database(settings, on_engine, "recon-worker-cli")
+    return run_in_transaction(
+        settings,
+        lambda tx: work(tx, settings),
+        print_json if json_too else say,
+        "recon-worker-cli",
+        refusals,
+    )
 
 
-def print_json(value: Any, _: str) -> None:
-    """Print the result as JSON."""
-    print(json.dumps(value))
-
-
-def print_lines(values: list[dict[str, Any]], database: str) -> None:
-    """Print one JSON object per line."""
-    for value in values:
-        print_json(value, database)
+def print_json(result: Any, _: str = "") -> None:
+    """Print the result as JSON, the items of a list one per line."""
+    for value in result if isinstance(result, list) else [result]:
+        output.print_json(value)

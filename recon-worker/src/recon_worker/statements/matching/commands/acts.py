@@ -16,8 +16,8 @@ from payments_core.domain.matching import (
     days_of_age,
 )
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS
-from recon_worker.statements.commands import print_json, run
 from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES
+from recon_worker.statements.running import run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -59,7 +59,7 @@ def match(
             row = await find_source(tx, source, None)
             made = await match_by_hand(tx, row.id, lines, entries, Operator(actor), reason)
         if json_too:
-            print_json({"match": made})
+            output.print_json({"match": made})
         else:
             both = (
                 f"{output.counted(len(lines), 'line')} with {output.counted(len(entries), 'entry')}"
@@ -97,7 +97,7 @@ def _set_aside(act: Act, done: str, why: str, summary: str) -> click.Command:
                 row = await find_source(tx, source, None)
                 await set_aside(tx, row.id, line, act, Operator(actor), reason)
             if json_too:
-                print_json({"line": line, "act": act})
+                output.print_json({"line": line, "act": act})
             else:
                 print(f"line {line} is {done} in {name_of(settings)}")
             return 0
@@ -165,7 +165,7 @@ def breaks(
         shown = [each.as_json(as_of, row.currency) for each in found[:limit] if each.open]
         if json_too:
             for each in shown:
-                print_json(each)
+                output.print_json(each)
         else:
             _print_breaks(shown)
         if len(found) > limit:
@@ -223,7 +223,7 @@ def annotate(
             row = await find_source(tx, source, None)
             await of_source.annotate(tx, row.id, break_id, Operator(actor), assign, note)
         if json_too:
-            print_json({"break": break_id})
+            output.print_json({"break": break_id})
         else:
             print(f"noted on break {break_id[:12]} in {name_of(settings)}")
         return 0

@@ -14,8 +14,8 @@ from payments_core.domain.matching import (
     AdjustmentKind,
     AdjustmentStatus,
 )
-from recon_worker.statements.commands import as_dict, print_json, run
 from recon_worker.statements.matching.commands.arguments import ID, SOURCE, STATUSES
+from recon_worker.statements.running import as_dict, run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -61,7 +61,7 @@ def propose(
             made = await of_source.propose(tx, row.id, line, entries, kind, Operator(actor), reason)
             stored = await of_source.find_adjustment(tx, row.id, made)
         if json_too:
-            print_json(as_dict(stored))
+            output.print_json(as_dict(stored))
         else:
             amount = currency_text(stored.amount, row.currency)
             print(f"proposed adjustment {made}: {kind} of {amount}")
@@ -101,7 +101,7 @@ def _decide(decision: "Decision", summary: str) -> click.Command:
             async with transaction(engine) as tx:
                 stored = await find_adjustment(tx, row.id, adjustment)
             if json_too:
-                print_json(as_dict(stored))
+                output.print_json(as_dict(stored))
             else:
                 failure = f": {stored.failure}" if stored.failure else ""
                 print(f"adjustment {adjustment} is {stored.status}{failure}")
@@ -140,7 +140,7 @@ def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_t
             found = await list_adjustments(tx, row.id, limit, status=status)
         if json_too:
             for each in found:
-                print_json(as_dict(each))
+                output.print_json(as_dict(each))
         else:
             rows = [
                 (

@@ -11,9 +11,9 @@ from payments_core.cli.program import Command, as_json
 from payments_core.domain.matching import BREAK_CLASSES, MATCH_STATUSES, BreakClass, MatchStatus
 from payments_core.domain.money import currency_text
 from payments_core.domain.payments import time_or_none, utc_text
-from recon_worker.statements.commands import print_json, run
 from recon_worker.statements.matching.commands.acts import BREAK_ID
 from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES
+from recon_worker.statements.running import run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -181,7 +181,7 @@ def _print(
 ) -> None:
     if json_too:
         for each in shown:
-            print_json(each)
+            output.print_json(each)
     else:
         output.print_table(headings, table, (headings[-1],), none)
 

@@ -10,9 +10,9 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Group, as_json
 from payments_core.domain.matching import BRIDGE_LINES
-from recon_worker.statements.commands import print_json, run
 from recon_worker.statements.matching.commands import acts, adjustments, history
 from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES, Day
+from recon_worker.statements.running import run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -56,7 +56,7 @@ def run_(source: str, as_of: date, json_too: bool) -> int:
             print(file=sys.stderr)
         shown = outcome.as_json()
         if json_too:
-            print_json(shown, indent=2)
+            output.print_json(shown, indent=2)
         else:
             _say_run(shown)
         return 0
@@ -102,7 +102,7 @@ def report(source: str, on: date | None, as_of: date, json_too: bool) -> int:
             bridge = await read_bridge(tx, row.id, day, as_of)
         shown = bridge.as_json(row.currency)
         if json_too:
-            print_json({"source": source, "currency": row.currency, **shown}, indent=2)
+            output.print_json({"source": source, "currency": row.currency, **shown}, indent=2)
         else:
             _say_bridge(source, row.currency, shown)
         return 0 if bridge.verdict.startswith("reconciled") else 1
@@ -170,7 +170,7 @@ def undo(
                 output.confirm(f"Undo {matches} of run {run_id} in {name_of(settings)}?")
             active = await undo_run(engine, row.id, run_id, Operator(actor), reason)
         if json_too:
-            print_json({"undone": active})
+            output.print_json({"undone": active})
         else:
             print(f"undid {output.counted(active, 'match')} in {name_of(settings)}")
         return 0
@@ -207,7 +207,7 @@ def rules(source: str, take: Path | None, json_too: bool) -> int:
             version = row.rule_set
             if text is not None:
                 version = await take_rules(tx, row.id, text)
-            print_json(await describe(tx, version), indent=2)
+            output.print_json(await describe(tx, version), indent=2)
         return 0
 
     return run(work)

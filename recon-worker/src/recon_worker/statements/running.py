@@ -1,7 +1,5 @@
-"""Parts that the commands about statements share: the database, the source, the row as JSON."""
+"""Running a command about statements: on the database, with its refusals."""
 
-import json
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ Work = Callable[["AsyncEngine", "WorkerSettings"], Awaitable[int]]
 
 def run(work: Work) -> int:
     """Run the work on the database; return its exit status, or 1 after one line if it refuses."""
-    from payments_core.cli.database import refusal, run_on_database
+    from payments_core.cli.database import run_on_database
     from payments_core.config import read_settings
     from payments_core.matching.adjustments import ApproverIsProposer
     from payments_core.matching.matches import ItemNotFound, MatchRefused
@@ -31,15 +29,13 @@ def run(work: Work) -> int:
         *(files.FileDamaged, receive.FileEmpty, receive.FileTooLarge),
         *(ItemNotFound, MatchRefused, ApproverIsProposer),
     )
-
-    async def on_engine(engine: "AsyncEngine") -> int:
-        try:
-            return await work(engine, settings)
-        except refusals as error:
-            print(refusal(error, settings), file=sys.stderr)
-            return 1
-
-    return run_on_database(settings, on_engine, "recon-worker-cli", STATEMENT_SECONDS_MAX)
+    return run_on_database(
+        settings,
+        lambda engine: work(engine, settings),
+        "recon-worker-cli",
+        STATEMENT_SECONDS_MAX,
+        refusals,
+    )
 
 
 def as_dict(row: "AnyRow") -> dict[str, Any]:
@@ -48,8 +44,3 @@ def as_dict(row: "AnyRow") -> dict[str, Any]:
         name: value.hex() if isinstance(value, bytes) else value
         for name, value in row._asdict().items()
     }
-
-
-def print_json(value: Any, indent: int | None = None) -> None:
-    """Print a value as JSON, with times and amounts as text."""
-    print(json.dumps(value, default=str, indent=indent))
