@@ -13,14 +13,13 @@ from payments_api.matching.matching_json import (
     break_json,
     break_key,
     key_of_item,
-    listed_match_json,
     walk_of_items,
 )
 from payments_api.services import services
 from payments_api.statements.lookups import source_named
 from payments_core.domain.matching import BREAK_CLASSES, MATCH_STATUSES
 from payments_core.matching.breaks import Break
-from payments_core.matching.history import list_matches, list_resolved_breaks
+from payments_core.matching.history import list_matches, list_resolved_breaks, match_json
 
 
 async def listed_matches(source: str) -> dict[str, Any]:
@@ -39,7 +38,7 @@ async def listed_matches(source: str) -> dict[str, Any]:
     return page.as_json(
         "matches",
         found.rows,
-        lambda each: listed_match_json(each, each.amount, row.currency, ids),
+        lambda each: match_json(each, each.amount, row.currency, ids.shown),
         stopped,
     )
 

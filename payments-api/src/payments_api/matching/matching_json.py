@@ -5,7 +5,6 @@ import io
 import json
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
 from payments_api.auth.item_ids import ItemIds
@@ -15,6 +14,7 @@ from payments_core.db.keyset import Walk
 from payments_core.domain.matching import BRIDGE_LINES
 from payments_core.domain.money import currency_text
 from payments_core.domain.payments import time_or_none, utc_text
+from payments_core.matching import history
 from payments_core.matching.breaks import Break
 from payments_core.matching.bridge import Bridge
 from payments_core.matching.candidates import SETTLED, Open
@@ -113,28 +113,11 @@ def match_json(
     """Return a match with its sum and the first of its lines and entries."""
     counted, lines, entries = legs
     return {
-        **listed_match_json(row, counted.amount, currency, ids),
+        **history.match_json(row, counted.amount, currency, ids.shown),
         "lineCount": counted.lines,
         "entryCount": counted.entries,
         "lines": [of_source_json(line, ids) for line in lines],
         "entries": [_leg_json(entry, ids) for entry in entries],
-    }
-
-
-def listed_match_json(row: AnyRow, amount: Decimal, currency: str, ids: ItemIds) -> dict[str, Any]:
-    """Return a match as a list shows it."""
-    return {
-        "id": ids.shown("match", row.id),
-        "runId": None if row.run_id is None else ids.shown("run", row.run_id),
-        "rule": row.rule,
-        "score": row.score,
-        "why": row.why,
-        "actor": row.actor,
-        "createdAt": utc_text(row.created_at),
-        "undoneAt": time_or_none(row.undone_at),
-        "undoneBy": row.undone_by,
-        "undoneReason": row.undone_reason,
-        "amount": currency_text(amount, currency),
     }
 
 

@@ -5,10 +5,17 @@ walks the primary key of all sources, so it may be short, or empty, with a place
 docs/decisions/0034-filters-without-an-index.md.
 """
 
+from decimal import Decimal
+from typing import Any
+
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from payments_core.db.engine import AnyRow
 from payments_core.db.keyset import EXAMINED_MAX, NEWEST_FIRST, Found, KeyT, Walk
 from payments_core.domain.matching import BreakClass, MatchStatus
+from payments_core.domain.money import currency_text
+from payments_core.domain.payments import time_or_none, utc_text
+from payments_core.matching.matches import ShowId, plain_id
 
 # $1 and, of matches, $2: where the walk starts, and the run. That look-up has an index.
 _MATCHES = "recon_matches WHERE id {compared} $1::bigint AND {of_run} ORDER BY id {direction}"
@@ -84,4 +91,23 @@ def _words(walk: Walk[KeyT]) -> dict[str, object]:
         "direction": walk.direction,
         "examined": EXAMINED_MAX,
         "skipped": walk.skipped(EXAMINED_MAX),
+    }
+
+
+def match_json(
+    row: AnyRow, amount: Decimal, currency: str, shown: ShowId = plain_id
+) -> dict[str, Any]:
+    """Return the match as the API and the command show it; the currency is its source's."""
+    return {
+        "id": shown("match", row.id),
+        "runId": None if row.run_id is None else shown("run", row.run_id),
+        "rule": row.rule,
+        "score": row.score,
+        "why": row.why,
+        "actor": row.actor,
+        "createdAt": utc_text(row.created_at),
+        "undoneAt": time_or_none(row.undone_at),
+        "undoneBy": row.undone_by,
+        "undoneReason": row.undone_reason,
+        "amount": currency_text(amount, currency),
     }

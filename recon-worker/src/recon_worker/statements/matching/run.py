@@ -94,7 +94,7 @@ class Outcome:
     changed: bool
 
     def as_json(self) -> dict[str, Any]:
-        """Return the run as the command and the API show it."""
+        """Return the run as the command shows it, with names of its own; the API has others."""
         run = self.run
         residual = None if run.residual is None else currency_text(run.residual, self.currency)
         counts = run.counts if isinstance(run.counts, dict) else json.loads(run.counts)

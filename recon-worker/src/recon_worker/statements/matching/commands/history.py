@@ -9,8 +9,7 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Command, as_json
 from payments_core.domain.matching import BREAK_CLASSES, MATCH_STATUSES, BreakClass, MatchStatus
-from payments_core.domain.money import currency_text
-from payments_core.domain.payments import time_or_none, utc_text
+from payments_core.domain.payments import utc_text
 from recon_worker.statements.matching.commands.acts import BREAK_ID
 from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES
 from recon_worker.statements.running import run
@@ -66,7 +65,7 @@ def matches(
 ) -> int:
     """List the matches of SOURCE, the newest first."""
     from payments_core.db.engine import single_statement
-    from payments_core.matching.history import list_matches
+    from payments_core.matching.history import list_matches, match_json
     from payments_core.statements.sources import find_source
 
     async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
@@ -79,7 +78,7 @@ def matches(
             )
         headings = ("MATCH", "RUN", "RULE", "AMOUNT", "MADE", "WHY")
         names = ("id", "runId", "rule", "amount", "createdAt", "why")
-        shown = [_match_json(each, row.currency) for each in rows[:limit]]
+        shown = [match_json(each, each.amount, row.currency) for each in rows[:limit]]
         table = [tuple(str(each[name] or "-") for name in names) for each in shown]
         _print(shown, headings, table, f"no {status} matches", json_too)
         if len(rows) > limit:
@@ -154,22 +153,6 @@ def resolved(
         return 0
 
     return run(work)
-
-
-def _match_json(row: "AnyRow", currency: str) -> dict[str, Any]:
-    return {
-        "id": row.id,
-        "runId": row.run_id,
-        "rule": row.rule,
-        "amount": currency_text(row.amount, currency),
-        "score": row.score,
-        "why": row.why,
-        "actor": row.actor,
-        "createdAt": utc_text(row.created_at),
-        "undoneAt": time_or_none(row.undone_at),
-        "undoneBy": row.undone_by,
-        "undoneReason": row.undone_reason,
-    }
 
 
 def _print(
