@@ -16,14 +16,14 @@ from payments_api.accounts.routes import accounts
 from payments_api.auth.key_cache import KeyRing
 from payments_api.auth.middleware import AccessControl, control_access
 from payments_api.events.feed import EventFeed
-from payments_api.events.horizon import Horizon, last_final_event
 from payments_api.events.reader import ReaderLimits
-from payments_api.events.routes import events
+from payments_api.events.routes import BEFORE_ALL, events
 from payments_api.http.converters import IdentifierConverter
 from payments_api.http.errors import DatabaseUnavailable
 from payments_api.http.json_body import BATCH_BODY_MAX_BYTES
 from payments_api.http.pagination import CursorSigner
 from payments_api.http.read_again import retry_reads
+from payments_api.http.shared_search import SharedSearch
 from payments_api.limits.admission import Admission
 from payments_api.limits.client_limits import ClientLimits
 from payments_api.matching.acts import matching_acts
@@ -48,6 +48,7 @@ from payments_core.db.engine import (
     is_unavailable,
     single_statement,
 )
+from payments_core.db.event_log import last_final_position
 from payments_core.db.schema_version import schema_problem
 from payments_core.db.sessions import DatabaseReadOnly, prove_writable
 from payments_core.db.telemetry import register_pool_metrics
@@ -132,8 +133,8 @@ def _make_services(settings: ApiSettings, lifecycle: Lifecycle) -> Services:
                 settings.event_readers_per_key_max,
             ),
         ),
-        last_event=Horizon(engine, last_final_event),
-        postings=Horizon(engine, open_postings_end),
+        last_final_event=SharedSearch(engine, partial(last_final_position, after=BEFORE_ALL)),
+        open_postings_ended=SharedSearch(engine, open_postings_end),
         cursors=CursorSigner(settings.cursor_key or hashlib.sha256(dsn.encode()).hexdigest()),
         lifecycle=lifecycle,
         limits=ClientLimits(settings),

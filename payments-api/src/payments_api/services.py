@@ -20,8 +20,8 @@ from payments_core.db.engine import POOL_WAIT_SECONDS, single_statement, transac
 if TYPE_CHECKING:
     from payments_api.auth.key_cache import KeyRing
     from payments_api.events.feed import EventFeed
-    from payments_api.events.horizon import Horizon
     from payments_api.http.pagination import CursorSigner
+    from payments_api.http.shared_search import SharedSearch
     from payments_api.limits.client_limits import ClientLimits
     from payments_api.payments.writer import PaymentWriter
     from payments_core.queue.notify import Notifier
@@ -38,8 +38,8 @@ class Services:
     notifier: Notifier
     writer: PaymentWriter
     events: EventFeed
-    last_event: Horizon[int]
-    postings: Horizon[bool]
+    last_final_event: SharedSearch[int]
+    open_postings_ended: SharedSearch[bool]
     cursors: CursorSigner
     lifecycle: Lifecycle
     limits: ClientLimits

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from payments_api.limits import rate_limit
-from payments_api.limits.quota import Quota
+from payments_api.limits.quota import RequestQuota
 from payments_api.limits.rate_limit import RateLimit
 from testkit.clock import Clock
 
@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def _limit(text: str) -> RateLimit:
-    return RateLimit("address", Quota.parse(text))
+    return RateLimit("address", RequestQuota.parse(text))
 
 
 def test_a_quota_is_available_at_once_and_then_refilled_evenly(clock: Clock) -> None:
@@ -108,7 +108,7 @@ def test_any_number_of_clients_uses_bounded_memory(
 @pytest.mark.parametrize("text", ["", "10", "10/day", "0/second", "-1/second", "1.5/second", "x/y"])
 def test_an_invalid_quota_is_rejected(text: str) -> None:
     with pytest.raises(ValueError, match="write it as 200/second"):
-        Quota.parse(text)
+        RequestQuota.parse(text)
 
 
 def _key() -> dict[str, str]:

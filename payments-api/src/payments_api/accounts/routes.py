@@ -113,7 +113,7 @@ async def _balance_at(
         at, final = await moment_of(tx, at)
         if final:
             return *(await balance_at(tx, account_id, currency, at)), at
-    if not await services().postings.found():  # No connection is held meanwhile.
+    if not await services().open_postings_ended.result():  # No connection is held meanwhile.
         raise BalanceNotFinal
     async with services().load_read() as tx:
         return *(await balance_at(tx, account_id, currency, at)), at

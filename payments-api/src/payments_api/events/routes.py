@@ -8,7 +8,6 @@ from quart.typing import ResponseReturnValue
 from payments_api.auth.caller import EVENTS_READ, PAYMENTS_READ
 from payments_api.auth.middleware import caller, requires
 from payments_api.auth.tenants import account_id_in
-from payments_api.events.horizon import BEFORE_ALL
 from payments_api.events.reader import Reader
 from payments_api.events.stream import event_stream
 from payments_api.http.errors import EventsNotFinal, ValidationFailed
@@ -17,6 +16,7 @@ from payments_api.services import services
 from payments_core.db.event_log import event_json, read_events
 from payments_core.domain.events import EVENT_TYPES
 
+BEFORE_ALL = -1  # No position: an empty log ends at 0.
 HEARTBEAT_SECONDS = 15.0
 LAST_EVENT_ID_MAX_CHARS = 100
 
@@ -37,7 +37,7 @@ async def get_event_log() -> ResponseReturnValue:
     position = 0
     if after not in (None, LATEST):
         position = cursors.read_unlinkable(scope, after)
-    last = await services().last_event.found()
+    last = await services().last_final_event.result()
     if after == LATEST:
         if last == BEFORE_ALL:
             raise EventsNotFinal

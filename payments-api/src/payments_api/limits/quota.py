@@ -8,14 +8,14 @@ _QUOTA = re.compile(r"\s*(\d{1,9})\s*/\s*(second|minute|hour)s?\s*", re.IGNORECA
 
 
 @dataclass(frozen=True, slots=True)
-class Quota:
+class RequestQuota:
     """A number of requests in a number of seconds; all of them may come in one burst."""
 
     requests: int
     seconds: int
 
     @classmethod
-    def parse(cls, text: str) -> "Quota":
+    def parse(cls, text: str) -> "RequestQuota":
         """Parse "200/second" or "1000/minute". Raises ValueError."""
         matched = _QUOTA.fullmatch(text)
         if matched is None or int(matched[1]) < 1:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from throttled import MemoryStore, RateLimiterType, Throttled, rate_limiter, utils
 
 from payments_api.http.errors import RateLimited
-from payments_api.limits.quota import Quota
+from payments_api.limits.quota import RequestQuota
 
 CLIENTS_MAX = 100_000  # Beyond it the least recently seen client is forgotten.
 # A request costs so many units. The library adds fractions of seconds, whose rounding must not
@@ -48,7 +48,7 @@ class LimitDecision(NamedTuple):
 class RateLimit:
     """One quota for each client; `name` identifies it in headers and metrics."""
 
-    def __init__(self, name: str, quota: Quota) -> None:
+    def __init__(self, name: str, quota: RequestQuota) -> None:
         self.name = name
         self.quota = quota
         self.policy = f'"{name}";q={quota.requests};w={quota.seconds}'.encode()

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings
 
-from payments_api.limits.quota import Quota
+from payments_api.limits.quota import RequestQuota
 from payments_core.config import Seconds
 from payments_core.http.client_address import ForwardedHeader, Network, NetworksText, networks_of
 from payments_core.server.options import CONNECTIONS_MAX
@@ -14,7 +14,7 @@ from payments_core.server.options import CONNECTIONS_MAX
 def _quota(value: str | None) -> str | None:
     if value is None or not value.strip():
         return None
-    Quota.parse(value)
+    RequestQuota.parse(value)
     return value
 
 
@@ -69,14 +69,16 @@ class LimitSettings(BaseSettings):
     )
 
     @property
-    def key_quota(self) -> Quota | None:
+    def key_quota(self) -> RequestQuota | None:
         """The quota of one API key."""
-        return Quota.parse(self.rate_limit_per_key) if self.rate_limit_per_key else None
+        return RequestQuota.parse(self.rate_limit_per_key) if self.rate_limit_per_key else None
 
     @property
-    def address_quota(self) -> Quota | None:
+    def address_quota(self) -> RequestQuota | None:
         """The quota of one address."""
-        return Quota.parse(self.rate_limit_per_address) if self.rate_limit_per_address else None
+        return (
+            RequestQuota.parse(self.rate_limit_per_address) if self.rate_limit_per_address else None
+        )
 
     @property
     def exempt_networks(self) -> tuple[Network, ...]:

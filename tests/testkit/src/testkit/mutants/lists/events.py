@@ -6,7 +6,7 @@ API = "payments-api/src/payments_api"
 LOG = "payments-api/tests/events/test_event_log.py"
 
 log = of("payments-core/src/payments_core/db/event_log.py", LOG)
-horizon = of(f"{API}/events/horizon.py", LOG)
+search = of(f"{API}/http/shared_search.py", LOG)
 past = of(f"{API}/accounts/routes.py", "payments-api/tests/accounts/test_waiting.py")
 told = of(
     "recon-worker/src/recon_worker/audit/events.py",
@@ -42,7 +42,7 @@ MUTATIONS = (
         "return last",
         "test_event_order.py::test_an_event_that_commits_late_is_not_skipped",
     ),
-    horizon(
+    search(
         "a search that began before serves a request",
         "            self._next = None\n            async with",
         "            async with",
@@ -50,10 +50,11 @@ MUTATIONS = (
     ),
     past(
         "a past balance holds a connection while it waits",
-        "    if not await services().postings.found():  # No connection is held meanwhile.\n"
+        "    if not await services().open_postings_ended.result():"
+        "  # No connection is held meanwhile.\n"
         "        raise BalanceNotFinal\n",
         "    async with services().load_read():\n"
-        "        if not await services().postings.found():\n"
+        "        if not await services().open_postings_ended.result():\n"
         "            raise BalanceNotFinal\n",
         "test_balances_that_wait_for_a_posting_hold_one_connection_together",
     ),
