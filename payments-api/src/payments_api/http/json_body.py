@@ -21,12 +21,12 @@ DISCARD_SECONDS_MAX = 0.5
 NUMBER_MAX_CHARS = 400  # More than any exact amount needs; Python's int() stops at 4,300.
 
 
-async def read_json_object(request: Request, max_bytes: int = BODY_MAX_BYTES) -> dict[str, Any]:
+async def read_json_object(request: Request) -> dict[str, Any]:
     """Return the body as a dict whose numbers are int or Decimal, never float.
 
     Raises PayloadTooLarge, RequestTooSlow, UnsupportedMediaType, MalformedJson.
     """
-    body = await read_body(request, max_bytes)
+    body = await read_body(request, BODY_MAX_BYTES)
     return parse_json_body(header_fields(request.scope["headers"]), body)
 
 

@@ -3,11 +3,14 @@
 import re
 from datetime import UTC, date, datetime
 from typing import TypeVar
+from uuid import UUID
 
 from werkzeug.datastructures import MultiDict
 
 from payments_api.http.errors import ValidationFailed
+from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.money import is_currency_code
+from payments_core.http.problems import Problem
 
 LIMIT_DEFAULT = 50
 LIMIT_MAX = 200
@@ -110,3 +113,11 @@ def moment_of(text: str) -> datetime:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(MOMENT_EXPECTED) from None
+
+
+def checked_uuid(text: str, not_found: type[Problem]) -> UUID:
+    """Return the UUID that the text spells in its canonical form. Raises `not_found`."""
+    value = uuid_or_none(text)
+    if value is None:
+        raise not_found
+    return value

@@ -10,7 +10,7 @@ from payments_core.db.engine import is_connection_lost
 
 Handler = Callable[..., Awaitable[Any]]
 
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 def retry_reads(app: Quart) -> None:
@@ -19,7 +19,7 @@ def retry_reads(app: Quart) -> None:
     for rule in app.url_map.iter_rules():
         methods.setdefault(rule.endpoint, set()).update(rule.methods or ())
     for endpoint, taken in methods.items():
-        if taken <= _READING:
+        if taken <= READING:
             app.view_functions[endpoint] = _twice(app.ensure_async(app.view_functions[endpoint]))
 
 

@@ -15,6 +15,7 @@ from prometheus_client import Counter
 
 from payments_api import metrics
 from payments_api.http.errors import Overloaded
+from payments_api.http.read_again import READING
 from payments_api.limits.client_limits import DECISIONS, ClientLimits
 from payments_api.limits.concurrency import ConcurrencyLimit
 from payments_api.limits.rate_limit import LimitDecision
@@ -28,7 +29,6 @@ LIMITED = (
     *("/payments", "/accounts", "/reversals", "/events", "/sources", "/statements"),
     *("/webhooks", "/webhook-deliveries"),
 )
-READING = frozenset({"GET", "HEAD", "OPTIONS"})
 STREAM = "/payments/events"  # Open for hours: bounded by a separate limit.
 # Takes as long as its sender, which says nothing about a queue: bounded by a separate limit.
 UPLOAD = ("POST", "/statements")

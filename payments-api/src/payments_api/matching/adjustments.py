@@ -14,7 +14,7 @@ from payments_api.auth.operator import deciding_person
 from payments_api.http.errors import AdjustmentNotFound, ApproverIsProposer
 from payments_api.http.json_body import read_json_object
 from payments_api.http.pagination import Page
-from payments_api.http.query_params import Query
+from payments_api.http.query_params import Query, checked_uuid
 from payments_api.matching.acts import acting
 from payments_api.matching.adjustment_schemas import (
     AdjustmentApproval,
@@ -27,7 +27,6 @@ from payments_api.services import services
 from payments_api.statements.lookups import source_named
 from payments_core.audit_log import Operator
 from payments_core.db.engine import AnyRow
-from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.matching import ADJUSTMENT_ACCOUNT_PREFIX, ADJUSTMENT_STATUSES
 from payments_core.domain.money import currency_text
 from payments_core.domain.payments import time_or_none, utc_text
@@ -63,7 +62,8 @@ async def get_adjustment(source: str, adjustment_id: str) -> ResponseReturnValue
     async with services().load_snapshot() as tx:
         row = await source_named(tx, source)
         try:
-            found = await stored.find_adjustment(tx, row.id, _uuid(adjustment_id))
+            uuid = checked_uuid(adjustment_id, AdjustmentNotFound)
+            found = await stored.find_adjustment(tx, row.id, uuid)
         except ItemNotFound:
             raise AdjustmentNotFound from None
     return adjustment_json(found, row, item_ids())
@@ -103,7 +103,8 @@ async def post_reject(source: str, adjustment_id: str) -> ResponseReturnValue:
 async def _decide(
     source: str, adjustment_id: str, decision: stored.Decision, wanted: ActionRequest
 ) -> dict[str, Any]:
-    operator, ids, uuid = _person(wanted), item_ids(), _uuid(adjustment_id)
+    operator, ids = _person(wanted), item_ids()
+    uuid = checked_uuid(adjustment_id, AdjustmentNotFound)
     async with acting(ids) as tx:
         row = await source_named(tx, source)
         try:
@@ -142,10 +143,3 @@ def adjustment_json(row: AnyRow, source: AnyRow, ids: ItemIds) -> dict[str, Any]
 
 def _person(wanted: ActionRequest) -> Operator:
     return deciding_person(wanted.actor)
-
-
-def _uuid(text: str) -> UUID:
-    found = uuid_or_none(text)
-    if found is None:
-        raise AdjustmentNotFound
-    return found

@@ -15,13 +15,13 @@ from payments_api.http.errors import PaymentNotFound
 from payments_api.http.json_body import BATCH_BODY_MAX_BYTES, BODY_MAX_BYTES, read_body
 from payments_api.http.messages import header_fields
 from payments_api.http.pagination import Page
-from payments_api.http.query_params import Query
+from payments_api.http.query_params import Query, checked_uuid
 from payments_api.payments.create import REQUIRED_SCOPE, create_batch, create_payment
 from payments_api.payments.filter_params import FILTERS, filter_in
 from payments_api.payments.queries import get_payment, list_payments, payment_json, totals_of
 from payments_api.services import services
 from payments_core.db.engine import AnyRow
-from payments_core.domain.ids import moment_of_id, uuid_or_none
+from payments_core.domain.ids import moment_of_id
 from payments_core.domain.payments import utc_text
 
 payments = Blueprint("payments", __name__)
@@ -91,9 +91,7 @@ async def get_totals() -> ResponseReturnValue:
 async def get_one_payment(payment_id: str) -> ResponseReturnValue:
     """Retrieve a payment with its reconciliation and ledger entries."""
     Query(request.args)
-    uuid = uuid_or_none(payment_id)
-    if uuid is None:
-        raise PaymentNotFound
+    uuid = checked_uuid(payment_id, PaymentNotFound)
     async with services().load_snapshot() as tx:
         payment = await get_payment(tx, uuid, caller(), item_ids())
     if payment is None:

@@ -12,7 +12,7 @@ from payments_api.http.errors import PaymentNotFound, ReversalNotFound
 from payments_api.http.json_body import BODY_MAX_BYTES, read_body
 from payments_api.http.messages import header_fields
 from payments_api.http.pagination import Page
-from payments_api.http.query_params import Query
+from payments_api.http.query_params import Query, checked_uuid
 from payments_api.reversals.create import create_reversal
 from payments_api.reversals.queries import (
     entries_of_reversals,
@@ -22,7 +22,6 @@ from payments_api.reversals.queries import (
     reversal_json,
 )
 from payments_api.services import services
-from payments_core.domain.ids import uuid_or_none
 
 reversals = Blueprint("reversals", __name__)
 
@@ -33,9 +32,7 @@ async def post_reversal(payment_id: str) -> ResponseReturnValue:
     """Reverse a completed payment, whole or in part; without an amount, its remainder."""
     with metrics.rejections_counted(metrics.REVERSALS_REJECTED):
         body = await read_body(request, BODY_MAX_BYTES)
-        uuid = uuid_or_none(payment_id)
-        if uuid is None:
-            raise PaymentNotFound
+        uuid = checked_uuid(payment_id, PaymentNotFound)
         fields = header_fields(request.scope["headers"])
         answer = await create_reversal(services(), uuid, fields, body, caller())
     return answer.as_response()
@@ -46,9 +43,7 @@ async def post_reversal(payment_id: str) -> ResponseReturnValue:
 async def get_reversals(payment_id: str) -> ResponseReturnValue:
     """List a payment's reversals, newest first."""
     query = Query(request.args, "limit", "cursor")
-    uuid = uuid_or_none(payment_id)
-    if uuid is None:
-        raise PaymentNotFound
+    uuid = checked_uuid(payment_id, PaymentNotFound)
     page = Page(services().cursors, query, "reversals", UUID, {"paymentId": str(uuid)})
     async with services().load_snapshot() as tx:
         if not await is_payment_of(tx, uuid, caller()):
@@ -64,9 +59,7 @@ async def get_reversals(payment_id: str) -> ResponseReturnValue:
 async def get_one_reversal(reversal_id: str) -> ResponseReturnValue:
     """Retrieve a reversal with its ledger entries."""
     Query(request.args)
-    uuid = uuid_or_none(reversal_id)
-    if uuid is None:
-        raise ReversalNotFound
+    uuid = checked_uuid(reversal_id, ReversalNotFound)
     async with services().load_snapshot() as tx:
         row = await get_reversal(tx, uuid, caller())
         if row is None:

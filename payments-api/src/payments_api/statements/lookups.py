@@ -1,13 +1,11 @@
 """The source or file that a request names, if its sender may see it."""
 
-from uuid import UUID
-
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from payments_api.auth.middleware import caller
 from payments_api.http.errors import SourceNotFound, StatementNotFound
+from payments_api.http.query_params import checked_uuid
 from payments_core.db.engine import AnyRow
-from payments_core.domain.ids import uuid_or_none
 from payments_core.statements import files
 from payments_core.statements import sources as source_rows
 
@@ -24,15 +22,8 @@ async def source_named(tx: AsyncConnection, name: str) -> AnyRow:
 
 async def file_with(tx: AsyncConnection, statement_id: str) -> AnyRow:
     """Return the file that the caller knows by this id. Raises StatementNotFound."""
+    file_id = checked_uuid(statement_id, StatementNotFound)
     try:
-        return await files.find_file(tx, checked_file_id(statement_id), caller().tenant)
+        return await files.find_file(tx, file_id, caller().tenant)
     except files.FileNotFound:
         raise StatementNotFound from None
-
-
-def checked_file_id(text: str) -> UUID:
-    """Return the id of a file. Raises StatementNotFound."""
-    file_id = uuid_or_none(text)
-    if file_id is None:
-        raise StatementNotFound
-    return file_id

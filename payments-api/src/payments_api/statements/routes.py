@@ -20,14 +20,10 @@ from payments_api.http.errors import (
 )
 from payments_api.http.json_body import read_json_object
 from payments_api.http.pagination import ASCENDING, HiddenPage, Page
-from payments_api.http.query_params import Query
+from payments_api.http.query_params import Query, checked_uuid
 from payments_api.operations.requests import parse_model
 from payments_api.services import services
-from payments_api.statements.lookups import (
-    checked_file_id,
-    file_with,
-    source_named,
-)
+from payments_api.statements.lookups import file_with, source_named
 from payments_api.statements.schemas import AcceptRequest, RejectRequest, SourceRequest
 from payments_api.statements.statement_json import (
     file_json,
@@ -198,7 +194,7 @@ async def _decide(
     statement_id: str, decision: AcceptRequest | RejectRequest, *, accept: bool
 ) -> dict[str, Any]:
     operator = acting_operator(decision.actor)
-    file_id, tenant = checked_file_id(statement_id), caller().tenant
+    file_id, tenant = checked_uuid(statement_id, StatementNotFound), caller().tenant
     try:
         async with services().write() as tx:
             file = await files.decide(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from payments_api.http.errors import (
 )
 from payments_api.http.json_body import read_json_object
 from payments_api.http.pagination import Page
-from payments_api.http.query_params import Query
+from payments_api.http.query_params import Query, checked_uuid
 from payments_api.operations.requests import parse_model
 from payments_api.services import services
 from payments_api.webhooks.schemas import (
@@ -33,12 +34,13 @@ from payments_api.webhooks.schemas import (
     WebhookRequest,
 )
 from payments_core.db.engine import AnyRow
-from payments_core.domain.ids import uuid_or_none
 from payments_core.domain.webhooks import DELIVERY_STATUSES
 from payments_core.webhooks import deliveries, endpoints, resending
 from payments_core.webhooks.shapes import attempt_json, delivery_json, endpoint_json
 
 webhooks = Blueprint("webhooks", __name__)
+_checked_id = partial(checked_uuid, not_found=WebhookNotFound)
+_checked_delivery = partial(checked_uuid, not_found=DeliveryNotFound)
 
 
 @webhooks.get("/webhooks")
@@ -228,20 +230,6 @@ def _problems() -> Iterator[None]:
 def _loopback_allowed() -> bool:
     """Return whether a receiver may run on this machine: with authentication off."""
     return services().keys is None
-
-
-def _checked_id(text: str) -> UUID:
-    uuid = uuid_or_none(text)
-    if uuid is None:
-        raise WebhookNotFound
-    return uuid
-
-
-def _checked_delivery(text: str) -> UUID:
-    uuid = uuid_or_none(text)
-    if uuid is None:
-        raise DeliveryNotFound
-    return uuid
 
 
 def _shown(row: AnyRow) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from payments_api.openapi.operation import (
     BODY,
     PAGED,
     PARAMETERS,
-    Link,
     Operation,
     Problems,
 )
@@ -30,7 +29,6 @@ def _of_source(
     answer: type[BaseModel] | str,
     *listed: Parameter,
     problems: Problems = PARAMETERS,
-    links: tuple[Link, ...] = (),
 ) -> Operation:
     """Return the specification of a route that reads something of a source."""
     listed = (statement_parameters.SOURCE_IN_PATH, *listed)
@@ -41,15 +39,11 @@ def _of_source(
         answer,
         parameters=listed,
         problems=problems,
-        links=links,
     )
 
 
-def _paged_of_source(
-    endpoint: str, answer: type[BaseModel], *listed: Parameter, links: tuple[Link, ...] = ()
-) -> Operation:
-    listed = (*listed, *parameters.PAGING)
-    return _of_source(endpoint, answer, *listed, problems=PAGED, links=links)
+def _paged_of_source(endpoint: str, answer: type[BaseModel], *listed: Parameter) -> Operation:
+    return _of_source(endpoint, answer, *listed, *parameters.PAGING, problems=PAGED)
 
 
 def _line_act(endpoint: str) -> Operation:
