@@ -29,9 +29,9 @@ FILTER_FIELDS = st.sampled_from(["account", "status", "currency", "start", "end"
 
 
 @explored(st.dictionaries(PAY_FIELDS | TYPED, TYPED, max_size=6))
-def test_any_form_is_an_order_or_names_its_missing_fields(sent: dict[str, str]) -> None:
+def test_any_form_is_a_body_or_names_its_missing_fields(sent: dict[str, str]) -> None:
     form = PayForm.read(sent)
-    json.dumps(form.order(), ensure_ascii=False).encode()
+    json.dumps(form.body(), ensure_ascii=False).encode()
     assert uuid_or_none(form.idempotency_key)
     if uuid_or_none(sent.get("idempotencyKey", "")):
         assert form.idempotency_key == sent["idempotencyKey"]

@@ -34,7 +34,7 @@ def test_required_fields_are_named() -> None:
 
 def test_grouped_digits_are_understood() -> None:
     form = PayForm.read({"accountId": " a ", "amount": "1 234\u202f567.80", "currency": "eur"})
-    assert form.order() == {
+    assert form.body() == {
         "accountId": "a",
         "amount": "1234567.80",
         "currency": "EUR",
@@ -48,7 +48,7 @@ def test_metadata_is_entered_as_lines() -> None:
         {"accountId": "a", "amount": "1", "metadata": " order = 7\r\n\r\nformula=a=b\r\nempty="}
     )
     assert form.errors == {}
-    assert form.order()["metadata"] == {"order": "7", "formula": "a=b", "empty": ""}
+    assert form.body()["metadata"] == {"order": "7", "formula": "a=b", "empty": ""}
 
 
 @pytest.mark.parametrize("typed", ["order", "order=7\nnothing", "a=1\na=2", "=\n=1"])
@@ -69,9 +69,9 @@ def test_long_text_is_sent_uncut_for_the_api_to_reject() -> None:
     assert not [path for path in templates.glob("*.html") if "maxlength" in path.read_text()]
     padded = "k=v" + "\n" * 7_000 + "last=one"
     fields = {"accountId": "a" * 1_001, "amount": "1" * 1_001, "description": "d" * 1_001}
-    order = PayForm.read({**fields, "metadata": padded}).order()
-    assert order | fields == order
-    assert order["metadata"] == {"k": "v", "last": "one"}
+    body = PayForm.read({**fields, "metadata": padded}).body()
+    assert body | fields == body
+    assert body["metadata"] == {"k": "v", "last": "one"}
 
 
 def test_errors_of_unknown_fields_are_shown() -> None:

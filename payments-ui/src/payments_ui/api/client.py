@@ -13,11 +13,11 @@ class ApiClient(ApiConnection):
     """Calls payments-api. Every method raises ApiUnavailable or ApiProblem."""
 
     async def create_payment(
-        self, order: Mapping[str, Any], idempotency_key: str, operator: str | None = None
+        self, body: Mapping[str, Any], idempotency_key: str, operator: str | None = None
     ) -> tuple[api.CreatedPayment, bool]:
         """Create a payment, once per key. Returns it, and whether it already existed."""
         headers = {"Idempotency-Key": idempotency_key, **operator_header(operator)}
-        response = await self._send("POST", "/payments", body=order, headers=headers)
+        response = await self._send("POST", "/payments", body=body, headers=headers)
         replayed = response.headers.get("Idempotency-Replayed", "").lower() == "true"
         return cast("api.CreatedPayment", json_of(response)), replayed
 

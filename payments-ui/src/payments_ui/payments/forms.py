@@ -74,7 +74,7 @@ class PayForm:
         """Return a form for another payment with the same input."""
         return replace(self, idempotency_key=str(uuid4()), errors={})
 
-    def order(self) -> dict[str, Any]:
+    def body(self) -> dict[str, Any]:
         """Return the body of POST /payments."""
         attached = {
             "reference": self.reference,

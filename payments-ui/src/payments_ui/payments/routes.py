@@ -60,7 +60,7 @@ async def pay() -> ResponseReturnValue:
         return await _form_with_input(form, 422)
     try:
         payment, replayed = await api_client().create_payment(
-            form.order(), form.idempotency_key, operator_name()
+            form.body(), form.idempotency_key, operator_name()
         )
     except ApiUnavailable as error:
         return await _form_with_input(form, 503, unavailable=error)
