@@ -79,12 +79,12 @@ def _migrate(settings: "ApiSettings", revision: str) -> None:
     at = asyncio.run(migrations.migrate(dsn, revision, _role_passwords()))
     ours = migrations.head_revision()
     newer = f", newer than this release's {ours}, which works on it" if at > ours else ""
-    said = f"the schema of {name_of(settings)} is at revision {at}{newer}"
-    _say(settings, "schema_migrated", said)
+    summary = f"the schema of {name_of(settings)} is at revision {at}{newer}"
+    _say(settings, "schema_migrated", summary)
     page_key = _given(PAGE_KEY) if revision == "head" else None
     if page_key:
-        said = asyncio.run(register_page(dsn, page_key))
-        _say(settings, "page_key_checked", said)
+        summary = asyncio.run(register_page(dsn, page_key))
+        _say(settings, "page_key_checked", summary)
 
 
 def _say(settings: "ApiSettings", event: str, line: str, *, failed: bool = False) -> None:

@@ -46,13 +46,13 @@ matching_acts = Blueprint("matching_acts", __name__)
 @requires(RECON_WRITE)
 async def post_match(source: str) -> ResponseReturnValue:
     """Match one line with entries, or lines with one entry, of equal sums."""
-    wanted = parse_model(MatchRequest, await read_json_object(request))
-    operator, ids = acting_operator(wanted.actor), item_ids()
-    lines = numbers_in(ids, "line", "lines", wanted.lines)
-    entries = numbers_in(ids, "entry", "entries", wanted.entries)
+    body = parse_model(MatchRequest, await read_json_object(request))
+    operator, ids = acting_operator(body.actor), item_ids()
+    lines = numbers_in(ids, "line", "lines", body.lines)
+    entries = numbers_in(ids, "entry", "entries", body.entries)
     async with acting(ids) as tx:
         row = await source_named(tx, source)
-        made = await matches.match_by_hand(tx, row.id, lines, entries, operator, wanted.reason)
+        made = await matches.match_by_hand(tx, row.id, lines, entries, operator, body.reason)
         answer = await _match_json(tx, row, made, ids)
     return answer, 201, {"Location": f"/sources/{source}/matches/{answer['id']}"}
 
@@ -112,12 +112,12 @@ async def _set_aside(source: str, line_id: str, act: Act) -> dict[str, Any]:
 @requires(RECON_WRITE)
 async def post_annotate(source: str, break_id: str) -> ResponseReturnValue:
     """Assign a break to a person, or write its note; an empty text removes either."""
-    wanted = parse_model(AnnotateRequest, await read_json_object(request))
-    operator, ids = acting_operator(wanted.actor), item_ids()
+    body = parse_model(AnnotateRequest, await read_json_object(request))
+    operator, ids = acting_operator(body.actor), item_ids()
     async with acting(ids) as tx:
         row = await source_named(tx, source)
         found = await break_with(tx, row.id, ids, break_id)
-        await annotate(tx, row.id, found.row.id, operator, wanted.assignee, wanted.note)
+        await annotate(tx, row.id, found.row.id, operator, body.assignee, body.note)
         found = await break_with(tx, row.id, ids, break_id)
     return break_json(found, today(), row.currency, ids)
 

@@ -73,13 +73,13 @@ async def get_adjustment(source: str, adjustment_id: str) -> ResponseReturnValue
 @requires(RECON_WRITE)
 async def post_adjustment(source: str) -> ResponseReturnValue:
     """Propose an adjustment: nothing is posted until another person approves it."""
-    wanted = parse_model(AdjustmentRequest, await read_json_object(request))
-    operator, ids = _person(wanted), item_ids()
-    (line,) = numbers_in(ids, "line", "line", [wanted.line])
-    entries = numbers_in(ids, "entry", "entries", wanted.entries)
+    body = parse_model(AdjustmentRequest, await read_json_object(request))
+    operator, ids = _person(body), item_ids()
+    (line,) = numbers_in(ids, "line", "line", [body.line])
+    entries = numbers_in(ids, "entry", "entries", body.entries)
     async with acting(ids) as tx:
         row = await source_named(tx, source)
-        made = await stored.propose(tx, row.id, line, entries, wanted.kind, operator, wanted.reason)
+        made = await stored.propose(tx, row.id, line, entries, body.kind, operator, body.reason)
         answer = adjustment_json(await stored.find_adjustment(tx, row.id, made), row, ids)
     return answer, 201, {"Location": f"/sources/{source}/adjustments/{made}"}
 
@@ -101,14 +101,14 @@ async def post_reject(source: str, adjustment_id: str) -> ResponseReturnValue:
 
 
 async def _decide(
-    source: str, adjustment_id: str, decision: stored.Decision, wanted: ActionRequest
+    source: str, adjustment_id: str, decision: stored.Decision, body: ActionRequest
 ) -> dict[str, Any]:
-    operator, ids = _person(wanted), item_ids()
+    operator, ids = _person(body), item_ids()
     uuid = checked_uuid(adjustment_id, AdjustmentNotFound)
     async with acting(ids) as tx:
         row = await source_named(tx, source)
         try:
-            await stored.decide(tx, row.id, uuid, decision, operator, wanted.reason)
+            await stored.decide(tx, row.id, uuid, decision, operator, body.reason)
         except ItemNotFound:
             raise AdjustmentNotFound from None
         except stored.ApproverIsProposer:
@@ -141,5 +141,5 @@ def adjustment_json(row: AnyRow, source: AnyRow, ids: ItemIds) -> dict[str, Any]
     }
 
 
-def _person(wanted: ActionRequest) -> Operator:
-    return deciding_person(wanted.actor)
+def _person(body: ActionRequest) -> Operator:
+    return deciding_person(body.actor)

@@ -65,9 +65,9 @@ async def get_sources() -> ResponseReturnValue:
 @requires(RECON_WRITE)
 async def post_source() -> ResponseReturnValue:
     """Add a source of statements: an account at a bank or provider."""
-    wanted = parse_model(SourceRequest, await read_json_object(request))
+    body = parse_model(SourceRequest, await read_json_object(request))
     try:
-        source = source_rows.NewSource(**wanted.model_dump(), tenant=caller().tenant)
+        source = source_rows.NewSource(**body.model_dump(), tenant=caller().tenant)
         async with services().write() as tx:
             row = await source_rows.add_source(tx, source, acting_sender())
     except source_rows.SourceRefused as error:

@@ -58,17 +58,17 @@ async def get_webhooks() -> ResponseReturnValue:
 @requires(WEBHOOKS_WRITE)
 async def post_webhook() -> ResponseReturnValue:
     """Create a webhook endpoint; it receives the events that occur from now on."""
-    wanted = parse_model(WebhookRequest, await read_json_object(request))
+    body = parse_model(WebhookRequest, await read_json_object(request))
     tenant = caller().tenant
-    if wanted.tenant is not None and tenant is not None:
+    if body.tenant is not None and tenant is not None:
         raise ValidationFailed.of("tenant", "can be named only by a key without a tenant")
     with _problems():
         fields = endpoints.EndpointFields(
-            wanted.url, tuple(wanted.types), wanted.description, _loopback_allowed()
+            body.url, tuple(body.types), body.description, _loopback_allowed()
         )
         async with services().write() as tx:
             row, secret = await endpoints.create_endpoint(
-                tx, fields, tenant or wanted.tenant, acting_sender()
+                tx, fields, tenant or body.tenant, acting_sender()
             )
     return _shown(row) | {"secret": secret}, 201, {"Location": f"/webhooks/{row.id}"}
 
@@ -123,7 +123,7 @@ async def delete_webhook(webhook_id: str) -> ResponseReturnValue:
 @requires(WEBHOOKS_WRITE)
 async def post_secret(webhook_id: str) -> ResponseReturnValue:
     """Replace a webhook endpoint's secret; the former one also signs for some hours."""
-    wanted = parse_model(RotationRequest, await read_json_object(request))
+    body = parse_model(RotationRequest, await read_json_object(request))
     with _problems():
         async with services().write() as tx:
             row, secret = await endpoints.rotate_secret(
@@ -131,7 +131,7 @@ async def post_secret(webhook_id: str) -> ResponseReturnValue:
                 _checked_id(webhook_id),
                 caller().tenant,
                 acting_sender(),
-                timedelta(hours=wanted.grace_hours),
+                timedelta(hours=body.grace_hours),
             )
     return _shown(row) | {"secret": secret}
 
@@ -153,11 +153,11 @@ async def post_test(webhook_id: str) -> ResponseReturnValue:
 @requires(WEBHOOKS_WRITE)
 async def post_resend_failed(webhook_id: str) -> ResponseReturnValue:
     """Send the failed deliveries since a time again, oldest first, at most 1,000."""
-    wanted = parse_model(ResendRequest, await read_json_object(request))
+    body = parse_model(ResendRequest, await read_json_object(request))
     with _problems():
         async with services().write() as tx:
             resent = await resending.resend_failed(
-                tx, _checked_id(webhook_id), caller().tenant, wanted.since, acting_sender()
+                tx, _checked_id(webhook_id), caller().tenant, body.since, acting_sender()
             )
     return {"resent": resent}
 

@@ -105,10 +105,10 @@ def _usage_in_one_line() -> Iterator[None]:
     except click.exceptions.NoArgsIsHelpError:
         raise  # Prints the help, not an error.
     except click.UsageError as error:
-        told = f"Error: {error.format_message().rstrip('.')}."
+        line = f"Error: {error.format_message().rstrip('.')}."
         if error.ctx is not None:
-            told += f" See {error.ctx.command_path} --help."
-        print(told, file=sys.stderr)
+            line += f" See {error.ctx.command_path} --help."
+        print(line, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
 
 

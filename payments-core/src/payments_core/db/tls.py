@@ -84,20 +84,20 @@ def tls_problem(error: BaseException, where: str) -> DatabaseTlsError | None:
 
 
 def _certificate_problem(error: ssl.SSLCertVerificationError) -> str:
-    said = error.verify_message.rstrip(".")
+    reason = error.verify_message.rstrip(".")
     if error.verify_code in _WRONG_NAME:
         return (
-            f"the server's certificate is not for this host ({said}): use the name that is"
+            f"the server's certificate is not for this host ({reason}): use the name that is"
             " in it, or give the server one for this name"
         )
     if error.verify_code in (_EXPIRED, _NOT_YET_VALID):
-        return f"{said} (the server's, or its authority's): renew it, or set the clock"
+        return f"{reason} (the server's, or its authority's): renew it, or set the clock"
     if error.verify_code in _UNKNOWN_AUTHORITY:
         return (
-            f"the server's certificate is of an unknown authority ({said}): sslrootcert must"
+            f"the server's certificate is of an unknown authority ({reason}): sslrootcert must"
             " name the certificate of the authority that signed it"
         )
-    return f"the server's certificate was refused: {said}"
+    return f"the server's certificate was refused: {reason}"
 
 
 def _query_of(url: str) -> dict[str, str]:

@@ -71,8 +71,8 @@ class LogWriter(logging.Handler):
     def _write(self, lines: list[str]) -> None:
         with self._counting:
             dropped, self._dropped = self._dropped, 0
-        told = [self._format_dropped(dropped)] if dropped else []
-        data = memoryview("".join(f"{line}\n" for line in (*lines, *told)).encode(errors="replace"))
+        note = [self._format_dropped(dropped)] if dropped else []
+        data = memoryview("".join(f"{line}\n" for line in (*lines, *note)).encode(errors="replace"))
         try:
             while data:
                 data = data[os.write(self._descriptor, data) :]

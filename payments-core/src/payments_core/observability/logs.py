@@ -147,11 +147,11 @@ class TelemetryOnceAMinute(logging.Filter):
         if now < self._quiet_until:
             self._left_out += 1
             return False
-        said = record.getMessage()
+        message = record.getMessage()
         if record.exc_info and record.exc_info[1]:
-            said = f"{said}: {record.exc_info[1]}"
+            message = f"{message}: {record.exc_info[1]}"
         record.msg, record.args, record.exc_info = "telemetry_failed", (), None
-        record.error, record.left_out = said[:300], self._left_out
+        record.error, record.left_out = message[:300], self._left_out
         self._quiet_until, self._left_out = now + TELEMETRY_LOG_INTERVAL_SECONDS, 0
         return True
 

@@ -105,12 +105,12 @@ async def observe(connection: AsyncConnection) -> Observation:
     return Observation(offset, depth, state, tables, json.loads(state.findings or "{}"))
 
 
-def clock_offset(asked: float, told: float, answered: float) -> float:
-    """Return the seconds by which this clock is ahead of the one that told its time.
+def clock_offset(asked: float, database_time: float, answered: float) -> float:
+    """Return the seconds by which this clock is ahead of the database's.
 
-    0 if the other's time lies between question and answer: no slow answer seems an offset.
+    0 if the database's time lies between question and answer: no slow answer seems an offset.
     """
-    return max(0.0, asked - told) + min(0.0, answered - told)
+    return max(0.0, asked - database_time) + min(0.0, answered - database_time)
 
 
 def families(seen: Observation) -> Iterable[Metric]:

@@ -90,7 +90,7 @@ class ApiConnection:
         operator: str | None = None,
     ) -> dict[str, Any]:
         """Send a file as it arrives; a slow sender may pause for a while."""
-        sent = await self._send(
+        response = await self._send(
             "POST",
             path,
             params=params,
@@ -98,7 +98,7 @@ class ApiConnection:
             headers=operator_header(operator),
             patience=httpx2.Timeout(FILE_SECONDS_MAX, connect=CONNECT_TIMEOUT_SECONDS),
         )
-        return json_of(sent)
+        return json_of(response)
 
     async def get(self, path: str, params: Params | None = None) -> dict[str, Any]:
         """Return the JSON at the path; `segment` makes the parts of a path."""

@@ -97,25 +97,25 @@ async def post_adjustment(tx: AsyncConnection, adjustment_id: UUID) -> AnyRow | 
 
     It fails, with the reason in `failure`, if its line or an entry was taken since the proposal.
     """
-    wanted = (await tx.exec_driver_sql(READ, (adjustment_id,))).one()
+    adjustment = (await tx.exec_driver_sql(READ, (adjustment_id,))).one()
     # The line comes before the adjustment and the entries, as wherever they are locked.
-    await tx.exec_driver_sql(LOCK_LINES, (wanted.source_id, [wanted.line_id]))
+    await tx.exec_driver_sql(LOCK_LINES, (adjustment.source_id, [adjustment.line_id]))
     if (await tx.exec_driver_sql(LOCK, (adjustment_id,))).one_or_none() is None:
         return None
     failure = None
     try:
         async with tx.begin_nested():
-            lines = await lock_lines(tx, wanted.source_id, [wanted.line_id])
-            entries = await take_entries(tx, wanted.source_id, wanted.entry_ids)
+            lines = await lock_lines(tx, adjustment.source_id, [adjustment.line_id])
+            entries = await take_entries(tx, adjustment.source_id, adjustment.entry_ids)
     except (ItemNotFound, MatchRefused) as refused:
         failure = str(refused)
     status = "failed" if failure else "posted"
     await tx.exec_driver_sql(SETTLE, (adjustment_id, status, failure))
     if failure is None:
-        values = (adjustment_id, wanted.source_id, wanted.kind, wanted.amount)
+        values = (adjustment_id, adjustment.source_id, adjustment.kind, adjustment.amount)
         posted = (await tx.exec_driver_sql(POST, values)).one()
         reach("in_adjustment")
-        approver = Operator(wanted.decided_by)
-        why = adjustment_why(wanted, posted.currency)
-        await store_match(tx, wanted.source_id, lines, [*entries, posted], approver, why)
+        approver = Operator(adjustment.decided_by)
+        why = adjustment_why(adjustment, posted.currency)
+        await store_match(tx, adjustment.source_id, lines, [*entries, posted], approver, why)
     return (await tx.exec_driver_sql(READ, (adjustment_id,))).one()

@@ -191,8 +191,8 @@ async def _acted(
         _, secret = await endpoints.rotate_secret(tx, endpoint_id, None, operator, grace)
         return {"done": "rotated", "secret": secret}
     if action == "test":
-        sent = await resending.send_test(tx, endpoint_id, None, operator)
-        return {"done": "test queued for", "delivery": str(sent.id)}
+        delivery = await resending.send_test(tx, endpoint_id, None, operator)
+        return {"done": "test queued for", "delivery": str(delivery.id)}
     await endpoints.delete_endpoint(tx, endpoint_id, None, operator)
     return {"done": "deleted"}
 
