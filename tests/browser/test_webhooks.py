@@ -7,10 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from testkit.browser.actions import add_delivery
-from testkit.browser.back_office import SQL_WEBHOOKS
 from testkit.browser.chromium import PHONE, Visitor
 from testkit.browser.whole_system import WholeSystem
-from testkit.database.sql import Sql
 
 
 @pytest.mark.parametrize("device", [{}, {"viewport": PHONE, "has_touch": True, "is_mobile": True}])
@@ -74,8 +72,3 @@ def test_an_endpoint_is_managed_with_the_keyboard_alone(
     act(page, "Delete", "Delete")
     expect(page.locator(".notice-done")).to_have_text("Endpoint deleted.")
     expect(page).to_have_url(f"{visitor.url}/webhooks")
-
-
-async def test_the_webhooks_of_the_screenshots_fit_the_schema(sql: Sql) -> None:
-    await sql.execute(SQL_WEBHOOKS)
-    assert await sql.fetchval("SELECT count(*) FROM webhook_attempts") == 4 * 12 + 8
