@@ -12,9 +12,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+import payments_api.__main__
+import recon_worker.__main__
 from payments_local.ports import free_port
 from payments_local.postgres import EmbeddedPostgres
 from payments_local.settings import REPOSITORY
+from testkit.command_line import CommandLine
 from testkit.worker.own_system import migrated_postgres
 
 SECONDS_MAX = 20.0
@@ -41,17 +44,19 @@ async def _make_roles(url: str) -> None:
     await sql.close()
 
 
-def _environ(url: str, **more: str) -> dict[str, str]:
+def _settings(url: str) -> dict[str, str]:
     port = str(free_port())
     return {
-        **os.environ,
         "DATABASE_URL": url,
         "PAYMENTS_API_AUTH": "off",
         "PAYMENTS_API_PORT": port,
         "RECON_WORKER_PORT": port,
         "LOG_FORMAT": "auto",
-        **more,
     }
+
+
+def _environ(url: str, **more: str) -> dict[str, str]:
+    return {**os.environ, **_settings(url), **more}
 
 
 def _run(url: str, *command: str, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -65,6 +70,7 @@ def _run(url: str, *command: str, **environ: str) -> "subprocess.CompletedProces
     )
 
 
+MAINS = {"payments_api": payments_api.__main__.main, "recon_worker": recon_worker.__main__.main}
 SERVERS = [("payments_api", "serve"), ("recon_worker", "run")]
 AUDIT: tuple[str, ...] = ("recon_worker", "audit")
 COMMANDS = [
@@ -103,12 +109,16 @@ REFUSALS = {
 }
 
 
-# Every rejection for one program of each kind, and one rejection for every program.
-REFUSED = [(command, refusal) for command in (*SERVERS, AUDIT) for refusal in REFUSALS]
-REFUSED += [(command, "database") for command in COMMANDS if command != AUDIT]
+# What a command meets in place of its database.
+OTHERS = {
+    "no grants": "postgresql://stranger@127.0.0.1:{port}/payments",
+    "no server": "postgresql://stranger@127.0.0.1:1/payments",
+    "no database": REFUSALS["database"][0],
+}
 
 
-@pytest.mark.parametrize(("command", "refusal"), REFUSED)
+@pytest.mark.parametrize("refusal", REFUSALS)
+@pytest.mark.parametrize("command", [*SERVERS, AUDIT], ids=" ".join)
 def test_a_permanent_rejection_ends_each_program_with_one_line(
     own_postgres: EmbeddedPostgres, command: tuple[str, ...], refusal: str
 ) -> None:
@@ -119,30 +129,29 @@ def test_a_permanent_rejection_ends_each_program_with_one_line(
     assert ended.stderr.count("\n") == 1, ended.stderr
     assert "Traceback" not in ended.stdout + ended.stderr
     assert "wrong" not in ended.stdout + ended.stderr
-    # Status 1 is a permanent failure: of a server that cannot serve, and of a migration, whose 2
-    # means that a later attempt may succeed.
-    is_final = command in SERVERS or "migrate" in command
-    assert ended.returncode == (1 if is_final else 2)
+    # Status 1 is a permanent failure of a server.
+    assert ended.returncode == (1 if command in SERVERS else 2)
 
 
-@pytest.mark.parametrize(
-    ("command", "what"),
-    [
-        *((command, "grants") for command in COMMANDS),
-        *((command, "server") for command in COMMANDS),
-    ],
-)
-def test_a_command_without_grants_or_server_ends_with_one_line(
-    own_postgres: EmbeddedPostgres, command: tuple[str, ...], what: str
+@pytest.mark.parametrize("what", OTHERS)
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+async def test_a_command_that_cannot_work_ends_with_one_line(
+    own_postgres: EmbeddedPostgres,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: tuple[str, ...],
+    what: str,
 ) -> None:
-    url = f"postgresql://stranger@127.0.0.1:{own_postgres.port}/payments"
-    if what == "server":
-        url = "postgresql://stranger@127.0.0.1:1/payments"
-    ended = _run(url, *command)
-    assert ended.returncode == (1 if "migrate" in command and what == "grants" else 2)
-    assert ended.stderr.count("\n") == 1, ended.stderr
-    assert ("the database does not answer" in ended.stderr) == (what == "server")
-    assert ended.stdout == ""
+    program, *words = command
+    run = CommandLine(monkeypatch, capsys, MAINS[program])
+    settings = _settings(OTHERS[what].format(port=own_postgres.port))
+    status, output, error = await run(*words, **settings)
+    # A migration's 2 means that a later attempt may succeed.
+    assert status == (1 if "migrate" in command and what != "no server" else 2)
+    assert error.count("\n") == 1, error
+    assert ("the database does not answer" in error) == (what == "no server")
+    assert ('"nowhere" does not exist' in error) == (what == "no database")
+    assert output == ""
 
 
 def test_validating_an_unreachable_api_prints_one_line_that_names_it(

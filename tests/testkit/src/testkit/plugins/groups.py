@@ -47,11 +47,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> GroupSc
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return the workers of `-n auto`: one more than cores, since tests wait more than they work.
+    """Return the workers of `-n auto`: two more than cores, since tests wait more than they work.
 
     The number is bounded because each has its own Postgres.
     """
-    return min((os.cpu_count() or 1) + 1, WORKERS_MAX)
+    return min((os.cpu_count() or 1) + 2, WORKERS_MAX)
 
 
 @pytest.hookimpl(trylast=True)
