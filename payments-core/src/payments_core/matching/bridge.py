@@ -63,7 +63,8 @@ SELECT
      WHERE source_id = $1 AND booked_on <= $2) AS books,
     pending.amount AS pending, pending.items AS pending_items,
     missing.amount AS missing, missing.items AS missing_items,
-    transit.entries AS in_transit, transit.lines AS ahead, transit.items AS transit_items,
+    transit.entries AS in_transit, transit.entry_items AS transit_items,
+    transit.lines AS ahead, transit.line_items AS ahead_items,
     alone.amount AS unmatched, alone.items AS unmatched_items, alone.late AS late_lines,
     aside.explained, aside.ignored, aside.items AS aside_items,
     (SELECT (cut.updated_at AT TIME ZONE source.time_zone)::date FROM recon_cuts AS cut
@@ -75,8 +76,9 @@ FROM
     (SELECT coalesce(sum(amount), 0) AS amount, count(*) AS items FROM open_entries
      WHERE source_id = $1 AND booked_on <= $2 AND break_on < $3) AS missing,
     (SELECT coalesce(sum(leg.amount) FILTER (WHERE leg.side = 'entry'), 0) AS entries,
+            count(*) FILTER (WHERE leg.side = 'entry') AS entry_items,
             coalesce(sum(leg.amount) FILTER (WHERE leg.side = 'line'), 0) AS lines,
-            count(DISTINCT leg.match_id) AS items
+            count(*) FILTER (WHERE leg.side = 'line') AS line_items
      FROM recon_matches AS match JOIN match_legs AS leg ON leg.match_id = match.id
      WHERE match.source_id = $1 AND match.undone_at IS NULL AND match.last_on > $2
        AND match.first_on <= $2 AND leg.booked_on <= $2) AS transit,
@@ -188,7 +190,7 @@ def _verdict(because: str | None, residual: Decimal, at: AnyRow) -> Verdict:
         return "incomplete"
     if residual or at.missing_items or at.late_lines:
         return "breaks"
-    if at.pending_items or at.transit_items or at.unmatched_items:
+    if at.pending_items or at.transit_items or at.ahead_items or at.unmatched_items:
         return "reconciled_with_pending"
     return "reconciled"
 

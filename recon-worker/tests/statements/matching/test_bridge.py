@@ -80,6 +80,7 @@ async def test_a_line_that_we_booked_on_a_later_day_is_in_transit_until_then(
     first, second = [await bridge_of(engine, source, _day(n), _day(9)) for n in (0, 1)]
     assert [first.verdict, second.verdict] == ["reconciled_with_pending", "reconciled"]
     assert [first.in_transit, first.ahead, second.in_transit, second.ahead] == [10, 7, 0, 0]
+    assert [first.counts["inTransit"], second.counts["inTransit"]] == [1, 0]
     assert [first.residual, second.residual] == [0, 0]
 
 
