@@ -156,3 +156,22 @@ def test_the_collector_forwards_traces_to_the_trace_store() -> None:
     tempo = yaml.safe_load((OBSERVABILITY / "tempo/tempo.yaml").read_text())
     taken = tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
     assert config["exporters"]["otlp/tempo"]["endpoint"] == f"tempo:{taken.rpartition(':')[2]}"
+
+
+CODE, ITALIC = re.compile(r"`[^`]*`"), re.compile(r"(?<!\*)\*([^*\n]+)\*(?!\*)")
+# Names in runbooks that are not on a dashboard: of the page, of Prometheus, of other texts.
+ELSEWHERE = {
+    *("Adjustments to approve", "Operate", "Statements", "This page's key is not accepted"),
+    *("BurnsFast", "BurnsSlowly", "Targets", "Try again", "page", "ticket", "waiting"),
+}
+
+
+def test_runbooks_name_dashboards_and_panels_by_their_titles() -> None:
+    titles = {title for path in PATHS for title in _titles(json.loads(path.read_text()))}
+    for runbook in sorted((REPOSITORY / "docs/runbooks").glob("*.md")):
+        named = ITALIC.findall(CODE.sub("", runbook.read_text()))
+        assert set(named) <= titles | ELSEWHERE, runbook.name
+
+
+def _titles(part: dict[str, Any]) -> list[str]:
+    return [part.get("title", ""), *(t for panel in part.get("panels", []) for t in _titles(panel))]
