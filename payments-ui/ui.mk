@@ -1,6 +1,6 @@
 ##@ Page
 .PHONY: screenshots
-screenshots: $(INSTALLED) ## Take pictures of every page into .data/screenshots (needs Chromium)
+screenshots: $(INSTALLED) ## Take pictures of every page into .data/screenshots, and the README's (needs Chromium)
 	@.venv/bin/python -m testkit.browser.screenshots
 
 .PHONY: api-types check-api-types
