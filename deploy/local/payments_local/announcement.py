@@ -1,6 +1,7 @@
 """The text that `make up` prints once everything is ready: addresses, and commands to paste."""
 
 import os
+import shlex
 import shutil
 
 from payments_local.postgres import BIN
@@ -44,7 +45,11 @@ def announcement(settings: LocalSettings) -> str:
 def _exports(settings: LocalSettings) -> str:
     """Return the variables that select this run. A URL may hold a password and is not repeated."""
     ports = " ".join(f"{name}={port}" for name, port in settings.ports().items())
-    return f"{ports} DATABASE_URL=..." if settings.database_url else ports
+    if settings.database_url:
+        return f"{ports} DATABASE_URL=..."
+    if settings.data_dir != LocalSettings.data_dir:  # Else `make reset` would delete other data.
+        return f"{ports} DATA_DIR={shlex.quote(str(settings.data_dir))}"
+    return ports
 
 
 def _how_to_reach(settings: LocalSettings) -> str:

@@ -1,9 +1,11 @@
 """Each invalid value causes one line that names its variable."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
+from payments_local.announcement import announcement
 from payments_local.errors import LocalError
 from payments_local.services import plan
 from payments_local.settings import LocalSettings
@@ -57,3 +59,13 @@ def test_webhooks_reach_this_machine_unless_keys_are_required(
         monkeypatch.setenv("PAYMENTS_API_AUTH", auth)
     worker = plan(LocalSettings()).services[0].spec
     assert worker.environ["RECON_WORKER_WEBHOOK_LOOPBACK"] == allowed
+
+
+def test_the_announced_variables_select_the_data_folder_too(tmp_path: Path) -> None:
+    """In a terminal without it, `make reset` would delete another system's data."""
+    folder = tmp_path / "my data"
+    settings = LocalSettings.from_environ({"PG_PORT": "4432", "DATA_DIR": str(folder)})
+    (line,) = [each for each in announcement(settings).splitlines() if "export" in each]
+    variables = dict(word.split("=", 1) for word in shlex.split(line)[1:])
+    assert LocalSettings.from_environ(variables) == settings
+    assert "DATA_DIR" not in announcement(LocalSettings())
