@@ -136,7 +136,7 @@ async def test_a_page_of_payments_reads_few_blocks(
 
 
 async def test_dead_letters_behind_a_backlog_are_listed_at_once(
-    many: None, sql: Sql, filled_url: str
+    many: None, sql: Sql, api_url_of_database: str
 ) -> None:
     """The queue has ten dead letters and ten thousand waiting jobs."""
     await sql.execute(
@@ -148,7 +148,7 @@ async def test_dead_letters_behind_a_backlog_are_listed_at_once(
         page = await list_payments(connection, PaymentFilter(dead_letter=True), LIMIT, Walk())
         return page.rows
 
-    rows, blocks = await blocks_read(filled_url, read)
+    rows, blocks = await blocks_read(api_url_of_database, read)
     assert rows == 10
     assert blocks < BLOCKS_MAX
 
