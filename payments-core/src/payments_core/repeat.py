@@ -4,7 +4,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from payments_core.db.engine import is_unavailable, reason_of
+from payments_core.db.engine import is_unavailable, reason_of, sqlstate_of
+
+# Undefined column, table and function: an older schema, until this release's migration has run.
+OLDER_SCHEMA = frozenset({"42703", "42P01", "42883"})
 
 log = logging.getLogger(__name__)
 
@@ -20,8 +23,11 @@ async def every(seconds: float, work: Callable[[], Awaitable[object]], failed: s
 
 
 def log_failure(event: str, error: Exception) -> None:
-    """Log a failure: as an error with its traceback unless the database is unavailable."""
-    if is_unavailable(error):
+    """Log a failure and its reason: a warning if the database is unavailable or not yet migrated.
+
+    Anything else is an error, with its traceback.
+    """
+    if is_unavailable(error) or sqlstate_of(error) in OLDER_SCHEMA:
         log.warning(event, extra={"error": reason_of(error)})
     else:
-        log.error(event, exc_info=error)
+        log.error(event, extra={"error": reason_of(error)}, exc_info=error)
