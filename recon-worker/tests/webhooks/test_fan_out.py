@@ -7,13 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import transaction
 from payments_core.webhooks.endpoints import change_endpoint
-from recon_worker.webhooks import background
+from recon_worker.webhooks import background, sender
 from recon_worker.webhooks.fan_out import Progress, fan_out
 from testkit.database.backlog import add_simple, die
 from testkit.database.sql import Sql
 from testkit.waiting import WAIT_SECONDS_MAX
 
-from .conftest import OPERATOR, NewEndpoint
+from .conftest import OPERATOR, NewEndpoint, Sending, until_statuses
 
 
 async def test_an_endpoint_that_is_enabled_again_receives_no_earlier_event(
@@ -65,3 +65,16 @@ async def test_the_sender_is_woken_for_new_deliveries_alone(
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert woken_after == [Progress(deliveries=1)]
+
+
+async def test_new_deliveries_wake_the_sender(
+    sql: Sql, new_endpoint: NewEndpoint, sending: Sending, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sender has looked once and would not look again within this test."""
+    monkeypatch.setattr(sender, "POLL_SECONDS", 2 * WAIT_SECONDS_MAX)
+    await new_endpoint()
+    (job,) = await add_simple(sql, 1)
+    async with sending():
+        await asyncio.sleep(0.5)
+        await die(sql, job)
+        await until_statuses(sql, delivered=1)

@@ -58,6 +58,8 @@ def test_delays_grow_from_seconds_to_hours(monkeypatch: pytest.MonkeyPatch) -> N
     assert longest[-1] == BACKOFF_SECONDS_MAX == 6 * 3600
     assert longest == sorted(longest)
     assert delay_seconds(10_000) == BACKOFF_SECONDS_MAX
+    monkeypatch.setattr(random, "random", lambda: 0.0)
+    assert delay_seconds(10_000) == 0
 
 
 def test_three_days_hold_a_bounded_number_of_attempts(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from recon_worker.webhooks.sign import signed_headers
 
 # While nothing is due. A fan-out of this process wakes the sender at once, so what waits for it are
 # retries, whose delays are seconds, and what a command or another worker made due.
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 GATHER_SECONDS = 0.02  # Attempts that end within it are recorded together.
 RECORD_MAX = 200
 UNAVAILABLE_PAUSE_SECONDS = 1.0

@@ -22,6 +22,7 @@ resolve = of(f"{WORKER}/resolve.py", NAMES)
 opened = of(f"{WORKER}/connection.py", NAMES)
 retry = of(f"{WORKER}/retries.py", "recon-worker/tests/webhooks/test_sign_and_retries.py")
 sign = of(f"{WORKER}/sign.py", "recon-worker/tests/webhooks/test_sign_and_retries.py")
+wake = of(f"{WORKER}/sender.py", FAN_OUT)
 woken = of(f"{WORKER}/background.py", FAN_OUT)
 prune = of(f"{WORKER}/background.py", "recon-worker/tests/webhooks/test_upkeep.py")
 endpoint = of(f"{CORE}/webhooks/endpoints.py", "payments-core/tests/webhooks/test_endpoints.py")
@@ -179,6 +180,12 @@ MUTATIONS = (
         "for secret in secrets\n",
         "for secret in secrets[:1]\n",
         "test_the_librarys_verifier_accepts_each_live_secret",
+    ),
+    wake(
+        "new deliveries do not wake the sender",
+        "        self._wake.set()\n\n    async def run",
+        "        self._wake.is_set()\n\n    async def run",
+        "test_new_deliveries_wake_the_sender",
     ),
     woken(
         "each look at the log wakes the sender",
