@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 WAIT_SECONDS_MAX = 45.0
 # A process of low priority, such as a statement's import, gets a tenth of a busy machine.
 LOW_PRIORITY_SECONDS_MAX = 120.0
-PAUSE_SECONDS, PAUSE_SECONDS_MAX, PAUSE_GROWS = 0.01, 0.25, 1.5
+PAUSE_SECONDS, PAUSE_SECONDS_MAX, PAUSE_GROWS = 0.01, 0.05, 1.5  # Some states are brief.
 
 
 def pauses() -> Iterator[float]:
