@@ -6,10 +6,11 @@ import pytest
 
 from payments_core.db.engine import create_engine, single_statement
 from payments_core.queue import system_metrics
-from payments_core.queue.system_metrics import clock_offset
+from payments_core.queue.system_metrics import clock_offset, observe_system
 from testkit.database.backlog import add_simple
 from testkit.database.ledgers.sealed import add_entries, add_failed
 from testkit.database.sql import Sql
+from testkit.observability.observing import observed_once
 
 
 @pytest.mark.parametrize(
@@ -95,3 +96,16 @@ async def test_a_changed_collation_version_is_reported(database_url: str, sql: S
 async def _set_collation_version(sql: Sql, version: str | None) -> None:
     change = "UPDATE pg_database SET datcollversion = $1 WHERE datname = current_database()"
     await sql.execute(change, version)
+
+
+async def test_the_metrics_end_with_their_last_observation(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine(database_url, application_name="test", pool_size=1)
+    registry = await observed_once(monkeypatch, system_metrics, observe_system(engine))
+    await engine.dispose()
+    assert registry.get_sample_value("payments_workers_alive") == 0
+    with monkeypatch.context() as later:
+        now = time.monotonic()
+        later.setattr(time, "monotonic", lambda: now + system_metrics.SHOWN_SECONDS_MAX)
+        assert registry.get_sample_value("payments_workers_alive") is None

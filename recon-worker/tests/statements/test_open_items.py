@@ -1,5 +1,6 @@
 """The metrics of what is open: true, bounded in their labels, and read without the history."""
 
+import time
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -18,6 +19,7 @@ from testkit.database.adjustments import adjust_five
 from testkit.database.matching_books import DAY, Entry, Line, add_entries, add_source, add_statement
 from testkit.database.plans import whole_table_scans
 from testkit.database.sql import Sql
+from testkit.observability.observing import observed_once
 
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
@@ -204,3 +206,14 @@ async def test_no_figure_reads_the_history(
         for name, index in (("LINES", "statement_lines_open"), ("BREAKS", "recon_breaks_open")):
             rows = await worker_connection.fetch(f"EXPLAIN {STATEMENTS[name][0]}")
             assert index in "\n".join(row[0] for row in rows), name
+
+
+async def test_the_metrics_end_with_their_last_observation(
+    engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = await observed_once(monkeypatch, open_items, open_items.observe_statements(engine))
+    assert registry.get_sample_value("recon_statement_files_quarantined") == 0
+    with monkeypatch.context() as later:
+        now = time.monotonic()
+        later.setattr(time, "monotonic", lambda: now + open_items.SHOWN_SECONDS_MAX)
+        assert registry.get_sample_value("recon_statement_files_quarantined") is None
