@@ -1,5 +1,6 @@
 """A stopping worker: it finishes or hands back its jobs, and ends at once when idle."""
 
+import asyncio
 import time
 
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -42,6 +43,7 @@ async def test_an_idle_worker_stops_at_once_despite_a_long_poll(
         worker_url_of_database, concurrency=4, poll_seconds_min=60, poll_fallback_seconds=60
     ) as worker:
         await until_listening(worker)
+        await asyncio.sleep(0.5)  # By now the lanes have found no job, and wait.
     assert time.monotonic() - began < 3
 
 
