@@ -12,7 +12,8 @@ guards = of(f"{VERSIONS}/r0002_guards.py", f"{TESTS}/guards/test_triggers.py")
 roles = of(f"{VERSIONS}/r0003_roles.py", f"{TESTS}/roles/test_roles.py")
 rights = of(f"{VERSIONS}/r0003_roles.py", f"{TESTS}/roles/test_privileges.py")
 seals = of(f"{VERSIONS}/r0008_ledger_seals.py", f"{TESTS}/guards/test_triggers.py")
-references = of(f"{VERSIONS}/r0009_set_based_references.py", f"{TESTS}/guards/test_triggers.py")
+postings = of(f"{VERSIONS}/r0022_reversals.py", f"{TESTS}/guards/test_triggers.py")
+kinds = of(f"{VERSIONS}/r0025_adjustments.py", f"{TESTS}/guards/test_triggers.py")
 paths = of(f"{VERSIONS}/r0011_function_paths.py", f"{TESTS}/roles/test_function_paths.py")
 columns = of(f"{VERSIONS}/r0013_least_columns.py", f"{TESTS}/roles/test_privileges.py")
 forgery = of(f"{VERSIONS}/r0013_least_columns.py", f"{TESTS}/guards/test_forgery.py")
@@ -107,31 +108,31 @@ MUTATIONS = (
         "BEFORE UPDATE ON ledger_seals",
         HISTORY,
     ),
-    references(
+    postings(
         "a posting does not balance",
         "OR sum(CASE direction WHEN 'credit' THEN amount ELSE -amount END) <> 0",
         "",
         HISTORY,
     ),
-    references(
+    kinds(
         "a posting mixes currencies",
-        "OR min(currency) <> max(currency)",
-        "",
+        'f"{CURRENCIES}        OR',
+        'f"        OR',
         HISTORY,
     ),
-    references(
+    postings(
         "a posting is of less than its payment",
-        "leg.amount IS DISTINCT FROM (",
-        "leg.amount > (",
+        "leg.amount IS DISTINCT FROM (\n        SELECT amount FROM public.payments",
+        "leg.amount > (\n        SELECT amount FROM public.payments",
         HISTORY,
     ),
-    references(
+    postings(
         "a posting is to another account than its payment",
-        "AND account_id = leg.account_id AND currency",
-        "AND currency",
+        "AND status = 'completed'\n            AND account_id = leg.account_id AND currency",
+        "AND status = 'completed'\n            AND currency",
         HISTORY,
     ),
-    references(
+    open_payments(
         "a result is of no payment",
         "(result.status = 'failed') IS DISTINCT FROM (",
         "(result.status = 'failed') <> (",
