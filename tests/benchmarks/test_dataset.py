@@ -4,32 +4,30 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
-import asyncpg
 import pytest
 from benchmarks import dataset
-from benchmarks.databases import one_value, with_database
+from benchmarks.databases import one_value
 
 from payments_api.migrate import migrate
 from payments_local.postgres import EmbeddedPostgres
+from testkit.database.another import another_database
 
 PAYMENTS = 10_000
 
 
 @pytest.fixture(scope="module")
-def loaded(postgres: EmbeddedPostgres) -> str:
-    """Return the URL of a separate database with the loaded dataset."""
+def loaded(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """Yield the URL of a separate database with the loaded dataset."""
+    with another_database(postgres.url, "dataset") as url:
+        asyncio.run(_load(url))
+        yield url
 
-    async def make() -> str:
-        connection = await asyncpg.connect(postgres.url)
-        await connection.execute("CREATE DATABASE dataset TEMPLATE template1")
-        await connection.close()
-        url = with_database(postgres.url, "dataset")
-        await migrate(url)
-        await dataset.load(url, PAYMENTS)
-        return url
 
-    return asyncio.run(make())
+async def _load(url: str) -> None:
+    await migrate(url)
+    await dataset.load(url, PAYMENTS)
 
 
 def test_the_auditor_accepts_every_row(loaded: str) -> None:

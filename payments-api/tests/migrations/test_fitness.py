@@ -1,7 +1,6 @@
 """A database with other defaults works, or the migration rejects it in one line."""
 
-from collections.abc import AsyncIterator
-from urllib.parse import urlsplit
+from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
@@ -10,36 +9,40 @@ from alembic.util import CommandError
 from payments_api.migrate import migrate
 from payments_core.db.engine import create_engine, driver_connection, single_statement
 from payments_local.postgres import EmbeddedPostgres
+from testkit.database.another import another_database
 from testkit.database.sql import Sql
 
 
 @pytest.fixture
 async def server(postgres: EmbeddedPostgres) -> AsyncIterator[Sql]:
-    """Yield a superuser's connection; drop the test's database afterwards."""
+    """Yield a superuser's connection to another database of the server."""
     sql = await asyncpg.connect(postgres.url)
     yield sql
-    await sql.execute("DROP DATABASE IF EXISTS other WITH (FORCE)")
     await sql.close()
 
 
 @pytest.fixture
-def other_url(postgres: EmbeddedPostgres) -> str:
-    return urlsplit(postgres.url)._replace(path="/other").geturl()
+def other_url(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Yield the URL of an empty database; a parameter holds its options."""
+    with another_database(postgres.url, "other", getattr(request, "param", "")) as url:
+        yield url
 
 
-@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
-async def test_another_encoding_is_rejected(server: Sql, other_url: str, encoding: str) -> None:
-    await server.execute(
-        f"CREATE DATABASE other ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C'"
-        " TEMPLATE template0"
-    )
+@pytest.mark.parametrize(
+    ("other_url", "encoding"),
+    [
+        (f"ENCODING '{name}' LOCALE_PROVIDER libc LOCALE 'C' TEMPLATE template0", name)
+        for name in ("LATIN1", "SQL_ASCII")
+    ],
+    indirect=["other_url"],
+)
+async def test_another_encoding_is_rejected(other_url: str, encoding: str) -> None:
     with pytest.raises(CommandError, match=f"encoding is {encoding}: create it with") as refusal:
         await migrate(other_url)
     assert "\n" not in str(refusal.value)
 
 
 async def test_another_version_of_the_collation_is_rejected(server: Sql, other_url: str) -> None:
-    await server.execute("CREATE DATABASE other")
     await server.execute("UPDATE pg_database SET datcollversion = '0' WHERE datname = 'other'")
     with pytest.raises(CommandError, match=r"version 0 of its collation.* REINDEX") as refusal:
         await migrate(other_url)
@@ -47,7 +50,6 @@ async def test_another_version_of_the_collation_is_rejected(server: Sql, other_u
 
 
 async def test_a_database_with_rebuilt_indexes_is_accepted(server: Sql, other_url: str) -> None:
-    await server.execute("CREATE DATABASE other")
     await migrate(other_url)
     await server.execute("UPDATE pg_database SET datcollversion = '0' WHERE datname = 'other'")
     with pytest.raises(CommandError, match="REINDEX"):
@@ -63,7 +65,6 @@ async def test_a_database_with_rebuilt_indexes_is_accepted(server: Sql, other_ur
 async def test_our_sessions_override_the_databases_defaults(
     server: Sql, other_url: str, isolation: str
 ) -> None:
-    await server.execute("CREATE DATABASE other")
     for name, value in (
         ("default_transaction_isolation", isolation),
         ("datestyle", "German"),

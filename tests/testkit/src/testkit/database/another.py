@@ -9,9 +9,12 @@ import asyncpg
 
 
 @contextmanager
-def another_database(server_url: str, name: str) -> Iterator[str]:
-    """Create an empty database and yield its superuser's URL; drop it at the end."""
-    asyncio.run(_run(server_url, f"CREATE DATABASE {name}"))
+def another_database(server_url: str, name: str, options: str = "") -> Iterator[str]:
+    """Create an empty database, yield its superuser's URL, and drop it at the end.
+
+    `options` are those of CREATE DATABASE.
+    """
+    asyncio.run(_run(server_url, f"CREATE DATABASE {name} {options}"))
     try:
         yield urlsplit(server_url)._replace(path=f"/{name}").geturl()
     finally:
