@@ -6,15 +6,10 @@ FILE = "00000000-0000-7000-8000-00000000000f"
 OTHER = "00000000-0000-7000-8000-0000000000ff"
 
 
-def _insert(table: str, values: dict[str, str], columns: dict[str, str]) -> str:
-    id_is_given = "id" in columns and table != "statement_files"
-    return insert(table, values, columns, id_is_given=id_is_given)
-
-
 def insert_source(**columns: str) -> str:
     """Return an INSERT of a source, with these columns replaced."""
     values = {"name": "'other'", "account_identifier": "'DE1'", "currency": "'EUR'"}
-    return _insert("recon_sources", {**values, "format": "'auto'"}, columns)
+    return insert("recon_sources", {**values, "format": "'auto'"}, columns)
 
 
 def insert_file(**columns: str) -> str:
@@ -27,13 +22,13 @@ def insert_file(**columns: str) -> str:
         "size_bytes": "1",
         "actor": "'ann'",
     }
-    return _insert("statement_files", values, columns)
+    return insert("statement_files", values, columns)
 
 
 def insert_chunk(**columns: str) -> str:
     """Return an INSERT of a chunk of a file, with these columns replaced."""
     values = {"file_id": f"'{FILE}'", "chunk_no": "1", "data": "'x'", "size_bytes": "1"}
-    return _insert("statement_file_chunks", values, columns)
+    return insert("statement_file_chunks", values, columns)
 
 
 def insert_statement(**columns: str) -> str:
@@ -51,7 +46,7 @@ def insert_statement(**columns: str) -> str:
         "entry_count": "1",
         "line_count": "1",
     }
-    return _insert("statements", values, columns)
+    return insert("statements", values, columns)
 
 
 def insert_line(**columns: str) -> str:
@@ -70,4 +65,4 @@ def insert_line(**columns: str) -> str:
         "occurrence": "1",
         "status": "'unmatched'",
     }
-    return _insert("statement_lines", values, columns)
+    return insert("statement_lines", values, columns)

@@ -9,6 +9,9 @@ from payments_api.migrate import migrate
 from testkit.database.guarded_rows import insert
 from testkit.database.sql import Sql
 
+from .refusals import assert_refused, constraints_of
+from .statement_rows import insert_source
+
 ID = "00000000-0000-0000-0000-0000000000d1"
 OTHER = "00000000-0000-0000-0000-0000000000d2"
 APPROVE = "status = 'approved', decided_by = 'bob', decided_at = now()"
@@ -56,10 +59,7 @@ def _posting(
 @pytest.fixture
 async def proposed(sql: Sql) -> Sql:
     """A source with a proposed adjustment of -1.20."""
-    await sql.execute(
-        "INSERT INTO recon_sources (name, account_identifier, currency, format)"
-        " VALUES ('bank', 'DE1', 'EUR', 'auto')"
-    )
+    await sql.execute(insert_source(name="'bank'"))
     await sql.execute(_adjustment(id=f"'{ID}'", line_id="1"))
     return sql
 
@@ -104,20 +104,11 @@ ALSO_REFUSED = [
 async def test_each_constraint_refuses_by_its_name(
     proposed: Sql, name: str, statement: str
 ) -> None:
-    transaction = proposed.transaction()
-    await transaction.start()
-    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
-        await proposed.execute(statement)
-    await transaction.rollback()
-    assert refused.value.constraint_name == name
+    await assert_refused(proposed, statement, name)
 
 
 async def test_every_constraint_of_the_table_is_in_the_list_above(sql: Sql) -> None:
-    named = await sql.fetch(
-        "SELECT conname FROM pg_constraint WHERE contype IN ('c', 'f', 'p', 'u')"
-        " AND conrelid = 'recon_adjustments'::regclass"
-    )
-    assert {row[0] for row in named} == set(CONSTRAINTS)
+    assert await constraints_of(sql, "^recon_adjustments$") == set(CONSTRAINTS)
 
 
 @pytest.mark.parametrize(
@@ -171,10 +162,7 @@ async def test_adjustments_prevent_a_downgrade(empty_url: str) -> None:
     try:
         await migrate(empty_url, "0024")
         await migrate(empty_url, "0025")
-        await sql.execute(
-            "INSERT INTO recon_sources (name, account_identifier, currency, format)"
-            " VALUES ('bank', 'DE1', 'EUR', 'auto')"
-        )
+        await sql.execute(insert_source(name="'bank'"))
         await sql.execute(_adjustment())
         with pytest.raises(Exception, match="there are adjustments, which revision 0024"):
             await migrate(empty_url, "0024")

@@ -5,6 +5,7 @@ import pytest
 
 from testkit.database.sql import Sql
 
+from .refusals import assert_refused, constraints_of
 from .statement_rows import (
     FILE,
     OTHER,
@@ -99,21 +100,11 @@ ALSO_REFUSED = [
 async def test_each_constraint_refuses_by_its_name(
     statements: Sql, name: str, statement: str
 ) -> None:
-    transaction = statements.transaction()
-    await transaction.start()
-    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
-        await statements.execute(statement)
-    await transaction.rollback()
-    assert refused.value.constraint_name == name
+    await assert_refused(statements, statement, name)
 
 
 async def test_every_constraint_of_the_tables_is_in_the_table_above(sql: Sql) -> None:
-    named = await sql.fetch(
-        "SELECT conname FROM pg_constraint WHERE contype IN ('c', 'f', 'p', 'u')"
-        " AND connamespace = 'public'::regnamespace"
-        " AND conrelid::regclass::text ~ '^(recon_sources|statement)'"
-    )
-    assert {row[0] for row in named} == set(CONSTRAINTS)
+    assert await constraints_of(sql, "^(recon_sources|statement)") == set(CONSTRAINTS)
 
 
 async def test_a_source_has_one_name_in_its_tenant(statements: Sql) -> None:

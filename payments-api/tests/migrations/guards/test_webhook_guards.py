@@ -6,6 +6,8 @@ import pytest
 from testkit.database.guarded_rows import insert
 from testkit.database.sql import Sql
 
+from .refusals import assert_refused, constraints_of
+
 ENDPOINT = "'00000000-0000-7000-8000-00000000000a'"
 DELIVERY = "'00000000-0000-7000-8000-00000000000b'"
 CHANGED = "UPDATE webhook_endpoints SET"
@@ -111,9 +113,7 @@ ALSO_REFUSED = [
 async def test_each_constraint_refuses_by_its_name(
     webhooks: Sql, name: str, statement: str
 ) -> None:
-    with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refused:
-        await webhooks.execute(statement)
-    assert refused.value.constraint_name == name
+    await assert_refused(webhooks, statement, name)
 
 
 async def test_an_endpoint_has_one_current_and_one_former_secret(webhooks: Sql) -> None:
@@ -233,8 +233,4 @@ async def test_the_api_sends_again_edits_and_deletes(sent: Sql, database_url: st
 
 
 async def test_every_constraint_of_the_tables_is_in_the_table_above(sql: Sql) -> None:
-    named = await sql.fetch(
-        "SELECT conname FROM pg_constraint WHERE contype IN ('c', 'f', 'p', 'u')"
-        " AND connamespace = 'public'::regnamespace AND conrelid::regclass::text ~ '^webhook_'"
-    )
-    assert {row[0] for row in named} == set(CONSTRAINTS)
+    assert await constraints_of(sql, "^webhook_") == set(CONSTRAINTS)

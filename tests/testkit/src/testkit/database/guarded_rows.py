@@ -10,15 +10,13 @@ T = "00000000-0000-0000-0000-0000000000a2"  # A failed reversal of C.
 NEW = "00000000-0000-0000-0000-0000000000ff"
 
 
-def insert(
-    table: str, values: dict[str, str], columns: dict[str, str], *, id_is_given: bool = False
-) -> str:
+def insert(table: str, values: dict[str, str], columns: dict[str, str]) -> str:
     """Return an INSERT of a row of SQL expressions, some of them replaced by `columns`.
 
-    `id_is_given`: the id replaces the one that the table would generate.
+    An `id` replaces the one that the table would generate.
     """
     row = {**values, **columns}
-    by_hand = " OVERRIDING SYSTEM VALUE" if id_is_given else ""
+    by_hand = " OVERRIDING SYSTEM VALUE" if "id" in row else ""
     return f"INSERT INTO {table} ({', '.join(row)}){by_hand} VALUES ({', '.join(row.values())})"
 
 
