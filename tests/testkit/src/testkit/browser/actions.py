@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from testkit.browser.whole_system import WholeSystem
 from testkit.camt_files import ACCOUNT
-from testkit.waiting import LOW_PRIORITY_SECONDS_MAX, WAIT_SECONDS_MAX, pauses
+from testkit.waiting import LOOK_SECONDS, LOW_PRIORITY_SECONDS_MAX, WAIT_SECONDS_MAX
 
 HOSTILE = "<script>window.evil = 1</script><img src=x onerror='window.evil = 2'>"
 
@@ -120,12 +120,10 @@ def _wait_for(
     system: WholeSystem, query: str, answer: str, seconds_max: float = WAIT_SECONDS_MAX
 ) -> None:
     deadline = monotonic() + seconds_max
-    for pause in pauses():
-        if system.sql(query) == answer:
-            return
+    while system.sql(query) != answer:
         if monotonic() > deadline:
             raise TimeoutError(f"still not {answer}: {query}")
-        sleep(pause)
+        sleep(LOOK_SECONDS)
 
 
 def add_delivery(system: WholeSystem) -> tuple[str, str]:
