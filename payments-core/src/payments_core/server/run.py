@@ -22,7 +22,6 @@ from payments_core.server.options import (
     ServeOptions,
 )
 
-GC_YOUNG_OBJECTS = 20_000  # Before a collection; Python's default is 700.
 FILES_RESERVED = 100  # Of the files that this process may open: for Postgres, logs and the like.
 
 log = logging.getLogger(__name__)
@@ -112,11 +111,9 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
         factory = uvloop.new_event_loop
 
     async def body() -> None:
-        # Imported objects live as long as the process: the collector need not traverse them
-        # again, nor pause everything after every few hundred objects that a request creates.
+        # Imported objects live as long as the process: the collector need not traverse them again.
         gc.collect()
         gc.freeze()
-        gc.set_threshold(GC_YOUNG_OBJECTS, 20, 20)
         await main()
 
     try:
