@@ -86,7 +86,7 @@ async def _run_to_its_end(
                     answers.add((await http.get(url)).status_code)
                 except httpx.TransportError:
                     pass
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     probing = asyncio.create_task(probe())
     try:
