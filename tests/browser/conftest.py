@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if folder in item.path.parents and "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.browser)
             if missing:
-                reason = "no Chromium on PATH (Debian's package is called chromium)"
+                reason = "no Chromium on PATH (in Debian, the package chromium-headless-shell)"
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 

@@ -35,7 +35,11 @@ REPORT = """document.addEventListener("securitypolicyviolation",
   (event) => console.error(`CSP: ${event.violatedDirective} blocked ${event.blockedURI}`))"""
 
 expect.set_options(timeout=WAIT_MS_MAX)
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+# The first has no windows, and takes a fifth less of the processor time of a test.
+CHROMIUM_NAMES = (
+    *("chromium-headless-shell", "chromium"),
+    *("chromium-browser", "google-chrome-stable", "google-chrome"),
+)
 
 
 def find_chromium() -> str | None:

@@ -236,7 +236,7 @@ def main() -> None:
     """Run the system, create its history and take the screenshots."""
     executable = find_chromium()
     if executable is None:
-        sys.exit("no Chromium on PATH (Debian's package is called chromium)")
+        sys.exit("no Chromium on PATH (in Debian, the package chromium-headless-shell)")
     IMAGES.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
