@@ -144,7 +144,7 @@ async def test_a_stopping_worker_finishes_the_jobs_it_holds(
         await until_a_transaction_waits(sql)
         worker.send(signal.SIGTERM)
         await asyncio.sleep(0.3)
-        assert worker.process.poll() is None
+        assert worker.poll() is None
     await worker.stop()
     assert await status_counts(sql) == {"completed": 40}
     await assert_ledger_is_of(sql, stored)
@@ -158,7 +158,7 @@ async def test_a_worker_without_its_port_reports_it_and_claims_nothing(
     await until_completed(sql, 40)
     await sql.execute("UPDATE recon_jobs SET status = 'pending', run_at = now()")
     second = start_process(RECON_WORKER_PORT=str(running.port))
-    assert await asyncio.to_thread(second.process.wait, 30) == 1
+    assert await asyncio.to_thread(second.wait, 30) == 1
     assert "cannot listen" in second.log.read_text()
     await until_completed(sql, 40)
     await assert_ledger_is_of(sql, stored)

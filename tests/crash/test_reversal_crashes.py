@@ -82,9 +82,7 @@ async def test_a_worker_killed_at_any_step_loses_and_repeats_no_reversal(
         added, reversals = await _add_mixed(sql, paid)
         armed = {VARIABLE: f"kill {point} 1", "RECON_WORKER_BATCH_SIZE": "20"}
         killed = start_process(**armed)
-        assert await asyncio.to_thread(killed.process.wait, 60) == -9, killed.log.read_text()[
-            -2000:
-        ]
+        assert await asyncio.to_thread(killed.wait, 60) == -9, killed.log.read_text()[-2000:]
         start_process()
         await until_all_settled(sql, 60)
     finally:

@@ -146,7 +146,7 @@ def old_processes(tree: Path, pythonpath: str, url: str) -> Iterator[str]:
     }
     api_port, worker_port = free_port(), free_port()
     parts = [
-        ServiceProcess.of_module(
+        ServiceProcess(
             module, verb, tree / f"{module}.log", port, {**environ, "DATABASE_URL": role_url}
         )
         for module, verb, port, role_url in (

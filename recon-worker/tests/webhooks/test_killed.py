@@ -45,7 +45,7 @@ async def test_every_event_arrives_after_a_kill(
     armed = {**WEBHOOKS, VARIABLE: f"kill {point}"}
     first = WorkerProcess(worker_url_of_database, tmp_path / "first.log", **armed)
     try:
-        assert await asyncio.to_thread(first.process.wait, 40) == -9
+        assert await asyncio.to_thread(first.wait, 40) == -9
     finally:
         first.kill()
     assert bool(receiver.received) is sent_before

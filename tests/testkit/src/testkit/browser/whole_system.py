@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from payments_local.ports import free_port
-from payments_local.postgres import BIN, running_postgres
+from payments_local.postgres import BIN
 from testkit.deployments.service_process import ServiceProcess
 from testkit.network.tcp_proxy import TcpProxy
+from testkit.worker.own_system import migrated_postgres
 
 TRACE_URL = "https://traces.example/trace/{trace_id}"
 
@@ -60,7 +61,7 @@ def guarded_page(system: WholeSystem, folder: Path, environ: Mapping[str, str]) 
         **environ,
     }
     log = folder / "guarded-page.log"
-    return ServiceProcess.of_module("payments_ui", "serve", log, port, environ)
+    return ServiceProcess("payments_ui", "serve", log, port, environ)
 
 
 def _page_key(api_key: str | None) -> dict[str, str]:
@@ -73,10 +74,11 @@ def whole_system(folder: Path, api_key: str | None = None) -> Iterator[WholeSyst
 
     With `api_key`, the API requires keys, and the page uses this one.
     """
-    with running_postgres() as postgres:
-        migrate = [sys.executable, "-m", "payments_api", "migrate"]
-        environ = {**os.environ, "DATABASE_URL": postgres.url, **_page_key(api_key)}
-        subprocess.run(migrate, env=environ, check=True, timeout=120)
+    with migrated_postgres() as postgres:
+        if api_key is not None:  # A migration adds it to the API's keys.
+            migrate = [sys.executable, "-m", "payments_api", "migrate"]
+            environ = {**os.environ, "DATABASE_URL": postgres.url, **_page_key(api_key)}
+            subprocess.run(migrate, env=environ, check=True, timeout=120)
         system = _services(postgres.url, folder, api_key)
         try:
             for service in system.services:
@@ -95,7 +97,7 @@ def _services(database_url: str, folder: Path, api_key: str | None) -> WholeSyst
     def service(name: str, command: str, environ: Mapping[str, str]) -> ServiceProcess:
         environ = {**environ, "OTEL_TRACES_SAMPLER": "always_on"}  # Without an exporter.
         module, log = name.replace("-", "_"), folder / f"{name}.log"
-        return ServiceProcess.of_module(module, command, log, free_port(), environ)
+        return ServiceProcess(module, command, log, free_port(), environ)
 
     api = service(
         "payments-api",

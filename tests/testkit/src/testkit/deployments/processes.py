@@ -66,9 +66,7 @@ def _deployment(database: Database, folder: Path) -> Deployment:
 
     def part(name: str, command: str, number: int = 1, **more: str) -> ServiceProcess:
         module, log = name.replace("-", "_"), folder / f"{name}-{number}.log"
-        return ServiceProcess.of_module(
-            module, command, log, free_port(), {**settings[name], **more}
-        )
+        return ServiceProcess(module, command, log, free_port(), {**settings[name], **more})
 
     api = part("payments-api", "serve")
     api_url = f"http://127.0.0.1:{api.port}"

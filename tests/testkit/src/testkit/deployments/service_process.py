@@ -1,8 +1,6 @@
 """A service as a process of this checkout."""
 
-import os
-import subprocess
-import sys
+import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from testkit.network.readiness import is_ready
+from testkit.program import Program
 
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 40.0
@@ -20,20 +19,12 @@ LOG_CHARS_SHOWN = 2_000
 class ServiceProcess:
     """One service; each start uses the same port and appends to the same log."""
 
-    name: str
-    command: list[str]
-    environ: Mapping[str, str]
-    port: int
+    module: str
+    verb: str
     log: Path
-    process: "subprocess.Popen[bytes] | None" = None
-
-    @classmethod
-    def of_module(
-        cls, module: str, verb: str, log: Path, port: int, environ: Mapping[str, str]
-    ) -> Self:
-        """Return `python -m module verb`, not started yet, that listens on the port."""
-        environ = {f"{module.upper()}_PORT": str(port), **environ}
-        return cls(log.stem, [sys.executable, "-m", module, verb], environ, port, log)
+    port: int
+    environ: Mapping[str, str]
+    process: Program | None = None
 
     @property
     def url(self) -> str:
@@ -42,14 +33,12 @@ class ServiceProcess:
 
     def start(self) -> Self:
         """Start it, and return it once it is ready."""
-        with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.command, env={**os.environ, **self.environ}, stdout=log, stderr=log
-            )
+        environ = {f"{self.module.upper()}_PORT": str(self.port), **self.environ}
+        self.process = Program(self.module, self.verb, self.log, environ)
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not is_ready(self.port):
-            assert self.process.poll() is None, f"{self.name} ended: {self._log_end()}"
-            assert time.monotonic() < deadline, f"{self.name} is not ready: {self._log_end()}"
+            assert self.process.poll() is None, f"{self.log.stem} ended: {self._log_end()}"
+            assert time.monotonic() < deadline, f"{self.log.stem} is not ready: {self._log_end()}"
             time.sleep(0.05)
         return self
 
@@ -58,20 +47,19 @@ class ServiceProcess:
         if self.process is None:
             return 0.0
         began, process, self.process = time.monotonic(), self.process, None
-        process.terminate()
+        process.send(signal.SIGTERM)
         try:
             status = process.wait(STOP_SECONDS_MAX)
-        except subprocess.TimeoutExpired:
+        except TimeoutError:
             process.kill()
             status = process.wait()
-        assert status == 0, f"{self.name} ended with status {status}: {self._log_end()}"
+        assert status == 0, f"{self.log.stem} ended with status {status}: {self._log_end()}"
         return time.monotonic() - began
 
     def kill(self) -> None:
         """Send SIGKILL, if it runs, and wait for its end."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait()
             self.process = None
 
     def _log_end(self) -> str:

@@ -1,9 +1,7 @@
 """API, worker and page as processes on their own Postgres, with their logs and metrics."""
 
 import json
-import os
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from payments_local.ports import free_port
-from payments_local.postgres import BIN, EmbeddedPostgres, running_postgres
+from payments_local.postgres import BIN, EmbeddedPostgres
 from testkit.deployments.service_process import ServiceProcess
 from testkit.observability.otlp_endpoint import OtlpEndpoint
+from testkit.worker.own_system import migrated_postgres
 
 
 @dataclass
@@ -53,7 +52,7 @@ class ObservedSystem:
             database["DATABASE_URL"] = self.postgres.url.replace("//postgres@", f"//{role}@")
         environ = {"PAYMENTS_API_AUTH": "off", "LOG_FORMAT": "json", **database, **environ}
         log = self.folder / f"{name}.log"
-        process = Process.of_module(module, verb, log, port, environ)
+        process = Process(module, verb, log, port, environ)
         self.processes.append(process)
         return process.start()
 
@@ -77,10 +76,7 @@ class Observed:
 @contextmanager
 def observed_system(folder: Path, port: int | None = None) -> Iterator[ObservedSystem]:
     """Run a migrated Postgres; stop at the end the services that tests added."""
-    with running_postgres(port=port) as postgres:
-        migrate = [sys.executable, "-m", "payments_api", "migrate"]
-        environ = {**os.environ, "DATABASE_URL": postgres.url}
-        subprocess.run(migrate, env=environ, check=True, timeout=120, stdout=subprocess.DEVNULL)
+    with migrated_postgres(port) as postgres:
         system = ObservedSystem(postgres, folder)
         try:
             yield system

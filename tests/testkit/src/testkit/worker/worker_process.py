@@ -1,15 +1,13 @@
 """`recon-worker run` as a process that tests kill, pause and query."""
 
 import asyncio
-import os
 import re
 import signal
-import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
 from payments_local.ports import free_port
+from testkit.program import Program
 from testkit.waiting import until
 
 # Short, so that a dead worker's jobs are soon free.
@@ -23,48 +21,28 @@ IMPATIENT = {
 }
 
 
-class WorkerProcess:
-    """A worker, started at once; every test must `stop` or `kill` it."""
+class WorkerProcess(Program):
+    """A worker; every test must `stop` or `kill` it."""
 
     def __init__(self, url: str, log: Path, **environ: str) -> None:
         self.port = free_port()
         self.log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "recon_worker", "run"],
-                env={
-                    **os.environ,
-                    **IMPATIENT,
-                    "DATABASE_URL": url,
-                    "RECON_WORKER_PORT": str(self.port),
-                    **environ,
-                },
-                stdout=output,
-                stderr=output,
-            )
-
-    def send(self, signum: signal.Signals) -> None:
-        """Send it a signal, such as SIGSTOP."""
-        self.process.send_signal(signum)
-
-    def kill(self) -> None:
-        """Kill it, as a power cut would; harmless if it has ended."""
-        self.process.kill()
-        self.process.wait()
+        environ = {"DATABASE_URL": url, "RECON_WORKER_PORT": str(self.port), **environ}
+        super().__init__("recon_worker", "run", log, {**IMPATIENT, **environ})
 
     async def until_ready(self) -> None:
         """Wait until it is ready."""
 
         async def ready() -> bool:
-            assert self.process.poll() is None, self.log.read_text()[-2000:]
+            assert self.poll() is None, self.log.read_text()[-2000:]
             return await self._get("/readyz") is not None
 
         await until(ready, 40)
 
     async def stop(self) -> None:
         """Let it drain. It must exit with status 0."""
-        self.process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(self.process.wait, 30) == 0, self.log.read_text()[-2000:]
+        self.send(signal.SIGTERM)
+        assert await asyncio.to_thread(self.wait, 30) == 0, self.log.read_text()[-2000:]
 
     async def finished(self, end: str) -> float:
         """Return the number of attempts with this end: completed, lease_lost, handed_back, ..."""
