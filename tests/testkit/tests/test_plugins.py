@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from payments_local.settings import REPOSITORY
-from testkit.plugins.groups import group_of
+from testkit.plugins.groups import group_of, rank_of
 
 PREAMBLE = """
 import asyncio, socket
@@ -97,3 +97,8 @@ def test_each_function_runs_once_with_its_first_parameters(tmp_path: Path) -> No
 )
 def test_tests_are_grouped_by_shared_folder_or_by_file(nodeid: str, group: str) -> None:
     assert group_of(nodeid) == group
+
+
+def test_slow_tests_start_first() -> None:
+    ids = ["tests/crash/test_a.py::a", "tests/test_a.py::a", "payments-core/tests/test_a.py::a"]
+    assert sorted(reversed(ids), key=rank_of) == ids

@@ -22,6 +22,8 @@ FOLDER_GROUPS = {
 }
 WORKERS_MAX = 8
 RANKS = {group: rank for rank, group in enumerate(dict.fromkeys(FOLDER_GROUPS.values()))}
+# Their other files start whole systems, the packages' own files do not.
+SLOW_FOLDERS = ("tests/", "deploy/")
 
 
 def group_of(nodeid: str) -> str:
@@ -29,6 +31,12 @@ def group_of(nodeid: str) -> str:
     file = nodeid.partition("::")[0]
     folders = (folder.as_posix() for folder in PurePosixPath(file).parents)
     return next((FOLDER_GROUPS[each] for each in folders if each in FOLDER_GROUPS), file)
+
+
+def rank_of(nodeid: str) -> int:
+    """Return the place of the group among all: the slowest have the lowest."""
+    slow = nodeid.startswith(SLOW_FOLDERS)
+    return RANKS.get(group_of(nodeid), len(RANKS) + (not slow))
 
 
 class GroupScheduling(LoadScopeScheduling):
@@ -58,4 +66,4 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Put the slowest groups first where several workers share the run."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: RANKS.get(group_of(item.nodeid), len(RANKS)))
+        items.sort(key=lambda item: rank_of(item.nodeid))
