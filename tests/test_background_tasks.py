@@ -2,44 +2,19 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeAlias
 
 import httpx
 import pytest
 
 from payments_local.ports import free_port
+from testkit.failing_task import BUG
+from testkit.program import Program
 
 SECONDS_MAX = 40.0
-BUG = "a bug in the task"
-# Runs a service in which one coroutine function fails half a second after its start.
-PROGRAM = f"""
-import asyncio, importlib, sys
-
-target, service = sys.argv.pop(1), sys.argv.pop(1)
-module, path, work_name = (target + ":").split(":")[:3]
-owner = importlib.import_module(module)
-*parents, name = path.split(".")
-for parent in parents:
-    owner = getattr(owner, parent)
-original = getattr(owner, name)
-
-async def fail():
-    await asyncio.sleep(0.5)
-    raise RuntimeError({BUG!r})
-
-def patched(*arguments):
-    names = [getattr(each, "__name__", None) for each in arguments]
-    if work_name and work_name not in names:
-        return original(*arguments)
-    hangs = name == "_lane" and 1 in arguments  # The second lane.
-    return asyncio.sleep(60) if hangs else fail()
-
-setattr(owner, name, patched)
-importlib.import_module(service + ".__main__").main()
-"""
 
 API = {
     "insert-worker-0": "payments_api.payments.writer:PaymentWriter.run",
@@ -66,38 +41,42 @@ WORKER = {
 PAGE = ["_read_upstream", "_flush_changes", "_disconnect_stalled"]  # Parts of live-feed.
 
 
-async def _run_to_its_end(
-    service: str, command: str, target: str, port: int, environ: Mapping[str, str]
-) -> tuple[int | None, set[int], list[dict[str, object]], str]:
-    """Return the exit status, the answers of /readyz, the log's entries, and standard error."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM, target, service, command),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, "LOG_FORMAT": "json", **environ},
-    )
-    answers: set[int] = set()
+Ended: TypeAlias = tuple[int, set[int], list[dict[str, object]], str]
+RunToItsEnd: TypeAlias = Callable[[str, str, str, Mapping[str, str]], Awaitable[Ended]]
 
-    async def probe() -> None:
-        async with httpx.AsyncClient() as http:
-            while True:
-                try:
-                    url = f"http://127.0.0.1:{port}/readyz"
-                    answers.add((await http.get(url)).status_code)
-                except httpx.TransportError:
-                    pass
-                await asyncio.sleep(0.05)
 
-    probing = asyncio.create_task(probe())
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), SECONDS_MAX)
-    finally:
-        probing.cancel()
-        if process.returncode is None:
+@pytest.fixture
+def run_to_its_end(tmp_path: Path) -> RunToItsEnd:
+    """Runs the service's command, in which the target fails.
+
+    Returns the exit status, the answers of /readyz, the log's entries, and the log's other lines.
+    """
+
+    async def run(service: str, command: str, target: str, environ: Mapping[str, str]) -> Ended:
+        port, log = free_port(), tmp_path / "log"
+        environ = {"LOG_FORMAT": "json", f"{service.upper()}_PORT": str(port), **environ}
+        process = Program("testkit.failing_task", (target, service, command), log, environ)
+        answers: set[int] = set()
+        probing = asyncio.create_task(_probe(port, answers))
+        try:
+            status = await asyncio.to_thread(process.wait, SECONDS_MAX)
+        finally:
+            probing.cancel()
             process.kill()
-            await process.wait()
-    entries = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
-    return process.returncode, answers, entries, err.decode()
+        lines = log.read_text().splitlines(keepends=True)
+        entries = [json.loads(line) for line in lines if line.startswith("{")]
+        others = [line for line in lines if not line.startswith("{")]
+        return status, answers, entries, "".join(others)
+
+    return run
+
+
+async def _probe(port: int, answers: set[int]) -> None:
+    async with httpx.AsyncClient() as http:
+        while True:
+            with suppress(httpx.TransportError):
+                answers.add((await http.get(f"http://127.0.0.1:{port}/readyz")).status_code)
+            await asyncio.sleep(0.05)
 
 
 def _reports_ended_task(entries: list[dict[str, object]], name: str) -> bool:
@@ -106,50 +85,48 @@ def _reports_ended_task(entries: list[dict[str, object]], name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", API)
-async def test_the_api_ends_with_its_background_task(api_url_of_database: str, name: str) -> None:
-    port = free_port()
+async def test_the_api_ends_with_its_background_task(
+    run_to_its_end: RunToItsEnd, api_url_of_database: str, name: str
+) -> None:
     environ = {
         "DATABASE_URL": api_url_of_database,
-        "PAYMENTS_API_PORT": str(port),
         "PAYMENTS_API_SHUTDOWN_DELAY_SECONDS": "1",
     }
-    status, answers, entries, err = await _run_to_its_end(
-        "payments_api", "serve", API[name], port, environ
+    status, answers, entries, others = await run_to_its_end(
+        "payments_api", "serve", API[name], environ
     )
-    assert _reports_ended_task(entries, name), (entries, err)
+    assert _reports_ended_task(entries, name), (entries, others)
     assert status == 1
     assert 503 in answers
-    assert err == f"the background task {name} ended: see the log\n"
+    assert others == f"the background task {name} ended: see the log\n"
 
 
 @pytest.mark.parametrize("name", WORKER)
 async def test_the_worker_ends_with_its_background_task(
-    worker_url_of_database: str, name: str
+    run_to_its_end: RunToItsEnd, worker_url_of_database: str, name: str
 ) -> None:
-    port = free_port()
     environ = {
         "DATABASE_URL": worker_url_of_database,
-        "RECON_WORKER_PORT": str(port),
         "RECON_WORKER_CONCURRENCY": "2",
         "RECON_WORKER_DRAIN_SECONDS": "1",
     }
-    status, answers, entries, err = await _run_to_its_end(
-        "recon_worker", "run", WORKER[name], port, environ
+    status, answers, entries, others = await run_to_its_end(
+        "recon_worker", "run", WORKER[name], environ
     )
-    assert _reports_ended_task(entries, name), (entries, err)
+    assert _reports_ended_task(entries, name), (entries, others)
     assert status == 1
-    assert err == f"the background task {name} ended: see the log\n"
+    assert others == f"the background task {name} ended: see the log\n"
     assert 503 in answers or name != "lane-0", "the other lane drains first"
 
 
 @pytest.mark.parametrize("part", PAGE)
-async def test_the_page_ends_with_its_background_task(part: str) -> None:
-    port = free_port()
-    environ = {"PAYMENTS_UI_PORT": str(port), "PAYMENTS_UI_SHUTDOWN_DELAY_SECONDS": "1"}
-    status, answers, entries, err = await _run_to_its_end(
-        "payments_ui", "serve", f"payments_ui.live.feed:LiveFeed.{part}", port, environ
-    )
-    assert _reports_ended_task(entries, "live-feed"), (entries, err)
+async def test_the_page_ends_with_its_background_task(
+    run_to_its_end: RunToItsEnd, part: str
+) -> None:
+    target = f"payments_ui.live.feed:LiveFeed.{part}"
+    environ = {"PAYMENTS_UI_SHUTDOWN_DELAY_SECONDS": "1"}
+    status, answers, entries, others = await run_to_its_end("payments_ui", "serve", target, environ)
+    assert _reports_ended_task(entries, "live-feed"), (entries, others)
     assert status == 1
     assert 503 in answers
-    assert err == "the background task live-feed ended: see the log\n"
+    assert others == "the background task live-feed ended: see the log\n"

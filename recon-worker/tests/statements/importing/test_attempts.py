@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import os
 import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TypeAlias
+from uuid import uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,13 +28,15 @@ from recon_worker.statements.importing.load import UNFINISHED, import_next
 from testkit.camt_files import Day, Entry, camt053
 from testkit.database.ledgers.settled import findings_of
 from testkit.database.sql import Sql
+from testkit.program import Program
 from testkit.waiting import until
 
 FIRST = camt053(Day([Entry("20.00")]))
 # Its own balances do not add up.
 WRONG = camt053(Day([Entry("20.00")], closing="1.00"))
 OTHER_ACCOUNT = "DE02120300000000202051"
-Ended = tuple[int, list[dict[str, str]]]
+Ended: TypeAlias = tuple[int, list[dict[str, str]]]
+ImportReceived: TypeAlias = Callable[..., Awaitable[Ended]]
 WAIT_IS_OVER = "UPDATE statement_files SET retry_at = now() WHERE status = 'received'"
 
 
@@ -55,18 +57,20 @@ async def _receive(engine: AsyncEngine, source: str, data: bytes) -> AnyRow:
     return file
 
 
-async def _run(url: str, point: str | None = None) -> Ended:
-    """Run the worker's process of imports; return its status and the files that it decided."""
-    fault = {} if point is None else {VARIABLE: f"kill {point} 1"}
-    ended = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "recon_worker", "statements", "import-received"],
-        env={**os.environ, **fault, "DATABASE_URL": url},
-        stdout=subprocess.PIPE,
-        check=False,
-        timeout=60,
-    )
-    return ended.returncode, [json.loads(line) for line in ended.stdout.splitlines()]
+@pytest.fixture
+def import_received(tmp_path: Path, worker_url_of_database: str) -> ImportReceived:
+    """Runs the worker's process of imports; returns its status and the files that it decided."""
+
+    async def run(point: str | None = None) -> Ended:
+        log = tmp_path / f"{uuid4()}.log"
+        fault = {} if point is None else {VARIABLE: f"kill {point} 1"}
+        environ = {**fault, "DATABASE_URL": worker_url_of_database}
+        started = Program("recon_worker", ("statements", "import-received"), log, environ)
+        status = await asyncio.to_thread(started.wait, 60)
+        lines = log.read_text().splitlines()  # The others tell an operator what goes on.
+        return status, [json.loads(line) for line in lines if line.startswith("{")]
+
+    return run
 
 
 @pytest.mark.parametrize("point", IMPORT_POINTS)
@@ -75,7 +79,7 @@ async def test_a_file_that_kills_each_import_is_given_up_and_holds_up_no_other(
     engine: AsyncEngine,
     source: str,
     first: AnyRow,
-    worker_url_of_database: str,
+    import_received: ImportReceived,
     point: str,
 ) -> None:
     async def is_rolled_back() -> bool:
@@ -84,22 +88,22 @@ async def test_a_file_that_kills_each_import_is_given_up_and_holds_up_no_other(
         )
 
     killed: Ended = (-signal.SIGKILL, [])
-    assert await _run(worker_url_of_database, point) == killed
+    assert await import_received(point) == killed
     await until(is_rolled_back)
     # While it waits, a younger file of another source is imported.
     await sql.execute("UPDATE statement_files SET retry_at = retry_at + interval '1 hour'")
     async with transaction(engine) as tx:
         await add_source(tx, NewSource("other", OTHER_ACCOUNT, "EUR", channel="x"), Operator("ann"))
     second = await _receive(engine, "other", camt053(Day([Entry("1.00")], account=OTHER_ACCOUNT)))
-    status, decided = await _run(worker_url_of_database)
+    status, decided = await import_received()
     assert (status, [each["file"] for each in decided]) == (0, [str(second.id)])
     for number in range(1, ATTEMPTS_MAX):
         assert await _attempts(sql, first) == ("received", number)
         await sql.execute(WAIT_IS_OVER)
-        assert await _run(worker_url_of_database, point) == killed
+        assert await import_received(point) == killed
         await until(is_rolled_back)
     await sql.execute(WAIT_IS_OVER)
-    status, decided = await _run(worker_url_of_database, point)
+    status, decided = await import_received(point)
     assert (status, [each["problem"] for each in decided]) == (0, [UNFINISHED.problem])
     assert await _attempts(sql, first) == ("quarantined", 0)
     assert not await is_any_due(engine)

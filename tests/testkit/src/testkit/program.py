@@ -9,7 +9,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # None of ours: a program registers its metrics while it is imported.
@@ -23,11 +23,13 @@ forking.set_forkserver_preload([*LIBRARIES])
 
 
 class Program:
-    """`python -m module verb`, started at once; its output is appended to the log."""
+    """`python -m module argument ...`, started at once; its output is appended to the log."""
 
-    def __init__(self, module: str, verb: str, log: Path, environ: Mapping[str, str]) -> None:
-        arguments = (module, verb, log, {**os.environ, **environ})
-        self._process = forking.Process(target=_run, args=arguments, daemon=True)
+    def __init__(
+        self, module: str, arguments: Sequence[str], log: Path, environ: Mapping[str, str]
+    ) -> None:
+        given = (module, arguments, log, {**os.environ, **environ})
+        self._process = forking.Process(target=_run, args=given, daemon=True)
         self._process.start()
 
     @property
@@ -59,7 +61,7 @@ class Program:
         self.wait()
 
 
-def _run(module: str, verb: str, log: Path, environ: Mapping[str, str]) -> None:
+def _run(module: str, arguments: Sequence[str], log: Path, environ: Mapping[str, str]) -> None:
     """Become the program, in a new process."""
     os.environ.clear()
     os.environ.update(environ)
@@ -67,5 +69,5 @@ def _run(module: str, verb: str, log: Path, environ: Mapping[str, str]) -> None:
     with log.open("ab") as output:
         for stream in (1, 2):
             os.dup2(output.fileno(), stream)
-    sys.argv = [module, verb]
+    sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

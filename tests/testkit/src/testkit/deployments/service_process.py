@@ -27,6 +27,11 @@ class ServiceProcess:
     process: Program | None = None
 
     @property
+    def name(self) -> str:
+        """Return the name of its log."""
+        return self.log.stem
+
+    @property
     def url(self) -> str:
         """Return its address."""
         return f"http://127.0.0.1:{self.port}"
@@ -34,11 +39,11 @@ class ServiceProcess:
     def start(self) -> Self:
         """Start it, and return it once it is ready."""
         environ = {f"{self.module.upper()}_PORT": str(self.port), **self.environ}
-        self.process = Program(self.module, self.verb, self.log, environ)
+        self.process = Program(self.module, [self.verb], self.log, environ)
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not is_ready(self.port):
-            assert self.process.poll() is None, f"{self.log.stem} ended: {self._log_end()}"
-            assert time.monotonic() < deadline, f"{self.log.stem} is not ready: {self._log_end()}"
+            assert self.process.poll() is None, f"{self.name} ended: {self._log_end()}"
+            assert time.monotonic() < deadline, f"{self.name} is not ready: {self._log_end()}"
             time.sleep(0.05)
         return self
 
@@ -53,7 +58,7 @@ class ServiceProcess:
         except TimeoutError:
             process.kill()
             status = process.wait()
-        assert status == 0, f"{self.log.stem} ended with status {status}: {self._log_end()}"
+        assert status == 0, f"{self.name} ended with status {status}: {self._log_end()}"
         return time.monotonic() - began
 
     def kill(self) -> None:

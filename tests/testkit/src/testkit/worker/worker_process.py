@@ -28,7 +28,7 @@ class WorkerProcess(Program):
         self.port = free_port()
         self.log = log
         environ = {"DATABASE_URL": url, "RECON_WORKER_PORT": str(self.port), **environ}
-        super().__init__("recon_worker", "run", log, {**IMPATIENT, **environ})
+        super().__init__("recon_worker", ["run"], log, {**IMPATIENT, **environ})
 
     async def until_ready(self) -> None:
         """Wait until it is ready."""
