@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
@@ -29,6 +30,9 @@ pytest_plugins = [f"testkit.plugins.{name}" for name in PLUGINS]
 # Not the time of one example: on a busy machine it says nothing. pytest bounds each test.
 hypothesis.settings.register_profile("payments", deadline=None)
 hypothesis.settings.load_profile("payments")
+
+# A shell makes a run in the background ignore SIGINT, which tests send to their children.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Tests that call make must not inherit the variables that `make test ARGS=...` was given.
 for variable in ("ARGS", "MAKEFLAGS", "MAKELEVEL", "MFLAGS"):

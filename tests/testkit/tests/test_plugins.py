@@ -100,5 +100,6 @@ def test_tests_are_grouped_by_shared_folder_or_by_file(nodeid: str, group: str) 
 
 
 def test_slow_tests_start_first() -> None:
-    ids = ["tests/crash/test_a.py::a", "tests/test_a.py::a", "payments-core/tests/test_a.py::a"]
-    assert sorted(reversed(ids), key=rank_of) == ids
+    ids = ["payments-core/tests/test_a.py::a", "tests/test_a.py::a", "tests/crash/test_a.py::a"]
+    assert [rank_of(each) for each in ids] == sorted(map(rank_of, ids), reverse=True)
+    assert len(set(map(rank_of, ids))) == len(ids)
