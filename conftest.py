@@ -24,7 +24,7 @@ from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
 from testkit.database.sql import Sql
 
-PLUGINS = ("groups", "ids", "leaks", "parameters", "routes")
+PLUGINS = ("groups", "ids", "leaks", "parameters", "routes", "types")
 pytest_plugins = [f"testkit.plugins.{name}" for name in PLUGINS]
 
 # Not the time of one example: on a busy machine it says nothing. pytest bounds each test.
