@@ -12,7 +12,7 @@ import pytest
 
 from payments_local.ports import free_port
 from testkit.failing_task import BUG
-from testkit.program import Program
+from testkit.forked_program import ForkedProgram
 
 SECONDS_MAX = 40.0
 
@@ -55,7 +55,7 @@ def run_to_its_end(tmp_path: Path) -> RunToItsEnd:
     async def run(service: str, command: str, target: str, environ: Mapping[str, str]) -> Ended:
         port, log = free_port(), tmp_path / "log"
         environ = {"LOG_FORMAT": "json", f"{service.upper()}_PORT": str(port), **environ}
-        process = Program("testkit.failing_task", (target, service, command), log, environ)
+        process = ForkedProgram("testkit.failing_task", (target, service, command), log, environ)
         answers: set[int] = set()
         probing = asyncio.create_task(_probe(port, answers))
         try:

@@ -28,7 +28,7 @@ from recon_worker.statements.importing.load import UNFINISHED, import_next
 from testkit.camt_files import Day, Entry, camt053
 from testkit.database.ledgers.settled import findings_of
 from testkit.database.sql import Sql
-from testkit.program import Program
+from testkit.forked_program import ForkedProgram
 from testkit.waiting import until
 
 FIRST = camt053(Day([Entry("20.00")]))
@@ -65,7 +65,7 @@ def import_received(tmp_path: Path, worker_url_of_database: str) -> ImportReceiv
         log = tmp_path / f"{uuid4()}.log"
         fault = {} if point is None else {VARIABLE: f"kill {point} 1"}
         environ = {**fault, "DATABASE_URL": worker_url_of_database}
-        started = Program("recon_worker", ("statements", "import-received"), log, environ)
+        started = ForkedProgram("recon_worker", ("statements", "import-received"), log, environ)
         status = await asyncio.to_thread(started.wait, 60)
         lines = log.read_text().splitlines()  # The others tell an operator what goes on.
         return status, [json.loads(line) for line in lines if line.startswith("{")]

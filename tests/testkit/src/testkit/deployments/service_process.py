@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from testkit.forked_program import ForkedProgram
 from testkit.network.readiness import is_ready
-from testkit.program import Program
 
 READY_SECONDS_MAX = 60.0
 STOP_SECONDS_MAX = 40.0
@@ -24,7 +24,7 @@ class ServiceProcess:
     log: Path
     port: int
     environ: Mapping[str, str]
-    process: Program | None = None
+    process: ForkedProgram | None = None
 
     @property
     def name(self) -> str:
@@ -39,7 +39,7 @@ class ServiceProcess:
     def start(self) -> Self:
         """Start it, and return it once it is ready."""
         environ = {f"{self.module.upper()}_PORT": str(self.port), **self.environ}
-        self.process = Program(self.module, [self.verb], self.log, environ)
+        self.process = ForkedProgram(self.module, [self.verb], self.log, environ)
         deadline = time.monotonic() + READY_SECONDS_MAX
         while not is_ready(self.port):
             assert self.process.poll() is None, f"{self.name} ended: {self._log_end()}"

@@ -7,7 +7,7 @@ import urllib.request
 from pathlib import Path
 
 from payments_local.ports import free_port
-from testkit.program import Program
+from testkit.forked_program import ForkedProgram
 from testkit.waiting import until
 
 # Short, so that a dead worker's jobs are soon free.
@@ -21,7 +21,7 @@ IMPATIENT = {
 }
 
 
-class WorkerProcess(Program):
+class WorkerProcess(ForkedProgram):
     """A worker; every test must `stop` or `kill` it."""
 
     def __init__(self, url: str, log: Path, **environ: str) -> None:

@@ -16,13 +16,13 @@ from pathlib import Path
 LIBRARIES = (
     *("asyncpg", "httpx", "hypercorn.asyncio", "opentelemetry.sdk.trace", "prometheus_client"),
     *("pydantic_settings", "quart", "sqlalchemy.dialects.postgresql.asyncpg"),
-    *("sqlalchemy.ext.asyncio", "testkit.program"),
+    *("sqlalchemy.ext.asyncio", "testkit.forked_program"),
 )
 forking = multiprocessing.get_context("forkserver")
 forking.set_forkserver_preload([*LIBRARIES])
 
 
-class Program:
+class ForkedProgram:
     """`python -m module argument ...`, started at once; its output is appended to the log."""
 
     def __init__(
