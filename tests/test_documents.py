@@ -18,6 +18,9 @@ PACKAGES = {
     "payments-ui": "payments_ui",
     "tests/testkit": "testkit",
 }
+BLOCK = re.compile(r"```(?:ba)?sh\n(.*?)```", re.DOTALL)
+# A command, to the end of its last line.
+CURL = re.compile(r"curl (?:[^\n]*\\\n)*[^\n]*")
 DECISIONS = sorted((ROOT / "docs/decisions").glob("[0-9]*.md"))
 
 
@@ -79,3 +82,11 @@ def test_a_packages_readme_lists_each_of_its_rooms(package: str) -> None:
     assert sorted(ROOMS.findall(named)) == sorted(
         room.name for room in rooms if room.is_dir() and room.name != "__pycache__"
     )
+
+
+@pytest.mark.parametrize("path", markdown_files())
+def test_a_pasted_post_has_the_content_type_that_the_api_requires(path: str) -> None:
+    commands = CURL.findall("".join(BLOCK.findall((ROOT / path).read_text())))
+    posts = [each for each in commands if re.search(r"-X POST|-d |--data ", each)]
+    ours = [each for each in posts if ":3001/" in each and "/statements?" not in each]
+    assert [each for each in ours if "Content-Type: application/json" not in each] == []

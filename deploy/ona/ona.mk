@@ -15,8 +15,8 @@ install-deps: ## Run `make install`, safe for concurrent callers
 migrate: install-deps ## Wait for Postgres, then bring its schema to the newest revision
 	@$(ONA) migrate
 
-# exec: a signal to make's child is a signal to the service.
-start-postgres start-api start-ui start-worker: install-deps ## Run one service until it is stopped (also ready-, stop-)
+# Runs one service until it is stopped. exec: a signal to make's child is a signal to the service.
+start-postgres start-api start-ui start-worker: install-deps
 	@exec $(ONA) start $(@:start-%=%)
 
 ready-postgres ready-api ready-ui ready-worker:

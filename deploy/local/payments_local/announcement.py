@@ -24,6 +24,7 @@ Create a payment, then read its account's balance{with_key}:
   curl -sS {api}/payments -H 'Content-Type: application/json'{key} \\
     -H "Idempotency-Key: try-$(date +%s)" \\
     -d '{{"accountId": "acct_1", "amount": "100.00", "description": "A first payment"}}'; echo
+  sleep 1
   curl -sS {api}/accounts/acct_1/balance{key}; echo
 """
 

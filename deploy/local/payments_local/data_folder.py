@@ -126,7 +126,7 @@ def reset(data_dir: Path) -> str:
             raise LocalError(f"cannot delete {error.filename}: {error.strerror}") from error
     with suppress(OSError):  # If the folder holds something else, keep it.
         data_dir.rmdir()
-    return f"emptied {data_dir}"
+    return f"deleted the data in {data_dir}"
 
 
 def _refuse_wrong_owner_or_mode(pgdata: Path, status: os.stat_result) -> None:

@@ -10,7 +10,7 @@ from payments_local.postgres import running_postgres
 
 
 def test_reset_deletes_the_data_of_make_up(data_dir: Path) -> None:
-    assert data_folder.reset(data_dir) == f"emptied {data_dir}"
+    assert data_folder.reset(data_dir) == f"deleted the data in {data_dir}"
     assert not data_dir.exists()
 
 
