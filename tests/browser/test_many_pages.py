@@ -10,12 +10,12 @@ import psutil
 
 from payments_ui.live.sse import EventReader
 from testkit.browser.whole_system import WholeSystem
+from testkit.waiting import WAIT_SECONDS_MAX
 
 PAGES = 200
 PAYMENTS_PER_SECOND = 50
 SECONDS = 10
 BATCHES_PER_SECOND = 2
-NEWS_SECONDS_MAX = 5.0  # From the last payment until every page shows its outcome.
 MEMORY_GROWTH_BYTES_MAX = 64 << 20
 
 
@@ -74,7 +74,7 @@ async def drive(system: WholeSystem) -> list[ListeningPage]:
             for page in pages
         ]
         last = await pay_batches(client, system.api_url)
-        deadline = monotonic() + NEWS_SECONDS_MAX
+        deadline = monotonic() + WAIT_SECONDS_MAX
         missing = PAGES
         while missing and monotonic() < deadline:
             await asyncio.sleep(0.1)
