@@ -4,12 +4,16 @@ Importing takes most of the processor time of a service that a test soon stops o
 process is a fork of one that has imported them. Tests of the command line run `python -m` instead.
 """
 
-import multiprocessing
+import atexit
+import multiprocessing.connection
+import multiprocessing.util
 import os
 import runpy
 import signal
 import sys
+import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 # None of ours: a program registers its metrics while it is imported.
@@ -20,17 +24,27 @@ LIBRARIES = (
 )
 forking = multiprocessing.get_context("forkserver")
 forking.set_forkserver_preload([*LIBRARIES])
+# An exit status is one message, which two threads must not read at once.
+_status_lock = threading.Lock()
+
+
+@atexit.register
+def _kill_running() -> None:
+    """Kill what still runs. multiprocessing, imported before, would wait for a stopped process."""
+    for process in multiprocessing.active_children():
+        process.kill()
 
 
 class ForkedProgram:
-    """`python -m module argument ...`, started at once; its output is appended to the log."""
+    """A program as `python -m module argument ...` runs it; its output is appended to the log."""
 
     def __init__(
         self, module: str, arguments: Sequence[str], log: Path, environ: Mapping[str, str]
     ) -> None:
         given = (module, arguments, log, {**os.environ, **environ})
         self._process = forking.Process(target=_run, args=given, daemon=True)
-        self._process.start()
+        with _status_lock:  # A start reads the status of every process.
+            self._process.start()
 
     @property
     def pid(self) -> int:
@@ -40,11 +54,12 @@ class ForkedProgram:
 
     def poll(self) -> int | None:
         """Return the exit status, the negative number of the signal that ended it, or None."""
-        return self._process.exitcode
+        with _status_lock:
+            return self._process.exitcode
 
     def wait(self, seconds_max: float | None = None) -> int:
         """Return the same once it has ended. Raises TimeoutError."""
-        self._process.join(seconds_max)
+        multiprocessing.connection.wait([self._process.sentinel], seconds_max)
         status = self.poll()
         if status is None:
             raise TimeoutError(f"process {self.pid} has not ended after {seconds_max} s")
@@ -52,8 +67,9 @@ class ForkedProgram:
 
     def send(self, signum: signal.Signals) -> None:
         """Send a signal, unless it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, signum)
+        with suppress(ProcessLookupError):
+            if self.poll() is None:
+                os.kill(self.pid, signum)
 
     def kill(self) -> None:
         """End it without warning, as a power cut would; return when it has ended."""
@@ -70,4 +86,7 @@ def _run(module: str, arguments: Sequence[str], log: Path, environ: Mapping[str,
         for stream in (1, 2):
             os.dup2(output.fileno(), stream)
     sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:  # multiprocessing ends a process without them.
+        atexit._run_exitfuncs()

@@ -22,7 +22,7 @@ FOLDER_GROUPS = {
 }
 WORKERS_MAX = 8
 RANKS = {group: rank for rank, group in enumerate(dict.fromkeys(FOLDER_GROUPS.values()))}
-# Their other files start whole systems, the packages' own files do not.
+# Files here that are in no group mostly start whole systems; the packages' own do not.
 SLOW_FOLDERS = ("tests/", "deploy/")
 
 

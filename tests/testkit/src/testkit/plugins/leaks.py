@@ -12,8 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from payments_core.cli.program import GC_YOUNG_OBJECTS
+
 LEAKS = ("never retrieved", "was destroyed but it is pending")
-YOUNG_OBJECTS = 20_000  # Before a collection in between; Python's default is 700.
 
 
 class _Leaks(logging.Handler):
@@ -46,7 +47,7 @@ def _collected() -> Iterator[None]:
 
 def pytest_configure() -> None:
     """Collect garbage seldom, for speed: each test ends with a collection."""
-    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
+    gc.set_threshold(GC_YOUNG_OBJECTS, 20, 20)
 
 
 def pytest_collection_finish() -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 from asyncpg.connection import Connection
 
-FIRST_OID_OF_A_DATABASE = 16_384  # A lower number is Postgres' own type, the same on each server.
+UNPINNED_OID_MIN = 10_000  # A lower number means the same type on each server, of any release.
 _ask = Connection._introspect_types  # type: ignore[attr-defined]  # Private.
 _answers: dict[frozenset[int], Any] = {}
 
 
 async def _ask_once(self: Any, typeoids: Iterable[int], seconds_max: float) -> Any:
     oids = frozenset(typeoids)
-    if max(oids) >= FIRST_OID_OF_A_DATABASE:
+    if max(oids) >= UNPINNED_OID_MIN:
         return await _ask(self, oids, seconds_max)
     if oids not in _answers:
         _answers[oids] = await _ask(self, oids, seconds_max)
