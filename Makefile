@@ -48,7 +48,7 @@ install: $(INSTALLED) ## Make .venv with exactly the packages in requirements.lo
 	@:
 
 test: $(INSTALLED) ## Run every test that this machine supports (ARGS="-k name"; REQUIRE=engine,browser forbids those skips)
-	@echo "All tests: 12 minutes on two cores, 17 with a container engine. The packages' own, in half of that: make test-quick."
+	@echo "All tests: 10 minutes on two cores, 15 with a container engine. The packages' own, in half of that: make test-quick."
 	@.venv/bin/python -m pytest -n auto $(ARGS)
 
 test-quick: $(INSTALLED) ## Run the packages' own tests: no container, browser or injected fault (ARGS="-k name")
