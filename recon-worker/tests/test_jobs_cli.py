@@ -6,8 +6,6 @@ import json
 import os
 import pty
 import sys
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -15,6 +13,7 @@ from testkit.command_line import CommandLine
 from testkit.database.backlog import add_payments, add_simple, status_counts, until_completed
 from testkit.database.reversals import add_reversal
 from testkit.database.sql import Sql
+from testkit.worker.own_system import running_worker
 
 
 @pytest.fixture
@@ -131,12 +130,12 @@ async def test_discard_fails_the_payment(sql: Sql, jobs: CommandLine, where: str
 
 
 async def test_a_reversal_is_discarded_by_the_api_alone(
-    sql: Sql, jobs: CommandLine, start_worker: Callable[..., Any], where: str
+    sql: Sql, jobs: CommandLine, worker_url_of_database: str, where: str
 ) -> None:
     (payment,) = await add_simple(sql, 1)
-    await start_worker()
-    await until_completed(sql, 1)
-    await add_reversal(sql, payment, "1")
+    async with running_worker(worker_url_of_database):
+        await until_completed(sql, 1)
+    await add_reversal(sql, payment, "1")  # No worker may claim its job.
     await _bury(sql, "reversal_id IS NOT NULL")
     status, text, problem = await jobs("discard", "2", "--reason", "x", "--actor", "ann")
     assert (status, text) == (1, "")
