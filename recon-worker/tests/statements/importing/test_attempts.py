@@ -1,12 +1,9 @@
 """A file whose import never ends is tried a few times, then given up; it holds up no other file."""
 
-import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import TypeAlias
-from uuid import uuid4
 
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,7 +13,7 @@ from payments_core.db.engine import AnyRow, transaction
 from payments_core.statements.files import decide
 from payments_core.statements.receive import receive_file
 from payments_core.statements.sources import NewSource, add_source, find_source
-from recon_worker.failpoints import IMPORT_POINTS, VARIABLE
+from recon_worker.failpoints import IMPORT_POINTS
 from recon_worker.statements.importing.claim import (
     ATTEMPTS_MAX,
     begin_next,
@@ -28,8 +25,9 @@ from recon_worker.statements.importing.load import UNFINISHED, import_next
 from testkit.camt_files import Day, Entry, camt053
 from testkit.database.ledgers.settled import findings_of
 from testkit.database.sql import Sql
-from testkit.forked_program import ForkedProgram
 from testkit.waiting import until
+
+from ..conftest import Fork
 
 FIRST = camt053(Day([Entry("20.00")]))
 # Its own balances do not add up.
@@ -58,16 +56,12 @@ async def _receive(engine: AsyncEngine, source: str, data: bytes) -> AnyRow:
 
 
 @pytest.fixture
-def import_received(tmp_path: Path, worker_url_of_database: str) -> ImportReceived:
+def import_received(fork: Fork) -> ImportReceived:
     """Runs the worker's process of imports; returns its status and the files that it decided."""
 
     async def run(point: str | None = None) -> Ended:
-        log = tmp_path / f"{uuid4()}.log"
-        fault = {} if point is None else {VARIABLE: f"kill {point} 1"}
-        environ = {**fault, "DATABASE_URL": worker_url_of_database}
-        started = ForkedProgram("recon_worker", ("statements", "import-received"), log, environ)
-        status = await asyncio.to_thread(started.wait, 60)
-        lines = log.read_text().splitlines()  # The others tell an operator what goes on.
+        status, output = await fork("statements", "import-received", kill=point and f"{point} 1")
+        lines = output.splitlines()  # The others tell an operator what goes on.
         return status, [json.loads(line) for line in lines if line.startswith("{")]
 
     return run

@@ -1,10 +1,7 @@
 """Killed and concurrent imports: all of a file or nothing, and once."""
 
 import asyncio
-import os
 import signal
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -17,13 +14,15 @@ from payments_core.db.engine import AnyRow, transaction
 from payments_core.statements.files import FileDamaged
 from payments_core.statements.receive import receive_file
 from payments_core.statements.sources import find_source
-from recon_worker.failpoints import IMPORT_POINTS, VARIABLE
+from recon_worker.failpoints import IMPORT_POINTS
 from recon_worker.statements.importing import load
 from recon_worker.statements.importing.load import import_file, import_next
 from recon_worker.statements.importing.stage import stage
 from testkit.camt_files import Day, Entry, camt053
 from testkit.database.sql import Sql
 from testkit.waiting import until
+
+from ..conftest import Fork
 
 ReceiveAgain = Callable[..., Awaitable[None]]
 DATA = camt053(Day([Entry("20.00"), Entry("-3.50"), Entry("-3.50")]))
@@ -66,22 +65,15 @@ async def test_a_killed_import_leaves_nothing_and_is_repeated_in_full(
     engine: AsyncEngine,
     source: str,
     tmp_path: Path,
-    worker_url_of_database: str,
+    fork: Fork,
     receive_again: ReceiveAgain,
     point: str,
 ) -> None:
     path = tmp_path / "day.xml"
     path.write_bytes(DATA)
-    environ = {
-        **os.environ,
-        VARIABLE: f"kill {point} 1",
-        "DATABASE_URL": worker_url_of_database,
-    }
-    command = [sys.executable, "-m", "recon_worker", "statements", "import", str(path)]
-    ended = await asyncio.to_thread(
-        subprocess.run, [*command, "--source", source], env=environ, check=False, timeout=60
-    )
-    assert ended.returncode == -signal.SIGKILL
+    words = ("statements", "import", str(path), "--source", source)
+    status, _ = await fork(*words, kill=f"{point} 1")
+    assert status == -signal.SIGKILL
 
     async def is_rolled_back() -> bool:
         return not await sql.fetchval(

@@ -1,9 +1,7 @@
 """Adjustments: one person proposes, another approves, the worker posts two legs and matches."""
 
 import asyncio
-import os
 import signal
-import sys
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -19,7 +17,6 @@ from payments_core.matching.adjustments import ApproverIsProposer, decide, propo
 from payments_core.matching.bridge import read_bridge
 from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import MatchRefused
-from recon_worker.failpoints import VARIABLE
 from recon_worker.statements.matching.adjustments import post_approved
 from testkit.database.matching_books import (
     DAY,
@@ -32,6 +29,7 @@ from testkit.database.matching_books import (
 )
 from testkit.database.sql import Sql
 
+from ..conftest import Fork
 from .conftest import Match
 
 ANN, BOB, CARL = Operator("ann"), Operator("bob"), Operator("carl")
@@ -219,21 +217,12 @@ async def test_a_wrong_adjustment_is_corrected_by_the_same_steps(books: Books, s
 
 @pytest.mark.parametrize("point", ["in_adjustment", "after_adjustment"])
 async def test_a_killed_posting_is_whole_or_repeated(
-    books: Books, sql: Sql, worker_url_of_database: str, point: str
+    books: Books, sql: Sql, fork: Fork, point: str
 ) -> None:
     adjustment = await books.propose(books.fee)
     words = ("approve", "bank", str(adjustment), "--reason", "yes", "--actor", "bob")
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "recon_worker", "reconcile", *words),
-        env={
-            **os.environ,
-            "DATABASE_URL": worker_url_of_database,
-            VARIABLE: f"kill {point} 1",
-        },
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    assert await process.wait() == -signal.SIGKILL
+    status, _ = await fork("reconcile", *words, kill=f"{point} 1")
+    assert status == -signal.SIGKILL
     posted = point == "after_adjustment"
     assert await books.status(adjustment) == ("posted" if posted else "approved", None)
     assert len(await sql.fetch(LEGS)) == (2 if posted else 0)

@@ -1,9 +1,7 @@
 """Two runs, two operators and a kill: one match of each item, and the same result."""
 
 import asyncio
-import os
 import signal
-import sys
 from datetime import date, timedelta
 
 import pytest
@@ -14,7 +12,6 @@ from payments_core.db.engine import create_engine, transaction
 from payments_core.matching.lines import set_aside
 from payments_core.matching.matches import MatchRefused, match_by_hand
 from recon_worker.audit.matching import MATCHING_INVARIANTS
-from recon_worker.failpoints import VARIABLE
 from recon_worker.statements.matching import rules
 from recon_worker.statements.matching.rule_sets import take_rules
 from recon_worker.statements.matching.undo import undo_run
@@ -32,6 +29,7 @@ from testkit.database.matching_books import (
 from testkit.database.sql import Sql
 from testkit.waiting import until
 
+from ..conftest import Fork
 from .conftest import Match
 
 ANN, BOB = Operator("ann"), Operator("bob")
@@ -110,10 +108,12 @@ async def test_a_run_repeats_a_chunk_that_an_operator_overtook(
     ],
 )
 async def test_a_killed_run_goes_on_to_the_same_result(
-    sql: Sql, engine: AsyncEngine, match: Match, worker_url_of_database: str, point: str
+    sql: Sql, engine: AsyncEngine, match: Match, fork: Fork, point: str
 ) -> None:
     source, _, _ = await _seed(sql)
-    assert await _command(worker_url_of_database, f"kill {point}", "run", "bank") == -signal.SIGKILL
+    words = ("reconcile", "run", "bank", "--as-of", "2026-03-12")
+    status, _ = await fork(*words, kill=point)
+    assert status == -signal.SIGKILL
     again = await match()
     assert again.changed
     resumed = await state_of(sql)
@@ -127,28 +127,17 @@ async def test_a_killed_run_goes_on_to_the_same_result(
 
 
 async def test_a_killed_undo_is_finished_by_the_same_command(
-    sql: Sql, engine: AsyncEngine, match: Match, worker_url_of_database: str
+    sql: Sql, engine: AsyncEngine, match: Match, fork: Fork
 ) -> None:
     source, _, _ = await _seed(sql)
     number = (await match()).run.id
-    words = ("undo", "bank", "--run", str(number), "--reason", "a test", "--yes")
-    killed = await _command(worker_url_of_database, "kill after_undo_chunk 1", *words)
-    assert killed == -signal.SIGKILL
+    words = ("reconcile", "undo", "bank", "--run", str(number), "--reason", "a test", "--yes")
+    status, _ = await fork(*words, kill="after_undo_chunk 1")
+    assert status == -signal.SIGKILL
     await undo_run(engine, source, number, ANN, "again")
     assert await active_matches(sql) == set()
     assert await sql.fetchval("SELECT count(*) FROM open_entries") == 62
     assert await sql.fetchval("SELECT count(*) FROM operator_actions") == 1
-
-
-async def _command(url: str, fault: str, *words: str) -> int:
-    as_of = ("--as-of", "2026-03-12") if words[0] == "run" else ()
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "recon_worker", "reconcile", *words, *as_of),
-        env={**os.environ, "DATABASE_URL": url, VARIABLE: fault},
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    return await process.wait()
 
 
 async def test_an_item_closed_while_its_break_opens_is_no_break_after_the_next_run(
