@@ -2,20 +2,20 @@
 
 import importlib
 import signal
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from testkit.forked_program import LIBRARIES, ForkedProgram
+from testkit.waiting import until
 
 SECONDS_MAX = 30.0
 
 
 @pytest.fixture
-def waiting(tmp_path: Path) -> ForkedProgram:
-    """A program that registers work for its exit, and waits for SIGTERM."""
+async def waiting(tmp_path: Path) -> ForkedProgram:
+    """A program that has registered work for its exit, and waits for SIGTERM."""
     (tmp_path / "waiting.py").write_text(
         "import atexit, signal, sys\n"
         "atexit.register(print, 'exit hook ran')\n"
@@ -24,18 +24,19 @@ def waiting(tmp_path: Path) -> ForkedProgram:
         "signal.pause()\n"
     )
     environ = {"PYTHONPATH": str(tmp_path)}
-    return ForkedProgram("waiting", [], tmp_path / "log", environ)
+    log = tmp_path / "log"
+    started = ForkedProgram("waiting", [], log, environ)
 
+    async def ready() -> bool:
+        return log.exists() and "ready" in log.read_text()
 
-def _until_ready(log: Path) -> None:
-    while not log.exists() or "ready" not in log.read_text():
-        time.sleep(0.01)
+    await until(ready)
+    return started
 
 
 def test_its_status_and_exit_hooks_are_those_of_any_process(
     waiting: ForkedProgram, tmp_path: Path
 ) -> None:
-    _until_ready(tmp_path / "log")
     assert waiting.poll() is None
     with pytest.raises(TimeoutError):
         waiting.wait(0.01)
@@ -46,8 +47,7 @@ def test_its_status_and_exit_hooks_are_those_of_any_process(
     waiting.kill()
 
 
-def test_several_threads_read_the_same_status(waiting: ForkedProgram, tmp_path: Path) -> None:
-    _until_ready(tmp_path / "log")
+def test_several_threads_read_the_same_status(waiting: ForkedProgram) -> None:
     with ThreadPoolExecutor(8) as threads:
         results = [threads.submit(waiting.wait, SECONDS_MAX) for _ in range(8)]
         waiting.kill()

@@ -17,13 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 
 # None of ours: a program registers its metrics while it is imported.
-LIBRARIES = (
+LIBRARIES = [
     *("asyncpg", "httpx", "hypercorn.asyncio", "opentelemetry.sdk.trace", "prometheus_client"),
     *("pydantic_settings", "quart", "sqlalchemy.dialects.postgresql.asyncpg"),
     *("sqlalchemy.ext.asyncio", "testkit.forked_program"),
-)
+]
 forking = multiprocessing.get_context("forkserver")
-forking.set_forkserver_preload([*LIBRARIES])
+forking.set_forkserver_preload(LIBRARIES)
 # An exit status is one message, which two threads must not read at once.
 _status_lock = threading.Lock()
 
