@@ -2,10 +2,8 @@
 
 import asyncio
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,17 +33,6 @@ def durable_postgres(folder: Path | None = None) -> Iterator[EmbeddedPostgres]:
     with running_postgres(folder, durable=True, settings=SETTINGS) as server:
         asyncio.run(migrate(server.url))
         yield server
-
-
-@contextmanager
-def throwaway_folder() -> Iterator[Path]:
-    """Yield a folder for a server's data, and delete it at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="payments-benchmark-"))
-    try:
-        folder.chmod(0o711)  # An unprivileged Postgres must be able to enter it.
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def fresh_database(url: str, name: str, template: str = TEMPLATE) -> str:

@@ -25,7 +25,6 @@ from benchmarks.databases import (
     durable_postgres,
     fresh_database,
     one_value,
-    throwaway_folder,
     with_database,
 )
 from benchmarks.effort import Effort
@@ -33,7 +32,7 @@ from benchmarks.load import CREATE, READ, requests_per_second
 from benchmarks.processes import running_api
 from payments_api.migrate import migrate
 from payments_core.db.engine import create_engine
-from payments_local.postgres import running_postgres
+from payments_local.postgres import running_postgres, throwaway_folder
 from recon_worker.audit.auditor import audit as look_at_news
 from recon_worker.sealing.background import Sealer
 

@@ -23,13 +23,13 @@ import asyncpg
 
 from benchmarks import dataset
 from benchmarks.contest import Contender, Contest, Figures
-from benchmarks.databases import durable_postgres, throwaway_folder, until_false, with_database
+from benchmarks.databases import durable_postgres, until_false, with_database
 from benchmarks.effort import Effort
 from benchmarks.load import CREATE, requests_per_second
 from benchmarks.parts.statements import camt
 from benchmarks.processes import PeakMemory, as_role, running_api, running_worker
 from payments_api.migrate import migrate
-from payments_local.postgres import running_postgres
+from payments_local.postgres import running_postgres, throwaway_folder
 
 LINES = 100_000
 TRAPS = LINES // 10

@@ -12,7 +12,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Coroutine
 from contextlib import ExitStack, suppress
@@ -27,6 +26,7 @@ from demo.prometheus import program, prometheus_server
 from demo.system import Running, let_settlements_fail, running_system
 from payments_local.errors import LocalError
 from payments_local.ports import free_port, refuse_taken
+from payments_local.postgres import throwaway_folder
 
 PROMETHEUS_PORT = 9090
 
@@ -61,8 +61,7 @@ def _demonstrate(arguments: argparse.Namespace) -> None:
     if program() is not None and not preview:
         refuse_taken({"PROMETHEUS_PORT": _prometheus_port()})
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="payments-demo-")))
-        folder.chmod(0o711)  # Lets an unprivileged Postgres enter it.
+        folder = stack.enter_context(throwaway_folder())
         environ = {"DATA_DIR": str(arguments.data_dir or folder / "data")}
         system = stack.enter_context(running_system(environ | (_free_ports() if preview else {})))
         _fill_bank(system)

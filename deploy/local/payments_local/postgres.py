@@ -8,7 +8,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -169,7 +169,7 @@ def running_postgres(
 
     With a folder, its data is kept in `folder/postgres`. Its `.url` is a DATABASE_URL.
     """
-    with _folder_or_throwaway(folder) as parent:
+    with throwaway_folder() if folder is None else nullcontext(folder) as parent:
         pgdata = data_folder.postgres_dir(parent)
         server = _started(pgdata, port, durable=durable, settings=settings)
         try:
@@ -179,16 +179,14 @@ def running_postgres(
 
 
 @contextmanager
-def _folder_or_throwaway(folder: Path | None) -> Iterator[Path]:
-    if folder is not None:
-        yield folder
-        return
-    temporary = Path(tempfile.mkdtemp(prefix="payments-postgres-"))
+def throwaway_folder() -> Iterator[Path]:
+    """Make a temporary folder for a server's data; delete it when the block ends."""
+    folder = Path(tempfile.mkdtemp(prefix="payments-postgres-"))
     try:
-        temporary.chmod(0o711)  # Lets an unprivileged Postgres enter it.
-        yield temporary
+        folder.chmod(0o711)  # Lets an unprivileged Postgres enter it.
+        yield folder
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _started(

@@ -2,7 +2,6 @@
 
 import asyncio
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +17,12 @@ from payments_local.ports import free_port
 from payments_local.postgres import EmbeddedPostgres
 from testkit.database.backlog import add_simple, until_completed
 from testkit.database.ledgers.sealed import seal_all
-from testkit.worker.own_system import migrated_postgres, running_worker, worker_url
+from testkit.worker.own_system import (
+    copy_data,
+    migrated_postgres,
+    running_worker,
+    worker_url,
+)
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +37,7 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def data_dir(made_once: Path, tmp_path: Path) -> Path:
     """Return a data folder as an earlier `make up` left it."""
-    # cp -a, because the copy must belong to the same user, and shutil drops owners.
-    subprocess.run(["cp", "-a", str(made_once), str(tmp_path / "data")], check=True)
+    copy_data(made_once, tmp_path / "data")
     return tmp_path / "data"
 
 

@@ -3,9 +3,7 @@
 The page reaches the API through a TCP proxy that tests can delay or cut.
 """
 
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +13,7 @@ from payments_local.ports import free_port
 from payments_local.postgres import BIN
 from testkit.deployments.service_process import ServiceProcess
 from testkit.network.tcp_proxy import TcpProxy
-from testkit.worker.own_system import migrated_postgres
+from testkit.worker.own_system import migrated_postgres, run_migration
 
 TRACE_URL = "https://traces.example/trace/{trace_id}"
 
@@ -76,9 +74,7 @@ def whole_system(folder: Path, api_key: str | None = None) -> Iterator[WholeSyst
     """
     with migrated_postgres() as postgres:
         if api_key is not None:  # A migration adds it to the API's keys.
-            migrate = [sys.executable, "-m", "payments_api", "migrate"]
-            environ = {**os.environ, "DATABASE_URL": postgres.url, **_page_key(api_key)}
-            subprocess.run(migrate, env=environ, check=True, timeout=120)
+            run_migration(postgres.url, **_page_key(api_key))
         system = _services(postgres.url, folder, api_key)
         try:
             for service in system.services:

@@ -4,18 +4,16 @@ import asyncio
 import atexit
 import functools
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from payments_core.db.engine import create_engine
 from payments_core.server.options import Lifecycle
 from payments_local.data_folder import postgres_dir
-from payments_local.postgres import EmbeddedPostgres, running_postgres
+from payments_local.postgres import EmbeddedPostgres, running_postgres, throwaway_folder
 from recon_worker.settings import WorkerSettings
 from recon_worker.worker.loop import Worker
 from testkit.waiting import until
@@ -24,16 +22,32 @@ from testkit.waiting import until
 @functools.cache
 def _migrated() -> Path:
     """Return the folder of a stopped server at the schema's head, made once in this process."""
-    folder = Path(tempfile.mkdtemp(prefix="payments-postgres-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    kept = ExitStack()
+    atexit.register(kept.close)
+    folder = kept.enter_context(throwaway_folder())
     with running_postgres(folder) as server:
-        # A process, because this one may run Playwright's event loop.
-        command = [sys.executable, "-m", "payments_api", "migrate"]
-        # Without keys and passwords of roles, which would be in each copy.
-        others = {name: each for name, each in os.environ.items() if "PAYMENTS_" not in name}
-        environ = {**others, "DATABASE_URL": server.url}
-        subprocess.run(command, env=environ, check=True, timeout=120, stdout=subprocess.DEVNULL)
+        run_migration(server.url)
     return folder
+
+
+def run_migration(url: str, **settings: str) -> None:
+    """Run `payments-api migrate`, with no key and no role's password but those of `settings`.
+
+    A process, because this one may run Playwright's event loop.
+    """
+    others = {name: each for name, each in os.environ.items() if "PAYMENTS_" not in name}
+    subprocess.run(
+        [sys.executable, "-m", "payments_api", "migrate"],
+        env={**others, "DATABASE_URL": url, **settings},
+        check=True,
+        timeout=120,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+def copy_data(source: Path, target: Path) -> None:
+    """Copy a stopped server's data folder; shutil would drop its owner, who must run the copy."""
+    subprocess.run(["cp", "-a", source, target], check=True)
 
 
 @contextmanager
@@ -42,11 +56,9 @@ def migrated_postgres(port: int | None = None) -> Iterator[EmbeddedPostgres]:
 
     It is a copy, system identifier included: migrating a new server takes eight times as long.
     """
-    with tempfile.TemporaryDirectory(prefix="payments-postgres-") as folder:
-        Path(folder).chmod(0o711)  # Lets an unprivileged Postgres enter it.
-        # cp -a, because the copy must belong to the same user, and shutil drops owners.
-        subprocess.run(["cp", "-a", postgres_dir(_migrated()), folder], check=True)
-        with running_postgres(Path(folder), port) as server:
+    with throwaway_folder() as folder:
+        copy_data(postgres_dir(_migrated()), folder)
+        with running_postgres(folder, port) as server:
             yield server
 
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -16,7 +15,7 @@ import asyncpg
 from payments_api.migrate import migrate
 from payments_local.errors import LocalError
 from payments_local.ports import free_port
-from payments_local.postgres import EmbeddedPostgres
+from payments_local.postgres import EmbeddedPostgres, throwaway_folder
 from testkit.database.sql import Sql
 from testkit.waiting import until
 
@@ -121,20 +120,18 @@ def small_disk_problem() -> str | None:
 @contextmanager
 def _disk(*, small: bool) -> Iterator[Path]:
     """Make a temporary folder; if it should be small, on its own file system."""
-    folder = Path(tempfile.mkdtemp(prefix="payments-chaos-"))
-    folder.chmod(0o711)  # Lets an unprivileged Postgres enter it.
-    disk = folder / "disk"
-    disk.mkdir(mode=0o711)
-    try:
-        if small:
-            options = f"size={DISK_BYTES},mode=0711"
-            command = ["mount", "-t", "tmpfs", "-o", options, "payments-chaos", str(disk)]
-            subprocess.run(command, check=True)
-        yield disk
-    finally:
-        if small:
-            subprocess.run(["umount", "--lazy", str(disk)], check=False)
-        shutil.rmtree(folder, ignore_errors=True)
+    with throwaway_folder() as folder:
+        disk = folder / "disk"
+        disk.mkdir(mode=0o711)
+        try:
+            if small:
+                options = f"size={DISK_BYTES},mode=0711"
+                command = ["mount", "-t", "tmpfs", "-o", options, "payments-chaos", str(disk)]
+                subprocess.run(command, check=True)
+            yield disk
+        finally:
+            if small:
+                subprocess.run(["umount", "--lazy", str(disk)], check=False)
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """A primary and a streaming standby behind one address that clients use."""
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import asyncpg
 from payments_local import programs, run_as
 from payments_local.data_folder import postgres_dir
 from payments_local.ports import free_port
-from payments_local.postgres import BIN, EmbeddedPostgres
+from payments_local.postgres import BIN, EmbeddedPostgres, throwaway_folder
 from testkit.network.tcp_proxy import TcpProxy
 from testkit.waiting import until
 from testkit.worker.own_system import migrated_postgres
@@ -85,8 +84,8 @@ def fail_over(scenario: Callable[[Pair], Coroutine[Any, Any, None]]) -> None:
 @contextmanager
 def primary_and_standby() -> Iterator[Pair]:
     """Run both, at the schema's head."""
-    with migrated_postgres() as primary, tempfile.TemporaryDirectory() as folder:
-        standby = _standby_of(primary, Path(folder))
+    with migrated_postgres() as primary, throwaway_folder() as folder:
+        standby = _standby_of(primary, folder)
         address = TcpProxy(primary.port)
         try:
             standby.start()
@@ -98,7 +97,6 @@ def primary_and_standby() -> Iterator[Pair]:
 
 
 def _standby_of(primary: EmbeddedPostgres, folder: Path) -> EmbeddedPostgres:
-    folder.chmod(0o711)  # Lets an unprivileged Postgres enter it.
     pgdata = postgres_dir(folder)
     user = run_as.unprivileged(pgdata, must_reach=(pgdata.parent, BIN / "postgres"))
     pgdata.mkdir(mode=0o700)
