@@ -52,7 +52,7 @@ def healthcheck() -> int:
 @program.command(
     "hash-password",
     example="PAYMENTS_UI_PASSWORD_HASH=$(payments-ui hash-password)",
-    statuses="0 the hash is printed; 1 the password is too short, or the two differ.",
+    statuses="0 the hash is printed; 1 the password is too short or too long.",
 )
 def hash_password_() -> int:
     """Read a password, twice from a terminal or once from standard input; print its hash."""

@@ -96,9 +96,12 @@ class Program(Group):
         try:
             with reader_may_leave(), _usage_in_one_line():
                 status = super().invoke(ctx)
-        except KeyboardInterrupt:  # click would end with 1, which means that something is wrong.
+        # click would end with 1, which means that something is wrong. Abort: at a question.
+        except (KeyboardInterrupt, click.Abort):
             print("interrupted", file=sys.stderr)
             ctx.exit(INTERRUPTED)
+        except EOFError as error:  # click would say "Aborted!", and hide what ended too soon.
+            raise RuntimeError("data ended too soon") from error
         ctx.exit(status or 0)
 
 

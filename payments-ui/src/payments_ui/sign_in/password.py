@@ -1,10 +1,10 @@
 """Sign-in of one user by password, for small sites without a provider."""
 
 import asyncio
-import getpass
 import hmac
 import sys
 
+import click
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
@@ -48,10 +48,7 @@ class PasswordCheck:
 def hash_password() -> int:
     """Read a password, twice on a terminal or once from standard input, and print its hash."""
     if sys.stdin.isatty():
-        password = getpass.getpass("Password: ")
-        if password != getpass.getpass("Again: "):
-            print("The passwords differ.", file=sys.stderr)
-            return 1
+        password = click.prompt("Password", hide_input=True, confirmation_prompt="Again", err=True)
     else:
         password = sys.stdin.readline().rstrip("\r\n")
     if not CHOSEN_MIN_CHARS <= len(password) <= PASSWORD_CHARS_MAX:
