@@ -4,12 +4,12 @@ import os
 import pty
 import sys
 import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
 from payments_core.cli import output
+from testkit.terminal import read_all
 
 HEADINGS = ("ID", "NAME", "ERROR")
 ROWS = [
@@ -75,20 +75,10 @@ def test_a_terminal_sees_progress_with_rate_and_time_left(monkeypatch: pytest.Mo
             for _ in range(3):
                 time.sleep(0.4)  # The time left is known after a second.
                 advance(20)
-    shown = _read_all(ours)
+    shown = read_all(ours)
     assert "60%" in shown
     assert "rows/s" in shown
     assert "00:00:0" in shown, "the time left"
-
-
-def _read_all(terminal: int) -> str:
-    """Return all that was written to the terminal, whose other end is closed."""
-    parts = []
-    with suppress(OSError):  # Linux reports the closed end as EIO.
-        while part := os.read(terminal, 65_536):
-            parts.append(part)
-    os.close(terminal)
-    return b"".join(parts).decode()
 
 
 def test_a_pipe_sees_no_progress(capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,13 +5,13 @@ import json
 import os
 import pty
 import sys
-from contextlib import suppress
 
 import pytest
 
 from testkit.command_line import CommandLine
 from testkit.database.ledgers.settled import break_ledger
 from testkit.database.sql import Sql
+from testkit.terminal import read_all
 
 
 @pytest.fixture
@@ -50,9 +50,4 @@ async def test_a_terminal_shows_the_progress_of_an_audit(
     )
     os.close(theirs)
     await process.wait()
-    shown = b""
-    with suppress(OSError):  # Linux reports the closed end as EIO.
-        while part := os.read(ours, 65_536):
-            shown += part
-    os.close(ours)
-    assert unit in shown.decode()
+    assert unit in read_all(ours)
