@@ -16,6 +16,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from payments_core.cli.database import DATABASE_ERRORS
 from payments_local.backup import archive
 from payments_local.backup.create import create
 from payments_local.backup.drill import drill
@@ -42,7 +43,7 @@ async def test_a_restore_replaces_the_data_of_a_running_system(
 
     async def reconnect() -> None:
         while not stop.is_set():
-            with suppress(asyncpg.PostgresError, OSError, asyncpg.InterfaceError):
+            with suppress(*DATABASE_ERRORS):
                 session = await asyncpg.connect(server.url)
                 try:
                     await session.execute("SELECT pg_sleep(0.2)")

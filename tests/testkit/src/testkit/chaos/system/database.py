@@ -13,6 +13,7 @@ from pathlib import Path
 import asyncpg
 
 from payments_api.migrate import migrate
+from payments_core.cli.database import DATABASE_ERRORS
 from payments_local.errors import LocalError
 from payments_local.ports import free_port
 from payments_local.postgres import EmbeddedPostgres, throwaway_folder
@@ -81,7 +82,7 @@ class Database:
         try:
             yield connection
         finally:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            with suppress(*DATABASE_ERRORS):
                 await connection.close(timeout=2)
 
     async def until_it_answers(self, seconds: float) -> None:
@@ -91,7 +92,7 @@ class Database:
             try:
                 async with self.connection() as sql:
                     await sql.execute("CREATE TEMP TABLE written (n int)")
-            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            except DATABASE_ERRORS:
                 return False
             return True
 
