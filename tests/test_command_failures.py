@@ -234,20 +234,26 @@ async def test_an_interrupted_command_reports_no_result(
     assert (process.returncode, out, error) == (130, b"", b"interrupted\n")
 
 
+@pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
+def buffering(request: pytest.FixtureRequest) -> str:
+    """PYTHONUNBUFFERED: buffered output fails when the program ends, other output in `print`."""
+    return str(request.param)
+
+
 @pytest.mark.parametrize(
     "command",
     [*(command for command in COMMANDS if command[1:] in PRINT), ("payments_api", "openapi")],
     ids=" ".join,
 )
 def test_a_closed_pipe_is_not_reported_as_a_database_error(
-    own_postgres: EmbeddedPostgres, command: tuple[str, ...]
+    own_postgres: EmbeddedPostgres, command: tuple[str, ...], buffering: str
 ) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     try:
         ended = subprocess.run(
             [sys.executable, "-m", *command],
-            env=_environ(own_postgres.url),
+            env=_environ(own_postgres.url, PYTHONUNBUFFERED=buffering),
             stdout=writing,
             stderr=subprocess.PIPE,
             timeout=SECONDS_MAX,
@@ -260,13 +266,22 @@ def test_a_closed_pipe_is_not_reported_as_a_database_error(
     assert ended.stderr.count(b"\n") == ("--export-head" in command)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("payments_api", "migrate"),
+        ("payments_api", "openapi"),
+        ("recon_worker", "statements", "verify", "--json"),
+    ],
+    ids=" ".join,
+)
 def test_a_full_disk_under_the_output_is_not_reported_as_a_database_error(
-    own_postgres: EmbeddedPostgres,
+    own_postgres: EmbeddedPostgres, command: tuple[str, ...], buffering: str
 ) -> None:
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(
-            [sys.executable, "-m", "recon_worker", "statements", "verify", "--json"],
-            env=_environ(own_postgres.url),
+            [sys.executable, "-m", *command],
+            env=_environ(own_postgres.url, PYTHONUNBUFFERED=buffering),
             stdout=full,
             stderr=subprocess.PIPE,
             timeout=SECONDS_MAX,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from payments_core.cli.program import Command
+from payments_core.cli.program import Command, is_output_error
 
 if TYPE_CHECKING:
     from payments_api.settings import ApiSettings
@@ -59,9 +59,9 @@ def migrate(revision: str, sql: bool, check: bool) -> int:
     except KeyRefused as error:
         _say(settings, "migration_failed", f"migrate: {PAGE_KEY}: {error}", failed=True)
         return 1
-    except BrokenPipeError:
-        raise
     except (CommandError, *DATABASE_ERRORS) as error:
+        if is_output_error(error):
+            raise
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         if may_come_back(error):
             reason = f"the database does not answer: {reason}"

@@ -1,7 +1,6 @@
 """Commands on the database: a failure is one line and exit status 2, never a traceback."""
 
 import asyncio
-import errno
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
@@ -11,6 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.cli.output import escaped
+from payments_core.cli.program import is_output_error
 from payments_core.db.engine import (
     NO_SUCH_DATABASE,
     STATEMENT_TIMEOUT_SECONDS,
@@ -34,8 +34,6 @@ DATABASE_ERRORS = (
     asyncpg.InternalClientError,
     OSError,
 )
-# No connection fails with these: the command writes to a full disk.
-OUTPUT_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class DatabaseRefused(ConnectionError):
@@ -97,13 +95,10 @@ def run_on_database(
     except refusals as error:
         print(f"{escaped(str(error)).rstrip('.')} ({name_of(settings)})", file=sys.stderr)
         return 1
-    except BrokenPipeError:
-        raise
     except DATABASE_ERRORS as error:
-        if isinstance(error, OSError) and error.errno in OUTPUT_FULL:
-            print(f"the output cannot be written: {error.strerror}", file=sys.stderr)
-        else:
-            print(database_failure(error), file=sys.stderr)
+        if is_output_error(error):
+            raise
+        print(database_failure(error), file=sys.stderr)
         return 2
 
 

@@ -4,6 +4,7 @@ It imports little, and commands import their work when they run: `--help` and co
 tenth of a second.
 """
 
+import errno
 import gc
 import os
 import signal
@@ -17,6 +18,7 @@ import click
 
 READER_LEFT = 128 + signal.SIGPIPE  # The shell's exit status of a program that SIGPIPE ended.
 INTERRUPTED = 128 + signal.SIGINT
+OUTPUT_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 WIDTH_MAX = 100
 FIRST_SENTENCE_CHARS_MAX = 200
 # Before a collection; Python's default is 700. Imports create much and discard little, and a
@@ -94,7 +96,7 @@ class Program(Group):
     def invoke(self, ctx: click.Context) -> None:
         """Run the command and exit with its status."""
         try:
-            with reader_may_leave(), _usage_in_one_line():
+            with _output_may_fail(), _usage_in_one_line():
                 status = super().invoke(ctx)
         # click would end with 1, which means that something is wrong. Abort: at a question.
         except (KeyboardInterrupt, click.Abort):
@@ -130,15 +132,35 @@ def as_json(text: str = "Print JSON.") -> Callable[[DECORATED], DECORATED]:
     return click.option("--json", "json_too", is_flag=True, help=text)
 
 
+def is_output_error(error: BaseException) -> bool:
+    """Return whether standard output failed: its reader left, or its disk is full.
+
+    Buffered output fails when the program ends, other output in `print`. A command that handles
+    OSError raises such an error again, and its program reports it.
+    """
+    # Connections fail with the first one too, but never with the others.
+    return isinstance(error, BrokenPipeError) or (
+        isinstance(error, OSError) and error.errno in OUTPUT_FULL
+    )
+
+
 @contextmanager
-def reader_may_leave() -> Iterator[None]:
-    """End quietly when the reader of standard output, such as `head`, has closed it."""
+def _output_may_fail() -> Iterator[None]:
+    """End quietly when the reader of standard output, such as `head`, has closed it.
+
+    End with one line and status 2 when the disk under it is full.
+    """
     try:
         try:
             yield
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        if not is_output_error(error):
+            raise
         # Discard buffered output, which would fail again when the interpreter ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(READER_LEFT) from None
+        if isinstance(error, BrokenPipeError):
+            raise SystemExit(READER_LEFT) from None
+        print(f"the output cannot be written: {error.strerror}", file=sys.stderr)
+        raise SystemExit(2) from None
