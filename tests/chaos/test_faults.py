@@ -34,8 +34,10 @@ async def test_faults_lose_and_duplicate_no_payment(tmp_path: Path) -> None:
     assert len(result.injected) > 0
     assert result.verdict.figures["payments accepted"] > 50
     assert result.verdict.figures["reversals settled"] > 25
-    assert result.verdict.figures["events told"] > 75
-    assert result.verdict.figures["attempts to tell"] > 1.2 * result.verdict.figures["events told"]
+    told = result.verdict.figures["events told"]
+    assert told > 75
+    # Not a share: the last events wait for a subscriber that accepts everything.
+    assert result.verdict.figures["attempts to tell"] > told + 25
     assert result.verdict.figures["repeats answered alike"] > 0
     assert result.verdict.figures["reused keys refused"] > 0
 
