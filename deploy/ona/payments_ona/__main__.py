@@ -32,8 +32,8 @@ def main() -> int:
     options = parser.parse_args()
     if (options.verb == "migrate") == bool(options.name):
         parser.error("name a service for start, ready and stop, and none for migrate")
-    settings = LocalSettings.from_environ(os.environ)
     try:
+        settings = LocalSettings.from_environ(os.environ)
         if options.verb == "start":
             start(settings, options.name)
         elif options.verb == "migrate":

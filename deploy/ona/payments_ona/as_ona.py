@@ -188,7 +188,10 @@ def main() -> int:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     automations = yaml.safe_load(options.file.read_text())
-    logs = LocalSettings.from_environ(os.environ).data_dir / "ona-logs"
+    try:
+        logs = LocalSettings.from_environ(os.environ).data_dir / "ona-logs"
+    except LocalError as error:
+        sys.exit(f"error: {error}")
     environment = Environment(automations, logs)
     problems: list[str] = []
     try:

@@ -176,5 +176,14 @@ def test_a_service_that_does_not_get_ready_names_the_missing_port(tmp_path: Path
     assert "worker is not ready: no answer on port" in ready.stderr
 
 
+@pytest.mark.parametrize("target", ["ona", "ready-api", "migrate"])
+def test_an_invalid_setting_is_named_in_one_line(target: str) -> None:
+    done = make(target, API_PORT="none")
+    assert done.stderr.splitlines()[0] == (
+        "error: API_PORT='none' is not a port: give a number from 1 to 65535"
+    )
+    assert "Traceback" not in done.stderr
+
+
 def test_stopping_a_stopped_service_succeeds(tmp_path: Path) -> None:
     assert make("stop-api", DATA_DIR=str(tmp_path)).returncode == 0
