@@ -19,10 +19,10 @@ class Terminal:
     """
 
     def __init__(self, stream: TextIO | None = None, *, as_json: bool = False) -> None:
-        self.on_gone: Callable[[], None] = lambda: None
+        self.on_failure: Callable[[], None] = lambda: None
+        self.error: OSError | None = None
         self._stream = stream or sys.stdout
         self._lock = threading.Lock()
-        self._gone = False
         self._as_json = as_json
         self._coloured = self._stream.isatty() and not os.environ.get("NO_COLOR")
 
@@ -41,19 +41,19 @@ class Terminal:
         self._write(_as_object("make up", text.strip()) if self._as_json else text)
 
     def _write(self, text: str) -> None:
-        """Print the line. If the reader has gone (`| head`), request a stop, once."""
+        """Print the line. If the reader has left (`| head`) or the disk is full, request a stop."""
         with self._lock:
-            if self._gone:
+            if self.error is not None:
                 return
             try:
                 self._stream.write(text + "\n")
                 self._stream.flush()
                 return
-            except OSError:
-                self._gone = True
+            except OSError as error:
+                self.error = error
                 # Discards output that the interpreter would flush at its exit.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-        self.on_gone()
+        self.on_failure()
 
 
 def _is_object(text: str) -> bool:

@@ -11,6 +11,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import NoReturn
 
+from payments_core.cli.program import is_output_error
 from payments_local import data_folder, ports
 from payments_local.children import Child, ChildSpec
 from payments_local.errors import LocalError, StopRequested
@@ -42,7 +43,7 @@ class Supervisor:
         self._events: SimpleQueue[object] = SimpleQueue()
         self._children: list[Child] = []
         self._restarts: list[float] = []
-        terminal.on_gone = self.request_stop
+        terminal.on_failure = self.request_stop
 
     def request_stop(self, number: int = signal.SIGTERM, frame: FrameType | None = None) -> None:
         """Request a stop. Also a signal handler, in which SimpleQueue.put is safe."""
@@ -51,7 +52,7 @@ class Supervisor:
     def run(self) -> None:
         """Run until a stop is requested, then leave nothing running.
 
-        Raises LocalError on a failure.
+        Raises LocalError on a failure, or OSError if the output's reader left or its disk is full.
         """
         for number in STOP_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP on purpose.
@@ -59,6 +60,9 @@ class Supervisor:
         with suppress(StopRequested):
             self._serve()
         self._terminal.say("stopped")
+        error = self._terminal.error
+        if error is not None and is_output_error(error):  # Not for a closed terminal: it is a stop.
+            raise error
 
     def _serve(self) -> NoReturn:
         """Start all and watch all; in any case stop all at the end and unlock the folder."""
@@ -204,6 +208,8 @@ class Supervisor:
 
 class ChildDied(LocalError):
     """A child ended by itself; the message says how, with its last lines."""
+
+    status = 1
 
     def __init__(self, child: Child) -> None:
         lines = [line for line in child.last_lines if line.strip()][-LAST_WORDS:]

@@ -7,11 +7,13 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+import psutil
 import pytest
 
 from payments_api.migrate import migrate
@@ -26,9 +28,12 @@ from testkit.database.ledgers.settled import break_ledger
 from testkit.worker.own_system import running_worker, worker_url
 
 from .conftest import PAYMENTS, settle_payments
+from .local_run import assert_all_gone
 
 
-def _command(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+def _command(
+    *words: str, before: Callable[[], None] | None = None, **environ: str
+) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "payments_local", *words],
         env={**os.environ, **environ},
@@ -36,8 +41,18 @@ def _command(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         capture_output=True,
         text=True,
         timeout=120,
+        preexec_fn=before,
         check=False,
     )
+
+
+def _on_a_full_disk(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    # Python 3.11 does not notice that bytecode is cut short, and later programs would read it.
+    return _command(*words, before=limit, PYTHONDONTWRITEBYTECODE="1", **environ)
 
 
 def test_a_drill_verifies_the_backup_and_prints_its_figures(made: Path) -> None:
@@ -123,23 +138,23 @@ async def test_a_drill_names_the_invariant_that_the_books_break(
 
 
 def test_a_full_disk_leaves_no_backup(settled: EmbeddedPostgres, tmp_path: Path) -> None:
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    done = subprocess.run(
-        [sys.executable, "-m", "payments_local", "backup", "--folder", str(tmp_path / "full")],
-        # Python 3.11 does not notice that bytecode is cut short, and later programs would read it.
-        env={**os.environ, "DATABASE_URL": settled.url, "PYTHONDONTWRITEBYTECODE": "1"},
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        preexec_fn=limit,
-        check=False,
-    )
+    done = _on_a_full_disk("backup", "--folder", str(tmp_path / "full"), DATABASE_URL=settled.url)
     assert done.returncode == 2
     assert "no backup was made" in done.stderr
     assert list((tmp_path / "full").iterdir()) == []
+
+
+def test_a_drill_whose_server_cannot_start_says_nothing_of_the_books(made: Path) -> None:
+    done = _on_a_full_disk("drill", str(made))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("error: initdb failed: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_an_invalid_setting_is_no_verdict_on_the_books(tmp_path: Path) -> None:
+    done = _command("backup", "--folder", str(tmp_path), PG_PORT="none")
+    assert done.returncode == 2
+    assert done.stderr == "error: PG_PORT='none' is not a port: give a number from 1 to 65535\n"
 
 
 @pytest.mark.parametrize(
@@ -161,6 +176,43 @@ def test_a_command_that_cannot_run_prints_one_line_and_exits_with_2(
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_under_the_output_keeps_the_backup(
+    settled: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "payments_local", "backup", "--folder", str(tmp_path)],
+            env={**os.environ, "DATABASE_URL": settled.url},
+            cwd=REPOSITORY,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    words = "the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, words)
+    archive.read_manifest(archive.newest(tmp_path))
+
+
+def test_an_interrupted_command_ends_its_server_and_says_so() -> None:
+    command = [sys.executable, "-m", "payments_local", "with-postgres", "sh", "-c"]
+    waiting = subprocess.Popen(
+        [*command, "echo $$; exec sleep 60"],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert waiting.stdout is not None
+    assert waiting.stdout.readline()
+    family = psutil.Process(waiting.pid).children(recursive=True)
+    waiting.send_signal(signal.SIGINT)
+    assert waiting.communicate(timeout=60)[1] == "interrupted\n"
+    assert waiting.returncode == 130
+    assert len(family) > 1
+    assert_all_gone(family)
 
 
 def test_an_unreachable_database_is_reported_in_one_line_with_status_2(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_a_taken_port_is_reported_with_the_setting_to_change(data_dir: Path, nam
         taken.listen()
         port = taken.getsockname()[1]
         with LocalRun(data_dir, **{name: str(port)}) as run:
-            assert run.wait() == 1
+            assert run.wait() == 2
     mine = psutil.Process()
     (line,) = run.lines
     assert line == (
@@ -227,7 +227,7 @@ def test_a_second_run_on_the_same_data_is_rejected(data_dir: Path) -> None:
     with LocalRun(data_dir) as first:
         first.until(READY)
         with LocalRun(data_dir) as second:
-            assert second.wait() == 1
+            assert second.wait() == 2
     (line,) = second.lines
     assert line == (
         f"error: another `make up` is running on {data_dir}: stop it first, or choose another"
@@ -235,11 +235,20 @@ def test_a_second_run_on_the_same_data_is_rejected(data_dir: Path) -> None:
     )
 
 
-def test_a_closed_output_stops_the_run(data_dir: Path) -> None:
-    """`make up | head -1` must leave nothing behind."""
-    command = f".venv/bin/python {Path(__file__).parent}/fake_up.py up | head -1"
-    with LocalRun(data_dir, ["sh", "-c", command]) as piped:
-        assert piped.wait() == 0
+@pytest.mark.parametrize(
+    ("output", "status", "words"),
+    [
+        ("| head -1 >/dev/null; exit ${PIPESTATUS[0]}", 141, []),
+        (">/dev/full", 2, ["the output cannot be written: No space left on device"]),
+    ],
+    ids=["closed pipe", "full disk"],
+)
+def test_an_output_that_fails_stops_the_run(
+    data_dir: Path, output: str, status: int, words: list[str]
+) -> None:
+    command = f".venv/bin/python {Path(__file__).parent}/fake_up.py up {output}"
+    with LocalRun(data_dir, ["bash", "-c", command]) as run:
+        assert (run.wait(), run.lines) == (status, words)
     deadline = time.monotonic() + 10
     while any(_works_in(process, data_dir) for process in psutil.process_iter()):
         assert time.monotonic() < deadline

@@ -1,81 +1,104 @@
 """The commands `backup`, `restore` and `drill` of payments_local."""
 
-import argparse
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
+import click
+
+from payments_core.cli.arguments import WholeNumber
+from payments_core.cli.program import Command
 from payments_local.backup import archive
 from payments_local.backup.create import create
-from payments_local.backup.drill import drill
-from payments_local.backup.restore import restore
+from payments_local.backup.drill import drill as verify
+from payments_local.backup.restore import restore as put_back
 from payments_local.backup.server import Database
 from payments_local.settings import LocalSettings
 
-KEEP = 7
+KEEP, KEEP_MAX = 7, 10_000
+STATUSES = (
+    "0 done; 1 the books in the backup violate an invariant or a seal; 2 failed, and replaced"
+    " nothing."
+)
+
+in_folder = click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    envvar="BACKUP_DIR",
+    default="backups",
+    help="The folder of backups (default: BACKUP_DIR, or ./backups).",
+)
+of_one_backup = click.argument(
+    "dump", metavar="[FILE]", type=click.Path(path_type=Path), required=False
+)
+with_identity = click.option(
+    "--identity", type=click.Path(path_type=Path), help="The key file of age to decrypt with."
+)
 
 
-def add_commands(verbs: Any) -> None:
-    """Add the three commands to the parser's verbs."""
-    making = verbs.add_parser("backup", help="back up the database of DATABASE_URL or PG_PORT")
-    making.add_argument("--keep", type=_positive, default=KEEP, help=f"backups to keep ({KEEP})")
-    making.add_argument(
-        "--encrypt-to", metavar="KEY", help="encrypt for this public key of age (age1...)"
-    )
-    restoring = verbs.add_parser("restore", help="put a backup in the database's place")
-    restoring.add_argument(
-        "--replace", metavar="NAME", help="the database's name, if it holds payments already"
-    )
-    drilling = verbs.add_parser(
-        "drill", help="restore a backup on a temporary server, and audit it"
-    )
-    for parser in (restoring, drilling):
-        parser.add_argument("dump", nargs="?", type=Path, help="the file (default: the newest)")
-        parser.add_argument(
-            "--identity", type=_absolute, help="the key file of age to decrypt with"
-        )
-    for parser in (making, restoring, drilling):
-        parser.add_argument(
-            "--folder",
-            type=Path,
-            default=Path(os.environ.get("BACKUP_DIR") or "backups"),
-            help="where backups are (default: BACKUP_DIR, or ./backups)",
-        )
+@click.command(
+    cls=Command,
+    example="python -m payments_local backup --keep 30",
+    statuses="0 done; 2 failed: no backup was made.",
+)
+@click.option(
+    "--keep", type=WholeNumber(KEEP_MAX), default=KEEP, show_default=True, help="Backups to keep."
+)
+@click.option("--encrypt-to", metavar="KEY", help="Encrypt for this public key of age (age1...).")
+@in_folder
+def backup(keep: int, encrypt_to: str | None, folder: Path) -> None:
+    """Back up the database of DATABASE_URL or PG_PORT."""
+    database = _database()
+    made = create(database, folder.resolve(), keep=keep, recipient=encrypt_to)
+    print(f"backed up {database}: {made.dump} ({made.manifest.bytes / 1e6:.1f} MB)")
+    for dump in made.deleted:
+        print(f"deleted {dump}")
 
 
-def run(options: argparse.Namespace, settings: LocalSettings) -> None:
-    """Run one of the commands. Raises BackupFailed or BooksBroken."""
-    database = Database(settings.url_for("postgres"))
-    folder = options.folder.resolve()
-    if options.verb == "backup":
-        made = create(database, folder, keep=options.keep, recipient=options.encrypt_to)
-        size = f"{made.manifest.bytes / 1e6:.1f} MB"
-        sys.stdout.write(f"backed up {database}: {made.dump} ({size})\n")
-        for dump in made.deleted:
-            sys.stdout.write(f"deleted {dump}\n")
-        return
-    dump = options.dump.resolve() if options.dump else archive.newest(folder)
-    if options.verb == "drill":
-        sys.stdout.write(f"{drill(dump, options.identity)}\n")
-        return
-    held, old = restore(dump, database, replace=options.replace, identity=options.identity)
-    sys.stdout.write(
-        f"restored {dump} to {database}: {held.payments:,} payments, every invariant holds\n"
-    )
+@click.command(
+    cls=Command,
+    example="python -m payments_local restore --replace payments",
+    statuses=STATUSES,
+)
+@of_one_backup
+@with_identity
+@click.option(
+    "--replace", metavar="NAME", help="The database's name, if it holds payments already."
+)
+@in_folder
+def restore(dump: Path | None, identity: Path | None, replace: str | None, folder: Path) -> None:
+    """Put the backup FILE, or the newest, in the database's place."""
+    database, chosen = _database(), _chosen(dump, folder)
+    key_file = _absolute(identity)
+    held, old = put_back(chosen, database, replace=replace, identity=key_file)
+    print(f"restored {chosen} to {database}: {held.payments:,} payments, every invariant holds")
     if old is not None:
-        sys.stdout.write(f"the replaced database is kept as {old.name}: drop it when sure\n")
-        sys.stdout.write(
+        print(f"the replaced database is kept as {old.name}: drop it when sure")
+        print(
             "running workers miss the seals that are newer than the backup and report"
-            " ledger_seal_broken: see docs/operations/backup.md, A restore\n"
+            " ledger_seal_broken: see docs/operations/backup.md, A restore"
         )
 
 
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise argparse.ArgumentTypeError(f"must be a number above 0, not {text!r}")
-    return int(text)
+@click.command(
+    cls=Command,
+    example="python -m payments_local drill",
+    statuses=STATUSES,
+)
+@of_one_backup
+@with_identity
+@in_folder
+def drill(dump: Path | None, identity: Path | None, folder: Path) -> None:
+    """Restore the backup FILE, or the newest, on a temporary server, and audit it."""
+    print(verify(_chosen(dump, folder), _absolute(identity)))
 
 
-def _absolute(text: str) -> Path:
-    return Path(text).absolute()
+def _database() -> Database:
+    return Database(LocalSettings.from_environ(os.environ).url_for("postgres"))
+
+
+def _chosen(dump: Path | None, folder: Path) -> Path:
+    return dump.resolve() if dump else archive.newest(folder.resolve())
+
+
+def _absolute(path: Path | None) -> Path | None:
+    return path and path.absolute()  # Not resolved: it may be a pipe of the shell.

@@ -6,8 +6,6 @@ from payments_local.errors import LocalError
 class BackupFailed(LocalError):
     """The command failed; it replaced nothing."""
 
-    status = 2
-
 
 class BooksBroken(LocalError):
     """The backup's books, restored into a scratch database, violate an invariant."""

@@ -70,13 +70,15 @@ class Program(Group):
 
     group_class = Group
 
-    def __init__(self, name: str, *, settings: str, **attributes: Any) -> None:
+    def __init__(self, name: str, *, settings: str | None = None, **attributes: Any) -> None:
         width = {"max_content_width": WIDTH_MAX}
         super().__init__(name, context_settings=width, **attributes)
         self._settings = settings
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of environment variables."""
+        if self._settings is None:
+            return
         from payments_core.config import settings_help
 
         module, _, name = self._settings.partition(":")
