@@ -49,7 +49,7 @@ def up(stop_with_parent: bool) -> None:
 
 @program.command(
     example="DATA_DIR=/tmp/payments python -m payments_local reset",
-    statuses="0 done; 2 nothing was deleted: the message says why.",
+    statuses="0 done; 2 failed: the message says what to do.",
 )
 def reset() -> None:
     """Delete the data of `up`."""
