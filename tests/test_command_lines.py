@@ -1,4 +1,4 @@
-"""The command lines of the three programs: help, version, completion, start-up."""
+"""The command lines: help, version, completion, start-up."""
 
 import os
 import re
@@ -12,6 +12,7 @@ import click
 import pytest
 
 import payments_api.__main__
+import payments_local.__main__
 import payments_ui.__main__
 import recon_worker.__main__
 from payments_core.cli.program import Command, Program
@@ -21,6 +22,7 @@ PROGRAMS: dict[str, tuple[str, Program]] = {
     "recon-worker": ("recon_worker", recon_worker.__main__.program),
     "payments-ui": ("payments_ui", payments_ui.__main__.program),
 }
+LOCAL = payments_local.__main__.program
 COMMANDS_PAGE = Path(__file__).parents[1] / "docs/operations/commands.md"
 SLOW_TO_LOAD = {"sqlalchemy", "quart", "hypercorn", "alembic", "httpx", "jinja2", "authlib"}
 SECONDS_MAX = 30.0
@@ -41,6 +43,13 @@ ALL = [
     for name, (_, program) in PROGRAMS.items()
     for path, command in commands_below(program, (name,))
 ]
+LOCAL_TOO = [
+    *ALL,
+    *(
+        pytest.param(path, command, id=" ".join(path))
+        for path, command in commands_below(LOCAL, (str(LOCAL.name),))
+    ),
+]
 
 
 def _run(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
@@ -54,7 +63,7 @@ def _run(*words: str, **environ: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-@pytest.mark.parametrize(("path", "command"), ALL)
+@pytest.mark.parametrize(("path", "command"), LOCAL_TOO)
 def test_help_explains_arguments_with_examples_and_exit_statuses(
     path: tuple[str, ...], command: click.Command
 ) -> None:
@@ -93,6 +102,15 @@ def test_every_report_is_available_as_json(path: tuple[str, ...], command: click
     if isinstance(command, click.Group) or path[-1] in no_report:
         return
     assert any("--json" in parameter.opts for parameter in command.params)
+
+
+@pytest.mark.parametrize(("path", "command"), ALL)
+def test_a_list_can_be_continued(path: tuple[str, ...], command: click.Command) -> None:
+    if not (command.help or "").startswith("List ") or path[1:] == ("webhooks", "list"):
+        return
+    options = {option for parameter in command.params for option in parameter.opts}
+    assert "--limit" in options
+    assert options & {"--after", "--before"}
 
 
 @pytest.mark.parametrize("name", PROGRAMS)

@@ -10,7 +10,7 @@ import sys
 
 import click
 
-from payments_core.cli.program import Program
+from payments_core.cli.program import Program, version
 from payments_local import data_folder
 from payments_local.announcement import announcement
 from payments_local.backup.cli import backup, drill, restore
@@ -24,6 +24,7 @@ from payments_local.supervisor import Supervisor
 
 
 @click.group("python -m payments_local", cls=Program)
+@version("payments-local")
 def program() -> None:
     """Run the whole system on this machine, and back its database up."""
 
@@ -64,12 +65,12 @@ program.add_command(drill)
 @program.command(
     "with-postgres",
     example="python -m payments_local with-postgres sh -c 'echo $DATABASE_URL'",
-    statuses="that of the command; 2 the server cannot run.",
+    statuses="0 to 255 the command's own; 2 also if the server cannot run.",
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("command", nargs=-1, required=True)
 def with_postgres(command: tuple[str, ...]) -> int:
-    """Run a command with DATABASE_URL of a throw-away server.
+    """Run the COMMAND with DATABASE_URL of a throw-away server.
 
     SIGTERM ends the command, then the server.
     """

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from recon_worker.settings import WorkerSettings
 
 STATUSES = "0 done; 1 the source is unknown, exists already or is invalid; 2 the database failed."
-SOURCES_MAX = 1_000
 
 
 @click.group(cls=Group)
@@ -107,17 +106,22 @@ def add(*, format_: str, profile: Path | None, actor: str, json_too: bool, **fie
 
 
 @sources.command("list", example="recon-worker sources list", statuses=STATUSES)
+@arguments.list_limit("Sources")
+@click.option("--after", metavar="NAME", help="Continue a list: sources after this one.")
 @as_json("Print one JSON object per line.")
-def list_(json_too: bool) -> int:
+def list_(limit: int, after: str | None, json_too: bool) -> int:
     """List the sources, newest first."""
     from payments_core.db.engine import transaction
-    from payments_core.statements.sources import list_sources, stored_source_name
+    from payments_core.db.keyset import Walk
+    from payments_core.statements.sources import find_source, list_sources, stored_source_name
 
     async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
         async with transaction(engine) as tx:
-            found = await list_sources(tx, None, SOURCES_MAX)
+            start = None if after is None else (await find_source(tx, after, None)).id
+            found = await list_sources(tx, None, limit + 1, Walk(start))
+        shown = found[:limit]
         if json_too:
-            for row in found:
+            for row in shown:
                 output.print_json(as_dict(row))
         else:
             rows = [
@@ -128,10 +132,12 @@ def list_(json_too: bool) -> int:
                     row.format,
                     row.channel,
                 )
-                for row in found
+                for row in shown
             ]
             headings = ("NAME", "ACCOUNT", "CURRENCY", "FORMAT", "CHANNEL")
             output.print_table(headings, rows, ("ACCOUNT",), "no sources")
+        if len(found) > limit:
+            output.more("--after", stored_source_name(shown[-1].name, shown[-1].tenant))
         return 0
 
     return run(work)

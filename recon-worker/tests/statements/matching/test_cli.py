@@ -128,6 +128,20 @@ async def test_matches_and_resolved_breaks_are_listed_with_a_way_to_go_on(
     assert text == "no resolved breaks\n"
 
 
+async def test_adjustments_are_listed_with_a_way_to_go_on(sql: Sql, reconcile: CommandLine) -> None:
+    source = await add_source(sql)
+    lines = await add_statement(sql, source, [Line("-1"), Line("-2")])
+    for line in lines:
+        why = (f"--line={line}", "--kind=fee", "--reason=monthly", "--actor=ann")
+        assert (await reconcile("propose", "bank", *why))[0] == 0
+    _, text, more = await reconcile("adjustments", "bank", "--limit", "1", "--json")
+    newest = json.loads(text)
+    assert (newest["line_id"], more) == (lines[1], f"There are more: add --after {newest['id']}\n")
+    after = ("--after", newest["id"], "--limit", "1", "--json")
+    _, text, more = await reconcile("adjustments", "bank", *after)
+    assert (json.loads(text)["line_id"], more) == (lines[0], "")
+
+
 async def test_a_break_has_an_assignee_and_a_note(sql: Sql, reconcile: CommandLine) -> None:
     await add_source(sql)
     await add_entries(sql, [Entry("10", "A"), Entry("10", "A")])

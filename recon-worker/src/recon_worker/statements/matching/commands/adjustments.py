@@ -126,10 +126,14 @@ reject = _decide("reject", "Reject an ADJUSTMENT of SOURCE.")
     "--status", type=click.Choice(ADJUSTMENT_STATUSES), help="Only adjustments in this status."
 )
 @arguments.list_limit("Adjustments")
+@click.option("--after", type=click.UUID, help="Continue a list: adjustments after this one.")
 @as_json("Print one JSON object per line.")
-def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_too: bool) -> int:
+def adjustments(
+    source: str, status: AdjustmentStatus | None, limit: int, after: UUID | None, json_too: bool
+) -> int:
     """List the adjustments of SOURCE, newest first."""
     from payments_core.db.engine import transaction
+    from payments_core.db.keyset import Walk
     from payments_core.domain.money import currency_text
     from payments_core.matching.adjustments import list_adjustments
     from payments_core.statements.sources import find_source
@@ -137,9 +141,10 @@ def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_t
     async def work(engine: "AsyncEngine", _: "WorkerSettings") -> int:
         async with transaction(engine) as tx:
             row = await find_source(tx, source, None)
-            found = await list_adjustments(tx, row.id, limit, status=status)
+            found = await list_adjustments(tx, row.id, limit + 1, Walk(after), status)
+        shown = found[:limit]
         if json_too:
-            for each in found:
+            for each in shown:
                 output.print_json(as_dict(each))
         else:
             rows = [
@@ -149,11 +154,13 @@ def adjustments(source: str, status: AdjustmentStatus | None, limit: int, json_t
                     *(f"line {each.line_id}", each.proposed_by, each.decided_by or "-"),
                     each.reason,
                 )
-                for each in found
+                for each in shown
             ]
             titles = ("ADJUSTMENT", "STATUS", "KIND", "AMOUNT", "LINE", "PROPOSED BY")
             headings = (*titles, "DECIDED BY", "REASON")
             output.print_table(headings, rows, ("REASON",), "no adjustments")
+        if len(found) > limit:
+            output.more("--after", shown[-1].id)
         return 0
 
     return run(work)
