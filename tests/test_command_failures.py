@@ -18,6 +18,7 @@ from payments_local.ports import free_port
 from payments_local.postgres import EmbeddedPostgres
 from payments_local.settings import REPOSITORY
 from testkit.command_line import CommandLine
+from testkit.terminal import answer_on_a_terminal
 from testkit.worker.own_system import migrated_postgres
 
 SECONDS_MAX = 20.0
@@ -234,6 +235,16 @@ async def test_an_interrupted_command_reports_no_result(
     assert (process.returncode, out, error) == (130, b"", b"interrupted\n")
 
 
+async def test_the_first_ctrl_c_at_a_question_ends_the_command(
+    own_postgres: EmbeddedPostgres,
+) -> None:
+    command = (sys.executable, "-m", "payments_api", "keys", "revoke", "k" * 12, "l" * 12)
+    status, shown = await answer_on_a_terminal(
+        command, ("[y/N]: ", "\x03"), environ=_environ(own_postgres.url)
+    )
+    assert (status, shown.splitlines()[-1]) == (130, "^Cinterrupted")
+
+
 @pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
 def buffering(request: pytest.FixtureRequest) -> str:
     """PYTHONUNBUFFERED: buffered output fails when the program ends, other output in `print`."""
@@ -269,8 +280,10 @@ def test_a_closed_pipe_is_not_reported_as_a_database_error(
 @pytest.mark.parametrize(
     "command",
     [
+        ("payments_api", "--help"),
         ("payments_api", "migrate"),
         ("payments_api", "openapi"),
+        ("payments_local", "--version"),
         ("recon_worker", "statements", "verify", "--json"),
     ],
     ids=" ".join,
@@ -291,3 +304,31 @@ def test_a_full_disk_under_the_output_is_not_reported_as_a_database_error(
         2,
         b"the output cannot be written: No space left on device\n",
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "status"),
+    [
+        (("payments_api", "nonsense"), 2),
+        (("payments_api", "openapi"), 0),
+        (("payments_local", "drill", "/no/backup"), 2),
+        (("recon_worker", "audit", "--full"), 0),
+        (("recon_worker", "audit", "--check-head", os.devnull), 2),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("streams", ["2>/dev/full", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_stream_that_takes_no_text_changes_no_exit_status(
+    own_postgres: EmbeddedPostgres,
+    command: tuple[str, ...],
+    status: int,
+    streams: str,
+    buffering: str,
+) -> None:
+    ended = subprocess.run(
+        ["sh", "-c", f'exec "$@" {streams}', "sh", sys.executable, "-m", *command],
+        env=_environ(own_postgres.url, PYTHONUNBUFFERED=buffering),
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+    assert ended.returncode == status

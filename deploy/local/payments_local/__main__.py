@@ -27,6 +27,9 @@ from payments_local.supervisor import Supervisor
 @version("payments-local")
 def program() -> None:
     """Run the whole system on this machine, and back its database up."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # They remove what Ctrl-C removes.
+        if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores SIGHUP on purpose.
+            signal.signal(number, lambda number, frame: sys.exit(128 + number))
 
 
 @program.command(
@@ -72,21 +75,20 @@ program.add_command(drill)
 def with_postgres(command: tuple[str, ...]) -> int:
     """Run the COMMAND with DATABASE_URL of a throw-away server.
 
-    SIGTERM ends the command, then the server.
+    A signal ends the command, then the server.
     """
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with running_postgres() as server:
         environ = {**os.environ, "DATABASE_URL": server.url}
-        return subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 - the caller's
+        try:
+            status = subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 - the caller's
+        except OSError as error:
+            raise LocalError(f"{command[0]} cannot run: {error.strerror}") from None
+    return status if status >= 0 else 128 - status  # As a shell does.
 
 
 def main() -> None:
-    """Run the command, and exit with its status. An expected failure is one line on stderr."""
-    try:
-        program.main()
-    except LocalError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.status)
+    """Run the command, and exit with its status."""
+    program.main()
 
 
 if __name__ == "__main__":

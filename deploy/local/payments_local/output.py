@@ -5,7 +5,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import TextIO
+
+from payments_core.cli.streams import OutputFailed, discard_output
 
 LABEL_COLOURS = {"postgres": 34, "migrate": 33, "api": 32, "worker": 36, "ui": 35}
 LABEL_WIDTH = max(map(len, LABEL_COLOURS))
@@ -18,10 +19,10 @@ class Terminal:
     text. A label would break it.
     """
 
-    def __init__(self, stream: TextIO | None = None, *, as_json: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False) -> None:
         self.on_failure: Callable[[], None] = lambda: None
-        self.error: OSError | None = None
-        self._stream = stream or sys.stdout
+        self.failure: OutputFailed | None = None
+        self._stream = sys.stdout
         self._lock = threading.Lock()
         self._as_json = as_json
         self._coloured = self._stream.isatty() and not os.environ.get("NO_COLOR")
@@ -43,16 +44,15 @@ class Terminal:
     def _write(self, text: str) -> None:
         """Print the line. If the reader has left (`| head`) or the disk is full, request a stop."""
         with self._lock:
-            if self.error is not None:
+            if self.failure is not None:
                 return
             try:
                 self._stream.write(text + "\n")
                 self._stream.flush()
                 return
-            except OSError as error:
-                self.error = error
-                # Discards output that the interpreter would flush at its exit.
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            except OutputFailed as error:
+                self.failure = error
+                discard_output()
         self.on_failure()
 
 

@@ -11,7 +11,6 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import NoReturn
 
-from payments_core.cli.program import is_output_error
 from payments_local import data_folder, ports
 from payments_local.children import Child, ChildSpec
 from payments_local.errors import LocalError, StopRequested
@@ -52,7 +51,7 @@ class Supervisor:
     def run(self) -> None:
         """Run until a stop is requested, then leave nothing running.
 
-        Raises LocalError on a failure, or OSError if the output's reader left or its disk is full.
+        Raises LocalError on a failure, and OutputFailed if the output's was one.
         """
         for number in STOP_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP on purpose.
@@ -60,9 +59,8 @@ class Supervisor:
         with suppress(StopRequested):
             self._serve()
         self._terminal.say("stopped")
-        error = self._terminal.error
-        if error is not None and is_output_error(error):  # Not for a closed terminal: it is a stop.
-            raise error
+        if self._terminal.failure is not None:
+            raise self._terminal.failure
 
     def _serve(self) -> NoReturn:
         """Start all and watch all; in any case stop all at the end and unlock the folder."""
@@ -209,7 +207,7 @@ class Supervisor:
 class ChildDied(LocalError):
     """A child ended by itself; the message says how, with its last lines."""
 
-    status = 1
+    exit_code = 1
 
     def __init__(self, child: Child) -> None:
         lines = [line for line in child.last_lines if line.strip()][-LAST_WORDS:]

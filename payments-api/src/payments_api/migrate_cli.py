@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from payments_core.cli.program import Command, is_output_error
+from payments_core.cli.program import Command
 
 if TYPE_CHECKING:
     from payments_api.settings import ApiSettings
@@ -60,8 +60,6 @@ def migrate(revision: str, sql: bool, check: bool) -> int:
         _say(settings, "migration_failed", f"migrate: {PAGE_KEY}: {error}", failed=True)
         return 1
     except (CommandError, *DATABASE_ERRORS) as error:
-        if is_output_error(error):
-            raise
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
         if may_come_back(error):
             reason = f"the database does not answer: {reason}"

@@ -5,13 +5,18 @@ import pytest
 from payments_core.cli.program import Program
 
 
-def test_data_that_ends_too_soon_is_not_reported_as_an_interruption() -> None:
+def test_an_unexpected_error_is_no_verdict_and_shows_its_cause(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     program = Program("payments-core", settings="payments_core.config:DatabaseSettings")
 
     @program.command("read", example="", statuses="")
     def read() -> int:
         raise EOFError("marshal data too short")
 
-    with pytest.raises(RuntimeError) as failure:
+    with pytest.raises(SystemExit) as end:
         program.main(["read"])
-    assert str(failure.value.__cause__) == "marshal data too short"
+    assert end.value.code == 2
+    printed = capsys.readouterr().err
+    assert "EOFError: marshal data too short" in printed
+    assert "RuntimeError: data ended too soon" in printed

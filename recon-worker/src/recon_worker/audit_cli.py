@@ -62,7 +62,7 @@ def audit(full: bool, json_too: bool, **about_seals: Any) -> int:
     seconds: float = FULL_AUDIT_STATEMENT_SECONDS if full else STATEMENT_TIMEOUT_SECONDS
 
     async def work(engine: "AsyncEngine") -> int:
-        if any(about_seals.values()):
+        if any(value not in (None, False) for value in about_seals.values()):
             from recon_worker.sealing import cli
             from recon_worker.sealing.format import read_keys
 
@@ -84,16 +84,17 @@ def _check_options(
     sign_head: bool,
 ) -> None:
     """Raise click.UsageError if options conflict."""
-    verifying = seal or check_head
-    if full and (verifying or export_head or sign_head):
+    # An empty name is a name: what was to be checked must not be skipped.
+    verifying, exporting = seal or check_head is not None, export_head is not None
+    if full and (verifying or exporting or sign_head):
         raise click.UsageError("--full concerns the invariants: run it without options about seals")
     if first and not seal:
         raise click.UsageError("--from needs --seal")
-    if sum(map(bool, (export_head, sign_head, verifying))) > 1:
+    if sum((exporting, sign_head, verifying)) > 1:
         raise click.UsageError(
             "--export-head and --sign-head cannot be combined with other options"
         )
-    if json_too and (export_head or sign_head):
+    if json_too and (exporting or sign_head):
         raise click.UsageError("--export-head and --sign-head print JSON without --json")
 
 

@@ -1,6 +1,8 @@
 """`recon-worker audit --seal` and related options, as an operator uses them."""
 
+import errno
 import json
+import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -53,8 +55,8 @@ async def test_the_command_exits_with_0_or_1(sql: Sql, worker_url_of_database: s
     assert (status, text.splitlines()) == (
         0,
         [
-            "3 seals of 12 entries and 0 results with their payments verified; at most 0 entries"
-            " and 0 results are not sealed yet",
+            "3 seals of 12 entries and 0 results with their payments verified;"
+            " everything is sealed",
             "the chain is intact",
         ],
     )
@@ -120,7 +122,7 @@ async def test_a_kept_head_is_verified_or_reported_missing(
     log = f'recon-worker-1 | {{"event": "ledger_sealed", {json.dumps(head)[1:]}\n{{"a": 1}}\nbye\n'
     kept.write_text(log)
     status, text, _ = await audit("--check-head", str(kept))
-    assert (status, text) == (0, "1 kept heads compared with the chain\nthe chain is intact\n")
+    assert (status, text) == (0, "1 kept head compared with the chain\nthe chain is intact\n")
 
     await rewrite_chain(sql, engine)
     assert (await audit("--seal"))[0] == 0
@@ -149,6 +151,32 @@ async def test_a_log_of_heads_reveals_a_later_rewrite(
         status, text, _ = await audit("--check-head", str(log))
         assert status == 1
         assert text.startswith("HEAD_REWRITTEN  seal 1: the chain was rewritten after seal 0")
+
+
+@pytest.mark.usefixtures("sealed")
+@pytest.mark.parametrize("option", ["--check-head", "--export-head"])
+async def test_an_empty_file_name_skips_nothing(audit: Audit, option: str) -> None:
+    status, text, why = await audit(option, "")
+    assert (status, text) == (2, "")
+    assert why.startswith(f"{option} ")
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_head_that_cannot_be_written_leaves_the_one_before(
+    audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = await head_line(audit, tmp_path)
+
+    def full(path: Path, text: str) -> int:
+        path.touch()
+        path.open("w").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    status, _, why = await audit("--export-head", str(tmp_path / "head"))
+    assert (status, "No space left" in why) == (2, True)
+    assert [entry.name for entry in os.scandir(tmp_path)] == ["head"]
+    assert (tmp_path / "head").read_text() == kept
 
 
 @pytest.mark.usefixtures("sealed")

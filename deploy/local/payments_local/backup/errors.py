@@ -10,4 +10,4 @@ class BackupFailed(LocalError):
 class BooksBroken(LocalError):
     """The backup's books, restored into a scratch database, violate an invariant."""
 
-    status = 1
+    exit_code = 1

@@ -10,7 +10,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.cli.output import escaped
-from payments_core.cli.program import is_output_error
 from payments_core.db.engine import (
     NO_SUCH_DATABASE,
     STATEMENT_TIMEOUT_SECONDS,
@@ -96,8 +95,6 @@ def run_on_database(
         print(f"{escaped(str(error)).rstrip('.')} ({name_of(settings)})", file=sys.stderr)
         return 1
     except DATABASE_ERRORS as error:
-        if is_output_error(error):
-            raise
         print(database_failure(error), file=sys.stderr)
         return 2
 

@@ -4,21 +4,24 @@ It imports little, and commands import their work when they run: `--help` and co
 tenth of a second.
 """
 
-import errno
 import gc
-import os
 import signal
 import sys
+import threading
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Any, TypeVar
 
 import click
 
+from payments_core.cli.streams import OutputFailed, guarded_streams
+
 READER_LEFT = 128 + signal.SIGPIPE  # The shell's exit status of a program that SIGPIPE ended.
 INTERRUPTED = 128 + signal.SIGINT
-OUTPUT_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FAILED = 2  # Of an audit, 1 would mean that something is wrong.
 WIDTH_MAX = 100
 FIRST_SENTENCE_CHARS_MAX = 200
 # Before a collection; Python's default is 700. Imports create much and discard little, and a
@@ -86,9 +89,18 @@ class Program(Group):
         formatter.write(f"{settings_help(getattr(import_module(module), name))}\n")
 
     def main(self, *args: Any, **extra: Any) -> Any:
-        """Run the program under its own name, also as `python -m`."""
+        """Run the program under its own name, also as `python -m`. Ends with SystemExit."""
         gc.set_threshold(GC_YOUNG_OBJECTS, 20, 20)
-        return super().main(*args, **{"prog_name": self.name, **extra})
+        try:
+            with guarded_streams(), _prompt_interrupts():
+                return super().main(*args, **{"prog_name": self.name, **extra})
+        except OutputFailed as error:
+            if error.reader_left:
+                raise SystemExit(READER_LEFT) from None
+            print(f"the output cannot be written: {error}", file=sys.stderr)
+        except Exception:
+            traceback.print_exc()
+        raise SystemExit(FAILED)
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
         """Parse the program's own arguments."""
@@ -98,9 +110,9 @@ class Program(Group):
     def invoke(self, ctx: click.Context) -> None:
         """Run the command and exit with its status."""
         try:
-            with _output_may_fail(), _usage_in_one_line():
+            with _usage_in_one_line():
                 status = super().invoke(ctx)
-        # click would end with 1, which means that something is wrong. Abort: at a question.
+        # click would end with 1. Abort: at a question.
         except (KeyboardInterrupt, click.Abort):
             print("interrupted", file=sys.stderr)
             ctx.exit(INTERRUPTED)
@@ -134,35 +146,20 @@ def as_json(text: str = "Print JSON.") -> Callable[[DECORATED], DECORATED]:
     return click.option("--json", "json_too", is_flag=True, help=text)
 
 
-def is_output_error(error: BaseException) -> bool:
-    """Return whether standard output failed: its reader left, or its disk is full.
-
-    Buffered output fails when the program ends, other output in `print`. A command that handles
-    OSError raises such an error again, and its program reports it.
-    """
-    # Connections fail with the first one too, but never with the others.
-    return isinstance(error, BrokenPipeError) or (
-        isinstance(error, OSError) and error.errno in OUTPUT_FULL
-    )
-
-
 @contextmanager
-def _output_may_fail() -> Iterator[None]:
-    """End quietly when the reader of standard output, such as `head`, has closed it.
+def _prompt_interrupts() -> Iterator[None]:
+    """Let each Ctrl-C interrupt. asyncio's own handler lets a question go on after the first."""
 
-    End with one line and status 2 when the disk under it is full.
-    """
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:  # Not if the shell ignores it.
+        signal.signal(signal.SIGINT, interrupt)
     try:
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-    except OSError as error:
-        if not is_output_error(error):
-            raise
-        # Discard buffered output, which would fail again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            raise SystemExit(READER_LEFT) from None
-        print(f"the output cannot be written: {error.strerror}", file=sys.stderr)
-        raise SystemExit(2) from None
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -7,6 +7,7 @@ import resource
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -121,4 +122,7 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
             runner.run(body())
     except (CannotServe, BackgroundTaskFailed, OSError) as error:
         print(error, file=sys.stderr)
+        raise SystemExit(1) from None
+    except Exception:
+        traceback.print_exc()
         raise SystemExit(1) from None

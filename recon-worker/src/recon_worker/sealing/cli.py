@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from payments_core.cli.output import file_problem, progress
+from payments_core.cli.output import counted, escaped, file_problem, progress
 from payments_core.db.engine import single_statement
 from recon_worker.audit.invariant import OFFENDERS_SHOWN_MAX
 from recon_worker.sealing.background import record_problem
@@ -50,10 +50,10 @@ async def run(engine: AsyncEngine, options: SealOptions, keys: Sequence[bytes]) 
     if options.sign_head:
         return await _sign(engine, keys)
     async with single_statement(engine) as connection:
-        if options.export_head:
+        if options.export_head is not None:
             return await _export(connection, options.export_head)
         try:
-            heads = _heads_in(options.check_head) if options.check_head else []
+            heads = [] if options.check_head is None else _heads_in(options.check_head)
         except (OSError, UnicodeDecodeError, NoHead) as error:
             return _fail(f"--check-head {options.check_head}: {file_problem(error)}")
         # The ranges differ greatly in size, so a generic plan would be slow for some.
@@ -102,9 +102,17 @@ async def _export(connection: AsyncConnection, target: str) -> int:
 
 
 def _write(path: Path, text: str) -> int:
+    """Write the file whole or not at all: the head before is evidence."""
+    target = path.resolve()
+    partial = target.with_name(f"{target.name}.partial")
     try:
-        path.write_text(text)
+        if target.exists() and not target.is_file():  # A pipe, say.
+            target.write_text(text)
+        else:
+            partial.write_text(text)
+            partial.replace(target)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         return _fail(f"--export-head {path}: {file_problem(error)}")
     return 0
 
@@ -186,17 +194,24 @@ def _as_text(report: dict[str, Any], options: SealOptions) -> str:
     more = report["findings_total"] - len(report["findings"])
     if more:
         lines.append(f"... and {more} more")
-    if options.check_head:
-        lines.append(f"{report['heads_checked']} kept heads compared with the chain")
+    if options.check_head is not None:
+        lines.append(f"{counted(report['heads_checked'], 'kept head')} compared with the chain")
     if options.seal:
         lines.append(
-            f"{report['seals_verified']} seals of {report['entries_verified']} entries and"
-            f" {report['results_verified']} results with their payments verified; at most"
-            f" {report['unsealed_entries_at_most']} entries and"
-            f" {report['unsealed_results_at_most']} results are not sealed yet"
+            f"{counted(report['seals_verified'], 'seal')} of"
+            f" {counted(report['entries_verified'], 'entry')} and"
+            f" {counted(report['results_verified'], 'result')} with their payments verified;"
+            f" {_unsealed(report)}"
         )
     lines.append("the chain is NOT intact" if report["findings"] else "the chain is intact")
     return "\n".join(lines)
+
+
+def _unsealed(report: dict[str, Any]) -> str:
+    entries, results = report["unsealed_entries_at_most"], report["unsealed_results_at_most"]
+    if not entries and not results:
+        return "everything is sealed"
+    return f"up to {counted(entries, 'entry')} and {counted(results, 'result')} are not sealed yet"
 
 
 def _position(finding: dict[str, Any]) -> str:
@@ -209,5 +224,5 @@ def _position(finding: dict[str, Any]) -> str:
 
 
 def _fail(reason: str) -> int:
-    print(reason, file=sys.stderr)
+    print(escaped(reason), file=sys.stderr)
     return 2
