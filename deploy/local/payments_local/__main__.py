@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 
@@ -14,7 +15,7 @@ from payments_core.cli.program import Program, version
 from payments_local import data_folder
 from payments_local.announcement import announcement
 from payments_local.backup.cli import backup, drill, restore
-from payments_local.errors import LocalError
+from payments_local.children import ChildSpec, wrapped
 from payments_local.exec_child import die_with_parent
 from payments_local.output import Terminal
 from payments_local.postgres import running_postgres
@@ -79,10 +80,8 @@ def with_postgres(command: tuple[str, ...]) -> int:
     """
     with running_postgres() as server:
         environ = {**os.environ, "DATABASE_URL": server.url}
-        try:
-            status = subprocess.run(command, env=environ, check=False).returncode  # noqa: S603 - the caller's
-        except OSError as error:
-            raise LocalError(f"{command[0]} cannot run: {error.strerror}") from None
+        spec = ChildSpec(command[0], command, environ, Path.cwd(), death_signal=signal.SIGTERM)
+        status = subprocess.run(wrapped(spec), env=environ, check=False).returncode  # noqa: S603 - the caller's
     return status if status >= 0 else 128 - status  # As a shell does.
 
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from payments_core.db.url import read_url
 from payments_local.errors import LocalError
 
 REPOSITORY = Path(__file__).resolve().parents[3]
-PORT_MAX = 65_535
+PORT_MAX, PORT_DIGITS_MAX = 65_535, 5
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,14 @@ class LocalSettings:
     def from_environ(cls, environ: Mapping[str, str]) -> "LocalSettings":
         """Read API_PORT, UI_PORT, WORKER_PORT, PG_PORT, DATABASE_URL and DATA_DIR.
 
-        Raises LocalError that names the variable, for an invalid port or a port used twice.
+        Raises LocalError that names the variable, for an invalid URL or port or a port used twice.
         """
         settings = cls(
             api_port=_port(environ, "API_PORT", cls.api_port),
             ui_port=_port(environ, "UI_PORT", cls.ui_port),
             worker_port=_port(environ, "WORKER_PORT", cls.worker_port),
             pg_port=_port(environ, "PG_PORT", cls.pg_port),
-            database_url=environ.get("DATABASE_URL") or None,
+            database_url=_database_url(environ),
             data_dir=Path(environ.get("DATA_DIR") or cls.data_dir).resolve(),
         )
         _refuse_a_port_used_twice(settings.ports())
@@ -52,9 +53,24 @@ class LocalSettings:
         return self.database_url or f"postgresql://{role}@127.0.0.1:{self.pg_port}/payments"
 
 
+def _database_url(environ: Mapping[str, str]) -> str | None:
+    url = environ.get("DATABASE_URL") or None
+    if url is not None:
+        try:
+            read_url(url)
+        except ValueError as error:
+            raise LocalError(f"DATABASE_URL {error}") from None
+    return url
+
+
 def _port(environ: Mapping[str, str], name: str, default: int) -> int:
     text = environ.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= PORT_MAX):
+    if not (
+        text.isascii()
+        and text.isdigit()
+        and len(text) <= PORT_DIGITS_MAX
+        and 0 < int(text) <= PORT_MAX
+    ):
         raise LocalError(f"{name}={text!r} is not a port: give a number from 1 to {PORT_MAX}")
     return int(text)
 

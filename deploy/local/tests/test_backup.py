@@ -1,6 +1,8 @@
 """Backups: consistent under load, refused when damaged, and checked before they replace data."""
 
 import asyncio
+import errno
+import json
 import os
 import re
 import resource
@@ -13,13 +15,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
-import psutil
 import pytest
 
 from payments_api.migrate import migrate
 from payments_local.backup import archive
 from payments_local.backup.create import create
 from payments_local.backup.drill import drill, span_text
+from payments_local.backup.errors import BackupFailed
 from payments_local.backup.server import Database, exported_head
 from payments_local.postgres import EmbeddedPostgres
 from payments_local.settings import REPOSITORY
@@ -28,7 +30,6 @@ from testkit.database.ledgers.settled import break_ledger
 from testkit.worker.own_system import running_worker, worker_url
 
 from .conftest import PAYMENTS, settle_payments
-from .local_run import assert_all_gone
 
 
 def _command(
@@ -162,7 +163,8 @@ def test_an_invalid_setting_is_no_verdict_on_the_books(tmp_path: Path) -> None:
     [
         (["drill", "--folder", "{empty}"], "holds no backup: run make backup"),
         (["restore", "--folder", "{empty}"], "holds no backup"),
-        (["drill", "{empty}/no.dump"], "no.dump does not exist"),
+        (["drill", "{empty}/no.dump"], "no.dump' does not exist"),
+        (["drill", ""], "is a directory"),
         (["backup", "--folder", "/proc/none"], "cannot be made"),
         (["backup", "--folder", "{empty}", "--encrypt-to", "age1nonsense"], "age"),
     ],
@@ -196,23 +198,49 @@ def test_a_full_disk_under_the_output_keeps_the_backup(
     archive.read_manifest(archive.newest(tmp_path))
 
 
-def test_an_interrupted_command_ends_its_server_and_says_so() -> None:
-    command = [sys.executable, "-m", "payments_local", "with-postgres", "sh", "-c"]
-    waiting = subprocess.Popen(
-        [*command, "echo $$; exec sleep 60"],
-        cwd=REPOSITORY,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert waiting.stdout is not None
-    assert waiting.stdout.readline()
-    family = psutil.Process(waiting.pid).children(recursive=True)
-    waiting.send_signal(signal.SIGINT)
-    assert waiting.communicate(timeout=60)[1] == "interrupted\n"
-    assert waiting.returncode == 130
-    assert len(family) > 1
-    assert_all_gone(family)
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_a_backup_that_gets_no_manifest_is_deleted(
+    settled: EmbeddedPostgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def fail(dump: Path, manifest: archive.Manifest) -> None:
+        assert dump.stat().st_size
+        raise error
+
+    monkeypatch.setattr(archive, "write_manifest", fail)
+    with pytest.raises((BackupFailed, KeyboardInterrupt)):
+        create(Database(settled.url), tmp_path, keep=7)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_backup_is_complete_although_an_old_one_cannot_be_deleted(
+    settled: EmbeddedPostgres, tmp_path: Path
+) -> None:
+    obstacle = tmp_path / "payments-x.dump.partial"
+    obstacle.mkdir()
+    os.utime(obstacle, (0, 0))
+    with pytest.raises(BackupFailed, match=r"complete, but .*dump\.partial cannot be deleted"):
+        create(Database(settled.url), tmp_path, keep=7)
+    archive.read_manifest(archive.newest(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("server_version", "eighteen", "server_version"),
+        ("created_at", None, "created_at"),
+        ("created_at", "yesterday", "yesterday"),
+        ("created_at", "2026-11-30T08:00:00", "no time zone"),
+    ],
+)
+def test_a_manifest_that_says_nonsense_is_refused(
+    copy: Path, name: str, value: str | None, message: str
+) -> None:
+    manifest = archive.manifest_of(copy)
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), name: value}))
+    done = _command("drill", str(copy))
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_an_unreachable_database_is_reported_in_one_line_with_status_2(tmp_path: Path) -> None:

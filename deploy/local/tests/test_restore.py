@@ -63,6 +63,36 @@ async def test_a_restore_replaces_the_data_of_a_running_system(
     await sql.close()
 
 
+async def test_a_signal_does_not_interrupt_the_renaming(
+    server: EmbeddedPostgres, copy: Path
+) -> None:
+    url = Database(server.url).sibling("postgres").url
+    sql, holder = await asyncpg.connect(url), await asyncpg.connect(url)
+
+    async def renaming() -> bool:
+        waits = "SELECT 1 FROM pg_stat_activity WHERE query ~ 'RENAME' AND wait_event_type = 'Lock'"
+        return bool(await sql.fetchval(waits))
+
+    async with holder.transaction():
+        await holder.execute("COMMENT ON DATABASE payments IS 'locked'")
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "payments_local", "restore", str(copy)),
+            env={**os.environ, "DATABASE_URL": server.url},
+            cwd=REPOSITORY,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await until(renaming, 60.0)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            command.send_signal(number)
+    text, errors = await command.communicate()
+    assert (command.returncode, errors) == (0, b"")
+    assert b"restored" in text
+    assert b"is kept as payments_before_" in text
+    await sql.close()
+    await holder.close()
+
+
 def test_replacing_payments_needs_the_databases_name(copy: Path, settled: EmbeddedPostgres) -> None:
     for replace in (None, "payment", ""):
         with pytest.raises(BackupFailed, match="add --replace payments"):

@@ -18,13 +18,16 @@ from payments_local.settings import LocalSettings
         ({"API_PORT": "0"}, "API_PORT='0' is not a port"),
         ({"UI_PORT": "65536"}, "UI_PORT='65536' is not a port"),
         ({"WORKER_PORT": "-1"}, "WORKER_PORT='-1' is not a port"),
+        ({"API_PORT": "1" * 5000}, "is not a port"),
+        ({"DATABASE_URL": "nonsense"}, "DATABASE_URL must be postgresql://"),
+        ({"DATABASE_URL": "postgresql://[::1/x"}, "DATABASE_URL "),
         ({"PG_PORT": "5432.0"}, "PG_PORT='5432.0' is not a port"),
         ({"PG_PORT": "٥٤٣٢"}, "is not a port"),
         ({"API_PORT": "3000"}, "API_PORT and UI_PORT are both 3000"),
         ({"API_PORT": "5432"}, "PG_PORT and API_PORT are both 5432"),
     ],
 )
-def test_a_wrong_port_names_its_variable(environ: dict[str, str], message: str) -> None:
+def test_a_wrong_value_names_its_variable(environ: dict[str, str], message: str) -> None:
     with pytest.raises(LocalError) as caught:
         LocalSettings.from_environ(environ)
     assert message in str(caught.value)

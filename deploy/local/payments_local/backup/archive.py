@@ -11,6 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, Any
 
+from pydantic import TypeAdapter
+
 from payments_local.backup.errors import BackupFailed
 
 FORMAT = 1
@@ -50,13 +52,16 @@ def manifest_of(dump: Path) -> Path:
 def read_manifest(dump: Path) -> Manifest:
     """Read the manifest. Raises BackupFailed if it is missing or has another format."""
     try:
-        manifest = Manifest(**json.loads(manifest_of(dump).read_text()))
+        manifest = TypeAdapter(Manifest).validate_json(manifest_of(dump).read_bytes(), strict=True)
+        if datetime.fromisoformat(manifest.created_at).tzinfo is None:
+            raise ValueError("created_at has no time zone")
     except FileNotFoundError:
         missing = manifest_of(dump) if dump.exists() else dump
         because = ": the backup is incomplete" if dump.exists() else ""
         raise BackupFailed(f"{missing} does not exist{because}") from None
-    except (OSError, ValueError, TypeError) as error:
-        raise BackupFailed(f"{manifest_of(dump)} cannot be read: {error}") from None
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())
+        raise BackupFailed(f"{manifest_of(dump)} cannot be read: {why}") from None
     if manifest.format != FORMAT:
         raise BackupFailed(f"{dump} has format {manifest.format}: use the release that made it")
     return manifest
@@ -131,16 +136,23 @@ def newest(folder: Path) -> Path:
 
 
 def prune(folder: Path, keep: int) -> list[Path]:
-    """Delete all but the newest `keep` backups, which it returns, and parts of interrupted ones."""
+    """Delete all but the newest `keep` backups, and parts of interrupted ones.
+
+    Return the deleted backups. Raises BackupFailed if one cannot be deleted.
+    """
     oldest_first = complete_backups(folder)
     deleted = oldest_first[: max(0, len(oldest_first) - keep)]
-    for dump in deleted:
-        manifest_of(dump).unlink(
-            missing_ok=True
-        )  # First, because a dump without a manifest is not a backup.
-        dump.unlink(missing_ok=True)
     old = (datetime.now(UTC) - PARTIAL_AGE_MAX).timestamp()
-    for partial in folder.glob(f"payments-*.dump*{PARTIAL}"):
-        if partial.stat().st_mtime < old:
-            partial.unlink(missing_ok=True)
+    try:
+        for dump in deleted:
+            # First, because a dump without a manifest is not a backup.
+            manifest_of(dump).unlink(missing_ok=True)
+            dump.unlink(missing_ok=True)
+        for partial in folder.glob(f"payments-*.dump*{PARTIAL}"):
+            if partial.lstat().st_mtime < old:
+                partial.unlink(missing_ok=True)
+    except OSError as error:
+        raise BackupFailed(
+            f"the new backup is complete, but {error.filename} cannot be deleted: {error.strerror}"
+        ) from None
     return deleted

@@ -1,6 +1,7 @@
 """The commands `backup`, `restore` and `drill` of payments_local."""
 
 import os
+import signal
 from pathlib import Path
 
 import click
@@ -27,11 +28,10 @@ in_folder = click.option(
     default="backups",
     help="The folder of backups (default: BACKUP_DIR, or ./backups).",
 )
-of_one_backup = click.argument(
-    "dump", metavar="[FILE]", type=click.Path(path_type=Path), required=False
-)
+existing_file = click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path)
+of_one_backup = click.argument("dump", metavar="[FILE]", type=existing_file, required=False)
 with_identity = click.option(
-    "--identity", type=click.Path(path_type=Path), help="The key file of age to decrypt with."
+    "--identity", type=existing_file, help="The key file of age to decrypt with; not a pipe."
 )
 
 
@@ -68,8 +68,13 @@ def backup(keep: int, encrypt_to: str | None, folder: Path) -> None:
 def restore(dump: Path | None, identity: Path | None, replace: str | None, folder: Path) -> None:
     """Put the backup FILE, or the newest, in the database's place."""
     database, chosen = _database(), _chosen(dump, folder)
-    key_file = _absolute(identity)
-    held, old = put_back(chosen, database, replace=replace, identity=key_file)
+    held, old = put_back(
+        chosen,
+        database,
+        replace=replace,
+        identity=identity,
+        before_replacing=_ignore_signals,
+    )
     print(f"restored {chosen} to {database}: {held.payments:,} payments, every invariant holds")
     if old is not None:
         print(f"the replaced database is kept as {old.name}: drop it when sure")
@@ -89,7 +94,7 @@ def restore(dump: Path | None, identity: Path | None, replace: str | None, folde
 @in_folder
 def drill(dump: Path | None, identity: Path | None, folder: Path) -> None:
     """Restore the backup FILE, or the newest, on a temporary server, and audit it."""
-    print(verify(_chosen(dump, folder), _absolute(identity)))
+    print(verify(_chosen(dump, folder), identity))
 
 
 def _database() -> Database:
@@ -97,8 +102,10 @@ def _database() -> Database:
 
 
 def _chosen(dump: Path | None, folder: Path) -> Path:
-    return dump.resolve() if dump else archive.newest(folder.resolve())
+    return dump or archive.newest(folder.resolve())
 
 
-def _absolute(path: Path | None) -> Path | None:
-    return path and path.absolute()  # Not resolved: it may be a pipe of the shell.
+def _ignore_signals() -> None:
+    """Let the renaming end, and be reported: it takes a moment."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)

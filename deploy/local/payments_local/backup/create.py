@@ -40,36 +40,36 @@ def create(database: Database, folder: Path, *, keep: int, recipient: str | None
     """
     _prepare(folder)
     version, revision = database.sql(FACTS).split()
-    head = exported_head(
-        database
-    )  # Read before the snapshot, so that the snapshot contains every sealed entry.
+    # Read before the snapshot, so that the snapshot contains every sealed entry.
+    head = exported_head(database)
     began = datetime.now(UTC)
     ending = ".dump" if recipient is None else ".dump.age"
     dump = folder / f"payments-{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}{ending}"
     try:
         with archive.new_file(dump) as file:
             digest, size = _write_dump(database, recipient, file)
-    except OSError as error:
-        raise BackupFailed(f"{folder}: {error.strerror}: no backup was made") from None
-    if recipient is None:
-        # Reads and unpacks the whole dump.
-        run(
-            [str(BIN / "pg_restore"), "--file=/dev/null", str(dump)],
-            database.environ,
-            READ_SECONDS_MAX,
+        if recipient is None:
+            # Reads and unpacks the whole dump.
+            check = [str(BIN / "pg_restore"), "--file=/dev/null", str(dump)]
+            run(check, database.environ, READ_SECONDS_MAX)
+        manifest = Manifest(
+            archive.FORMAT,
+            began.isoformat(),
+            database.name,
+            int(version),
+            revision,
+            size,
+            digest,
+            recipient is not None,
+            head,
         )
-    manifest = Manifest(
-        archive.FORMAT,
-        began.isoformat(),
-        database.name,
-        int(version),
-        revision,
-        size,
-        digest,
-        recipient is not None,
-        head,
-    )
-    archive.write_manifest(dump, manifest)
+        archive.write_manifest(dump, manifest)
+    except OSError as error:
+        dump.unlink(missing_ok=True)
+        raise BackupFailed(f"{folder}: {error.strerror}: no backup was made") from None
+    except BaseException:
+        dump.unlink(missing_ok=True)  # Without a manifest it would never be pruned.
+        raise
     _record(database, began)
     return Made(dump, manifest, archive.prune(folder, keep))
 

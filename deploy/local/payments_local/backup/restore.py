@@ -5,8 +5,8 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -50,13 +50,19 @@ class Restored:
 
 
 def restore(
-    dump: Path, target: Database, *, replace: str | None = None, identity: Path | None = None
+    dump: Path,
+    target: Database,
+    *,
+    replace: str | None = None,
+    identity: Path | None = None,
+    before_replacing: Callable[[], None] = lambda: None,
 ) -> tuple[Restored, Database | None]:
     """Restore into the target; return its content, and the new name of the replaced database.
 
     The backup is loaded into a database beside the target and audited there; then both are renamed
     in one transaction. Raises BackupFailed or BooksBroken; then the target is unchanged. `replace`
-    must be the target's name if it holds payments already.
+    must be the target's name if it holds payments already. `before_replacing` is called when only
+    the renaming is left.
     """
     manifest = archive.read_manifest(dump)
     there = target.exists()
@@ -68,11 +74,16 @@ def restore(
     scratch = target.sibling(f"{target.name}_restoring_{token_hex(3)}")
     try:
         restored = load_and_check(dump, manifest, scratch, identity)
+        before_replacing()
         if there:
             return restored, _swap(target, scratch)
         _rename(scratch, target)
-    except BaseException:
-        scratch.drop()
+    except BaseException as error:
+        try:
+            scratch.drop()
+        except BackupFailed:
+            why = f"{error}; " if isinstance(error, BackupFailed) else ""
+            raise BackupFailed(f"{why}{scratch} is left: drop it") from error
         raise
     return restored, None
 
@@ -222,7 +233,8 @@ def _sessions_ended(database: Database) -> Iterator[None]:
 
     def repeat() -> None:
         while True:
-            server.sql(end)
+            with suppress(BackupFailed):  # The renaming fails too, and says why.
+                server.sql(end)
             if done.wait(0.1):
                 return
 

@@ -109,6 +109,7 @@ def attempt(
             text=True,
             errors="replace",
             timeout=seconds_max,
+            start_new_session=True,  # Ctrl-C is ours to handle.
             check=False,
         )
     except subprocess.TimeoutExpired:
