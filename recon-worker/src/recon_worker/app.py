@@ -29,7 +29,7 @@ from recon_worker.sealing.format import read_keys
 from recon_worker.settings import WorkerSettings
 from recon_worker.statements.background import import_received
 from recon_worker.statements.importing.load import STATEMENT_SECONDS_MAX
-from recon_worker.statements.open_items import observe_statements
+from recon_worker.statements.open_item_metrics import observe_statements
 from recon_worker.webhooks.background import fan_out_events, keep_up
 from recon_worker.webhooks.client import ATTEMPT_SECONDS_MAX, WebhookClient
 from recon_worker.webhooks.sender import Sender

@@ -11,10 +11,10 @@ from payments_core.audit_log import Operator
 from payments_core.db.engine import transaction
 from payments_core.domain.matching import VERDICTS
 from payments_core.matching.lines import set_aside
-from recon_worker.statements import metrics, open_items
+from recon_worker.statements import metrics, open_item_metrics
 from recon_worker.statements.matching import background
 from recon_worker.statements.matching.rules import PLAN
-from recon_worker.statements.open_items import families, observe
+from recon_worker.statements.open_item_metrics import families, observe
 from testkit.database.adjustments import adjust_five
 from testkit.database.matching_books import DAY, Entry, Line, add_entries, add_source, add_statement
 from testkit.database.plans import whole_table_scans
@@ -117,7 +117,7 @@ async def test_an_undone_run_and_old_ones_count_as_no_automatic_match(
     sql: Sql, engine: AsyncEngine
 ) -> None:
     await _books(sql, engine)
-    ago = f"now() - interval '{open_items.RATE_DAYS} days 1 min'"
+    ago = f"now() - interval '{open_item_metrics.RATE_DAYS} days 1 min'"
     await sql.execute("SET session_replication_role = replica")
     for change in (
         "undone_at = now(), undone_by = 'ann', undone_reason = 'r'",
@@ -129,7 +129,7 @@ async def test_an_undone_run_and_old_ones_count_as_no_automatic_match(
     seen = await _seen(engine)
     await sql.execute("RESET session_replication_role")
     assert ("auto_matched_ratio", ()) not in seen
-    assert seen["statement_age_seconds", ("bank",)] > open_items.RATE_DAYS * 86400
+    assert seen["statement_age_seconds", ("bank",)] > open_item_metrics.RATE_DAYS * 86400
 
 
 async def test_a_residual_shows_unless_the_day_is_incomplete_anyway(
@@ -148,7 +148,7 @@ async def test_a_residual_shows_unless_the_day_is_incomplete_anyway(
 async def test_the_sources_that_wait_longest_are_named_and_no_more(
     sql: Sql, engine: AsyncEngine
 ) -> None:
-    count = open_items.SOURCES_SHOWN_MAX + 5
+    count = open_item_metrics.SOURCES_SHOWN_MAX + 5
     for number in range(count):
         await add_source(sql, f"bank-{number}", channel=f"c{number}", tenant="acme")
     await sql.execute("UPDATE recon_sources SET created_at = now() - id * interval '1 hour'")
@@ -172,7 +172,7 @@ async def test_each_run_is_counted_by_its_end(sql: Sql, engine: AsyncEngine) -> 
 
 
 STATEMENTS = {
-    name: (getattr(open_items, name), "")
+    name: (getattr(open_item_metrics, name), "")
     for name in ("QUARANTINED", "LINES", "BREAKS", "ADJUSTMENTS", "SOURCES", "RECEIVED")
 }
 HISTORY = (
@@ -211,9 +211,11 @@ async def test_no_figure_reads_the_history(
 async def test_the_metrics_end_with_their_last_observation(
     engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry = await observed_once(monkeypatch, open_items, open_items.observe_statements(engine))
+    registry = await observed_once(
+        monkeypatch, open_item_metrics, open_item_metrics.observe_statements(engine)
+    )
     assert registry.get_sample_value("recon_statement_files_quarantined") == 0
     with monkeypatch.context() as later:
         now = time.monotonic()
-        later.setattr(time, "monotonic", lambda: now + open_items.SHOWN_SECONDS_MAX)
+        later.setattr(time, "monotonic", lambda: now + open_item_metrics.SHOWN_SECONDS_MAX)
         assert registry.get_sample_value("recon_statement_files_quarantined") is None
