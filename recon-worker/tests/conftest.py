@@ -7,7 +7,7 @@ import pytest
 
 from payments_core.db.engine import server_settings
 from recon_worker.__main__ import main
-from recon_worker.audit import ends
+from recon_worker.audit import windows
 from testkit.command_line import CommandLine, database_in_messages
 from testkit.database.ledgers.settled import settle_four
 from testkit.database.sql import Sql
@@ -16,7 +16,7 @@ from testkit.database.sql import Sql
 @pytest.fixture
 async def settled(sql: Sql, worker_url_of_database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Settle four payments in order; the auditor checks the youngest payments too."""
-    monkeypatch.setattr(ends, "PAYMENT_SETTLES_IN_SECONDS", -60)
+    monkeypatch.setattr(windows, "PAYMENT_SETTLES_IN_SECONDS", -60)
     await settle_four(sql, worker_url_of_database)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from payments_core.db.engine import single_statement
 from payments_core.domain.ids import first_id_at
-from recon_worker.audit import auditor, ends, scheduler
+from recon_worker.audit import auditor, scheduler, windows
 from recon_worker.audit.auditor import audit
 from recon_worker.audit.findings import Mode
 from recon_worker.audit.invariants import INVARIANTS
@@ -137,7 +137,7 @@ async def test_a_late_payment_is_audited_after_an_audit_that_did_not_wait(
     before = await sql.fetchval("SELECT updated_at FROM audit_progress")
     await _add_late(sql, "sha256('another request')")
     with monkeypatch.context() as patched:
-        patched.setattr(ends, "HORIZON_WAIT_SECONDS", 0.3)
+        patched.setattr(windows, "HORIZON_WAIT_SECONDS", 0.3)
         async with sql.transaction():
             await sql.execute("LOCK TABLE recon_jobs IN ROW EXCLUSIVE MODE")
             findings = await findings_of(engine, "incremental")
@@ -148,33 +148,33 @@ async def test_a_late_payment_is_audited_after_an_audit_that_did_not_wait(
 
 async def _windows_of(engine: AsyncEngine) -> dict[str, list[tuple[Any, Any]]]:
     """Return the (lo, hi] windows of one incremental audit."""
-    chunks = ends.chunks
-    windows: dict[str, list[tuple[Any, Any]]] = {}
+    chunks = windows.chunks
+    seen: dict[str, list[tuple[Any, Any]]] = {}
 
     async def watched(connection: Any, window: Any, start: Any, end: Any) -> Any:
-        seen = windows.setdefault(str(window), [])
+        pairs = seen.setdefault(str(window), [])
         async for lo, hi in chunks(connection, window, start, end):
-            seen.append((lo, hi))
+            pairs.append((lo, hi))
             yield lo, hi
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(auditor, "chunks", watched)
         await findings_of(engine, "incremental")
-    return windows
+    return seen
 
 
 @pytest.mark.usefixtures("settled")
 async def test_a_large_ledger_is_audited_in_contiguous_chunks(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ends, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(windows, "CHUNK_ROWS", 2)
     assert (await _windows_of(engine))["ledger_entries"] == [(0, 2), (2, 4), (4, 6)]
     await break_ledger(sql, "UPDATE ledger_entries SET balance_after = 999 WHERE id IN (1, 6)")
     finding = (await findings_of(engine, "full"))["running_balance_adds_up"]
     assert {1, 6} <= {offender["id"] for offender in finding.offenders}
 
 
-@pytest.mark.parametrize("table", ends.NUMBERED)
+@pytest.mark.parametrize("table", windows.NUMBERED)
 @pytest.mark.usefixtures("settled")
 async def test_an_audit_waits_for_open_transactions_with_lower_ids(
     sql: Sql, engine: AsyncEngine, table: str
@@ -222,7 +222,7 @@ async def test_an_audit_misses_no_entry_of_a_transaction_that_has_no_id_yet(
 async def test_an_audit_stops_waiting_for_a_transaction_that_does_not_end(
     sql: Sql, engine: AsyncEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ends, "HORIZON_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(windows, "HORIZON_WAIT_SECONDS", 0.3)
     async with sql.transaction():
         await sql.execute("LOCK TABLE ledger_entries IN ROW EXCLUSIVE MODE")
         assert await audit(engine, "incremental") is not None

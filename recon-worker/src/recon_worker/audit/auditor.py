@@ -10,11 +10,11 @@ from sqlalchemy import RowMapping, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from payments_core.db.engine import single_statement
-from recon_worker.audit.ends import CHUNK_ROWS, Ends, chunks, full_ends, safe_ends
 from recon_worker.audit.exclusion import alone
 from recon_worker.audit.findings import Finding, Mode, store_findings
 from recon_worker.audit.invariant import Window
 from recon_worker.audit.invariants import INVARIANTS
+from recon_worker.audit.windows import CHUNK_ROWS, Ends, chunks, full_ends, safe_ends
 
 # Called with a table and the number of its rows that were read, None for all.
 Advance = Callable[[Window, int | None], None]

@@ -9,7 +9,7 @@ SEALING_TESTS = "recon-worker/tests/sealing"
 
 invariant = of(f"{AUDIT}/invariants.py", f"{AUDIT_TESTS}/test_invariants.py")
 auditor = of(f"{AUDIT}/auditor.py", f"{AUDIT_TESTS}/test_auditor.py")
-ends = of(f"{AUDIT}/ends.py", f"{AUDIT_TESTS}/test_auditor.py")
+windows = of(f"{AUDIT}/windows.py", f"{AUDIT_TESTS}/test_auditor.py")
 findings = of(f"{AUDIT}/findings.py", f"{AUDIT_TESTS}/test_auditor.py")
 exclusion = of(f"{AUDIT}/exclusion.py", f"{AUDIT_TESTS}/test_auditor.py")
 chain = of(f"{SEALING}/chain.py", f"{SEALING_TESTS}/test_chain.py")
@@ -96,7 +96,7 @@ MUTATIONS = (
         "interval '{READY_JOB_AGE_SECONDS_MAX}00000 s'",
         NAMED,
     ),
-    ends(
+    windows(
         "an open transaction is not waited for",
         "await have_ended(connection, NUMBERED, writers, HORIZON_WAIT_SECONDS)",
         "await have_ended(connection, NUMBERED, frozenset())",
@@ -114,7 +114,7 @@ MUTATIONS = (
         "excluded.offending",
         "test_the_gauge_shows_a_violation_until_a_full_audit_clears_it",
     ),
-    ends(
+    windows(
         "only the first rows of a large ledger are audited",
         "yield lo, hi\n        lo = hi",
         "yield lo, hi\n        return",

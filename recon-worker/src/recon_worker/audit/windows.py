@@ -1,4 +1,4 @@
-"""The rows that an audit reads: up to which id, and in which chunks."""
+"""The windows of an audit: up to which id of each table it reads, and in which chunks."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
