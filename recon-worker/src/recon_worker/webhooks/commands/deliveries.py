@@ -11,7 +11,7 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Command, as_json
 from payments_core.domain.webhooks import DELIVERY_STATUSES, RESENT_MAX
-from recon_worker.webhooks.commands.running import STATUSES, print_json, run
+from recon_worker.webhooks.commands.command_frame import STATUSES, print_json, run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -10,7 +10,7 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Command, as_json
 from payments_core.domain.webhooks import ROTATION_HOURS_MAX, SUBSCRIBABLE_TYPES
-from recon_worker.webhooks.commands.running import STATUSES, run
+from recon_worker.webhooks.commands.command_frame import STATUSES, run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection

@@ -1,4 +1,4 @@
-"""Running a command of `recon-worker webhooks`: one transaction, then its result."""
+"""The frame of a command of `recon-worker webhooks`: one transaction, then its result."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
