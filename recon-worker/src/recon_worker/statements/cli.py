@@ -11,8 +11,8 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Group, as_json
 from payments_core.domain.statements import FILE_STATUSES
+from recon_worker.statements.command_frame import as_dict, run
 from recon_worker.statements.received_cli import import_received
-from recon_worker.statements.running import as_dict, run
 from recon_worker.statements.verify_cli import verify
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Running a command about statements: on the database, with its refusals."""
+"""The frame of a command about statements: its database, its settings and its refusals."""
 
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any

@@ -9,7 +9,7 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Group, as_json
 from payments_core.domain.statements import GRACE_DAYS_MAX, SOURCE_FORMATS
-from recon_worker.statements.running import as_dict, run
+from recon_worker.statements.command_frame import as_dict, run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -10,7 +10,7 @@ import click
 
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Command, as_json
-from recon_worker.statements.running import run
+from recon_worker.statements.command_frame import run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

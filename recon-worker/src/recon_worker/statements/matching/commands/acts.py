@@ -16,8 +16,8 @@ from payments_core.domain.matching import (
     days_of_age,
 )
 from payments_core.domain.statuses import OPERATOR_MAX_CHARS
+from recon_worker.statements.command_frame import run
 from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES
-from recon_worker.statements.running import run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

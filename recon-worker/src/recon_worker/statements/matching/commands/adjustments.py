@@ -14,8 +14,8 @@ from payments_core.domain.matching import (
     AdjustmentKind,
     AdjustmentStatus,
 )
+from recon_worker.statements.command_frame import as_dict, run
 from recon_worker.statements.matching.commands.arguments import ID, SOURCE, STATUSES
-from recon_worker.statements.running import as_dict, run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

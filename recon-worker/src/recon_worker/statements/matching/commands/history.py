@@ -10,9 +10,9 @@ from payments_core.cli import arguments, output
 from payments_core.cli.program import Command, as_json
 from payments_core.domain.matching import BREAK_CLASSES, MATCH_STATUSES, BreakClass, MatchStatus
 from payments_core.domain.payments import utc_text
+from recon_worker.statements.command_frame import run
 from recon_worker.statements.matching.commands.acts import BREAK_ID
 from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES
-from recon_worker.statements.running import run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine

@@ -10,9 +10,9 @@ import click
 from payments_core.cli import arguments, output
 from payments_core.cli.program import Group, as_json
 from payments_core.domain.matching import BRIDGE_LINES
+from recon_worker.statements.command_frame import run
 from recon_worker.statements.matching.commands import acts, adjustments, history
 from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES, Day
-from recon_worker.statements.running import run
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
