@@ -85,8 +85,8 @@ INVARIANT_TITLES = {
         " account, in its source's currency"
     ),
     "adjustment_has_two_people": (
-        "A posted adjustment was approved by another person than its proposer, and makes up what"
-        " its line differs from its entries by"
+        "A posted adjustment was approved by another person than its proposer; its amount is"
+        " the line's less its entries'"
     ),
     "bridge_leaves_nothing_over": (
         "A day's entries of a source have the sum of its open and its matched ones"
@@ -95,14 +95,15 @@ INVARIANT_TITLES = {
         "A break has its item's amount and days, and is resolved if the item is not open"
     ),
     "run_reported_its_matches": (
-        "A finished run's counts are those of its matches; only an undone one's are undone with it"
+        "A finished run's counts are those of its matches; a match is undone with its run or"
+        " for a reason of its own"
     ),
     "death_is_of_its_job": (
-        "Every event job.dead is of a job that died, or died again after a replay on record, and"
-        " of its payment; every dead job has one"
+        "Every job.dead event belongs to a job that became a dead letter, again only after a"
+        " replay on record, and names its payment; every dead letter has such an event"
     ),
     "disabling_is_on_record": (
-        "Every event webhook.disabled is of one disabling in the record of actions; every endpoint"
-        " that the worker disabled has one"
+        "Every webhook.disabled event has its entry in operator_actions; every endpoint that the"
+        " worker disabled has such an event"
     ),
 }
