@@ -10,5 +10,7 @@ class IdentifierConverter(BaseConverter):
     matched, and answered 404.
     """
 
+    # Add the last word of each new constant path beside an `<id:...>`: otherwise it is taken for an
+    # id by every method that the path does not have.
     regex = "(?!(?:actions|batch|discard|events|groups|replay|stats|totals)$)[^/]+"
     part_isolating = True

@@ -1,4 +1,7 @@
-"""Open entries: the clearing legs of a source's channel, with amount, reference and day."""
+"""The SQL of open entries and open lines, and of the reference by which they are compared.
+
+Open entries are the clearing legs of a source's channel, with amount, reference and day.
+"""
 
 from payments_core.db.tables import one_of
 from payments_core.domain.statements import OPEN_LINE_STATUSES
