@@ -23,7 +23,8 @@ def program() -> None:
 
 @program.command(
     example="PAYMENTS_API_AUTH=off payments-api serve",
-    statuses="0 stopped by SIGTERM or SIGINT; 1 cannot serve, or a background task failed.",
+    statuses="0 stopped by SIGTERM or SIGINT; 1 cannot serve, or a background task failed;"
+    " 2 a setting is invalid.",
 )
 def serve() -> None:
     """Serve until SIGTERM, then drain."""
@@ -38,7 +39,7 @@ def serve() -> None:
 
 @program.command(
     example="payments-api healthcheck && echo ready",
-    statuses="0 the running API is ready; 1 it is not, or does not answer.",
+    statuses="0 the running API is ready; 1 it is not, or does not answer; 2 a setting is invalid.",
 )
 def healthcheck() -> int:
     """Check that the running API is ready."""

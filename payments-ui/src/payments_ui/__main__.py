@@ -20,7 +20,8 @@ def program() -> None:
 
 @program.command(
     example="PAYMENTS_UI_API_URL=http://127.0.0.1:3001 payments-ui serve",
-    statuses="0 stopped by SIGTERM or SIGINT; 1 cannot serve, or a background task failed.",
+    statuses="0 stopped by SIGTERM or SIGINT; 1 cannot serve, or a background task failed;"
+    " 2 a setting is invalid.",
 )
 def serve() -> None:
     """Serve until SIGTERM, then drain."""
@@ -37,7 +38,8 @@ def serve() -> None:
 
 @program.command(
     example="payments-ui healthcheck && echo ready",
-    statuses="0 the running page is ready; 1 it is not, or does not answer.",
+    statuses="0 the running page is ready; 1 it is not, or does not answer;"
+    " 2 a setting is invalid.",
 )
 def healthcheck() -> int:
     """Check that the running page is ready."""

@@ -22,7 +22,8 @@ def program() -> None:
 @program.command(
     "run",
     example="RECON_WORKER_PORT=4002 recon-worker run",
-    statuses="0 stopped by SIGTERM or SIGINT; 1 cannot run, or a background task failed.",
+    statuses="0 stopped by SIGTERM or SIGINT; 1 cannot run, or a background task failed;"
+    " 2 a setting is invalid.",
 )
 def run_() -> None:
     """Work until SIGTERM, then drain."""
@@ -37,7 +38,8 @@ def run_() -> None:
 
 @program.command(
     example="recon-worker healthcheck && echo ready",
-    statuses="0 the running worker is ready; 1 it is not, or does not answer.",
+    statuses="0 the running worker is ready; 1 it is not, or does not answer;"
+    " 2 a setting is invalid.",
 )
 def healthcheck() -> int:
     """Check that the running worker is ready."""

@@ -26,7 +26,11 @@ def jobs() -> None:
     """Show jobs, replay or discard dead letters."""
 
 
-@jobs.command("list", example="recon-worker jobs list --status failed", statuses=STATUSES)
+@jobs.command(
+    "list",
+    example="recon-worker jobs list --status failed",
+    statuses="0 done; 2 the database failed.",
+)
 @click.option(
     "--status",
     type=click.Choice(JOB_STATUSES),
@@ -50,7 +54,10 @@ def list_(status: str, limit: int, before: int | None, json_too: bool) -> int:
     return _run(lambda tx: job_queries.list_jobs(tx, status, limit + 1, Walk(before)), say)
 
 
-@jobs.command(example="recon-worker jobs show 7", statuses=STATUSES)
+@jobs.command(
+    example="recon-worker jobs show 7",
+    statuses="0 done; 1 no job has that id; 2 the database failed.",
+)
 @click.argument("job_id", metavar="ID", type=JOB_ID)
 @as_json("Print JSON; this command always does.")
 def show(job_id: int, json_too: bool) -> int:

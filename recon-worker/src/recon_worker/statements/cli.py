@@ -130,7 +130,9 @@ async def _described(tx: "AsyncConnection", file_id: UUID) -> dict[str, Any]:
 
 
 @statements.command(
-    "list", example="recon-worker statements list --status quarantined", statuses=STATUSES
+    "list",
+    example="recon-worker statements list --status quarantined",
+    statuses="0 done; 1 the source is unknown; 2 the database failed.",
 )
 @click.option("--source", help="Only files of this source.")
 @click.option("--status", type=click.Choice(FILE_STATUSES), help="Only files in this status.")
@@ -184,7 +186,8 @@ FILE_ID = click.argument("file_id", metavar="ID", type=click.UUID)
 
 
 @statements.command(
-    example="recon-worker statements show 01930000-0000-7000-8000-000000000000", statuses=STATUSES
+    example="recon-worker statements show 01930000-0000-7000-8000-000000000000",
+    statuses="0 done; 1 the file is unknown; 2 the database failed.",
 )
 @FILE_ID
 @as_json("Print JSON; this command always does.")
@@ -229,7 +232,7 @@ def accept(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
 @statements.command(
     example="recon-worker statements reject 01930000-0000-7000-8000-000000000000"
     " --reason 'of another account'",
-    statuses=STATUSES,
+    statuses="0 rejected; 1 the file is unknown or not quarantined; 2 the database failed.",
 )
 @FILE_ID
 @arguments.reason()
@@ -256,7 +259,7 @@ def reject(file_id: UUID, reason: str, actor: str, json_too: bool) -> int:
 
 @statements.command(
     example="recon-worker statements export 01930000-0000-7000-8000-000000000000 > received.xml",
-    statuses=STATUSES,
+    statuses="0 written; 1 the file is unknown or damaged; 2 the database failed.",
 )
 @FILE_ID
 def export(file_id: UUID) -> int:

@@ -105,7 +105,11 @@ def add(*, format_: str, profile: Path | None, actor: str, json_too: bool, **fie
     return run(work)
 
 
-@sources.command("list", example="recon-worker sources list", statuses=STATUSES)
+@sources.command(
+    "list",
+    example="recon-worker sources list",
+    statuses="0 done; 1 the source of --after is unknown; 2 the database failed.",
+)
 @arguments.list_limit("Sources")
 @click.option("--after", metavar="NAME", help="Continue a list: sources after this one.")
 @as_json("Print one JSON object per line.")
@@ -143,7 +147,11 @@ def list_(limit: int, after: str | None, json_too: bool) -> int:
     return run(work)
 
 
-@sources.command("show", example="recon-worker sources show bank-eur", statuses=STATUSES)
+@sources.command(
+    "show",
+    example="recon-worker sources show bank-eur",
+    statuses="0 done; 1 the source is unknown; 2 the database failed.",
+)
 @click.argument("name")
 @as_json("Print JSON; this command always does.")
 def show(name: str, json_too: bool) -> int:

@@ -37,8 +37,9 @@ NEWEST_MAX = 1_000_000
 def verify(file_id: UUID | None, newest: int | None, json_too: bool) -> int:
     """Read accepted files, or the one with this ID, and compare their bytes with what is stored.
 
-    Names lines that were forged, changed or removed with all that the auditor checks. Takes about
-    as long as the imports took. A release that reads a format differently reports differences too.
+    Names lines that were forged, changed or removed, even if every check of the auditor passes.
+    Takes about as long as the imports took. A release that reads a format differently reports
+    differences too.
     """
     from recon_worker.statements.importing.verify import Difference, verify_file
 

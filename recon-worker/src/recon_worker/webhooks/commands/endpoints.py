@@ -62,7 +62,12 @@ def add(
     return run(work, say, json_too=json_too)
 
 
-@click.command("list", cls=Command, example="recon-worker webhooks list", statuses=STATUSES)
+@click.command(
+    "list",
+    cls=Command,
+    example="recon-worker webhooks list",
+    statuses="0 done; 2 the database failed.",
+)
 @as_json("Print one JSON object per line.")
 def list_(json_too: bool) -> int:
     """List the endpoints, newest first."""

@@ -8,7 +8,7 @@ from recon_worker.webhooks.commands import deliveries, endpoints
 
 @click.group(cls=Group)
 def webhooks() -> None:
-    """Send events to endpoints: their URLs, secrets and deliveries."""
+    """Manage endpoints and their secrets; list and resend deliveries."""
 
 
 for command in (
