@@ -124,7 +124,7 @@ reopen = _set_aside(
 @click.command(
     cls=Command,
     example="recon-worker reconcile breaks bank-eur --class missing_in_bank --age '>30'",
-    statuses=STATUSES,
+    statuses="0 done; 1 the source, or the break of --after, is unknown; 2 the database failed.",
 )
 @SOURCE
 @click.option(
@@ -146,7 +146,7 @@ def breaks(
     as_of: date,
     json_too: bool,
 ) -> int:
-    """List the open breaks of SOURCE, the oldest first, each with why no rule matched it."""
+    """List the open breaks of SOURCE, oldest first, each with why no rule matched it."""
     from payments_core.db.engine import transaction
     from payments_core.db.keyset import Walk
     from payments_core.matching.breaks import BreakFilter, find_break, list_breaks

@@ -119,7 +119,7 @@ reject = _decide("reject", "Reject an ADJUSTMENT of SOURCE.")
 @click.command(
     cls=Command,
     example="recon-worker reconcile adjustments bank-eur --status proposed",
-    statuses=STATUSES,
+    statuses="0 done; 1 the source is unknown; 2 the database failed.",
 )
 @SOURCE
 @click.option(

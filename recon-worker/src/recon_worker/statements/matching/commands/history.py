@@ -12,7 +12,7 @@ from payments_core.domain.matching import BREAK_CLASSES, MATCH_STATUSES, BreakCl
 from payments_core.domain.payments import utc_text
 from recon_worker.statements.command_frame import run
 from recon_worker.statements.matching.commands.acts import BREAK_ID
-from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE, STATUSES
+from recon_worker.statements.matching.commands.arguments import AS_OF, ID, SOURCE
 
 if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -41,7 +41,7 @@ async def _collect(
     cls=Command,
     example="recon-worker reconcile matches bank-eur --run 7\n"
     "recon-worker reconcile matches bank-eur --status undone",
-    statuses=STATUSES,
+    statuses="0 done; 1 the source is unknown; 2 the database failed.",
 )
 @SOURCE
 @click.option(
@@ -63,7 +63,7 @@ def matches(
     after: int | None,
     json_too: bool,
 ) -> int:
-    """List the matches of SOURCE, the newest first."""
+    """List the matches of SOURCE, newest first."""
     from payments_core.db.engine import single_statement
     from payments_core.matching.history import list_matches, match_json
     from payments_core.statements.sources import find_source
@@ -91,7 +91,7 @@ def matches(
 @click.command(
     cls=Command,
     example="recon-worker reconcile resolved bank-eur --class bank_only",
-    statuses=STATUSES,
+    statuses="0 done; 1 the source, or the break of --after, is unknown; 2 the database failed.",
 )
 @SOURCE
 @click.option(
@@ -111,7 +111,7 @@ def resolved(
     as_of: date,
     json_too: bool,
 ) -> int:
-    """List the resolved breaks of SOURCE: of lines, then of entries, the newest item first."""
+    """List the resolved breaks of SOURCE: of lines, then of entries, newest item first."""
     from payments_core.db.engine import single_statement
     from payments_core.matching.breaks import Break, find_break
     from payments_core.matching.history import list_resolved_breaks
