@@ -120,7 +120,7 @@ async def test_each_resolved_break_is_listed_once(
     monkeypatch.setattr(history, "EXAMINED_MAX", examined)
     path = "breaks?status=resolved&limit=2"
     listed = await read_both_ways(_reading(client, path), "breaks")
-    # Of lines, then of entries, the newest item first.
+    # Of lines, then of entries, newest item first.
     assert [(each["side"], int(each["itemId"])) for each in listed] == [
         *(("line", lines[place]) for place in (5, 1, 0)),
         *(("entry", entries[place]) for place in (1, 0)),

@@ -90,9 +90,9 @@ async def get_runs(source: str) -> ResponseReturnValue:
 @matching.get("/sources/<source>/breaks")
 @requires(RECON_READ)
 async def get_breaks(source: str) -> ResponseReturnValue:
-    """List the open breaks of a source, the oldest first or, with `sort=amount`, the largest.
+    """List the open breaks of a source, oldest first or, with `sort=amount`, the largest.
 
-    With `status=resolved`, the resolved ones: of lines, then of entries, the newest item first.
+    With `status=resolved`, the resolved ones: of lines, then of entries, newest item first.
     """
     names = ("status", "class", "age", "assignee", "asOf", "sort", "limit", "cursor")
     query = Query(request.args, *names)

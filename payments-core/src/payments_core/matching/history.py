@@ -55,7 +55,7 @@ async def list_matches(
     run_id: int | None = None,
     walk: Walk[int] = NEWEST_FIRST,
 ) -> Found[int]:
-    """Return matches of a source, each with its amount, the newest first."""
+    """Return matches of a source, each with its amount, newest first."""
     words = {**_words(walk), "of_run": _OF_RUN[run_id is None]}
     start = walk.start if walk.start is not None else (_LAST_ID if walk.descending else 0)
     values = (start, run_id, source_id, status == "active", limit)
@@ -74,7 +74,7 @@ async def list_resolved_breaks(
     assignee: str | None = None,
     walk: Walk[tuple[str, int]] = NEWEST_FIRST,
 ) -> Found[tuple[str, int]]:
-    """Return resolved breaks of a source: of lines, then of entries, the newest item first."""
+    """Return resolved breaks of a source: of lines, then of entries, newest item first."""
     words = _words(walk)
     start = walk.start or (("line", _LAST_ID) if walk.descending else ("", 0))
     values = (*start, source_id, break_class, assignee, limit)

@@ -131,7 +131,7 @@ async def resend_failed(
 ) -> int:
     """Send the failed deliveries created since a time again, on record; return their number.
 
-    At most RESENT_MAX, the oldest first: with so many, call it again. Raises EndpointNotFound,
+    At most RESENT_MAX, oldest first: with so many, call it again. Raises EndpointNotFound,
     EndpointDisabled.
     """
     await _find_enabled(tx, endpoint_id, tenant)

@@ -79,7 +79,7 @@ def posting_fails(
 def make_dead_letters(
     system: WholeSystem, account: str, count: int, error: str = "the vault is shut"
 ) -> list[str]:
-    """Create payments whose jobs become dead letters; return the job ids, the oldest first."""
+    """Create payments whose jobs become dead letters; return the job ids, oldest first."""
     with posting_fails(system, account, error):
         system.worker.stop()
         try:
