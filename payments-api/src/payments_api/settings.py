@@ -69,11 +69,13 @@ class ApiSettings(LimitSettings, DatabaseSettings, LogSettings):
     )
     statement_day_bytes_max: Annotated[int, Field(ge=1, le=1024**5)] = Field(
         default=10 * 1024**3,
-        description="bytes of statement files that one tenant may upload within 24 hours",
+        description="bytes of statement files that one tenant may upload within 24 hours; files"
+        " imported by command count too",
     )
     statement_day_files_max: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         default=1_000,
-        description="statement files that one tenant may upload within 24 hours",
+        description="statement files that one tenant may upload within 24 hours; files imported by"
+        " command count too",
     )
     shutdown_delay_seconds: Annotated[float, Field(ge=0, le=300)] = Field(
         default=0.0, description="how long to keep serving after readiness fails"
