@@ -27,7 +27,7 @@ fail = { printf 'error: %s\n' "$(1)" >&2; exit 1; }
 up: $(INSTALLED) ## Run the whole system on this machine, until Ctrl-C (API_PORT, UI_PORT, WORKER_PORT, PG_PORT, DATABASE_URL, DATA_DIR)
 	@exec $(LOCAL) up --stop-with-parent
 
-reset: $(INSTALLED) ## Delete the data that `make up` keeps in .data/
+reset: $(INSTALLED) ## Delete the data of `make up` (DATA_DIR, .data if not set)
 	@$(LOCAL) reset
 
 validate: $(INSTALLED) ## Check a real payment end to end against the running system
