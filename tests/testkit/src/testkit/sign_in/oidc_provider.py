@@ -1,6 +1,7 @@
 """A small OpenID Connect provider for tests that can misbehave: real HTTP, real RSA keys.
 
     python -m testkit.sign_in.oidc_provider 9000     for manual sign-in on port 9000
+    (UI_PORT is the page's port, 3000 if not set)
 
 It checks what a good provider checks (client, redirect URI, PKCE, single use of a code), so a page
 that omits one of them fails against it. `fault` selects its misbehaviour.
@@ -11,7 +12,9 @@ import hashlib
 import hmac
 import html
 import json
+import os
 import secrets
+import signal
 import sys
 import threading
 import time
@@ -256,8 +259,21 @@ def provider_settings(provider: OidcProvider, public_url: str) -> dict[str, str]
     }
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Run a provider on the port that the argument names, until Ctrl-C or SIGTERM.
+
+    Prints the page's settings as lines for a shell, and the users as a comment among them.
+    """
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # Before the server's thread, which inherits it.
+    page = f"http://127.0.0.1:{os.environ.get('UI_PORT') or 3000}"
     with running_provider(int(sys.argv[1])) as running:
-        for line in provider_settings(running, "http://127.0.0.1:3000").items():
+        for line in provider_settings(running, page).items():
             print("export {}={!r}".format(*line))
-        threading.Event().wait()
+        users = "; ".join(f"{name}: {', '.join(PEOPLE[name]['groups'])}" for name in PEOPLE)
+        print(f"# Users and their groups: {users}. The user nobody is refused.", flush=True)
+        signal.sigwait(ends)
+
+
+if __name__ == "__main__":
+    main()
