@@ -1,5 +1,9 @@
 """The frame of a command line: how a command ends that its code did not end."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from payments_core.cli.program import Program
@@ -20,3 +24,21 @@ def test_an_unexpected_error_is_no_verdict_and_shows_its_cause(
     printed = capsys.readouterr().err
     assert "EOFError: marshal data too short" in printed
     assert "RuntimeError: data ended too soon" in printed
+
+
+SAY_IT = """
+from payments_core.cli.program import Program
+program = Program("payments-core")
+program.command("say", example="", statuses="")(lambda: print("\\N{CHECK MARK} done"))
+program.main(["say"])
+"""
+
+
+def test_a_character_that_the_terminal_lacks_is_escaped() -> None:
+    said = subprocess.run(
+        [sys.executable, "-c", SAY_IT],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (said.returncode, said.stdout, said.stderr) == (0, b"\\u2713 done\n", b"")

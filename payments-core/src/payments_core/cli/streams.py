@@ -73,12 +73,15 @@ def _open_closed_ones() -> None:
 
 
 def _text(raw: io.FileIO, before: Any) -> io.TextIOWrapper:
-    """Return a text stream like the one before, which is None if it was closed."""
+    """Return a text stream like the one before, which is None if it was closed.
+
+    It escapes characters that its encoding lacks.
+    """
     unbuffered = getattr(before, "write_through", True)
     return io.TextIOWrapper(
         raw if unbuffered else io.BufferedWriter(raw),
         encoding=getattr(before, "encoding", "utf-8"),
-        errors=getattr(before, "errors", "backslashreplace"),
+        errors="backslashreplace",
         line_buffering=getattr(before, "line_buffering", True),
         write_through=unbuffered,
     )

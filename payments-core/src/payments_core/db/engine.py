@@ -217,7 +217,7 @@ def reason_of(error: BaseException) -> str:
     logs and dead letters.
     """
     cause = _driver_error(error)
-    return " ".join(f"{type(cause).__name__}: {cause}".split())
+    return " ".join(f"{type(cause).__name__}: {cause}".split()).removesuffix(":")
 
 
 def _driver_error(error: BaseException) -> BaseException:

@@ -74,7 +74,7 @@ def add(*, format_: str, profile: Path | None, actor: str, json_too: bool, **fie
 
     try:
         declared = json.loads(profile.read_text()) if profile else None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         problem = output.file_problem(error)
         raise click.UsageError(f"the profile {profile} is no JSON file: {problem}") from None
     try:
