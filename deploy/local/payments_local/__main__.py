@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import FrameType
 
 import click
 
@@ -23,14 +24,24 @@ from payments_local.services import plan
 from payments_local.settings import LocalSettings
 from payments_local.supervisor import Supervisor
 
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+STOP_SECONDS_MAX = 10.0  # For the command of with-postgres to clean up.
+
 
 @click.group("python -m payments_local", cls=Program)
 @version("payments-local")
 def program() -> None:
     """Run the whole system on this machine, and back its database up."""
-    for number in (signal.SIGTERM, signal.SIGHUP):  # They remove what Ctrl-C removes.
+    for number in STOP_SIGNALS:  # They remove what Ctrl-C removes.
         if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores SIGHUP on purpose.
-            signal.signal(number, lambda number, frame: sys.exit(128 + number))
+            signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """End the command once: the signal may arrive twice, from a group and from make."""
+    for each in STOP_SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
 
 
 @program.command(
@@ -80,9 +91,24 @@ def with_postgres(command: tuple[str, ...]) -> int:
     """
     with running_postgres() as server:
         environ = {**os.environ, "DATABASE_URL": server.url}
-        spec = ChildSpec(command[0], command, environ, Path.cwd(), death_signal=signal.SIGTERM)
-        status = subprocess.run(wrapped(spec), env=environ, check=False).returncode  # noqa: S603 - the caller's
+        # If this process is killed, even while it starts the command, the command ends too.
+        spec = ChildSpec(command[0], command, environ, Path(), death_signal=signal.SIGTERM)
+        process = subprocess.Popen(wrapped(spec), env=environ)  # noqa: S603 - the caller's
+        try:
+            status = process.wait()
+        except BaseException:
+            _end(process)
+            raise
     return status if status >= 0 else 128 - status  # As a shell does.
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def main() -> None:

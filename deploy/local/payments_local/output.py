@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import sys
 import threading
 from collections.abc import Callable
@@ -40,6 +41,12 @@ class Terminal:
     def say(self, text: str) -> None:
         """Print the run's own text."""
         self._write(_as_object("make up", text.strip()) if self._as_json else text)
+
+    def has_left(self) -> bool:
+        """Return whether the reader of the output has left: its terminal or pipe is closed."""
+        poll = select.poll()
+        poll.register(self._stream, 0)  # Hang-ups and errors are always reported.
+        return bool(poll.poll(0))
 
     def _write(self, text: str) -> None:
         """Print the line. If the reader has left (`| head`) or the disk is full, request a stop."""

@@ -1,6 +1,8 @@
 """`make up` end to end with a real Postgres and real signals; the services are stand-ins."""
 
 import json
+import os
+import pty
 import signal
 import socket
 import subprocess
@@ -11,9 +13,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from payments_local.ports import free_port
 from payments_local.postgres import BIN
+from payments_local.settings import REPOSITORY
 
-from .local_run import LocalRun, assert_all_gone
+from .local_run import FAKE_UP, LocalRun, assert_all_gone
 
 READY = "Ready. Ctrl-C stops everything."
 # Make counts .venv as up to date (-o): these tests are about signals.
@@ -253,6 +257,31 @@ def test_an_output_that_fails_stops_the_run(
     while any(_works_in(process, data_dir) for process in psutil.process_iter()):
         assert time.monotonic() < deadline
         time.sleep(0.1)
+
+
+@only_on_linux
+def test_a_closed_terminal_stops_the_run_although_make_passes_nothing_on(data_dir: Path) -> None:
+    ours, its = pty.openpty()
+    names = ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT")
+    run = subprocess.Popen(
+        [sys.executable, str(FAKE_UP), "up"],
+        env={
+            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+            **{name: str(free_port()) for name in names},
+            "DATA_DIR": str(data_dir),
+        },
+        stdout=its,
+        stderr=subprocess.DEVNULL,
+        cwd=REPOSITORY,
+    )
+    os.close(its)
+    shown = b""
+    while READY.encode() not in shown:
+        shown += os.read(ours, 65_536)
+    family = [psutil.Process(run.pid), *psutil.Process(run.pid).children(recursive=True)]
+    os.close(ours)
+    run.wait(30)
+    assert_all_gone(family)
 
 
 def _works_in(process: psutil.Process, folder: Path) -> bool:

@@ -29,6 +29,12 @@ async def test_the_command_creates_a_hash_for_the_setting(
     assert hash_of("short\n").returncode == 1
 
 
+def test_bytes_that_are_no_text_make_no_password() -> None:
+    made = subprocess.run(HASH_PASSWORD, input=b"\xff" * 20, capture_output=True, check=False)
+    why = b"A password must be a text in UTF-8.\n"
+    assert (made.returncode, made.stdout, made.stderr) == (1, b"", why)
+
+
 async def test_a_terminal_asks_until_both_passwords_are_equal() -> None:
     right = f"{PASSWORD}\n"
     status, shown = await answer_on_a_terminal(

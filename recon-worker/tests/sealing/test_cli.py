@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -165,17 +166,36 @@ async def test_a_head_that_cannot_be_written_leaves_the_one_before(
     audit: Audit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = await head_line(audit, tmp_path)
+    (tmp_path / "head").chmod(0o640)
 
-    def full(path: Path, text: str) -> int:
-        path.touch()
-        path.open("w").close()
+    def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
-    status, _, why = await audit("--export-head", str(tmp_path / "head"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        status, _, why = await audit("--export-head", str(tmp_path / "head"))
     assert (status, "No space left" in why) == (2, True)
-    assert not (tmp_path / "head.partial").exists()
-    assert (tmp_path / "head").read_text() == kept
+    assert await head_line(audit, tmp_path) == kept
+    assert (tmp_path / "head").stat().st_mode & 0o777 == 0o640
+    assert {entry.name for entry in os.scandir(tmp_path)} == {"head", "seal-keys"}
+
+
+@pytest.mark.usefixtures("sealed")
+async def test_a_head_is_written_into_a_pipe_and_through_a_link(
+    audit: Audit, tmp_path: Path
+) -> None:
+    kept = await head_line(audit, tmp_path)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert (await audit("--export-head", str(pipe)))[0] == 0
+    assert os.read(reading, 65_536).decode() == kept
+    os.close(reading)
+    link, log = tmp_path / "link", tmp_path / "log"
+    log.touch()
+    link.symlink_to(log)
+    assert (await audit("--export-head", str(link)))[0] == 0
+    assert (link.is_symlink(), log.read_text()) == (True, kept)
 
 
 @pytest.mark.usefixtures("sealed")

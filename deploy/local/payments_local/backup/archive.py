@@ -135,6 +135,12 @@ def newest(folder: Path) -> Path:
     return backups[-1]
 
 
+def delete(dump: Path) -> None:
+    """Delete a backup, the manifest first: a dump without one is not a backup. Raises OSError."""
+    manifest_of(dump).unlink(missing_ok=True)
+    dump.unlink(missing_ok=True)
+
+
 def prune(folder: Path, keep: int) -> list[Path]:
     """Delete all but the newest `keep` backups, and parts of interrupted ones.
 
@@ -145,9 +151,7 @@ def prune(folder: Path, keep: int) -> list[Path]:
     old = (datetime.now(UTC) - PARTIAL_AGE_MAX).timestamp()
     try:
         for dump in deleted:
-            # First, because a dump without a manifest is not a backup.
-            manifest_of(dump).unlink(missing_ok=True)
-            dump.unlink(missing_ok=True)
+            delete(dump)
         for partial in folder.glob(f"payments-*.dump*{PARTIAL}"):
             if partial.lstat().st_mtime < old:
                 partial.unlink(missing_ok=True)

@@ -73,7 +73,7 @@ def restore(dump: Path | None, identity: Path | None, replace: str | None, folde
         database,
         replace=replace,
         identity=identity,
-        before_replacing=_ignore_signals,
+        ignore_signals=_ignore_signals,
     )
     print(f"restored {chosen} to {database}: {held.payments:,} payments, every invariant holds")
     if old is not None:
@@ -106,6 +106,6 @@ def _chosen(dump: Path | None, folder: Path) -> Path:
 
 
 def _ignore_signals() -> None:
-    """Let the renaming end, and be reported: it takes a moment."""
+    """Let the renaming or the cleaning up end, and be reported: it takes a moment."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -64,11 +65,12 @@ def create(database: Database, folder: Path, *, keep: int, recipient: str | None
             head,
         )
         archive.write_manifest(dump, manifest)
-    except OSError as error:
-        dump.unlink(missing_ok=True)
-        raise BackupFailed(f"{folder}: {error.strerror}: no backup was made") from None
-    except BaseException:
-        dump.unlink(missing_ok=True)  # Without a manifest it would never be pruned.
+    except BaseException as error:
+        with suppress(OSError):
+            archive.delete(dump)  # Without a manifest it would never be pruned.
+        if isinstance(error, OSError):
+            why = f"{folder}: {error.strerror}: no backup was made"
+            raise BackupFailed(why) from None
         raise
     _record(database, began)
     return Made(dump, manifest, archive.prune(folder, keep))

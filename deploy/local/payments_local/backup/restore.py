@@ -55,14 +55,14 @@ def restore(
     *,
     replace: str | None = None,
     identity: Path | None = None,
-    before_replacing: Callable[[], None] = lambda: None,
+    ignore_signals: Callable[[], None] = lambda: None,
 ) -> tuple[Restored, Database | None]:
     """Restore into the target; return its content, and the new name of the replaced database.
 
     The backup is loaded into a database beside the target and audited there; then both are renamed
     in one transaction. Raises BackupFailed or BooksBroken; then the target is unchanged. `replace`
-    must be the target's name if it holds payments already. `before_replacing` is called when only
-    the renaming is left.
+    must be the target's name if it holds payments already. `ignore_signals` is called when only
+    the renaming is left, or the cleaning up after a failure.
     """
     manifest = archive.read_manifest(dump)
     there = target.exists()
@@ -74,11 +74,12 @@ def restore(
     scratch = target.sibling(f"{target.name}_restoring_{token_hex(3)}")
     try:
         restored = load_and_check(dump, manifest, scratch, identity)
-        before_replacing()
+        ignore_signals()
         if there:
             return restored, _swap(target, scratch)
         _rename(scratch, target)
     except BaseException as error:
+        ignore_signals()
         try:
             scratch.drop()
         except BackupFailed:
@@ -141,8 +142,8 @@ def _make_roles(scratch: Database) -> None:
     if server.sql(f"SELECT count(*) FROM pg_roles WHERE rolname IN ({ROLES})").strip() == "4":
         return
     passing = scratch.sibling(f"{scratch.name}_roles")
-    _create(passing)
     try:
+        _create(passing)
         run(our_program("payments_api", "migrate"), passing.environ, MIGRATE_SECONDS_MAX)
     finally:
         passing.drop()

@@ -18,6 +18,7 @@ from payments_local.settings import REPOSITORY
 
 STATEMENT_SECONDS_MAX = 120.0
 MAINTENANCE_DATABASE = "postgres"
+END_MILLISECONDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -75,10 +76,16 @@ class Database:
         return bool(self.sibling(MAINTENANCE_DATABASE).sql(query).strip())
 
     def drop(self) -> None:
-        """Delete the database, if it exists, and end its sessions."""
-        self.sibling(MAINTENANCE_DATABASE).sql(
-            f"DROP DATABASE IF EXISTS {quoted(self.name)} WITH (FORCE)"
+        """Delete the database, if it exists, and end its sessions and its creation."""
+        name = self.name.replace("'", "''")
+        # A CREATE DATABASE goes on after its client was killed, and ends after the DROP.
+        end = (
+            f"SELECT pg_terminate_backend(pid, {END_MILLISECONDS}) FROM pg_stat_activity"
+            f" WHERE position('CREATE DATABASE' IN query) = 1 AND position('{name}' IN query) > 0"
+            " AND state = 'active' AND pid <> pg_backend_pid()"
         )
+        drop = f"DROP DATABASE IF EXISTS {quoted(self.name)} WITH (FORCE)"
+        self.sibling(MAINTENANCE_DATABASE).sql(end, drop)
 
 
 def quoted(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +22,23 @@ class OutputFailed(Exception):
         self.reader_left = isinstance(error, BrokenPipeError)
 
 
-class _Output(io.FileIO):
+class _Whole(io.FileIO):
+    """A stream that takes all bytes of each write, also unbuffered, and on a pipe that is full."""
+
+    def write(self, data: Any) -> int:
+        """Write all of it. Raises OSError."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        while left:
+            written = super().write(left)
+            if written is None:  # The pipe is full, and does not block by itself.
+                select.select([], [self], [])
+                continue
+            left = left[written:]
+        return size
+
+
+class _Output(_Whole):
     def write(self, data: Any) -> int:
         try:
             return super().write(data)
@@ -29,7 +46,7 @@ class _Output(io.FileIO):
             raise OutputFailed(error) from error
 
 
-class _Messages(io.FileIO):
+class _Messages(_Whole):
     """Standard error: a message that cannot be written is lost, and changes no exit status."""
 
     def write(self, data: Any) -> int:

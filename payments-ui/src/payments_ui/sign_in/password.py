@@ -50,7 +50,12 @@ def hash_password() -> int:
     if sys.stdin.isatty():
         password = click.prompt("Password", hide_input=True, confirmation_prompt="Again", err=True)
     else:
-        password = sys.stdin.readline().rstrip("\r\n")
+        try:
+            password = sys.stdin.readline().rstrip("\r\n")
+            password.encode()  # In the locale C, Python reads other bytes as surrogates.
+        except UnicodeError:
+            print("A password must be a text in UTF-8.", file=sys.stderr)
+            return 1
     if not CHOSEN_MIN_CHARS <= len(password) <= PASSWORD_CHARS_MAX:
         print(
             f"A password must have {CHOSEN_MIN_CHARS} to {PASSWORD_CHARS_MAX} characters.",

@@ -1,10 +1,14 @@
 """The options of `recon-worker audit` about seals: verify the chain, export and check heads."""
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -103,18 +107,30 @@ async def _export(connection: AsyncConnection, target: str) -> int:
 
 def _write(path: Path, text: str) -> int:
     """Write the file whole or not at all: the head before is evidence."""
-    target = path.resolve()
-    partial = target.with_name(f"{target.name}.partial")
     try:
-        if target.exists() and not target.is_file():  # A pipe, say.
-            target.write_text(text)
+        if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, or a pipe.
+            path.write_text(text)
         else:
-            partial.write_text(text)
-            partial.replace(target)
+            _replace(path, text)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         return _fail(f"--export-head {path}: {file_problem(error)}")
     return 0
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.parent / f".{path.name}.{token_hex(4)}"
+    try:
+        with partial.open("x") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            shutil.copymode(path, partial)
+        partial.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial.unlink()
+        raise
 
 
 def _heads_in(source: str) -> list[KeptHead]:

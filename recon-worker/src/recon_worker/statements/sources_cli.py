@@ -111,7 +111,12 @@ def add(*, format_: str, profile: Path | None, actor: str, json_too: bool, **fie
     statuses="0 done; 1 the source of --after is unknown; 2 the database failed.",
 )
 @arguments.list_limit("Sources")
-@click.option("--after", metavar="NAME", help="Continue a list: sources after this one.")
+@click.option(
+    "--after",
+    metavar="NAME",
+    type=arguments.Text(1, 200),
+    help="Continue a list: sources after this one.",
+)
 @as_json("Print one JSON object per line.")
 def list_(limit: int, after: str | None, json_too: bool) -> int:
     """List the sources, newest first."""

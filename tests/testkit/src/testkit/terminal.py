@@ -11,6 +11,7 @@ ON_A_TERMINAL = (
     "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))",
 )
 ANSWERED_SECONDS_MAX = 30.0
+READING_SECONDS = 0.5
 
 
 def read_all(terminal: int) -> str:
@@ -38,6 +39,8 @@ async def answer_on_a_terminal(
     async with asyncio.timeout(ANSWERED_SECONDS_MAX):
         for question, answer in answers:
             await process.stdout.readuntil(question.encode())
+            # Python's input() waits through a signal that arrives before it has begun to read.
+            await asyncio.sleep(READING_SECONDS)
             process.stdin.write(answer.encode())
         shown = await process.stdout.read()
     process.stdin.close()
