@@ -24,9 +24,9 @@ Each service reads its settings once, at start, from environment variables. An i
 the start with one line that names the variable. A service ignores a variable that begins with its
 prefix and is no setting; at its start it names all of them in one warning,
 `unknown_settings_ignored`, with the nearest setting's name. The warning omits `PAYMENTS_API_KEY`
-and the variables that Kubernetes sets for a Service. `RECON_WORKER_FAULT_POINT` alone is no setting
-and has an effect: with it, tests stop a worker at a point of its work. `--help` of each program
-lists the settings.
+and the variables that Kubernetes sets for a Service. One variable that is no setting has an effect:
+the one by which [tests](reliability.md) stop a worker at a point of its work. `--help` of each
+program lists the settings.
 
 `make settings-docs` writes this page from the settings classes: change them, not it.
 
