@@ -2,22 +2,20 @@
 
 import hashlib
 import json
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from pydantic import TypeAdapter
 
+from payments_core.cli.files import PARTIAL, new_file
 from payments_local.backup.errors import BackupFailed
 
 FORMAT = 1
 NAME = re.compile(r"payments-[0-9]{8}T[0-9]{6}Z-[0-9a-f]{4}\.dump(\.age)?")
-PARTIAL = ".partial"  # Suffix of a file until it is complete.
+OWNER_ONLY = 0o600  # It holds all customers' payments.
 PARTIAL_AGE_MAX = timedelta(
     days=1
 )  # Longer than any backup: a partial file of this age is from an interrupted one.
@@ -69,37 +67,8 @@ def read_manifest(dump: Path) -> Manifest:
 
 def write_manifest(dump: Path, manifest: Manifest) -> None:
     """Write the manifest atomically. A backup is complete once it has a manifest."""
-    with new_file(manifest_of(dump)) as file:
+    with new_file(manifest_of(dump), OWNER_ONLY) as file:
         file.write(json.dumps(asdict(manifest), indent=2).encode() + b"\n")
-
-
-@contextmanager
-def new_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open a file that appears complete and durable at the end of the block, or not at all.
-
-    Only its owner can read it, because it holds all customers' payments.
-    """
-    partial = path.with_name(path.name + PARTIAL)
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with open(descriptor, "wb") as file:  # noqa: PTH123 - a descriptor, not a path.
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        partial.rename(path)
-        _sync_folder(path.parent)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_unaltered(dump: Path, manifest: Manifest) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
+from payments_core.cli.files import new_file
 from payments_local.backup import archive
 from payments_local.backup.archive import Manifest
 from payments_local.backup.errors import BackupFailed
@@ -47,7 +48,7 @@ def create(database: Database, folder: Path, *, keep: int, recipient: str | None
     ending = ".dump" if recipient is None else ".dump.age"
     dump = folder / f"payments-{began:%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}{ending}"
     try:
-        with archive.new_file(dump) as file:
+        with new_file(dump, archive.OWNER_ONLY) as file:
             digest, size = _write_dump(database, recipient, file)
         if recipient is None:
             # Reads and unpacks the whole dump.

@@ -1,18 +1,15 @@
 """The options of `recon-worker audit` about seals: verify the chain, export and check heads."""
 
 import json
-import os
-import shutil
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from payments_core.cli.files import new_file
 from payments_core.cli.output import counted, escaped, file_problem, progress
 from payments_core.db.engine import single_statement
 from recon_worker.audit.invariant import OFFENDERS_SHOWN_MAX
@@ -111,26 +108,11 @@ def _write(path: Path, text: str) -> int:
         if path.is_symlink() or (path.exists() and not path.is_file()):  # /dev/stdout, or a pipe.
             path.write_text(text)
         else:
-            _replace(path, text)
+            with new_file(path) as file:
+                file.write(text.encode())
     except OSError as error:
         return _fail(f"--export-head {path}: {file_problem(error)}")
     return 0
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.parent / f".{path.name}.{token_hex(4)}"
-    try:
-        with partial.open("x") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        if path.exists():
-            shutil.copymode(path, partial)
-        partial.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            partial.unlink()
-        raise
 
 
 def _heads_in(source: str) -> list[KeptHead]:
