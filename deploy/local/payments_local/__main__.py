@@ -24,7 +24,7 @@ from payments_local.services import plan
 from payments_local.settings import LocalSettings
 from payments_local.supervisor import Supervisor
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+END_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 STOP_SECONDS_MAX = 10.0  # For the command of with-postgres to clean up.
 
 
@@ -32,14 +32,14 @@ STOP_SECONDS_MAX = 10.0  # For the command of with-postgres to clean up.
 @version("payments-local")
 def program() -> None:
     """Run the whole system on this machine, and back its database up."""
-    for number in STOP_SIGNALS:  # They remove what Ctrl-C removes.
+    for number in END_SIGNALS:  # They remove what Ctrl-C removes.
         if signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores SIGHUP on purpose.
             signal.signal(number, _stop)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
     """End the command once: the signal may arrive twice, from a group and from make."""
-    for each in STOP_SIGNALS:
+    for each in END_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     sys.exit(128 + number)
 

@@ -42,7 +42,7 @@ class Terminal:
         """Print the run's own text."""
         self._write(_as_object("make up", text.strip()) if self._as_json else text)
 
-    def has_left(self) -> bool:
+    def reader_left(self) -> bool:
         """Return whether the reader of the output has left: its terminal or pipe is closed."""
         poll = select.poll()
         poll.register(self._stream, 0)  # Hang-ups and errors are always reported.

@@ -83,7 +83,7 @@ class Supervisor:
         """Restart a service that dies; raise if it dies again before it is ready."""
         starting: dict[str, float] = {}
         while True:
-            if self._terminal.has_left():  # make passes no SIGHUP of a closed terminal on.
+            if self._terminal.reader_left():  # make passes no SIGHUP of a closed terminal on.
                 raise StopRequested
             try:
                 self._pause(READY_POLL_SECONDS if starting else LOOK_SECONDS)

@@ -19,19 +19,23 @@ FAKE_UP = Path(__file__).with_name("fake_up.py")
 SECONDS_MAX = 30.0
 
 
+def environ_of_a_run(data_dir: Path) -> dict[str, str]:
+    """Return variables that give a run this data folder, and ports of its own."""
+    names = ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT")
+    return {
+        **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
+        **{name: str(free_port()) for name in names},
+        "DATA_DIR": str(data_dir),
+    }
+
+
 class LocalRun:
     """A started run; `lines` grows with its output."""
 
     def __init__(
         self, data_dir: Path, command: Sequence[str] | None = None, **environ: str
     ) -> None:
-        names = ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT")
-        self.environ = {
-            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
-            **{name: str(free_port()) for name in names},
-            "DATA_DIR": str(data_dir),
-            **environ,
-        }
+        self.environ = {**environ_of_a_run(data_dir), **environ}
         self.lines: list[str] = []
         self._said: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self.process = subprocess.Popen(

@@ -13,11 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from payments_local.ports import free_port
 from payments_local.postgres import BIN
 from payments_local.settings import REPOSITORY
 
-from .local_run import FAKE_UP, LocalRun, assert_all_gone
+from .local_run import FAKE_UP, LocalRun, assert_all_gone, environ_of_a_run
 
 READY = "Ready. Ctrl-C stops everything."
 # Make counts .venv as up to date (-o): these tests are about signals.
@@ -262,14 +261,9 @@ def test_an_output_that_fails_stops_the_run(
 @only_on_linux
 def test_a_closed_terminal_stops_the_run_although_make_passes_nothing_on(data_dir: Path) -> None:
     ours, its = pty.openpty()
-    names = ("API_PORT", "UI_PORT", "WORKER_PORT", "PG_PORT")
     run = subprocess.Popen(
         [sys.executable, str(FAKE_UP), "up"],
-        env={
-            **{name: value for name, value in os.environ.items() if name != "DATABASE_URL"},
-            **{name: str(free_port()) for name in names},
-            "DATA_DIR": str(data_dir),
-        },
+        env=environ_of_a_run(data_dir),
         stdout=its,
         stderr=subprocess.DEVNULL,
         cwd=REPOSITORY,

@@ -45,7 +45,7 @@ def main() -> int:
         else:
             open_port(settings, options.name)
     except LocalError as error:
-        sys.stderr.write(f"error: {error}\n")
+        error.show()
         return 1
     return 0
 

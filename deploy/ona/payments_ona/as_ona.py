@@ -191,7 +191,8 @@ def main() -> int:
     try:
         logs = LocalSettings.from_environ(os.environ).data_dir / "ona-logs"
     except LocalError as error:
-        sys.exit(f"error: {error}")
+        error.show()
+        return 1
     environment = Environment(automations, logs)
     problems: list[str] = []
     try:

@@ -76,7 +76,7 @@ def test_a_disk_that_takes_a_part_of_the_output_is_full(tmp_path: Path, bufferin
             [
                 "sh",
                 "-c",
-                'ulimit -f 8; trap "" XFSZ; exec "$@"',
+                f'{SMALL_FILES}; exec "$@"',
                 "sh",
                 sys.executable,
                 "-c",

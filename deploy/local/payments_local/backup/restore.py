@@ -20,6 +20,7 @@ from payments_local.backup.server import (
     MAINTENANCE_DATABASE,
     Database,
     attempt,
+    literal,
     our_program,
     quoted,
     run,
@@ -227,8 +228,8 @@ def _swap(target: Database, scratch: Database) -> Database:
 @contextmanager
 def _sessions_ended(database: Database) -> Iterator[None]:
     """End the database's sessions repeatedly: pools reconnect until the renaming locks it."""
-    name = database.name.replace("'", "''")
-    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
+    name = literal(database.name)
+    end = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {name}"
     server = database.sibling(MAINTENANCE_DATABASE)
     done = threading.Event()
 

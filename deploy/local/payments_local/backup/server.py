@@ -71,26 +71,31 @@ class Database:
 
     def exists(self) -> bool:
         """Return whether the server has the database."""
-        name = self.name.replace("'", "''")
-        query = f"SELECT 1 FROM pg_database WHERE datname = '{name}'"
+        query = f"SELECT 1 FROM pg_database WHERE datname = {literal(self.name)}"
         return bool(self.sibling(MAINTENANCE_DATABASE).sql(query).strip())
 
     def drop(self) -> None:
         """Delete the database, if it exists, and end its sessions and its creation."""
-        name = self.name.replace("'", "''")
+        name = quoted(self.name)
         # A CREATE DATABASE goes on after its client was killed, and ends after the DROP.
         end = (
             f"SELECT pg_terminate_backend(pid, {END_MILLISECONDS}) FROM pg_stat_activity"
-            f" WHERE position('CREATE DATABASE' IN query) = 1 AND position('{name}' IN query) > 0"
+            " WHERE position('CREATE DATABASE' IN query) = 1"
+            f" AND position({literal(name)} IN query) > 0"
             " AND state = 'active' AND pid <> pg_backend_pid()"
         )
-        drop = f"DROP DATABASE IF EXISTS {quoted(self.name)} WITH (FORCE)"
+        drop = f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"
         self.sibling(MAINTENANCE_DATABASE).sql(end, drop)
 
 
 def quoted(name: str) -> str:
     """Return the name as an identifier in SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Return the text as a constant in SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def run(

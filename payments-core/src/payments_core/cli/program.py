@@ -92,7 +92,7 @@ class Program(Group):
         """Run the program under its own name, also as `python -m`. Ends with SystemExit."""
         gc.set_threshold(GC_YOUNG_OBJECTS, 20, 20)
         try:
-            with guarded_streams(), _prompt_interrupts():
+            with guarded_streams(), _each_interrupts():
                 return super().main(*args, **{"prog_name": self.name, **extra})
         except OutputFailed as error:
             if error.reader_left:
@@ -147,19 +147,19 @@ def as_json(text: str = "Print JSON.") -> Callable[[DECORATED], DECORATED]:
 
 
 @contextmanager
-def _prompt_interrupts() -> Iterator[None]:
+def _each_interrupts() -> Iterator[None]:
     """Let each Ctrl-C interrupt. asyncio's own handler lets a question go on after the first."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    if threading.current_thread() is not threading.main_thread():
+    # Only the main thread may set a handler, and a shell's order to ignore the signal stays.
+    ours = threading.current_thread() is threading.main_thread()
+    if not ours or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield
         return
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:  # Not if the shell ignores it.
-        signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -271,7 +271,7 @@ def main() -> None:
         for line in provider_settings(running, page).items():
             print("export {}={!r}".format(*line))
         users = "; ".join(f"{name}: {', '.join(PEOPLE[name]['groups'])}" for name in PEOPLE)
-        print(f"# Users and their groups: {users}. The user nobody is refused.", flush=True)
+        print(f"# Users and their groups: {users}; signing in as nobody fails.", flush=True)
         signal.sigwait(ends)
 
 
